@@ -1,0 +1,125 @@
+"""Residual streams of many prompts at many layers, with the table of what they belong to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.data import Prompt
+from steerlens.errors import LayerError, PromptError, VectorError
+from steerlens.fingerprint import Fingerprint
+from steerlens.storage import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KIND = "residual stack"
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualStack:
+    """The residual stream after each block, at one position of each prompt. Frozen: a selection is a new stack."""
+
+    residuals: Float[Tensor, "layer prompt d_model"]
+    """``hook_resid_post`` of each layer; float32 on the CPU."""
+    layers: tuple[int, ...]
+    """Block index of each entry of the first axis."""
+    prompts: tuple[Prompt, ...]
+    """What each entry of the second axis was read from."""
+    positions: str
+    """``last``, ``mean`` (over the prompt's tokens without BOS) or ``token N``."""
+    fingerprint: Fingerprint
+    """The model they were read from."""
+
+    def __post_init__(self) -> None:
+        expected = (len(self.layers), len(self.prompts), self.fingerprint.d_model)
+        if tuple(self.residuals.shape) != expected:
+            raise VectorError(
+                f"residuals have shape {tuple(self.residuals.shape)}: expected [layer, prompt, d_model] = {expected}."
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"ResidualStack({len(self.layers)} layers × {len(self.prompts)} prompts × {self.fingerprint.d_model}, "
+            f"positions={self.positions!r}, model={self.fingerprint.name!r})"
+        )
+
+    def at(self, layer: int) -> Float[Tensor, "prompt d_model"]:
+        """The residuals after one block.
+
+        Raises:
+            LayerError: the stack does not hold this layer.
+        """
+        if layer not in self.layers:
+            raise LayerError(layer, self.layers, "this stack")
+        return self.residuals[self.layers.index(layer)]
+
+    def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
+        """The stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
+
+        Raises:
+            PromptError: no prompt is left.
+        """
+        rows = [row for row, prompt in enumerate(self.prompts) if keep(prompt)]
+        if not rows:
+            raise PromptError(f"no prompt of {self!r} is left by this condition: loosen it, or capture more prompts.")
+        return self._rows(rows)
+
+    def of(self, prompts: Sequence[Prompt]) -> "ResidualStack":
+        """The stack of exactly these prompts, in this order.
+
+        Raises:
+            PromptError: a prompt that was not captured.
+        """
+        index = {prompt: row for row, prompt in enumerate(self.prompts)}
+        missing = [prompt for prompt in prompts if prompt not in index]
+        if missing:
+            raise PromptError(
+                f"{len(missing)} of {len(prompts)} prompts are not in this stack, the first of them {missing[0].text!r}. "
+                "Capture them with model.residuals(...), or pass the model instead of the stack."
+            )
+        return self._rows([index[prompt] for prompt in prompts])
+
+    def table(self) -> "pd.DataFrame":
+        """The prompts as a table: concept, locale, kind, form (explicit or implicit) and text."""
+        import pandas as pd
+
+        columns = ["concept", "locale", "kind", "form", "text"]
+        return pd.DataFrame([asdict(prompt) for prompt in self.prompts], columns=columns)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the stack, its table and its model's fingerprint as one safetensors file.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        header = {
+            "layers": list(self.layers),
+            "prompts": [asdict(prompt) for prompt in self.prompts],
+            "positions": self.positions,
+            "fingerprint": self.fingerprint.to_dict(),
+        }
+        return save_tensors(path, _KIND, {"residuals": self.residuals}, header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ResidualStack":
+        """Reads a stack that ``save`` wrote.
+
+        Raises:
+            FileError: missing, truncated, or no residual stack.
+        """
+        tensors, header = load_tensors(path, _KIND)
+        return cls(
+            tensors["residuals"],
+            tuple(header["layers"]),
+            tuple(Prompt(**prompt) for prompt in header["prompts"]),
+            header["positions"],
+            Fingerprint.from_dict(header["fingerprint"]),
+        )
+
+    def _rows(self, rows: list[int]) -> "ResidualStack":
+        prompts = tuple(self.prompts[row] for row in rows)
+        return ResidualStack(self.residuals[:, rows], self.layers, prompts, self.positions, self.fingerprint)

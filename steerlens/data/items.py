@@ -1,0 +1,218 @@
+"""Items, the prompts made of them, and splits by concept.
+
+An item is one concept in one locale. Whatever divides items (splits, folds, resamples) divides concepts, so that no
+concept is seen in one locale and tested in another.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from steerlens.data.locales import ENGLISH, locale
+from steerlens.errors import DataError, PairsError, UnknownNameError
+
+Kind = Literal["factual", "cultural"]
+Form = Literal["implicit", "explicit"]
+KINDS: tuple[Kind, ...] = ("factual", "cultural")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One text that a model reads, with what it was made from."""
+
+    text: str
+    concept: str = ""
+    locale: str = ""
+    kind: str = ""
+    """``factual``, ``cultural`` or empty for a free text."""
+    form: str = ""
+    """``implicit``, ``explicit`` or empty. A factual prompt is always implicit: it has no country to name."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A concept asked in one locale, with its choices; the first thing everything else is made of."""
+
+    concept: str
+    kind: Kind
+    locale: str
+    question: str
+    """The question, for a cultural item without its country (implicit)."""
+    choices: tuple[str, ...]
+    answer: int
+    """Index into ``choices``: the right answer, or the locale's own."""
+    explicit: str = ""
+    """A cultural question with its country named; empty for a factual item."""
+    choice_locales: tuple[str, ...] = ()
+    """Whose answer each choice of a cultural item is; empty for a factual item."""
+    topic: str = ""
+
+    @property
+    def english_answer(self) -> int | None:
+        """Index of the English locale's answer of a cultural item, if there is one."""
+        return self.choice_locales.index(ENGLISH) if ENGLISH in self.choice_locales else None
+
+    def prompt(self, form: Form = "implicit") -> Prompt:
+        """The open prompt of this item.
+
+        Raises:
+            DataError: the explicit form of an item that has none.
+        """
+        if form == "explicit" and not self.explicit:
+            raise DataError(
+                f"item {self.concept!r} in {self.locale} has no explicit question: only cultural items name a country. "
+                "Ask for its implicit prompt, or give the item an 'explicit' field."
+            )
+        text = locale(self.locale).prompt(self.explicit if form == "explicit" else self.question)
+        return Prompt(text, self.concept, self.locale, self.kind, form)
+
+
+@dataclass(frozen=True)
+class PromptPairs:
+    """Two sets of prompts of the same concepts, whose mean difference is a direction."""
+
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...]
+    name: str = "custom"
+    """``EN``, ``LOC`` or the user's own."""
+    locale: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.positive or not self.negative or len(self.positive) != len(self.negative):
+            raise PairsError(
+                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: "
+                "expected as many of one as of the other, and at least one. Check that the items hold both sides "
+                "(English and the locale for EN pairs, explicit questions for LOC pairs)."
+            )
+
+    def __len__(self) -> int:
+        return len(self.positive)
+
+    def digest(self) -> str:
+        """SHA-256 over both sides' texts, in order."""
+        texts = [[prompt.text for prompt in side] for side in (self.positive, self.negative)]
+        return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Items(Sequence[Item]):
+    """An ordered collection of items that knows how to cut itself by locale, kind and concept."""
+
+    items: tuple[Item, ...]
+    name: str = "items"
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{len(self.of(kind=kind).concepts)} {kind}" for kind in KINDS)
+        return f"Items({self.name!r}: {kinds} concepts in {', '.join(self.locales)})"
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """Locales in the order of their first item."""
+        return tuple(dict.fromkeys(item.locale for item in self.items))
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Concepts in the order of their first item."""
+        return tuple(dict.fromkeys(item.concept for item in self.items))
+
+    def of(self, *, kind: Kind | None = None, locale: str | None = None) -> "Items":
+        """The items of one kind, one locale, or both.
+
+        Raises:
+            UnknownNameError: a locale without items here.
+        """
+        if locale is not None and locale not in self.locales:
+            raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items hold.")
+        kept = (item for item in self.items if kind in (None, item.kind) and locale in (None, item.locale))
+        return Items(tuple(kept), self.name)
+
+    def only(self, concepts: Iterable[str]) -> "Items":
+        """The items of these concepts."""
+        wanted = set(concepts)
+        return Items(tuple(item for item in self.items if item.concept in wanted), self.name)
+
+    def sample(self, n: int | None, *, seed: int = 0) -> "Items":
+        """The items of ``n`` concepts of each kind, drawn by ``seed``; all of them for ``None`` or where there are fewer."""
+        if n is None:
+            return self
+        return self.only(concept for kind in KINDS for concept in self._shuffled(kind, seed)[:n])
+
+    def _shuffled(self, kind: Kind, seed: int) -> list[str]:
+        concepts = sorted(self.of(kind=kind).concepts)
+        random.Random(f"{seed}/{kind}").shuffle(concepts)
+        return concepts
+
+    def prompts(self, *, explicit: bool = True) -> tuple[Prompt, ...]:
+        """Every prompt: each item's implicit one and, if wanted, each cultural item's explicit one."""
+        implicit = [item.prompt() for item in self.items]
+        return (*implicit, *(item.prompt("explicit") for item in self.items if explicit and item.explicit))
+
+    def english_pairs(self, locale: str) -> PromptPairs:
+        """EN pairs: the English prompt against the locale's, for each factual concept that has both.
+
+        Raises:
+            PairsError: there is no such concept, or the locale is English itself.
+        """
+        if locale == ENGLISH:
+            raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself.")
+        english = {item.concept: item.prompt() for item in self.of(kind="factual", locale=ENGLISH)}
+        own = {item.concept: item.prompt() for item in self.of(kind="factual", locale=locale)}
+        shared = [concept for concept in own if concept in english]
+        return PromptPairs(tuple(english[c] for c in shared), tuple(own[c] for c in shared), "EN", locale)
+
+    def localized_pairs(self, locale: str) -> PromptPairs:
+        """LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
+
+        Raises:
+            PairsError: no cultural item of this locale has an explicit question.
+        """
+        items = [item for item in self.of(kind="cultural", locale=locale) if item.explicit]
+        return PromptPairs(
+            tuple(item.prompt("explicit") for item in items), tuple(item.prompt() for item in items), "LOC", locale
+        )
+
+    def split(self, *, seed: int = 0, shares: tuple[float, float, float] = (0.4, 0.3, 0.3)) -> "Split":
+        """Train, dev and test by concept, each kind in the given shares, shuffled by ``seed``.
+
+        Raises:
+            DataError: the shares do not add up to 1, or a kind has too few concepts to give each part one.
+        """
+        if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise DataError(f"shares {shares} given: expected three positive numbers that add up to 1.")
+        parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for kind in KINDS:
+            concepts = self._shuffled(kind, seed)
+            if 0 < len(concepts) < 3:
+                raise DataError(f"{len(concepts)} {kind} concepts given: a split in three needs at least 3 of a kind.")
+            first = max(1, round(shares[0] * len(concepts)))
+            second = min(len(concepts) - 1, first + max(1, round(shares[1] * len(concepts))))
+            for part, chosen in zip(parts, (concepts[:first], concepts[first:second], concepts[second:]), strict=True):
+                part.extend(chosen)
+        return Split(*(self.only(part) for part in parts), seed=seed)
+
+    def digest(self) -> str:
+        """SHA-256 over the items' whole content, in order."""
+        content = json.dumps([asdict(item) for item in self.items], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items divided by concept: vectors come from train, choices from dev, claims from test."""
+
+    train: Items
+    dev: Items
+    test: Items
+    seed: int = field(default=0)

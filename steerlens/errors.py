@@ -1,0 +1,64 @@
+"""What can go wrong, in words a user can act on.
+
+Every error says what was given, what was expected and what to do about it. The command line prints the message of a
+``SteerlensError`` and exits with status 2; anything else is a bug and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SteerlensError(Exception):
+    """Base of every error that a user's input or surroundings can cause."""
+
+
+class UnknownNameError(SteerlensError):
+    """A model, layer, locale, normalisation or another name that does not exist."""
+
+    def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
+        names = [str(name) for name in known]
+        near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.4)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        listed = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
+        super().__init__(f"unknown {what} {given!r}: expected one of {listed}.{meant}{' ' + advice if advice else ''}")
+
+
+class PromptError(SteerlensError):
+    """An empty prompt, a prompt without an answer to score, or a token position that it does not have."""
+
+
+class PairsError(SteerlensError):
+    """Contrast pairs that cannot give a difference of means."""
+
+
+class LayerError(SteerlensError):
+    """A layer that the model, the stack or the vector does not have."""
+
+    def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
+        layers = list(available)
+        span = f"{layers[0]} to {layers[-1]}" if layers == list(range(layers[0], layers[-1] + 1)) else str(layers)
+        super().__init__(f"layer {layer!r} is not in {whose}: it has layers {span}. Choose one of these.")
+
+
+class FingerprintError(SteerlensError):
+    """A stack, vector or plan that was taken from another model, dtype or weight processing."""
+
+
+class VectorError(SteerlensError):
+    """A steering vector whose numbers or shape cannot be used."""
+
+
+class ModelError(SteerlensError):
+    """A model that cannot be found, read, verified or run."""
+
+
+class FileError(SteerlensError):
+    """A file that cannot be read (missing, truncated, of another kind) or written."""
+
+
+class DataError(SteerlensError):
+    """Items that cannot be used, with every bad row named at once."""
+
+
+class SettingsError(SteerlensError):
+    """A setting out of its range."""

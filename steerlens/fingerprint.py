@@ -1,0 +1,53 @@
+"""Which model an artifact was taken from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from steerlens.errors import FingerprintError
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What must be the same for a vector of one model to mean anything in another."""
+
+    weights: str
+    """SHA-256 over the name and shape of every parameter and a sample of its values."""
+    dtype: str
+    """``float32``, ``bfloat16``, …"""
+    weight_processing: str
+    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``."""
+    n_layers: int
+    d_model: int
+    bos_id: int | None
+    """The token that begins every prompt; never averaged over, never steered."""
+    pad_id: int | None
+    name: str = ""
+    """What the user called the model; two names for the same weights are the same model."""
+
+    def differences(self, other: "Fingerprint") -> list[str]:
+        """The fields in which two models differ, each as ``field: ours, theirs``. The name does not count."""
+        names = [field.name for field in fields(self) if field.name != "name"]
+        return [f"{n}: {getattr(self, n)}, {getattr(other, n)}" for n in names if getattr(self, n) != getattr(other, n)]
+
+    def check(self, model: "Fingerprint", whose: str) -> None:
+        """Refuses another model.
+
+        Raises:
+            FingerprintError: naming both models and every field in which they differ.
+        """
+        differences = self.differences(model)
+        if differences:
+            raise FingerprintError(
+                f"{whose} was taken from {self.name or 'another model'} and cannot be used with {model.name or 'this model'}. "
+                f"They differ in (taken from, given): {'; '.join(differences)}. Load the model that it was taken from, or take it anew."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Fingerprint":
+        """The inverse of ``to_dict``."""
+        return cls(**values)

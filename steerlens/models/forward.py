@@ -1,0 +1,132 @@
+"""Running the blocks and nothing more: capture, recorded passes, resuming at a block, unembedding where it is needed.
+
+The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters), so
+it is applied only to the tokens whose logits are asked for.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steerlens.models.batches import TokenBatch
+from steerlens.models.roles import announced
+
+Hook = tuple[str, Callable[..., Any]]
+
+
+def residual_hook(layer: int) -> str:
+    """Name of the hook after block ``layer``: where residuals are read and where vectors are added."""
+    return f"blocks.{layer}.hook_resid_post"
+
+
+class _SeenEnough(Exception):
+    """Ends a pass whose remaining blocks nobody needs."""
+
+
+def run_blocks(tl: Any, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
+    """Residual stream after all blocks and the final norm; nothing is unembedded."""
+    with announced(batch.roles):
+        output = tl.original_model.base_model(
+            input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        )
+    return output.last_hidden_state
+
+
+def residuals_after(tl: Any, batch: TokenBatch, layers: Sequence[int]) -> dict[int, Float[Tensor, "batch pos d_model"]]:
+    """Residual stream after each of ``layers``; the blocks above the highest of them are not run."""
+    seen: dict[int, Tensor] = {}
+    highest = max(layers)
+
+    def keep(residual: Tensor, hook: Any, layer: int) -> None:
+        seen[layer] = residual
+        if layer == highest:
+            raise _SeenEnough
+
+    hooks = [(residual_hook(layer), lambda r, hook, at=layer: keep(r, hook, at)) for layer in layers]
+    with tl.hooks(fwd_hooks=hooks):
+        try:
+            run_blocks(tl, batch)
+        except _SeenEnough:
+            pass
+    return seen
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One pass, kept so that it can go on from any of its layers with another residual."""
+
+    batch: TokenBatch
+    residuals: dict[int, Float[Tensor, "batch pos d_model"]]
+    """``hook_resid_post`` by layer."""
+    calls: tuple[dict[str, Any], ...]
+    """Keyword arguments that each block was given: mask, positions, rotary embeddings."""
+    final: Float[Tensor, "batch pos d_model"]
+    """After all blocks and the final norm."""
+
+
+def record(tl: Any, batch: TokenBatch, layers: Sequence[int]) -> Recording:
+    """Runs a batch once and keeps what ``resume`` needs for ``layers``."""
+    calls: dict[int, dict[str, Any]] = {}
+    residuals: dict[int, Tensor] = {}
+
+    def keep_call(index: int) -> Callable[..., None]:
+        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            calls[index] = {name: value for name, value in kwargs.items() if name != "hidden_states"}
+
+        return hook
+
+    def keep_residual(residual: Tensor, hook: Any, layer: int) -> None:
+        residuals[layer] = residual
+
+    hooks = [(residual_hook(layer), lambda r, hook, at=layer: keep_residual(r, hook, at)) for layer in layers]
+    with ExitStack() as stack:
+        for index, block in enumerate(tl.blocks):
+            stack.callback(block.register_forward_pre_hook(keep_call(index), with_kwargs=True).remove)
+        stack.enter_context(tl.hooks(fwd_hooks=hooks))
+        final = run_blocks(tl, batch)
+    return Recording(batch, residuals, tuple(calls[index] for index in range(len(tl.blocks))), final)
+
+
+def resume(
+    tl: Any, recording: Recording, layer: int, residual: Float[Tensor, "batch pos d_model"]
+) -> Float[Tensor, "batch pos d_model"]:
+    """What the recorded pass would have ended in, had the residual after block ``layer`` been this one.
+
+    Only the blocks above ``layer`` run: the bridge's own ``start_at_layer`` runs those below too.
+    """
+    with announced(recording.batch.roles):
+        for block, kwargs in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
+            output = block(residual, **kwargs)
+            residual = output[0] if isinstance(output, tuple) else output
+        return tl.ln_final(residual)
+
+
+def log_probabilities(
+    tl: Any, final: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"], chunk: int
+) -> Float[Tensor, " n"]:
+    """Log probability of one target token at each of ``n`` places, in float32, ``chunk`` places at a time."""
+    parts = []
+    for states, wanted in zip(final.split(chunk), targets.split(chunk), strict=True):
+        logits = logits_of(tl, states).float()
+        chosen = logits.gather(1, wanted[:, None])[:, 0]
+        parts.append(chosen - logits.logsumexp(dim=1))
+    return torch.cat(parts)
+
+
+def logits_of(tl: Any, final: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_vocab"]:
+    """Logits of normed residuals, with the soft cap that Gemma 2 puts on them."""
+    logits = tl.unembed(final)
+    cap = getattr(tl.original_model.config.get_text_config(), "final_logit_softcapping", None)
+    return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+@contextmanager
+def hooked(tl: Any, hooks: Sequence[Hook]) -> Iterator[None]:
+    """Adds hooks and, however the block ends, removes these and no others."""
+    with torch.no_grad(), tl.hooks(fwd_hooks=list(hooks)):
+        yield
