@@ -5,8 +5,9 @@ it is applied only to the tokens whose logits are asked for.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from steerlens.models.batches import TokenBatch
 from steerlens.models.roles import announced
 
 Hook = tuple[str, Callable[..., Any]]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def residual_hook(layer: int) -> str:
@@ -37,22 +39,24 @@ def run_blocks(tl: Any, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]
     return output.last_hidden_state
 
 
-def residuals_after(tl: Any, batch: TokenBatch, layers: Sequence[int]) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """Residual stream after each of ``layers``; the blocks above the highest of them are not run."""
+def residuals_after(
+    tl: Any, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]
+) -> dict[int, Tensor]:
+    """What ``read`` makes of the residual stream ``[batch, pos, d_model]`` after each of ``layers``.
+
+    The blocks above the highest of them are not run.
+    """
     seen: dict[int, Tensor] = {}
     highest = max(layers)
 
     def keep(residual: Tensor, hook: Any, layer: int) -> None:
-        seen[layer] = residual
+        seen[layer] = read(residual)
         if layer == highest:
             raise _SeenEnough
 
-    hooks = [(residual_hook(layer), lambda r, hook, at=layer: keep(r, hook, at)) for layer in layers]
-    with tl.hooks(fwd_hooks=hooks):
-        try:
-            run_blocks(tl, batch)
-        except _SeenEnough:
-            pass
+    hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in layers]
+    with suppress(_SeenEnough), tl.hooks(fwd_hooks=hooks):
+        run_blocks(tl, batch)
     return seen
 
 
@@ -63,30 +67,28 @@ class Recording:
     batch: TokenBatch
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
     """``hook_resid_post`` by layer."""
-    calls: tuple[dict[str, Any], ...]
-    """Keyword arguments that each block was given: mask, positions, rotary embeddings."""
+    calls: tuple[Call, ...]
+    """What each block was given besides its residual: mask, positions, rotary embeddings."""
     final: Float[Tensor, "batch pos d_model"]
     """After all blocks and the final norm."""
 
 
 def record(tl: Any, batch: TokenBatch, layers: Sequence[int]) -> Recording:
     """Runs a batch once and keeps what ``resume`` needs for ``layers``."""
-    calls: dict[int, dict[str, Any]] = {}
+    calls: dict[int, Call] = {}
     residuals: dict[int, Tensor] = {}
 
-    def keep_call(index: int) -> Callable[..., None]:
-        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            calls[index] = {name: value for name, value in kwargs.items() if name != "hidden_states"}
-
-        return hook
+    def keep_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> None:
+        calls[index] = (args[1:], {name: value for name, value in kwargs.items() if name != "hidden_states"})
 
     def keep_residual(residual: Tensor, hook: Any, layer: int) -> None:
         residuals[layer] = residual
 
-    hooks = [(residual_hook(layer), lambda r, hook, at=layer: keep_residual(r, hook, at)) for layer in layers]
+    hooks = [(residual_hook(layer), partial(keep_residual, layer=layer)) for layer in layers]
     with ExitStack() as stack:
         for index, block in enumerate(tl.blocks):
-            stack.callback(block.register_forward_pre_hook(keep_call(index), with_kwargs=True).remove)
+            handle = block.register_forward_pre_hook(partial(keep_call, index=index), with_kwargs=True)
+            stack.callback(handle.remove)
         stack.enter_context(tl.hooks(fwd_hooks=hooks))
         final = run_blocks(tl, batch)
     return Recording(batch, residuals, tuple(calls[index] for index in range(len(tl.blocks))), final)
@@ -100,8 +102,8 @@ def resume(
     Only the blocks above ``layer`` run: the bridge's own ``start_at_layer`` runs those below too.
     """
     with announced(recording.batch.roles):
-        for block, kwargs in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
-            output = block(residual, **kwargs)
+        for block, (args, kwargs) in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
+            output = block(residual, *args, **kwargs)
             residual = output[0] if isinstance(output, tuple) else output
         return tl.ln_final(residual)
 

@@ -1,0 +1,64 @@
+"""steerlens: see and steer factual transfer and cultural localization in multilingual language models.
+
+    import steerlens as sl
+
+    model = sl.load("gemma-3-270m")
+    items = sl.data.atlas(locales=["es-ES", "ko-KR"])
+
+Importing it is cheap: each part, and PyTorch with it, is imported when it is first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steerlens import data, errors, evaluation, models, plotting, probing, report, steering
+    from steerlens.activations import ResidualStack
+    from steerlens.errors import SteerlensError
+    from steerlens.models import LensModel, load
+    from steerlens.study import Study, run_study
+
+try:
+    __version__ = version("steerlens")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "steering")
+_NAMES = {
+    "LensModel": "steerlens.models",
+    "ResidualStack": "steerlens.activations",
+    "SteerlensError": "steerlens.errors",
+    "Study": "steerlens.study",
+    "load": "steerlens.models",
+    "run_study": "steerlens.study",
+}
+
+__all__ = [
+    "LensModel",
+    "ResidualStack",
+    "SteerlensError",
+    "Study",
+    "data",
+    "errors",
+    "evaluation",
+    "load",
+    "models",
+    "plotting",
+    "probing",
+    "report",
+    "run_study",
+    "steering",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"steerlens.{name}")
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'steerlens' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,9 @@
+"""Loading models, tokens, capture and running blocks: the only part that imports TransformerLens."""
+
+from steerlens.models.cache import cache_folder
+from steerlens.models.embedded import EMBEDDED, EmbeddedModel
+from steerlens.models.lens import LensModel
+from steerlens.models.loading import load
+from steerlens.models.tokens import Tokens
+
+__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load"]

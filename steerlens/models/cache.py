@@ -1,0 +1,58 @@
+"""The folder where converted models are kept between runs."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from steerlens.storage import readable_errors, write_text
+
+_SIZES = "steerlens-files.json"
+"""Name and size of every file of a converted model; written last, so its absence or a wrong size shows a bad copy."""
+
+
+def cache_folder() -> Path:
+    """``$STEERLENS_CACHE``, or ``steerlens`` in ``$XDG_CACHE_HOME``, or ``~/.cache/steerlens``."""
+    if chosen := os.environ.get("STEERLENS_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "steerlens"
+
+
+def cached(name: str, build: Callable[[Path], None]) -> Path:
+    """The cache's folder ``name``, which ``build`` fills the first time.
+
+    It is built in a folder beside it and then renamed, so that a killed build leaves no half-made model; what such a
+    build left behind is removed by the next. A second process waits for the first instead of building too.
+
+    Raises:
+        FileError: the cache cannot be written, or the disk is full.
+    """
+    from filelock import FileLock
+
+    target, part = cache_folder() / name, cache_folder() / f".{name}.part"
+    if _complete(target):
+        return target
+    with readable_errors(target, "write the converted model to"):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_folder() / f".{name}.lock"):
+            if _complete(target):
+                return target
+            for stale in (target, part):
+                shutil.rmtree(stale, ignore_errors=True)
+            part.mkdir()
+            try:
+                build(part)
+                write_text(part / _SIZES, json.dumps({p.name: p.stat().st_size for p in part.iterdir()}))
+                part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,66 @@
+"""Device, dtype and batch size, chosen for the machine."""
+
+from typing import Any
+
+import torch
+
+from steerlens.errors import SettingsError, UnknownNameError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CPU_TOKENS = 2048
+"""Tokens at once on a CPU: more does not run faster there and only takes memory."""
+_GPU_SHARE = 0.25
+_WORDS_PER_TOKEN = 32
+"""Activations alive at once per token, in multiples of d_model: residual, its norm, the MLP's inner layer twice, attention."""
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, else a CUDA GPU, else the CPU.
+
+    Raises:
+        SettingsError: no such device on this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees.") from error
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The dtype asked for, else float32 on a CPU and bfloat16 on a GPU that computes in it.
+
+    Raises:
+        UnknownNameError: none of float32, bfloat16, float16.
+    """
+    if dtype is None:
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise UnknownNameError("dtype", name, _DTYPES)
+    return _DTYPES[name]
+
+
+def token_budget(device: torch.device, dtype: torch.dtype, d_model: int) -> int:
+    """How many tokens a batch may hold on this device."""
+    if device.type != "cuda":
+        return _CPU_TOKENS
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_CPU_TOKENS, int(free * _GPU_SHARE) // (_WORDS_PER_TOKEN * d_model * dtype.itemsize))
+
+
+def weights_digest(state: dict[str, Any]) -> str:
+    """SHA-256 over the name and shape of every tensor and 256 of its values, taken at even steps."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        flat = tensor.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 256)][:256].to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(sample.numpy().tobytes())
+    return digest.hexdigest()

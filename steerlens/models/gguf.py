@@ -1,0 +1,70 @@
+"""GGUF files, converted once into the Hugging Face layout that everything else reads."""
+
+import tempfile
+from pathlib import Path
+
+from steerlens.errors import ModelError
+from steerlens.models.cache import cached
+from steerlens.models.embedded import EmbeddedModel, file_sha256
+from steerlens.models.quiet import quiet_transformers
+from steerlens.progress import progress
+from steerlens.storage import readable_errors
+
+_MAGIC = b"GGUF"
+_FORMAT = 1
+"""Part of the cache's folder names: raised when a conversion comes to give other files."""
+
+
+def converted_embedded(model: EmbeddedModel) -> Path:
+    """Folder of an embedded model in safetensors; joined, verified and converted the first time (about a minute)."""
+
+    def build(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            joined = Path(scratch) / "model.gguf"
+            model.join(joined)
+            convert(joined, folder, f"{model.name} ({model.licence})")
+
+    return cached(f"{model.name}-{model.sha256[:12]}-{_FORMAT}", build)
+
+
+def converted_file(path: Path) -> Path:
+    """Folder of the user's GGUF file in safetensors, converted the first time and known again by its SHA-256.
+
+    Raises:
+        ModelError: not a GGUF file, truncated, or of an architecture that Transformers cannot read.
+    """
+    with readable_errors(path, "read"), path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if start != _MAGIC:
+        raise ModelError(f"{path} is not a GGUF file: it begins with {start!r}, expected {_MAGIC!r}.")
+    return cached(f"{path.stem}-{file_sha256(path)[:12]}-{_FORMAT}", lambda folder: convert(path, folder, path.name))
+
+
+def convert(path: Path, folder: Path, called: str) -> None:
+    """Writes config, weights (float32 safetensors) and tokenizer of a GGUF file into ``folder``.
+
+    Raises:
+        ModelError: truncated, or of an architecture that Transformers cannot read.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with progress(3, f"Converting {called}, once", "step") as bar, quiet_transformers():
+        try:
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
+            bar.update()
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            bar.update()
+        except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
+            raise ModelError(
+                f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or of an "
+                "architecture that Transformers does not convert. Compare its size and hash with the original's, or give "
+                "the model in safetensors."
+            ) from error
+        # The weights were dequantized in reading, but the model still says that it is quantized, and would not be saved.
+        model.hf_quantizer = None
+        model.is_quantized = False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        bar.update()

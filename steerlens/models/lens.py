@@ -1,0 +1,229 @@
+"""``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, overload
+
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.data import Prompt
+from steerlens.errors import LayerError, ModelError, PromptError, SettingsError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.batches import PaddingSide, Row, TokenBatch, by_length, token_batch
+from steerlens.models.devices import token_budget, weights_digest
+from steerlens.models.forward import residuals_after
+from steerlens.models.roles import BOS, PAD
+from steerlens.models.tokens import Text, Tokenizer, Tokens
+from steerlens.progress import SHOW_FROM, progress
+
+Positions = str | int
+"""``last``, ``mean`` or the index of a token, as ``model.tokens(prompt)`` counts them."""
+
+
+class LensModel:
+    """A decoder-only language model in TransformerLens.
+
+    ``tl`` is the ``TransformerBridge`` itself: everything that TransformerLens can do with it still can be done.
+    """
+
+    def __init__(self, tl: Any, name: str = "") -> None:
+        if getattr(tl.original_model.config, "is_encoder_decoder", False):
+            raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
+        if tl.tokenizer is None:
+            raise ModelError(f"{name or 'this model'} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...).")
+        tl.original_model.eval()
+        self.tl = tl
+        self.name = name or str(getattr(tl.cfg, "model_name", "")) or "model"
+        self.tokenizer = Tokenizer(tl.tokenizer)
+        self.n_layers = len(tl.blocks)
+        self.d_model = int(tl.cfg.d_model)
+
+    def __repr__(self) -> str:
+        return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.tl.original_model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are held in."""
+        return next(self.tl.original_model.parameters()).dtype
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Which model this is. Taken once: process the weights before the first use, not between."""
+        state = {name.replace("._original_component", ""): t for name, t in self.tl.original_model.state_dict().items()}
+        return Fingerprint(
+            weights=weights_digest(state),
+            dtype=str(self.dtype).removeprefix("torch."),
+            weight_processing="compatibility" if getattr(self.tl, "compatibility_mode", False) else "none",
+            n_layers=self.n_layers,
+            d_model=self.d_model,
+            bos_id=self.tokenizer.bos_id,
+            pad_id=self.tokenizer.pad_id,
+            name=self.name,
+        )
+
+    def tokens(self, prompt: Text) -> Tokens:
+        """The tokens that the model sees for a prompt or a chat: BOS once at the front, nothing appended.
+
+        Raises:
+            PromptError: the prompt is empty.
+        """
+        return self.tokenizer.tokens(prompt)
+
+    def layers(self, layers: Sequence[int] | int | None = None) -> tuple[int, ...]:
+        """Checked layer indices in ascending order; all for ``None``.
+
+        Raises:
+            LayerError: a layer that the model does not have.
+        """
+        if layers is None:
+            return tuple(range(self.n_layers))
+        wanted = [layers] if isinstance(layers, int) else list(layers)
+        for layer in wanted:
+            if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < self.n_layers:
+                raise LayerError(layer, range(self.n_layers), f"model {self.name}")
+        if not wanted:
+            raise LayerError("none", range(self.n_layers), f"model {self.name}")
+        return tuple(sorted(set(wanted)))
+
+    def row(self, prompt: Sequence[int], choices: Sequence[Sequence[int]] = ()) -> Row:
+        """Token ids as a row of a batch.
+
+        Raises:
+            PromptError: it is longer than the model's context.
+        """
+        length, limit = len(prompt) + max(map(len, choices), default=0), int(getattr(self.tl.cfg, "n_ctx", 0) or 0)
+        if limit and length > limit:
+            raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten it.")
+        return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.bos_id is not None)
+
+    def batch(self, rows: Sequence[Row], side: PaddingSide = "right") -> TokenBatch:
+        """Rows padded to one length, on the model's device."""
+        return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, side)
+
+    def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
+        """Indices of rows of these lengths in batches, longest first; of a size chosen for the device, or the given one.
+
+        Raises:
+            SettingsError: a batch size below 1.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
+        return list(by_length(lengths, batch_size, token_budget(self.device, self.dtype, self.d_model)))
+
+    @torch.no_grad()
+    def residuals(
+        self,
+        prompts: Sequence[Prompt | str],
+        layers: Sequence[int] | int | None = None,
+        positions: Positions = "last",
+        *,
+        batch_size: int | None = None,
+        padding_side: PaddingSide = "right",
+    ) -> ResidualStack:
+        """The residual stream after each block (``hook_resid_post``), at one position of each prompt.
+
+        A prompt's residuals are the same alone and in any batch, to rounding. Nothing is unembedded, and blocks above
+        the highest layer asked for do not run.
+
+        Args:
+            prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table.
+            layers: block indices; all for ``None``.
+            positions: ``last`` token, ``mean`` over the prompt's tokens without BOS, or the index of a token as
+                ``model.tokens(prompt)`` shows them (BOS is 0; -1 is the last).
+            batch_size: prompts at once; chosen for the device for ``None``.
+            padding_side: where shorter prompts of a batch are padded; for checks, it changes nothing.
+
+        Returns:
+            Float32 residuals ``[layer, prompt, d_model]`` in the order of ``prompts``, on the CPU.
+
+        Raises:
+            PromptError: no prompts, an empty one, or one without the token asked for.
+            LayerError: a layer that the model does not have.
+        """
+        given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in prompts)
+        if not given:
+            raise PromptError("no prompts given: expected at least one.")
+        wanted = self.layers(layers)
+        rows = [self.row(self.tokenizer.ids(prompt)) for prompt in given]
+        weights = [_reading_weights(row, prompt, positions) for row, prompt in zip(rows, given, strict=True)]
+        out = torch.empty(len(wanted), len(rows), self.d_model)
+        with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
+            for indices in self.batches([len(row) for row in rows], batch_size):
+                batch = self.batch([rows[i] for i in indices], padding_side)
+                reading = _placed([weights[i] for i in indices], batch)
+                seen = residuals_after(self.tl, batch, wanted, lambda residual, w=reading: _read(residual, w))
+                out[:, indices] = torch.stack([seen[layer] for layer in wanted]).cpu()
+                bar.update(len(indices))
+        described = positions if isinstance(positions, str) else f"token {positions}"
+        return ResidualStack(out, wanted, given, described, self.fingerprint)
+
+    @overload
+    def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
+    @overload
+    def generate(self, prompts: list[str], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
+
+    @torch.no_grad()
+    def generate(self, prompts: Any, max_new_tokens: int = 30, **settings: Any) -> Any:
+        """What the model writes after a prompt, a chat, or each of a list of texts; greedy unless told otherwise.
+
+        Args:
+            prompts: one prompt, or a list of texts.
+            max_new_tokens: where it stops if the model does not.
+            settings: any of Hugging Face's generation settings, as ``do_sample=True, temperature=0.7``.
+
+        Raises:
+            PromptError: an empty prompt.
+        """
+        many = isinstance(prompts, list) and all(isinstance(p, str | Prompt) for p in prompts)
+        rows = [self.row(self.tokenizer.ids(p)) for p in (prompts if many else [prompts])]
+        if not rows:
+            raise PromptError("no prompts given: expected at least one.")
+        batch = self.batch(rows, "left")
+        output = self.tl.original_model.generate(
+            input_ids=batch.tokens,
+            attention_mask=(batch.roles != PAD).long(),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=self.tokenizer.pad_id,
+            **{"do_sample": False, **settings},
+        )
+        texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
+        return texts if many else texts[0]
+
+
+def _reading_weights(row: Row, prompt: Prompt, positions: Positions) -> list[float]:
+    """How much each token of a row counts in what is read."""
+    length, roles = len(row), row.roles
+    if positions == "mean":
+        inner = [float(role != BOS) for role in roles]
+        return [weight / sum(inner) for weight in inner]
+    if positions == "last":
+        index = length - 1
+    elif isinstance(positions, int) and not isinstance(positions, bool):
+        index = positions + length if positions < 0 else positions
+    else:
+        raise PromptError(f"positions {positions!r} given: expected 'last', 'mean' or the index of a token.")
+    if not 0 <= index < length:
+        raise PromptError(f"token {positions} asked for, but prompt {prompt.text!r} has {length} tokens, 0 to {length - 1}.")
+    return [float(place == index) for place in range(length)]
+
+
+def _placed(weights: list[list[float]], batch: TokenBatch) -> Float[Tensor, "batch pos"]:
+    full = torch.zeros(batch.tokens.shape)
+    for line, start, values in zip(full, batch.starts, weights, strict=True):
+        line[start : start + len(values)] = torch.tensor(values)
+    return full.to(batch.tokens.device)
+
+
+def _read(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
+    # where() keeps what stands at padding out of the sum even if it is not finite
+    kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)
+    return einsum(kept, weights, "batch pos d_model, batch pos -> batch d_model")

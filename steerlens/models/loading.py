@@ -1,0 +1,99 @@
+"""``load``: one door for every kind of model."""
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerlens.errors import ModelError, UnknownNameError
+from steerlens.models.devices import choose_device, choose_dtype
+from steerlens.models.embedded import EMBEDDED
+from steerlens.models.gguf import converted_embedded, converted_file
+from steerlens.models.lens import LensModel
+from steerlens.models.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+
+_HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
+
+
+def load(
+    name: "str | Path | TransformerBridge",
+    device: "str | torch.device | None" = None,
+    dtype: "str | torch.dtype | None" = None,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LensModel:
+    """A model, ready for capture, steering and scoring.
+
+    Args:
+        name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a
+            GGUF file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is.
+        device: a CUDA GPU where there is one, else the CPU.
+        dtype: float32 on a CPU, bfloat16 on a GPU that computes in it.
+        revision: branch, tag or commit on the hub; pin it for results that shall last.
+        trust_remote_code: whether code that comes with a hub model may run.
+
+    Raises:
+        UnknownNameError: no such model, with the nearest names; or no such dtype.
+        ModelError: a model that cannot be read, verified or run.
+        SettingsError: a device that this machine does not have.
+    """
+    if not isinstance(name, str | Path):
+        return LensModel(_own_bridge(name))
+    place, chosen = choose_device(device), str(name)
+    kind = choose_dtype(dtype, place)
+    tl = _boot(_source(chosen), chosen, device=place, dtype=kind, revision=revision, trust_remote_code=trust_remote_code)
+    return LensModel(tl, chosen)
+
+
+def _source(name: str) -> str:
+    """What TransformerLens is to read: a folder, or the hub's id."""
+    if name in EMBEDDED:
+        return str(converted_embedded(EMBEDDED[name]))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"folder {path} has no config.json: expected a model in Hugging Face's layout (config, weights, tokenizer).")
+        return str(path)
+    if path.is_file():
+        return str(converted_file(path))
+    if path.suffix == ".gguf" or name.startswith((".", "/", "~")):
+        raise ModelError(f"there is no file or folder {path}. Check the path.")
+    if "/" not in name and difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.6):
+        raise UnknownNameError("model", name, EMBEDDED, _HELP)
+    return name
+
+
+def _boot(source: str, name: str, **settings: Any) -> "TransformerBridge":
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
+        with quiet_transformers():
+            return TransformerBridge.boot_transformers(source, **settings)
+    except Exception as error:  # hub, config, weights and bridge each raise their own
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        if source == name and not Path(name).is_dir():
+            raise UnknownNameError(
+                "model", name, EMBEDDED, f"{_HELP} As a Hugging Face id it could not be loaded ({reason}); "
+                "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?"
+            ) from error
+        raise ModelError(
+            f"{name} cannot be loaded ({reason}). Expected a decoder-only language model that TransformerLens supports, "
+            "with all its files whole: config.json, safetensors weights and a tokenizer."
+        ) from error
+
+
+def _own_bridge(model: Any) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    if isinstance(model, LensModel):
+        return model.tl
+    if not isinstance(model, TransformerBridge):
+        raise ModelError(
+            f"{type(model).__name__} given: expected a model's name, a path, or a TransformerBridge "
+            "(TransformerBridge.boot_transformers(...); HookedTransformer left TransformerLens in version 4)."
+        )
+    return model

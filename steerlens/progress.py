@@ -1,0 +1,15 @@
+"""Progress of long work on standard error: a bar in a terminal, a widget in a notebook."""
+
+import warnings
+from typing import Any
+
+SHOW_FROM = 50
+"""A bar over fewer steps than this would be gone before it is read."""
+
+
+def progress(total: int, description: str, unit: str, *, show: bool = True) -> Any:
+    """A tqdm bar with time left; ``update`` it and use it as a context manager."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm warns in a notebook that has no widgets, and then prints a text bar
+        from tqdm.auto import tqdm
+    return tqdm(total=total, desc=description, unit=unit, disable=not show, leave=False, smoothing=0.1)

@@ -1,0 +1,61 @@
+"""Difference of means: the direction from the negative prompts' mean residual to the positive prompts'."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import reduce
+
+from steerlens.activations import ResidualStack
+from steerlens.data import PromptPairs
+from steerlens.models.lens import LensModel, Positions
+from steerlens.steering.vectors import SteeringVector
+
+
+def difference_of_means(
+    model: LensModel | ResidualStack,
+    pairs: PromptPairs,
+    layers: Sequence[int] | None = None,
+    positions: Positions = "last",
+    *,
+    batch_size: int | None = None,
+) -> SteeringVector:
+    """Mean over concepts of (positive residual - negative residual), at each layer, accumulated in float64.
+
+    EN and LOC vectors as in Han, Agrawal and Briakou (arXiv 2510.26024): EN contrasts English with the locale over
+    factual concepts, LOC the explicit with the implicit prompt over cultural ones. Difference-of-means steering is
+    contrastive activation addition (Rimsky et al., arXiv 2312.06681).
+
+    Args:
+        model: the model, or a stack that already holds every prompt of the pairs.
+        pairs: the prompts to contrast, of the same concepts in the same order.
+        layers: all layers of the model or the stack for ``None``.
+        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+
+    Raises:
+        PromptError: a stack that lacks some of the prompts.
+        LayerError: a layer that the model or the stack does not have.
+        VectorError: residuals that are not finite.
+    """
+    if isinstance(model, LensModel):
+        stack = model.residuals([*pairs.positive, *pairs.negative], layers, positions, batch_size=batch_size)
+    else:
+        stack = model
+    wanted = stack.layers if layers is None else tuple(layers)
+    positive, negative = stack.of(pairs.positive), stack.of(pairs.negative)
+    directions = [
+        reduce(positive.at(layer).double() - negative.at(layer).double(), "prompt d_model -> d_model", "mean").float()
+        for layer in wanted
+    ]
+    return SteeringVector(
+        directions=torch.stack(directions),
+        layers=wanted,
+        fingerprint=stack.fingerprint,
+        name=pairs.name,
+        locale=pairs.locale,
+        n=len(pairs),
+        positions=stack.positions,
+        prompts_sha256=pairs.digest(),
+    )
+
+

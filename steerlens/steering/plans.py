@@ -1,0 +1,216 @@
+"""Steering plans: what is added, where, how strongly and at which tokens; and the hooks that do it."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steerlens.errors import FileError, PromptError, UnknownNameError, VectorError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.forward import Hook, hooked, residual_hook
+from steerlens.models.lens import LensModel
+from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, announced_roles, roles_of
+from steerlens.models.tokens import Text, Tokens
+from steerlens.steering.edits import WHICH, Which, add_direction, steered_tokens
+from steerlens.storage import load_tensors, save_tensors
+
+KIND = "steering plan"
+_ROLE_NAMES = {PAD: "padding", BOS: "BOS", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One direction added after one block."""
+
+    direction: Float[Tensor, " d_model"]
+    layer: int
+    strength: float
+    tokens: Which = "all"
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tokens not in WHICH:
+            raise UnknownNameError("choice of tokens", self.tokens, WHICH)
+        if not math.isfinite(self.strength):
+            raise VectorError(f"strength {self.strength} given for {self.label or 'a vector'}: expected a finite number.")
+
+    def __str__(self) -> str:
+        where = "" if self.tokens == "all" else f" at {self.tokens} tokens"
+        return f"{self.strength:g} × {self.label or 'vector'} at layer {self.layer}{where}"
+
+
+@dataclass(frozen=True)
+class ShownToken:
+    """What a plan does at one token of a prompt."""
+
+    text: str
+    role: str
+    steered_at: tuple[int, ...]
+    """Layers at which it is steered."""
+
+
+class Shown(tuple[ShownToken, ...]):
+    """The tokens of a prompt, with what a plan does at each; prints as a table."""
+
+    def __str__(self) -> str:
+        rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
+        rows.insert(0, ("token", "read as", "steered at layers"))
+        widths = [max(len(row[column]) for row in rows) for column in range(2)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False)
+class SteeringPlan:
+    """Steps that are added together in every forward pass. Plans add with ``+``."""
+
+    steps: tuple[Step, ...]
+    fingerprint: Fingerprint
+    """The model whose residual stream the steps belong to."""
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.steps)) or "unsteered"
+
+    def __repr__(self) -> str:
+        return f"SteeringPlan({self})"
+
+    def __add__(self, other: "SteeringPlan") -> "SteeringPlan":
+        """Both plans at once.
+
+        Raises:
+            FingerprintError: they belong to different models.
+        """
+        other.fingerprint.check(self.fingerprint, f"plan ({other})")
+        return SteeringPlan((*self.steps, *other.steps), self.fingerprint)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers that are steered, ascending."""
+        return tuple(sorted({step.layer for step in self.steps}))
+
+    def hooks(self) -> list[Hook]:
+        """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
+
+        The first hook reads the tokens of the pass, to tell BOS, padding, prompt and generated tokens apart; the
+        others add the vectors after their blocks. Keep the list together and in order. In a pass over a whole text
+        without key-value cache, all of the text counts as prompt.
+        """
+        reader = _RoleReader(self.fingerprint)
+        return [("embed.hook_in", reader), *((residual_hook(layer), self._hook(layer, reader)) for layer in self.layers)]
+
+    def edit(
+        self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream after block ``layer`` as this plan leaves it: a pure function."""
+        for step in self.steps:
+            if step.layer == layer:
+                residual = add_direction(residual, step.direction, step.strength, steered_tokens(roles, step.tokens))
+        return residual
+
+    @contextmanager
+    def applied(self, model: LensModel) -> Iterator[LensModel]:
+        """Steers every pass inside the block, generation with its key-value cache too, and nothing after it.
+
+        Raises:
+            FingerprintError: the vectors were taken from another model.
+        """
+        self.check(model)
+        with hooked(model.tl, self.hooks()):
+            yield model
+
+    def check(self, model: LensModel) -> None:
+        """Refuses a model that the vectors were not taken from.
+
+        Raises:
+            FingerprintError: saying in what the models differ.
+        """
+        self.fingerprint.check(model.fingerprint, f"plan ({self})")
+
+    def show(self, model: LensModel, prompt: Text) -> Shown:
+        """Which tokens of a prompt are read as what, and at which layers each is steered.
+
+        Raises:
+            FingerprintError: the vectors were taken from another model.
+            PromptError: the prompt is empty.
+        """
+        self.check(model)
+        tokens = model.tokens(prompt)
+        return shown(self, tokens)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the plan with its vectors as one safetensors file.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        steps = [{k: v for k, v in asdict(step).items() if k != "direction"} for step in self.steps]
+        tensors = {f"step{i}": step.direction for i, step in enumerate(self.steps)}
+        return save_tensors(path, KIND, tensors, {"steps": steps, "fingerprint": self.fingerprint.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SteeringPlan":
+        """Reads a plan that ``save`` wrote.
+
+        Raises:
+            FileError: missing, truncated, or no steering plan.
+            VectorError: a vector holds NaN.
+        """
+        tensors, header = load_tensors(path, KIND)
+        if len(tensors) != len(header["steps"]):
+            raise FileError(f"{path} holds {len(tensors)} vectors for {len(header['steps'])} steps. Write it again.")
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise VectorError(f"{name} of {path} holds NaN or infinity: expected finite numbers. Take the vector again.")
+        steps = tuple(Step(tensors[f"step{i}"], **step) for i, step in enumerate(header["steps"]))
+        return cls(steps, Fingerprint.from_dict(header["fingerprint"]))
+
+    def _hook(self, layer: int, reader: "_RoleReader") -> Any:
+        def steer(residual: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
+            return self.edit(layer, residual, reader.roles_for(residual))
+
+        return steer
+
+
+class _RoleReader:
+    """Knows what each token of the running pass is: as steerlens announced it, or read off the tokens."""
+
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self.fingerprint = fingerprint
+        self.read: Tensor | None = None
+
+    def __call__(self, tokens: Tensor, hook: Any) -> None:  # noqa: ARG002
+        self.read = None if announced_roles() is not None else roles_of(tokens, self.fingerprint.bos_id, self.fingerprint.pad_id)
+
+    def roles_for(self, residual: Tensor) -> Tensor:
+        roles = announced_roles()
+        roles = self.read if roles is None else roles
+        if roles is None or roles.shape != residual.shape[:2]:
+            raise PromptError(
+                "the steering hook did not see this pass's tokens, so it cannot tell BOS and padding from text: run the "
+                "pass from token ids or text, and install all of plan.hooks(), its first one too."
+            )
+        return roles
+
+
+def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
+    """The plan that does nothing, to compare with."""
+    return SteeringPlan((), fingerprint)
+
+
+def shown(plan: SteeringPlan, tokens: Tokens) -> Shown:
+    """What a plan does at each of a prompt's tokens."""
+    roles = roles_of(torch.tensor([tokens.ids]), plan.fingerprint.bos_id, plan.fingerprint.pad_id)
+    steered = {step: steered_tokens(roles, step.tokens)[0] for step in plan.steps}
+    return Shown(
+        ShownToken(text, _ROLE_NAMES[int(role)], tuple(sorted({s.layer for s, mask in steered.items() if mask[i]})))
+        for i, (text, role) in enumerate(zip(tokens.texts, roles[0], strict=True))
+    )
+
+
