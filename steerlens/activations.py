@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.data import Prompt
+from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import LayerError, PromptError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.storage import load_tensors, save_tensors
@@ -57,6 +59,15 @@ class ResidualStack:
             raise LayerError(layer, self.layers, "this stack")
         return self.residuals[self.layers.index(layer)]
 
+    def at_layers(self, layers: Sequence[int]) -> "ResidualStack":
+        """The stack of these layers only.
+
+        Raises:
+            LayerError: the stack does not hold one of them.
+        """
+        chosen = torch.stack([self.at(layer) for layer in layers])
+        return ResidualStack(chosen, tuple(layers), self.prompts, self.positions, self.fingerprint)
+
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
         """The stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
 
@@ -82,6 +93,15 @@ class ResidualStack:
                 "Capture them with model.residuals(...), or pass the model instead of the stack."
             )
         return self._rows([index[prompt] for prompt in prompts])
+
+    def mean_difference(self, pairs: PromptPairs) -> Float[Tensor, "layer d_model"]:
+        """Mean over concepts of (positive residual - negative residual), accumulated in float64.
+
+        Raises:
+            PromptError: a prompt of the pairs was not captured.
+        """
+        positive, negative = self.of(pairs.positive).residuals, self.of(pairs.negative).residuals
+        return reduce(positive.double() - negative.double(), "layer prompt d_model -> layer d_model", "mean").float()
 
     def table(self) -> "pd.DataFrame":
         """The prompts as a table: concept, locale, kind, form (explicit or implicit) and text."""

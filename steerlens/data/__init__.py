@@ -1,11 +1,14 @@
 """Items, locales, splits by concept, the built-in atlas and the user's own files."""
 
 from steerlens.data.files import atlas, atlas_locales, load_items
-from steerlens.data.items import KINDS, Item, Items, Prompt, PromptPairs, Split
+from steerlens.data.items import KINDS, Item, Items, Split
 from steerlens.data.locales import ENGLISH, Locale, add_locale, known_locales, locale
+from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
+from steerlens.data.prompts import Form, Prompt
 
 __all__ = [
     "ENGLISH",
+    "Form",
     "KINDS",
     "Item",
     "Items",
@@ -16,7 +19,9 @@ __all__ = [
     "add_locale",
     "atlas",
     "atlas_locales",
+    "english_pairs",
     "known_locales",
     "load_items",
     "locale",
+    "localized_pairs",
 ]

@@ -12,24 +12,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from steerlens.data.locales import ENGLISH, locale
-from steerlens.errors import DataError, PairsError, UnknownNameError
+from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
+from steerlens.data.prompts import Form, Prompt
+from steerlens.errors import DataError, UnknownNameError
 
 Kind = Literal["factual", "cultural"]
-Form = Literal["implicit", "explicit"]
 KINDS: tuple[Kind, ...] = ("factual", "cultural")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One text that a model reads, with what it was made from."""
-
-    text: str
-    concept: str = ""
-    locale: str = ""
-    kind: str = ""
-    """``factual``, ``cultural`` or empty for a free text."""
-    form: str = ""
-    """``implicit``, ``explicit`` or empty. A factual prompt is always implicit: it has no country to name."""
 
 
 @dataclass(frozen=True)
@@ -68,33 +56,6 @@ class Item:
             )
         text = locale(self.locale).prompt(self.explicit if form == "explicit" else self.question)
         return Prompt(text, self.concept, self.locale, self.kind, form)
-
-
-@dataclass(frozen=True)
-class PromptPairs:
-    """Two sets of prompts of the same concepts, whose mean difference is a direction."""
-
-    positive: tuple[Prompt, ...]
-    negative: tuple[Prompt, ...]
-    name: str = "custom"
-    """``EN``, ``LOC`` or the user's own."""
-    locale: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.positive or not self.negative or len(self.positive) != len(self.negative):
-            raise PairsError(
-                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: "
-                "expected as many of one as of the other, and at least one. Check that the items hold both sides "
-                "(English and the locale for EN pairs, explicit questions for LOC pairs)."
-            )
-
-    def __len__(self) -> int:
-        return len(self.positive)
-
-    def digest(self) -> str:
-        """SHA-256 over both sides' texts, in order."""
-        texts = [[prompt.text for prompt in side] for side in (self.positive, self.negative)]
-        return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -164,24 +125,18 @@ class Items(Sequence[Item]):
 
         Raises:
             PairsError: there is no such concept, or the locale is English itself.
+            UnknownNameError: a locale without items here.
         """
-        if locale == ENGLISH:
-            raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself.")
-        english = {item.concept: item.prompt() for item in self.of(kind="factual", locale=ENGLISH)}
-        own = {item.concept: item.prompt() for item in self.of(kind="factual", locale=locale)}
-        shared = [concept for concept in own if concept in english]
-        return PromptPairs(tuple(english[c] for c in shared), tuple(own[c] for c in shared), "EN", locale)
+        return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale)
 
     def localized_pairs(self, locale: str) -> PromptPairs:
         """LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
 
         Raises:
             PairsError: no cultural item of this locale has an explicit question.
+            UnknownNameError: a locale without items here.
         """
-        items = [item for item in self.of(kind="cultural", locale=locale) if item.explicit]
-        return PromptPairs(
-            tuple(item.prompt("explicit") for item in items), tuple(item.prompt() for item in items), "LOC", locale
-        )
+        return localized_pairs(self.of(locale=locale).prompts(), locale)
 
     def split(self, *, seed: int = 0, shares: tuple[float, float, float] = (0.4, 0.3, 0.3)) -> "Split":
         """Train, dev and test by concept, each kind in the given shares, shuffled by ``seed``.

@@ -15,7 +15,7 @@ from steerlens.errors import LayerError, ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import PaddingSide, Row, TokenBatch, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
-from steerlens.models.forward import residuals_after
+from steerlens.models.forward import logits_of, residuals_after, run_blocks
 from steerlens.models.roles import BOS, PAD
 from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.progress import SHOW_FROM, progress
@@ -69,6 +69,33 @@ class LensModel:
             pad_id=self.tokenizer.pad_id,
             name=self.name,
         )
+
+    @property
+    def attention_window(self) -> int | None:
+        """Tokens that the narrowest layer attends to, if some layers attend to a sliding window."""
+        config = self.tl.original_model.config.get_text_config()
+        return getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+
+    def check_unembedding(self) -> None:
+        """Makes sure, once, that unembedding the blocks' output gives the model's own logits.
+
+        Raises:
+            ModelError: the architecture does something to its logits that steerlens does not know of.
+        """
+        if not self._unembeds:
+            raise ModelError(
+                f"{self.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
+                "be wrong. Capture and steering work; scoring does not for this architecture."
+            )
+
+    @cached_property
+    def _unembeds(self) -> bool:
+        start = [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
+        batch = self.batch([self.row([*start, 5, 6, 7])])
+        with torch.no_grad():
+            ours = logits_of(self.tl, run_blocks(self.tl, batch)).float()
+            theirs = self.tl.original_model(batch.tokens, use_cache=False).logits.float()
+        return bool((ours - theirs).norm() <= 1e-2 * theirs.norm())
 
     def tokens(self, prompt: Text) -> Tokens:
         """The tokens that the model sees for a prompt or a chat: BOS once at the front, nothing appended.

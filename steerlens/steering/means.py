@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-from einops import reduce
-
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.models.lens import LensModel, Positions
@@ -40,16 +37,10 @@ def difference_of_means(
     if isinstance(model, LensModel):
         stack = model.residuals([*pairs.positive, *pairs.negative], layers, positions, batch_size=batch_size)
     else:
-        stack = model
-    wanted = stack.layers if layers is None else tuple(layers)
-    positive, negative = stack.of(pairs.positive), stack.of(pairs.negative)
-    directions = [
-        reduce(positive.at(layer).double() - negative.at(layer).double(), "prompt d_model -> d_model", "mean").float()
-        for layer in wanted
-    ]
+        stack = model if layers is None else model.at_layers(layers)
     return SteeringVector(
-        directions=torch.stack(directions),
-        layers=wanted,
+        directions=stack.mean_difference(pairs),
+        layers=stack.layers,
         fingerprint=stack.fingerprint,
         name=pairs.name,
         locale=pairs.locale,
@@ -57,5 +48,3 @@ def difference_of_means(
         positions=stack.positions,
         prompts_sha256=pairs.digest(),
     )
-
-

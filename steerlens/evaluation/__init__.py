@@ -1,0 +1,28 @@
+"""Scoring answers, layer sweeps, the choice of plans, and the transfer-localization plane."""
+
+from steerlens.evaluation.choice import Cell, Chosen, choose
+from steerlens.evaluation.exam import Exam, Outcome
+from steerlens.evaluation.intervals import Interval, paired_interval
+from steerlens.evaluation.planes import EXPLICIT, MEAN, UNSTEERED, Plane, plane
+from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.sweeps import SCORES, STRENGTHS, Sweep, sweep
+
+__all__ = [
+    "EXPLICIT",
+    "MEAN",
+    "SCORES",
+    "STRENGTHS",
+    "UNSTEERED",
+    "Cell",
+    "Chosen",
+    "Exam",
+    "Interval",
+    "Outcome",
+    "Plane",
+    "Scoring",
+    "Sweep",
+    "choose",
+    "paired_interval",
+    "plane",
+    "sweep",
+]

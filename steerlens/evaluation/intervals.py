@@ -1,0 +1,41 @@
+"""Paired bootstrap intervals over concepts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from steerlens.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean change with its interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    """Concepts that were resampled."""
+
+
+def paired_interval(
+    changes: Float[ndarray, " concept"], *, level: float = 0.95, draws: int = 5000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap of the mean of paired changes (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        changes: steered minus unsteered, one per concept (a concept in several locales: their mean).
+        level: share of the bootstrap distribution that the interval holds.
+        draws: resamples of concepts, with replacement.
+
+    Raises:
+        SettingsError: no concepts, or a level that is not between 0 and 1.
+    """
+    if len(changes) == 0 or not 0 < level < 1:
+        raise SettingsError(f"{len(changes)} concepts and level {level} given: expected at least one concept and 0 < level < 1.")
+    picks = np.random.default_rng(seed).integers(len(changes), size=(draws, len(changes)))
+    means = changes[picks].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(changes.mean()), float(low), float(high), len(changes))

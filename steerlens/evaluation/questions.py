@@ -1,0 +1,90 @@
+"""Items put to a model: the tokens of the prompt and of each choice, and how their probabilities are compared."""
+
+import random
+import string
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from steerlens.data import Form, Item, locale
+from steerlens.errors import PromptError, UnknownNameError
+from steerlens.models.batches import Row
+from steerlens.models.lens import LensModel
+from steerlens.models.tokens import Text
+
+Normalisation = Literal["token", "character", "none"]
+Style = Literal["open", "letters"]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the choices of an item are scored. The best score counts as the model's answer."""
+
+    normalisation: Normalisation = "token"
+    """What the sum of a choice's log probabilities is divided by: its tokens, its characters, or nothing."""
+    style: Style = "open"
+    """``open``: the choice's text follows the prompt. ``letters``: the choices are listed and a letter follows, for
+    instruction-tuned models."""
+    chat: bool = False
+    """Put the question through the model's chat template."""
+    form: Form = "implicit"
+    """Which prompt of a cultural item: without (``implicit``) or with (``explicit``) its country."""
+    seed: int = 0
+    """Of the order in which the letter format lists the choices; the same for a concept in every locale."""
+
+    def __post_init__(self) -> None:
+        for what, given, known in (
+            ("normalisation", self.normalisation, get_args(Normalisation)),
+            ("style", self.style, get_args(Style)),
+            ("form", self.form, get_args(Form)),
+        ):
+            if given not in known:
+                raise UnknownNameError(what, given, known)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item as tokens."""
+
+    item: Item
+    row: Row
+    """The prompt and its choices, in the item's order of choices."""
+    divisors: tuple[float, ...]
+    """What each choice's sum of log probabilities is divided by."""
+
+
+def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
+    """Tokens of an item's prompt and choices, divided where they diverge when tokenized together.
+
+    Raises:
+        PromptError: fewer than two choices, an empty one, or longer than the model's context.
+    """
+    if len(item.choices) < 2:
+        raise PromptError(f"item {item.concept!r} in {item.locale} has {len(item.choices)} choices: expected at least two.")
+    form: Form = scoring.form if item.explicit else "implicit"
+    text, continuations = _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
+    prompt: Text = text
+    if scoring.chat:
+        prompt = [{"role": "user", "content": text}]
+        continuations = [continuation.strip() for continuation in continuations]
+    ids, choices = model.tokenizer.split(prompt, continuations)
+    divisors = {
+        "token": [float(len(choice)) for choice in choices],
+        "character": [float(len(continuation.strip())) for continuation in continuations],
+        "none": [1.0] * len(choices),
+    }[scoring.normalisation]
+    return Question(item, model.row(ids, choices), tuple(divisors))
+
+
+def _open(item: Item, form: Form) -> tuple[str, list[str]]:
+    space = locale(item.locale).space
+    return item.prompt(form).text, [space + choice for choice in item.choices]
+
+
+def _letters(item: Item, form: Form, scoring: Scoring) -> tuple[str, list[str]]:
+    place, question = locale(item.locale), item.explicit if form == "explicit" else item.question
+    order = list(range(len(item.choices)))
+    random.Random(f"{scoring.seed}/{item.concept}").shuffle(order)
+    letters = string.ascii_uppercase
+    listed = "\n".join(f"{letters[at]}. {item.choices[index]}" for at, index in enumerate(order))
+    asked = replace(item, question=f"{question}\n{listed}\n{place.choose}").prompt("implicit").text
+    return asked, [place.space + letters[order.index(index)] for index in range(len(order))]
