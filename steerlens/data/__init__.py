@@ -1,7 +1,7 @@
 """Items, locales, splits by concept, the built-in atlas and the user's own files."""
 
 from steerlens.data.files import atlas, atlas_locales, load_items
-from steerlens.data.items import KINDS, Item, Items, Split
+from steerlens.data.items import KINDS, Item, Items, Kind, Split
 from steerlens.data.locales import ENGLISH, Locale, add_locale, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
@@ -12,6 +12,7 @@ __all__ = [
     "KINDS",
     "Item",
     "Items",
+    "Kind",
     "Locale",
     "Prompt",
     "PromptPairs",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steerlens.data.items import Items
-from steerlens.data.locales import ENGLISH
+from steerlens.data.locales import ENGLISH, known_locales
 from steerlens.data.rows import RowReader
 from steerlens.errors import FileError, UnknownNameError
 
@@ -62,8 +62,8 @@ def atlas(locales: Iterable[str] | None = None) -> Items:
 
 def atlas_locales() -> tuple[str, ...]:
     """Codes of the locales that the atlas has, English first."""
-    names = sorted(entry.name.removesuffix(".jsonl") for entry in _atlas_folder().iterdir() if entry.name.endswith(".jsonl"))
-    return (ENGLISH, *(name for name in names if name != ENGLISH))
+    names = {entry.name.removesuffix(".jsonl") for entry in _atlas_folder().iterdir() if entry.name.endswith(".jsonl")}
+    return tuple(code for code in known_locales() if code in names)
 
 
 def _atlas_folder() -> Traversable:
