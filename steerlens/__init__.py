@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
     from steerlens.models import LensModel, load
-    from steerlens.study import Study, run_study
+    from steerlens.results import Study
+    from steerlens.study import StudySettings, run_study
 
 try:
     __version__ = version("steerlens")
@@ -29,7 +30,8 @@ _NAMES = {
     "LensModel": "steerlens.models",
     "ResidualStack": "steerlens.activations",
     "SteerlensError": "steerlens.errors",
-    "Study": "steerlens.study",
+    "Study": "steerlens.results",
+    "StudySettings": "steerlens.study",
     "load": "steerlens.models",
     "run_study": "steerlens.study",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "ResidualStack",
     "SteerlensError",
     "Study",
+    "StudySettings",
     "data",
     "errors",
     "evaluation",

@@ -1,0 +1,7 @@
+"""Result tables to plotly figures: the only part that imports plotly."""
+
+from steerlens.plotting.heatmaps import separability_heatmap, sweep_heatmap
+from steerlens.plotting.lines import cosine_lines, separability_lines
+from steerlens.plotting.planes import plane_figure
+
+__all__ = ["cosine_lines", "plane_figure", "separability_heatmap", "separability_lines", "sweep_heatmap"]

@@ -1,0 +1,48 @@
+"""One visual language for every figure."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+METHOD_COLOURS = {
+    "unsteered": "#5f6b7a",
+    "explicit prompt": "#b8860b",
+    "EN": "#0072b2",
+    "LOC": "#d55e00",
+    "surgical": "#009e73",
+}
+"""Okabe and Ito's palette, which readers with any colour vision can tell apart."""
+OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000")
+METHOD_SYMBOLS = {"explicit prompt": "star", "EN": "triangle-right", "LOC": "triangle-up", "surgical": "diamond"}
+CHANGE_SCALE = "RdBu"
+"""Changes: red below zero, white at zero, blue above."""
+LEVEL_SCALE = "Viridis"
+GREY = "#8a93a0"
+
+SCORE_WORDS = {
+    "transfer": "transfer",
+    "localization": "localization",
+    "english_centric": "English-centric rate",
+}
+
+
+def figure(title: str, subtitle: str, x: str, y: str, **layout: Any) -> go.Figure:
+    """An empty figure with a title that names its subject, a line on what is shown, and both axes named."""
+    fig = go.Figure()
+    fig.update_layout(
+        template="plotly_white",
+        title={"text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{subtitle}</span>", "x": 0, "xref": "paper"},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif", "size": 14},
+        xaxis_title=x,
+        yaxis_title=y,
+        margin={"l": 70, "r": 30, "t": 90, "b": 60},
+        height=460,
+        **layout,
+    )
+    return fig
+
+
+def colour_of(method: str, order: list[str]) -> str:
+    """A method's colour: its own if it is a known one, else the next free."""
+    others = [name for name in order if name not in METHOD_COLOURS]
+    return METHOD_COLOURS.get(method) or OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]

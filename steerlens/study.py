@@ -1,0 +1,188 @@
+"""The whole chain: from a model and items to separability, sweeps, chosen plans and the plane, with its results on disk."""
+
+import logging
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerlens.activations import ResidualStack
+from steerlens.data import ENGLISH, Items, Split, atlas
+from steerlens.errors import SettingsError
+from steerlens.evaluation import Chosen, Plane, Scoring, Sweep, choose, plane, sweep
+from steerlens.evaluation.choice import VectorsByLocale
+from steerlens.models import LensModel, load
+from steerlens.probing import Separability, separability
+from steerlens.results import Folder, Study
+from steerlens.steering import SteeringPlan, Which, difference_of_means
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("steerlens")
+
+_STRIDED = 6
+"""Layers of a strided sweep, evenly spaced, the last one included."""
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study does. The defaults are the demo's."""
+
+    locales: tuple[str, ...] = ("es-ES", "ko-KR")
+    layers: tuple[int, ...] | str = "strided"
+    """Layers swept: ``strided`` (six, evenly spaced), ``all``, or block indices. All are captured and probed."""
+    strengths: tuple[float, ...] = (1.0, 2.0, 4.0)
+    tokens: Which = "all"
+    positions: str = "last"
+    seed: int = 0
+    """Of the split, the folds and the bootstrap."""
+    scoring: Scoring = field(default_factory=Scoring)
+    examples: int = 2
+    """Test concepts of each kind and locale whose generations are kept, before and after."""
+    max_new_tokens: int = 16
+
+    def swept(self, model: LensModel) -> tuple[int, ...]:
+        """Block indices that are swept.
+
+        Raises:
+            LayerError: a layer that the model does not have.
+            SettingsError: a word that is none of ``strided`` and ``all``.
+        """
+        if self.layers == "all":
+            return model.layers()
+        if self.layers == "strided":
+            return model.layers([model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED) if model.n_layers >= _STRIDED] or None)
+        if isinstance(self.layers, str):
+            raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
+        return model.layers(self.layers)
+
+
+def run_study(
+    model: LensModel | str = "gemma-3-270m",
+    items: Items | None = None,
+    settings: StudySettings | None = None,
+    *,
+    out: str | Path | None = None,
+    batch_size: int | None = None,
+) -> Study:
+    """Runs the whole chain: vectors from train, choices from dev, claims from test.
+
+    Args:
+        model: a model, or a name for ``load``.
+        items: factual and cultural items in English and the locales; the atlas for ``None``.
+        settings: locales, layers, strengths and the rest; the demo's for ``None``.
+        out: a folder that every result is written to as soon as it is there.
+
+    Raises:
+        FileError: the folder cannot be written; said before anything is computed.
+        UnknownNameError: a locale without items.
+        SettingsError: no locales, or English among them.
+    """
+    settings, started = settings or StudySettings(), time.time()
+    folder = Folder.ready(out) if out is not None else None
+    items = items if items is not None else atlas(settings.locales)
+    _check_locales(settings.locales, items)
+    lens = model if isinstance(model, LensModel) else load(model)
+    split = items.split(seed=settings.seed)
+
+    def keep(name: str, result: Any) -> Any:
+        if folder is not None:
+            folder.write(name, result)
+        return result
+
+    log.info("Capturing residual streams of the train prompts")
+    stack = keep("residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size))
+    log.info("Separability of factual and cultural prompts by layer")
+    separated: Separability = keep("separability", separability(stack, seed=settings.seed))
+    vectors = _vectors(stack, split.train, settings.locales)
+    for name, vector in ((f"{v.name}-{v.locale}", v) for own in vectors.values() for v in own.values()):
+        keep(f"vectors/{name}", vector)
+    log.info("Sweeping layers and strengths on dev")
+    flat = [vector for own in vectors.values() for vector in own.values()]
+    common: dict[str, Any] = {"tokens": settings.tokens, "scoring": settings.scoring, "batch_size": batch_size}
+    swept: Sweep = keep("sweep", sweep(lens, split.dev, flat, settings.swept(lens), settings.strengths, **common))
+    log.info("Choosing plans on dev")
+    chosen, tried = choose(lens, split.dev, swept, vectors, **common)
+    keep("surgical", tried)
+    keep("chosen", chosen)
+    plans = {c.method: {locale: c.plan(own, settings.tokens) for locale, own in vectors.items()} for c in chosen}
+    for method, own_plans in plans.items():
+        for locale, plan in own_plans.items():
+            keep(f"plans/{method}-{locale}", plan)
+    log.info("Scoring the chosen plans on test")
+    placed: Plane = keep(
+        "plane", plane(lens, split.test, plans, scoring=settings.scoring, seed=settings.seed, batch_size=batch_size)
+    )
+    log.info("Writing examples")
+    examples = keep("examples", _examples(lens, split.test, plans, settings))
+    manifest = keep("manifest", _manifest(lens, items, split, settings, started))
+    return Study(manifest, separated, swept, tried, chosen, placed, examples, vectors, plans)
+
+
+def _check_locales(locales: Sequence[str], items: Items) -> None:
+    if not locales or ENGLISH in locales:
+        raise SettingsError(f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which the others are compared with.")
+    for locale in (ENGLISH, *locales):
+        items.of(locale=locale)
+
+
+def _captured(split: Split, locales: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(prompt for prompt in split.train.prompts() if prompt.locale in (ENGLISH, *locales))
+
+
+def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorsByLocale:
+    return {
+        locale: {
+            "EN": difference_of_means(stack, train.english_pairs(locale)),
+            "LOC": difference_of_means(stack, train.localized_pairs(locale)),
+        }
+        for locale in locales
+    }
+
+
+def _examples(
+    model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings
+) -> "pd.DataFrame":
+    """What the model writes to a few test questions, unsteered and under each plan."""
+    import pandas as pd
+
+    rows = []
+    for locale in settings.locales:
+        kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in ("factual", "cultural")]
+        asked = [item for kind in kinds for item in kind]
+        prompts = [item.prompt().text for item in asked]
+        texts = {"unsteered": model.generate(prompts, settings.max_new_tokens)}
+        for method, own in plans.items():
+            with own[locale].applied(model):
+                texts[method] = model.generate(prompts, settings.max_new_tokens)
+        for method, written in texts.items():
+            for item, text in zip(asked, written, strict=True):
+                answer = item.choices[item.answer]
+                base = {"locale": locale, "kind": item.kind, "concept": item.concept, "question": item.question, "answer": answer}
+                rows.append({**base, "method": method, "text": text.strip().split("\n")[0]})
+    return pd.DataFrame(rows)
+
+
+def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:
+    packages = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
+    parts = {"train": split.train, "dev": split.dev, "test": split.test}
+    return {
+        "model": model.fingerprint.to_dict(),
+        "device": str(model.device),
+        "settings": {**asdict(settings), "layers_swept": list(settings.swept(model))},
+        "data": {
+            "name": items.name,
+            "sha256": items.digest(),
+            "concepts": {n: {k: len(p.of(kind=k).concepts) for k in ("factual", "cultural")} for n, p in parts.items()},
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "platform": platform.platform(),
+        "command": sys.argv[1:],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 1),
+    }
