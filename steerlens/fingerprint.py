@@ -39,8 +39,10 @@ class Fingerprint:
         differences = self.differences(model)
         if differences:
             raise FingerprintError(
-                f"{whose} was taken from {self.name or 'another model'} and cannot be used with {model.name or 'this model'}. "
-                f"They differ in (taken from, given): {'; '.join(differences)}. Load the model that it was taken from, or take it anew."
+                f"{whose} was taken from {self.name or 'another model'} and cannot be used "
+                f"with {model.name or 'this model'}. "
+                f"They differ in (taken from, given): {'; '.join(differences)}. "
+                "Load the model that it was taken from, or take it anew."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError
-from steerlens.evaluation import Chosen, Plane, Scoring, Sweep, choose, plane, sweep
+from steerlens.evaluation import Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.choice import VectorsByLocale
 from steerlens.models import LensModel, load
 from steerlens.probing import Separability, separability
@@ -56,7 +56,9 @@ class StudySettings:
         if self.layers == "all":
             return model.layers()
         if self.layers == "strided":
-            return model.layers([model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED) if model.n_layers >= _STRIDED] or None)
+            return model.layers(
+                [model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED) if model.n_layers >= _STRIDED] or None
+            )
         if isinstance(self.layers, str):
             raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
         return model.layers(self.layers)
@@ -96,7 +98,9 @@ def run_study(
         return result
 
     log.info("Capturing residual streams of the train prompts")
-    stack = keep("residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size))
+    stack = keep(
+        "residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size)
+    )
     log.info("Separability of factual and cultural prompts by layer")
     separated: Separability = keep("separability", separability(stack, seed=settings.seed))
     vectors = _vectors(stack, split.train, settings.locales)
@@ -126,7 +130,9 @@ def run_study(
 
 def _check_locales(locales: Sequence[str], items: Items) -> None:
     if not locales or ENGLISH in locales:
-        raise SettingsError(f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which the others are compared with.")
+        raise SettingsError(
+            f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which the others are compared with."
+        )
     for locale in (ENGLISH, *locales):
         items.of(locale=locale)
 

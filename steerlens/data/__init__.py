@@ -8,8 +8,8 @@ from steerlens.data.prompts import Form, Prompt
 
 __all__ = [
     "ENGLISH",
-    "Form",
     "KINDS",
+    "Form",
     "Item",
     "Items",
     "Kind",

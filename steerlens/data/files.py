@@ -106,5 +106,7 @@ def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
         row["choices"] = cells["choices"].split("|")
     else:
         row.pop("choices", None)
-    answers = {name.removeprefix(_ANSWER_COLUMN): cell for name, cell in cells.items() if name.startswith(_ANSWER_COLUMN) and cell}
+    answers = {
+        name.removeprefix(_ANSWER_COLUMN): cell for name, cell in cells.items() if name.startswith(_ANSWER_COLUMN) and cell
+    }
     return {**row, "answers": answers} if answers else row

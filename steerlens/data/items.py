@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from steerlens.data.locales import ENGLISH, locale
@@ -65,7 +65,7 @@ class Items(Sequence[Item]):
     items: tuple[Item, ...]
     name: str = "items"
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.items[index]
 
     def __len__(self) -> int:
@@ -155,7 +155,8 @@ class Items(Sequence[Item]):
             second = min(len(concepts) - 1, first + max(1, round(shares[1] * len(concepts))))
             for part, chosen in zip(parts, (concepts[:first], concepts[first:second], concepts[second:]), strict=True):
                 part.extend(chosen)
-        return Split(*(self.only(part) for part in parts), seed=seed)
+        train, dev, test = (self.only(part) for part in parts)
+        return Split(train, dev, test, seed)
 
     def digest(self) -> str:
         """SHA-256 over the items' whole content, in order."""
@@ -170,4 +171,4 @@ class Split:
     train: Items
     dev: Items
     test: Items
-    seed: int = field(default=0)
+    seed: int = 0

@@ -91,7 +91,9 @@ class RowReader:
     def _once(self, place: str, text: Mapping[str, str]) -> None:
         key = (text["concept"], text["locale"])
         if key in self._seen:
-            self.fault(place, "concept", f"{key[0]!r} stands for {key[1]} at {self._seen[key]} already", "each concept once a locale")
+            self.fault(
+                place, "concept", f"{key[0]!r} stands for {key[1]} at {self._seen[key]} already", "each concept once a locale"
+            )
         first_kind, first_place = self._kinds.setdefault(text["concept"], (text["kind"], place))
         if first_kind != text["kind"]:
             self.fault(place, "kind", f"{text['kind']!r}, but {first_kind!r} at {first_place}", "one kind for a concept")

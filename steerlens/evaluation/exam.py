@@ -138,9 +138,9 @@ class Exam:
             for at, token in _predictions(row):
                 places.append((line, start + at))
                 targets.append(token)
-        lines, at = torch.tensor(places, device=final.device).unbind(1)
+        lines, positions = torch.tensor(places, device=final.device).unbind(1)
         wanted = torch.tensor(targets, device=final.device)
-        values = iter(log_probabilities(self.model.tl, final[lines, at], wanted, _PLACES).tolist())
+        values = iter(log_probabilities(self.model.tl, final[lines, positions], wanted, _PLACES).tolist())
         return [[sum(next(values) for _ in choice) for choice in row.choices] for row in batch.rows]
 
 

@@ -20,9 +20,7 @@ class Interval:
     """Concepts that were resampled."""
 
 
-def paired_interval(
-    changes: Float[ndarray, " concept"], *, level: float = 0.95, draws: int = 5000, seed: int = 0
-) -> Interval:
+def paired_interval(changes: Float[ndarray, " concept"], *, level: float = 0.95, draws: int = 5000, seed: int = 0) -> Interval:
     """Percentile bootstrap of the mean of paired changes (Efron and Tibshirani 1993, chapter 13).
 
     Args:

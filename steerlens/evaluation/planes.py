@@ -24,7 +24,11 @@ EXPLICIT = "explicit prompt"
 MEAN = "mean"
 """The row over all locales: a concept counts once, with the mean of its locales."""
 
-_SCORES = (("transfer", "factual", "hit"), ("localization", "cultural", "hit"), ("english_centric", "cultural", "english_centric"))
+_SCORES = (
+    ("transfer", "factual", "hit"),
+    ("localization", "cultural", "hit"),
+    ("english_centric", "cultural", "english_centric"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,7 @@ def _compared(answers: "pd.DataFrame", seed: int) -> "pd.DataFrame":
                         "high": interval.high,
                     }
                 )
-    order = {method: at for at, method in enumerate(dict.fromkeys(answers["method"]))}
+    order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(answers["method"]))}
     order[EXPLICIT] = 0.5  # after unsteered, before the methods
     return pd.DataFrame(rows).sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 

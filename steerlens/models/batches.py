@@ -89,7 +89,8 @@ def token_batch(
     mask = (roles != PAD).long()
     if any(len(row.choices) > 1 for row in rows):
         mask = _additive(padded([row.segments for row in rows], -1), dtype)
-    return TokenBatch(*(t.to(device) for t in (tokens, positions, roles, mask)), starts, tuple(rows))
+    tokens, positions, roles, mask = (tensor.to(device) for tensor in (tokens, positions, roles, mask))
+    return TokenBatch(tokens, positions, roles, mask, starts, tuple(rows))
 
 
 def _additive(segments: Int[Tensor, "batch pos"], dtype: torch.dtype) -> Shaped[Tensor, "batch 1 pos pos"]:

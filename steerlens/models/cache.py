@@ -31,12 +31,12 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     from filelock import FileLock
 
     target, part = cache_folder() / name, cache_folder() / f".{name}.part"
-    if _complete(target):
+    if is_complete(target):
         return target
     with readable_errors(target, "write the converted model to"):
         cache_folder().mkdir(parents=True, exist_ok=True)
         with FileLock(cache_folder() / f".{name}.lock"):
-            if _complete(target):
+            if is_complete(target):
                 return target
             for stale in (target, part):
                 shutil.rmtree(stale, ignore_errors=True)
@@ -50,7 +50,8 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     return target
 
 
-def _complete(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
+    """Whether a cached folder holds every file that was written into it, at its full size."""
     try:
         sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
         return all((folder / name).stat().st_size == size for name, size in sizes.items())

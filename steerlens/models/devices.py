@@ -26,7 +26,9 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees.") from error
+        raise SettingsError(
+            f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees."
+        ) from error
     return chosen
 
 

@@ -39,9 +39,7 @@ def run_blocks(tl: Any, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]
     return output.last_hidden_state
 
 
-def residuals_after(
-    tl: Any, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]
-) -> dict[int, Tensor]:
+def residuals_after(tl: Any, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
     """What ``read`` makes of the residual stream ``[batch, pos, d_model]`` after each of ``layers``.
 
     The blocks above the highest of them are not run.
@@ -108,12 +106,10 @@ def resume(
         return tl.ln_final(residual)
 
 
-def log_probabilities(
-    tl: Any, final: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"], chunk: int
-) -> Float[Tensor, " n"]:
+def log_probabilities(tl: Any, final: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"], chunk: int) -> Float[Tensor, " n"]:
     """Log probability of one target token at each of ``n`` places, in float32, ``chunk`` places at a time."""
     parts = []
-    for states, wanted in zip(final.split(chunk), targets.split(chunk), strict=True):
+    for states, wanted in zip(torch.split(final, chunk), torch.split(targets, chunk), strict=True):
         logits = logits_of(tl, states).float()
         chosen = logits.gather(1, wanted[:, None])[:, 0]
         parts.append(chosen - logits.logsumexp(dim=1))

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from steerlens.errors import ModelError
-from steerlens.models.cache import cached
+from steerlens.models.cache import cache_folder, cached, is_complete
 from steerlens.models.embedded import EmbeddedModel, file_sha256
 from steerlens.models.quiet import quiet_transformers
 from steerlens.progress import progress
@@ -24,7 +24,16 @@ def converted_embedded(model: EmbeddedModel) -> Path:
             model.join(joined)
             convert(joined, folder, f"{model.name} ({model.licence})")
 
-    return cached(f"{model.name}-{model.sha256[:12]}-{_FORMAT}", build)
+    return cached(_folder_of(model), build)
+
+
+def is_converted(model: EmbeddedModel) -> bool:
+    """Whether an embedded model lies in the cache, whole."""
+    return is_complete(cache_folder() / _folder_of(model))
+
+
+def _folder_of(model: EmbeddedModel) -> str:
+    return f"{model.name}-{model.sha256[:12]}-{_FORMAT}"
 
 
 def converted_file(path: Path) -> Path:

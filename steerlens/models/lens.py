@@ -1,7 +1,7 @@
 """``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, overload
 
 import torch
@@ -34,7 +34,9 @@ class LensModel:
         if getattr(tl.original_model.config, "is_encoder_decoder", False):
             raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
         if tl.tokenizer is None:
-            raise ModelError(f"{name or 'this model'} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...).")
+            raise ModelError(
+                f"{name or 'this model'} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...)."
+            )
         tl.original_model.eval()
         self.tl = tl
         self.name = name or str(getattr(tl.cfg, "model_name", "")) or "model"
@@ -187,7 +189,7 @@ class LensModel:
             for indices in self.batches([len(row) for row in rows], batch_size):
                 batch = self.batch([rows[i] for i in indices], padding_side)
                 reading = _placed([weights[i] for i in indices], batch)
-                seen = residuals_after(self.tl, batch, wanted, lambda residual, w=reading: _read(residual, w))
+                seen = residuals_after(self.tl, batch, wanted, partial(_read, weights=reading))
                 out[:, indices] = torch.stack([seen[layer] for layer in wanted]).cpu()
                 bar.update(len(indices))
         described = positions if isinstance(positions, str) else f"token {positions}"

@@ -56,7 +56,9 @@ def _source(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelError(f"folder {path} has no config.json: expected a model in Hugging Face's layout (config, weights, tokenizer).")
+            raise ModelError(
+                f"folder {path} has no config.json: expected a model in Hugging Face's layout (config, weights, tokenizer)."
+            )
         return str(path)
     if path.is_file():
         return str(converted_file(path))
@@ -77,8 +79,11 @@ def _boot(source: str, name: str, **settings: Any) -> "TransformerBridge":
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
         if source == name and not Path(name).is_dir():
             raise UnknownNameError(
-                "model", name, EMBEDDED, f"{_HELP} As a Hugging Face id it could not be loaded ({reason}); "
-                "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?"
+                "model",
+                name,
+                EMBEDDED,
+                f"{_HELP} As a Hugging Face id it could not be loaded ({reason}); "
+                "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?",
             ) from error
         raise ModelError(
             f"{name} cannot be loaded ({reason}). Expected a decoder-only language model that TransformerLens supports, "

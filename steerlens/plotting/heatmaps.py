@@ -18,7 +18,9 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     """
     points = cells.assign(points=100 * cells["change"])
     grid = points.pivot_table(index="layer", columns="strength", values="points").sort_index()
-    parts = {name: points.pivot_table(index="layer", columns="strength", values=name).sort_index() for name in ("value", "margin")}
+    parts = {
+        name: points.pivot_table(index="layer", columns="strength", values=name).sort_index() for name in ("value", "margin")
+    }
     n, items, base = int(cells["n"].max()), int(cells["items"].max()), float(cells["base"].mean())
     limit = max(1.0, float(grid.abs().max().max()))
     word = SCORE_WORDS[score]
@@ -60,7 +62,11 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
     cosine = score == "cosine"
     limit = max(0.1, float(grid.abs().max().max()))
     title = "Cosine of EN and LOC vectors" if cosine else f"Separability of factual and cultural prompts: {probe}"
-    words = {"auroc": "held-out AUROC; 0.5 is chance", "accuracy": "held-out accuracy; 0.5 is chance", "cosine": "0 is perpendicular"}
+    words = {
+        "auroc": "held-out AUROC; 0.5 is chance",
+        "accuracy": "held-out accuracy; 0.5 is chance",
+        "cosine": "0 is perpendicular",
+    }
     fig = figure(title, f"{words[score]}; folds by concept, {int(part['n'].max())} prompts at most", "locale", "layer")
     fig.add_heatmap(
         z=grid.to_numpy(),

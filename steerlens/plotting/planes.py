@@ -47,7 +47,7 @@ def _points(frame: "pd.DataFrame") -> "pd.DataFrame":
     x = frame[frame["score"] == "transfer"][columns]
     y = frame[frame["score"] == "localization"][columns]
     both = x.merge(y, on=["method", "locale"], how="right", suffixes=("_x", "_y"), sort=False)
-    both = both.fillna({name: 0.0 for name in ("change_x", "low_x", "high_x")})
+    both = both.fillna(dict.fromkeys(("change_x", "low_x", "high_x"), 0.0))
     for name in both.columns:
         if name.startswith(("change", "low", "high")):
             both[name] *= 100
@@ -59,7 +59,13 @@ def _add(fig: go.Figure, rows: "pd.DataFrame", method: str, colour: str, symbol:
     if large:
         for axis in "xy":
             change, low, high = rows[f"change_{axis}"], rows[f"low_{axis}"], rows[f"high_{axis}"]
-            bars[f"error_{axis}"] = {"type": "data", "array": high - change, "arrayminus": change - low, "thickness": 1.5, "width": 5}
+            bars[f"error_{axis}"] = {
+                "type": "data",
+                "array": high - change,
+                "arrayminus": change - low,
+                "thickness": 1.5,
+                "width": 5,
+            }
             bars[f"error_{axis}"]["color"] = colour
         for row in rows.itertuples():
             start: dict[str, Any] = {"ax": 0, "ay": 0, "axref": "x", "ayref": "y", "showarrow": True, "arrowhead": 2, "text": ""}
@@ -92,10 +98,24 @@ def _frame(fig: go.Figure, points: "pd.DataFrame") -> None:
     fig.update_xaxes(range=[-reach["x"], reach["x"]], zeroline=True, zerolinecolor=GREY)
     fig.update_yaxes(range=[-reach["y"], reach["y"]], zeroline=True, zerolinecolor=GREY)
     fig.add_scatter(
-        x=[0], y=[0], mode="markers", name="unsteered", marker={"color": "#111", "symbol": "circle-open", "size": 12}, hoverinfo="name"
+        x=[0],
+        y=[0],
+        mode="markers",
+        name="unsteered",
+        marker={"color": "#111", "symbol": "circle-open", "size": 12},
+        hoverinfo="name",
     )
     for x, y, text, xanchor, yanchor in _QUADRANTS:
         font = {"size": 11, "color": GREY}
         fig.add_annotation(
-            x=x, y=y, xref="paper", yref="paper", text=text, showarrow=False, font=font, xanchor=xanchor, yanchor=yanchor, align=xanchor
+            x=x,
+            y=y,
+            xref="paper",
+            yref="paper",
+            text=text,
+            showarrow=False,
+            font=font,
+            xanchor=xanchor,
+            yanchor=yanchor,
+            align=xanchor,
         )

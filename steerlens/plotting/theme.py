@@ -31,7 +31,11 @@ def figure(title: str, subtitle: str, x: str, y: str, **layout: Any) -> go.Figur
     fig = go.Figure()
     fig.update_layout(
         template="plotly_white",
-        title={"text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{subtitle}</span>", "x": 0, "xref": "paper"},
+        title={
+            "text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{subtitle}</span>",
+            "x": 0,
+            "xref": "paper",
+        },
         font={"family": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif", "size": 14},
         xaxis_title=x,
         yaxis_title=y,

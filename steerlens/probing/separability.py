@@ -80,7 +80,7 @@ def separability(stack: ResidualStack, *, n_folds: int = 5, seed: int = 0) -> Se
 
     implicit = stack.where(lambda prompt: prompt.form != "explicit" and prompt.kind in ("factual", "cultural"))
     locales = tuple(dict.fromkeys(prompt.locale for prompt in implicit.prompts))
-    groups = {name: implicit.where(lambda prompt, own=name: prompt.locale == own) for name in locales}
+    groups = {name: implicit.of([p for p in implicit.prompts if p.locale == name]) for name in locales}
     if len(locales) > 1:
         groups[ALL] = implicit
     rows: list[dict[str, Any]] = []

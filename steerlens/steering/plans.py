@@ -212,5 +212,3 @@ def shown(plan: SteeringPlan, tokens: Tokens) -> Shown:
         ShownToken(text, _ROLE_NAMES[int(role)], tuple(sorted({s.layer for s, mask in steered.items() if mask[i]})))
         for i, (text, role) in enumerate(zip(tokens.texts, roles[0], strict=True))
     )
-
-

@@ -54,7 +54,8 @@ class SteeringVector:
             )
 
     def __repr__(self) -> str:
-        return f"SteeringVector({self.label}, layers {self.layers[0]} to {self.layers[-1]}, n={self.n}, model={self.fingerprint.name!r})"
+        span = f"layers {self.layers[0]} to {self.layers[-1]}"
+        return f"SteeringVector({self.label}, {span}, n={self.n}, model={self.fingerprint.name!r})"
 
     @property
     def label(self) -> str:

@@ -1,0 +1,169 @@
+"""The command line: ``steerlens demo | probe | sweep | plane | steer | models | data``."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from steerlens.errors import SteerlensError
+
+DEFAULT_MODEL = "gemma-3-270m"
+_MODEL_HELP = "embedded model's name, Hugging Face id, folder or .gguf file (default: %(default)s)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; 2 for a mistake of the user's, with one message and no traceback."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "huggingface_hub", "filelock", "transformers", "choreographer", "kaleido"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        text = args.run(args)
+    except SteerlensError as error:
+        print(f"steerlens: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("steerlens: interrupted; what was finished has been kept", file=sys.stderr)
+        return 130
+    print(text)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command; nothing heavy is imported for it."""
+    top = argparse.ArgumentParser(
+        prog="steerlens",
+        description="See and steer factual transfer and cultural localization in multilingual language models.",
+        epilog="Start with: steerlens demo",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _demo(commands)
+    _probe(commands)
+    _sweep(commands)
+    _plane(commands)
+    _steer(commands)
+    _add(commands, "models", "list the embedded models, their licences and whether they are in the cache", "steerlens models")
+    _data(commands)
+    return top
+
+
+def _add(commands: Any, name: str, what: str, example: str) -> argparse.ArgumentParser:
+    new: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
+    )
+    new.set_defaults(run=_later(name))
+    return new
+
+
+def _later(name: str) -> Callable[[argparse.Namespace], str]:
+    """The command's function, whose module is imported when it runs."""
+
+    def run(args: argparse.Namespace) -> str:
+        result: str = import_module("steerlens.commands").COMMANDS[name](args)
+        return result
+
+    return run
+
+
+def _demo(commands: Any) -> None:
+    demo = _add(
+        commands,
+        "demo",
+        "run the whole chain and write the results and an HTML report",
+        "steerlens demo --locales es-ES,ko-KR --layers all --out results/mine",
+    )
+    _model(demo)
+    demo.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
+    demo.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
+    demo.add_argument(
+        "--layers", default="strided", help="layers to sweep: strided, all, or indices with commas (default: %(default)s)"
+    )
+    demo.add_argument("--strengths", default="1,2,4", help="factors on the vectors (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
+    demo.add_argument("--out", default="results/demo", help="folder for the results (default: %(default)s)")
+
+
+def _probe(commands: Any) -> None:
+    probe = _add(
+        commands,
+        "probe",
+        "score by layer how separable factual and cultural prompts are",
+        "steerlens probe --locales ko-KR,ar-EG --out results/probe",
+    )
+    _model(probe)
+    probe.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
+    probe.add_argument("--positions", default="last", help="where to read: last, mean or a token's index (default: %(default)s)")
+    probe.add_argument("--out", default="results/probe", help="folder for the table and figure (default: %(default)s)")
+
+
+def _sweep(commands: Any) -> None:
+    sweep = _add(
+        commands,
+        "sweep",
+        "score one vector at many layers and strengths on dev",
+        "steerlens sweep --vector LOC --locale ko-KR --layers 5,8,11 --strengths 1,2,4",
+    )
+    _model(sweep)
+    sweep.add_argument("--vector", default="EN", help="EN or LOC (default: %(default)s)")
+    sweep.add_argument("--locale", default="es-ES", help="locale (default: %(default)s)")
+    sweep.add_argument("--layers", default="strided", help="strided, all, or indices with commas (default: %(default)s)")
+    sweep.add_argument("--strengths", default="1,2,4", help="factors on the vector (default: %(default)s)")
+    sweep.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    sweep.add_argument("--out", default="results/sweep", help="folder for the table and figures (default: %(default)s)")
+
+
+def _plane(commands: Any) -> None:
+    plane = _add(
+        commands,
+        "plane",
+        "place saved plans on the transfer-localization plane, scored on test",
+        "steerlens plane --locale es-ES --plan mine=results/demo/plans/surgical-es-ES.safetensors",
+    )
+    _model(plane)
+    plane.add_argument("--locale", default="es-ES", help="locale that is scored (default: %(default)s)")
+    plane.add_argument(
+        "--plan", action="append", required=True, metavar="NAME=FILE", help="a saved plan; may be given several times"
+    )
+    plane.add_argument(
+        "--seed", type=int, default=0, help="of the split: the one the plans were chosen with (default: %(default)s)"
+    )
+    plane.add_argument("--out", default="results/plane", help="folder for the table and figure (default: %(default)s)")
+
+
+def _steer(commands: Any) -> None:
+    steer = _add(
+        commands,
+        "steer",
+        "print what a model writes before and after steering, side by side",
+        'steerlens steer --plan results/demo/plans/surgical-es-ES.safetensors --prompt "Pregunta: ¿Qué se desayuna?"',
+    )
+    _model(steer)
+    steer.add_argument("--plan", required=True, metavar="FILE", help="a saved plan")
+    steer.add_argument("--prompt", required=True, help="the text to continue")
+    steer.add_argument("--max-new-tokens", type=int, default=40, help="where both texts stop (default: %(default)s)")
+    steer.add_argument("--show", action="store_true", help="also show which tokens are read and steered")
+
+
+def _data(commands: Any) -> None:
+    data = _add(
+        commands,
+        "data",
+        "count and show items of the atlas or of your own file, which is checked",
+        "steerlens data --locale ko-KR --kind cultural -n 5",
+    )
+    data.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
+    data.add_argument("--locale", help="show items of this locale")
+    data.add_argument("--kind", choices=("factual", "cultural"), help="show items of this kind")
+    data.add_argument("-n", type=int, default=5, help="how many items to show (default: %(default)s)")
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL_HELP)
+    command.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
+    command.add_argument("--dtype", help="float32, bfloat16 or float16 (default: what the device is good at)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

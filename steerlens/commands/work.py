@@ -1,0 +1,96 @@
+"""Commands that run a model over many items: demo, probe, sweep, plane."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steerlens import study
+from steerlens.commands import arguments
+from steerlens.data import ENGLISH, atlas
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation import plane as scored_plane
+from steerlens.evaluation import sweep as run_sweep
+from steerlens.probing import separability
+from steerlens.results import Folder
+from steerlens.steering import SteeringPlan, difference_of_means
+from steerlens.storage import write_text
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def demo(args: Namespace) -> str:
+    """The whole chain; ends with the table and the report's path."""
+    own = arguments.items(args)
+    settings = study.StudySettings(
+        locales=arguments.locales(args.locales, own.locales if own else None),
+        layers=arguments.layers(args.layers),
+        strengths=arguments.listed(args.strengths, "strengths", float),
+        seed=args.seed,
+    )
+    Folder.ready(args.out)
+    found = study.run_study(arguments.model(args), own, settings, out=args.out)
+    report = found.report(Path(args.out) / "report.html")
+    plans = "\n".join(f"  {choice.method:<9} {choice}" for choice in found.chosen)
+    return (
+        f"\nOn test, mean over {', '.join(settings.locales)} (change against unsteered, paired 95% interval over concepts):\n\n"
+        f"{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
+        f"{found.manifest['seconds']:.0f} seconds. Results in {args.out}. Report: {report.resolve()}"
+    )
+
+
+def probe(args: Namespace) -> str:
+    """Separability by layer of the atlas's train prompts."""
+    folder = Folder.ready(args.out)
+    chosen = arguments.locales(args.locales)
+    items = atlas(chosen)
+    positions = args.positions if args.positions in ("last", "mean") else arguments.listed(args.positions, "positions", int)[0]
+    table = separability(arguments.model(args).residuals(items.prompts(), positions=positions))
+    table.save(folder.path / "separability.parquet")
+    figure = _write(table.plot(locale="all"), folder.path / "separability.html")
+    shown = table.frame[(table.frame["locale"] == "all") & table.frame["auroc"].notna()]
+    pivot = shown.pivot_table(index="layer", columns="probe", values="auroc", sort=False)
+    title = f"Held-out AUROC by layer, {', '.join((ENGLISH, *chosen))} together (layer -1: the text itself):"
+    return f"{title}\n\n{pivot.round(3).to_string(na_rep='')}\n\n{figure}"
+
+
+def sweep(args: Namespace) -> str:
+    """One vector of one locale at many layers and strengths."""
+    if args.vector not in ("EN", "LOC"):
+        raise UnknownNameError("vector", args.vector, ("EN", "LOC"))
+    folder = Folder.ready(args.out)
+    split = atlas([args.locale]).split(seed=args.seed)
+    pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
+    settings = study.StudySettings(locales=(args.locale,), layers=arguments.layers(args.layers))
+    model = arguments.model(args)
+    vector = difference_of_means(model, pairs)
+    strengths = arguments.listed(args.strengths, "strengths", float)
+    table = run_sweep(model, split.dev, [vector], settings.swept(model), strengths)
+    table.save(folder.path / "sweep.parquet")
+    vector.save(folder.path / f"{args.vector}-{args.locale}.safetensors")
+    lines = []
+    for score in ("transfer", "localization"):
+        figure = _write(table.heatmap(args.vector, score), folder.path / f"{score}.html")
+        grid = table.cells(score).pivot_table(index="layer", columns="strength", values="change")
+        lines.append(f"Change of {score} on dev, layer by strength:\n\n{grid.round(3).to_string()}\n\n{figure}")
+    return "\n\n".join(lines)
+
+
+def plane(args: Namespace) -> str:
+    """Saved plans on the test part of the atlas."""
+    named = [text.partition("=") for text in args.plan]
+    if any(not name or not file for name, _, file in named):
+        raise SettingsError(f"--plan {args.plan} given: expected NAME=FILE, as in surgical=plan.safetensors.")
+    folder = Folder.ready(args.out)
+    plans = {name: {args.locale: SteeringPlan.load(file)} for name, _, file in named}
+    items = atlas([args.locale]).split(seed=args.seed).test
+    table = scored_plane(arguments.model(args), items, plans, seed=args.seed)
+    table.save(folder.path / "plane.parquet")
+    figure = _write(table.plot(), folder.path / "plane.html")
+    return f"On test, {args.locale}:\n\n{table.summary(args.locale).to_string(index=False)}\n\n{figure}"
+
+
+def _write(figure: "Figure", path: Path) -> str:
+    """Writes a figure as HTML that opens offline."""
+    write_text(path, figure.to_html(include_plotlyjs=True))
+    return f"Figure: {path.resolve()}"

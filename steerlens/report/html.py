@@ -1,0 +1,115 @@
+"""A study as one HTML file that opens offline."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steerlens.evaluation import MEAN, Chosen
+from steerlens.models import EMBEDDED
+from steerlens.results import Study
+from steerlens.storage import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+
+def write_report(study: Study, path: str | Path) -> Path:
+    """Writes the report, with its figures' code inside, so that it opens without a network.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(loader=PackageLoader("steerlens", "report"), autoescape=True, undefined=StrictUndefined)
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    page = environment.get_template("report.html").render(css=Markup(css), plotly=Markup(get_plotlyjs()), **_content(study))
+    return write_text(path, page)
+
+
+def _content(study: Study) -> dict[str, Any]:
+    from steerlens.plotting import cosine_lines
+
+    manifest = study.manifest
+    name, locales = manifest["model"]["name"], manifest["settings"]["locales"]
+    sweeps = [study.sweep.heatmap(vector, score) for vector in ("EN", "LOC") for score in ("transfer", "localization")]
+    return {
+        "model": name,
+        "licence": EMBEDDED[name].licence if name in EMBEDDED else "",
+        "locales": locales,
+        "started": manifest["started"],
+        "versions": manifest["versions"],
+        "settings": manifest["settings"],
+        "counts": manifest["data"]["concepts"],
+        "manifest": json.dumps(manifest, indent=2, ensure_ascii=False),
+        "table": _table(study.summary()),
+        "tables": [(locale, _table(study.summary(locale))) for locale in locales],
+        "verdict": verdict(study),
+        "plane": _div(study.plane.plot()),
+        "chosen": _table(_chosen(study.chosen)),
+        "sweeps": [_div(figure) for figure in sweeps],
+        "separability": _div(study.separability.plot()),
+        "heatmap": _div(study.separability.heatmap()),
+        "cosine": _div(cosine_lines(study.separability.frame)),
+        "examples": _examples(study.examples),
+    }
+
+
+def verdict(study: Study) -> str:
+    """What the test results say, in words: which changes have an interval that excludes zero, and which do not."""
+    frame = study.plane.frame
+    parts = []
+    for choice in study.chosen:
+        rows = frame[(frame["method"] == choice.method) & (frame["locale"] == MEAN)].set_index("score")
+        said = [
+            f"{score} {_points(rows.loc[score])} (interval {'excludes' if _excludes_zero(rows.loc[score]) else 'includes'} zero)"
+            for score in ("transfer", "localization")
+        ]
+        parts.append(f"{choice.method} steering ({choice}) changes {' and '.join(said)}.")
+    return " ".join(parts)
+
+
+def _points(row: "pd.Series") -> str:
+    return f"by {100 * row['change']:+.1f} points [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _excludes_zero(row: "pd.Series") -> bool:
+    return bool(row["low"] > 0 or row["high"] < 0)
+
+
+def _chosen(chosen: tuple[Chosen, ...]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "method": [choice.method for choice in chosen],
+            "plan": [str(choice) for choice in chosen],
+            "transfer on dev": [f"{choice.transfer:+.2f}" for choice in chosen],
+            "localization on dev": [f"{choice.localization:+.2f}" for choice in chosen],
+        }
+    )
+
+
+def _examples(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    keys = ["locale", "kind", "concept"]
+    examples = []
+    for _, rows in frame.groupby(keys, sort=False):
+        first = rows.iloc[0]
+        texts = list(zip(rows["method"], rows["text"], strict=True))
+        examples.append({**{name: first[name] for name in ("locale", "kind", "question", "answer")}, "texts": texts})
+    return examples
+
+
+def _table(frame: "pd.DataFrame") -> Any:
+    from markupsafe import Markup
+
+    return Markup(frame.to_html(index=False, border=0, escape=True))
+
+
+def _div(figure: "Figure") -> Any:
+    from markupsafe import Markup
+
+    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}))
