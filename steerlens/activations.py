@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 from einops import reduce
 from jaxtyping import Float
@@ -14,9 +14,6 @@ from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import LayerError, PromptError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.storage import load_tensors, save_tensors
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KIND = "residual stack"
 
@@ -103,10 +100,8 @@ class ResidualStack:
         positive, negative = self.of(pairs.positive).residuals, self.of(pairs.negative).residuals
         return reduce(positive.double() - negative.double(), "layer prompt d_model -> layer d_model", "mean").float()
 
-    def table(self) -> "pd.DataFrame":
+    def table(self) -> pd.DataFrame:
         """The prompts as a table: concept, locale, kind, form (explicit or implicit) and text."""
-        import pandas as pd
-
         columns = ["concept", "locale", "kind", "form", "text"]
         return pd.DataFrame([asdict(prompt) for prompt in self.prompts], columns=columns)
 

@@ -2,7 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from steerlens.errors import ModelError, UnknownNameError
 from steerlens.models.devices import choose_device, choose_dtype
@@ -11,17 +13,13 @@ from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
 
-if TYPE_CHECKING:
-    import torch
-    from transformer_lens.model_bridge import TransformerBridge
-
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
 
 
 def load(
-    name: "str | Path | TransformerBridge",
-    device: "str | torch.device | None" = None,
-    dtype: "str | torch.dtype | None" = None,
+    name: str | Path | object,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -69,7 +67,7 @@ def _source(name: str) -> str:
     return name
 
 
-def _boot(source: str, name: str, **settings: Any) -> "TransformerBridge":
+def _boot(source: str, name: str, **settings: Any) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
     try:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,10 +11,8 @@ from torch import Tensor
 from steerlens.errors import LayerError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.steering.edits import Which
+from steerlens.steering.plans import SteeringPlan, Step
 from steerlens.storage import load_tensors, save_tensors
-
-if TYPE_CHECKING:
-    from steerlens.steering.plans import SteeringPlan
 
 KIND = "steering vector"
 
@@ -72,7 +70,7 @@ class SteeringVector:
             raise LayerError(layer, self.layers, f"vector {self.label}")
         return self.directions[self.layers.index(layer)]
 
-    def at(self, layer: int, strength: float = 1.0, tokens: Which = "all") -> "SteeringPlan":
+    def at(self, layer: int, strength: float = 1.0, tokens: Which = "all") -> SteeringPlan:
         """The plan that adds ``strength`` times this vector's direction after block ``layer``.
 
         Args:
@@ -85,8 +83,6 @@ class SteeringVector:
             UnknownNameError: no such choice of tokens.
             VectorError: a strength that is not finite.
         """
-        from steerlens.steering.plans import SteeringPlan, Step
-
         return SteeringPlan((Step(self.direction(layer), layer, strength, tokens, self.label),), self.fingerprint)
 
     def save(self, path: str | Path) -> Path:

@@ -1,0 +1,39 @@
+# Two commands are enough: `make demo` and `make test`. Both make the environment in .venv first, if need be.
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test unit check notebooks clean help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and results/demo/report.html
+	$(BIN)/steerlens demo
+
+test: check  ## lint, types and all tests
+	$(BIN)/python -m pytest tests
+
+unit: .venv/dev.stamp  ## the tests that need no real model
+	$(BIN)/python -m pytest tests/unit
+
+check: .venv/dev.stamp  ## ruff's lint and format, and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+.venv/demo.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@ .venv/demo.stamp
+
+clean:  ## remove the environment and caches of tools; the converted model stays in its cache folder
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info

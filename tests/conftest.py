@@ -1,0 +1,112 @@
+"""Tiny random models of four architectures, with a tokenizer made on the spot, all in Hugging Face's layout."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+import steerlens as sl
+
+torch.set_num_threads(1)  # tiny models: threads would wait for each other longer than they work
+
+ARCHITECTURES = ("gemma3", "llama", "qwen2", "gpt2")
+_VOCABULARY = 600
+_SHAPE = {"vocab_size": _VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
+_INIT = {"initializer_range": 0.2}  # large enough for a random model to have opinions
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[str]:
+    """Texts in seven languages."""
+    return [text for item in sl.data.atlas() for text in (item.question, *item.choices)]
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> dict[str, Path]:
+    """A folder per architecture, as ``save_pretrained`` writes it."""
+    folders = {}
+    for name in ARCHITECTURES:
+        torch.manual_seed(0)
+        tokenizer = _tokenizer(corpus, name)
+        folder = tmp_path_factory.mktemp(name)
+        _model(name, tokenizer).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        folders[name] = folder
+    return folders
+
+
+@pytest.fixture(scope="session")
+def loaded(model_folders: dict[str, Path]) -> dict[str, sl.LensModel]:
+    """Every tiny model, loaded once."""
+    return {name: sl.load(folder) for name, folder in model_folders.items()}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def model(request: pytest.FixtureRequest, loaded: dict[str, sl.LensModel]) -> sl.LensModel:
+    """Each tiny model in turn."""
+    return loaded[request.param]
+
+
+@pytest.fixture(scope="session")
+def llama(loaded: dict[str, sl.LensModel]) -> sl.LensModel:
+    """One tiny model, where the architecture does not matter."""
+    return loaded["llama"]
+
+
+@pytest.fixture(scope="session")
+def items() -> sl.data.Items:
+    """A few concepts of both kinds in English, Spanish and Korean."""
+    return sl.data.atlas(["es-ES", "ko-KR"]).sample(8)
+
+
+@pytest.fixture(scope="session")
+def prompts(items: sl.data.Items) -> tuple[sl.data.Prompt, ...]:
+    """Prompts of different lengths and scripts."""
+    return items.prompts()[:7] + items.prompts()[-7:]
+
+
+def _tokenizer(corpus: list[str], architecture: str) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<eos>", "<bos>", "<pad>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    names = {
+        "gpt2": {"bos_token": "<eos>", "eos_token": "<eos>", "pad_token": "<eos>"},  # GPT-2 has one token for all three
+        "qwen2": {"eos_token": "<eos>", "pad_token": "<pad>"},  # Qwen has no BOS
+    }.get(architecture, {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"})
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    if architecture == "llama":
+        fast.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant]"
+    return fast
+
+
+def _model(name: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    if name == "gemma3":
+        return Gemma3ForCausalLM(
+            Gemma3TextConfig(
+                **_SHAPE, **_INIT, **ids, num_key_value_heads=1, head_dim=16, sliding_window=256, final_logit_softcapping=5.0
+            )
+        )
+    if name == "llama":
+        return LlamaForCausalLM(LlamaConfig(**_SHAPE, **_INIT, **ids, num_key_value_heads=1))
+    if name == "qwen2":
+        return Qwen2ForCausalLM(Qwen2Config(**_SHAPE, **_INIT, **ids, num_key_value_heads=1, use_sliding_window=False))
+    return GPT2LMHeadModel(GPT2Config(vocab_size=_VOCABULARY, n_embd=32, n_layer=4, n_head=2, n_positions=512, **_INIT, **ids))

@@ -1,0 +1,100 @@
+"""The arrows of import, and who may import what."""
+
+import ast
+from pathlib import Path
+
+import steerlens
+
+ROOT = Path(steerlens.__file__).parent
+FOUNDATION = {"errors", "storage", "progress"}
+ALLOWED = {
+    "errors": set(),
+    "progress": set(),
+    "storage": {"errors"},
+    "tables": {"errors", "storage"},
+    "fingerprint": {"errors"},
+    "data": {"errors"},
+    "activations": {"data", "fingerprint"},
+    "models": {"data", "activations", "fingerprint"},
+    "plotting": set(),
+    "probing": {"data", "activations", "tables", "plotting"},
+    "steering": {"data", "activations", "fingerprint", "models"},
+    "evaluation": {"data", "models", "steering", "tables", "plotting"},
+    "results": {"activations", "data", "evaluation", "probing", "steering", "tables", "report"},
+    "study": {"activations", "data", "evaluation", "models", "probing", "results", "steering"},
+    "report": {"evaluation", "models", "plotting", "results"},
+    "commands": {"data", "evaluation", "models", "probing", "results", "steering", "study", "report"},
+    "cli": {"commands"},
+}
+LAZY = {"plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle
+"""Parts that others may import inside a function only."""
+
+
+def _modules() -> list[tuple[str, Path, ast.Module]]:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        relative = path.relative_to(ROOT)
+        part = relative.parts[0].removesuffix(".py")
+        if part != "__init__":
+            found.append((part, path, ast.parse(path.read_text(encoding="utf-8"))))
+    return found
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_arrows_go_one_way() -> None:
+    for part, path, tree in _modules():
+        targets = {name.split(".")[1] for name in _imported(tree) if name.startswith("steerlens.")}
+        assert targets - {part} - FOUNDATION <= ALLOWED[part], path
+
+
+def test_figures_and_reports_are_imported_when_asked_for() -> None:
+    for part, path, tree in _modules():
+        top = {
+            name.split(".")[1]
+            for node in tree.body
+            for name in _imported(ast.Module([node], []))
+            if name.startswith("steerlens.")
+        }
+        outside_functions = {
+            n for n in top if any(isinstance(x, ast.ImportFrom) and f"steerlens.{n}" in (x.module or "") for x in tree.body)
+        }
+        assert not (outside_functions & LAZY) - {part}, path
+
+
+def test_heavy_packages_have_one_importer() -> None:
+    owners = {"transformer_lens": {"models"}, "plotly": {"plotting", "report"}}
+    for part, path, tree in _modules():
+        body = ast.Module([node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        typed_only = {
+            name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            for name in _imported(node)
+        }
+        for package, allowed in owners.items():
+            uses = any(name.split(".")[0] == package for name in _imported(body) - typed_only)
+            assert not uses or part in allowed, path
+
+
+def test_no_unpickling_and_no_remote_code() -> None:
+    for _, path, _ in _modules():
+        text = path.read_text(encoding="utf-8")
+        for forbidden in ("pickle", "torch.load", "trust_remote_code=True"):
+            assert forbidden not in text, (path, forbidden)
+
+
+def test_public_functions_have_docstrings() -> None:
+    for _, path, tree in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                inner = any(node in ast.walk(f) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f is not node)
+                assert inner or ast.get_docstring(node), (path, node.name)

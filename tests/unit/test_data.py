@@ -1,0 +1,152 @@
+"""Items, splits, pairs, and the user's own files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from steerlens.data import Item, Items, Locale, add_locale, atlas, load_items, locale
+from steerlens.errors import DataError, FileError, PairsError, UnknownNameError
+
+FACTUAL = {
+    "concept": "sky",
+    "kind": "factual",
+    "locale": "en-US",
+    "question": "What color is the sky?",
+    "choices": ["Blue", "Red"],
+    "answer": "Blue",
+}
+CULTURAL = {
+    "concept": "breakfast",
+    "kind": "cultural",
+    "locale": "es-ES",
+    "question": "¿Qué se desayuna?",
+    "explicit": "¿Qué se desayuna en España?",
+    "answers": {"en-US": "Tortitas", "es-ES": "Tostada"},
+}
+
+
+def _write(path: Path, rows: list) -> Path:
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def test_split_divides_concepts_not_prompts(items: Items) -> None:
+    split = items.split(seed=3)
+    parts = [set(part.concepts) for part in (split.train, split.dev, split.test)]
+    assert set.union(*parts) == set(items.concepts)
+    assert sum(map(len, parts)) == len(items.concepts)
+    assert all(
+        len(part.of(kind=kind).concepts) for part in (split.train, split.dev, split.test) for kind in ("factual", "cultural")
+    )
+    assert items.split(seed=3).train.concepts == split.train.concepts
+    assert any(items.split(seed=other).train.concepts != split.train.concepts for other in range(4, 8))
+
+
+def test_a_split_does_not_depend_on_the_locales_asked_for() -> None:
+    few, many = atlas(["es-ES"]).split(seed=0), atlas().split(seed=0)
+    assert set(few.test.concepts) == set(many.test.concepts)
+
+
+def test_pairs_are_parallel(items: Items) -> None:
+    en, loc = items.english_pairs("ko-KR"), items.localized_pairs("ko-KR")
+    assert [p.concept for p in en.positive] == [p.concept for p in en.negative]
+    assert {p.locale for p in en.positive} == {"en-US"}
+    assert {p.locale for p in en.negative} == {"ko-KR"}
+    assert [p.concept for p in loc.positive] == [p.concept for p in loc.negative]
+    assert {(p.form, n.form) for p, n in zip(loc.positive, loc.negative, strict=True)} == {("explicit", "implicit")}
+    assert len(en) == len(loc) == 8
+
+
+def test_pairs_that_cannot_be(items: Items) -> None:
+    with pytest.raises(PairsError, match="en-US itself"):
+        items.english_pairs("en-US")
+    with pytest.raises(UnknownNameError, match="es-ES"):
+        items.english_pairs("el-GR")
+    with pytest.raises(PairsError, match="0 positive"):
+        items.of(kind="factual").localized_pairs("es-ES")
+
+
+def test_unknown_locale_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean ko-KR"):
+        atlas(["ko-KP"])
+    with pytest.raises(UnknownNameError, match="Did you mean es-ES"):
+        locale("es-Es")
+
+
+def test_own_locale() -> None:
+    add_locale(Locale("de-DE", "German", "Germany", "Frage:", "Antwort:", "Antworte mit einem Buchstaben."))
+    assert Item("a", "factual", "de-DE", "Wo?", ("a", "b"), 0).prompt().text == "Frage: Wo?\nAntwort:"
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    items = load_items(_write(tmp_path / "mine.jsonl", [FACTUAL, "", CULTURAL]))
+    sky, breakfast = items
+    assert (sky.choices, sky.answer, sky.english_answer) == (("Blue", "Red"), 0, None)
+    assert (breakfast.choices[breakfast.answer], breakfast.english_answer) == ("Tostada", 0)
+    assert breakfast.prompt("explicit").text == "Pregunta: ¿Qué se desayuna en España?\nRespuesta:"
+    with pytest.raises(DataError, match="no explicit question"):
+        sky.prompt("explicit")
+
+
+def test_csv(tmp_path: Path) -> None:
+    header = "concept,kind,locale,question,choices,answer,explicit,answer:en-US,answer:es-ES"
+    rows = [
+        header,
+        "sky,factual,en-US,What color is the sky?,Blue|Red,Blue,,,",
+        'b,cultural,es-ES,"¿Qué, pues?",,,¿Qué en España?,Tortitas,Tostada',
+    ]
+    sky, breakfast = load_items(_write(tmp_path / "mine.csv", rows))
+    assert sky.choices == ("Blue", "Red")
+    assert (breakfast.question, breakfast.choices[breakfast.answer]) == ("¿Qué, pues?", "Tostada")
+
+
+def test_every_bad_row_is_named_at_once(tmp_path: Path) -> None:
+    rows = [
+        FACTUAL,
+        "{broken",
+        {**FACTUAL, "concept": "a", "choices": ["Blue"]},
+        {**FACTUAL, "concept": "b", "answer": "Green"},
+        {**FACTUAL, "concept": "c", "locale": "xx-XX"},
+        {**FACTUAL, "concept": "d", "kind": "funny", "question": ""},
+        {**CULTURAL, "answers": {"en-US": "Tortitas"}},
+        {**FACTUAL, "concept": "e", "choices": ["Blue", "blue", "Red"]},
+        FACTUAL,
+    ]
+    with pytest.raises(DataError) as caught:
+        load_items(_write(tmp_path / "mine.jsonl", rows))
+    message = str(caught.value)
+    assert "8 bad rows in mine.jsonl" in message
+    for expected in (
+        "mine.jsonl:2: field 'line': not JSON",
+        "mine.jsonl:3: field 'choices': 1 choices; expected at least two",
+        "mine.jsonl:4: field 'answer': 'Green' given; expected one of the choices",
+        "mine.jsonl:5: field 'locale': 'xx-XX' given",
+        "mine.jsonl:6: field 'kind': 'funny' given; expected one of factual, cultural",
+        "mine.jsonl:6: field 'question': missing or empty",
+        "mine.jsonl:7: field 'answers': answers of en-US; expected the answer of es-ES among them",
+        "mine.jsonl:8: field 'choices': Blue, blue repeated",
+        "mine.jsonl:9: field 'concept': 'sky' stands for en-US at mine.jsonl:1 already",
+    ):
+        assert expected in message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"read from \.jsonl and \.csv"):
+        load_items("items.xlsx")
+    with pytest.raises(FileError, match="cannot read"):
+        load_items(tmp_path / "missing.jsonl")
+    with pytest.raises(DataError, match="holds no items"):
+        load_items(_write(tmp_path / "empty.jsonl", []))
+
+
+def test_split_needs_concepts(items: Items) -> None:
+    with pytest.raises(DataError, match="at least 3"):
+        items.sample(2).split()
+    with pytest.raises(DataError, match="add up to 1"):
+        items.split(shares=(0.5, 0.5, 0.5))
+
+
+def test_digest_knows_the_content(items: Items) -> None:
+    assert items.digest() == atlas(["es-ES", "ko-KR"]).sample(8).digest()
+    assert items.digest() != items.sample(7).digest()

@@ -1,0 +1,115 @@
+"""Intervals, the choice of plans and the plane, on hand-made cases."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import steerlens as sl
+from steerlens.data import Items
+from steerlens.errors import FileError, SettingsError, UnknownNameError
+from steerlens.evaluation import Cell, Plane, Sweep, choose, paired_interval, plane, sweep
+from steerlens.evaluation.choice import _best, _cells
+from steerlens.steering import SteeringVector, difference_of_means
+
+
+def test_interval_of_a_hand_computed_case() -> None:
+    """Two concepts, changes 0 and 1: the mean is 0, 0.5 or 1 with chance 1/4, 1/2, 1/4."""
+    interval = paired_interval(np.array([0.0, 1.0]), level=0.4)
+    assert (interval.mean, interval.low, interval.high, interval.n) == (0.5, 0.5, 0.5, 2)
+    wide = paired_interval(np.array([0.0, 1.0]))
+    assert (wide.low, wide.high) == (0.0, 1.0)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(0).normal(0.3, 1.0, size=(200, 60))
+    covered = [i.low <= 0.3 <= i.high for i in (paired_interval(d, draws=500) for d in draws)]
+    assert 0.88 < np.mean(covered) <= 1.0
+
+
+def test_interval_of_nothing() -> None:
+    with pytest.raises(SettingsError, match="0 concepts"):
+        paired_interval(np.array([]))
+
+
+def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.DataFrame:
+    """Ten items of each kind per cell, of which so many more are answered right than the none unsteered."""
+    still = {"english_centric": False, "margin": 0.0, "base_hit": False, "base_english_centric": False, "base_margin": 0.0}
+    rows = []
+    for (vector, layer, strength), both in gains.items():
+        cell = {"vector": vector, "layer": layer, "strength": strength, "locale": "es-ES"}
+        for kind, gained in zip(("factual", "cultural"), both, strict=True):
+            rows += [{**cell, **still, "kind": kind, "concept": f"{kind}{i}", "hit": i < gained} for i in range(10)]
+    return pd.DataFrame(rows)
+
+
+def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength() -> None:
+    table = _cells(
+        _sweep_frame({("EN", 1, 4.0): (3, 0), ("EN", 1, 2.0): (3, 0), ("EN", 2, 1.0): (1, 9)}), ["vector", "layer", "strength"]
+    )
+    assert _best(table, "transfer") == Cell("EN", 1, 2.0)
+    assert _best(table, "localization") == Cell("EN", 2, 1.0)
+
+
+@pytest.fixture(scope="module")
+def vectors(llama: sl.LensModel, items: Items) -> dict[str, dict[str, SteeringVector]]:
+    pairs = {"EN": items.english_pairs, "LOC": items.localized_pairs}
+    return {x: {name: difference_of_means(llama, make(x)) for name, make in pairs.items()} for x in ("es-ES", "ko-KR")}
+
+
+def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors: dict, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    swept = sweep(llama, items, [v for own in vectors.values() for v in own.values()], [0, 1, 3], [2.0])
+    chosen, tried = choose(llama, items, swept, vectors)
+    en, loc, surgical = chosen
+    best = swept.cells("transfer").query("vector == 'EN'")["change"].max()
+    assert en.transfer == pytest.approx(best)
+    assert [cell.vector for cell in surgical.cells] == ["EN", "LOC"]
+    assert surgical.cells[0].layer != surgical.cells[1].layer
+    lesser = [
+        min(t, c)
+        for t, c in zip(*(tried.cells(s)["change"] for s in ("transfer", "localization")), strict=True)
+    ]  # fmt: skip
+    assert len(lesser) <= 9
+    plans = {c.method: {x: c.plan(own) for x, own in vectors.items()} for c in (en, loc, surgical)}
+    table = plane(llama, items, plans, seed=1)
+    frame = table.frame.set_index(["method", "locale", "score"])
+    assert (frame.loc["unsteered", "change"] == 0).all()
+    assert frame.loc[("surgical", "mean", "transfer"), "change"] == pytest.approx(surgical.transfer)
+    means = frame.loc["EN"].loc[["es-ES", "ko-KR"]].groupby("score")["value"].mean()
+    assert frame.loc[("EN", "mean", "transfer"), "value"] == pytest.approx(means["transfer"])
+    assert ((frame["low"] <= frame["change"] + 1e-9) & (frame["change"] <= frame["high"] + 1e-9)).all()
+    assert list(table.summary()["method"]) == ["unsteered", "explicit prompt", "EN", "LOC", "surgical"]
+    back = Plane.load(table.save(tmp_path / "plane.parquet"))
+    pd.testing.assert_frame_equal(back.frame, table.frame)
+    with pytest.raises(UnknownNameError, match="Did you mean es-ES"):
+        table.summary("es-EX")
+
+
+def test_explicit_prompt_is_scored_on_the_explicit_question(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    still = {"still": {"es-ES": vectors["es-ES"]["EN"].at(1, 0.0)}}
+    table = plane(llama, items, still).frame
+    assert (table[table["method"] == "still"]["change"] == 0).all()
+    assert set(table[table["method"] == "explicit prompt"]["score"]) == {"localization", "english_centric"}
+
+
+def test_methods_for_different_locales(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    plan = vectors["es-ES"]["EN"].at(1)
+    for bad in ({}, {"a": {"es-ES": plan}, "b": {"ko-KR": plan}}):
+        with pytest.raises(SettingsError, match="same locales"):
+            plane(llama, items, bad)
+
+
+def test_choosing_needs_both_vectors(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    only = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("EN", 2, 1.0): (1, 1)}))
+    with pytest.raises(SettingsError, match="2 EN and 0 LOC"):
+        choose(llama, items, only, vectors)
+
+
+def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "sweep.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(FileError, match="truncated"):
+        Sweep.load(path)
+    torch.manual_seed(0)
+    with pytest.raises(FileError, match="lacks columns"):
+        Plane.load(Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))

@@ -1,0 +1,107 @@
+"""Probes find what is planted, and nothing in noise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import steerlens as sl
+from steerlens.data import Prompt
+from steerlens.errors import DataError, UnknownNameError
+from steerlens.probing import separability
+from steerlens.probing.folds import Folds
+
+
+def _stack(
+    model: sl.LensModel, *, planted_at: int | None, n: int = 40, locales: tuple[str, ...] = ("es-ES",)
+) -> sl.ResidualStack:
+    """Noise of ``n`` concepts of each kind per locale, with a direction added for factual ones at one layer."""
+    prompts = tuple(
+        Prompt(f"{x} {kind} {i}", f"{kind}-{i}", x, kind, "implicit")
+        for x in locales
+        for kind in ("factual", "cultural")
+        for i in range(n)
+    )
+    noise = torch.randn(2, len(prompts), model.d_model, generator=torch.Generator().manual_seed(0))
+    if planted_at is not None:
+        noise[planted_at] += 3.0 * torch.tensor([p.kind == "factual" for p in prompts])[:, None] * torch.eye(model.d_model)[3]
+    return sl.ResidualStack(noise, (0, 1), prompts, "last", model.fingerprint)
+
+
+def test_planted_direction_is_found_at_its_layer_only(llama: sl.LensModel) -> None:
+    frame = separability(_stack(llama, planted_at=1)).to_frame().query("layer >= 0").set_index(["probe", "layer"])
+    for probe in ("difference of means", "logistic"):
+        assert frame.loc[(probe, 1), "auroc"] > 0.9
+        assert frame.loc[(probe, 1), "accuracy"] > 0.8
+        assert abs(frame.loc[(probe, 0), "auroc"] - 0.5) < 0.15
+
+
+def test_random_labels_score_at_chance(llama: sl.LensModel) -> None:
+    stack = _stack(llama, planted_at=1, n=80)
+    kinds = np.random.default_rng(0).permutation([prompt.kind for prompt in stack.prompts])
+    shuffled = tuple(
+        replace(p, kind=str(kind), text=f"text {i}") for i, (p, kind) in enumerate(zip(stack.prompts, kinds, strict=True))
+    )
+    frame = separability(replace(stack, prompts=shuffled)).to_frame()
+    assert (frame[frame["auroc"].notna()]["auroc"] - 0.5).abs().max() < 0.15
+
+
+def test_equals_scikit_learn(llama: sl.LensModel) -> None:
+    stack = _stack(llama, planted_at=1)
+    y = np.array([int(prompt.kind == "factual") for prompt in stack.prompts])
+    groups = [prompt.concept for prompt in stack.prompts]
+    expected = []
+    for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=0).split(y, y, groups):
+        x = stack.at(1).numpy()
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")).fit(
+            x[train], y[train]
+        )
+        expected.append(roc_auc_score(y[test], probe.decision_function(x[test])))
+    frame = separability(stack).to_frame().query("probe == 'logistic' and layer == 1")
+    assert frame["auroc"].item() == pytest.approx(np.mean(expected))
+
+
+def test_folds_never_divide_a_concept() -> None:
+    concepts = [f"c{i // 3}" for i in range(60)]
+    labels = [int(i // 3 % 2) for i in range(60)]
+    folds = Folds.by_concept(labels, concepts)
+    for test in folds.held_out:
+        inside = {concepts[i] for i in test}
+        assert all(i in test for i, concept in enumerate(concepts) if concept in inside)
+
+
+def test_surface_form_is_reported(llama: sl.LensModel) -> None:
+    """Prompts whose text gives their kind away: the baseline must say so."""
+    surface = separability(_stack(llama, planted_at=None)).to_frame().query("probe == 'surface form'")
+    assert surface["auroc"].item() > 0.95
+    assert surface["layer"].item() == -1
+
+
+def test_locales_and_all_of_them(llama: sl.LensModel) -> None:
+    table = separability(_stack(llama, planted_at=0, locales=("es-ES", "ko-KR")))
+    assert set(table.frame["locale"]) == {"es-ES", "ko-KR", "all"}
+    assert table.heatmap().data[0].zmin == 0.5
+    assert len(table.plot("ko-KR").data) == 2
+    with pytest.raises(UnknownNameError, match="Did you mean auroc"):
+        table.heatmap("auc")
+
+
+def test_cosine_of_en_and_loc(llama: sl.LensModel, items: sl.data.Items) -> None:
+    stack = llama.residuals(items.prompts())
+    frame = separability(stack).to_frame().query("probe == 'EN-LOC cosine' and locale == 'ko-KR' and layer == 2")
+    en, loc = (
+        sl.steering.difference_of_means(stack, p).direction(2)
+        for p in (items.english_pairs("ko-KR"), items.localized_pairs("ko-KR"))
+    )
+    assert frame["cosine"].item() == pytest.approx(torch.cosine_similarity(en, loc, dim=0).item(), abs=1e-5)
+
+
+def test_one_kind_only(llama: sl.LensModel, items: sl.data.Items) -> None:
+    with pytest.raises(DataError, match="0 cultural concepts"):
+        separability(llama.residuals(items.of(kind="factual", locale="es-ES").prompts()))

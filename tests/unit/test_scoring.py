@@ -1,0 +1,116 @@
+"""Scores equal the plain way, and sweeps equal full passes."""
+
+import pytest
+import torch
+
+import steerlens as sl
+from steerlens.data import Item, Items
+from steerlens.errors import PromptError, SettingsError, UnknownNameError
+from steerlens.evaluation import Exam, Scoring, sweep
+from steerlens.evaluation.questions import ask
+from steerlens.steering import difference_of_means
+
+
+def _plainly(model: sl.LensModel, item: Item, choice: int) -> float:
+    """Sum of a choice's log probabilities, from Hugging Face's logits of the whole text."""
+    question = ask(model, item, Scoring())
+    prompt, tokens = question.row.prompt, question.row.choices[choice]
+    with torch.no_grad():
+        logits = model.tl.original_model(torch.tensor([[*prompt, *tokens]])).logits[0].log_softmax(-1)
+    return sum(logits[len(prompt) - 1 + at, token].item() for at, token in enumerate(tokens))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+def test_equal_the_plain_way(model: sl.LensModel, items: Items, batch_size: int | None) -> None:
+    some = list(items)[:3] + list(items)[-3:]
+    outcomes = Exam(model, some, Scoring("none"), batch_size=batch_size).score()
+    for item, outcome in zip(some, outcomes, strict=True):
+        assert outcome.scores == pytest.approx([_plainly(model, item, at) for at in range(len(item.choices))], abs=1e-3)
+
+
+def test_long_items_leave_the_attention_window(model: sl.LensModel) -> None:
+    """Packed behind a long prompt, choices would fall out of a sliding window; they are then run one by one."""
+    item = Item("long", "factual", "en-US", "word " * 70 + "?", tuple(f"choice {n} " + "and more " * 8 for n in range(4)), 1)
+    outcome = Exam(model, [item], Scoring("none")).score()[0]
+    assert outcome.scores == pytest.approx([_plainly(model, item, at) for at in range(4)], abs=1e-3)
+
+
+def test_normalisations(llama: sl.LensModel, items: Items) -> None:
+    item = items[-1]
+    sums, per_token, per_character = (Exam(llama, [item], Scoring(n)).score()[0].scores for n in ("none", "token", "character"))
+    tokens = [len(choice) for choice in ask(llama, item, Scoring()).row.choices]
+    assert per_token == pytest.approx([s / n for s, n in zip(sums, tokens, strict=True)], rel=1e-5)
+    assert per_character == pytest.approx([s / len(c) for s, c in zip(sums, item.choices, strict=True)], rel=1e-5)
+    with pytest.raises(UnknownNameError, match="Did you mean token"):
+        Scoring("tokens")
+
+
+def test_prompt_and_choice_are_split_where_they_diverge(llama: sl.LensModel, items: Items) -> None:
+    for item in items:
+        row = ask(llama, item, Scoring()).row
+        for choice, text in zip(row.choices, item.choices, strict=True):
+            together = llama.tokenizer.ids(item.prompt().text + sl.data.locale(item.locale).space + text)
+            assert [*row.prompt, *choice] == together
+
+
+def test_letters(llama: sl.LensModel, items: Items) -> None:
+    item = items[0]
+    question = ask(llama, item, Scoring(style="letters", chat=True))
+    text = llama.tokenizer.decode(question.row.prompt)
+    letters = [llama.tokenizer.decode(choice).strip() for choice in question.row.choices]
+    assert sorted(letters) == ["A", "B", "C", "D"]
+    for letter, choice in zip(letters, item.choices, strict=True):
+        assert f"{letter}. {choice}" in text
+    orders = {tuple(ask(llama, item, Scoring(style="letters", seed=s)).row.choices) for s in range(8)}
+    assert len(orders) > 1
+
+
+def test_outcome_of_a_cultural_item() -> None:
+    item = Item("c", "cultural", "es-ES", "q", ("pancakes", "toast", "rice"), 1, "e", ("en-US", "es-ES", "zh-CN"))
+    from steerlens.evaluation import Outcome
+
+    assert Outcome(item, (-1.0, -0.5, -2.0)).hit
+    lost = Outcome(item, (-1.0, -1.5, -2.0))
+    assert (lost.hit, lost.english_centric, lost.margin) == (False, True, -0.5)
+
+
+def test_nothing_to_score(llama: sl.LensModel) -> None:
+    with pytest.raises(PromptError, match="no items"):
+        Exam(llama, [])
+    with pytest.raises(PromptError, match="1 choices"):
+        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one",), 0)])
+    with pytest.raises(PromptError, match="adds no token"):
+        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one", ""), 0)])
+    with pytest.raises(SettingsError, match="batch size"):
+        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one", "two"), 0)], batch_size=0)
+
+
+@pytest.mark.parametrize("tokens", ["all", "prompt", "last_onward", "generated"])
+def test_resumed_passes_equal_full_ones(model: sl.LensModel, items: Items, tokens: str) -> None:
+    en = difference_of_means(model, items.english_pairs("es-ES"))
+    plans = [en.at(1, 3.0, tokens), en.at(0, 1.0, tokens) + en.at(2, -2.0, tokens), en.at(3, 2.0, tokens)]
+    exam = Exam(model, items.of(locale="es-ES"), batch_size=5)
+    swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    base = [outcome.scores for outcome in exam.score()]
+    for index, plan in enumerate(plans):
+        full = [outcome.scores for outcome in exam.score(plan)]
+        for a, b in zip(swept[index], full, strict=True):
+            assert a.scores == pytest.approx(b, abs=1e-4)
+        assert any(a != pytest.approx(b, abs=1e-4) for a, b in zip(base, full, strict=True)) or tokens == "generated"
+
+
+def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
+    vectors = [difference_of_means(llama, items.english_pairs(x)) for x in ("es-ES", "ko-KR")]
+    table = sweep(llama, items, vectors, layers=[0, 2], strengths=[0.0, 2.0])
+    assert len(table.frame) == 2 * 2 * (len(items.of(locale="es-ES")) + len(items.of(locale="ko-KR")))
+    still = table.cells("transfer").query("strength == 0")
+    assert (still["change"] == 0).all()
+    assert (still["margin"].abs() < 1e-5).all()
+    one = table.cells("localization", "ko-KR")
+    assert set(one["n"]) == {8}
+    assert "transfer" in table.heatmap("EN", "transfer").layout.title.text
+    for bad in ({"score": "transfr"}, {"locale": "ko-KP"}):
+        with pytest.raises(UnknownNameError, match="Did you mean"):
+            table.cells(**bad)
+    with pytest.raises(SettingsError):
+        sweep(llama, items, [])

@@ -1,0 +1,190 @@
+"""The whole chain on a tiny model, by library and by command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import steerlens as sl
+from steerlens.cli import main, parser
+from steerlens.commands.look import side_by_side
+from steerlens.errors import FileError, LayerError, SettingsError
+
+COMMANDS = ("demo", "probe", "sweep", "plane", "steer", "models", "data")
+
+
+@pytest.fixture(scope="module")
+def study(llama: sl.LensModel, items: sl.data.Items, tmp_path_factory: pytest.TempPathFactory) -> tuple[sl.Study, Path]:
+    folder = tmp_path_factory.mktemp("study")
+    settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(2.0,), examples=1, max_new_tokens=3)
+    return sl.run_study(llama, items, settings, out=folder), folder
+
+
+def test_results_are_written_and_read_back(study: tuple[sl.Study, Path], tmp_path: Path) -> None:
+    found, folder = study
+    for path in (folder, found.save(tmp_path / "copy")):
+        back = sl.Study.load(path)
+        pd.testing.assert_frame_equal(back.plane.frame, found.plane.frame)
+        pd.testing.assert_frame_equal(back.sweep.frame, found.sweep.frame)
+        assert back.chosen == found.chosen
+        assert str(back.plans["surgical"]["ko-KR"]) == str(found.plans["surgical"]["ko-KR"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["data"]["sha256"] == sl.data.atlas(["es-ES", "ko-KR"]).sample(8).digest()
+    assert manifest["model"]["weights"]
+    assert manifest["settings"]["layers_swept"] == [1, 2]
+    assert set(manifest["versions"]) >= {"python", "torch", "transformer-lens", "steerlens"}
+    stack = sl.ResidualStack.load(folder / "residuals.safetensors")
+    assert stack.layers == (0, 1, 2, 3)
+    train = sl.data.atlas(["es-ES", "ko-KR"]).sample(8).split(seed=0).train
+    assert {prompt.concept for prompt in stack.prompts} == set(train.concepts)
+
+
+def test_is_deterministic(study: tuple[sl.Study, Path], llama: sl.LensModel, items: sl.data.Items) -> None:
+    found, _ = study
+    settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(2.0,), examples=1, max_new_tokens=3)
+    again = sl.run_study(llama, items, settings)
+    pd.testing.assert_frame_equal(again.plane.frame, found.plane.frame)
+    assert again.chosen == found.chosen
+
+
+def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], tmp_path: Path) -> None:
+    text = study[0].report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count('class="plotly-graph-div"') == 8
+    assert 'src="http' not in text
+    assert len(text) < 10_000_000
+    assert "surgical steering (" in text
+
+
+def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
+    assert sl.StudySettings().swept(llama) == (0, 1, 2, 3)  # fewer layers than a stride has
+    assert sl.StudySettings(layers="all").swept(llama) == (0, 1, 2, 3)
+    with pytest.raises(SettingsError, match="'strided'"):
+        sl.StudySettings(layers="some").swept(llama)
+    with pytest.raises(LayerError):
+        sl.StudySettings(layers=(7,)).swept(llama)
+    for bad in ((), ("en-US",)):
+        with pytest.raises(SettingsError, match="at least one"):
+            sl.run_study(llama, items, sl.StudySettings(locales=bad))
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot write"):
+        sl.run_study("a model that is never loaded", items, out=tmp_path / "file" / "out")
+
+
+def test_strided_layers_are_the_demos(llama: sl.LensModel) -> None:
+    class Eighteen:
+        n_layers = 18
+
+        def layers(self, chosen: list[int]) -> tuple[int, ...]:
+            return tuple(chosen)
+
+    assert sl.StudySettings().swept(Eighteen()) == (2, 5, 8, 11, 14, 17)
+
+
+def test_demo_command(
+    model_folders: dict[str, Path], items: sl.data.Items, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = [
+        {
+            "concept": i.concept, "kind": i.kind, "locale": i.locale, "question": i.question,
+            **({"choices": i.choices, "answer": i.choices[i.answer]} if i.kind == "factual"
+               else {"explicit": i.explicit, "answers": dict(zip(i.choice_locales, i.choices, strict=True))}),
+        }
+        for i in items
+    ]  # fmt: skip
+    (tmp_path / "items.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    shared = ["--model", str(model_folders["llama"])]
+    out = tmp_path / "out"
+    demo = ["demo", *shared, "--items", str(tmp_path / "items.jsonl"), "--layers", "1,2", "--strengths", "1", "--out", str(out)]
+    assert main([*demo, "--locales", "all"]) == 0
+    printed = capsys.readouterr().out
+    assert "explicit prompt" in printed
+    assert str(out / "report.html") in printed
+    plan = str(out / "plans" / "surgical-ko-KR.safetensors")
+    assert main(["steer", *shared, "--plan", plan, "--prompt", "질문: 안녕?", "--max-new-tokens", "3", "--show"]) == 0
+    assert "│" in capsys.readouterr().out
+    plane = ["plane", *shared, "--locale", "ko-KR", "--plan", f"mine={plan}", "--out", str(tmp_path / "plane")]
+    assert main(plane) == 0
+    assert "mine" in capsys.readouterr().out
+    sweep = [
+        "sweep",
+        *shared,
+        "--vector",
+        "LOC",
+        "--locale",
+        "ko-KR",
+        "--layers",
+        "1",
+        "--strengths",
+        "1",
+        "--out",
+        str(tmp_path / "s"),
+    ]
+    assert main(sweep) == 0
+    assert (tmp_path / "s" / "transfer.html").exists()
+    assert main(["probe", *shared, "--locales", "ko-KR", "--out", str(tmp_path / "p")]) == 0
+    assert "surface form" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_message_and_status_2(
+    model_folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shared = ["--model", str(model_folders["llama"])]
+    (tmp_path / "plan.safetensors").write_bytes(b"too short")
+    for arguments, said in (
+        (["demo", "--model", "gemma-3-270", "--out", str(tmp_path / "a")], "Did you mean gemma-3-270m"),
+        (["demo", *shared, "--locales", "ko-KP", "--out", str(tmp_path / "b")], "Did you mean ko-KR"),
+        (["demo", *shared, "--layers", "1,x", "--out", str(tmp_path / "c")], "with commas"),
+        (["demo", *shared, "--layers", "99", "--out", str(tmp_path / "c")], "layer 99"),
+        (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
+        (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
+        (["sweep", *shared, "--vector", "XX"], "unknown vector"),
+        (["data", "--items", "missing.csv"], "cannot read"),
+        (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
+    ):
+        assert main(arguments) == 2, arguments
+        captured = capsys.readouterr()
+        assert said in captured.err
+        assert "Traceback" not in captured.err
+
+
+def test_data_and_models(capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", "--locale", "ko-KR", "--kind", "cultural", "-n", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("explicit:") == 2
+    assert main(["models"]) == 0
+    assert "Gemma Terms of Use" in capsys.readouterr().out
+
+
+def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            parser().parse_args([command, "--help"])
+        assert f"example: steerlens {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    heavy = "{'torch', 'transformers', 'transformer_lens', 'plotly', 'pandas', 'sklearn', 'datasets'}"
+    for code in ("import steerlens", "import steerlens.cli; steerlens.cli.parser()", "import steerlens; steerlens.data.atlas()"):
+        script = f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+        assert done.stdout.strip() == "[]", code
+
+
+def test_side_by_side_counts_wide_characters() -> None:
+    text = side_by_side("before", "한국어 문장입니다 그리고 더 길어집니다", "after", "short", width=43)
+    assert {line.count("│") for line in text.split("\n")} == {1}
+    assert "한국어" in text
+
+
+def test_unknown_choice_of_tokens_offers_the_nearest() -> None:
+    """In a process of its own: here the type checker would speak first."""
+    script = (
+        "import torch, steerlens.steering as s\nfrom steerlens.errors import UnknownNameError\n"
+        "try:\n    s.Step(torch.ones(2), 1, 1.0, 'promt')\nexcept UnknownNameError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Did you mean prompt" in done.stdout
