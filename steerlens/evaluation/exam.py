@@ -152,10 +152,12 @@ class _Sums:
         self.sums: list[list[float]] = [[] for _ in questions]
 
     def add(self, part: Iterable[tuple[int, Row]], choices: Iterable[list[float]]) -> None:
+        """Take the choices' summed log probabilities of one batch's rows."""
         for (number, _), values in zip(part, choices, strict=True):
             self.sums[number].extend(values)
 
     def outcomes(self) -> list[Outcome]:
+        """One a question, in the questions' order."""
         return [
             Outcome(q.item, tuple(total / by for total, by in zip(sums, q.divisors, strict=True)))
             for q, sums in zip(self.questions, self.sums, strict=True)

@@ -189,6 +189,7 @@ class _RoleReader:
         self.read = None if announced_roles() is not None else roles_of(tokens, self.fingerprint.bos_id, self.fingerprint.pad_id)
 
     def roles_for(self, residual: Tensor) -> Tensor:
+        """What each token of the running pass is, ``[batch, position]``."""
         roles = announced_roles()
         roles = self.read if roles is None else roles
         if roles is None or roles.shape != residual.shape[:2]:

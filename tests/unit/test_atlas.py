@@ -9,7 +9,8 @@ from steerlens.data.rows import same_text
 
 NAMES = {  # a country, its people or its language: what an implicit prompt must not name, and an explicit one must
     "en-US": r"America|United States|\bUSA?\b|Spain|Spanish|Chin(a|ese)|Indonesia|Korea|Egypt|Greece|Greek|\bEnglish",
-    "es-ES": r"España|español|Estados Unidos|estadounid|american[oa]|\b[Cc]hin[ao]s?\b|[Ii]ndonesi|[Cc]orea|[Ee]gip|[Gg]reci|[Gg]rieg",
+    "es-ES": r"España|español|Estados Unidos|estadounid|american[oa]|\b[Cc]hin[ao]s?\b"
+    r"|[Ii]ndonesi|[Cc]orea|[Ee]gip|[Gg]reci|[Gg]rieg",
     "zh-CN": r"中国|中华|美国|西班牙|印尼|印度尼西亚|韩国|朝鲜|埃及|希腊",
     "id-ID": r"Indonesia|Amerika|Spanyol|Cina|China|Tiongkok|Korea|Mesir|Yunani",
     "ko-KR": r"한국|대한민국|미국|스페인|중국|인도네시아|이집트|그리스",
