@@ -12,6 +12,8 @@ from steerlens.errors import SteerlensError
 DEFAULT_MODEL = "gemma-3-270m"
 _MODEL_HELP = "embedded model's name, Hugging Face id, folder or .gguf file (default: %(default)s)"
 
+_POSITIONS_HELP = "where residuals are read: last, mean or a token's index (default: %(default)s)"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; 2 for a mistake of the user's, with one message and no traceback."""
@@ -77,10 +79,8 @@ def _demo(commands: Any) -> None:
     _model(demo)
     demo.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
     demo.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
-    demo.add_argument(
-        "--layers", default="strided", help="layers to sweep: strided, all, or indices with commas (default: %(default)s)"
-    )
-    demo.add_argument("--strengths", default="1,2,4", help="factors on the vectors (default: %(default)s)")
+    _grid(demo)
+    demo.add_argument("--positions", default="last", help=_POSITIONS_HELP)
     demo.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
     demo.add_argument("--out", default="results/demo", help="folder for the results (default: %(default)s)")
 
@@ -94,7 +94,7 @@ def _probe(commands: Any) -> None:
     )
     _model(probe)
     probe.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
-    probe.add_argument("--positions", default="last", help="where to read: last, mean or a token's index (default: %(default)s)")
+    probe.add_argument("--positions", default="last", help=_POSITIONS_HELP)
     probe.add_argument("--out", default="results/probe", help="folder for the table and figure (default: %(default)s)")
 
 
@@ -103,13 +103,12 @@ def _sweep(commands: Any) -> None:
         commands,
         "sweep",
         "score one vector at many layers and strengths on dev",
-        "steerlens sweep --vector LOC --locale ko-KR --layers 5,8,11 --strengths 1,2,4",
+        "steerlens sweep --vector LOC --locale ko-KR --layers 11,14 --strengths 1,2,4",
     )
     _model(sweep)
     sweep.add_argument("--vector", default="EN", help="EN or LOC (default: %(default)s)")
     sweep.add_argument("--locale", default="es-ES", help="locale (default: %(default)s)")
-    sweep.add_argument("--layers", default="strided", help="strided, all, or indices with commas (default: %(default)s)")
-    sweep.add_argument("--strengths", default="1,2,4", help="factors on the vector (default: %(default)s)")
+    _grid(sweep)
     sweep.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     sweep.add_argument("--out", default="results/sweep", help="folder for the table and figures (default: %(default)s)")
 
@@ -157,6 +156,17 @@ def _data(commands: Any) -> None:
     data.add_argument("--locale", help="show items of this locale")
     data.add_argument("--kind", choices=("factual", "cultural"), help="show items of this kind")
     data.add_argument("-n", type=int, default=5, help="how many items to show (default: %(default)s)")
+
+
+def _grid(command: argparse.ArgumentParser) -> None:
+    """What a sweep runs over. The defaults are those of ``StudySettings``, which is not imported: it would bring PyTorch."""
+    command.add_argument(
+        "--layers", default="strided", help="layers to sweep: strided, all, or indices with commas (default: %(default)s)"
+    )
+    command.add_argument("--strengths", default="0.5,1,2", help="factors on the difference of means (default: %(default)s)")
+    command.add_argument(
+        "--tokens", default="last_onward", help="tokens steered: all, prompt, last_onward or generated (default: %(default)s)"
+    )
 
 
 def _model(command: argparse.ArgumentParser) -> None:

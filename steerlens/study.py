@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
-from steerlens.errors import SettingsError
+from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.choice import VectorsByLocale
 from steerlens.models import LensModel, load
+from steerlens.models.lens import Positions
 from steerlens.probing import Separability, separability
 from steerlens.results import Folder, Study
-from steerlens.steering import SteeringPlan, Which, difference_of_means
+from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +37,20 @@ class StudySettings:
     locales: tuple[str, ...] = ("es-ES", "ko-KR")
     layers: tuple[int, ...] | str = "strided"
     """Layers swept: ``strided`` (six, evenly spaced), ``all``, or block indices. All are captured and probed."""
-    strengths: tuple[float, ...] = (1.0, 2.0, 4.0)
-    tokens: Which = "all"
-    positions: str = "last"
+    strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
+    tokens: Which = "last_onward"
+    """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
+    positions: Positions = "last"
     seed: int = 0
     """Of the split, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
     examples: int = 2
     """Test concepts of each kind and locale whose generations are kept, before and after."""
     max_new_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        if self.tokens not in WHICH:
+            raise UnknownNameError("choice of tokens", self.tokens, WHICH)
 
     def swept(self, model: LensModel) -> tuple[int, ...]:
         """Block indices that are swept.

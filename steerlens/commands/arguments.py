@@ -7,6 +7,7 @@ from typing import TypeVar
 from steerlens.data import ENGLISH, Items, atlas, atlas_locales, load_items
 from steerlens.errors import SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
+from steerlens.models.lens import Positions
 
 T = TypeVar("T")
 
@@ -18,9 +19,12 @@ def listed(text: str, what: str, kind: Callable[[str], T]) -> tuple[T, ...]:
         SettingsError: one of them is none.
     """
     try:
-        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise SettingsError(f"--{what} {text!r} given: expected values with commas between them, as in 1,2,4.") from error
+        values = tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        values = ()
+    if not values:
+        raise SettingsError(f"--{what} {text!r} given: expected values with commas between them, as in 1,2,4.")
+    return values
 
 
 def locales(text: str, known: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -33,6 +37,11 @@ def locales(text: str, known: tuple[str, ...] | None = None) -> tuple[str, ...]:
 def layers(text: str) -> tuple[int, ...] | str:
     """``strided``, ``all``, or indices with commas between them."""
     return text if text in ("strided", "all") else listed(text, "layers", int)
+
+
+def positions(text: str) -> Positions:
+    """``last``, ``mean`` or a token's index."""
+    return text if text in ("last", "mean") else listed(text, "positions", int)[0]
 
 
 def items(args: Namespace) -> Items | None:

@@ -26,6 +26,8 @@ def demo(args: Namespace) -> str:
         locales=arguments.locales(args.locales, own.locales if own else None),
         layers=arguments.layers(args.layers),
         strengths=arguments.listed(args.strengths, "strengths", float),
+        tokens=args.tokens,
+        positions=arguments.positions(args.positions),
         seed=args.seed,
     )
     Folder.ready(args.out)
@@ -44,7 +46,7 @@ def probe(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     chosen = arguments.locales(args.locales)
     items = atlas(chosen)
-    positions = args.positions if args.positions in ("last", "mean") else arguments.listed(args.positions, "positions", int)[0]
+    positions = arguments.positions(args.positions)
     table = separability(arguments.model(args).residuals(items.prompts(), positions=positions))
     table.save(folder.path / "separability.parquet")
     figure = _write(table.plot(locale="all"), folder.path / "separability.html")
@@ -61,11 +63,11 @@ def sweep(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     split = atlas([args.locale]).split(seed=args.seed)
     pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
-    settings = study.StudySettings(locales=(args.locale,), layers=arguments.layers(args.layers))
+    strengths = arguments.listed(args.strengths, "strengths", float)
+    settings = study.StudySettings((args.locale,), arguments.layers(args.layers), strengths, args.tokens)
     model = arguments.model(args)
     vector = difference_of_means(model, pairs)
-    strengths = arguments.listed(args.strengths, "strengths", float)
-    table = run_sweep(model, split.dev, [vector], settings.swept(model), strengths)
+    table = run_sweep(model, split.dev, [vector], settings.swept(model), settings.strengths, tokens=settings.tokens)
     table.save(folder.path / "sweep.parquet")
     vector.save(folder.path / f"{args.vector}-{args.locale}.safetensors")
     lines = []

@@ -61,13 +61,13 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
     grid = part.pivot_table(index="layer", columns="locale", values=score, sort=False).sort_index()
     cosine = score == "cosine"
     limit = max(0.1, float(grid.abs().max().max()))
-    title = "Cosine of EN and LOC vectors" if cosine else f"Separability of factual and cultural prompts: {probe}"
+    title = "Cosine of EN and LOC vectors" if cosine else "Separability by layer and locale"
     words = {
-        "auroc": "held-out AUROC; 0.5 is chance",
-        "accuracy": "held-out accuracy; 0.5 is chance",
+        "auroc": f"{probe}; held-out AUROC, 0.5 is chance",
+        "accuracy": f"{probe}; held-out accuracy, 0.5 is chance",
         "cosine": "0 is perpendicular",
     }
-    fig = figure(title, f"{words[score]}; folds by concept, {int(part['n'].max())} prompts at most", "locale", "layer")
+    fig = figure(title, f"{words[score]}; up to {int(part['n'].max())} prompts", "locale", "layer")
     fig.add_heatmap(
         z=grid.to_numpy(),
         x=list(grid.columns),

@@ -80,7 +80,7 @@ def _add(fig: go.Figure, rows: "pd.DataFrame", method: str, colour: str, symbol:
         y=rows["change_y"],
         mode="markers" if large else "markers+text",
         text=None if large else rows["locale"],
-        textposition="top center",
+        textposition="middle right",
         textfont={"size": 10, "color": colour},
         marker={"color": colour, "symbol": symbol, "size": 15 if large else 7, "opacity": 1 if large else 0.55},
         name=method,

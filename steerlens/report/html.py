@@ -58,8 +58,8 @@ def _content(study: Study) -> dict[str, Any]:
     }
 
 
-def verdict(study: Study) -> str:
-    """What the test results say, in words: which changes have an interval that excludes zero, and which do not."""
+def verdict(study: Study) -> list[str]:
+    """What the test results say, a sentence per method: which changes have an interval that excludes zero, which do not."""
     frame = study.plane.frame
     parts = []
     for choice in study.chosen:
@@ -68,8 +68,9 @@ def verdict(study: Study) -> str:
             f"{score} {_points(rows.loc[score])} (interval {'excludes' if _excludes_zero(rows.loc[score]) else 'includes'} zero)"
             for score in ("transfer", "localization")
         ]
-        parts.append(f"{choice.method} steering ({choice}) changes {' and '.join(said)}.")
-    return " ".join(parts)
+        method = choice.method[0].upper() + choice.method[1:]
+        parts.append(f"{method} steering ({choice}) changes {' and '.join(said)}.")
+    return parts
 
 
 def _points(row: "pd.Series") -> str:

@@ -56,7 +56,7 @@ def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], 
     assert text.count('class="plotly-graph-div"') == 8
     assert 'src="http' not in text
     assert len(text) < 10_000_000
-    assert "surgical steering (" in text
+    assert "Surgical steering (" in text
 
 
 def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
@@ -138,6 +138,8 @@ def test_mistakes_are_one_message_and_status_2(
         (["demo", "--model", "gemma-3-270", "--out", str(tmp_path / "a")], "Did you mean gemma-3-270m"),
         (["demo", *shared, "--locales", "ko-KP", "--out", str(tmp_path / "b")], "Did you mean ko-KR"),
         (["demo", *shared, "--layers", "1,x", "--out", str(tmp_path / "c")], "with commas"),
+        (["demo", *shared, "--tokens", "promt", "--out", str(tmp_path / "c")], "Did you mean prompt"),
+        (["demo", *shared, "--strengths", ",", "--out", str(tmp_path / "c")], "with commas"),
         (["demo", *shared, "--layers", "99", "--out", str(tmp_path / "c")], "layer 99"),
         (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
         (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
@@ -157,6 +159,13 @@ def test_data_and_models(capsys: pytest.CaptureFixture) -> None:
     assert printed.count("explicit:") == 2
     assert main(["models"]) == 0
     assert "Gemma Terms of Use" in capsys.readouterr().out
+
+
+def test_defaults_of_the_command_line_are_the_librarys() -> None:
+    args, settings = parser().parse_args(["demo"]), sl.StudySettings()
+    assert tuple(args.locales.split(",")) == settings.locales
+    assert tuple(map(float, args.strengths.split(","))) == settings.strengths
+    assert (args.layers, args.tokens, args.positions) == (settings.layers, settings.tokens, settings.positions)
 
 
 def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:
