@@ -1,0 +1,38 @@
+"""Which tokens to steer, and where to read the vectors: a sweep on dev, never on test.
+
+Reads at the last token or the mean over tokens; steers all tokens, the prompt's, or from the last prompt token onward.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+import steerlens as sl
+from steerlens.evaluation import sweep
+from steerlens.steering import difference_of_means
+
+LOCALES = ("es-ES", "id-ID", "ko-KR")
+LAYERS = (5, 8, 11, 14)
+STRENGTHS = (0.5, 1.0, 2.0)
+READ_AND_STEERED = (("last", "last_onward"), ("last", "all"), ("mean", "all"))
+
+
+def main() -> None:
+    model, split = sl.load("gemma-3-270m"), sl.data.atlas(LOCALES).split(seed=0)
+    results = []
+    for positions, tokens in READ_AND_STEERED:
+        stack = model.residuals(split.train.prompts(), positions=positions)
+        for name, kind, score in (("EN", "factual", "transfer"), ("LOC", "cultural", "localization")):
+            pairs = split.train.english_pairs if name == "EN" else split.train.localized_pairs
+            vectors = [difference_of_means(stack, pairs(locale)) for locale in LOCALES]
+            cells = sweep(model, split.dev, vectors, LAYERS, STRENGTHS, tokens=tokens, kinds=[kind]).cells(score)
+            results.append(cells.assign(read=positions, steered=tokens, score=score))
+            grid = cells.pivot_table(index="layer", columns="strength", values=["change", "margin"]).round(3)
+            print(f"\n{name}: read at {positions}, steered {tokens}; change of {score}, and of the margin in nats\n{grid}")
+    out = Path("results/where_to_steer.parquet")
+    out.parent.mkdir(exist_ok=True)
+    pd.concat(results).to_parquet(out)
+
+
+if __name__ == "__main__":
+    main()
