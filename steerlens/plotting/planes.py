@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MEAN = "mean"
+_LABELS = {"EN": "bottom center", "LOC": "middle left", "explicit prompt": "top right"}
+"""Beside a locale's point, to a side of each method's own, so that labels of points that coincide can be read."""
 _QUADRANTS = (
     (0.99, 0.99, "both gained", "right", "top"),
     (0.01, 0.99, "localization at the price of transfer", "left", "top"),
@@ -80,7 +82,7 @@ def _add(fig: go.Figure, rows: "pd.DataFrame", method: str, colour: str, symbol:
         y=rows["change_y"],
         mode="markers" if large else "markers+text",
         text=None if large else rows["locale"],
-        textposition="middle right",
+        textposition=_LABELS.get(method, "middle right"),
         textfont={"size": 10, "color": colour},
         marker={"color": colour, "symbol": symbol, "size": 15 if large else 7, "opacity": 1 if large else 0.55},
         name=method,
