@@ -22,8 +22,8 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
+	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
 .venv/demo.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -56,7 +56,7 @@ class Sweep(ResultTable):
         if vector not in known:
             raise UnknownNameError("vector", vector, known)
         frame = self.cells(score, locale)
-        return sweep_heatmap(frame[frame["vector"] == vector], vector, score, locale or "all locales")
+        return sweep_heatmap(frame[frame["vector"] == vector], vector, score, locale or ", ".join(dict.fromkeys(self.frame["locale"])))
 
 
 def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) -> go.Figure:
     """Layer by strength, coloured by the change of a score against unsteered, in points; the best cell is framed.
 
+    Between cells of the same change, the larger change of margin is the better, as in ``choose``.
+
     Args:
         cells: one row per layer and strength, with value, base, change, margin, n and items.
     """
@@ -49,8 +51,8 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     )
     fig.update_xaxes(type="category")
     fig.update_yaxes(type="category")
-    best_layer, best_strength = grid.stack().idxmax()
-    row, column = list(grid.index).index(best_layer), list(grid.columns).index(best_strength)
+    best = points.sort_values(["change", "margin"], ascending=False).iloc[0]
+    row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
     fig.add_shape(type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line={"color": "#111", "width": 2})
     return fig
 

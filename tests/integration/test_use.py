@@ -1,0 +1,71 @@
+"""The embedded model used as a user would: by command line, twice, and in a notebook."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import steerlens as sl
+from steerlens.cli import main
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def few_items(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve concepts of each kind of the atlas, written as a user's own file."""
+    path = tmp_path_factory.mktemp("items") / "few.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for item in sl.data.atlas(["es-ES"]).sample(12):
+            row = {"concept": item.concept, "kind": item.kind, "locale": item.locale, "question": item.question}
+            if item.kind == "factual":
+                row |= {"choices": item.choices, "answer": item.choices[item.answer]}
+            else:
+                row |= {"explicit": item.explicit, "answers": dict(zip(item.choice_locales, item.choices, strict=True))}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return path
+
+
+def test_demo_then_steer(
+    gemma: sl.LensModel, few_items: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole chain at a small size, and a plan of its used from the command line."""
+    monkeypatch.setattr("steerlens.commands.arguments.load", lambda *_: gemma)  # loaded once for all tests
+    grid = ["--locales", "es-ES", "--layers", "5,14", "--strengths", "1"]
+    assert main(["demo", "--items", str(few_items), *grid, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "surgical" in printed
+    assert str(tmp_path / "report.html") in printed
+    assert "Gemma Terms of Use" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    study = sl.Study.load(tmp_path)
+    assert study.manifest["model"]["name"] == "gemma-3-270m"
+    plan = str(tmp_path / "plans" / "surgical-es-ES.safetensors")
+    assert main(["steer", "--plan", plan, "--prompt", "Pregunta: ¿Qué se desayuna?\nRespuesta:", "--max-new-tokens", "8"]) == 0
+    assert "│" in capsys.readouterr().out
+
+
+def test_second_start_reads_the_cache() -> None:
+    """A new process finds the converted model: nothing is converted, and the weights are the same."""
+    script = "import steerlens as sl; print(sl.load('gemma-3-270m').fingerprint.weights)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    assert "Converting" not in done.stderr
+    assert done.stdout.strip() == sl.load("gemma-3-270m").fingerprint.weights
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")  # as in JupyterLab: nothing draws pictures here
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=600).execute()
+    figures = [
+        out
+        for cell in notebook.cells
+        for out in cell.get("outputs", ())
+        if "application/vnd.plotly.v1+json" in out.get("data", {})
+    ]
+    assert figures, "a notebook without a figure"
