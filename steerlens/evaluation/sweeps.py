@@ -55,8 +55,8 @@ class Sweep(ResultTable):
         known = tuple(dict.fromkeys(self.frame["vector"]))
         if vector not in known:
             raise UnknownNameError("vector", vector, known)
-        frame = self.cells(score, locale)
-        return sweep_heatmap(frame[frame["vector"] == vector], vector, score, locale or ", ".join(dict.fromkeys(self.frame["locale"])))
+        frame, where = self.cells(score, locale), locale or ", ".join(dict.fromkeys(self.frame["locale"]))
+        return sweep_heatmap(frame[frame["vector"] == vector], vector, score, where)
 
 
 def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":
