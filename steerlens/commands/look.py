@@ -47,7 +47,7 @@ def data(args: Namespace) -> str:
 
 
 def _described(item: Item) -> str:
-    owners = item.choice_locales or ("",) * len(item.choices)
+    owners = [", ".join(own) for own in item.owners] or [""] * len(item.choices)
     marks = ["*" if at == item.answer else " " for at in range(len(item.choices))]
     listed = [f"  {mark} {choice}  {owner}".rstrip() for mark, choice, owner in zip(marks, item.choices, owners, strict=True)]
     explicit = [f"  explicit: {item.explicit}"] if item.explicit else []

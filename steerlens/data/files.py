@@ -3,13 +3,11 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from steerlens.data.items import Items
-from steerlens.data.locales import ENGLISH, known_locales
+from steerlens.data.locales import ENGLISH, atlas_folder, known_locales
 from steerlens.data.rows import RowReader
 from steerlens.errors import FileError, UnknownNameError
 
@@ -56,18 +54,15 @@ def atlas(locales: Iterable[str] | None = None) -> Items:
     for code in wanted:
         if code not in have:
             raise UnknownNameError("locale", code, have, "These are the locales of the atlas.")
-        _jsonl(reader, f"{code}.jsonl", _atlas_folder().joinpath(f"{code}.jsonl").read_text(encoding="utf-8"))
+        for file in sorted(atlas_folder().joinpath(code).iterdir(), key=lambda file: file.name, reverse=True):
+            if file.name.endswith(".jsonl"):
+                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8"))
     return reader.finish("atlas")
 
 
 def atlas_locales() -> tuple[str, ...]:
     """Codes of the locales that the atlas has, English first."""
-    names = {entry.name.removesuffix(".jsonl") for entry in _atlas_folder().iterdir() if entry.name.endswith(".jsonl")}
-    return tuple(code for code in known_locales() if code in names)
-
-
-def _atlas_folder() -> Traversable:
-    return resources.files("steerlens.data").joinpath("atlas")
+    return tuple(code for code in known_locales() if atlas_folder().joinpath(code).is_dir())
 
 
 def _jsonl(reader: RowReader, name: str, text: str) -> None:

@@ -34,14 +34,35 @@ class Item:
     """Index into ``choices``: the right answer, or the locale's own."""
     explicit: str = ""
     """A cultural question with its country named; empty for a factual item."""
-    choice_locales: tuple[str, ...] = ()
-    """Whose answer each choice of a cultural item is; empty for a factual item."""
+    owners: tuple[tuple[str, ...], ...] = ()
+    """The locales whose answer each choice of a cultural item is; empty for a factual item."""
     topic: str = ""
+    relation: str = ""
+    """What a generated item asks of its subject, as ``capital``; whole relations can be held out."""
+    source: str = ""
+    """Where question and answer come from: ``written``, or a package with its version and key."""
+    tags: tuple[str, ...] = ()
+    """Labels of the data set that it comes from, as ``CS`` (culturally sensitive) in Global-MMLU."""
 
     @property
     def english_answer(self) -> int | None:
         """Index of the English locale's answer of a cultural item, if there is one."""
-        return self.choice_locales.index(ENGLISH) if ENGLISH in self.choice_locales else None
+        return next((index for index, owners in enumerate(self.owners) if ENGLISH in owners), None)
+
+    @property
+    def shared_with(self) -> tuple[str, ...]:
+        """Other locales that give the same answer to a cultural item: it cannot tell this locale from them."""
+        own = self.owners[self.answer] if self.owners else ()
+        return tuple(code for code in own if code != self.locale)
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """Every locale's answer to a cultural item, in the asking language; empty for a factual item."""
+        return {
+            owner: choice
+            for choice, owners in zip(self.choices, self.owners or ((),) * len(self.choices), strict=True)
+            for owner in owners
+        }
 
     def prompt(self, form: Form = "implicit") -> Prompt:
         """The open prompt of this item.

@@ -1,6 +1,10 @@
 """Locales: a language together with the culture that a question asked in it implies."""
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 
 from steerlens.errors import UnknownNameError
 
@@ -26,29 +30,37 @@ class Locale:
     """The instruction of the letter format: answer with one letter."""
     space: str = " "
     """What stands between the prompt and its answer. Chinese writes none after a full-width colon."""
+    script: str = "Latn"
+    """ISO 15924 code of the script that its texts are written in."""
+    own_country: str = ""
+    """Regular expression of the country's name in the language: what an explicit prompt must hold."""
+    names: str = ""
+    """Regular expression of names that neither an implicit prompt nor a choice may hold: the countries of all locales,
+    their peoples and languages."""
+    capitals: str = ""
+    """Regular expression of the countries' capitals, which an implicit prompt may not hold either."""
 
     def prompt(self, question: str) -> str:
         """The open prompt: question and answer cue. It ends without white space, which belongs to the answer."""
         return f"{self.question}{self.space}{question}\n{self.answer}"
 
 
-_LOCALES = {
-    locale.code: locale
-    for locale in (
-        Locale("en-US", "English", "United States", "Question:", "Answer:", "Answer with one letter."),
-        Locale("es-ES", "Spanish", "Spain", "Pregunta:", "Respuesta:", "Responde con una sola letra."),
-        Locale("zh-CN", "Chinese", "China", "问题：", "答案：", "请用一个字母回答。", space=""),
-        Locale("id-ID", "Indonesian", "Indonesia", "Pertanyaan:", "Jawaban:", "Jawab dengan satu huruf."),
-        Locale("ko-KR", "Korean", "South Korea", "질문:", "답변:", "한 글자로 답하세요."),
-        Locale("ar-EG", "Arabic", "Egypt", "سؤال:", "جواب:", "أجب بحرف واحد."),
-        Locale("el-GR", "Greek", "Greece", "Ερώτηση:", "Απάντηση:", "Απάντησε με ένα γράμμα."),
-    )
-}
+@cache
+def _locales() -> dict[str, Locale]:
+    """Every locale that is known: a folder of the atlas each, English first, and the user's own."""
+    files = (folder.joinpath("locale.json") for folder in atlas_folder().iterdir() if folder.is_dir())
+    found = [Locale(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
+    return {new.code: new for new in sorted(found, key=lambda new: (new.code != ENGLISH, new.code))}
+
+
+def atlas_folder() -> Traversable:
+    """The folder of the atlas: a folder per locale."""
+    return resources.files("steerlens.data").joinpath("atlas")
 
 
 def known_locales() -> tuple[str, ...]:
     """Codes of the locales that prompts can be written in, English first."""
-    return tuple(_LOCALES)
+    return tuple(_locales())
 
 
 def locale(code: str) -> Locale:
@@ -57,11 +69,11 @@ def locale(code: str) -> Locale:
     Raises:
         UnknownNameError: no such locale; the nearest codes are offered.
     """
-    if code not in _LOCALES:
-        raise UnknownNameError("locale", code, _LOCALES, "Add your own with steerlens.data.add_locale.")
-    return _LOCALES[code]
+    if code not in _locales():
+        raise UnknownNameError("locale", code, _locales(), "Add your own with steerlens.data.add_locale.")
+    return _locales()[code]
 
 
 def add_locale(new: Locale) -> None:
     """Makes a locale of the user's own known for this process, or replaces one of the built-in ones."""
-    _LOCALES[new.code] = new
+    _locales()[new.code] = new

@@ -40,7 +40,9 @@ class RowReader:
         self._one_of(place, "kind", text["kind"], KINDS)
         self._one_of(place, "locale", text["locale"], known_locales())
         self._once(place, text)
-        extra = {name: self._text(place, row, name, needed=False) for name in ("explicit", "topic")}
+        explicit, topic, relation, source = (
+            self._text(place, row, name, needed=False) for name in ("explicit", "topic", "relation", "source")
+        )
         if text["kind"] == "cultural":
             owners, choices, answer = self._cultural(place, row, text["locale"])
         else:
@@ -48,7 +50,19 @@ class RowReader:
         if len(self.faults) == before:
             kind = KINDS[0] if text["kind"] == KINDS[0] else KINDS[1]
             self.items.append(
-                Item(text["concept"], kind, text["locale"], text["question"], choices, answer, choice_locales=owners, **extra)
+                Item(
+                    concept=text["concept"],
+                    kind=kind,
+                    locale=text["locale"],
+                    question=text["question"],
+                    choices=choices,
+                    answer=answer,
+                    explicit=explicit,
+                    owners=owners,
+                    topic=topic,
+                    relation=relation,
+                    source=source,
+                )
             )
 
     def finish(self, name: str) -> Items:
@@ -121,18 +135,23 @@ class RowReader:
             return choices, 0
         return choices, choices.index(answer)
 
-    def _cultural(self, place: str, row: Mapping[str, Any], own: str) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    def _cultural(self, place: str, row: Mapping[str, Any], own: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], int]:
+        """Owners, choices and the own answer's index. Locales that give the same answer own one choice together."""
         answers = row.get("answers")
         if not isinstance(answers, Mapping):
             self.fault(place, "answers", "missing" if answers is None else f"{answers!r} given", "a text per locale")
             return (), (), 0
         for owner in answers:
             self._one_of(place, "answers", owner, known_locales())
-        choices = self._choices(place, "answers", list(answers.values()))
+        together: dict[str, list[str]] = {}
+        for owner, text in answers.items():
+            together.setdefault(same_text(str(text)), []).append(owner)
+        choices = self._choices(place, "answers", [answers[owners[0]] for owners in together.values()])
         if own not in answers:
             self.fault(place, "answers", f"answers of {', '.join(answers) or 'nobody'}", f"the answer of {own} among them")
             return (), choices, 0
-        return tuple(answers), choices, list(answers).index(own)
+        owned = tuple(map(tuple, together.values()))
+        return owned, choices, next(index for index, owners in enumerate(owned) if own in owners)
 
 
 def same_text(text: str) -> str:

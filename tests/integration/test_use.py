@@ -26,7 +26,7 @@ def few_items(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if item.kind == "factual":
                 row |= {"choices": item.choices, "answer": item.choices[item.answer]}
             else:
-                row |= {"explicit": item.explicit, "answers": dict(zip(item.choice_locales, item.choices, strict=True))}
+                row |= {"explicit": item.explicit, "answers": item.answers}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return path
 

@@ -7,16 +7,6 @@ import pytest
 from steerlens.data import Items, atlas, atlas_locales, locale
 from steerlens.data.rows import same_text
 
-NAMES = {  # a country, its people or its language: what an implicit prompt must not name, and an explicit one must
-    "en-US": r"America|United States|\bUSA?\b|Spain|Spanish|Chin(a|ese)|Indonesia|Korea|Egypt|Greece|Greek|\bEnglish",
-    "es-ES": r"España|español|Estados Unidos|estadounid|american[oa]|\b[Cc]hin[ao]s?\b"
-    r"|[Ii]ndonesi|[Cc]orea|[Ee]gip|[Gg]reci|[Gg]rieg",
-    "zh-CN": r"中国|中华|美国|西班牙|印尼|印度尼西亚|韩国|朝鲜|埃及|希腊",
-    "id-ID": r"Indonesia|Amerika|Spanyol|Cina|China|Tiongkok|Korea|Mesir|Yunani",
-    "ko-KR": r"한국|대한민국|미국|스페인|중국|인도네시아|이집트|그리스",
-    "ar-EG": r"مصر|أمريك|الولايات المتحدة|إسبان|الصين|صيني|إندونيس|كوري|اليونان|يوناني",
-    "el-GR": r"[Εε]λλάδ|[Εε]λλην|[Έέ]λλην|[Αα]μερικ|ΗΠΑ|[Ιι]σπαν|[Κκ]ίνα|[Κκ]ινέζ|[Ιι]νδονησ|[Κκ]ορέα|[Αα]ίγυπτ|[Αα]ιγύπτ",
-}
 SCRIPTS = {"zh-CN": r"[一-鿿]", "ko-KR": r"[가-힣]", "ar-EG": r"[؀-ۿ]", "el-GR": r"[Ͱ-Ͽ]"}
 
 
@@ -26,7 +16,7 @@ def whole() -> Items:
 
 
 def test_is_large_enough_and_complete(whole: Items) -> None:
-    assert atlas_locales() == ("en-US", "es-ES", "zh-CN", "id-ID", "ko-KR", "ar-EG", "el-GR")
+    assert atlas_locales() == ("en-US", "ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
     assert len(whole.of(kind="factual").concepts) >= 80
     assert len(whole.of(kind="cultural").concepts) >= 60
     assert len(whole) == len(whole.concepts) * 7
@@ -42,8 +32,8 @@ def test_choices_differ_and_are_many_enough(whole: Items) -> None:
 
 def test_cultural_items_hold_every_locales_answer(whole: Items) -> None:
     for item in whole.of(kind="cultural"):
-        assert item.choice_locales == atlas_locales()
-        assert item.choice_locales[item.answer] == item.locale
+        assert set(item.answers) == set(atlas_locales())
+        assert item.locale in item.owners[item.answer]
 
 
 def test_the_right_answer_is_parallel_over_locales(whole: Items) -> None:
@@ -59,9 +49,9 @@ def test_answer_positions_are_balanced(whole: Items) -> None:
 def test_no_implicit_prompt_names_a_country_and_every_explicit_one_does(whole: Items) -> None:
     for item in whole.of(kind="cultural"):
         where = (item.concept, item.locale, item.question, item.explicit)
-        assert not re.search(NAMES[item.locale], item.question), where
-        assert re.search(NAMES[item.locale], item.explicit), where
-        assert not any(re.search(NAMES[item.locale], choice) for choice in item.choices), (where, item.choices)
+        assert not re.search(f"{locale(item.locale).names}|{locale(item.locale).capitals}", item.question), where
+        assert re.search(locale(item.locale).own_country, item.explicit), where
+        assert not any(re.search(locale(item.locale).names, choice) for choice in item.choices), (where, item.choices)
 
 
 def test_no_answer_stands_in_its_question(whole: Items) -> None:

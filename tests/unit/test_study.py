@@ -91,7 +91,7 @@ def test_demo_command(
         {
             "concept": i.concept, "kind": i.kind, "locale": i.locale, "question": i.question,
             **({"choices": i.choices, "answer": i.choices[i.answer]} if i.kind == "factual"
-               else {"explicit": i.explicit, "answers": dict(zip(i.choice_locales, i.choices, strict=True))}),
+               else {"explicit": i.explicit, "answers": i.answers}),
         }
         for i in items
     ]  # fmt: skip
