@@ -1,14 +1,17 @@
-"""The README's pictures, drawn from a finished study: ``python experiments/pictures.py results/demo``.
+"""The README's pictures and table, made from a finished study: ``python experiments/pictures.py results/demo``.
 
 Needs Chrome or Chromium, which plotly's static export (kaleido) draws with.
 """
 
+import re
 import sys
 from pathlib import Path
 
 import steerlens as sl
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+BLOCK = re.compile(r"(<!-- demo: .*? -->\n).*?(<!-- /demo -->)", re.DOTALL)
 
 
 def main(folder: str) -> None:
@@ -24,6 +27,25 @@ def main(folder: str) -> None:
         width = 560 if "-" in name else 820
         figure.write_image(IMAGES / f"{name}.png", width=width, height=figure.layout.height, scale=1.5)
         print(IMAGES / f"{name}.png")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(BLOCK.sub(lambda found: found[1] + block(study) + found[2], text), encoding="utf-8")
+    print(readme)
+
+
+def block(study: sl.Study) -> str:
+    """What the demo found, as Markdown."""
+    settings, counts = study.manifest["settings"], study.manifest["data"]["concepts"]["test"]
+    rows = [list(map(str, row)) for row in study.summary().itertuples(index=False)]
+    header = [str(column) for column in study.summary().columns]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+    where = ", ".join(settings["locales"])
+    plans = "; ".join(f"{choice.method}: {choice}" for choice in study.chosen)
+    return (
+        f"What it printed last, on test ({counts['factual']} factual and {counts['cultural']} cultural concepts, mean over {where}; "
+        f"in brackets the change\nagainst unsteered and its paired 95% interval over concepts):\n\n"
+        f"{table}\n\nThe plans, chosen on dev: {plans}.\n{' '.join(sl.report.verdict(study))}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     word = SCORE_WORDS[score]
     fig = figure(
         f"{vector} steering: change of {word}",
-        f"{where}; {n} concepts, {items} items; unsteered {base:.2f}; points against unsteered",
+        f"{where}; unsteered {base:.2f}; n = {n} concepts, {items} items",
         "strength (× difference of means)",
         "layer",
     )
@@ -45,7 +45,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
         zmax=limit,
         xgap=2,
         ygap=2,
-        colorbar={"title": "points"},
+        colorbar={"title": "points against<br>unsteered"},
         hovertemplate=f"layer %{{y}}, strength %{{x}}<br>{word} %{{customdata[0]:.2f}} (%{{z:+.1f}} points)"
         f"<br>margin %{{customdata[1]:+.3f}} nats<br>n = {n} concepts<extra></extra>",
     )

@@ -1,5 +1,6 @@
 """One visual language for every figure."""
 
+import textwrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -26,21 +27,25 @@ SCORE_WORDS = {
 }
 
 
+_LINE = 56
+"""Characters of a subtitle's line: what fits over a figure half as wide as a page."""
+
+
 def figure(title: str, subtitle: str, x: str, y: str, **layout: Any) -> go.Figure:
-    """An empty figure with a title that names its subject, a line on what is shown, and both axes named."""
-    fig = go.Figure()
+    """An empty figure with a title that names its subject, what is shown beneath it, and both axes named."""
+    fig, lines = go.Figure(), textwrap.wrap(subtitle, _LINE)
     fig.update_layout(
         template="plotly_white",
         title={
-            "text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{subtitle}</span>",
+            "text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{'<br>'.join(lines)}</span>",
             "x": 0,
             "xref": "paper",
         },
         font={"family": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif", "size": 14},
         xaxis_title=x,
         yaxis_title=y,
-        margin={"l": 70, "r": 30, "t": 90, "b": 60},
-        height=460,
+        margin={"l": 70, "r": 30, "t": 74 + 18 * len(lines), "b": 60},
+        height=440 + 18 * len(lines),
         **layout,
     )
     return fig
