@@ -40,9 +40,10 @@ def block(study: sl.Study) -> str:
     header = [str(column) for column in study.summary().columns]
     table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
     where = ", ".join(settings["locales"])
+    n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
     plans = "; ".join(f"{choice.method}: {choice}" for choice in study.chosen)
     return (
-        f"What it printed last, on test ({counts['factual']} factual and {counts['cultural']} cultural concepts, mean over {where}; "
+        f"What it printed last, on test ({n}, mean over {where}; "
         f"in brackets the change\nagainst unsteered and its paired 95% interval over concepts):\n\n"
         f"{table}\n\nThe plans, chosen on dev: {plans}.\n{' '.join(sl.report.verdict(study))}\n"
     )
