@@ -8,7 +8,8 @@ from steerlens.data.grounded.concepts import Fact, stable
 from steerlens.data.grounded.grammar import Thing, capital_zone, grammar
 from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import named, need
-from steerlens.data.grounded.subjects import CAPITALS, CITIES, CONTINENTS, NEIGHBOURS
+from steerlens.data.grounded.subjects import cities as known_cities
+from steerlens.data.grounded.subjects import subjects
 from steerlens.errors import DataError
 
 _CONTINENTS = {"AF": "002", "AS": "142", "EU": "150", "NA": "003", "SA": "005", "OC": "009"}
@@ -34,7 +35,7 @@ def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
 
 def capitals() -> Iterator[Fact]:
     """Which city a country is governed from; wrong answers are capitals of its continent."""
-    known = tuple(code for code in CAPITALS if _capital_is_certain(code))
+    known = tuple(code for code in subjects("capitals") if _capital_is_certain(code))
     for code in known:
         zone = "names by hand" if code in grammar("en-US").names["capital"] else f"zone {capital_zone(code)}"
         yield Fact(
@@ -57,7 +58,7 @@ def _capital_is_certain(code: str) -> bool:
 
 def continents() -> Iterator[Fact]:
     """The continent of a country, among the six that people live on."""
-    for code in CONTINENTS:
+    for code in subjects("continents"):
         yield Fact(
             concept=f"continent-{code}",
             topic="geography",
@@ -72,7 +73,7 @@ def continents() -> Iterator[Fact]:
 
 def cities() -> Iterator[Fact]:
     """The country of a well-known city that is not its capital."""
-    table = [entry.strip().split(" ", 2) for entry in CITIES.split(";")]
+    table = known_cities()
     owners = tuple(dict.fromkeys(owner for _, owner, _ in table))
     for key, owner, name in table:
         population = _population(name, owner)
@@ -106,13 +107,13 @@ def _population(name: str, owner: str) -> int:
 
 def neighbours() -> Iterator[Fact]:
     """A country that shares a border; the wrong answers are of the same continent and share none."""
-    famous = tuple(dict.fromkeys((*CONTINENTS, *NEIGHBOURS)))
-    for code in NEIGHBOURS:
+    famous = tuple(dict.fromkeys((*subjects("continents"), *subjects("neighbours"))))
+    for code in subjects("neighbours"):
         bordering = countries()[code]["neighbours"].split(",")
         best = sorted((c for c in famous if c in bordering and c in same_continent(famous, code)), key=lambda c: -_people(c))[:3]
         if not best:
             continue
-        apart = tuple(c for c in famous if c not in bordering)
+        apart = tuple(c for c in famous if c not in bordering and code not in countries()[c]["neighbours"].split(","))
         yield Fact(
             concept=f"neighbour-{code}",
             topic="geography",

@@ -7,14 +7,23 @@ from steerlens.data.grounded.concepts import Fact
 from steerlens.data.grounded.grammar import Thing, grammar
 from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import named, need
-from steerlens.data.grounded.subjects import ELEMENTS, NUMBERED, SYMBOLS
+from steerlens.data.grounded.subjects import subjects
 
 _LATIN = ("en-US", "es-ES", "id-ID")
 
 
 @cache
+def _numbers() -> dict[str, int]:
+    table = need("mendeleev.fetch").fetch_table("elements")  # one query; an object per element takes a third of a second
+    return dict(zip(table["symbol"], table["atomic_number"].tolist(), strict=True))
+
+
 def _number(symbol: str) -> int:
-    return int(need("mendeleev").element(symbol).atomic_number)
+    return _numbers()[symbol]
+
+
+def _every() -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*subjects("elements"), *subjects("numbered"))))
 
 
 def _names(symbol: str) -> list[str]:
@@ -28,8 +37,8 @@ def _source(symbol: str) -> str:
 
 def symbols() -> Iterator[Fact]:
     """An element's symbol, where it does not begin the name; wrong ones begin with a letter of name or symbol."""
-    every = [symbol for symbol in dict.fromkeys((*ELEMENTS, *NUMBERED)) if len(symbol) == 2]
-    for symbol in SYMBOLS:
+    every = [symbol for symbol in _every() if len(symbol) == 2]
+    for symbol in subjects("symbols"):
         initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}
         yield Fact(
             concept=f"symbol-{symbol}",
@@ -46,8 +55,8 @@ def symbols() -> Iterator[Fact]:
 
 def elements() -> Iterator[Fact]:
     """The element of a symbol; names of the wrong ones begin with the symbol's letter where there are such."""
-    every = tuple(dict.fromkeys((*ELEMENTS, *NUMBERED)))
-    for symbol in ELEMENTS:
+    every = _every()
+    for symbol in subjects("elements"):
         yield Fact(
             concept=f"element-{symbol}",
             topic="science",
@@ -62,7 +71,7 @@ def elements() -> Iterator[Fact]:
 
 def atomic_numbers() -> Iterator[Fact]:
     """An element's number; the wrong ones are those around it."""
-    for symbol in NUMBERED:
+    for symbol in subjects("numbered"):
         number = _number(symbol)
         around = [n for n in range(number - 4, number + 5) if n > 0 and n != number]
         yield Fact(
