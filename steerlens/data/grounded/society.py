@@ -98,7 +98,7 @@ def currency_symbols() -> Iterator[Fact]:
 
 
 def calling_codes() -> Iterator[Fact]:
-    """What is dialled before a number abroad; the wrong answers begin with the same digit."""
+    """What is dialled before a number abroad; the wrong answers are as long and, if there are such, begin with the same digit."""
     of = need("phonenumbers").country_code_for_region
     codes = {code: str(of(code)) for code in subjects("called")}
     for code, number in codes.items():
@@ -110,7 +110,7 @@ def calling_codes() -> Iterator[Fact]:
             subject=country(code),
             answer=Thing("text", f"+{number}"),
             near=tuple(Thing("text", f"+{n}") for n in near),
-            far=tuple(Thing("text", f"+{n}") for n in codes.values() if n[0] == number[0]),
+            far=tuple(Thing("text", f"+{n}") for n in codes.values() if len(n) == len(number)),
             source=f"{named('babel')}: territory {code}; {named('phonenumbers')}: country code",
         )
 

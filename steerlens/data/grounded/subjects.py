@@ -2,10 +2,9 @@
 
 Countries of the atlas's locales are not among ``capitals``, ``called`` and ``domains``, which cultural items ask about.
 ``continents`` leaves out countries on two of them (Russia, Turkey, Egypt, Kazakhstan, Indonesia), ``called`` those that share
-a calling code, ``scripts`` languages with two scripts or a script of their own name. ``near_by_sea_or_claim``
-are pairs of countries that share no border on land, or none beyond dispute: neither is a wrong answer about the other.
-``units`` are what people call a
-currency at home; dollars are left out, whose Chinese names tell the country.
+a calling code, ``scripts`` languages with two scripts or a script of their own name. ``near_by_sea_or_claim`` are pairs of
+countries that share no border on land, or none beyond dispute: neither is a wrong answer about the other. ``units`` are what
+people call a currency at home; dollars are left out, whose Chinese names tell the country.
 """
 
 import json
