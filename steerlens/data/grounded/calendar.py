@@ -1,0 +1,29 @@
+"""Facts of the calendar: which month or day comes before and after which."""
+
+from collections.abc import Iterator
+
+from steerlens.data.grounded.concepts import Fact
+from steerlens.data.grounded.grammar import Thing
+from steerlens.data.grounded.packages import named
+
+_LENGTHS = {"month": 12, "weekday": 7}
+_STEPS = {"after": 1, "before": -1}
+
+
+def calendar() -> Iterator[Fact]:
+    """The month and the weekday after and before each."""
+    for kind, length in _LENGTHS.items():
+        every = tuple(Thing(kind, str(number)) for number in range(1, length + 1))
+        for side, step in _STEPS.items():
+            for place, thing in enumerate(every):
+                yield Fact(
+                    concept=f"{kind}-{side}-{thing.code}",
+                    topic="time",
+                    relation=f"{kind}-{side}",
+                    subject=thing,
+                    answer=every[(place + step) % length],
+                    near=every,
+                    far=(),
+                    source=f"{named('babel')}: {kind}s",
+                    may_resemble=True,
+                )

@@ -1,0 +1,99 @@
+"""Facts before they are rows: what is asked, what answers it, and what could stand beside the answer."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerlens.data.grounded.grammar import Grammar, Thing
+from steerlens.data.grounded.likeness import alike
+from steerlens.data.rows import same_text
+
+_CHOICES = 4
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One concept in no language yet."""
+
+    concept: str
+    topic: str
+    relation: str
+    subject: Thing
+    answer: Thing
+    near: tuple[Thing, ...]
+    """Wrong answers to choose from first."""
+    far: tuple[Thing, ...]
+    """Wrong answers for when ``near`` does not hold enough."""
+    source: str
+    may_resemble: bool = False
+    """Whether subject and answer may begin alike: names of months do, and say nothing by it."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A fact with its choices, the answer not yet put in its place."""
+
+    fact: Fact
+    wrong: tuple[Thing, ...]
+
+    def row(self, grammar: Grammar, at: int) -> dict[str, Any]:
+        """The row of one locale, the answer at the given place among the choices."""
+        fact = self.fact
+        choices = [*self.wrong[:at], fact.answer, *self.wrong[at:]]
+        return {
+            "concept": fact.concept,
+            "kind": "factual",
+            "locale": grammar.code,
+            "topic": fact.topic,
+            "relation": fact.relation,
+            "source": fact.source,
+            "question": question(fact, grammar),
+            "choices": [grammar.name(choice) for choice in choices],
+            "answer": grammar.name(fact.answer),
+        }
+
+
+def stable(text: str) -> int:
+    """A number that a text alone decides, on every machine and in every run."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def question(fact: Fact, grammar: Grammar) -> str:
+    """The fact's question; which of the relation's templates is decided by the concept, not by the locale."""
+    return grammar.ask(fact.relation, fact.subject, stable(fact.concept) % len(grammar.questions[fact.relation]))
+
+
+def concepts(facts: Iterable[Fact], grammars: Sequence[Grammar]) -> list[Concept]:
+    """The facts that can be asked in every locale, with three wrong answers each, the same in every locale."""
+    return [
+        Concept(fact, wrong)
+        for fact in facts
+        if not _given_away(fact, grammars) and len(wrong := _wrong(fact, grammars)) == _CHOICES - 1
+    ]
+
+
+def _given_away(fact: Fact, grammars: Sequence[Grammar]) -> bool:
+    for grammar in grammars:
+        answer = grammar.name(fact.answer)
+        if same_text(answer) in same_text(question(fact, grammar)):
+            return True
+        if not fact.may_resemble and alike(grammar.name(fact.subject), answer):
+            return True
+    return False
+
+
+def _wrong(fact: Fact, grammars: Sequence[Grammar]) -> tuple[Thing, ...]:
+    taken, chosen = [_texts(fact.answer, grammars)], list[Thing]()
+    for pool in (fact.near, fact.far):
+        for thing in sorted(set(pool), key=lambda thing: stable(f"{fact.concept}:{thing.code}")):
+            texts = _texts(thing, grammars)
+            differs = all(text != other for taken_texts in taken for text, other in zip(texts, taken_texts, strict=True))
+            if thing != fact.subject and differs and len(chosen) < _CHOICES - 1:
+                chosen.append(thing)
+                taken.append(texts)
+    return tuple(chosen)
+
+
+def _texts(thing: Thing, grammars: Sequence[Grammar]) -> tuple[str, ...]:
+    return tuple(same_text(grammar.name(thing)) for grammar in grammars)

@@ -1,0 +1,56 @@
+"""Factual items in every locale, from open data."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from steerlens.data.grounded.calendar import calendar
+from steerlens.data.grounded.concepts import Concept, Fact, concepts, stable
+from steerlens.data.grounded.geography import capitals, cities, continents, neighbours
+from steerlens.data.grounded.grammar import grammar
+from steerlens.data.grounded.science import atomic_numbers, elements, symbols
+from steerlens.data.grounded.society import calling_codes, currencies, currency_symbols, domains, languages, scripts
+from steerlens.data.locales import atlas_folder, known_locales
+
+RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
+    capitals,
+    continents,
+    cities,
+    neighbours,
+    languages,
+    scripts,
+    currencies,
+    currency_symbols,
+    calling_codes,
+    domains,
+    symbols,
+    elements,
+    atomic_numbers,
+    calendar,
+)
+"""Where facts come from, in the order of the files."""
+
+
+def facts() -> dict[str, list[dict[str, Any]]]:
+    """Rows per locale: the same concepts, choices and places of the answer in each.
+
+    Raises:
+        SteerlensError: a package of open data is missing.
+    """
+    grammars = [grammar(code) for code in known_locales() if _has_grammar(code)]
+    made = concepts((fact for relation in RELATIONS for fact in relation()), grammars)
+    places = _places(made)
+    return {g.code: [concept.row(g, places[concept.fact.concept]) for concept in made] for g in grammars}
+
+
+def _has_grammar(code: str) -> bool:
+    return atlas_folder().joinpath(code, "grammar.json").is_file()
+
+
+def _places(made: list[Concept]) -> dict[str, int]:
+    """Where each answer stands: every place equally often within a relation, and over all of them."""
+    relations = defaultdict[str, list[str]](list)
+    for concept in made:
+        relations[concept.fact.relation].append(concept.fact.concept)
+    turn = [name for names in relations.values() for name in sorted(names, key=lambda name: stable(f"place:{name}"))]
+    return {name: number % 4 for number, name in enumerate(turn)}

