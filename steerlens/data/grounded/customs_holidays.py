@@ -56,20 +56,20 @@ _Days = list[tuple[date, str]]
 def festivals() -> Iterator[Custom]:
     """The customs of public holidays."""
     key = f"{YEARS[0]} and {YEARS[1]}, substitute and election days left out"
-    for number, concept in enumerate(("custom-holiday-second", "custom-holiday-third", "custom-holiday-fourth")):
+    for number, concept in enumerate(("custom-holiday-first-after", "custom-holiday-second-after", "custom-holiday-third-after")):
         values = {locale: _after_new_year(territory, number) for locale, territory in TERRITORY.items()}
         yield Custom(concept, "festivals", from_package("holidays", f"names in {key}"), values, term)
     source = from_package("holidays", f"dates that are the same in {FIXED_YEARS[0]} to {FIXED_YEARS[-1]}")
     year, autumn, end = YEARS[0], date(YEARS[0], 9, 1), date(YEARS[0], 12, 25)
     picks: tuple[tuple[str, Callable[[_Days], tuple[date, str]]], ...] = (
         ("custom-holiday-last", lambda days: days[-1]),
-        ("custom-fixed-summer", lambda days: [day for day in days if day[0] < autumn][-1]),
-        ("custom-fixed-first", lambda days: next(day for day in days if day[0] > date(year, 1, 1))),
-        ("custom-fixed-last", lambda days: [day for day in days if day[0] < end][-1]),
+        ("custom-holiday-fixed-summer", lambda days: [day for day in days if day[0] < autumn][-1]),
+        ("custom-holiday-fixed-first", lambda days: next(day for day in days if day[0] > date(year, 1, 1))),
+        ("custom-holiday-fixed-last", lambda days: [day for day in days if day[0] < end][-1]),
     )
     for concept, pick in picks:
         found = {locale: pick(_fixed(territory)) for locale, territory in TERRITORY.items()}
-        if concept in ("custom-fixed-first", "custom-fixed-last"):
+        if concept in ("custom-holiday-fixed-first", "custom-holiday-fixed-last"):
             yield Custom(concept, "festivals", source, {at: day for at, (day, _) in found.items()}, _month_day)
         else:
             yield Custom(concept, "festivals", source, {at: name for at, (_, name) in found.items()}, term)

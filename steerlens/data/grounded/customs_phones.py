@@ -40,7 +40,7 @@ def phones() -> Iterator[Custom]:
         values = {locale: _example(territory, kind) for locale, territory in TERRITORY.items()}
         yield Custom(concept, "public life", from_package("phonenumbers", key), values, as_written)
     lengths = {locale: _longest(territory) for locale, territory in TERRITORY.items()}
-    source = from_package("phonenumbers", "possible lengths of mobile numbers, with the national prefix 0 where it is dialled")
+    source = from_package("phonenumbers", "longest possible mobile number, with the 0 that the national format begins with")
     yield Custom("custom-mobile-length", "public life", source, lengths, as_written)
     for concept, codes in (("custom-capital-area-code", CAPITALS), ("custom-other-area-code", OTHER_CITIES)):
         values = {locale: _area(territory, *codes[territory]) for locale, territory in TERRITORY.items()}
@@ -62,7 +62,8 @@ def _zero(territory: str) -> str:
 
 def _longest(territory: str) -> int:
     metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(territory)
-    return int(max(metadata.mobile.possible_length)) + len(_zero(territory))
+    zero = _example(territory, phonenumbers.PhoneNumberType.MOBILE).startswith("0")
+    return int(max(metadata.mobile.possible_length)) + zero
 
 
 def _area(territory: str, code: str, city: str) -> str:
