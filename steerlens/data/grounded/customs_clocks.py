@@ -1,0 +1,75 @@
+"""Time zones of the capitals, from the tz database in the tzdata package."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from importlib import resources
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, from_package, term
+from steerlens.data.grounded.customs_writing import time_text
+from steerlens.errors import DataError
+
+ZONES = {
+    "US": "America/New_York",
+    "ES": "Europe/Madrid",
+    "CN": "Asia/Shanghai",
+    "ID": "Asia/Jakarta",
+    "KR": "Asia/Seoul",
+    "EG": "Africa/Cairo",
+    "GR": "Europe/Athens",
+}
+"""The zone of each capital."""
+YEARS = range(2024, 2029)
+_MONTHS = {3: "march", 4: "april"}
+_WEEKDAYS = {4: "friday", 6: "sunday"}
+
+
+def clocks() -> Iterator[Custom]:
+    """The customs of clocks."""
+    hours = {locale: _winter_hours(ZONES[territory]) for locale, territory in TERRITORY.items()}
+    source = from_package("tzdata", "zone of the capital, offset on January 15")
+    yield Custom("custom-utc-offset", "time", source, {at: f"UTC{offset:+d}" for at, offset in hours.items()}, as_written)
+    yield Custom("custom-noon-london", "time", source, {at: (12 + offset) % 24 for at, offset in hours.items()}, _full_hour)
+    forward = {locale: _forward(ZONES[territory]) for locale, territory in TERRITORY.items()}
+    source = from_package("tzdata", f"zone of the capital, day of the step forward in {YEARS[0]} to {YEARS[-1]}")
+    yield Custom("custom-clock-forward", "time", source, forward, term)
+
+
+def _full_hour(asking: str, hour: int) -> str:
+    return time_text(asking, hour, 0)
+
+
+def _zone(key: str) -> ZoneInfo:
+    """The zone from the package and not from the system, whose version nobody pins."""
+    with resources.files("tzdata").joinpath("zoneinfo", *key.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key)
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return zone.utcoffset(moment) or timedelta()
+
+
+def _winter_hours(key: str) -> int:
+    return int(_offset(_zone(key), datetime(2026, 1, 15)) / timedelta(hours=1))
+
+
+def _forward(key: str) -> str:
+    """The day on which clocks go forward, as the key of a term: the same in every year looked at."""
+    found = [_forward_in(_zone(key), year) for year in YEARS]
+    common = frozenset.intersection(*found)
+    if not common:
+        raise DataError(f"clocks of {key} go forward on {sorted(map(sorted, found))}: expected one rule for all years.")
+    return min(common, key=len)
+
+
+def _forward_in(zone: ZoneInfo, year: int) -> frozenset[str]:
+    """All names of the day: its place counted from the month's start and, where it is the last, that too."""
+    noons = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
+    steps = [after for before, after in pairwise(noons) if _offset(zone, after) > _offset(zone, before)]
+    if not steps:
+        return frozenset({"never"})
+    day = f"{_WEEKDAYS[steps[0].weekday()]}_{_MONTHS[steps[0].month]}"
+    place = ("first", "second", "third", "fourth", "fifth")[(steps[0].day - 1) // 7]
+    last = {f"last_{day}"} if (steps[0] + timedelta(days=7)).month != steps[0].month else set()
+    return frozenset({f"{place}_{day}", *last})

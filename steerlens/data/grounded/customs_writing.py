@@ -1,0 +1,80 @@
+"""How numbers, dates and times are written in each country, from CLDR through babel."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from babel import Locale
+from babel.dates import format_date, format_skeleton, get_day_names
+from babel.numbers import format_decimal, format_percent
+
+from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, cldr, from_package, plain, term
+
+_DIGITS = {"latn": "0123456789", "arab": "٠١٢٣٤٥٦٧٨٩"}
+_PERCENT = {"latn": "%", "arab": "٪"}
+SHORT_DATE, DAY, MONTH = date(2024, 7, 9), date(2025, 5, 9), date(2025, 3, 1)
+_FORMATS: tuple[tuple[str, str, Callable[[Locale], str]], ...] = (
+    ("custom-short-date", f"CLDR short date of {SHORT_DATE}", lambda at: format_date(SHORT_DATE, "short", locale=at)),
+    ("custom-day-month", f"CLDR skeleton Md of {DAY}", lambda at: format_skeleton("Md", DAY, locale=at)),
+    ("custom-month-year", f"CLDR skeleton yM of {MONTH}", lambda at: format_skeleton("yM", MONTH, locale=at)),
+    (
+        "custom-million",
+        "CLDR decimal format of 1500000",
+        lambda at: format_decimal(1500000, locale=at, numbering_system="default"),
+    ),
+    ("custom-percent", "CLDR percent format of 0.25", lambda at: format_percent(0.25, locale=at, numbering_system="default")),
+)
+
+
+def writing() -> Iterator[Custom]:
+    """The customs of writing numbers, dates and times."""
+    for concept, key, write in _FORMATS:
+        values = {at: own_digits(at, plain(write(cldr(at)))) for at in TERRITORY}
+        yield Custom(concept, "writing", from_package("babel", f"{key}, default numbering system"), values, as_written)
+    clocks = {at: _clock(at) for at in TERRITORY}
+    yield Custom("custom-clock-time", "writing", from_package("babel", "CLDR short time of 15:05"), clocks, _say_clock)
+    days = {at: cldr(at).first_week_day for at in TERRITORY}
+    yield Custom("custom-first-weekday", "time", from_package("babel", "CLDR week data, first day"), days, _weekday)
+
+
+def own_digits(locale: str, text: str) -> str:
+    """A number or date in the digits that are the locale's default; babel leaves some of them Western."""
+    system = cldr(locale).default_numbering_system
+    for latin, own in zip(_DIGITS["latn"] + _PERCENT["latn"], _DIGITS[system] + _PERCENT[system], strict=True):
+        text = text.replace(latin, own)
+    return text
+
+
+def time_text(asking: str, hour: int, minute: int) -> str:
+    """A time of day as the asking locale writes it."""
+    pattern = str(cldr(asking).time_formats["short"].pattern)
+    separator = _separator(pattern)
+    if "a" in pattern:
+        return _twelve_hours(asking, hour, minute, separator)
+    return f"{hour:0{pattern.count('H')}d}{separator}{minute:02d}"
+
+
+def _clock(locale: str) -> tuple[bool, str]:
+    """Whether the short time counts twelve hours, and what stands between hour and minute."""
+    pattern = str(cldr(locale).time_formats["short"].pattern)
+    return "a" in pattern, _separator(pattern)
+
+
+def _say_clock(asking: str, clock: tuple[bool, str]) -> str:
+    twelve, separator = clock
+    return _twelve_hours(asking, 15, 5, separator) if twelve else f"15{separator}05"
+
+
+def _twelve_hours(asking: str, hour: int, minute: int, separator: str) -> str:
+    # where "AM" stands, and its word, is a term of ours: CLDR's abbreviation for Korean is the Latin one
+    return term(asking, "pm" if hour >= 12 else "am").format(f"{(hour - 1) % 12 + 1}{separator}{minute:02d}")
+
+
+def _separator(pattern: str) -> str:
+    found = re.search(r"[hH]([^\w\s])m", pattern)
+    return found.group(1) if found else ":"
+
+
+def _weekday(asking: str, day: int) -> str:
+    name = get_day_names("wide", "stand-alone", cldr(asking))[day]
+    return name[:1].upper() + name[1:]
