@@ -32,7 +32,7 @@ notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (picture
 
 .venv/dev.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,atlas,dev]'
 	touch $@ .venv/demo.stamp
 
 clean:  ## remove the environment and caches of tools; the converted model stays in its cache folder

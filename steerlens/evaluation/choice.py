@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from steerlens.data import Items
+from steerlens.data import KINDS, Items
 from steerlens.errors import SettingsError
+from steerlens.evaluation.grid import Cell, exams_of, scored_rows
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.sweeps import Sweep, cells, scored_rows
+from steerlens.evaluation.sweeps import Sweep, cells
 from steerlens.models.lens import LensModel
 from steerlens.steering import SteeringPlan, SteeringVector, Which
 
@@ -20,18 +21,6 @@ VectorsByLocale = Mapping[str, Mapping[str, SteeringVector]]
 
 _CANDIDATES = 3
 """Cells of each vector that surgical steering combines: their pairs are run for real on dev."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Where and how strongly one vector is added, in every locale alike; the vector is each locale's own."""
-
-    vector: str
-    layer: int
-    strength: float
-
-    def __str__(self) -> str:
-        return f"{self.strength:g} × {self.vector} at layer {self.layer}"
 
 
 @dataclass(frozen=True)
@@ -90,12 +79,13 @@ def choose(
     Raises:
         SettingsError: the sweep lacks EN or LOC, or has only one layer.
     """
-    table = _cells(swept.frame, ["vector", "layer", "strength"])
+    table = _cells(swept.frame[swept.frame["exact"]], ["vector", "layer", "strength"])  # a prediction is no evidence
     en, loc = (table[table["vector"] == name] for name in ("EN", "LOC"))
     if en.empty or loc.empty or table["layer"].nunique() < 2:
         raise SettingsError(
-            f"the sweep holds {len(en)} EN and {len(loc)} LOC cells at {table['layer'].nunique()} layers: "
-            "choosing needs both vectors at two layers or more. Sweep both, with more layers."
+            f"the sweep holds {len(en)} EN and {len(loc)} LOC cells that were run, at {table['layer'].nunique()} layers: "
+            "choosing needs cells of both vectors that were run, not predicted, at two layers or more. Sweep both, with more "
+            "layers, in mode 'exact' or 'screened'."
         )
     best_en = _best(en, "transfer")
     best_loc = _best(loc, "localization")
@@ -107,7 +97,8 @@ def choose(
         locale: [({"method": name}, Chosen("surgical", pair, 0.0, 0.0).plan(own, tokens)) for name, pair in combos.items()]
         for locale, own in vectors.items()
     }
-    rows = scored_rows(model, dev, plans, scoring=scoring, batch_size=batch_size, title="Surgical")
+    exams = exams_of(model, dev, vectors, KINDS, scoring, batch_size)
+    rows = scored_rows(exams, plans, "Surgical")
     import pandas as pd
 
     tried = pd.DataFrame(rows)

@@ -2,20 +2,34 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from einops import einsum
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError
 from steerlens.evaluation.questions import Question, Scoring, ask
 from steerlens.models.batches import Row, TokenBatch
-from steerlens.models.forward import Recording, hooked, log_probabilities, record, residual_hook, resume, run_blocks
+from steerlens.models.forward import (
+    Recording,
+    Targets,
+    hooked,
+    log_probabilities,
+    log_probability_gradient,
+    record,
+    residual_gradients,
+    residual_hook,
+    resume,
+    run_blocks,
+)
 from steerlens.models.lens import LensModel
-from steerlens.steering import SteeringPlan
+from steerlens.steering import SteeringPlan, Which
+from steerlens.steering.edits import steered_tokens
 
 _PLACES = 128
 """Tokens whose logits are held at once: 128 × 262,144 float32 logits are 134 MB."""
@@ -47,8 +61,12 @@ class Outcome:
     @property
     def margin(self) -> float:
         """Score of the answer minus that of the best other choice."""
-        others = [score for index, score in enumerate(self.scores) if index != self.item.answer]
-        return self.scores[self.item.answer] - max(others)
+        return self.scores[self.item.answer] - self.scores[self.runner_up]
+
+    @property
+    def runner_up(self) -> int:
+        """Index of the best choice that is not the answer."""
+        return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)
 
     def row(self) -> dict[str, Any]:
         """One line of a result table."""
@@ -98,6 +116,11 @@ class Exam:
             sums.add(part, self._choices(batch, final))
         return sums.outcomes()
 
+    @cached_property
+    def base(self) -> list[Outcome]:
+        """Every item's outcome unsteered, scored once."""
+        return self.score()
+
     @torch.no_grad()
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
         """Every item scored under every plan; blocks below a plan's first layer run once for all plans.
@@ -114,6 +137,46 @@ class Exam:
             for index, plan in enumerate(plans):
                 sums[index].add(part, self._choices(batch, self._resumed(recording, plan)))
                 yield index, sums[index].outcomes() if number == len(self._parts) else None
+
+    def gradients(self, layers: Sequence[int], tokens: Which) -> Float[Tensor, "layer item d_model"]:
+        """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
+
+        The margin is the answer's score less that of the choice that is the best other unsteered.
+
+        Args:
+            layers: block indices, ascending.
+            tokens: which tokens would be steered.
+        """
+        out = torch.zeros(len(layers), len(self), self.model.d_model)
+        for part, batch in self._batches():
+            asked = _Asked.of(batch)
+            weights = torch.tensor(self._weights(part), device=batch.tokens.device).repeat_interleave(
+                torch.tensor(asked.lengths, device=batch.tokens.device)
+            )
+            found = residual_gradients(self.model.tl, batch, layers, partial(self._final_gradient, asked, weights))
+            steered = steered_tokens(batch.roles, tokens).float()
+            numbers = [number for number, _ in part]
+            for at, layer in enumerate(layers):
+                out[at].index_add_(0, torch.tensor(numbers), einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
+        return out
+
+    def _weights(self, part: Sequence[tuple[int, Row]]) -> list[float]:
+        """What each choice of each row counts in its item's margin."""
+        weights: list[float] = []
+        for number, row in part:
+            question, outcome = self.questions[number], self.base[number]
+            of = {question.row.choices[outcome.item.answer]: 1.0 / question.divisors[outcome.item.answer]}
+            of[question.row.choices[outcome.runner_up]] = -1.0 / question.divisors[outcome.runner_up]
+            weights.extend(of.get(choice, 0.0) for choice in row.choices)
+        return weights
+
+    def _final_gradient(self, asked: "_Asked", weights: Tensor, final: Tensor) -> Tensor:
+        places = log_probability_gradient(
+            self.model.tl, final[asked.lines, asked.positions], asked.targets, weights.to(final.device), _PLACES
+        )
+        gradient = torch.zeros_like(final)
+        gradient[asked.lines, asked.positions] = places
+        return gradient
 
     @property
     def n_batches(self) -> int:
@@ -132,16 +195,36 @@ class Exam:
             return resume(self.model.tl, recording, first, residual)
 
     def _choices(self, batch: TokenBatch, final: Float[Tensor, "batch pos d_model"]) -> list[list[float]]:
-        """Sum of log probabilities of each row's choices, from one unembedding of the places that predict them."""
-        places, targets = [], []
-        for line, (row, start) in enumerate(zip(batch.rows, batch.starts, strict=True)):
-            for at, token in _predictions(row):
-                places.append((line, start + at))
-                targets.append(token)
-        lines, positions = torch.tensor(places, device=final.device).unbind(1)
-        wanted = torch.tensor(targets, device=final.device)
-        values = iter(log_probabilities(self.model.tl, final[lines, positions], wanted, _PLACES).tolist())
-        return [[sum(next(values) for _ in choice) for choice in row.choices] for row in batch.rows]
+        """Sum of log probabilities of each row's choices."""
+        asked = _Asked.of(batch)
+        values = iter(log_probabilities(self.model.tl, final[asked.lines, asked.positions], asked.targets, _PLACES).tolist())
+        sums = iter([sum(next(values) for _ in range(length)) for length in asked.lengths])
+        return [[next(sums) for _ in row.choices] for row in batch.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
+
+    lines: Int[Tensor, " place"]
+    positions: Int[Tensor, " place"]
+    targets: Targets
+    lengths: tuple[int, ...]
+    """Tokens of each choice of each row, in order."""
+
+    @classmethod
+    def of(cls, batch: TokenBatch) -> "_Asked":
+        """The places of a batch's choices, each once."""
+        places: dict[tuple[int, int], int] = {}
+        asked = [
+            [(places.setdefault((line, start + at), len(places)), token) for at, token in choice]
+            for line, (row, start) in enumerate(zip(batch.rows, batch.starts, strict=True))
+            for choice in _predictions(row)
+        ]
+        device = batch.tokens.device
+        lines, positions = torch.tensor(list(places), device=device).unbind(1)
+        index, tokens = torch.tensor([pair for choice in asked for pair in choice], device=device).unbind(1)
+        return cls(lines, positions, Targets(index, tokens), tuple(map(len, asked)))
 
 
 class _Sums:
@@ -164,12 +247,16 @@ class _Sums:
         ]
 
 
-def _predictions(row: Row) -> Iterator[tuple[int, int]]:
-    """Where each token of each choice is predicted, and the token: the first of a choice at the prompt's last token."""
-    offset = len(row.prompt)
+def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
+    """For each choice, where each of its tokens is predicted, and the token.
+
+    The first is predicted at the prompt's last token, and what two choices begin with alike at the first of them.
+    """
+    offset, last = len(row.prompt), len(row.prompt) - 1
+    known: dict[tuple[int, ...], int] = {(): last}
     for choice in row.choices:
-        for number, token in enumerate(choice):
-            yield (len(row.prompt) if number == 0 else offset + number) - 1, token
+        places = [known.setdefault(choice[:n], offset + n - 1) for n in range(len(choice))]
+        yield list(zip(places, choice, strict=True))
         offset += len(choice)
 
 

@@ -1,16 +1,15 @@
 """Layer sweeps: every vector at every layer and strength, scored for transfer and for localization."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.exam import Exam, Outcome
+from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
-from steerlens.progress import progress
-from steerlens.steering import SteeringPlan, SteeringVector, Which
+from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
+Mode = Literal["exact", "attribution", "screened"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 SCORES = ("transfer", "localization", "english_centric")
 """T: factual items answered right. L: cultural items whose local answer wins. English-centric: whose English one wins."""
 
@@ -26,11 +27,11 @@ SCORES = ("transfer", "localization", "english_centric")
 class Sweep(ResultTable):
     """One row per vector, layer, strength and item.
 
-    Columns: vector, layer, strength, locale, kind, concept, hit, english_centric, margin, and the same three with
-    ``base_`` in front: the item unsteered.
+    Columns: vector, layer, strength, exact (run, not predicted), locale, kind, concept, hit, english_centric, margin, and
+    the last three with ``base_`` in front: the item unsteered.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("vector", "layer", "strength", "locale", "kind", "concept", "hit", "base_hit")
+    columns: ClassVar[tuple[str, ...]] = ("vector", "layer", "strength", "exact", "locale", "kind", "concept", "hit", "base_hit")
 
     def cells(self, score: str = "transfer", locale: str | None = None) -> "pd.DataFrame":
         """One row per vector, layer and strength: the score steered, unsteered, its change, the margin's, and n.
@@ -60,7 +61,7 @@ class Sweep(ResultTable):
 
 
 def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":
-    """Means of one score over items, for each combination of the columns ``by``: value, base, change, margin, n.
+    """Means of one score over items, for each combination of the columns ``by``: value, base, change, margin, exact, n.
 
     ``margin`` is the mean change of the answer's margin over the best other choice, in nats per token.
 
@@ -80,7 +81,7 @@ def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | No
     part = part.assign(change=part["value"] - part["base"], margin=part["margin"] - part["base_margin"])
     grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "margin"]].mean()
-    return means.assign(n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
+    return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
 
 
 def sweep(
@@ -90,12 +91,13 @@ def sweep(
     layers: Sequence[int] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     *,
+    mode: Mode = "exact",
     tokens: Which = "all",
     kinds: Sequence[Kind] = KINDS,
     scoring: Scoring | None = None,
     batch_size: int | None = None,
 ) -> Sweep:
-    """Scores every vector of a locale on that locale's items, at every layer and strength, each run for real.
+    """Scores every vector of a locale on that locale's items, at every layer and strength.
 
     Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices'
     tokens only.
@@ -105,62 +107,36 @@ def sweep(
         vectors: EN and LOC vectors, or any others with a locale.
         layers: the vectors' own layers for ``None``.
         strengths: factors on the raw difference of means.
+        mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
+            backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
+            runs one strength of each vector and layer, predicts the others from that and the derivative, and runs the most
+            promising. Column ``exact`` says which cells were run.
         tokens: which tokens are steered.
         kinds: score transfer (``factual``), localization (``cultural``) or both.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
         FingerprintError: a vector of another model.
-        UnknownNameError: a vector's locale has no items.
-        SettingsError: no vectors or no strengths.
+        UnknownNameError: a vector's locale has no items, or no such mode.
+        SettingsError: no vectors or no strengths, or a strength of 0.
     """
-    vectors, strengths = list(vectors), list(strengths)
-    if not vectors or not strengths:
-        raise SettingsError(f"{len(vectors)} vectors and {len(strengths)} strengths given: expected at least one of each.")
-    by_locale: dict[str, list[tuple[dict[str, Any], SteeringPlan]]] = {}
-    for vector in vectors:
-        for layer in vector.layers if layers is None else model.layers(layers):
-            for strength in strengths:
-                cell = {"vector": vector.name, "layer": layer, "strength": float(strength)}
-                by_locale.setdefault(vector.locale, []).append((cell, vector.at(layer, strength, tokens)))
-    rows = scored_rows(model, items, by_locale, kinds=kinds, scoring=scoring, batch_size=batch_size, title="Sweep")
     import pandas as pd
 
+    vectors, strengths = list(vectors), sorted(dict.fromkeys(map(float, strengths)))
+    if not vectors or not strengths or 0 in strengths:
+        raise SettingsError(
+            f"{len(vectors)} vectors and strengths {strengths} given: expected at least one of each, and no strength of 0, "
+            "which is the unsteered model that every cell is compared with."
+        )
+    if mode not in MODES:
+        raise UnknownNameError("mode", mode, MODES)
+    exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size)
+    cells = [
+        Cell(vector.name, layer, strength)
+        for vector in vectors
+        for layer in (vector.layers if layers is None else model.layers(layers))
+        for strength in strengths
+    ]
+    grid = Grid(exams, vectors, list(dict.fromkeys(cells)), tokens)
+    rows = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
     return Sweep(pd.DataFrame(rows))
-
-
-def scored_rows(
-    model: LensModel,
-    items: Items,
-    plans: Mapping[str, Sequence[tuple[dict[str, Any], SteeringPlan]]],
-    *,
-    kinds: Sequence[Kind] = KINDS,
-    scoring: Scoring | None = None,
-    batch_size: int | None = None,
-    title: str,
-) -> list[dict[str, Any]]:
-    """A row per labelled plan and item of its locale: the label, the steered outcome and the unsteered one."""
-    exams = {
-        (locale, kind): Exam(model, part, scoring, batch_size=batch_size)
-        for locale in plans
-        for kind in kinds
-        if len(part := items.of(kind=kind, locale=locale))
-    }
-    rows: list[dict[str, Any]] = []
-    total = sum(len(exam) * len(plans[locale]) for (locale, _), exam in exams.items())
-    with progress(total, title, "item") as bar:
-        for (locale, _), exam in exams.items():
-            bar.set_postfix_str(locale)
-            base = exam.score()
-            share = len(exam) / exam.n_batches
-            for index, outcomes in exam.sweep([plan for _, plan in plans[locale]]):
-                bar.update(share)
-                if outcomes is not None:
-                    rows.extend(_rows(plans[locale][index][0], outcomes, base))
-    return rows
-
-
-def _rows(label: dict[str, Any], outcomes: Sequence[Outcome], base: Sequence[Outcome]) -> Iterable[dict[str, Any]]:
-    for steered, unsteered in zip(outcomes, base, strict=True):
-        before = unsteered.row()
-        yield {**label, **steered.row(), **{f"base_{name}": before[name] for name in ("hit", "english_centric", "margin")}}

@@ -106,14 +106,46 @@ def resume(
         return tl.ln_final(residual)
 
 
-def log_probabilities(tl: Any, final: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"], chunk: int) -> Float[Tensor, " n"]:
-    """Log probability of one target token at each of ``n`` places, in float32, ``chunk`` places at a time."""
-    parts = []
-    for states, wanted in zip(torch.split(final, chunk), torch.split(targets, chunk), strict=True):
-        logits = logits_of(tl, states).float()
-        chosen = logits.gather(1, wanted[:, None])[:, 0]
-        parts.append(chosen - logits.logsumexp(dim=1))
-    return torch.cat(parts)
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Tokens whose log probabilities are asked for."""
+
+    places: Int[Tensor, " n"]
+    """Which of the places given predicts each of them."""
+    tokens: Int[Tensor, " n"]
+
+
+def log_probabilities(tl: Any, final: Float[Tensor, "place d_model"], targets: Targets, chunk: int) -> Float[Tensor, " n"]:
+    """Log probability of each target, in float32. The logits of ``chunk`` places are held at once.
+
+    Args:
+        final: normed residuals of the places.
+    """
+    out = torch.empty(len(targets.tokens), device=final.device)
+    for start in range(0, len(final), chunk):
+        here, values = _in_chunk(tl, final[start : start + chunk], start, targets)
+        out[here] = values
+    return out
+
+
+def log_probability_gradient(
+    tl: Any, final: Float[Tensor, "place d_model"], targets: Targets, weights: Float[Tensor, " n"], chunk: int
+) -> Float[Tensor, "place d_model"]:
+    """Derivative of the targets' weighted sum of log probabilities with respect to ``final``, ``chunk`` places at a time."""
+    gradient = torch.empty_like(final)
+    for start in range(0, len(final), chunk):
+        states = final[start : start + chunk].detach().requires_grad_()
+        here, values = _in_chunk(tl, states, start, targets)
+        (gradient[start : start + chunk],) = torch.autograd.grad((values * weights[here]).sum(), states)
+    return gradient
+
+
+def _in_chunk(tl: Any, states: Float[Tensor, "place d_model"], start: int, targets: Targets) -> tuple[Tensor, Tensor]:
+    """Which targets the places from ``start`` predict, and their log probabilities."""
+    here = ((targets.places >= start) & (targets.places < start + len(states))).nonzero()[:, 0]
+    rows = targets.places[here] - start
+    logits = logits_of(tl, states).float()
+    return here, logits[rows, targets.tokens[here]] - logits.logsumexp(dim=1)[rows]
 
 
 def logits_of(tl: Any, final: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_vocab"]:
@@ -121,6 +153,46 @@ def logits_of(tl: Any, final: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n 
     logits = tl.unembed(final)
     cap = getattr(tl.original_model.config.get_text_config(), "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def residual_gradients(
+    tl: Any, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
+) -> dict[int, Float[Tensor, "batch pos d_model"]]:
+    """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
+
+    One pass forward and one backward, through the blocks above the lowest layer only. Parameters take no gradient.
+
+    Args:
+        final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
+    """
+    kept: dict[int, Tensor] = {}
+
+    def keep(residual: Tensor, hook: Any, layer: int) -> Tensor:
+        if kept:
+            residual.retain_grad()
+        else:
+            residual = residual.detach().requires_grad_()  # a leaf: nothing below is differentiated
+        kept[layer] = residual
+        return residual
+
+    hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in sorted(layers)]
+    with _frozen(tl), torch.enable_grad(), tl.hooks(fwd_hooks=hooks):
+        final = run_blocks(tl, batch)
+        torch.autograd.backward(final, final_gradient(final.detach()))
+    return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
+
+
+@contextmanager
+def _frozen(tl: Any) -> Iterator[None]:
+    """No parameter asks for a gradient inside; afterwards each asks as before."""
+    asking = [parameter for parameter in tl.original_model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

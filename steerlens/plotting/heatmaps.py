@@ -13,31 +13,28 @@ if TYPE_CHECKING:
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) -> go.Figure:
     """Layer by strength, coloured by the change of a score against unsteered, in points; the best cell is framed.
 
-    Between cells of the same change, the larger change of margin is the better, as in ``choose``.
+    Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
+    predicted and not run are hatched, and are framed only if none was run.
 
     Args:
-        cells: one row per layer and strength, with value, base, change, margin, n and items.
+        cells: one row per layer and strength, with value, base, change, margin, exact, n and items.
     """
     points = cells.assign(points=100 * cells["change"])
-    grid = points.pivot_table(index="layer", columns="strength", values="points").sort_index()
-    parts = {
-        name: points.pivot_table(index="layer", columns="strength", values=name).sort_index() for name in ("value", "margin")
-    }
+    grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact")}
+    grid, exact = grids["points"], grids["exact"].fillna(False).astype(bool)
     n, items, base = int(cells["n"].max()), int(cells["items"].max()), float(cells["base"].mean())
-    limit = max(1.0, float(grid.abs().max().max()))
-    word = SCORE_WORDS[score]
+    limit, word = max(1.0, float(grid.abs().max().max())), SCORE_WORDS[score]
+    predicted = "" if exact.all(axis=None) else "; hatched: predicted, not run"
     fig = figure(
         f"{vector} steering: change of {word}",
-        f"{where}; unsteered {base:.2f}; n = {n} concepts, {items} items",
+        f"{where}; unsteered {base:.2f}; n = {n} concepts, {items} items{predicted}",
         "strength (× difference of means)",
         "layer",
     )
     fig.add_heatmap(
         z=grid.to_numpy(),
-        x=[f"{strength:g}" for strength in grid.columns],
-        y=[str(layer) for layer in grid.index],
-        customdata=_stacked(parts["value"], parts["margin"]),
-        text=[[f"{value:+.0f}" for value in row] for row in grid.to_numpy()],
+        customdata=_stacked(grids["value"], grids["margin"], exact.replace({True: "run", False: "predicted"}), *_names(grid)),
+        text=[["" if value != value else f"{value:+.0f}" for value in row] for row in grid.to_numpy()],
         texttemplate="%{text}",
         colorscale=CHANGE_SCALE,
         zmid=0,
@@ -46,15 +43,52 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
         xgap=2,
         ygap=2,
         colorbar={"title": "points against<br>unsteered"},
-        hovertemplate=f"layer %{{y}}, strength %{{x}}<br>{word} %{{customdata[0]:.2f}} (%{{z:+.1f}} points)"
-        f"<br>margin %{{customdata[1]:+.3f}} nats<br>n = {n} concepts<extra></extra>",
+        hovertemplate=f"layer %{{customdata[3]}}, strength %{{customdata[4]}}, %{{customdata[2]}}<br>{word} "
+        f"%{{customdata[0]:.2f}} (%{{z:+.1f}} points)<br>margin %{{customdata[1]:+.3f}} nats<br>n = {n} concepts<extra></extra>",
     )
-    fig.update_xaxes(type="category")
-    fig.update_yaxes(type="category")
-    best = points.sort_values(["change", "margin"], ascending=False).iloc[0]
-    row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
-    fig.add_shape(type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line={"color": "#111", "width": 2})
+    fig.update_xaxes(tickvals=list(range(grid.shape[1])), ticktext=[f"{strength:g}" for strength in grid.columns], showgrid=False)
+    fig.update_yaxes(tickvals=list(range(len(grid))), ticktext=[str(layer) for layer in grid.index], showgrid=False)
+    fig.update_layout(height=max(fig.layout.height, 150 + 24 * len(grid)))
+    _hatch(fig, exact)
+    _frame(fig, points, grid)
     return fig
+
+
+def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    """One column of the cells, as layer by strength."""
+    return points.pivot_table(index="layer", columns="strength", values=name, aggfunc="first").sort_index()
+
+
+def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Layer and strength of each place."""
+    layers, strengths = grid.copy().astype(object), grid.copy().astype(object)
+    for layer in grid.index:
+        for strength in grid.columns:
+            layers.loc[layer, strength], strengths.loc[layer, strength] = str(layer), f"{strength:g}"
+    return layers, strengths
+
+
+def _hatch(fig: go.Figure, exact: "pd.DataFrame") -> None:
+    """Diagonal lines over the cells that were not run."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
+        for start in (-0.45, -0.15, 0.15):
+            x += [column + start, column + start + 0.3, None]
+            y += [row - 0.45, row + 0.45, None]
+    if x:
+        fig.add_scatter(
+            x=x, y=y, mode="lines", line={"color": "rgba(90, 90, 90, 0.35)", "width": 1}, hoverinfo="skip", showlegend=False
+        )
+
+
+def _frame(fig: go.Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:
+    """A frame around the best cell that was run."""
+    run = points[points["exact"]] if points["exact"].any() else points
+    best = run.sort_values(["change", "margin"], ascending=False).iloc[0]
+    row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
+    box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    fig.add_shape(type="rect", **box, line={"color": "#111", "width": 2})
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Figure:

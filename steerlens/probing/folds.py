@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from steerlens.errors import DataError
 
-Probe = Callable[[NDArray, NDArray, NDArray], NDArray]
-"""From training features, training labels and test features to a score per test row: above 0 means label 1."""
+Predict = Callable[[NDArray, NDArray], NDArray]
+"""From the rows to train on and the rows held out to a score per held-out row, ``[layer, held]``: above 0 means label 1."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,14 @@ class Folds:
         held_out = tuple(test for _, test in splitter.split(y, y, list(concepts)))
         return cls(y, tuple(test for test in held_out if len(set(y[test])) == 2))
 
-    def score(self, features: NDArray, probe: Probe) -> tuple[float, float]:
-        """AUROC and accuracy on held-out rows, averaged over folds."""
+    def score(self, predict: Predict) -> tuple[NDArray, NDArray]:
+        """AUROC and accuracy on held-out rows, averaged over folds, ``[layer]`` each."""
         from sklearn.metrics import roc_auc_score
 
-        results = []
+        aurocs, accuracies = [], []
         for test in self.held_out:
-            train = np.setdiff1d(np.arange(len(self.labels)), test)
-            scores = probe(features[train], self.labels[train], features[test])
+            scores = predict(np.setdiff1d(np.arange(len(self.labels)), test), test)
             truth = self.labels[test]
-            results.append((roc_auc_score(truth, scores), float(np.mean((scores > 0) == truth))))
-        auroc, accuracy = np.mean(results, axis=0)
-        return float(auroc), float(accuracy)
+            aurocs.append([roc_auc_score(truth, layer) for layer in scores])
+            accuracies.append(((scores > 0) == truth).mean(axis=1))
+        return np.mean(aurocs, axis=0), np.mean(accuracies, axis=0)

@@ -1,17 +1,21 @@
 """How well factual and cultural prompts are told apart at each layer, above what their form gives away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
 
 from steerlens.activations import ResidualStack
 from steerlens.data import english_pairs, localized_pairs
 from steerlens.errors import DataError, PairsError, UnknownNameError
-from steerlens.probing.folds import Folds, Probe
-from steerlens.probing.probes import difference_of_means_probe, logistic_probe, surface_probe
+from steerlens.probing.folds import Folds, Predict
+from steerlens.probing.probes import Probe, difference_of_means_probe, logistic_probe
+from steerlens.probing.surface import surface_predict
 from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe}
 SURFACE = "surface form"
 COSINE = "EN-LOC cosine"
+_NUMBERS = 1 << 25
+"""Residual values probed at once, in float64 with a few copies: about 1 GB."""
 ALL = "all"
 """The row of all locales together: one probe for all of them, not the mean of theirs."""
 
@@ -60,7 +66,9 @@ class Separability(ResultTable):
         return separability_lines(self.frame, locale)
 
 
-def separability(stack: ResidualStack, *, n_folds: int = 5, seed: int = 0) -> Separability:
+def separability(
+    stack: ResidualStack, *, n_folds: int = 5, seed: int = 0, device: str | torch.device | None = None
+) -> Separability:
     """Cross-validated AUROC and accuracy of telling factual from cultural prompts, by layer and locale.
 
     Only implicit prompts are told apart: an explicit one names a country, which gives it away. Folds are grouped by
@@ -72,6 +80,7 @@ def separability(stack: ResidualStack, *, n_folds: int = 5, seed: int = 0) -> Se
         stack: residuals of factual and cultural prompts; for the cosine also of English and explicit ones.
         n_folds: fewer where there are fewer concepts of a kind.
         seed: of the folds.
+        device: where the probes are solved, all layers at once; a CUDA GPU where there is one, else the CPU.
 
     Raises:
         DataError: fewer than two factual or two cultural concepts.
@@ -84,16 +93,16 @@ def separability(stack: ResidualStack, *, n_folds: int = 5, seed: int = 0) -> Se
     if len(locales) > 1:
         groups[ALL] = implicit
     rows: list[dict[str, Any]] = []
-    with progress(len(groups) * len(stack.layers), "Separability", "layer") as bar:
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with progress(len(groups), "Separability", "locale") as bar:
         for name, group in groups.items():
-            for row in _probe(group, n_folds, seed):
-                rows.append({"locale": name, "cosine": np.nan, **row})
-                bar.update(row["probe"] == "logistic")
+            rows.extend({"locale": name, "cosine": np.nan, **row} for row in _probed(group, n_folds, seed, place))
+            bar.update()
     rows.extend(_cosines(stack, locales))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
 
 
-def _probe(stack: ResidualStack, n_folds: int, seed: int) -> Iterator[dict[str, Any]]:
+def _probed(stack: ResidualStack, n_folds: int, seed: int, device: torch.device) -> Iterator[dict[str, Any]]:
     labels = [int(prompt.kind == "factual") for prompt in stack.prompts]
     concepts = [prompt.concept or prompt.text for prompt in stack.prompts]
     try:
@@ -102,15 +111,26 @@ def _probe(stack: ResidualStack, n_folds: int, seed: int) -> Iterator[dict[str, 
         raise DataError(f"locale {stack.prompts[0].locale}: {error}") from error
     counts = {"n": len(labels), "concepts": len(set(concepts))}
 
-    def scored(layer: int, name: str, features: Any, probe: Probe) -> dict[str, Any]:
-        auroc, accuracy = folds.score(features, probe)
-        return {"layer": layer, "probe": name, "auroc": auroc, "accuracy": accuracy, **counts}
+    def scored(probe: str, layers: Sequence[int], predict: Predict) -> Iterator[dict[str, Any]]:
+        for layer, auroc, accuracy in zip(layers, *folds.score(predict), strict=True):
+            yield {"layer": layer, "probe": probe, "auroc": auroc, "accuracy": accuracy, **counts}
 
-    yield scored(-1, SURFACE, np.array([prompt.text for prompt in stack.prompts], dtype=object), surface_probe)
-    for layer in stack.layers:
-        features = stack.at(layer).numpy()
+    yield from scored(SURFACE, [-1], surface_predict([prompt.text for prompt in stack.prompts], folds.labels))
+    for at in range(0, len(stack.layers), size := max(1, _NUMBERS // stack.residuals[0].numel())):
+        features = stack.residuals[at : at + size].to(device)
         for name, probe in PROBES.items():
-            yield scored(layer, name, features, probe)
+            yield from scored(name, stack.layers[at : at + size], _predict(probe, features, folds))
+
+
+def _predict(probe: Probe, features: Float[Tensor, "layer prompt d_model"], folds: Folds) -> Predict:
+    labels = torch.from_numpy(folds.labels).to(features.device)
+
+    def predict(train: NDArray, test: NDArray) -> NDArray:
+        rows, held = (torch.from_numpy(index).to(features.device) for index in (train, test))
+        scores: NDArray = probe(features[:, rows], labels[rows], features[:, held]).cpu().numpy()
+        return scores
+
+    return predict
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from steerlens.data import Prompt
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing import separability
 from steerlens.probing.folds import Folds
+from steerlens.probing.probes import logistic_probe
 
 
 def _stack(
@@ -64,7 +65,23 @@ def test_equals_scikit_learn(llama: sl.LensModel) -> None:
         )
         expected.append(roc_auc_score(y[test], probe.decision_function(x[test])))
     frame = separability(stack).to_frame().query("probe == 'logistic' and layer == 1")
-    assert frame["auroc"].item() == pytest.approx(np.mean(expected))
+    assert frame["auroc"].item() == pytest.approx(np.mean(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(60, 100), (150, 20)])
+def test_all_layers_in_one_solve_equal_scikit_learns_scores(rows: int, width: int) -> None:
+    """More rows than features and fewer; one feature is constant, one layer separable."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(3, rows, width, generator=generator)
+    x[..., 5] = 2.0
+    y = (torch.rand(rows, generator=generator) < 0.7).long()
+    x[1, :, 0] += 6 * y
+    held = torch.randn(3, 40, width, generator=generator)
+    ours = logistic_probe(x, y, held)
+    for layer in range(3):
+        reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000, tol=1e-9, class_weight="balanced"))
+        expected = reference.fit(x[layer].double().numpy(), y.numpy()).decision_function(held[layer].double().numpy())
+        np.testing.assert_allclose(ours[layer].numpy(), expected, atol=1e-3)
 
 
 def test_folds_never_divide_a_concept() -> None:

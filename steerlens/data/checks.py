@@ -1,0 +1,107 @@
+"""What must hold for items that a claim shall rest on: every problem of every item, in one list."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from steerlens.data.items import KINDS, Item, Items, letter_order
+from steerlens.data.locales import Locale, locale
+from steerlens.data.rows import same_text
+from steerlens.data.scripts import foreign
+
+_LEAST_CHOICES = 3
+_TOLERANCE = 4.0
+"""Standard deviations by which an answer position may differ from an even share: chance exceeds it once in 15,000."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an item, or with the items of a locale."""
+
+    locale: str
+    concept: str
+    """Empty where it concerns a whole locale."""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.locale} {self.concept}: {self.what}" if self.concept else f"{self.locale}: {self.what}"
+
+
+def check(items: Items) -> list[Problem]:
+    """Every problem of the items; an empty list if there is none.
+
+    Per item: fewer than three choices, or two that are the same; the answer inside its prompt; a text in another script than
+    the locale's; an implicit prompt that names a country, a people, a language or a capital (as far as the locale lists
+    them); an explicit prompt that does not name its country. Over items: a prompt that repeats; a concept that is missing in
+    a locale and no locale shares its answer; answers of the letter format that prefer a position.
+    """
+    problems = [Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale))]
+    return [*problems, *_repeats(items), *_missing(items), *_unbalanced(items)]
+
+
+def _wrong(item: Item, place: Locale) -> Iterator[str]:
+    distinct = {same_text(choice) for choice in item.choices}
+    if len(distinct) < len(item.choices):
+        yield f"choices repeat: {', '.join(item.choices)}"
+    if len(distinct) < _LEAST_CHOICES:
+        yield f"{len(distinct)} choices differ: expected at least {_LEAST_CHOICES}"
+    for form, text in (("question", item.question), ("explicit question", item.explicit)):
+        if same_text(item.choices[item.answer]) in same_text(text):
+            yield f"the {form} {text!r} holds its answer {item.choices[item.answer]!r}"
+        if foreign(text, place.script):
+            yield f"the {form} {text!r} is not in script {place.script}"
+    if item.kind == "cultural":
+        yield from _named(item, place)
+
+
+def _named(item: Item, place: Locale) -> Iterator[str]:
+    """What an implicit prompt or a choice gives away, and an explicit prompt does not say."""
+    hidden = "|".join(filter(None, (place.names, place.capitals)))
+    if hidden and (found := re.search(hidden, item.question)):
+        yield f"the implicit question {item.question!r} names {found.group()!r}"
+    for choice in item.choices:
+        if place.names and (found := re.search(place.names, choice)):
+            yield f"choice {choice!r} names {found.group()!r}"
+    if place.own_country and item.explicit and not re.search(place.own_country, item.explicit):
+        yield f"the explicit question {item.explicit!r} does not name its country"
+
+
+def _repeats(items: Items) -> Iterator[Problem]:
+    seen: dict[tuple[str, str], str] = {}
+    for item in items:
+        for text in filter(None, (item.question, item.explicit)):
+            first = seen.setdefault((item.locale, same_text(text)), item.concept)
+            if first != item.concept or text == item.question == item.explicit:
+                yield Problem(item.locale, item.concept, f"the question {text!r} repeats, first asked for {first}")
+
+
+def _missing(items: Items) -> Iterator[Problem]:
+    """Concepts without a translation. A cultural concept may be left out for locales that share an answer."""
+    shared = {(item.concept, code) for item in items for owners in item.owners if len(owners) > 1 for code in owners}
+    have = {(item.concept, item.locale) for item in items}
+    for concept in items.concepts:
+        for code in items.locales:
+            if (concept, code) not in have and (concept, code) not in shared:
+                yield Problem(code, concept, "has no translation in this locale")
+
+
+def _unbalanced(items: Items) -> Iterator[Problem]:
+    """Positions at which the letter format lists the answer more or less often than chance explains."""
+    for code in items.locales:
+        for kind in KINDS:
+            part = list(items.of(locale=code, kind=kind))
+            for width in sorted({len(item.choices) for item in part}):
+                at = [letter_order(item).index(item.answer) for item in part if len(item.choices) == width]
+                yield from (Problem(code, "", f"{kind} items: {what}") for what in _lopsided(at, width))
+
+
+def _lopsided(at: Iterable[int], width: int) -> Iterator[str]:
+    counts = Counter(at)
+    n, share = sum(counts.values()), 1 / width
+    spread = (n * share * (1 - share)) ** 0.5
+    for position in range(width):
+        if abs(counts[position] - n * share) > _TOLERANCE * spread:
+            letter = ascii_uppercase[position]
+            yield f"{counts[position]} of {n} answers stand at {letter} of {width} letters: expected about {n * share:.0f}"

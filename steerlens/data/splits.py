@@ -1,0 +1,60 @@
+"""Which part of a split a concept belongs to.
+
+A concept's side depends on its own id and the seed, so that it stays where it is when others are added. Paraphrases of one
+concept (ids that agree up to ``#``) stay together. Each topic is divided in the same shares, in expectation.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
+Shares = tuple[float, float, float]
+
+
+def group_of(concept: str) -> str:
+    """What is never divided: the concept's id up to ``#``, behind which its paraphrases are told apart."""
+    return concept.partition("#")[0]
+
+
+def place(seed: int, name: str) -> float:
+    """A number in [0, 1) that depends on seed and name alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8]) / 2**64
+
+
+def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
+    """Part (0 train, 1 dev, 2 test) of each group, by its own place.
+
+    Where chance leaves a part empty, which happens to a handful of groups only, the nearest group is moved into it.
+    """
+    order = sorted(set(groups), key=lambda group: place(seed, group))
+    first, second, _ = accumulate(shares)
+    chosen = {group: 0 if (at := place(seed, group)) < first else 1 if at < second else 2 for group in order}
+    if len(order) >= len(shares):
+        counts = [list(chosen.values()).count(part) for part in range(3)]
+        if not all(counts):
+            cut = min(max(1, counts[0]), len(order) - 2)
+            end = min(max(cut + 1, counts[0] + counts[1]), len(order) - 1)
+            chosen = {group: 0 if at < cut else 1 if at < end else 2 for at, group in enumerate(order)}
+    return chosen
+
+
+def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -> dict[str, int]:
+    """Part of each group, whole relations together, in the order of the relations' own places.
+
+    Args:
+        relations: the relation of each group.
+    """
+    members: dict[str, list[str]] = {}
+    for group, relation in relations.items():
+        members.setdefault(relation, []).append(group)
+    order = sorted(members, key=lambda relation: place(seed, relation))
+    total, chosen, done, part = len(relations), {}, 0, 0
+    ends = list(accumulate(shares))
+    for at, relation in enumerate(order):
+        left = len(order) - at
+        middle = done + len(members[relation]) / 2  # a relation belongs where its middle falls
+        while part < 2 and (middle > ends[part] * total or left <= 2 - part) and (at > part or left <= 2 - part):
+            part += 1
+        chosen.update(dict.fromkeys(members[relation], part))
+        done += len(members[relation])
+    return chosen

@@ -1,0 +1,53 @@
+"""Predicting a sweep instead of running it: the derivative of each item's margin along a vector, from one pass.
+
+To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``, where ``g_l`` is
+the margin's derivative with respect to the residual there, summed over the steered tokens (attribution patching: Nanda
+2023; Syed, Rager and Conmy, arXiv 2310.10348). One pass forward and one backward give it for every layer and vector at once.
+Where a cell of the same vector and layer was run for real, it bends the prediction: the parabola with that slope at 0
+through that cell.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from steerlens.evaluation.exam import Exam
+from steerlens.steering import SteeringVector, Which
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How each item's margin answers to one vector at each layer, to first order."""
+
+    slopes: Mapping[int, Float[ndarray, " item"]]
+    """By layer: change of the margin per unit of strength, in nats per token (or as the scoring normalises)."""
+    bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
+    """By layer: the quadratic coefficient, where a cell was run."""
+
+    def predict(self, layer: int, strength: float) -> Float[ndarray, " item"]:
+        """Change of each item's margin at one cell."""
+        return strength * self.slopes[layer] + strength**2 * self.bends.get(layer, 0.0)
+
+    def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
+        """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real."""
+        bend = (change - strength * self.slopes[layer]) / strength**2
+        return Attribution(self.slopes, {**self.bends, layer: bend})
+
+
+def attributions(exam: Exam, vectors: Sequence[SteeringVector], layers: Sequence[int], tokens: Which) -> list[Attribution]:
+    """The attribution of each vector on an exam's items, all from one pass forward and one backward.
+
+    Args:
+        layers: block indices that every vector was taken at.
+
+    Raises:
+        LayerError: a layer that a vector was not taken at.
+    """
+    ordered = sorted(layers)
+    gradients = exam.gradients(ordered, tokens)
+    return [
+        Attribution({layer: (gradients[at] @ vector.direction(layer)).numpy() for at, layer in enumerate(ordered)})
+        for vector in vectors
+    ]

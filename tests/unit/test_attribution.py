@@ -1,0 +1,94 @@
+"""The predicted sweep: derivatives equal finite differences, and what was run is never mixed with what was predicted."""
+
+import numpy as np
+import pytest
+import torch
+
+import steerlens as sl
+from steerlens.data import Items
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation import Exam, choose, sweep
+from steerlens.evaluation.attribution import Attribution, attributions
+from steerlens.steering import WHICH, SteeringVector, Which, difference_of_means
+
+
+@pytest.fixture
+def vector(model: sl.LensModel) -> SteeringVector:
+    directions = torch.randn(model.n_layers, model.d_model, generator=torch.Generator().manual_seed(4))
+    return SteeringVector(directions, model.layers(), model.fingerprint, name="EN", locale="es-ES")
+
+
+@pytest.mark.parametrize("tokens", WHICH)
+def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: Which) -> None:
+    exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
+    (attribution,) = attributions(exam, [vector], [1, 3], tokens)
+    for layer in (1, 3):
+        moved = [
+            [outcome.scores[o.item.answer] - outcome.scores[o.runner_up] for outcome, o in zip(outcomes, exam.base, strict=True)]
+            for outcomes in (exam.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
+        ]
+        slope = (np.array(moved[0]) - np.array(moved[1])) / (2 * step)
+        np.testing.assert_allclose(attribution.slopes[layer], slope, atol=2e-2, rtol=2e-2)
+
+
+def test_gradients_leave_the_model_as_it_was(llama: sl.LensModel, items: Items) -> None:
+    asked = {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()}
+    exam = Exam(llama, items.of(locale="es-ES"))
+    exam.gradients([0, 2], "all")
+    assert {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()} == asked
+    assert all(parameter.grad is None for parameter in llama.tl.original_model.parameters())
+    assert exam.score() == exam.base
+
+
+def test_an_anchor_is_met_and_the_slope_kept() -> None:
+    bent = Attribution({2: np.array([1.0, -1.0])}).anchored(2, 2.0, np.array([0.0, 4.0]))
+    np.testing.assert_allclose(bent.predict(2, 2.0), [0.0, 4.0])
+    np.testing.assert_allclose(bent.predict(2, 1e-6) / 1e-6, [1.0, -1.0], atol=1e-4)
+
+
+def test_modes_agree_where_cells_were_run(llama: sl.LensModel, items: Items) -> None:
+    vectors = [difference_of_means(llama, pairs("es-ES")) for pairs in (items.english_pairs, items.localized_pairs)]
+    some, strengths = items.of(locale="es-ES"), [0.5, 1.0, 2.0]
+    exact, predicted, screened = (
+        sweep(llama, some, vectors, strengths=strengths, mode=mode).frame for mode in ("exact", "attribution", "screened")
+    )
+    keys = ["vector", "layer", "strength", "kind", "concept"]
+    for frame in (exact, predicted, screened):
+        assert len(frame) == len(exact)
+        assert not frame.duplicated(keys).any()
+    assert exact["exact"].all()
+    assert not predicted["exact"].any()
+    assert 0.3 < screened["exact"].mean() < 1
+    both = screened[screened["exact"]].merge(exact, on=keys, suffixes=("", "_run"))
+    np.testing.assert_allclose(both["margin"], both["margin_run"], atol=1e-3)
+
+
+def test_choice_rests_on_cells_that_were_run(llama: sl.LensModel, items: Items) -> None:
+    own = {
+        "EN": difference_of_means(llama, items.english_pairs("es-ES")),
+        "LOC": difference_of_means(llama, items.localized_pairs("es-ES")),
+    }
+    some = items.of(locale="es-ES")
+    with pytest.raises(SettingsError, match="not predicted"):
+        choose(llama, some, sweep(llama, some, own.values(), mode="attribution"), {"es-ES": own})
+    screened = sweep(llama, some, own.values(), mode="screened")
+    run = {(r.vector, r.layer, r.strength) for r in screened.frame[screened.frame["exact"]].itertuples()}
+    chosen, _ = choose(llama, some, screened, {"es-ES": own})
+    assert {(c.vector, c.layer, c.strength) for choice in chosen for c in choice.cells} <= run
+
+
+def test_predicted_cells_are_hatched(llama: sl.LensModel, items: Items) -> None:
+    vector = difference_of_means(llama, items.english_pairs("es-ES"))
+    some = items.of(locale="es-ES", kind="factual")
+    figure = sweep(llama, some, [vector], mode="screened", kinds=["factual"]).heatmap("EN")
+    assert len(figure.data) == 2
+    assert "predicted, not run" in figure.layout.title.text
+    assert len(sweep(llama, some, [vector], [1], [1.0], kinds=["factual"]).heatmap("EN").data) == 1
+
+
+def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
+    vector = difference_of_means(llama, items.english_pairs("es-ES"))
+    with pytest.raises(UnknownNameError, match="Did you mean attribution"):
+        sweep(llama, items, [vector], mode="atribution")
+    with pytest.raises(SettingsError, match="no strength of 0"):
+        sweep(llama, items, [vector], strengths=[0.0, 1.0])
