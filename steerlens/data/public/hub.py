@@ -83,7 +83,7 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
         import datasets
 
         if source.path is None:
-            with _offline_if_unreachable():
+            with offline_if_unreachable():
                 return _built(source, (source.id, config), {"revision": source.revision}, split)
         found = local_file(Path(source.path), config, split)
         if found is None:
@@ -139,7 +139,7 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
 
 
 @contextmanager
-def _offline_if_unreachable() -> Iterator[None]:
+def offline_if_unreachable() -> Iterator[None]:
     """Without network the hub's libraries retry for half a minute. Then they are told so, and use only their cache."""
     import datasets
     from huggingface_hub import constants
