@@ -50,7 +50,7 @@ def blend(
     source = source_of("blend", revision, path)
     have = {locale: country.file for locale, country in COUNTRIES.items()}
     wanted, root = chosen(locales, have, "BLEnD"), folder_of(source)
-    asked = {locale: annotations(root, file) for locale, file in wanted.items()}
+    asked = {locale: annotations(root, file, dotted=COUNTRIES[locale].rules.dotted) for locale, file in wanted.items()}
     by_topic, gathering = topics(root), Gathering("blend")
     for locale, here in asked.items():
         words = Words(here, english=locale.startswith("en-"))

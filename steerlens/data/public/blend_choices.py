@@ -9,9 +9,9 @@ from typing import Any
 from steerlens.data.items import Item, Items
 from steerlens.data.locales import ENGLISH
 from steerlens.data.public.blend_countries import COUNTRIES
-from steerlens.data.public.blend_words import capital
 from steerlens.data.public.gathering import Gathering
 from steerlens.data.public.hub import need_columns, rows, source_of
+from steerlens.data.public.implicit import capital
 from steerlens.data.public.languages import chosen
 from steerlens.errors import SettingsError
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from steerlens.data.lines import lines_of, parsed
 from steerlens.data.public.hub import Source, offline_if_unreachable
+from steerlens.data.public.implicit import capital
 from steerlens.errors import DataError, FileError
 
 _FIELDS = ("question", "annotations", "idks")
@@ -57,8 +58,9 @@ def folder_of(source: Source) -> Path:
     return Path(found)
 
 
-def annotations(root: Path, country: str) -> dict[str, Asked]:
-    """What the people of a country answered, by question id.
+def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, Asked]:
+    """What the people of a country answered, by question id. Answers get a capital first letter (İ for i if ``dotted``),
+    since people write both.
 
     Raises:
         FileError: no such file.
@@ -69,7 +71,7 @@ def annotations(root: Path, country: str) -> dict[str, Asked]:
     if not found:
         raise FileError(f"no {name} in {root}: expected BLEnD's annotations, a file per country.")
     rows = _rows(found[0])
-    return {id: _asked(f"{name}: {id}", id, row) for id, row in rows.items()}
+    return {id: _asked(f"{name}: {id}", id, row, dotted=dotted) for id, row in rows.items()}
 
 
 def topics(root: Path) -> dict[str, str]:
@@ -103,13 +105,17 @@ def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
     return rows
 
 
-def _asked(place: str, id: str, row: Mapping[str, Any]) -> Asked:
+def _asked(place: str, id: str, row: Mapping[str, Any], *, dotted: bool) -> Asked:
     missing = [name for name in _FIELDS if not isinstance(row, Mapping) or name not in row]
     if missing:
         given = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
         raise DataError(f"{place}: no {', '.join(missing)}; given {given}; expected {', '.join(_FIELDS)}.")
     answers = [
-        Answer(_texts(answer.get("answers")), _texts(answer.get("en_answers")), int(answer.get("count") or 0))
+        Answer(
+            tuple(capital(text, dotted=dotted) for text in _texts(answer.get("answers"))),
+            _texts(answer.get("en_answers")),
+            int(answer.get("count") or 0),
+        )
         for answer in row["annotations"] or ()
     ]
     unsure = {name: int(count or 0) for name, count in (row["idks"] or {}).items()}

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from steerlens.data.public.blend_files import Answer, Asked
+from steerlens.data.public.implicit import capital
 from steerlens.data.rows import same_text
 
 
@@ -45,18 +46,13 @@ class Words:
 
 
 def shown(answer: Answer) -> str:
-    """The words that stand for an answer: its first, in the spelling that has its accents."""
-    return capital(_spelled(answer.own))
+    """The word that stands for an answer: its first, in the spelling that has its accents."""
+    return _spelled(answer.own)
 
 
 def votes(text: str, here: Asked) -> int:
     """How many of the people asked gave this answer."""
     return sum(answer.votes for answer in here.answers if same_text(text) in map(same_text, answer.own))
-
-
-def capital(text: str) -> str:
-    """The text with a capital first letter, as every answer is written: people mix both."""
-    return text[:1].upper() + text[1:]
 
 
 def _spelled(words: Iterable[str]) -> str:

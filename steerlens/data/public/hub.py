@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 from steerlens.data.public.local import local_file
-from steerlens.errors import DataError, FileError, SettingsError
+from steerlens.errors import DataError, FileError, SettingsError, SteerlensError
 
 REVISIONS: dict[str, tuple[str, str]] = {
     "global-mmlu": ("CohereLabs/Global-MMLU", "main"),
@@ -74,37 +74,50 @@ def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, 
         FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
     """
     place = "/".join(str(part) for part in (source, config, split) if part)
-    for number, row in enumerate(_loaded(source, config, split), 1):
-        yield f"{place}:{number}", row
+    with _quiet(), _readable(source, config, split):
+        for number, row in enumerate(_loaded(source, config, split), 1):
+            yield f"{place}:{number}", row
 
 
 def _loaded(source: Source, config: str | None, split: str) -> Any:
-    with _quiet():
-        import datasets
+    import datasets
 
-        if source.path is None:
-            with offline_if_unreachable():
-                return _built(source, (source.id, config), {"revision": source.revision}, split)
-        found = local_file(Path(source.path), config, split)
-        if found is None:
-            return _built(source, (str(source.path), config), {}, split)
-        kind, files = found
-        settings = {"sep": "\t"} if files[0].endswith(".tsv") else {}
-        return _built(source, (kind, None), {"data_files": {split: files}, **settings}, datasets.Split(split))
+    if source.path is None:
+        with offline_if_unreachable():
+            return _built(source, (source.id, config), {"revision": source.revision}, split)
+    found = local_file(Path(source.path), config, split)
+    if found is None:
+        return _built(source, (str(source.path), config), {}, split)
+    kind, files = found
+    settings = {"sep": "\t"} if files[0].endswith(".tsv") else {}
+    return _built(source, (kind, None), {"data_files": {split: files}, **settings}, datasets.Split(split))
 
 
 def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
-    """A split, prepared without reading "None" or "NA" in a CSV file as nothing: they are answers."""
+    """A split, read without taking "None" or "NA" in a CSV file for nothing: they are answers.
+
+    Local files are streamed: the library tells its copies of them apart by their time alone, and could give another's rows.
+    """
     import datasets
 
+    builder = datasets.load_dataset_builder(*what, **settings)
+    if hasattr(builder.config, "keep_default_na"):
+        builder = datasets.load_dataset_builder(*what, **settings, keep_default_na=False)
+    if source.path is not None:
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split)
+
+
+@contextmanager
+def _readable(source: Source, config: str | None, split: str) -> Iterator[None]:
+    """Turns what the libraries raise about a data set into a ``FileError`` with the way out."""
     try:
-        builder = datasets.load_dataset_builder(*what, **settings)
-        if hasattr(builder.config, "keep_default_na"):
-            builder = datasets.load_dataset_builder(*what, **settings, keep_default_na=False)
-        builder.download_and_prepare()
-        return builder.as_dataset(split=split)
+        yield
+    except SteerlensError:
+        raise
     except Exception as error:  # a dozen kinds, of five libraries
-        where = f"config {what[1]!r}, split {split!s}"
+        where = f"config {config!r}, split {split!r}"
         if source.path is not None:
             message = f"cannot read {source.path} ({where}): {error}. Expected the files of {source.id} as they lie on the hub."
         else:

@@ -5,7 +5,7 @@ still stand in the sentence afterwards there is no implicit form: a question is 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 Edit = tuple[str, str]
@@ -19,8 +19,10 @@ class Rules:
     edits: tuple[Edit, ...]
     names: str
     """Regular expression of the names of countries and peoples that no implicit question may hold."""
-    tidy: tuple[Edit, ...] = field(default=())
+    tidy: tuple[Edit, ...] = ()
     """Edits of the whole sentence after the country went."""
+    dotted: bool = False
+    """Whether the capital of i is İ, as in Turkic languages."""
 
 
 def implicit(question: str, country: str, rules: Rules) -> str | None:
@@ -37,7 +39,7 @@ def implicit(question: str, country: str, rules: Rules) -> str | None:
     if text != question:
         for pattern, replacement in _compiled((*rules.tidy, *_TIDY), country):
             text = pattern.sub(replacement, text)
-        text = _capital_like(text.strip(), question.strip())
+        text = _capital_like(text.strip(), question.strip(), dotted=rules.dotted)
     return None if re.search(f"{country}|{rules.names}", text) else text
 
 
@@ -61,10 +63,15 @@ def _compiled(edits: tuple[Edit, ...], country: str) -> tuple[tuple[re.Pattern[s
     return tuple((re.compile(pattern.replace("{C}", f"(?:{country})")), replacement) for pattern, replacement in edits)
 
 
-def _capital_like(text: str, original: str) -> str:
+def capital(text: str, *, dotted: bool = False) -> str:
+    """The text with a capital first letter."""
+    return ("İ" if dotted and text[:1] == "i" else text[:1].upper()) + text[1:]
+
+
+def _capital_like(text: str, original: str, *, dotted: bool) -> str:
     """The text, its first letter a capital if the original's was one: what now stands first may have stood inside."""
     was = next((letter for letter in original if letter.isalpha()), "")
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), None)
     if at is None or not was.isupper():
         return text
-    return text[:at] + text[at].upper() + text[at + 1 :]
+    return text[:at] + capital(text[at:], dotted=dotted)

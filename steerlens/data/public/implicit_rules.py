@@ -25,9 +25,9 @@ ENGLISH = Rules(
         (r"\bfor foods? is\b", "for food is"),
     ),
     names=(
-        r"\{KEEP\}|\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|\bEngland\b|\bSpain\b|"
-        r"\bSpanish|\bSpaniard|\bMexic|\bChina\b|\bChinese\b|\bIndonesia|\bKorea|\bEgypt|\bGree(?:ce|k)|\bAlgeria|\bIran|\bEthiopia|"
-        r"\bNigeria|\bAzerbaijan|\bAssam|\bWest Java|\bSundanese"
+        r"\{KEEP\}|\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|"
+        r"\bEngland\b|\bSpain\b|\bSpanish|\bSpaniard|\bMexic|\bChina\b|\bChinese\b|\bIndonesia|\bKorea|\bEgypt|\bGree(?:ce|k)|"
+        r"\bAlgeria|\bIran|\bEthiopia|\bNigeria|\bAzerbaijan|\bAssam|\bWest Java|\bSundanese"
     ),
 )
 

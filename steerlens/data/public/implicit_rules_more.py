@@ -79,6 +79,7 @@ AZERBAIJANI = Rules(
         (r"(?<!\w)Azərbaycan cəmiyyətində(?!\w)", "cəmiyyətdə"),
         (r"(?<!\w)[Aa]zərbaycanlılar(?!\w)", "insanlar"),
     ),
+    dotted=True,
     names=r"[Aa]zərbaycan|Amerika|ABŞ|İspani|\bÇin\b|İndoneziya|Koreya|Misir|Yunan|Əlcəzair|İran|Efiopiya|Nigeriya|Meksika|Britaniya",
 )
 
