@@ -1,7 +1,7 @@
 """Items by the million: held as bytes and made when asked for, so that a file larger than half the memory can be loaded."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from steerlens.data.items import Item
@@ -13,11 +13,13 @@ PACK_FROM = 200_000
 class PackedItems(Sequence[Item]):
     """A sequence of items that costs little more memory than their text."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: Iterable[Item] = ()) -> None:
         self._rows: list[bytes] = []
         self._heads: dict[tuple[Any, ...], int] = {}
         """What items share (kind, locale, owners, topic, relation, source, tags), numbered."""
         self._by_number: list[tuple[Any, ...]] = []
+        for item in items:
+            self.append(item)
 
     def append(self, item: Item) -> None:
         """Adds an item."""
@@ -48,13 +50,3 @@ class PackedItems(Sequence[Item]):
         number, concept, question, choices, answer, explicit = json.loads(row)
         kind, locale, owners, topic, relation, source, tags = self._by_number[number]
         return Item(concept, kind, locale, question, tuple(choices), answer, explicit, owners, topic, relation, source, tags)
-
-
-def gathered(items: list[Item]) -> list[Item] | PackedItems:
-    """The same items, packed if they have become many."""
-    if len(items) < PACK_FROM:
-        return items
-    packed = PackedItems()
-    for item in items:
-        packed.append(item)
-    return packed

@@ -15,7 +15,7 @@ from typing import Any
 
 from steerlens.data.items import KINDS, Item, Items
 from steerlens.data.locales import known_locales, locale
-from steerlens.data.packed import PACK_FROM, PackedItems, gathered
+from steerlens.data.packed import PACK_FROM, PackedItems
 from steerlens.data.scripts import foreign
 from steerlens.errors import DataError
 
@@ -96,7 +96,7 @@ class RowReader:
         self._places.append(self._files.setdefault(name, len(self._files)) << 48 | number)
         self.items.append(item)
         if len(self.items) == PACK_FROM and isinstance(self.items, list):
-            self.items = gathered(self.items)
+            self.items = PackedItems(self.items)
         self._doubt(place, item)
 
     def _doubt(self, place: str, item: Item) -> None:
