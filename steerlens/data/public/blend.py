@@ -70,18 +70,30 @@ def _texts(
     if here.left_out or not here.answers[0].own:
         gathering.drop(locale, "left out by the scorer's rule")
         return {}
-    own = shown(here.answers[0])
-    texts = {}
+    own, texts = shown(here.answers[0]), {}
+    said: list[tuple[set[str], str]] = []
     for other, there in others.items():
         if other == locale:
             texts[other] = own
             continue
-        text = next((text for answer in _top(there) if (text := words.render(answer, here))), None)
+        text, english = _rendered(there, here, words)
+        # two countries whose answers share an English word gave the same answer, however it was looked up
+        text = next((before for known, before in said if known & english), text)
+        said += [(english, text)] if text else []
         if text is None:
             gathering.drop(locale, "choices without a translation")
         elif not exclusive or same_text(text) == same_text(own) or not votes(text, here):
             texts[other] = text
     return texts
+
+
+def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
+    """Another country's answer in the asking country's words, and in English."""
+    for answer in _top(there):
+        text = words.render(answer, here)
+        if text:
+            return text, set(map(same_text, answer.english))
+    return None, set()
 
 
 def _top(asked: Asked) -> list[Answer]:

@@ -1,6 +1,7 @@
 """Answers of one country in another's words, found among all that its people answered."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from steerlens.data.public.blend_files import Answer, Asked
@@ -13,13 +14,16 @@ class Words:
 
     def __init__(self, asked: Mapping[str, Asked], *, english: bool) -> None:
         self._english = english
-        self._best: dict[str, tuple[tuple[bool, bool, int], str]] = {}
+        self._uses: Counter[str] = Counter()
+        self._best: dict[str, tuple[tuple[bool, bool, bool, int], str]] = {}
         for answer in (answer for one in asked.values() for answer in one.answers):
+            self._uses.update({same_text(own): answer.votes for own in answer.own})
             for word in answer.english:
                 for own in answer.own:
                     # a pair that stands alone is a translation; of several words which is which is not said
-                    weight = (same_text(own) == same_text(word), len(answer.own) == 1, answer.votes)
-                    if weight > self._best.get(same_text(word), ((False, False, -1), ""))[0]:
+                    alone = len(answer.own) == 1
+                    weight = (same_text(own) == same_text(word), alone, alone and len(answer.english) == 1, answer.votes)
+                    if weight > self._best.get(same_text(word), ((False, False, False, -1), ""))[0]:
                         self._best[same_text(word)] = (weight, own)
 
     def render(self, answer: Answer, here: Asked) -> str | None:
@@ -33,8 +37,10 @@ class Words:
         for own in here.answers:
             if wanted & set(map(same_text, own.english)) and own.own:
                 return shown(own)
+        if self._english and answer.english:  # of several words the one that the people here use most
+            return self._same_here(max(answer.english, key=lambda word: self._uses[same_text(word)]), here)
         for word in answer.english:
-            if self._english or not any(map(str.isalpha, word)):
+            if not any(map(str.isalpha, word)):
                 return self._same_here(word, here)
             if same_text(word) in self._best:
                 return self._same_here(self._best[same_text(word)][1], here)
