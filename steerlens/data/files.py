@@ -1,17 +1,19 @@
 """Items from files: the user's own JSON Lines and CSV, and the atlas that comes with steerlens."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from steerlens.data.items import Items
+from steerlens.data.lines import lines_of, parsed
 from steerlens.data.locales import ENGLISH, atlas_folder, known_locales
 from steerlens.data.rows import RowReader
 from steerlens.errors import FileError, UnknownNameError
 
 _ANSWER_COLUMN = "answer:"
+_COLUMNS = ("concept", "kind", "locale", "question")
+"""Columns that every CSV file has; the others depend on its kinds."""
 
 
 def load_items(path: str | Path) -> Items:
@@ -22,20 +24,19 @@ def load_items(path: str | Path) -> Items:
     cultural row has ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among
     them, and ``explicit``, the question with its country named, without which it gives no LOC pair.
 
+    The file is read line by line: what is held is the items, not the text. Rows that look doubtful but can be used, as a
+    question in another script than its locale's, are counted in the ``notes`` of what is returned and logged.
+
     Raises:
         FileError: no such file, another ending, or not UTF-8.
-        DataError: bad rows, all of them named with file, line, field, what was given and what was expected.
+        DataError: bad rows, named with file, line, field, what was given and what was expected.
     """
     path = Path(path)
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if path.suffix not in readers:
         raise FileError(f"{path} given: items are read from .jsonl and .csv files. Rename or convert it.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read items from {path}: {error}. Expected a UTF-8 file that exists.") from error
     reader = RowReader()
-    readers[path.suffix](reader, path.name, text)
+    readers[path.suffix](reader, path.name, lines_of(path))
     return reader.finish(path.name)
 
 
@@ -56,7 +57,7 @@ def atlas(locales: Iterable[str] | None = None) -> Items:
             raise UnknownNameError("locale", code, have, "These are the locales of the atlas.")
         for file in sorted(atlas_folder().joinpath(code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
-                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8"))
+                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
     return reader.finish("atlas")
 
 
@@ -65,34 +66,34 @@ def atlas_locales() -> tuple[str, ...]:
     return tuple(code for code in known_locales() if atlas_folder().joinpath(code).is_dir())
 
 
-def _jsonl(reader: RowReader, name: str, text: str) -> None:
-    for number, line in enumerate(text.split("\n"), 1):
+def _jsonl(reader: RowReader, name: str, lines: Iterable[str]) -> None:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        place = f"{name}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            reader.fault(place, "line", f"not JSON ({error.msg} at column {error.colno})", "one JSON object a line")
-            continue
-        if not isinstance(row, dict):
-            reader.fault(place, "line", f"a JSON {type(row).__name__}", "one JSON object a line")
-            continue
-        reader.read(place, row)
+        row = parsed(line)
+        if isinstance(row, str):
+            reader.fault(f"{name}:{number}", "line", row, "one JSON object a line")
+        else:
+            reader.read(f"{name}:{number}", row)
 
 
-def _csv(reader: RowReader, name: str, text: str) -> None:
-    for number, row in _csv_rows(text):
-        if None in row:
-            reader.fault(f"{name}:{number}", "line", "more cells than the header has", "as many cells as columns")
-            continue
-        reader.read(f"{name}:{number}", _from_cells(row))
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    rows = csv.DictReader(text.splitlines(keepends=True))
-    for row in rows:
-        yield rows.line_num, row
+def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:
+    rows = csv.DictReader(lines)
+    try:
+        given = list(rows.fieldnames or [])
+        missing = [column for column in _COLUMNS if given and column not in given]
+        if missing:
+            listed = f"missing; the columns are {', '.join(map(repr, given))}"
+            reader.fault(f"{name}:1", ", ".join(missing), listed, f"a header with {', '.join(_COLUMNS)}")
+            return
+        for row in rows:
+            place = f"{name}:{rows.line_num}"
+            if None in row:
+                reader.fault(place, "line", "more cells than the header has", "as many cells as columns")
+            else:
+                reader.read(place, _from_cells(row))
+    except csv.Error as error:
+        reader.fault(f"{name}:{rows.line_num + 1}", "line", f"not CSV ({error})", "comma-separated cells")
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:

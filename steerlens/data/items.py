@@ -7,8 +7,8 @@ concept is seen in one locale and tested in another.
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from steerlens.data.locales import ENGLISH, locale
@@ -20,7 +20,7 @@ Kind = Literal["factual", "cultural"]
 KINDS: tuple[Kind, ...] = ("factual", "cultural")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # millions of them are held at once
 class Item:
     """A concept asked in one locale, with its choices; the first thing everything else is made of."""
 
@@ -83,8 +83,11 @@ class Item:
 class Items(Sequence[Item]):
     """An ordered collection of items that knows how to cut itself by locale, kind and concept."""
 
-    items: tuple[Item, ...]
+    items: Sequence[Item]
+    """A tuple; of very many items something that makes them when asked for."""
     name: str = "items"
+    notes: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """What a loader left out, and how often: counts by reason. Not part of the digest."""
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.items[index]
@@ -117,13 +120,23 @@ class Items(Sequence[Item]):
         """
         if locale is not None and locale not in self.locales:
             raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items hold.")
-        kept = (item for item in self.items if kind in (None, item.kind) and locale in (None, item.locale))
-        return Items(tuple(kept), self.name)
+        return self.where(lambda item: kind in (None, item.kind) and locale in (None, item.locale))
 
     def only(self, concepts: Iterable[str]) -> "Items":
         """The items of these concepts."""
         wanted = set(concepts)
-        return Items(tuple(item for item in self.items if item.concept in wanted), self.name)
+        return self.where(lambda item: item.concept in wanted)
+
+    def where(self, keep: Callable[[Item], bool]) -> "Items":
+        """The items for which ``keep`` is true, as in ``items.where(lambda item: "CS" in item.tags)``."""
+        return replace(self, items=tuple(filter(keep, self.items)))
+
+    def parallel(self) -> "Items":
+        """The items of the concepts that every locale here has."""
+        places: dict[str, int] = {}
+        for item in self.items:
+            places[item.concept] = places.get(item.concept, 0) + 1
+        return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
     def sample(self, n: int | None, *, seed: int = 0) -> "Items":
         """The items of ``n`` concepts of each kind, drawn by ``seed``; all of them for ``None`` or where there are fewer."""

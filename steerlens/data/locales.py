@@ -47,9 +47,11 @@ class Locale:
 
 @cache
 def _locales() -> dict[str, Locale]:
-    """Every locale that is known: a folder of the atlas each, English first, and the user's own."""
+    """Every locale that is known: the atlas's (a folder each), the languages of public data sets, and the user's own."""
+    more = resources.files("steerlens.data").joinpath("languages.json")
     files = (folder.joinpath("locale.json") for folder in atlas_folder().iterdir() if folder.is_dir())
-    found = [Locale(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
+    found = [Locale(**fields) for fields in json.loads(more.read_text(encoding="utf-8"))]
+    found += [Locale(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
     return {new.code: new for new in sorted(found, key=lambda new: (new.code != ENGLISH, new.code))}
 
 

@@ -1,13 +1,28 @@
-"""One row of a file, checked and made an item; every fault of every row is kept, none stops the others."""
+"""One row of a file, checked and made an item; no fault stops the rows after it.
 
+Files can have millions of rows, so what is remembered of each is small: items are packed once they are many, places are
+numbers, and only the first faults are kept in words.
+"""
+
+import difflib
+import logging
 import unicodedata
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from steerlens.data.items import KINDS, Item, Items
-from steerlens.data.locales import known_locales
+from steerlens.data.locales import known_locales, locale
+from steerlens.data.packed import PACK_FROM, PackedItems
+from steerlens.data.scripts import foreign
 from steerlens.errors import DataError
+
+MOST_FAULTS = 50
+"""Faults that are listed; the others are counted."""
+_INDEX_BITS = 40
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,16 +44,27 @@ class RowReader:
     """Reads rows one at a time and remembers what was wrong with each."""
 
     faults: list[RowFault] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    _seen: dict[tuple[str, str], str] = field(default_factory=dict)
-    _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The first faults; ``bad_rows`` and ``more_faults`` count on."""
+    bad_rows: int = 0
+    more_faults: int = 0
+    items: list[Item] | PackedItems = field(default_factory=list)
+    doubts: Counter[str] = field(default_factory=Counter)
+    """What looks wrong but can be used, counted."""
+    _last_bad: str = ""
+    _seen: dict[str, int] = field(default_factory=dict)
+    """Per concept the index of its first item, and above it as bits its kind and the locales that it was read in."""
+    _bits: dict[str, int] = field(default_factory=dict)
+    _files: dict[str, int] = field(default_factory=dict)
+    _places: array = field(default_factory=lambda: array("Q"))
+    """File and line of each item: 16 bits and 48 bits."""
+    _known: frozenset[str] = field(default_factory=lambda: frozenset(known_locales()))
 
     def read(self, place: str, row: Mapping[str, Any]) -> None:
         """Adds the row's item, or its faults."""
-        before = len(self.faults)
+        before = len(self.faults) + self.more_faults
         text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale", "question")}
         self._one_of(place, "kind", text["kind"], KINDS)
-        self._one_of(place, "locale", text["locale"], known_locales())
+        self._known_locale(place, "locale", text["locale"])
         self._once(place, text)
         explicit, topic, relation, source = (
             self._text(place, row, name, needed=False) for name in ("explicit", "topic", "relation", "source")
@@ -47,23 +73,43 @@ class RowReader:
             owners, choices, answer = self._cultural(place, row, text["locale"])
         else:
             owners, (choices, answer) = (), self._factual(place, row)
-        if len(self.faults) == before:
-            kind = KINDS[0] if text["kind"] == KINDS[0] else KINDS[1]
-            self.items.append(
-                Item(
-                    concept=text["concept"],
-                    kind=kind,
-                    locale=text["locale"],
-                    question=text["question"],
-                    choices=choices,
-                    answer=answer,
-                    explicit=explicit,
-                    owners=owners,
-                    topic=topic,
-                    relation=relation,
-                    source=source,
-                )
+        if len(self.faults) + self.more_faults == before:
+            item = Item(
+                concept=text["concept"],
+                kind=KINDS[0] if text["kind"] == KINDS[0] else KINDS[1],
+                locale=text["locale"],
+                question=text["question"],
+                choices=choices,
+                answer=answer,
+                explicit=explicit,
+                owners=owners,
+                topic=topic,
+                relation=relation,
+                source=source,
             )
+            self.add(place, item)
+
+    def add(self, place: str, item: Item) -> None:
+        """Adds an item that was checked already."""
+        name, _, line = place.rpartition(":")
+        number = int(line) if line.isdecimal() else 0
+        self._places.append(self._files.setdefault(name, len(self._files)) << 48 | number)
+        self.items.append(item)
+        if len(self.items) == PACK_FROM and isinstance(self.items, list):
+            self.items = PackedItems(self.items)
+        self._doubt(place, item)
+
+    def _doubt(self, place: str, item: Item) -> None:
+        script = locale(item.locale).script
+        doubts = ["question mostly in another script than its locale's"] * foreign(item.question, script)
+        # names are written in Latin letters in every locale, so a Latin choice says little
+        doubts += ["choice in another script than its locale's"] * any(
+            foreign(choice, script) and foreign(choice, "Latn") for choice in item.choices
+        )
+        for doubt in doubts:
+            self.doubts[doubt] += 1
+            if self.doubts[doubt] == 1:
+                _log.warning("%s: %s (%s, %s); others like it are counted in notes", place, doubt, item.locale, script)
 
     def finish(self, name: str) -> Items:
         """All items read.
@@ -72,18 +118,23 @@ class RowReader:
             DataError: a row was bad; every bad row is named.
         """
         if self.faults:
-            rows = len({fault.place for fault in self.faults})
             listing = "\n".join(f"  {fault}" for fault in self.faults)
-            raise DataError(
-                f"{rows} bad row{'s' if rows > 1 else ''} in {name}; nothing was loaded. Mend these and load again:\n{listing}"
-            )
+            more = f"\n  … and {self.more_faults:,} faults more" if self.more_faults else ""
+            rows = f"{self.bad_rows:,} bad row{'s' if self.bad_rows > 1 else ''}"
+            raise DataError(f"{rows} in {name}; nothing was loaded. Mend these and load again:\n{listing}{more}")
         if not self.items:
             raise DataError(f"{name} holds no items: expected at least one row.")
-        return Items(tuple(self.items), name)
+        items = tuple(self.items) if isinstance(self.items, list) else self.items
+        return Items(items, name, dict(self.doubts))
 
     def fault(self, place: str, field_name: str, given: str, expected: str) -> None:
-        """Remembers one fault."""
-        self.faults.append(RowFault(place, field_name, given, expected))
+        """Remembers one fault, or counts it if there are many already."""
+        self.bad_rows += place != self._last_bad
+        self._last_bad = place
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(RowFault(place, field_name, given, expected))
+        else:
+            self.more_faults += 1
 
     def _text(self, place: str, row: Mapping[str, Any], name: str, *, needed: bool = True) -> str:
         value = row.get(name)
@@ -102,16 +153,37 @@ class RowReader:
         if value and value not in known:
             self.fault(place, name, f"{value!r} given", f"one of {', '.join(known)}")
 
+    def _known_locale(self, place: str, name: str, code: str) -> None:
+        if code and code not in self._known:
+            near = difflib.get_close_matches(code, sorted(self._known), n=3, cutoff=0.3) or ["es-ES"]
+            self.fault(place, name, f"{code!r} given", f"a known locale, as {', '.join(near)} (data.known_locales() lists them)")
+
     def _once(self, place: str, text: Mapping[str, str]) -> None:
-        key = (text["concept"], text["locale"])
-        if key in self._seen:
-            self.fault(
-                place, "concept", f"{key[0]!r} stands for {key[1]} at {self._seen[key]} already", "each concept once a locale"
-            )
-        first_kind, first_place = self._kinds.setdefault(text["concept"], (text["kind"], place))
-        if first_kind != text["kind"]:
-            self.fault(place, "kind", f"{text['kind']!r}, but {first_kind!r} at {first_place}", "one kind for a concept")
-        self._seen.setdefault(key, place)
+        """Each concept once a locale, and of one kind in all of them."""
+        concept, code, kind = text["concept"], text["locale"], int(text["kind"] == KINDS[1])
+        if not concept or not code or text["kind"] not in KINDS:
+            return
+        bit = 1 << self._bits.setdefault(code, len(self._bits) + 1)
+        packed = self._seen.get(concept)
+        if packed is None:
+            self._seen[concept] = (kind | bit) << _INDEX_BITS | len(self.items)
+            return
+        seen, first = packed >> _INDEX_BITS, packed & ((1 << _INDEX_BITS) - 1)
+        if seen & 1 != kind:
+            other = f"{KINDS[seen & 1]!r} at {self._place_of(concept, first)}"
+            self.fault(place, "kind", f"{text['kind']!r}, but {other}", "one kind for a concept")
+        if seen & bit:
+            there = self._place_of(concept, first, code)
+            self.fault(place, "concept", f"{concept!r} stands for {code} at {there} already", "each concept once a locale")
+        self._seen[concept] = packed | bit << _INDEX_BITS
+
+    def _place_of(self, concept: str, first: int, code: str | None = None) -> str:
+        """Where a concept was read. Looked for only when there is a fault to tell, so that rows cost no place each."""
+        for index in range(first, len(self.items) if not self.more_faults else first):
+            if self.items[index].concept == concept and code in (None, self.items[index].locale):
+                packed = self._places[index]
+                return f"{list(self._files)[packed >> 48]}:{packed & ((1 << 48) - 1)}"
+        return "an earlier row"
 
     def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[str, ...]:
         texts = [choice for choice in choices if isinstance(choice, str) and choice.strip() and choice == choice.strip()]
@@ -119,8 +191,9 @@ class RowReader:
             self.fault(place, name, "an empty choice, one with outer white space or one that is no text", "texts")
         if len(texts) < 2:
             self.fault(place, name, f"{len(texts)} choices", "at least two")
-        repeated = sorted({text for text in texts if [same_text(t) for t in texts].count(same_text(text)) > 1})
-        if repeated:
+        forms = list(map(same_text, texts))
+        if len(set(forms)) < len(forms):
+            repeated = sorted({text for text, form in zip(texts, forms, strict=True) if forms.count(form) > 1})
             self.fault(place, name, f"{', '.join(repeated)} repeated", "choices that differ")
         return tuple(texts)
 
@@ -142,7 +215,7 @@ class RowReader:
             self.fault(place, "answers", "missing" if answers is None else f"{answers!r} given", "a text per locale")
             return (), (), 0
         for owner in answers:
-            self._one_of(place, "answers", owner, known_locales())
+            self._known_locale(place, "answers", owner)
         together: dict[str, list[str]] = {}
         for owner, text in answers.items():
             together.setdefault(same_text(str(text)), []).append(owner)

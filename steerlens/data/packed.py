@@ -1,0 +1,52 @@
+"""Items by the million: held as bytes and made when asked for, so that a file larger than half the memory can be loaded."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from steerlens.data.items import Item
+
+PACK_FROM = 200_000
+"""Items from which on they are packed. Fewer are held as they are, which is faster to go through."""
+
+
+class PackedItems(Sequence[Item]):
+    """A sequence of items that costs little more memory than their text."""
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self._rows: list[bytes] = []
+        self._heads: dict[tuple[Any, ...], int] = {}
+        """What items share (kind, locale, owners, topic, relation, source, tags), numbered."""
+        self._by_number: list[tuple[Any, ...]] = []
+        for item in items:
+            self.append(item)
+
+    def append(self, item: Item) -> None:
+        """Adds an item."""
+        head = (item.kind, item.locale, item.owners, item.topic, item.relation, item.source, item.tags)
+        number = self._heads.setdefault(head, len(self._heads))
+        if number == len(self._by_number):
+            self._by_number.append(head)
+        row = (number, item.concept, item.question, item.choices, item.answer, item.explicit)
+        self._rows.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._made, self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        """The item at an index, or a tuple of those in a slice."""
+        if isinstance(index, slice):
+            return tuple(map(self._made, self._rows[index]))
+        return self._made(self._rows[index])
+
+    def _made(self, row: bytes) -> Item:
+        number, concept, question, choices, answer, explicit = json.loads(row)
+        kind, locale, owners, topic, relation, source, tags = self._by_number[number]
+        return Item(concept, kind, locale, question, tuple(choices), answer, explicit, owners, topic, relation, source, tags)

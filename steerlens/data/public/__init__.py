@@ -1,0 +1,71 @@
+"""Loaders of public data sets, by name."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from steerlens.data.items import Items
+from steerlens.data.public.blend import blend
+from steerlens.data.public.blend_choices import blend_choices
+from steerlens.data.public.bmlama import bmlama
+from steerlens.data.public.cultural_bench import cultural_bench
+from steerlens.data.public.exams import global_mmlu, include, mmlu_prox, mmmlu
+from steerlens.data.public.hub import REVISIONS
+from steerlens.data.public.mapping import from_hub
+from steerlens.data.public.mkqa import mkqa
+from steerlens.errors import SettingsError, UnknownNameError
+
+__all__ = [
+    "DATA_SETS",
+    "REVISIONS",
+    "blend",
+    "blend_choices",
+    "bmlama",
+    "cultural_bench",
+    "from_hub",
+    "global_mmlu",
+    "include",
+    "mkqa",
+    "mmlu_prox",
+    "mmmlu",
+    "public",
+]
+
+DATA_SETS: dict[str, Callable[..., Items]] = {
+    "global-mmlu": global_mmlu,
+    "global-mmlu-lite": partial(global_mmlu, lite=True),
+    "blend": blend,
+    "blend-choices": blend_choices,
+    "bmlama": bmlama,
+    "mkqa": mkqa,
+    "include": include,
+    "cultural-bench": cultural_bench,
+    "cultural-bench-hard": partial(cultural_bench, level="hard"),
+    "mmlu-prox": mmlu_prox,
+    "mmlu-prox-lite": partial(mmlu_prox, lite=True),
+    "mmmlu": mmmlu,
+}
+"""Name to loader."""
+
+
+def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
+    """The items of a public data set by its name, as in ``public("global-mmlu", ["es-ES"], path="folder")``.
+
+    Args:
+        name: one of ``DATA_SETS``.
+        locales: the locales wanted.
+        settings: of the data set's own function: ``path``, ``revision`` and others.
+
+    Raises:
+        UnknownNameError: no such data set; the nearest names are offered.
+        SettingsError: a setting that the data set does not have.
+        SteerlensError: what the data set's function raises.
+    """
+    if name not in DATA_SETS:
+        raise UnknownNameError("data set", name, DATA_SETS, "For any other on the hub see steerlens.data.from_hub.")
+    try:
+        return DATA_SETS[name](locales, **settings)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise SettingsError(f"{name}: {error}. Expected the settings of its own function.") from error

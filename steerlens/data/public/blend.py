@@ -1,0 +1,122 @@
+"""BLEnD: everyday culture asked in parallel of the people of 16 countries, in their languages."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from steerlens.data.items import Item, Items
+from steerlens.data.public.blend_countries import COUNTRIES
+from steerlens.data.public.blend_files import Answer, Asked, annotations, folder_of, topics
+from steerlens.data.public.blend_words import Words, shown, votes
+from steerlens.data.public.gathering import Gathering
+from steerlens.data.public.hub import source_of
+from steerlens.data.public.implicit import implicit, names_country
+from steerlens.data.public.languages import chosen
+from steerlens.data.rows import same_text
+
+FEWEST_CHOICES = 3
+_ENOUGH = 0.5
+"""Share of a country's highest vote from which on an answer counts as the country's, if a higher one has no translation."""
+
+
+def blend(
+    locales: Iterable[str],
+    *,
+    exclusive: bool = False,
+    revision: str | None = None,
+    path: str | Path | None = None,
+) -> Items:
+    """BLEnD (arXiv 2406.09948): cultural items, joined over countries by the question's id.
+
+    A choice is the answer that most people of a country gave, in the words of the asking country: the English translation of
+    the answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left
+    out; a question with fewer than three choices is dropped. The implicit form is the question without its country; where
+    that cannot be taken out it is dropped, and a question that names none has no explicit form. Questions that the data set's
+    scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
+
+    ``tags`` hold ``votes:``, how many of the asking country's people gave each choice, in the choices' order.
+
+    Args:
+        locales: locales or the data set's countries (``South_Korea``). US English is always among the items.
+        exclusive: leave out what other countries answered if some of the asking country's people gave it too.
+        revision: a commit hash; without one, what the hub has now.
+        path: a local folder with ``Spain_data.json`` and the like in place of the hub.
+
+    Raises:
+        FileError: it cannot be read; without network, give ``path``.
+        DataError: a file is not of the format.
+        UnknownNameError: a locale that it does not have.
+    """
+    source = source_of("blend", revision, path)
+    have = {locale: country.file for locale, country in COUNTRIES.items()}
+    wanted, root = chosen(locales, have, "BLEnD"), folder_of(source)
+    asked = {locale: annotations(root, file, dotted=COUNTRIES[locale].rules.dotted) for locale, file in wanted.items()}
+    by_topic, gathering = topics(root), Gathering("blend")
+    for locale, here in asked.items():
+        words = Words(here, english=locale.startswith("en-"))
+        for id, one in here.items():
+            others = {other: there[id] for other, there in asked.items() if id in there and not there[id].left_out}
+            item = _item(gathering, locale, one, _texts(gathering, locale, one, others, words, exclusive=exclusive))
+            if item:
+                place = f"{wanted[locale]}_data.json: {id}"
+                gathering.add(place, replace(item, topic=by_topic.get(id, ""), source=source.origin))
+    return gathering.finish()
+
+
+def _texts(
+    gathering: Gathering, locale: str, here: Asked, others: Mapping[str, Asked], words: Words, *, exclusive: bool
+) -> dict[str, str]:
+    """Each country's answer in the asking language; empty if the question is left out for this country."""
+    if here.left_out or not here.answers[0].own:
+        gathering.drop(locale, "left out by the scorer's rule")
+        return {}
+    own, texts = shown(here.answers[0]), {}
+    said: list[tuple[set[str], str]] = []
+    for other, there in others.items():
+        if other == locale:
+            texts[other] = own
+            continue
+        text, english = _rendered(there, here, words)
+        # two countries whose answers share an English word gave the same answer, however it was looked up
+        text = next((before for known, before in said if known & english), text)
+        said += [(english, text)] if text else []
+        if text is None:
+            gathering.drop(locale, "choices without a translation")
+        elif not exclusive or same_text(text) == same_text(own) or not votes(text, here):
+            texts[other] = text
+    return texts
+
+
+def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
+    """Another country's answer in the asking country's words, and in English."""
+    for answer in _top(there):
+        text = words.render(answer, here)
+        if text:
+            return text, set(map(same_text, answer.english))
+    return None, set()
+
+
+def _top(asked: Asked) -> list[Answer]:
+    return [answer for answer in asked.answers if answer.votes >= _ENOUGH * asked.answers[0].votes]
+
+
+def _item(gathering: Gathering, locale: str, here: Asked, texts: Mapping[str, str]) -> Item | None:
+    if not texts:
+        return None
+    country = COUNTRIES[locale]
+    question = implicit(here.question, country.own, country.rules)
+    if question is None:
+        gathering.drop(locale, "country could not be taken out")
+        return None
+    together: dict[str, list[str]] = {}
+    for owner, text in texts.items():
+        together.setdefault(same_text(text), []).append(owner)
+    if len(together) < FEWEST_CHOICES:
+        gathering.drop(locale, f"fewer than {FEWEST_CHOICES} choices")
+        return None
+    owners = tuple(map(tuple, together.values()))
+    choices = tuple(texts[group[0]] for group in owners)
+    explicit = here.question if names_country(here.question, country.own) else ""
+    tags = ("votes:" + ",".join(str(votes(choice, here)) for choice in choices),)
+    answer = next(index for index, group in enumerate(owners) if locale in group)
+    return Item(here.id, "cultural", locale, question, choices, answer, explicit, owners, tags=tags)

@@ -1,0 +1,93 @@
+"""BLEnD's multiple-choice questions: asked in English, with the country named."""
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from steerlens.data.items import Item, Items
+from steerlens.data.locales import ENGLISH
+from steerlens.data.public.blend_countries import COUNTRIES
+from steerlens.data.public.gathering import Gathering
+from steerlens.data.public.hub import need_columns, rows, source_of
+from steerlens.data.public.implicit import capital
+from steerlens.data.public.languages import chosen
+from steerlens.errors import SettingsError
+
+_COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
+_INSTRUCTION = " Without any explanation"
+"""Where the question ends in a prompt, and what to answer with begins."""
+
+
+def blend_choices(
+    locales: Iterable[str],
+    *,
+    per_question: int = 1,
+    seed: int = 0,
+    split: str = "test",
+    revision: str | None = None,
+    path: str | Path | None = None,
+) -> Items:
+    """BLEnD's multiple-choice questions about the countries of some locales. All are in English and name their country, so
+    that each has one right answer: the items are factual, in US English, with the country as their topic.
+
+    Args:
+        locales: whose countries are asked about: locales or the data set's countries (``South_Korea``).
+        per_question: how many of the many sets of choices that each question has.
+        seed: of the draw of these.
+        split: ``test``.
+        revision: a commit hash; without one, what the hub has now.
+        path: a local folder in place of the hub.
+
+    Raises:
+        FileError: it cannot be read; without network, give ``path``.
+        DataError: it lacks a column, or an answer is not among the choices.
+        SettingsError: ``per_question`` is not positive.
+        UnknownNameError: a locale that it does not have.
+    """
+    if per_question < 1:
+        raise SettingsError(f"per_question={per_question} given: expected at least 1.")
+    have = {locale: country.file for locale, country in COUNTRIES.items()}
+    countries = set(chosen(locales, have, "BLEnD", english=False).values())
+    gathering, source = Gathering("blend-choices"), source_of("blend", revision, path)
+    found: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
+    for number, (place, row) in enumerate(rows(source, "multiple-choice-questions", split)):
+        if number == 0:
+            need_columns(place, row, _COLUMNS)
+        if row["country"] in countries:
+            found.setdefault((row["country"], row["ID"]), []).append((place, row))
+    for (country, id), sets in found.items():
+        drawn = random.Random(f"{seed}/{country}/{id}").sample(sets, min(per_question, len(sets)))
+        for place, row in drawn:
+            _add(gathering, place, row, source.origin)
+    return gathering.finish()
+
+
+def _add(gathering: Gathering, place: str, row: dict[str, Any], origin: str) -> None:
+    try:
+        lettered = json.loads(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
+    except json.JSONDecodeError:
+        lettered = None
+    if not isinstance(lettered, dict):
+        gathering.reader.fault(place, "choices", f"{row['choices']!r} given", "a JSON object of texts by letter")
+        return
+    letters = [letter for letter, text in lettered.items() if text]
+    if row["answer_idx"] not in letters:
+        gathering.reader.fault(place, "answer_idx", f"{row['answer_idx']!r} given", f"one of {', '.join(letters)}")
+        return
+    country = str(row["country"])
+    gathering.add(
+        place,
+        Item(
+            f"{country}/{row['MCQID']}",
+            "factual",
+            ENGLISH,
+            str(row["prompt"]).split(_INSTRUCTION)[0].replace(country, country.replace("_", " ")).strip(),
+            tuple(capital(str(lettered[letter]).strip()) for letter in letters),
+            letters.index(row["answer_idx"]),
+            topic=country,
+            tags=(f"country:{country}", f"question:{row['ID']}"),
+            source=origin,
+        ),
+    )

@@ -1,0 +1,135 @@
+"""BLEnD's annotations as they lie in its repository: what people answered, how many of them, and in which words."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steerlens.data.lines import lines_of, parsed
+from steerlens.data.public.hub import Source, offline_if_unreachable
+from steerlens.data.public.implicit import capital
+from steerlens.errors import DataError, FileError
+
+_FIELDS = ("question", "annotations", "idks")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What some people answered: the words of it in their language and in English, and how many they are."""
+
+    own: tuple[str, ...]
+    english: tuple[str, ...]
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question as it was put to the people of one country."""
+
+    id: str
+    question: str
+    answers: tuple[Answer, ...]
+    """The most frequent first."""
+    left_out: bool
+    """By the rule of the data set's scorer: too many had no answer, or nobody gave one."""
+
+
+def folder_of(source: Source) -> Path:
+    """The local folder with the data set's files, fetched from the hub if need be.
+
+    Raises:
+        FileError: the hub cannot be reached and they are not cached.
+    """
+    if source.path is not None:
+        return Path(source.path)
+    from huggingface_hub import snapshot_download
+
+    try:
+        with offline_if_unreachable():
+            patterns = ["*_data.json", "*_questions.csv"]
+            found = snapshot_download(source.id, repo_type="dataset", revision=source.revision, allow_patterns=patterns)
+    except Exception as error:  # a dozen kinds, of five libraries
+        raise FileError(
+            f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without network, get "
+            "it elsewhere (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
+        ) from error
+    return Path(found)
+
+
+def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, Asked]:
+    """What the people of a country answered, by question id. Answers get a capital first letter (İ for i if ``dotted``),
+    since people write both.
+
+    Raises:
+        FileError: no such file.
+        DataError: it is not of the format.
+    """
+    name = f"{country}_data.json"
+    found = [root] if root.name == name else sorted(root.rglob(name))
+    if not found:
+        raise FileError(f"no {name} in {root}: expected BLEnD's annotations, a file per country.")
+    rows = _rows(found[0])
+    return {id: _asked(f"{name}: {id}", id, row, dotted=dotted) for id, row in rows.items()}
+
+
+def topics(root: Path) -> dict[str, str]:
+    """Topic by question id, from the short-answer questions if they lie beside the annotations."""
+    for file in sorted(root.parent.rglob("*_questions.csv") if root.is_file() else root.rglob("*_questions.csv")):
+        rows = csv.DictReader(lines_of(file))
+        if {"ID", "Topic"} <= set(rows.fieldnames or ()):
+            return {row["ID"]: row["Topic"] or "" for row in rows}
+    return {}
+
+
+def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
+    """Rows by id, from an object keyed by it, a list of rows, or a row a line."""
+    text = "".join(lines_of(file))
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [parsed(line) for line in text.split("\n") if line.strip()]
+        if not lines or any(isinstance(line, str) for line in lines):
+            raise DataError(f"{file} is not JSON ({error}): expected an object keyed by question id.") from error
+        content = lines
+    if isinstance(content, dict) and not set(_FIELDS) <= content.keys():
+        rows = content
+    else:
+        listed = content if isinstance(content, list) else [content]
+        rows = {str(row.get("ID")): row for row in listed if isinstance(row, dict)}
+        if len(rows) < len(listed) or "None" in rows:
+            raise DataError(f"{file}: {len(listed) - len(rows)} ids twice or missing; expected an ID of its own in every row.")
+    if not rows:
+        raise DataError(f"{file} is empty: expected an object keyed by question id.")
+    return rows
+
+
+def _asked(place: str, id: str, row: Mapping[str, Any], *, dotted: bool) -> Asked:
+    missing = [name for name in _FIELDS if not isinstance(row, Mapping) or name not in row]
+    if missing:
+        given = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+        raise DataError(f"{place}: no {', '.join(missing)}; given {given}; expected {', '.join(_FIELDS)}.")
+    answers = [
+        Answer(
+            tuple(capital(text, dotted=dotted) for text in _texts(answer.get("answers"))),
+            _texts(answer.get("en_answers")),
+            int(answer.get("count") or 0),
+        )
+        for answer in row["annotations"] or ()
+    ]
+    unsure = {name: int(count or 0) for name, count in (row["idks"] or {}).items()}
+    left_out = unsure.get("no-answer", 0) + unsure.get("not-applicable", 0) >= 3 or unsure.get("idk", 0) >= 5 or not answers
+    question = " ".join(str(row["question"] or "").split())
+    return Asked(id, question, tuple(sorted(answers, key=lambda answer: -answer.votes)), left_out)
+
+
+def _clean(text: str) -> str:
+    """One line, without the full stop that some put after a phrase: it would set one choice off from the others."""
+    text = " ".join(text.split())
+    return text[:-1] if text.count(".") == 1 and text.endswith(".") else text
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = (_clean(str(text)) for text in value or () if text is not None)
+    return tuple(dict.fromkeys(text for text in texts if text))

@@ -1,0 +1,72 @@
+"""Answers of one country in another's words, found among all that its people answered."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from steerlens.data.public.blend_files import Answer, Asked
+from steerlens.data.public.implicit import capital
+from steerlens.data.rows import same_text
+
+
+class Words:
+    """The pairs of own and English words in which the people of one country gave all their answers."""
+
+    def __init__(self, asked: Mapping[str, Asked], *, english: bool) -> None:
+        self._english = english
+        self._uses: Counter[str] = Counter()
+        self._best: dict[str, tuple[tuple[bool, bool, bool, int], str]] = {}
+        for answer in (answer for one in asked.values() for answer in one.answers):
+            self._uses.update({same_text(own): answer.votes for own in answer.own})
+            for word in answer.english:
+                for own in answer.own:
+                    # a pair that stands alone is a translation; of several words which is which is not said
+                    alone = len(answer.own) == 1
+                    weight = (same_text(own) == same_text(word), alone, alone and len(answer.english) == 1, answer.votes)
+                    if weight > self._best.get(same_text(word), ((False, False, False, -1), ""))[0]:
+                        self._best[same_text(word)] = (weight, own)
+
+    def render(self, answer: Answer, here: Asked) -> str | None:
+        """An answer of another country in this country's words, or ``None`` if they cannot be found.
+
+        Args:
+            answer: the other country's.
+            here: the same question in this country. Its own answers come first, so that what is the same reads the same.
+        """
+        wanted = set(map(same_text, answer.english))
+        for own in here.answers:
+            if wanted & set(map(same_text, own.english)) and own.own:
+                return shown(own)
+        if self._english and answer.english:  # of several words the one that the people here use most
+            return self._same_here(max(answer.english, key=lambda word: self._uses[same_text(word)]), here)
+        for word in answer.english:
+            if not any(map(str.isalpha, word)):
+                return self._same_here(word, here)
+            if same_text(word) in self._best:
+                return self._same_here(self._best[same_text(word)][1], here)
+        return None
+
+    def _same_here(self, text: str, here: Asked) -> str:
+        group = next((own for own in here.answers if same_text(text) in map(same_text, own.own)), None)
+        return shown(group) if group else capital(text)
+
+
+def shown(answer: Answer) -> str:
+    """The word that stands for an answer: its first, in the spelling that has its accents."""
+    return _spelled(answer.own)
+
+
+def votes(text: str, here: Asked) -> int:
+    """How many of the people asked gave this answer."""
+    return sum(answer.votes for answer in here.answers if same_text(text) in map(same_text, answer.own))
+
+
+def _spelled(words: Iterable[str]) -> str:
+    first, *others = words
+    accented = [word for word in others if _plain(word) == _plain(first)]
+    return max([first, *accented], key=lambda word: sum(not letter.isascii() for letter in word))
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFD", text.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -1,0 +1,88 @@
+"""CulturalBench: everyday culture of 45 countries, asked in English with the country named."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from steerlens.data.items import Item, Items
+from steerlens.data.locales import ENGLISH
+from steerlens.data.public.gathering import Gathering
+from steerlens.data.public.hub import need_columns, rows, source_of
+from steerlens.data.public.languages import chosen
+from steerlens.data.public.mapping import Columns, gather
+from steerlens.errors import UnknownNameError
+
+_NAME = "cultural-bench"
+_TRUE = {True: 0, False: 1, "true": 0, "false": 1}
+
+
+def cultural_bench(
+    locales: Iterable[str] = (ENGLISH,),
+    *,
+    level: Literal["easy", "hard"] = "easy",
+    split: str = "test",
+    revision: str | None = None,
+    path: str | Path | None = None,
+) -> Items:
+    """CulturalBench (arXiv 2410.02677). Its questions name their country, so that each has one right answer wherever it is
+    asked: the items are factual, with the country as their topic.
+
+    Args:
+        locales: English only.
+        level: ``easy``: four choices. ``hard``: the four choices one by one, to be called true or false; the concept is
+            ``question/n``, and the data set's own score counts a question if all four are right.
+        split: ``test``.
+        revision: a commit hash; without one, what the hub has now.
+        path: a local folder in place of the hub.
+
+    Raises:
+        FileError: it cannot be read; without network, give ``path``.
+        DataError: it lacks a column, or an answer is not among the choices.
+        UnknownNameError: another locale or level.
+    """
+    chosen(locales, {ENGLISH: ENGLISH}, _NAME)
+    if level not in ("easy", "hard"):
+        raise UnknownNameError("level", level, ("easy", "hard"))
+    gathering, source = Gathering(f"{_NAME}-{level}"), source_of(_NAME, revision, path)
+    if level == "hard":
+        _hard(gathering, source, split)
+        return gathering.finish()
+    options = tuple(f"prompt_option_{letter}" for letter in "abcd")
+    columns = Columns("prompt_question", options, "answer", "question_idx", "country", answers="letter")
+    gather(gathering, source, "CulturalBench-Easy", split, ENGLISH, columns, _with_country)
+    return gathering.finish()
+
+
+def _with_country(row: dict[str, Any], item: Item) -> Item:
+    return replace(item, tags=(f"country:{row['country']}",))
+
+
+def _hard(gathering: Gathering, source: Any, split: str) -> None:
+    seen: dict[str, int] = {}
+    for number, (place, row) in enumerate(rows(source, "CulturalBench-Hard", split)):
+        if number == 0:
+            need_columns(place, row, ("question_idx", "prompt_question", "prompt_option", "answer", "country"))
+        index, given = str(row["question_idx"]), row["answer"]
+        answer = _TRUE.get(given.lower() if isinstance(given, str) else given)
+        if answer is None:
+            gathering.reader.fault(place, "answer", f"{given!r} given", "true or false")
+            continue
+        seen[index] = seen.get(index, 0) + 1
+        question = f"{str(row['prompt_question']).strip()}\n{str(row['prompt_option']).strip()}\nTrue or false?"
+        country = str(row["country"])
+        tags = (f"country:{country}", f"question:{index}")
+        gathering.add(
+            place,
+            Item(
+                f"{index}/{seen[index]}",
+                "factual",
+                ENGLISH,
+                question,
+                ("True", "False"),
+                answer,
+                topic=country,
+                tags=tags,
+                source=source.origin,
+            ),
+        )

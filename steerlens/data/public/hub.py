@@ -1,0 +1,194 @@
+"""Rows of a data set on the Hugging Face hub, or of a local folder laid out like it.
+
+Data sets change under their name. Give ``revision`` a commit hash of the data set's page, and write it down with your results.
+No remote code is ever run.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlparse
+
+from steerlens.data.public.local import local_file
+from steerlens.errors import DataError, FileError, SettingsError, SteerlensError
+
+REVISIONS: dict[str, tuple[str, str]] = {
+    "global-mmlu": ("CohereLabs/Global-MMLU", "main"),
+    "global-mmlu-lite": ("CohereLabs/Global-MMLU-Lite", "main"),
+    "blend": ("nayeon212/BLEnD", "main"),
+    "include": ("CohereLabs/include-base-44", "main"),
+    "cultural-bench": ("kellycyy/CulturalBench", "main"),
+    "mmlu-prox": ("li-lab/MMLU-ProX", "main"),
+    "mmlu-prox-lite": ("li-lab/MMLU-ProX-Lite", "main"),
+    "mmmlu": ("openai/MMMLU", "main"),
+}
+"""Name to hub id and the revision that is read if none is given. ``main`` moves: give a commit hash to pin it."""
+_PROBE_SECONDS = 3.0
+
+
+class Source(NamedTuple):
+    """Where rows come from: a hub id at a revision, or a local folder in place of it."""
+
+    id: str
+    revision: str = "main"
+    path: str | Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.path or self.id)
+
+    @property
+    def origin(self) -> str:
+        """What is written into an item's ``source``."""
+        return f"{self.id}@{self.revision}" if self.path is None else self.id
+
+
+def source_of(name: str, revision: str | None, path: str | Path | None) -> Source:
+    """The source of a named data set.
+
+    Raises:
+        FileError: ``path`` does not exist.
+    """
+    id, default = REVISIONS[name]
+    return checked(Source(id, revision or default, path))
+
+
+def checked(source: Source) -> Source:
+    """The same source.
+
+    Raises:
+        FileError: its ``path`` does not exist.
+    """
+    if source.path is not None and not Path(source.path).exists():
+        raise FileError(f"{source.path} does not exist: expected a folder with {source.id} in the layout of the hub.")
+    return source
+
+
+def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows with their places, as in ``CohereLabs/Global-MMLU/es/test:12``.
+
+    Raises:
+        FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
+    """
+    place = "/".join(str(part) for part in (source, config, split) if part)
+    with _quiet(), _readable(source, config, split):
+        for number, row in enumerate(_loaded(source, config, split), 1):
+            yield f"{place}:{number}", row
+
+
+def _loaded(source: Source, config: str | None, split: str) -> Any:
+    import datasets
+
+    if source.path is None:
+        with offline_if_unreachable():
+            return _built(source, (source.id, config), {"revision": source.revision}, split)
+    found = local_file(Path(source.path), config, split)
+    if found is None:
+        return _built(source, (str(source.path), config), {}, split)
+    kind, files = found
+    settings = {"sep": "\t"} if files[0].endswith(".tsv") else {}
+    return _built(source, (kind, None), {"data_files": {split: files}, **settings}, datasets.Split(split))
+
+
+def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
+    """A split, read without taking "None" or "NA" in a CSV file for nothing: they are answers.
+
+    Local files are streamed: the library tells its copies of them apart by their time alone, and could give another's rows.
+    """
+    import datasets
+
+    builder = datasets.load_dataset_builder(*what, **settings)
+    if hasattr(builder.config, "keep_default_na"):
+        builder = datasets.load_dataset_builder(*what, **settings, keep_default_na=False)
+    if source.path is not None:
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split)
+
+
+@contextmanager
+def _readable(source: Source, config: str | None, split: str) -> Iterator[None]:
+    """Turns what the libraries raise about a data set into a ``FileError`` with the way out."""
+    try:
+        yield
+    except SteerlensError:
+        raise
+    except Exception as error:  # a dozen kinds, of five libraries
+        where = f"config {config!r}, split {split!r}"
+        if source.path is not None:
+            message = f"cannot read {source.path} ({where}): {error}. Expected the files of {source.id} as they lie on the hub."
+        else:
+            message = (
+                f"cannot read {source.id} ({where}, revision {source.revision!r}) from the Hugging Face hub: {error}. "
+                "Without network, download the data set elsewhere (hf download --repo-type dataset "
+                f"{source.id} --local-dir FOLDER) and give path='FOLDER'."
+            )
+        raise FileError(message) from error
+
+
+def need_columns(place: str, row: Mapping[str, Any], columns: tuple[str, ...]) -> None:
+    """Raises a ``DataError`` if the first row of a data set lacks columns."""
+    missing = [column for column in columns if column not in row]
+    if missing:
+        raise DataError(
+            f"{place}: no column {', '.join(map(repr, missing))}; the columns are {', '.join(map(repr, row))}. "
+            "Check config and revision, or name the columns with steerlens.data.from_hub."
+        )
+
+
+def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
+    """The path of a data set that has to be fetched by hand.
+
+    Raises:
+        SettingsError: none was given.
+        FileError: it does not exist.
+    """
+    if path is None:
+        raise SettingsError(f"{data_set} is not read from the hub: get it with {where} and give path=...")
+    return Path(checked(Source(data_set, path=path)).path or "")
+
+
+@contextmanager
+def offline_if_unreachable() -> Iterator[None]:
+    """Without network the hub's libraries retry for half a minute. Then they are told so, and use only their cache."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    if not before[1] and not _reachable(constants.ENDPOINT):
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _reachable(endpoint: str) -> bool:
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True  # the proxy decides
+    address = urlparse(endpoint)
+    try:
+        port = address.port or (80 if address.scheme == "http" else 443)
+        socket.create_connection((address.hostname or "", port), timeout=_PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The hub's libraries without their bars: a file a language would show one each."""
+    import datasets
+
+    shown, level = datasets.utils.is_progress_bar_enabled(), logging.getLogger("datasets").level
+    datasets.utils.disable_progress_bars()
+    datasets.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.getLogger("datasets").setLevel(level)
+        if shown:
+            datasets.utils.enable_progress_bars()

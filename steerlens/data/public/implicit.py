@@ -1,0 +1,77 @@
+"""The implicit form of a question that names its country: the same question without the country.
+
+Rules are per language, in order, and each mends the sentence as it takes the country out. Where a country or its people
+still stand in the sentence afterwards there is no implicit form: a question is dropped rather than bent.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+Edit = tuple[str, str]
+"""A regular expression in which ``{C}`` stands for the country's names, and what it is replaced by."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How one language names a country in a question, and how the name is taken out."""
+
+    edits: tuple[Edit, ...]
+    names: str
+    """Regular expression of the names of countries and peoples that no implicit question may hold."""
+    tidy: tuple[Edit, ...] = ()
+    """Edits of the whole sentence after the country went."""
+    dotted: bool = False
+    """Whether the capital of i is İ, as in Turkic languages."""
+
+
+def implicit(question: str, country: str, rules: Rules) -> str | None:
+    """The question without its country, or ``None`` if it cannot be taken out. A question that names none stays as it is.
+
+    Args:
+        question: the question as the data set has it.
+        country: regular expression of the country's own names in the question's language.
+        rules: of that language.
+    """
+    text = question
+    for pattern, replacement in _compiled(rules.edits, country):
+        text = pattern.sub(replacement, text)
+    if text != question:
+        for pattern, replacement in _compiled((*rules.tidy, *_TIDY), country):
+            text = pattern.sub(replacement, text)
+        text = _capital_like(text.strip(), question.strip(), dotted=rules.dotted)
+    return None if re.search(f"{country}|{rules.names}", text) else text
+
+
+def names_country(question: str, country: str) -> bool:
+    """Whether a question names the country."""
+    return re.search(country, question) is not None
+
+
+_TIDY: tuple[Edit, ...] = (
+    (r"[ \t]{2,}", " "),
+    (r" +([?.!,;:؟،；，。？！)\]）])", r"\1"),
+    (r"([(\[¿¡（]) +", r"\1"),
+    (r"^[\s,，、،]+", ""),
+    (r"([¿¡])[\s,]+", r"\1"),
+)
+"""What every language needs after something was taken out: no space doubled or before a mark, no comma at the start."""
+
+
+@cache
+def _compiled(edits: tuple[Edit, ...], country: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern.replace("{C}", f"(?:{country})")), replacement) for pattern, replacement in edits)
+
+
+def capital(text: str, *, dotted: bool = False) -> str:
+    """The text with a capital first letter."""
+    return ("İ" if dotted and text[:1] == "i" else text[:1].upper()) + text[1:]
+
+
+def _capital_like(text: str, original: str, *, dotted: bool) -> str:
+    """The text, its first letter a capital if the original's was one: what now stands first may have stood inside."""
+    was = next((letter for letter in original if letter.isalpha()), "")
+    at = next((index for index, letter in enumerate(text) if letter.isalpha()), None)
+    if at is None or not was.isupper():
+        return text
+    return text[:at] + capital(text[at:], dotted=dotted)

@@ -1,0 +1,87 @@
+"""Rules that take the country out of a question: English, Spanish, Indonesian, Korean.
+
+Each was read against the questions of BLEnD that it changes.
+"""
+
+from steerlens.data.public.implicit import Rules
+
+_END = r"(?=\s*[?.,;:!)(]|\s*$)"
+
+ENGLISH = Rules(
+    edits=(
+        # "the US's society" is a society, "the US's most popular X" is the most popular one
+        (r"\b(?:the )?{C}(?:'s|’s) (society)\b", r"\1"),
+        (r"\b(?:the )?{C}(?:'s|’s)(?= )", "the"),
+        (r"^[Ii]n (?:the )?{C}, ", ""),
+        (r"\b(original(?:ly)? from) (?:the )?{C}", r"\1 {KEEP}"),
+        # an object, part or place of a country: without it the sentence says the same of wherever it is asked
+        (r" (?:in|within|across|throughout|from|of) (?:the )?{C}(?![\w'’])", ""),
+        (r"\b([Aa])mong the people (?=\W)", r"\1mong people"),
+    ),
+    tidy=(
+        # "Which food is considered disgusting by the rest of the world" and "originated" need the country they lost
+        (r"(?<=\w) originated and can be found", " can be found"),
+        (r"\bamong the people(?=\?)", "among people"),
+        (r"\bfor foods? is\b", "for food is"),
+    ),
+    names=(
+        r"\{KEEP\}|\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|"
+        r"\bEngland\b|\bSpain\b|\bSpanish|\bSpaniard|\bMexic|\bChina\b|\bChinese\b|\bIndonesia|\bKorea|\bEgypt|\bGree(?:ce|k)|"
+        r"\bAlgeria|\bIran|\bEthiopia|\bNigeria|\bAzerbaijan|\bAssam|\bWest Java|\bSundanese"
+    ),
+)
+
+SPANISH = Rules(
+    edits=(
+        (r"\bla dieta (?:española|mexicana)\b", "la dieta"),
+        (r"\b(la|una) sociedad (?:española|mexicana)\b", r"\1 sociedad"),
+        (r"\b(?:los|las) (?:españoles|españolas|mexicanos|mexicanas)\b", "las personas"),
+        # who competes for a country, or against it, is not said without it
+        (r"\b(rival|éxito|medallas|visitan?|para) (de )?{C}", r"\1 \2{KEEP}"),
+        (r"(^|[¿¡(]\s*)[Ee]n {C}, ", r"\1"),
+        (r"(^|[¿¡(]\s*)[Ee]n {C}\b", r"\1"),
+        (r" originari([oa]s?) de {C}\b", r" originari\1{KEEP}"),
+        (r" (?:en|de|dentro de|por|a lo largo de) (?:todo |toda )?{C}\b", ""),
+    ),
+    names=(
+        r"\{KEEP\}|Españ|\bespañol|[Mm]éxico|\bmexican|Estados Unidos|estadounid|\bamerican[oa]|\b[Cc]hin[ao]s?\b|[Ii]ndonesi|"
+        r"[Cc]orea|[Ee]gip|\b[Gg]reci|\b[Gg]rieg|Argeli|\bIrán\b|\biraní|Etiop|Nigeria|Azerbai|Reino Unido|británic"
+    ),
+)
+
+INDONESIAN = Rules(
+    edits=(
+        (r"(^|\()[Dd]i Indonesia, ", r"\1"),
+        (r" (?:di|dari) (?:seluruh )?Indonesia\b", ""),
+        (r"\b(orang-orang|masyarakat|penduduk|warga) Indonesia\b", r"\1"),
+        (r"\borang Indonesia\b", "orang-orang"),
+        (r"\b(diet|bahasa resmi|masakan|televisi nasional|tim nasional sepak bola) Indonesia\b", r"\1"),
+    ),
+    tidy=(
+        (r"\b([Mm])akanan apa yang berasal dan dapat\b", r"\1akanan apa yang dapat"),
+        (r"\bterparah di seluruh(?=\?)", "terparah"),
+    ),
+    names=(
+        r"Indonesia|Amerika|Spanyol|\bCina\b|China|Tiongkok|Korea|Mesir|Yunani|Aljazair|\bIran\b|Etiopia|Nigeria|Azerbaijan|"
+        r"Meksiko|Britania|Jawa Barat"
+    ),
+)
+
+KOREAN = Rules(
+    edits=(
+        # an age counted the Korean way: a remark on the form of the answer
+        (r" ?만 나이가 아닌 한국식 나이\(세는 나이\)를 기준으로 답변해\s?주세요\.?", ""),
+        # what the country itself does or is done to stays with its particle: no sentence is left without it
+        (r"{C}(이|가|을|를|은|는|과|와|으로|로|대)(?=[\s,])", r"{KEEP}\1"),
+        (r"{C}(?=의 [^?]*라이벌)", "{KEEP}"),
+        (r"(?:{C})에서의 ", ""),
+        (r"(?:{C})(?:에서는|에서만|에서도|에서|에선|에는|에도|에|의|인들의)\s*,?\s*", ""),
+        (r"(?:{C})인(?=[은이을들에])", "사람"),
+        # the country before the noun it belongs to: "대한민국 학교"
+        (r"(?:{C}) (?=\S)", ""),
+    ),
+    names=(
+        r"\{KEEP\}|한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
+        r"이란(?=[의에은이 ])|에티오피아|나이지리아|아제르바이잔"
+    ),
+)

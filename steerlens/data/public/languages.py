@@ -1,0 +1,52 @@
+"""What public data sets call the languages, and the locales that stand for them here."""
+
+from collections.abc import Iterable, Mapping
+
+from steerlens.data.locales import ENGLISH
+from steerlens.errors import DataError, UnknownNameError
+
+_CODES = (
+    "af-ZA am-ET ar-EG as-IN az-AZ be-BY bg-BG bn-BD ca-ES ceb-PH cs-CZ cy-GB da-DK de-DE el-GR en-US es-ES et-EE eu-ES fa-IR "
+    "fi-FI fil-PH fr-FR ga-IE gl-ES ha-NG he-IL hi-IN hr-HR hu-HU hy-AM id-ID ig-NG it-IT ja-JP ka-GE kk-KZ km-KH ko-KR ky-KG "
+    "la-VA lt-LT lv-LV mg-MG mk-MK ml-IN mr-IN ms-MY ne-NP nl-NL ny-MW pl-PL pt-BR ro-RO ru-RU si-LK sk-SK sl-SI sn-ZW "
+    "so-SO sq-AL sr-RS su-ID sv-SE sw-KE ta-IN te-IN th-TH tr-TR uk-UA ur-PK uz-UZ vi-VN wo-SN yo-NG zh-CN zu-ZA"
+)
+LOCALES: dict[str, str] = {
+    **{code.split("-")[0]: code for code in _CODES.split()},
+    "no": "nb-NO",
+    "zh_cn": "zh-CN",
+    "zh_hk": "zh-HK",
+    "zh_tw": "zh-TW",
+}
+"""Language code to locale: the language with its default region."""
+
+
+def of_codes(codes: str) -> dict[str, str]:
+    """Locale to what a data set calls it, for the codes of a data set, separated by spaces."""
+    return {LOCALES[code]: code for code in codes.split()}
+
+
+def chosen(locales: Iterable[str], have: Mapping[str, str], data_set: str, *, english: bool = True) -> dict[str, str]:
+    """The wanted locales of a data set, each with what the data set calls it.
+
+    Args:
+        locales: locale codes or the data set's own names.
+        have: locale to the data set's name, for all that it has.
+        english: put English first whether asked for or not, since EN pairs need it.
+
+    Raises:
+        UnknownNameError: a locale that the data set does not have.
+        DataError: no locale given.
+    """
+    if isinstance(locales, str):
+        locales = (locales,)
+    back = {name: code for code, name in have.items()}
+    wanted = [ENGLISH] if english and ENGLISH in have else []
+    for name in locales:
+        code = name if name in have else back.get(name)
+        if code is None:
+            raise UnknownNameError("locale", name, have, f"These are the locales of {data_set}.")
+        wanted.append(code)
+    if not wanted:
+        raise DataError(f"no locales given: expected some of {data_set}'s, as {', '.join(list(have)[:3])}.")
+    return {code: have[code] for code in dict.fromkeys(wanted)}

@@ -1,0 +1,176 @@
+"""Any multiple-choice data set: which of its columns are question, choices, answer, concept and topic."""
+
+import json
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from steerlens.data.items import Item, Items
+from steerlens.data.locales import locale as known_locale
+from steerlens.data.public.gathering import Gathering
+from steerlens.data.public.hub import Source, checked, need_columns, rows
+from steerlens.errors import SettingsError, UnknownNameError
+
+AnswerForm = Literal["letter", "index", "text", "guess"]
+_FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what."""
+
+    question: str
+    choices: tuple[str, ...]
+    """A column per choice, where empty ones are passed over, or one column with a list."""
+    answer: str
+    concept: str = ""
+    """The same value for the same question in every language; the row's number if none is named."""
+    topic: str = ""
+    tags: tuple[str, ...] = ()
+    answers: AnswerForm = "guess"
+    """What the answer column holds: a letter, an index from 0, or the choice's text."""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that a row must have."""
+        return tuple(filter(None, (self.question, *self.choices, self.answer, self.concept, self.topic, *self.tags)))
+
+
+def from_hub(
+    id: str,
+    columns: Mapping[str, str | Sequence[str]],
+    *,
+    locale: str,
+    config: str | None = None,
+    split: str = "test",
+    revision: str = "main",
+    path: str | Path | None = None,
+    answers: AnswerForm = "guess",
+) -> Items:
+    """Factual items of any multiple-choice data set on the Hugging Face hub.
+
+        sl.data.from_hub("owner/name", {"question": "q", "choices": ["a", "b", "c"], "answer": "label"}, locale="de-DE")
+
+    Args:
+        id: the data set's id.
+        columns: names of its columns, by what they hold: ``question``, ``choices`` (a list of columns, or one column that
+            holds a list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
+        locale: the locale that its questions are asked in. Read a language at a time and add the items up.
+        config: the data set's configuration.
+        split: its split.
+        revision: a commit hash; ``main`` moves.
+        path: a local folder or file in place of the hub.
+        answers: whether the answer column holds a ``letter``, an ``index`` from 0 or the choice's ``text``.
+
+    Raises:
+        FileError: it cannot be read; without network, give ``path``.
+        DataError: it lacks a column, an answer is not among the choices, or a concept comes twice.
+        UnknownNameError: the locale or a key of ``columns`` is unknown.
+        SettingsError: a key of ``columns`` is missing.
+    """
+    known_locale(locale)
+    mapped = _columns(columns, answers)
+    gathering = Gathering(id)
+    gather(gathering, checked(Source(id, revision, path)), config, split, locale, mapped)
+    return gathering.finish()
+
+
+def gather(
+    gathering: Gathering,
+    source: Source,
+    config: str | None,
+    split: str,
+    locale: str,
+    columns: Columns,
+    change: Callable[[dict[str, Any], Item], Item | None] = lambda _, item: item,
+) -> None:
+    """Adds the items of one part of a data set; ``change`` may alter each with its row at hand, or leave it out."""
+    number = -1
+    for number, (place, row) in enumerate(rows(source, config, split)):
+        if number == 0:
+            need_columns(place, row, columns.needed)
+        choices, blank = _choices(row, columns.choices)
+        if blank:
+            gathering.drop(locale, "empty choice between others")
+            continue
+        answer = _answer(row[columns.answer], choices, columns.answers)
+        if isinstance(answer, str):
+            gathering.reader.fault(place, columns.answer, f"{row[columns.answer]!r} given", answer)
+            continue
+        concept = _text(row[columns.concept]) if columns.concept else str(number)
+        topic = _text(row[columns.topic]) if columns.topic else ""
+        tags = tuple(_text(row[column]) for column in columns.tags)
+        question = _text(row[columns.question])
+        item = Item(concept, "factual", locale, question, choices, answer, topic=topic, tags=tags, source=source.origin)
+        changed = change(row, item)
+        if changed is not None:
+            gathering.add(place, changed)
+    if number < 0:
+        gathering.drop(locale, "no rows")
+
+
+def _columns(columns: Mapping[str, str | Sequence[str]], answers: AnswerForm) -> Columns:
+    for name in columns:
+        if name not in _FIELDS:
+            raise UnknownNameError("field", name, _FIELDS)
+    missing = [name for name in _FIELDS[:3] if not columns.get(name)]
+    if missing:
+        raise SettingsError(f"columns given for {', '.join(columns) or 'nothing'}: expected {', '.join(missing)} too.")
+    if answers not in get_args(AnswerForm):
+        raise UnknownNameError("form of answers", answers, get_args(AnswerForm))
+    many = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in columns.items()}
+    for name in set(many) - {"choices", "tags"}:
+        if len(many[name]) != 1:
+            raise SettingsError(f"{len(many[name])} columns given for {name!r}: expected one.")
+    one = {name: many[name][0] for name in ("question", "answer", "concept", "topic") if name in many}
+    return Columns(choices=many["choices"], tags=many.get("tags", ()), answers=answers, **one)
+
+
+def _choices(row: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The choices, and whether one before the last is empty, so that letters and indices would not point where they should."""
+    given: Iterable[Any] = [row[column] for column in columns]
+    if len(columns) == 1:
+        given = row[columns[0]]
+        if isinstance(given, str):
+            given = _listed(given)
+        elif isinstance(given, Mapping):  # as {"text": [...], "label": [...]}
+            given = given.get("text", list(given.values()))
+    texts = list(map(_text, given or ()))
+    while texts and not texts[-1]:
+        texts.pop()
+    return tuple(texts), not all(texts)
+
+
+def _listed(text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return [text]
+    return value if isinstance(value, list) else [text]
+
+
+def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str:
+    """The index of the answer, or what was expected of it."""
+    text, letters = _text(given), string.ascii_uppercase[: len(choices)]
+    is_index = isinstance(given, int) and not isinstance(given, bool)
+    if form == "index" or (form == "guess" and (is_index or (text.isdecimal() and text not in choices))):
+        inside = text.isdecimal() and int(text) < len(choices)
+        return int(text) if inside else f"an index from 0 to {len(choices) - 1}"
+    is_text, is_letter = text in choices and form in ("text", "guess"), len(text) == 1 and text in letters
+    if is_text and is_letter and form == "guess" and choices[letters.index(text)] != text:
+        return "a letter or a choice, not what could be either (say which with answers=...)"
+    if is_text:
+        return choices.index(text)
+    if is_letter and form in ("letter", "guess"):
+        return letters.index(text)
+    return f"one of {', '.join(letters)}" if form == "letter" else f"one of the {len(choices)} choices, its letter or index"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of whole numbers with a hole comes as floats
+    return " ".join(str(value).split()) if "\n" not in str(value) else str(value).strip()

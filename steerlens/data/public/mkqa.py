@@ -1,0 +1,140 @@
+"""MKQA: open questions in 26 languages, given choices here."""
+
+import gzip
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from steerlens.data.items import Item, Items
+from steerlens.data.lines import lines_of, parsed
+from steerlens.data.public.gathering import Gathering
+from steerlens.data.public.hub import need_path
+from steerlens.data.public.languages import chosen, of_codes
+from steerlens.data.rows import same_text
+from steerlens.errors import DataError, FileError, SettingsError
+
+_LANGUAGES = of_codes("ar da de en es fi fr he hu it ja km ko ms nl no pl pt ru sv th tr vi zh_cn zh_hk zh_tw")
+_WITHOUT_TEXT = {"unanswerable", "long_answer", "binary"}
+"""Types that have no answer, no text, or only yes and no, of which no four choices can be made."""
+_REPOSITORY = "git clone https://github.com/apple/ml-mkqa (file dataset/mkqa.jsonl.gz)"
+
+
+def mkqa(
+    locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
+) -> Items:
+    """MKQA (arXiv 2007.15207): factual items, parallel by example. It has no distractors: the other choices are answers of
+    the same type (entity, date, number …) of other questions, drawn by ``seed`` and the same in every language.
+
+    Args:
+        locales: locales or language codes. English is always among the items.
+        path: ``mkqa.jsonl.gz`` (or unpacked), or a folder that holds it.
+        choices: how many choices an item has.
+        seed: of the draw.
+        revision: must be left out: check out the commit that you want.
+
+    Raises:
+        FileError: no such file, or it cannot be unpacked.
+        DataError: a line that is not of the format.
+        SettingsError: no ``path``, a ``revision``, or fewer than two choices.
+        UnknownNameError: a locale that it does not have.
+    """
+    if revision is not None:
+        raise SettingsError("MKQA is read from a file: check out the commit that you want, and leave revision out.")
+    if choices < 2:
+        raise SettingsError(f"{choices} choices asked for: expected at least 2.")
+    file, gathering = _file(need_path("MKQA", path, _REPOSITORY)), Gathering("mkqa")
+    wanted = chosen(locales, _LANGUAGES, "MKQA")
+    usable: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for place, row in _rows(file):
+        kind = _type(place, row, wanted)
+        if kind in _WITHOUT_TEXT:
+            gathering.notes[f"answer is {kind}"] += 1
+        elif not all(_answer(row, name) for name in row["answers"]):  # of all, so that no draw depends on the locales asked for
+            gathering.notes["no answer text in one of the languages"] += 1
+        else:
+            usable.setdefault(kind, []).append((place, row))
+    for kind, rows in usable.items():
+        for index in range(len(rows)):
+            _add(gathering, wanted, kind, rows, index, (choices, seed))
+    return gathering.finish()
+
+
+def _file(root: Path) -> Path:
+    found = [root] if root.is_file() else sorted([*root.rglob("mkqa.jsonl.gz"), *root.rglob("mkqa.jsonl")])
+    if not found:
+        raise FileError(f"no mkqa.jsonl.gz in {root}: expected MKQA's file.")
+    return found[0]
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
+    try:
+        for number, line in enumerate(_lines(file), 1):
+            row = parsed(line)
+            if isinstance(row, str) or not {"example_id", "queries", "answers"} <= row.keys():
+                given = row if isinstance(row, str) else f"fields {', '.join(row)}"
+                raise DataError(f"{file.name}:{number}: {given}; expected an object with example_id, queries and answers.")
+            yield f"{file.name}:{number}", row
+    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FileError(f"cannot read {file}: {error}. Expected MKQA's gzipped JSON Lines, whole.") from error
+    if number == 0:
+        raise DataError(f"{file} is empty: expected a question a line.")
+
+
+def _lines(file: Path) -> Iterator[str]:
+    if file.suffix != ".gz":
+        yield from lines_of(file)
+        return
+    with gzip.open(file, "rt", encoding="utf-8") as packed:
+        yield from packed
+
+
+def _type(place: str, row: dict[str, Any], wanted: dict[str, str]) -> str:
+    for name in wanted.values():
+        if not row["answers"].get(name) or name not in row["queries"]:
+            raise DataError(f"{place}: no query or no answers in {name!r}; expected them in every language of MKQA.")
+    return str(row["answers"][next(iter(wanted.values()))][0].get("type"))
+
+
+def _answer(row: dict[str, Any], name: str) -> str:
+    return str(row["answers"][name][0].get("text") or "").strip()
+
+
+def _add(
+    gathering: Gathering,
+    wanted: dict[str, str],
+    kind: str,
+    rows: Sequence[tuple[str, dict[str, Any]]],
+    index: int,
+    draw: tuple[int, int],
+) -> None:
+    place, row = rows[index]
+    concept = str(row["example_id"])
+    drawn = random.Random(f"{draw[1]}/{concept}")
+    others = drawn.sample(range(len(rows)), min(len(rows), 8 * draw[0]))
+    # what an alias of the answer names is not a distractor, and choices must differ in every language that MKQA has
+    picked = [index]
+    for other in others:
+        if len(picked) < draw[0] and all(_differ(rows[other][1], rows[one][1]) for one in picked):
+            picked.append(other)
+    if len(picked) < draw[0]:
+        gathering.notes["too few other answers of its type"] += 1
+        return
+    drawn.shuffle(picked)
+    for code, name in wanted.items():
+        texts = tuple(_answer(rows[one][1], name) for one in picked)
+        question = str(row["queries"][name]).strip()
+        item = Item(concept, "factual", code, question, texts, picked.index(index), topic=kind, source="MKQA")
+        gathering.add(f"{place}", item)
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two questions have no answer in common, in any language: the draw must not depend on which are loaded."""
+    return all(not (_names(one, name) & _names(other, name)) for name in one["answers"].keys() & other["answers"].keys())
+
+
+def _names(row: dict[str, Any], name: str) -> set[str]:
+    texts = (text for answer in row["answers"][name] for text in (answer.get("text"), *(answer.get("aliases") or ())))
+    return {same_text(str(text)) for text in texts if text}
