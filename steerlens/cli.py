@@ -149,12 +149,16 @@ def _data(commands: Any) -> None:
     data = _add(
         commands,
         "data",
-        "count and show items of the atlas or of your own file, which is checked",
-        "steerlens data --locale ko-KR --kind cultural -n 5",
+        "count, show or check the items of the atlas or of your own file",
+        "steerlens data show --locale ko-KR --kind cultural -n 5",
+    )
+    data.add_argument(
+        "action", nargs="?", default="count", choices=("count", "show", "check"), help="what to do (default: %(default)s)"
     )
     data.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
-    data.add_argument("--locale", help="show items of this locale")
-    data.add_argument("--kind", choices=("factual", "cultural"), help="show items of this kind")
+    data.add_argument("--locale", help="only this locale")
+    data.add_argument("--kind", choices=("factual", "cultural"), help="only this kind")
+    data.add_argument("--topic", help="only this topic")
     data.add_argument("-n", type=int, default=5, help="how many items to show (default: %(default)s)")
 
 

@@ -5,10 +5,15 @@ import unicodedata
 from argparse import Namespace
 
 from steerlens.commands import arguments
-from steerlens.data import Item, atlas
+from steerlens.data import KINDS, Item, Items, atlas, check
+from steerlens.errors import DataError, UnknownNameError
 from steerlens.models import EMBEDDED, cache_folder
 from steerlens.models.gguf import is_converted
+from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
+
+_ENOUGH = 10
+"""Concepts of each kind below which a cross-validated form classifier says nothing."""
 
 
 def steer(args: Namespace) -> str:
@@ -34,16 +39,56 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
 
 
 def data(args: Namespace) -> str:
-    """Counts, and the items asked for."""
+    """Counts, the items asked for, or a check of all of them."""
     items = arguments.items(args) or atlas()
-    lines = [f"{items!r}"]
-    for locale in items.locales if args.locale is None else [args.locale]:
-        part = items.of(locale=locale)
-        lines.append(f"{locale}: {len(part.of(kind='factual'))} factual, {len(part.of(kind='cultural'))} cultural items")
-    if args.locale or args.kind:
-        chosen = items.of(locale=args.locale, kind=args.kind)
-        lines += ["", *(_described(item) for item in list(chosen)[: args.n])]
-    return "\n".join(lines)
+    if args.topic is not None:
+        items = _of_topic(items, args.topic)
+    if args.locale is not None or args.kind is not None:
+        items = items.of(locale=args.locale, kind=args.kind)
+    return {"count": _counted, "show": _shown, "check": _checked}[args.action](items, args)
+
+
+def _of_topic(items: Items, topic: str) -> Items:
+    known = sorted({item.topic for item in items})
+    if topic not in known:
+        raise UnknownNameError("topic", topic, known)
+    return items.where(lambda item: item.topic == topic)
+
+
+def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every action takes the arguments)
+    """Concepts by locale and kind, and by topic and source."""
+    import pandas as pd
+
+    frame = pd.DataFrame([(i.locale, i.kind, i.topic, i.source.split(" ")[0], i.concept) for i in items])
+    frame.columns = ["locale", "kind", "topic", "source", "concept"]
+    by_locale = frame.groupby(["locale", "kind"], sort=False).size().unstack(fill_value=0)
+    by_topic = frame.drop_duplicates("concept").groupby(["kind", "topic", "source"]).size().rename("concepts").reset_index()
+    left_out = "".join(f"\n{what}: {n}" for what, n in items.notes.items() if n)
+    return f"{items!r}{left_out}\n\n{by_locale.to_string()}\n\n{by_topic.to_string(index=False)}"
+
+
+def _shown(items: Items, args: Namespace) -> str:
+    """Items spread over all that there are, each with its choices and its source."""
+    step = max(1, len(items) // max(1, args.n))
+    return "\n\n".join(_described(item) for item in list(items)[::step][: args.n])
+
+
+def _checked(items: Items, args: Namespace) -> str:  # noqa: ARG001
+    """Every problem as one error, or how far form alone tells the two kinds apart."""
+    problems = check(items)
+    if problems:
+        listing = "\n".join(f"  {problem}" for problem in problems)
+        raise DataError(f"{len(problems)} problems in {items.name}; mend these:\n{listing}")
+    said = f"No problems in {len(items)} items of {len(items.locales)} locales."
+    if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
+        return f"{said} Too few concepts of one kind to say how far form tells the kinds apart."
+    columns = ["locale", "auroc", "length_factual", "length_cultural", "concepts"]
+    whole, some = (form_separability(part).frame[columns].round(2) for part in (items, matched(items)))
+    return (
+        f"{said}\n\nHow well character n-grams tell factual from cultural prompts (held-out AUROC, folds by concept; 0.5 is "
+        f"chance), and mean characters of a question.\n\nAll concepts:\n{whole.to_string(index=False)}\n\n"
+        f"Matched in form (sl.probing.matched):\n{some.to_string(index=False)}"
+    )
 
 
 def _described(item: Item) -> str:
@@ -51,7 +96,9 @@ def _described(item: Item) -> str:
     marks = ["*" if at == item.answer else " " for at in range(len(item.choices))]
     listed = [f"  {mark} {choice}  {owner}".rstrip() for mark, choice, owner in zip(marks, item.choices, owners, strict=True)]
     explicit = [f"  explicit: {item.explicit}"] if item.explicit else []
-    return "\n".join([f"{item.concept} ({item.kind}, {item.topic}, {item.locale})", f"  {item.question}", *explicit, *listed])
+    heading = f"{item.concept} ({item.kind}, {item.topic}, {item.locale})"
+    source = [f"  source: {item.source}"] if item.source else []
+    return "\n".join([heading, f"  {item.question}", *explicit, *listed, *source])
 
 
 def side_by_side(left_title: str, left: str, right_title: str, right: str, width: int | None = None) -> str:

@@ -1,7 +1,8 @@
 """Items, locales, splits by concept, the built-in atlas and the user's own files."""
 
+from steerlens.data.checks import Problem, check
 from steerlens.data.files import atlas, atlas_locales, load_items
-from steerlens.data.items import KINDS, Item, Items, Kind, Split
+from steerlens.data.items import KINDS, Holdout, Item, Items, Kind, Split, letter_order
 from steerlens.data.locales import ENGLISH, Locale, add_locale, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
@@ -23,10 +24,12 @@ __all__ = [
     "ENGLISH",
     "KINDS",
     "Form",
+    "Holdout",
     "Item",
     "Items",
     "Kind",
     "Locale",
+    "Problem",
     "Prompt",
     "PromptPairs",
     "Split",
@@ -36,12 +39,14 @@ __all__ = [
     "blend",
     "blend_choices",
     "bmlama",
+    "check",
     "cultural_bench",
     "english_pairs",
     "from_hub",
     "global_mmlu",
     "include",
     "known_locales",
+    "letter_order",
     "load_items",
     "locale",
     "localized_pairs",

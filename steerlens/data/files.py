@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +41,53 @@ def load_items(path: str | Path) -> Items:
     return reader.finish(path.name)
 
 
-def atlas(locales: Iterable[str] | None = None) -> Items:
-    """The built-in atlas: factual and cultural concepts, each in every locale, checked by hand.
+def atlas(
+    locales: Iterable[str] | str | None = None,
+    *,
+    topics: Iterable[str] | None = None,
+    sources: Iterable[str] | None = None,
+    shared: bool = False,
+) -> Items:
+    """The built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
 
     Args:
-        locales: the locales wanted; English is always among the items, since EN pairs need it. All for ``None``.
+        locales: the locales wanted; English is always among the items, since EN pairs need it. ``all`` or ``None``: every one.
+        topics: only these, as ``food``.
+        sources: only items whose source begins with one of these, as ``written`` or ``CLDR``.
+        shared: keep a cultural item in a locale whose answer another locale shares. It cannot tell the two apart, so it is
+            left out by default; ``notes`` says how many were.
 
     Raises:
-        UnknownNameError: a locale that the atlas does not have; the nearest codes are offered.
+        UnknownNameError: a locale, topic or source that the atlas does not have; the nearest are offered.
     """
     have = atlas_locales()
-    wanted = list(have) if locales is None else [ENGLISH, *(code for code in locales if code != ENGLISH)]
-    reader = RowReader()
-    for code in wanted:
+    if isinstance(locales, str) and locales != "all":
+        raise UnknownNameError("locales", locales, ("all", *have), "Several are given as a list.")
+    asked = have if locales is None or locales == "all" else tuple(locales)
+    reader = RowReader(warn=False)  # the atlas has checks of its own
+    for code in dict.fromkeys((ENGLISH, *asked)):
         if code not in have:
             raise UnknownNameError("locale", code, have, "These are the locales of the atlas.")
         for file in sorted(atlas_folder().joinpath(code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
                 _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
-    return reader.finish("atlas")
+    items = reader.finish("atlas")
+    if topics is not None:
+        wanted = _known("topic", topics, {item.topic for item in items})
+        items = items.where(lambda item: item.topic in wanted)
+    if sources is not None:
+        known = tuple(_known("source", sources, {item.source.split(" ")[0] for item in items}))
+        items = items.where(lambda item: item.source.startswith(known))
+    kept = items if shared else items.where(lambda item: not item.shared_with)
+    return replace(kept, notes={"shared answers, left out": len(items) - len(kept)})
+
+
+def _known(what: str, given: Iterable[str], known: set[str]) -> set[str]:
+    """The names given, each of which must be known."""
+    wanted = {given} if isinstance(given, str) else set(given)
+    for name in wanted - known:
+        raise UnknownNameError(what, name, sorted(known))
+    return wanted
 
 
 def atlas_locales() -> tuple[str, ...]:

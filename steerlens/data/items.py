@@ -9,15 +9,21 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
 from steerlens.data.locales import ENGLISH, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
+from steerlens.data.splits import Shares, group_of, place, sides, sides_by_relation
 from steerlens.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["factual", "cultural"]
 KINDS: tuple[Kind, ...] = ("factual", "cultural")
+Holdout = Literal["concept", "relation"]
 
 
 @dataclass(frozen=True, slots=True)  # millions of them are held at once
@@ -77,6 +83,13 @@ class Item:
             )
         text = locale(self.locale).prompt(self.explicit if form == "explicit" else self.question)
         return Prompt(text, self.concept, self.locale, self.kind, form)
+
+
+def letter_order(item: Item, seed: int = 0) -> list[int]:
+    """The order in which the letter format lists an item's choices: by ``seed`` and concept, the same in every locale."""
+    order = list(range(len(item.choices)))
+    random.Random(f"{seed}/{item.concept}").shuffle(order)
+    return order
 
 
 @dataclass(frozen=True)
@@ -142,12 +155,18 @@ class Items(Sequence[Item]):
         """The items of ``n`` concepts of each kind, drawn by ``seed``; all of them for ``None`` or where there are fewer."""
         if n is None:
             return self
-        return self.only(concept for kind in KINDS for concept in self._shuffled(kind, seed)[:n])
+        drawn = (sorted(self.of(kind=kind).concepts, key=partial(place, seed))[:n] for kind in KINDS)
+        return self.only(concept for concepts in drawn for concept in concepts)
 
-    def _shuffled(self, kind: Kind, seed: int) -> list[str]:
-        concepts = sorted(self.of(kind=kind).concepts)
-        random.Random(f"{seed}/{kind}").shuffle(concepts)
-        return concepts
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
+        import pandas as pd
+
+        columns = ["concept", "locale", "kind", "topic", "source", "prompt", "choices", "answer"]
+        rows = (
+            (i.concept, i.locale, i.kind, i.topic, i.source, i.prompt().text, i.choices, i.choices[i.answer]) for i in self.items
+        )
+        return pd.DataFrame(rows, columns=columns)
 
     def prompts(self, *, explicit: bool = True) -> tuple[Prompt, ...]:
         """Every prompt: each item's implicit one and, if wanted, each cultural item's explicit one."""
@@ -172,24 +191,36 @@ class Items(Sequence[Item]):
         """
         return localized_pairs(self.of(locale=locale).prompts(), locale)
 
-    def split(self, *, seed: int = 0, shares: tuple[float, float, float] = (0.4, 0.3, 0.3)) -> "Split":
-        """Train, dev and test by concept, each kind in the given shares, shuffled by ``seed``.
+    def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
+        """Train, dev and test by concept, each kind and topic in the given shares as far as chance allows.
+
+        A concept's side depends on ``seed`` and its own id, so it stays where it is when items are added; ids that agree up
+        to ``#`` stay together.
+
+        Args:
+            shares: of train, dev and test.
+            holdout: ``relation`` keeps whole relations of generated facts together, so that a vector is tested on kinds of
+                facts that it never saw. Items without a relation are divided by concept.
 
         Raises:
-            DataError: the shares do not add up to 1, or a kind has too few concepts to give each part one.
+            DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
+            UnknownNameError: no such holdout.
         """
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise DataError(f"shares {shares} given: expected three positive numbers that add up to 1.")
-        parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+        if holdout not in get_args(Holdout):
+            raise UnknownNameError("holdout", holdout, get_args(Holdout))
+        side: dict[str, int] = {}
         for kind in KINDS:
-            concepts = self._shuffled(kind, seed)
-            if 0 < len(concepts) < 3:
-                raise DataError(f"{len(concepts)} {kind} concepts given: a split in three needs at least 3 of a kind.")
-            first = max(1, round(shares[0] * len(concepts)))
-            second = min(len(concepts) - 1, first + max(1, round(shares[1] * len(concepts))))
-            for part, chosen in zip(parts, (concepts[:first], concepts[first:second], concepts[second:]), strict=True):
-                part.extend(chosen)
-        train, dev, test = (self.only(part) for part in parts)
+            relations = {group_of(item.concept): item.relation for item in self.items if item.kind == kind}
+            if 0 < len(relations) < 3:
+                raise DataError(f"{len(relations)} {kind} concepts given: a split in three needs at least 3 of a kind.")
+            held = {group: relation for group, relation in relations.items() if relation and holdout == "relation"}
+            side |= sides(relations.keys() - held.keys(), shares, seed) | sides_by_relation(held, shares, seed)
+        parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
+        for item in self.items:
+            parts[side[group_of(item.concept)]].append(item)
+        train, dev, test = (replace(self, items=tuple(part)) for part in parts)
         return Split(train, dev, test, seed)
 
     def digest(self) -> str:

@@ -43,6 +43,8 @@ class RowFault:
 class RowReader:
     """Reads rows one at a time and remembers what was wrong with each."""
 
+    warn: bool = True
+    """Log the first of each kind of doubt; all are counted in ``notes`` in any case."""
     faults: list[RowFault] = field(default_factory=list)
     """The first faults; ``bad_rows`` and ``more_faults`` count on."""
     bad_rows: int = 0
@@ -108,7 +110,7 @@ class RowReader:
         )
         for doubt in doubts:
             self.doubts[doubt] += 1
-            if self.doubts[doubt] == 1:
+            if self.doubts[doubt] == 1 and self.warn:
                 _log.warning("%s: %s (%s, %s); others like it are counted in notes", place, doubt, item.locale, script)
 
     def finish(self, name: str) -> Items:

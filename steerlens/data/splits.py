@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
+from steerlens.errors import DataError
+
 Shares = tuple[float, float, float]
 
 
@@ -43,8 +45,16 @@ def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -
 
     Args:
         relations: the relation of each group.
+
+    Raises:
+        DataError: fewer than three relations.
     """
     members: dict[str, list[str]] = {}
+    if 0 < len(set(relations.values())) < len(shares):
+        raise DataError(
+            f"{len(set(relations.values()))} relations given ({', '.join(sorted(set(relations.values())))}): holding relations "
+            "out needs at least 3. Split by concept instead."
+        )
     for group, relation in relations.items():
         members.setdefault(relation, []).append(group)
     order = sorted(members, key=lambda relation: place(seed, relation))

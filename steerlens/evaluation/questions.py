@@ -1,11 +1,10 @@
 """Items put to a model: the tokens of the prompt and of each choice, and how their probabilities are compared."""
 
-import random
 import string
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from steerlens.data import Form, Item, locale
+from steerlens.data import Form, Item, letter_order, locale
 from steerlens.errors import PromptError, UnknownNameError
 from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
@@ -82,8 +81,7 @@ def _open(item: Item, form: Form) -> tuple[str, list[str]]:
 
 def _letters(item: Item, form: Form, scoring: Scoring) -> tuple[str, list[str]]:
     place, question = locale(item.locale), item.explicit if form == "explicit" else item.question
-    order = list(range(len(item.choices)))
-    random.Random(f"{scoring.seed}/{item.concept}").shuffle(order)
+    order = letter_order(item, scoring.seed)
     letters = string.ascii_uppercase
     listed = "\n".join(f"{letters[at]}. {item.choices[index]}" for at, index in enumerate(order))
     asked = replace(item, question=f"{question}\n{listed}\n{place.choose}").prompt("implicit").text
