@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Plane, Scoring, Sweep, choose, plane, sweep
+from steerlens.evaluation import MODES, Mode, Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.choice import VectorsByLocale
 from steerlens.models import LensModel, load
 from steerlens.models.lens import Positions
-from steerlens.probing import Separability, separability
+from steerlens.probing import Separability, matched, separability
 from steerlens.results import Folder, Study
 from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
 
@@ -38,6 +38,10 @@ class StudySettings:
     layers: tuple[int, ...] | str = "strided"
     """Layers swept: ``strided`` (six, evenly spaced), ``all``, or block indices. All are captured and probed."""
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
+    mode: Mode = "exact"
+    """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
+    dev_concepts: int | None = 32
+    """Concepts of each kind, drawn from dev, that sweeps and choices run on; all of dev for ``None``."""
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
     positions: Positions = "last"
@@ -51,6 +55,8 @@ class StudySettings:
     def __post_init__(self) -> None:
         if self.tokens not in WHICH:
             raise UnknownNameError("choice of tokens", self.tokens, WHICH)
+        if self.mode not in MODES:
+            raise UnknownNameError("mode", self.mode, MODES)
 
     def swept(self, model: LensModel) -> tuple[int, ...]:
         """Block indices that are swept.
@@ -97,6 +103,7 @@ def run_study(
     _check_locales(settings.locales, items)
     lens = model if isinstance(model, LensModel) else load(model)
     split = items.split(seed=settings.seed)
+    dev = split.dev.sample(settings.dev_concepts, seed=settings.seed)
 
     def keep(name: str, result: Any) -> Any:
         if folder is not None:
@@ -108,16 +115,16 @@ def run_study(
         "residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size)
     )
     log.info("Separability of factual and cultural prompts by layer")
-    separated: Separability = keep("separability", separability(stack, seed=settings.seed))
+    separated: Separability = keep("separability", separability(_alike(stack, split.train), seed=settings.seed))
     vectors = _vectors(stack, split.train, settings.locales)
     for name, vector in ((f"{v.name}-{v.locale}", v) for own in vectors.values() for v in own.values()):
         keep(f"vectors/{name}", vector)
     log.info("Sweeping layers and strengths on dev")
     flat = [vector for own in vectors.values() for vector in own.values()]
     common: dict[str, Any] = {"tokens": settings.tokens, "scoring": settings.scoring, "batch_size": batch_size}
-    swept: Sweep = keep("sweep", sweep(lens, split.dev, flat, settings.swept(lens), settings.strengths, **common))
+    swept: Sweep = keep("sweep", sweep(lens, dev, flat, settings.swept(lens), settings.strengths, mode=settings.mode, **common))
     log.info("Choosing plans on dev")
-    chosen, tried = choose(lens, split.dev, swept, vectors, **common)
+    chosen, tried = choose(lens, dev, swept, vectors, **common)
     keep("surgical", tried)
     keep("chosen", chosen)
     plans = {c.method: {locale: c.plan(own, settings.tokens) for locale, own in vectors.items()} for c in chosen}
@@ -145,6 +152,12 @@ def _check_locales(locales: Sequence[str], items: Items) -> None:
 
 def _captured(split: Split, locales: Sequence[str]) -> tuple[Any, ...]:
     return tuple(prompt for prompt in split.train.prompts() if prompt.locale in (ENGLISH, *locales))
+
+
+def _alike(stack: ResidualStack, train: Items) -> ResidualStack:
+    """The prompts of concepts matched in form, so that a probe cannot live on form; English and explicit ones too."""
+    concepts = set(matched(train.where(lambda item: item.locale in {prompt.locale for prompt in stack.prompts})).concepts)
+    return stack.where(lambda prompt: prompt.concept in concepts)
 
 
 def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorsByLocale:
@@ -182,7 +195,7 @@ def _examples(
 
 def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:
     packages = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
-    parts = {"train": split.train, "dev": split.dev, "test": split.test}
+    parts = {"train": split.train, "dev": split.dev.sample(settings.dev_concepts, seed=settings.seed), "test": split.test}
     return {
         "model": model.fingerprint.to_dict(),
         "device": str(model.device),

@@ -26,6 +26,8 @@ def demo(args: Namespace) -> str:
         locales=arguments.locales(args.locales, own.locales if own else None),
         layers=arguments.layers(args.layers),
         strengths=arguments.listed(args.strengths, "strengths", float),
+        mode=args.mode,
+        dev_concepts=None if args.dev_concepts == "all" else arguments.listed(args.dev_concepts, "dev-concepts", int)[0],
         tokens=args.tokens,
         positions=arguments.positions(args.positions),
         seed=args.seed,
@@ -64,10 +66,11 @@ def sweep(args: Namespace) -> str:
     split = atlas([args.locale]).split(seed=args.seed)
     pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
     strengths = arguments.listed(args.strengths, "strengths", float)
-    settings = study.StudySettings((args.locale,), arguments.layers(args.layers), strengths, args.tokens)
+    settings = study.StudySettings((args.locale,), arguments.layers(args.layers), strengths, args.mode, tokens=args.tokens)
     model = arguments.model(args)
     vector = difference_of_means(model, pairs)
-    table = run_sweep(model, split.dev, [vector], settings.swept(model), settings.strengths, tokens=settings.tokens)
+    dev = split.dev.sample(settings.dev_concepts, seed=args.seed)
+    table = run_sweep(model, dev, [vector], settings.swept(model), settings.strengths, mode=settings.mode, tokens=settings.tokens)
     table.save(folder.path / "sweep.parquet")
     vector.save(folder.path / f"{args.vector}-{args.locale}.safetensors")
     lines = []

@@ -14,6 +14,8 @@ from steerlens.data.scripts import foreign
 _LEAST_CHOICES = 3
 _TOLERANCE = 4.0
 """Standard deviations by which an answer position may differ from an even share: chance exceeds it once in 15,000."""
+_ENOUGH = 5
+"""Answers expected at a position from which on that measure holds."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def _unbalanced(items: Items) -> Iterator[Problem]:
 def _lopsided(at: Iterable[int], width: int) -> Iterator[str]:
     counts = Counter(at)
     n, share = sum(counts.values()), 1 / width
+    if n * share < _ENOUGH:
+        return
     spread = (n * share * (1 - share)) ** 0.5
     for position in range(width):
         if abs(counts[position] - n * share) > _TOLERANCE * spread:

@@ -9,7 +9,6 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from steerlens.data.locales import ENGLISH, locale
@@ -155,8 +154,12 @@ class Items(Sequence[Item]):
         """The items of ``n`` concepts of each kind, drawn by ``seed``; all of them for ``None`` or where there are fewer."""
         if n is None:
             return self
-        drawn = (sorted(self.of(kind=kind).concepts, key=partial(place, seed))[:n] for kind in KINDS)
-        return self.only(concept for concepts in drawn for concept in concepts)
+
+        def drawn(concept: str) -> float:
+            return place(seed, f"sample/{concept}")  # not the place that ``split`` divides by
+
+        chosen = (sorted(self.of(kind=kind).concepts, key=drawn)[:n] for kind in KINDS)
+        return self.only(concept for concepts in chosen for concept in concepts)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""

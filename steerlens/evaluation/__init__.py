@@ -6,11 +6,12 @@ from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.intervals import Interval, paired_interval
 from steerlens.evaluation.planes import EXPLICIT, MEAN, UNSTEERED, Plane, plane
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.sweeps import SCORES, STRENGTHS, Sweep, sweep
+from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep
 
 __all__ = [
     "EXPLICIT",
     "MEAN",
+    "MODES",
     "SCORES",
     "STRENGTHS",
     "UNSTEERED",
@@ -18,6 +19,7 @@ __all__ = [
     "Chosen",
     "Exam",
     "Interval",
+    "Mode",
     "Outcome",
     "Plane",
     "Scoring",

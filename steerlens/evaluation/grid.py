@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from steerlens.data import Items, Kind
+from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import Exam, Outcome
 from steerlens.evaluation.questions import Scoring
@@ -72,8 +73,14 @@ class Grid:
         return rows
 
     def screen(self) -> Rows:
-        """One strength of every vector and layer run, the others predicted, the most promising of them run."""
-        strengths = sorted({cell.strength for cell in self.cells}, key=abs)
+        """One strength of every vector and layer run, the others predicted, the most promising of them run.
+
+        Raises:
+            SettingsError: no strength but 0.
+        """
+        strengths = sorted({cell.strength for cell in self.cells} - {0.0}, key=abs)
+        if not strengths:
+            raise SettingsError("a screened sweep of strength 0 alone was asked for: give strengths to predict from and to.")
         anchor = strengths[len(strengths) // 2]
         run = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength")
         predicted = self.predict(run)

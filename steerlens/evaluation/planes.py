@@ -111,10 +111,11 @@ def _answers(
                 if not len(part):
                     continue
                 exam = Exam(model, part, scoring, batch_size=batch_size)
-                done = {UNSTEERED: exam.score()}
+                done = {UNSTEERED: exam.base}
                 if kind == "cultural" and all(item.explicit for item in part):
                     done[EXPLICIT] = Exam(model, part, replace(scoring, form="explicit"), batch_size=batch_size).score()
-                done |= {method: exam.score(plans[locale]) for method, plans in methods.items()}
+                steered = exam.sweep([plans[locale] for plans in methods.values()])
+                done |= {list(methods)[index]: outcomes for index, outcomes in steered if outcomes is not None}
                 rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
     return pd.DataFrame(rows)
 

@@ -118,16 +118,13 @@ def sweep(
         LayerError: a layer that a vector was not taken at.
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode.
-        SettingsError: no vectors or no strengths, or a strength of 0.
+        SettingsError: no vectors or no strengths; a screened sweep of strength 0 alone.
     """
     import pandas as pd
 
     vectors, strengths = list(vectors), sorted(dict.fromkeys(map(float, strengths)))
-    if not vectors or not strengths or 0 in strengths:
-        raise SettingsError(
-            f"{len(vectors)} vectors and strengths {strengths} given: expected at least one of each, and no strength of 0, "
-            "which is the unsteered model that every cell is compared with."
-        )
+    if not vectors or not strengths:
+        raise SettingsError(f"{len(vectors)} vectors and {len(strengths)} strengths given: expected at least one of each.")
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size)

@@ -90,5 +90,5 @@ def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
     with pytest.raises(UnknownNameError, match="Did you mean attribution"):
         sweep(llama, items, [vector], mode="atribution")
-    with pytest.raises(SettingsError, match="no strength of 0"):
-        sweep(llama, items, [vector], strengths=[0.0, 1.0])
+    with pytest.raises(SettingsError, match="strength 0 alone"):
+        sweep(llama, items, [vector], strengths=[0.0], mode="screened")

@@ -1,11 +1,13 @@
 """Items, splits, pairs, and the user's own files."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from steerlens.data import Item, Items, Locale, add_locale, atlas, load_items, locale
+from steerlens.data import Item, Items, Locale, Split, add_locale, atlas, load_items, locale
 from steerlens.errors import DataError, FileError, PairsError, UnknownNameError
 
 FACTUAL = {
@@ -43,9 +45,46 @@ def test_split_divides_concepts_not_prompts(items: Items) -> None:
     assert any(items.split(seed=other).train.concepts != split.train.concepts for other in range(4, 8))
 
 
-def test_a_split_does_not_depend_on_the_locales_asked_for() -> None:
-    few, many = atlas(["es-ES"]).split(seed=0), atlas().split(seed=0)
-    assert set(few.test.concepts) == set(many.test.concepts)
+def test_a_concepts_side_depends_on_its_own_id() -> None:
+    """Neither the locales asked for nor the concepts beside it move it."""
+    whole = atlas()
+    sides = _sides(whole.split(seed=0))
+    for fewer in (atlas(["es-ES"]), whole.of(kind="cultural"), whole.sample(60), atlas(topics=["food", "geography"])):
+        assert all(sides[concept] == side for concept, side in _sides(fewer.split(seed=0)).items())
+    shares = [list(sides.values()).count(part) / len(sides) for part in range(3)]
+    assert shares == pytest.approx([0.4, 0.3, 0.3], abs=0.05)
+
+
+def test_every_large_topic_is_divided() -> None:
+    split = atlas(["es-ES"]).split(seed=0)
+    topics = Counter(item.topic for item in atlas().of(locale="en-US"))
+    for topic in (topic for topic, n in topics.items() if n >= 15):
+        for part in (split.train, split.dev, split.test):
+            assert any(item.topic == topic for item in part), topic
+
+
+def test_paraphrases_stay_together() -> None:
+    base = Item("a", "factual", "en-US", "Where?", ("x", "y"), 0)
+    twins = [replace(base, concept=f"c{n}#{k}", question=f"{n} {k}?") for n in range(40) for k in "ab"]
+    sides = _sides(Items(tuple(twins)).split())
+    assert all(sides[f"c{n}#a"] == sides[f"c{n}#b"] for n in range(40))
+    assert len(set(sides.values())) == 3
+
+
+def test_whole_relations_are_held_out() -> None:
+    split = atlas(["es-ES"]).split(seed=0, holdout="relation")
+    relations = [{item.relation for item in part if item.relation} for part in (split.train, split.dev, split.test)]
+    assert all(relations)
+    assert not relations[0] & relations[1] | relations[0] & relations[2] | relations[1] & relations[2]
+    with pytest.raises(UnknownNameError, match="Did you mean relation"):
+        atlas(["es-ES"]).split(holdout="relations")
+    two = [item for item in atlas(["es-ES"]) if item.relation in ("capital", "currency")]
+    with pytest.raises(DataError, match="at least 3"):
+        Items(tuple(two)).split(holdout="relation")
+
+
+def _sides(split: Split) -> dict[str, int]:
+    return {concept: n for n, part in enumerate((split.train, split.dev, split.test)) for concept in part.concepts}
 
 
 def test_pairs_are_parallel(items: Items) -> None:

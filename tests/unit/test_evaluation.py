@@ -37,7 +37,7 @@ def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.Dat
     still = {"english_centric": False, "margin": 0.0, "base_hit": False, "base_english_centric": False, "base_margin": 0.0}
     rows = []
     for (vector, layer, strength), both in gains.items():
-        cell = {"vector": vector, "layer": layer, "strength": strength, "locale": "es-ES"}
+        cell = {"vector": vector, "layer": layer, "strength": strength, "exact": True, "locale": "es-ES"}
         for kind, gained in zip(("factual", "cultural"), both, strict=True):
             rows += [{**cell, **still, "kind": kind, "concept": f"{kind}{i}", "hit": i < gained} for i in range(10)]
     return pd.DataFrame(rows)

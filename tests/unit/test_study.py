@@ -134,6 +134,8 @@ def test_mistakes_are_one_message_and_status_2(
 ) -> None:
     shared = ["--model", str(model_folders["llama"])]
     (tmp_path / "plan.safetensors").write_bytes(b"too short")
+    row = {"concept": "a", "kind": "factual", "locale": "en-US", "question": "Where?", "choices": ["x", "y"], "answer": "x"}
+    (tmp_path / "bad.jsonl").write_text(json.dumps(row))
     for arguments, said in (
         (["demo", "--model", "gemma-3-270", "--out", str(tmp_path / "a")], "Did you mean gemma-3-270m"),
         (["demo", *shared, "--locales", "ko-KP", "--out", str(tmp_path / "b")], "Did you mean ko-KR"),
@@ -146,6 +148,8 @@ def test_mistakes_are_one_message_and_status_2(
         (["sweep", *shared, "--vector", "XX"], "unknown vector"),
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
+        (["data", "show", "--topic", "foot"], "Did you mean food"),
+        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "choices differ: expected at least 3"),
     ):
         assert main(arguments) == 2, arguments
         captured = capsys.readouterr()
@@ -154,9 +158,13 @@ def test_mistakes_are_one_message_and_status_2(
 
 
 def test_data_and_models(capsys: pytest.CaptureFixture) -> None:
-    assert main(["data", "--locale", "ko-KR", "--kind", "cultural", "-n", "2"]) == 0
+    assert main(["data", "show", "--locale", "ko-KR", "--kind", "cultural", "-n", "2"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("explicit:") == 2
+    assert printed.count("explicit:") == printed.count("source:") == 2
+    assert main(["data", "--topic", "food"]) == 0
+    assert "shared answers, left out" in capsys.readouterr().out
+    assert main(["data", "check", "--topic", "money", "--locale", "ko-KR"]) == 0
+    assert "No problems" in capsys.readouterr().out
     assert main(["models"]) == 0
     assert "Gemma Terms of Use" in capsys.readouterr().out
 
