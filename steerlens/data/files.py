@@ -78,7 +78,7 @@ def atlas(
     if sources is not None:
         known = tuple(_known("source", sources, {item.source.split(" ")[0] for item in items}))
         items = items.where(lambda item: item.source.startswith(known))
-    kept = items if shared else items.where(lambda item: not item.shared_with)
+    kept = items if shared else items.distinctive()
     return replace(kept, notes={"shared answers, left out": len(items) - len(kept)})
 
 

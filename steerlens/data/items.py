@@ -143,6 +143,10 @@ class Items(Sequence[Item]):
         """The items for which ``keep`` is true, as in ``items.where(lambda item: "CS" in item.tags)``."""
         return replace(self, items=tuple(filter(keep, self.items)))
 
+    def distinctive(self) -> "Items":
+        """The items less the cultural ones whose answer another locale shares: they cannot tell the two apart."""
+        return self.where(lambda item: not item.shared_with)
+
     def parallel(self) -> "Items":
         """The items of the concepts that every locale here has."""
         places: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, overload
 
@@ -178,22 +178,71 @@ class LensModel:
             PromptError: no prompts, an empty one, or one without the token asked for.
             LayerError: a layer that the model does not have.
         """
+        given, wanted = self._prompts(prompts), self.layers(layers)
+        out = torch.empty(len(wanted), len(given), self.d_model)
+        for indices, seen in self._read_all(given, wanted, positions, batch_size, padding_side):
+            out[:, indices] = seen.cpu()
+        return ResidualStack(out, wanted, given, described(positions), self.fingerprint)
+
+    @torch.no_grad()
+    def weighted_residuals(
+        self,
+        prompts: Sequence[Prompt | str],
+        weights: Sequence[float],
+        layers: Sequence[int] | int | None = None,
+        positions: Positions = "last",
+        *,
+        batch_size: int | None = None,
+    ) -> Float[Tensor, "layer d_model"]:
+        """The weighted sum of the prompts' residuals after each block, accumulated in float64 batch by batch.
+
+        What ``residuals`` would give is never held: memory does not grow with the prompts. A mean difference is the sum with
+        weights ``1 / n`` and ``-1 / n``.
+
+        Args:
+            prompts, layers, positions, batch_size: as for ``residuals``.
+            weights: one per prompt.
+
+        Returns:
+            Float64 ``[layer, d_model]``, on the CPU.
+
+        Raises:
+            PromptError: no prompts, an empty one, one without the token asked for, or not a weight for each.
+            LayerError: a layer that the model does not have.
+        """
+        given, wanted = self._prompts(prompts), self.layers(layers)
+        if len(weights) != len(given):
+            raise PromptError(f"{len(weights)} weights given for {len(given)} prompts: expected one for each.")
+        each = torch.tensor(weights, dtype=torch.float64, device=self.device)
+        total = torch.zeros(len(wanted), self.d_model, dtype=torch.float64, device=self.device)
+        for indices, seen in self._read_all(given, wanted, positions, batch_size):
+            total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt -> layer d_model")
+        return total.cpu()
+
+    def _prompts(self, prompts: Sequence[Prompt | str]) -> tuple[Prompt, ...]:
         given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in prompts)
         if not given:
             raise PromptError("no prompts given: expected at least one.")
-        wanted = self.layers(layers)
-        rows = [self.row(self.tokenizer.ids(prompt)) for prompt in given]
-        weights = [_reading_weights(row, prompt, positions) for row, prompt in zip(rows, given, strict=True)]
-        out = torch.empty(len(wanted), len(rows), self.d_model)
+        return given
+
+    def _read_all(
+        self,
+        prompts: Sequence[Prompt],
+        layers: Sequence[int],
+        positions: Positions,
+        batch_size: int | None,
+        side: PaddingSide = "right",
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Indices of a batch's prompts, and what is read of them: float32 ``[layer, prompt, d_model]``, on the device."""
+        rows = [self.row(self.tokenizer.ids(prompt)) for prompt in prompts]
+        weights = [_reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
         with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
             for indices in self.batches([len(row) for row in rows], batch_size):
-                batch = self.batch([rows[i] for i in indices], padding_side)
+                batch = self.batch([rows[i] for i in indices], side)
                 reading = _placed([weights[i] for i in indices], batch)
-                seen = residuals_after(self.tl, batch, wanted, partial(_read, weights=reading))
-                out[:, indices] = torch.stack([seen[layer] for layer in wanted]).cpu()
+                seen = residuals_after(self.tl, batch, layers, partial(_read, weights=reading))
+                yield indices, torch.stack([seen[layer] for layer in layers])
                 bar.update(len(indices))
-        described = positions if isinstance(positions, str) else f"token {positions}"
-        return ResidualStack(out, wanted, given, described, self.fingerprint)
 
     @overload
     def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
@@ -226,6 +275,11 @@ class LensModel:
         )
         texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
         return texts if many else texts[0]
+
+
+def described(positions: Positions) -> str:
+    """Where something was read, in words: ``last``, ``mean`` or ``token N``."""
+    return positions if isinstance(positions, str) else f"token {positions}"
 
 
 def _reading_weights(row: Row, prompt: Prompt, positions: Positions) -> list[float]:

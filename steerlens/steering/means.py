@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
-from steerlens.models.lens import LensModel, Positions
+from steerlens.models.lens import LensModel, Positions, described
 from steerlens.steering.vectors import SteeringVector
 
 
@@ -35,16 +35,21 @@ def difference_of_means(
         VectorError: residuals that are not finite.
     """
     if isinstance(model, LensModel):
-        stack = model.residuals([*pairs.positive, *pairs.negative], layers, positions, batch_size=batch_size)
+        each = 1 / len(pairs)
+        prompts, weights = [*pairs.positive, *pairs.negative], [each] * len(pairs) + [-each] * len(pairs)
+        wanted, where, fingerprint = model.layers(layers), described(positions), model.fingerprint
+        directions = model.weighted_residuals(prompts, weights, wanted, positions, batch_size=batch_size).float()
     else:
         stack = model if layers is None else model.at_layers(layers)
+        wanted, where, fingerprint = stack.layers, stack.positions, stack.fingerprint
+        directions = stack.mean_difference(pairs)
     return SteeringVector(
-        directions=stack.mean_difference(pairs),
-        layers=stack.layers,
-        fingerprint=stack.fingerprint,
+        directions=directions,
+        layers=wanted,
+        fingerprint=fingerprint,
         name=pairs.name,
         locale=pairs.locale,
         n=len(pairs),
-        positions=stack.positions,
+        positions=where,
         prompts_sha256=pairs.digest(),
     )

@@ -54,7 +54,7 @@ def test_prompt_and_choice_are_split_where_they_diverge(llama: sl.LensModel, ite
 
 
 def test_letters(llama: sl.LensModel, items: Items) -> None:
-    item = items[0]
+    item = items.of(kind="factual")[0]
     question = ask(llama, item, Scoring(style="letters", chat=True))
     text = llama.tokenizer.decode(question.row.prompt)
     letters = [llama.tokenizer.decode(choice).strip() for choice in question.row.choices]
@@ -66,7 +66,7 @@ def test_letters(llama: sl.LensModel, items: Items) -> None:
 
 
 def test_outcome_of_a_cultural_item() -> None:
-    item = Item("c", "cultural", "es-ES", "q", ("pancakes", "toast", "rice"), 1, "e", ("en-US", "es-ES", "zh-CN"))
+    item = Item("c", "cultural", "es-ES", "q", ("pancakes", "toast", "rice"), 1, "e", (("en-US",), ("es-ES",), ("zh-CN",)))
     from steerlens.evaluation import Outcome
 
     assert Outcome(item, (-1.0, -0.5, -2.0)).hit
