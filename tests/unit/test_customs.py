@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from steerlens.data import locale
+from steerlens.data.grounded.__main__ import write
 from steerlens.data.rows import same_text
 
 ATLAS = Path(__file__).parents[2] / "steerlens" / "data" / "atlas"
@@ -43,20 +44,24 @@ def skip_unless_installed(rows: dict[str, list[dict[str, Any]]]) -> None:
 
 def test_the_committed_files_are_what_the_code_makes(rows: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     skip_unless_installed(rows)
-    from steerlens.data.grounded.customs import write
-
-    assert [file.relative_to(tmp_path).as_posix() for file in write(tmp_path)] == [f"{code}/{FILE}" for code in LOCALES]
+    assert [file.relative_to(tmp_path).as_posix() for file in write("customs", tmp_path)] == [
+        f"{code}/{FILE}" for code in LOCALES
+    ]
     for code in LOCALES:
         assert (tmp_path / code / FILE).read_bytes() == (ATLAS / code / FILE).read_bytes(), code
 
 
 def test_concepts_are_the_same_everywhere_and_use_all_terms(rows: dict[str, list[dict[str, Any]]]) -> None:
+    unused = []
     for code in LOCALES:
         wording = json.loads((ATLAS / code / "customs_wording.json").read_text(encoding="utf-8"))
         reference = json.loads((ATLAS / "en-US" / "customs_wording.json").read_text(encoding="utf-8"))
         assert [row["concept"] for row in rows[code]] == [row["concept"] for row in rows["en-US"]]
         assert set(wording["questions"]) == {row["concept"] for row in rows[code]}, code
         assert set(wording["terms"]) == set(reference["terms"]), code
+        said = " ".join(text for row in rows[code] for text in row["answers"].values())
+        unused.append({key for key, text in wording["terms"].items() if text.replace("{}", "").strip() not in said})
+    assert not set.intersection(*unused)  # "AM" is said where hours are counted to twelve only
 
 
 def test_owners_share_a_choice_in_every_language_or_in_none(rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -103,6 +108,8 @@ def test_values_checked_by_hand(rows: dict[str, list[dict[str, Any]]]) -> None:
     assert [weekdays[at] for at in LOCALES] == ["Sunday", "Monday", "Monday", "Sunday", "Sunday", "Saturday", "Monday"]
     assert answers(rows, "custom-holiday-fixed-last", "es-ES")["el-GR"] == "28 de octubre"
     assert answers(rows, "custom-capital-area-code", "zh-CN")["ko-KR"] == "02"
+    assert answers(rows, "custom-capital-area-code", "en-US")["el-GR"] == "210"
+    assert answers(rows, "custom-toll-free", "ko-KR")["es-ES"] == "900 123 456"
     assert answers(rows, "custom-price", "id-ID")["id-ID"] == "Rp25.000"
     assert answers(rows, "custom-clock-forward", "el-GR")["el-GR"] == "Τελευταία Κυριακή του Μαρτίου"
 

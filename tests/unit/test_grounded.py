@@ -4,17 +4,18 @@ import json
 from collections import Counter
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
 from steerlens.data import Item, Items, atlas_locales, load_items
 from steerlens.data.grounded import packages
-from steerlens.data.grounded.__main__ import lines
-from steerlens.data.grounded.facts import facts
+from steerlens.data.grounded.__main__ import lines, write
 from steerlens.data.grounded.grammar import Thing, grammar, particles
 from steerlens.data.grounded.likeness import alike
 from steerlens.data.locales import atlas_folder
 from steerlens.data.rows import same_text
+from steerlens.data.splits import group_of
 from steerlens.errors import SteerlensError
 
 
@@ -40,11 +41,13 @@ def _needed(english: list[Item]) -> None:
             pytest.skip(f"{package} {have} is installed, the committed rows were made with another version")
 
 
-def test_the_committed_files_are_what_the_code_makes(english: list[Item]) -> None:
+def test_the_committed_files_are_what_the_code_makes(english: list[Item], tmp_path: Path) -> None:
     _needed(english)
-    for code, rows in facts().items():
-        committed = atlas_folder().joinpath(code, "facts.jsonl").read_text(encoding="utf-8")
-        assert committed == lines(rows), f"{code}: run python -m steerlens.data.grounded"
+    files = write("facts", tmp_path)
+    assert {file.parent.name for file in files} == set(atlas_locales())
+    for file in files:
+        committed = atlas_folder().joinpath(file.parent.name, "facts.jsonl").read_bytes()
+        assert committed == file.read_bytes(), f"{file.parent.name}: run python -m steerlens.data.grounded"
 
 
 def test_many_concepts_parallel_in_every_locale(made: dict[str, Items], english: list[Item]) -> None:
@@ -68,6 +71,19 @@ def test_choices_stand_in_the_same_order_everywhere(made: dict[str, Items]) -> N
             for name, text in zip(one.choices, other.choices, strict=True):
                 rendered.setdefault((one.relation, name), set()).add(text)
         assert all(len(texts) == 1 for texts in rendered.values()), (code, [k for k, v in rendered.items() if len(v) > 1])
+
+
+@pytest.mark.parametrize(
+    ("group", "relations"),
+    [
+        ("chemical-symbol-Ag", ["element", "symbol"]),
+        ("month-12-1", ["month-after", "month-before"]),
+        ("weekday-3-4", ["weekday-after", "weekday-before"]),
+        ("neighbour-CZ-PL", ["neighbour", "neighbour"]),
+    ],
+)
+def test_a_fact_read_both_ways_is_never_divided(english: list[Item], group: str, relations: list[str]) -> None:
+    assert sorted(item.relation for item in english if group_of(item.concept) == group) == relations
 
 
 def test_no_relation_is_more_than_a_quarter(english: list[Item]) -> None:
@@ -121,12 +137,12 @@ def test_korean_particles_fit_the_syllable_before(given: str, expected: str) -> 
         ("es-ES", "capital-GB", "del Reino Unido"),
         ("es-ES", "capital-NL", "de los Países Bajos"),
         ("es-ES", "currency-IN", "en la India"),
-        ("es-ES", "weekday-after-3", "del miércoles"),
+        ("es-ES", "weekday-3-4#after", "del miércoles"),
         ("el-GR", "capital-FR", "της Γαλλίας"),
         ("el-GR", "capital-CA", "του Καναδά"),
         ("el-GR", "capital-PH", "των Φιλιππίνων"),
-        ("el-GR", "neighbour-AT", "με την Αυστρία"),
-        ("el-GR", "neighbour-FR", "με τη Γαλλία"),
+        ("el-GR", "neighbour-AT-CZ#AT", "με την Αυστρία"),
+        ("el-GR", "neighbour-FR-IT#FR", "με τη Γαλλία"),
         ("el-GR", "city-munich", "το Μόναχο"),
         ("ar-EG", "atomic-number-Fe", "لعنصر الحديد"),
     ],

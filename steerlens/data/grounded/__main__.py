@@ -1,8 +1,7 @@
 """``python -m steerlens.data.grounded``: writes the atlas's generated files anew."""
 
-import importlib
 import json
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,26 @@ MAKERS = ("facts", "customs")
 def main() -> None:
     """Writes a file per maker and locale."""
     for maker in MAKERS:
-        module = f"steerlens.data.grounded.{maker}"
-        if find_spec(module):
-            for code, rows in getattr(importlib.import_module(module), maker)().items():
-                Path(str(atlas_folder().joinpath(code, f"{maker}.jsonl"))).write_text(lines(rows), encoding="utf-8")
+        write(maker, Path(str(atlas_folder())))
+
+
+def write(maker: str, folder: Path) -> list[Path]:
+    """Writes a maker's file of each locale, and gives their paths.
+
+    Args:
+        maker: one of ``MAKERS``.
+        folder: the atlas, or where to put a copy: it gets a folder per locale.
+
+    Raises:
+        SteerlensError: a package of open data is missing, or no longer says what a concept needs.
+    """
+    files = []
+    for code, rows in getattr(import_module(f"steerlens.data.grounded.{maker}"), maker)().items():
+        file = folder / code / f"{maker}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(lines(rows), encoding="utf-8")
+        files.append(file)
+    return files
 
 
 def lines(rows: list[dict[str, Any]]) -> str:

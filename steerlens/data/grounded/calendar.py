@@ -16,12 +16,14 @@ def calendar() -> Iterator[Fact]:
         every = tuple(Thing(kind, str(number)) for number in range(1, length + 1))
         for side, step in _STEPS.items():
             for place, thing in enumerate(every):
+                answer = every[(place + step) % length]
+                first, second = (thing, answer) if step > 0 else (answer, thing)
                 yield Fact(
-                    concept=f"{kind}-{side}-{thing.code}",
+                    concept=f"{kind}-{first.code}-{second.code}#{side}",
                     topic="time",
                     relation=f"{kind}-{side}",
                     subject=thing,
-                    answer=every[(place + step) % length],
+                    answer=answer,
                     near=every,
                     far=(),
                     source=f"{named('babel')}: {kind}s",

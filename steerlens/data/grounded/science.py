@@ -41,7 +41,7 @@ def symbols() -> Iterator[Fact]:
     for symbol in subjects("symbols"):
         initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}
         yield Fact(
-            concept=f"symbol-{symbol}",
+            concept=f"chemical-symbol-{symbol}#symbol",
             topic="science",
             relation="symbol",
             subject=Thing("element", symbol),
@@ -58,7 +58,7 @@ def elements() -> Iterator[Fact]:
     every = _every()
     for symbol in subjects("elements"):
         yield Fact(
-            concept=f"element-{symbol}",
+            concept=f"chemical-symbol-{symbol}#element",
             topic="science",
             relation="element",
             subject=Thing("text", symbol),
