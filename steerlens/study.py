@@ -40,7 +40,7 @@ class StudySettings:
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
     mode: Mode = "exact"
     """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    dev_concepts: int | None = 32
+    dev_concepts: int | None = 24
     """Concepts of each kind, drawn from dev, that sweeps and choices run on; all of dev for ``None``."""
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
