@@ -17,10 +17,7 @@ from steerlens.evaluation.questions import Question, Scoring, ask
 from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.forward import (
     Recording,
-    Targets,
     hooked,
-    log_probabilities,
-    log_probability_gradient,
     record,
     residual_gradients,
     residual_hook,
@@ -28,11 +25,9 @@ from steerlens.models.forward import (
     run_blocks,
 )
 from steerlens.models.lens import LensModel
+from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import SteeringPlan, Which
 from steerlens.steering.edits import steered_tokens
-
-_PLACES = 128
-"""Tokens whose logits are held at once: 128 × 262,144 float32 logits are 134 MB."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +166,8 @@ class Exam:
         return weights
 
     def _final_gradient(self, asked: "_Asked", weights: Tensor, final: Tensor) -> Tensor:
-        places = log_probability_gradient(
-            self.model.tl, final[asked.lines, asked.positions], asked.targets, weights.to(final.device), _PLACES
+        places = Unembedding.of(self.model.tl).gradient(
+            final[asked.lines, asked.positions], asked.targets, weights.to(final.device)
         )
         gradient = torch.zeros_like(final)
         gradient[asked.lines, asked.positions] = places
@@ -197,7 +192,9 @@ class Exam:
     def _choices(self, batch: TokenBatch, final: Float[Tensor, "batch pos d_model"]) -> list[list[float]]:
         """Sum of log probabilities of each row's choices."""
         asked = _Asked.of(batch)
-        values = iter(log_probabilities(self.model.tl, final[asked.lines, asked.positions], asked.targets, _PLACES).tolist())
+        values = iter(
+            Unembedding.of(self.model.tl).log_probabilities(final[asked.lines, asked.positions], asked.targets).tolist()
+        )
         sums = iter([sum(next(values) for _ in range(length)) for length in asked.lengths])
         return [[next(sums) for _ in row.choices] for row in batch.rows]
 

@@ -1,8 +1,4 @@
-"""Running the blocks and nothing more: capture, recorded passes, resuming at a block, unembedding where it is needed.
-
-The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters), so
-it is applied only to the tokens whose logits are asked for.
-"""
+"""Running the blocks and nothing more: capture, recorded passes, resuming at a block, derivatives."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.models.batches import TokenBatch
@@ -104,55 +100,6 @@ def resume(
             output = block(residual, *args, **kwargs)
             residual = output[0] if isinstance(output, tuple) else output
         return tl.ln_final(residual)
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Tokens whose log probabilities are asked for."""
-
-    places: Int[Tensor, " n"]
-    """Which of the places given predicts each of them."""
-    tokens: Int[Tensor, " n"]
-
-
-def log_probabilities(tl: Any, final: Float[Tensor, "place d_model"], targets: Targets, chunk: int) -> Float[Tensor, " n"]:
-    """Log probability of each target, in float32. The logits of ``chunk`` places are held at once.
-
-    Args:
-        final: normed residuals of the places.
-    """
-    out = torch.empty(len(targets.tokens), device=final.device)
-    for start in range(0, len(final), chunk):
-        here, values = _in_chunk(tl, final[start : start + chunk], start, targets)
-        out[here] = values
-    return out
-
-
-def log_probability_gradient(
-    tl: Any, final: Float[Tensor, "place d_model"], targets: Targets, weights: Float[Tensor, " n"], chunk: int
-) -> Float[Tensor, "place d_model"]:
-    """Derivative of the targets' weighted sum of log probabilities with respect to ``final``, ``chunk`` places at a time."""
-    gradient = torch.empty_like(final)
-    for start in range(0, len(final), chunk):
-        states = final[start : start + chunk].detach().requires_grad_()
-        here, values = _in_chunk(tl, states, start, targets)
-        (gradient[start : start + chunk],) = torch.autograd.grad((values * weights[here]).sum(), states)
-    return gradient
-
-
-def _in_chunk(tl: Any, states: Float[Tensor, "place d_model"], start: int, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Which targets the places from ``start`` predict, and their log probabilities."""
-    here = ((targets.places >= start) & (targets.places < start + len(states))).nonzero()[:, 0]
-    rows = targets.places[here] - start
-    logits = logits_of(tl, states).float()
-    return here, logits[rows, targets.tokens[here]] - logits.logsumexp(dim=1)[rows]
-
-
-def logits_of(tl: Any, final: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_vocab"]:
-    """Logits of normed residuals, with the soft cap that Gemma 2 puts on them."""
-    logits = tl.unembed(final)
-    cap = getattr(tl.original_model.config.get_text_config(), "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def residual_gradients(

@@ -15,9 +15,10 @@ from steerlens.errors import LayerError, ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import PaddingSide, Row, TokenBatch, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
-from steerlens.models.forward import logits_of, residuals_after, run_blocks
+from steerlens.models.forward import residuals_after, run_blocks
 from steerlens.models.roles import BOS, PAD
 from steerlens.models.tokens import Text, Tokenizer, Tokens
+from steerlens.models.unembedding import Unembedding
 from steerlens.progress import SHOW_FROM, progress
 
 Positions = str | int
@@ -95,8 +96,8 @@ class LensModel:
         start = [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
         batch = self.batch([self.row([*start, 5, 6, 7])])
         with torch.no_grad():
-            ours = logits_of(self.tl, run_blocks(self.tl, batch)).float()
-            theirs = self.tl.original_model(batch.tokens, use_cache=False).logits.float()
+            ours = Unembedding.of(self.tl).logits(run_blocks(self.tl, batch)[0])
+            theirs = self.tl.original_model(batch.tokens, use_cache=False).logits[0].float()
         return bool((ours - theirs).norm() <= 1e-2 * theirs.norm())
 
     def tokens(self, prompt: Text) -> Tokens:
