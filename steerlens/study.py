@@ -16,7 +16,7 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import MODES, Mode, Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.choice import VectorsByLocale
 from steerlens.models import LensModel, load
-from steerlens.models.lens import Positions
+from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
 from steerlens.results import Folder, Study
 from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
@@ -40,7 +40,7 @@ class StudySettings:
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
     mode: Mode = "exact"
     """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    dev_concepts: int | None = 24
+    dev_concepts: int | None = 32
     """Concepts of each kind, drawn from dev, that sweeps and choices run on; all of dev for ``None``."""
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""

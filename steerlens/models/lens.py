@@ -16,13 +16,11 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import PaddingSide, Row, TokenBatch, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
 from steerlens.models.forward import residuals_after, run_blocks
-from steerlens.models.roles import BOS, PAD
+from steerlens.models.reading import Positions, described, placed, read, reading_weights
+from steerlens.models.roles import PAD
 from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.models.unembedding import Unembedding
 from steerlens.progress import SHOW_FROM, progress
-
-Positions = str | int
-"""``last``, ``mean`` or the index of a token, as ``model.tokens(prompt)`` counts them."""
 
 
 class LensModel:
@@ -236,12 +234,12 @@ class LensModel:
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Indices of a batch's prompts, and what is read of them: float32 ``[layer, prompt, d_model]``, on the device."""
         rows = [self.row(self.tokenizer.ids(prompt)) for prompt in prompts]
-        weights = [_reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
+        weights = [reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
         with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
             for indices in self.batches([len(row) for row in rows], batch_size):
                 batch = self.batch([rows[i] for i in indices], side)
-                reading = _placed([weights[i] for i in indices], batch)
-                seen = residuals_after(self.tl, batch, layers, partial(_read, weights=reading))
+                reading = placed([weights[i] for i in indices], batch)
+                seen = residuals_after(self.tl, batch, layers, partial(read, weights=reading))
                 yield indices, torch.stack([seen[layer] for layer in layers])
                 bar.update(len(indices))
 
@@ -276,38 +274,3 @@ class LensModel:
         )
         texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
         return texts if many else texts[0]
-
-
-def described(positions: Positions) -> str:
-    """Where something was read, in words: ``last``, ``mean`` or ``token N``."""
-    return positions if isinstance(positions, str) else f"token {positions}"
-
-
-def _reading_weights(row: Row, prompt: Prompt, positions: Positions) -> list[float]:
-    """How much each token of a row counts in what is read."""
-    length, roles = len(row), row.roles
-    if positions == "mean":
-        inner = [float(role != BOS) for role in roles]
-        return [weight / sum(inner) for weight in inner]
-    if positions == "last":
-        index = length - 1
-    elif isinstance(positions, int) and not isinstance(positions, bool):
-        index = positions + length if positions < 0 else positions
-    else:
-        raise PromptError(f"positions {positions!r} given: expected 'last', 'mean' or the index of a token.")
-    if not 0 <= index < length:
-        raise PromptError(f"token {positions} asked for, but prompt {prompt.text!r} has {length} tokens, 0 to {length - 1}.")
-    return [float(place == index) for place in range(length)]
-
-
-def _placed(weights: list[list[float]], batch: TokenBatch) -> Float[Tensor, "batch pos"]:
-    full = torch.zeros(batch.tokens.shape)
-    for line, start, values in zip(full, batch.starts, weights, strict=True):
-        line[start : start + len(values)] = torch.tensor(values)
-    return full.to(batch.tokens.device)
-
-
-def _read(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
-    # where() keeps what stands at padding out of the sum even if it is not finite
-    kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)
-    return einsum(kept, weights, "batch pos d_model, batch pos -> batch d_model")

@@ -23,6 +23,7 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
         f"{where}; {n} prompts; folds by concept; what counts lies above the surface form's line",
         "layer",
         "held-out AUROC",
+        width="page",
     )
     for probe, rows in own.dropna(subset=["auroc"]).groupby("probe", sort=False):
         fig.add_scatter(

@@ -31,6 +31,7 @@ def plane_figure(frame: "pd.DataFrame") -> go.Figure:
         f"{', '.join(locales)}; {n}; crosses: mean over locales with paired 95% intervals",
         "change of transfer (points)",
         "change of localization (points)",
+        width="page",
     )
     order = list(dict.fromkeys(points["method"]))
     for method in order:

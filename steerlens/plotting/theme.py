@@ -1,7 +1,7 @@
 """One visual language for every figure."""
 
 import textwrap
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -27,25 +27,29 @@ SCORE_WORDS = {
 }
 
 
-_LINE = 56
-"""Characters of a subtitle's line: what fits over a figure half as wide as a page."""
+_LINE = {"half": 56, "page": 112}
+"""Characters of a subtitle's line over a figure half as wide as a page, and as wide."""
 
 
-def figure(title: str, subtitle: str, x: str, y: str, **layout: Any) -> go.Figure:
+def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> go.Figure:
     """An empty figure with a title that names its subject, what is shown beneath it, and both axes named."""
-    fig, lines = go.Figure(), textwrap.wrap(subtitle, _LINE)
+    fig, lines = go.Figure(), textwrap.wrap(subtitle, _LINE[width])
     fig.update_layout(
         template="plotly_white",
         title={
             "text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{'<br>'.join(lines)}</span>",
             "x": 0,
             "xref": "paper",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 46},  # beneath the buttons that a page shows over a figure
         },
         font={"family": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif", "size": 14},
         xaxis_title=x,
         yaxis_title=y,
-        margin={"l": 70, "r": 30, "t": 74 + 18 * len(lines), "b": 60},
-        height=440 + 18 * len(lines),
+        margin={"l": 70, "r": 30, "t": 88 + 20 * len(lines), "b": 60},
+        height=454 + 20 * len(lines),
         **layout,
     )
     return fig

@@ -37,7 +37,7 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
     return FormSeparability(pd.DataFrame(rows, columns=list(FormSeparability.columns)))
 
 
-def matched(items: Items, n: int = 120, *, rounds: int = 5, n_folds: int = 5, seed: int = 0) -> Items:
+def matched(items: Items, n: int | None = None, *, rounds: int = 5, n_folds: int = 5, seed: int = 0) -> Items:
     """The ``n`` concepts of each kind whose form says least about their kind: what probes are best read on.
 
     In each round every concept is scored by character n-grams that did not see it, averaged over locales, and those whose form
@@ -46,13 +46,14 @@ def matched(items: Items, n: int = 120, *, rounds: int = 5, n_folds: int = 5, se
     it is a little low on concepts chosen by it.
 
     Args:
-        n: concepts of each kind to keep; all where there are fewer.
+        n: concepts of each kind to keep; half of those of the kind that has fewer for ``None``.
         rounds: between the first, all concepts, and the last, ``n`` of each kind.
 
     Raises:
         DataError: fewer than two concepts of a kind.
     """
     start = {kind: len(items.of(kind=kind).concepts) for kind in KINDS}
+    n = n or max(2, min(start.values()) // 2)
     for done in range(1, rounds + 1):
         telling = _telling(items, n_folds, seed)
         for kind in KINDS:

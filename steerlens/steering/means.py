@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
-from steerlens.models.lens import LensModel, Positions, described
+from steerlens.models.lens import LensModel
+from steerlens.models.reading import Positions, described
 from steerlens.steering.vectors import SteeringVector
 
 

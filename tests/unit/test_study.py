@@ -143,6 +143,7 @@ def test_mistakes_are_one_message_and_status_2(
         (["demo", *shared, "--tokens", "promt", "--out", str(tmp_path / "c")], "Did you mean prompt"),
         (["demo", *shared, "--strengths", ",", "--out", str(tmp_path / "c")], "with commas"),
         (["demo", *shared, "--layers", "99", "--out", str(tmp_path / "c")], "layer 99"),
+        (["demo", *shared, "--mode", "screen", "--out", str(tmp_path / "c")], "Did you mean screened"),
         (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
         (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
         (["sweep", *shared, "--vector", "XX"], "unknown vector"),
@@ -173,7 +174,9 @@ def test_defaults_of_the_command_line_are_the_librarys() -> None:
     args, settings = parser().parse_args(["demo"]), sl.StudySettings()
     assert tuple(args.locales.split(",")) == settings.locales
     assert tuple(map(float, args.strengths.split(","))) == settings.strengths
-    assert (args.layers, args.tokens, args.positions) == (settings.layers, settings.tokens, settings.positions)
+    for name in ("layers", "tokens", "positions", "mode", "seed"):
+        assert getattr(args, name) == getattr(settings, name)
+    assert args.dev_concepts == str(settings.dev_concepts)
 
 
 def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:
