@@ -10,7 +10,7 @@ from steerlens.data import ENGLISH, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import sweep as run_sweep
-from steerlens.probing import separability
+from steerlens.probing import matched, separability
 from steerlens.results import Folder
 from steerlens.steering import SteeringPlan, difference_of_means
 from steerlens.storage import write_text
@@ -44,10 +44,10 @@ def demo(args: Namespace) -> str:
 
 
 def probe(args: Namespace) -> str:
-    """Separability by layer of the atlas's train prompts."""
+    """Separability by layer of the atlas's prompts, of concepts matched in form."""
     folder = Folder.ready(args.out)
     chosen = arguments.locales(args.locales)
-    items = atlas(chosen)
+    items = matched(atlas(chosen))
     positions = arguments.positions(args.positions)
     table = separability(arguments.model(args).residuals(items.prompts(), positions=positions))
     table.save(folder.path / "separability.parquet")

@@ -29,6 +29,9 @@ from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import SteeringPlan, Which
 from steerlens.steering.edits import steered_tokens
 
+MEMORY = 2 << 30
+"""Bytes of residuals that a sweep keeps of one batch, if not told otherwise."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -80,11 +83,28 @@ class Exam:
     """Items of one or more locales, ready to be scored under any plan."""
 
     def __init__(
-        self, model: LensModel, items: Items | Sequence[Item], scoring: Scoring | None = None, *, batch_size: int | None = None
+        self,
+        model: LensModel,
+        items: Items | Sequence[Item],
+        scoring: Scoring | None = None,
+        *,
+        batch_size: int | None = None,
+        memory: int = MEMORY,
     ) -> None:
+        """Makes the items batches.
+
+        Args:
+            scoring: how choices are put and compared; the defaults for ``None``.
+            batch_size: items at once; chosen for the device for ``None``.
+            memory: bytes that a sweep may keep of a batch's residuals. Layers that do not fit are recorded in further passes.
+
+        Raises:
+            PromptError: no items, or one that cannot be asked.
+            ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
+        """
         if not items:
             raise PromptError("no items given: expected at least one to score.")
-        self.model = model
+        self.model, self.memory = model, memory
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         rows = [(number, part) for number, question in enumerate(self.questions) for part in _rows(question.row, model)]
         self._parts: list[list[tuple[int, Row]]] = [
@@ -125,13 +145,24 @@ class Exam:
         """
         for plan in plans:
             plan.check(self.model)
-        layers = sorted({plan.layers[0] for plan in plans})
         sums = [_Sums(self.questions) for _ in plans]
         for number, (part, batch) in enumerate(self._batches(), 1):
-            recording = record(self.model.tl, batch, layers)
-            for index, plan in enumerate(plans):
-                sums[index].add(part, self._choices(batch, self._resumed(recording, plan)))
-                yield index, sums[index].outcomes() if number == len(self._parts) else None
+            for recording, some in self._recordings(batch, plans):
+                for index in some:
+                    sums[index].add(part, self._choices(batch, self._resumed(recording, plans[index])))
+                    yield index, sums[index].outcomes() if number == len(self._parts) else None
+
+    def _recordings(self, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[Recording, list[int]]]:
+        """Recorded passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
+        layers = sorted({_first(plan) for plan in plans})
+        layer_bytes = batch.tokens.numel() * self.model.d_model * self.model.dtype.itemsize
+        fit = max(1, self.memory // layer_bytes)
+        for at in range(0, len(layers), fit):
+            some = layers[at : at + fit]
+            yield (
+                record(self.model.tl, batch, [layer for layer in some if layer >= 0]),
+                [index for index, plan in enumerate(plans) if _first(plan) in some],
+            )
 
     def gradients(self, layers: Sequence[int], tokens: Which) -> Float[Tensor, "layer item d_model"]:
         """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
@@ -183,6 +214,8 @@ class Exam:
             yield part, self.model.batch([row for _, row in part])
 
     def _resumed(self, recording: Recording, plan: SteeringPlan) -> Tensor:
+        if not plan.layers:
+            return recording.final
         first, *above = plan.layers
         residual = plan.edit(first, recording.residuals[first], recording.batch.roles)
         hooks = [hook for hook in plan.hooks() if hook[0] in {residual_hook(layer) for layer in above}]
@@ -242,6 +275,11 @@ class _Sums:
             Outcome(q.item, tuple(total / by for total, by in zip(sums, q.divisors, strict=True)))
             for q, sums in zip(self.questions, self.sums, strict=True)
         ]
+
+
+def _first(plan: SteeringPlan) -> int:
+    """The lowest layer that a plan edits; -1 if it edits none."""
+    return plan.layers[0] if plan.layers else -1
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:

@@ -9,7 +9,7 @@ import numpy as np
 from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import Exam, Outcome
+from steerlens.evaluation.exam import MEMORY, Exam, Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -107,6 +107,7 @@ def exams_of(
     kinds: Sequence[Kind],
     scoring: Scoring | None = None,
     batch_size: int | None = None,
+    memory: int = MEMORY,
 ) -> Exams:
     """The items of each locale and kind, made batches.
 
@@ -114,7 +115,7 @@ def exams_of(
         UnknownNameError: a locale without items.
     """
     return {
-        (locale, kind): Exam(model, part, scoring, batch_size=batch_size)
+        (locale, kind): Exam(model, part, scoring, batch_size=batch_size, memory=memory)
         for locale in dict.fromkeys(locales)
         for kind in kinds
         if len(part := items.of(kind=kind, locale=locale))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
@@ -96,6 +97,7 @@ def sweep(
     kinds: Sequence[Kind] = KINDS,
     scoring: Scoring | None = None,
     batch_size: int | None = None,
+    memory: int = MEMORY,
 ) -> Sweep:
     """Scores every vector of a locale on that locale's items, at every layer and strength.
 
@@ -113,6 +115,7 @@ def sweep(
             promising. Column ``exact`` says which cells were run.
         tokens: which tokens are steered.
         kinds: score transfer (``factual``), localization (``cultural``) or both.
+        memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
@@ -127,7 +130,7 @@ def sweep(
         raise SettingsError(f"{len(vectors)} vectors and {len(strengths)} strengths given: expected at least one of each.")
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
-    exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size)
+    exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size, memory)
     cells = [
         Cell(vector.name, layer, strength)
         for vector in vectors

@@ -114,3 +114,19 @@ def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
             table.cells(**bad)
     with pytest.raises(SettingsError):
         sweep(llama, items, [])
+
+
+def test_little_memory_changes_nothing(model: sl.LensModel, items: Items) -> None:
+    """Layers that do not fit are recorded in further passes; a plan without steps is the unsteered model."""
+    vector = difference_of_means(model, items.english_pairs("es-ES"))
+    nothing = sl.steering.no_steering(model.fingerprint)
+    plans = [vector.at(layer, 1.0) for layer in (0, 2, 3)] + [nothing]
+    some = items.of(locale="es-ES")
+    much, little = (
+        {index: outcomes for index, outcomes in Exam(model, some, memory=memory).sweep(plans) if outcomes is not None}
+        for memory in (1 << 30, 1)
+    )
+    assert much == little
+    assert [outcome.scores for outcome in much[3]] == [
+        pytest.approx(outcome.scores, abs=1e-5) for outcome in Exam(model, some).base
+    ]
