@@ -3,7 +3,8 @@
     python experiments/prediction.py [--locales es-ES,ko-KR,zh-CN] [--concepts 12]
 
 ``slope`` is the derivative alone; ``run at s`` bends it through one cell a layer, run at strength s. Spearman correlation of
-the mean change of margin over all cells, and whether the best layer is among the predicted three best.
+the mean change of margin over the cells that no way has run, and whether the best layer of these is among the predicted three
+best. A way is compared on strengths other than its own anchor's, and so is the slope beside it.
 Prints a table in Markdown and writes ``results/prediction.parquet``.
 """
 
@@ -54,20 +55,19 @@ def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, 
     outcomes = [outcome for _, outcome in exam.sweep(plans) if outcome is not None]
     base = np.array([outcome.margin for outcome in exam.base])
     exact = np.array([[o.margin for o in cell] for cell in outcomes]).reshape(len(layers), len(STRENGTHS), -1) - base
-    (slope,) = attributions(exam, [vector], layers, TOKENS)
-    ways = {"slope": slope}
-    for at, strength in enumerate(STRENGTHS[1:], 1):
+    slope = attributions(exam, [(vector, layers)], TOKENS)[vector.name]
+    run = exact.mean(axis=2)
+    for at in range(1, len(STRENGTHS)):
         bent = slope
         for layer in layers:
-            bent = bent.anchored(layer, strength, exact[layer, at])
-        ways[f"run at {strength:g}"] = bent
-    run = exact.mean(axis=2)
-    for name, way in ways.items():
-        predicted = np.array([[way.predict(layer, strength).mean() for strength in STRENGTHS] for layer in layers])
-        ranks = pd.DataFrame({"run": run.ravel(), "predicted": predicted.ravel()}).corr("spearman").iloc[0, 1]
-        first = np.argsort(-predicted.max(axis=1))[:3]
-        base_row = {"vector": vector.name, "items": kind, "locale": vector.locale, "way": name, "spearman": ranks}
-        yield {**base_row, "top3": int(run.max(axis=1).argmax()) in first}
+            bent = bent.anchored(layer, STRENGTHS[at], exact[layer, at])
+        others = [n for n in range(len(STRENGTHS)) if n != at]
+        for name, way in ((f"slope, without {STRENGTHS[at]:g}", slope), (f"run at {STRENGTHS[at]:g}", bent)):
+            predicted = np.array([[way.predict(layer, STRENGTHS[n]).mean() for n in others] for layer in layers])
+            seen = run[:, others]
+            ranks = pd.DataFrame({"run": seen.ravel(), "predicted": predicted.ravel()}).corr("spearman").iloc[0, 1]
+            best = int(seen.max(axis=1).argmax()) in np.argsort(-predicted.max(axis=1))[:3]
+            yield {"vector": vector.name, "items": kind, "locale": vector.locale, "way": name, "spearman": ranks, "top3": best}
 
 
 if __name__ == "__main__":

@@ -80,12 +80,6 @@ def _demo(commands: Any) -> None:
     demo.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
     demo.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
     _grid(demo)
-    demo.add_argument(
-        "--dev-concepts",
-        default="32",
-        metavar="N",
-        help="concepts of each kind that sweeps run on, or all (default: %(default)s)",
-    )
     demo.add_argument("--positions", default="last", help=_POSITIONS_HELP)
     demo.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
     demo.add_argument("--out", default="results/demo", help="folder for the results (default: %(default)s)")
@@ -175,6 +169,9 @@ def _grid(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--mode", default="exact", help="exact: run every cell; screened: predict and run the promising (default: %(default)s)"
+    )
+    command.add_argument(
+        "--dev-concepts", default="32", metavar="N", help="concepts of each kind to sweep on, or all (default: %(default)s)"
     )
     command.add_argument("--strengths", default="0.5,1,2", help="factors on the difference of means (default: %(default)s)")
     command.add_argument(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import MODES, Mode, Plane, Scoring, Sweep, choose, plane, sweep
+from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.choice import VectorsByLocale
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steerlens")
 
+_MODES: tuple[Mode, ...] = ("exact", "screened")
+_ALIKE = 10
+"""Pairs of concepts matched in form below which all train prompts are probed."""
 _STRIDED = 6
 """Layers of a strided sweep, evenly spaced, the last one included."""
 
@@ -55,25 +58,32 @@ class StudySettings:
     def __post_init__(self) -> None:
         if self.tokens not in WHICH:
             raise UnknownNameError("choice of tokens", self.tokens, WHICH)
-        if self.mode not in MODES:
-            raise UnknownNameError("mode", self.mode, MODES)
+        if self.mode not in _MODES:
+            raise UnknownNameError("mode of a study", self.mode, _MODES, "A plan is chosen from cells that were run.")
+        if not self.strengths or 0 in self.strengths or (self.dev_concepts is not None and self.dev_concepts < 1):
+            raise SettingsError(
+                f"strengths {self.strengths} and {self.dev_concepts} dev concepts given: expected strengths other than 0, and at "
+                "least one concept of each kind, or None for all."
+            )
 
     def swept(self, model: LensModel) -> tuple[int, ...]:
         """Block indices that are swept.
 
         Raises:
             LayerError: a layer that the model does not have.
-            SettingsError: a word that is none of ``strided`` and ``all``.
+            SettingsError: a word that is none of ``strided`` and ``all``, or fewer than two layers.
         """
-        if self.layers == "all":
-            return model.layers()
-        if self.layers == "strided":
-            return model.layers(
-                [model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED) if model.n_layers >= _STRIDED] or None
-            )
-        if isinstance(self.layers, str):
+        chosen: Sequence[int] | None = None
+        if self.layers == "strided" and model.n_layers >= _STRIDED:
+            chosen = [model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED)]
+        elif not isinstance(self.layers, str):
+            chosen = self.layers
+        elif self.layers not in ("strided", "all"):
             raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
-        return model.layers(self.layers)
+        layers = model.layers(chosen)
+        if len(layers) < 2:
+            raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
+        return layers
 
 
 def run_study(
@@ -95,13 +105,14 @@ def run_study(
     Raises:
         FileError: the folder cannot be written; said before anything is computed.
         UnknownNameError: a locale without items.
-        SettingsError: no locales, or English among them.
+        SettingsError: no locales, or English among them; fewer than two layers.
     """
     settings, started = settings or StudySettings(), time.time()
     folder = Folder.ready(out) if out is not None else None
     items = items if items is not None else atlas(settings.locales)
     _check_locales(settings.locales, items)
     lens = model if isinstance(model, LensModel) else load(model)
+    layers = settings.swept(lens)
     split = items.split(seed=settings.seed)
     dev = split.dev.sample(settings.dev_concepts, seed=settings.seed)
 
@@ -115,14 +126,15 @@ def run_study(
         "residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size)
     )
     log.info("Separability of factual and cultural prompts by layer")
-    separated: Separability = keep("separability", separability(_alike(stack, split.train), seed=settings.seed))
+    probed = _alike(lens, items, stack, settings, batch_size)
+    separated: Separability = keep("separability", separability(probed, vectors_from=stack, seed=settings.seed))
     vectors = _vectors(stack, split.train, settings.locales)
     for name, vector in ((f"{v.name}-{v.locale}", v) for own in vectors.values() for v in own.values()):
         keep(f"vectors/{name}", vector)
     log.info("Sweeping layers and strengths on dev")
     flat = [vector for own in vectors.values() for vector in own.values()]
     common: dict[str, Any] = {"tokens": settings.tokens, "scoring": settings.scoring, "batch_size": batch_size}
-    swept: Sweep = keep("sweep", sweep(lens, dev, flat, settings.swept(lens), settings.strengths, mode=settings.mode, **common))
+    swept: Sweep = keep("sweep", sweep(lens, dev, flat, layers, settings.strengths, mode=settings.mode, **common))
     log.info("Choosing plans on dev")
     chosen, tried = choose(lens, dev, swept, vectors, **common)
     keep("surgical", tried)
@@ -154,10 +166,15 @@ def _captured(split: Split, locales: Sequence[str]) -> tuple[Any, ...]:
     return tuple(prompt for prompt in split.train.prompts() if prompt.locale in (ENGLISH, *locales))
 
 
-def _alike(stack: ResidualStack, train: Items) -> ResidualStack:
-    """The prompts of concepts matched in form, so that a probe cannot live on form; English and explicit ones too."""
-    concepts = set(matched(train.where(lambda item: item.locale in {prompt.locale for prompt in stack.prompts})).concepts)
-    return stack.where(lambda prompt: prompt.concept in concepts)
+def _alike(
+    model: LensModel, items: Items, stack: ResidualStack, settings: StudySettings, batch_size: int | None
+) -> ResidualStack:
+    """Residuals of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
+    pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
+    if len(pairs.concepts) < 2 * _ALIKE:
+        log.info("Too few concepts are alike in form: all train prompts are probed")
+        return stack
+    return model.residuals(pairs.prompts(explicit=False), positions=settings.positions, batch_size=batch_size)
 
 
 def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorsByLocale:

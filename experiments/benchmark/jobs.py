@@ -141,6 +141,7 @@ class Bench:
 
 def _sklearn(stack: sl.ResidualStack) -> list[float]:
     """The loop that one writes: a pipeline per layer and fold."""
+    stack = stack.where(lambda prompt: prompt.form != "explicit")  # as separability does
     y = np.array([int(prompt.kind == "factual") for prompt in stack.prompts])
     groups, scores = [prompt.concept for prompt in stack.prompts], []
     for layer in stack.layers:

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TypeVar
 
-from steerlens.data import ENGLISH, Items, atlas, atlas_locales, load_items
+from steerlens.data import ENGLISH, Items, atlas_locales, load_items
 from steerlens.errors import SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
 from steerlens.models.reading import Positions
@@ -39,6 +39,11 @@ def layers(text: str) -> tuple[int, ...] | str:
     return text if text in ("strided", "all") else listed(text, "layers", int)
 
 
+def dev_concepts(text: str) -> int | None:
+    """How many concepts of each kind, or all."""
+    return None if text == "all" else listed(text, "dev-concepts", int)[0]
+
+
 def positions(text: str) -> Positions:
     """``last``, ``mean`` or a token's index."""
     return text if text in ("last", "mean") else listed(text, "positions", int)[0]
@@ -47,11 +52,6 @@ def positions(text: str) -> Positions:
 def items(args: Namespace) -> Items | None:
     """The user's own items, if a file was given."""
     return load_items(args.items) if args.items else None
-
-
-def atlas_of(locale: str) -> Items:
-    """The atlas in one locale, and English."""
-    return atlas([locale])
 
 
 def model(args: Namespace) -> LensModel:

@@ -45,6 +45,10 @@ def data(args: Namespace) -> str:
         items = _of_topic(items, args.topic)
     if args.locale is not None or args.kind is not None:
         items = items.of(locale=args.locale, kind=args.kind)
+    if not len(items):
+        raise DataError(
+            f"no items are left of topic {args.topic!r}, kind {args.kind!r} and locale {args.locale!r}: ask for less."
+        )
     return {"count": _counted, "show": _shown, "check": _checked}[args.action](items, args)
 
 
@@ -73,9 +77,9 @@ def _shown(items: Items, args: Namespace) -> str:
     return "\n\n".join(_described(item) for item in list(items)[::step][: args.n])
 
 
-def _checked(items: Items, args: Namespace) -> str:  # noqa: ARG001
+def _checked(items: Items, args: Namespace) -> str:
     """Every problem as one error, or how far form alone tells the two kinds apart."""
-    problems = check(items)
+    problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
         raise DataError(f"{len(problems)} problems in {items.name}; mend these:\n{listing}")
@@ -83,11 +87,15 @@ def _checked(items: Items, args: Namespace) -> str:  # noqa: ARG001
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
         return f"{said} Too few concepts of one kind to say how far form tells the kinds apart."
     columns = ["locale", "auroc", "length_factual", "length_cultural", "concepts"]
-    whole, some = (form_separability(part).frame[columns].round(2) for part in (items, matched(items)))
+    whole, pairs = form_separability(items).frame[columns].round(2), matched(items)
+    if len(pairs.concepts) < 2 * _ENOUGH:
+        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form: too few to say more."
+    else:
+        table = form_separability(pairs).frame[columns].round(2)
+        alike = f"Pairs matched in form (sl.probing.matched):\n{table.to_string(index=False)}"
     return (
         f"{said}\n\nHow well character n-grams tell factual from cultural prompts (held-out AUROC, folds by concept; 0.5 is "
-        f"chance), and mean characters of a question.\n\nAll concepts:\n{whole.to_string(index=False)}\n\n"
-        f"Matched in form (sl.probing.matched):\n{some.to_string(index=False)}"
+        f"chance), and mean characters of a question.\n\nAll concepts:\n{whole.to_string(index=False)}\n\n{alike}"
     )
 
 

@@ -8,6 +8,7 @@ from steerlens import study
 from steerlens.commands import arguments
 from steerlens.data import ENGLISH, atlas
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation import Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import sweep as run_sweep
 from steerlens.probing import matched, separability
@@ -27,7 +28,7 @@ def demo(args: Namespace) -> str:
         layers=arguments.layers(args.layers),
         strengths=arguments.listed(args.strengths, "strengths", float),
         mode=args.mode,
-        dev_concepts=None if args.dev_concepts == "all" else arguments.listed(args.dev_concepts, "dev-concepts", int)[0],
+        dev_concepts=arguments.dev_concepts(args.dev_concepts),
         tokens=args.tokens,
         positions=arguments.positions(args.positions),
         seed=args.seed,
@@ -66,19 +67,26 @@ def sweep(args: Namespace) -> str:
     split = atlas([args.locale]).split(seed=args.seed)
     pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
     strengths = arguments.listed(args.strengths, "strengths", float)
-    settings = study.StudySettings((args.locale,), arguments.layers(args.layers), strengths, args.mode, tokens=args.tokens)
+    layers, few = arguments.layers(args.layers), arguments.dev_concepts(args.dev_concepts)
     model = arguments.model(args)
     vector = difference_of_means(model, pairs)
-    dev = split.dev.sample(settings.dev_concepts, seed=args.seed)
-    table = run_sweep(model, dev, [vector], settings.swept(model), settings.strengths, mode=settings.mode, tokens=settings.tokens)
+    swept = study.StudySettings(layers=layers).swept(model) if isinstance(layers, str) else layers
+    dev = split.dev.sample(few, seed=args.seed)
+    table = run_sweep(model, dev, [vector], swept, strengths, mode=args.mode, tokens=args.tokens)
     table.save(folder.path / "sweep.parquet")
     vector.save(folder.path / f"{args.vector}-{args.locale}.safetensors")
-    lines = []
-    for score in ("transfer", "localization"):
-        figure = _write(table.heatmap(args.vector, score), folder.path / f"{score}.html")
-        grid = table.cells(score).pivot_table(index="layer", columns="strength", values="change")
-        lines.append(f"Change of {score} on dev, layer by strength:\n\n{grid.round(3).to_string()}\n\n{figure}")
-    return "\n\n".join(lines)
+    return "\n\n".join(_swept(table, args.vector, score, folder.path) for score in ("transfer", "localization"))
+
+
+def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
+    """One score's grid, predicted cells marked, and its figure."""
+    cells = table.cells(score)
+    texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
+    grid = texts.pivot(index="layer", columns="strength", values="text")
+    marked = "" if cells["exact"].all() else "; ~ is predicted, not run"
+    said = f"unsteered {cells['base'].mean():.2f}, n = {cells['n'].max()} concepts{marked}"
+    figure = _write(table.heatmap(vector, score), folder / f"{score}.html")
+    return f"Change of {score} on dev, layer by strength ({said}):\n\n{grid.to_string()}\n\n{figure}"
 
 
 def plane(args: Namespace) -> str:

@@ -11,9 +11,10 @@ from steerlens.data.locales import Locale, locale
 from steerlens.data.rows import same_text
 from steerlens.data.scripts import foreign
 
-_LEAST_CHOICES = 3
 _TOLERANCE = 4.0
 """Standard deviations by which an answer position may differ from an even share: chance exceeds it once in 15,000."""
+_UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
+"""Scripts in which a word is written together with others, or with its particles."""
 _ENOUGH = 5
 """Answers expected at a position from which on that measure holds."""
 
@@ -31,31 +32,43 @@ class Problem:
         return f"{self.locale} {self.concept}: {self.what}" if self.concept else f"{self.locale}: {self.what}"
 
 
-def check(items: Items) -> list[Problem]:
+def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
     """Every problem of the items; an empty list if there is none.
 
-    Per item: fewer than three choices, or two that are the same; the answer inside its prompt; a text in another script than
+    Per item: too few choices, or two that are the same; the answer inside its prompt, as a word; a text in another script than
     the locale's; an implicit prompt that names a country, a people, a language or a capital (as far as the locale lists
     them); an explicit prompt that does not name its country. Over items: a prompt that repeats; a concept that is missing in
-    a locale and no locale shares its answer; answers of the letter format that prefer a position.
+    a locale which has other concepts of its kind, and no locale shares its answer; answers of the letter format that prefer
+    a position.
+
+    Args:
+        least_choices: that an item should have; the atlas has three at the least.
     """
-    problems = [Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale))]
+    problems = [
+        Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale), least_choices)
+    ]
     return [*problems, *_repeats(items), *_missing(items), *_unbalanced(items)]
 
 
-def _wrong(item: Item, place: Locale) -> Iterator[str]:
+def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
     distinct = {same_text(choice) for choice in item.choices}
     if len(distinct) < len(item.choices):
         yield f"choices repeat: {', '.join(item.choices)}"
-    if len(distinct) < _LEAST_CHOICES:
-        yield f"{len(distinct)} choices differ: expected at least {_LEAST_CHOICES}"
+    if len(distinct) < least:
+        yield f"{len(distinct)} choices differ: expected at least {least}"
     for form, text in (("question", item.question), ("explicit question", item.explicit)):
-        if same_text(item.choices[item.answer]) in same_text(text):
+        if _stands_in(item.choices[item.answer], text, place.script):
             yield f"the {form} {text!r} holds its answer {item.choices[item.answer]!r}"
         if foreign(text, place.script):
             yield f"the {form} {text!r} is not in script {place.script}"
     if item.kind == "cultural":
         yield from _named(item, place)
+
+
+def _stands_in(answer: str, text: str, script: str) -> bool:
+    """Whether an answer stands in a text, as a word of its own where the script puts spaces around words."""
+    word = re.escape(same_text(answer))
+    return bool(re.search(word if script in _UNSPACED else rf"(?<!\w){word}(?!\w)", same_text(text)))
 
 
 def _named(item: Item, place: Locale) -> Iterator[str]:
@@ -83,9 +96,11 @@ def _missing(items: Items) -> Iterator[Problem]:
     """Concepts without a translation. A cultural concept may be left out for locales that share an answer."""
     shared = {(item.concept, code) for item in items for owners in item.owners if len(owners) > 1 for code in owners}
     have = {(item.concept, item.locale) for item in items}
-    for concept in items.concepts:
+    kinds = {item.concept: item.kind for item in items}
+    asked = {(item.locale, item.kind) for item in items}
+    for concept, kind in kinds.items():
         for code in items.locales:
-            if (concept, code) not in have and (concept, code) not in shared:
+            if (code, kind) in asked and (concept, code) not in have and (concept, code) not in shared:
                 yield Problem(code, concept, "has no translation in this locale")
 
 

@@ -51,7 +51,8 @@ def atlas(
     """The built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
 
     Args:
-        locales: the locales wanted; English is always among the items, since EN pairs need it. ``all`` or ``None``: every one.
+        locales: the locales wanted, or one; English is always among the items, since EN pairs need it. ``all`` or ``None``:
+            every one.
         topics: only these, as ``food``.
         sources: only items whose source begins with one of these, as ``written`` or ``CLDR``.
         shared: keep a cultural item in a locale whose answer another locale shares. It cannot tell the two apart, so it is
@@ -61,9 +62,7 @@ def atlas(
         UnknownNameError: a locale, topic or source that the atlas does not have; the nearest are offered.
     """
     have = atlas_locales()
-    if isinstance(locales, str) and locales != "all":
-        raise UnknownNameError("locales", locales, ("all", *have), "Several are given as a list.")
-    asked = have if locales is None or locales == "all" else tuple(locales)
+    asked = have if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
     reader = RowReader(warn=False)  # the atlas has checks of its own
     for code in dict.fromkeys((ENGLISH, *asked)):
         if code not in have:
@@ -73,21 +72,18 @@ def atlas(
                 _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
     items = reader.finish("atlas")
     if topics is not None:
-        wanted = _known("topic", topics, {item.topic for item in items})
+        wanted, known = {topics} if isinstance(topics, str) else set(topics), {item.topic for item in items}
+        for topic in wanted - known:
+            raise UnknownNameError("topic", topic, sorted(known))
         items = items.where(lambda item: item.topic in wanted)
     if sources is not None:
-        known = tuple(_known("source", sources, {item.source.split(" ")[0] for item in items}))
-        items = items.where(lambda item: item.source.startswith(known))
+        begins = (sources,) if isinstance(sources, str) else tuple(sources)
+        for source in begins:
+            if not any(item.source.startswith(source) for item in items):
+                raise UnknownNameError("source", source, sorted({item.source.split(" ")[0] for item in items}))
+        items = items.where(lambda item: item.source.startswith(begins))
     kept = items if shared else items.distinctive()
     return replace(kept, notes={"shared answers, left out": len(items) - len(kept)})
-
-
-def _known(what: str, given: Iterable[str], known: set[str]) -> set[str]:
-    """The names given, each of which must be known."""
-    wanted = {given} if isinstance(given, str) else set(given)
-    for name in wanted - known:
-        raise UnknownNameError(what, name, sorted(known))
-    return wanted
 
 
 def atlas_locales() -> tuple[str, ...]:

@@ -58,13 +58,13 @@ def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -
     for group, relation in relations.items():
         members.setdefault(relation, []).append(group)
     order = sorted(members, key=lambda relation: place(seed, relation))
-    total, chosen, done, part = len(relations), {}, 0, 0
-    ends = list(accumulate(shares))
+    ends = [share * len(relations) for share in accumulate(shares)]
+    chosen, done, part = {}, 0, 0
     for at, relation in enumerate(order):
-        left = len(order) - at
         middle = done + len(members[relation]) / 2  # a relation belongs where its middle falls
-        while part < 2 and (middle > ends[part] * total or left <= 2 - part) and (at > part or left <= 2 - part):
-            part += 1
+        wanted = next((n for n in range(2) if middle <= ends[n]), 2)
+        # each part gets a relation: none is passed over, and the last ones are kept for those that have none yet
+        part = max(min(wanted, part + (at > 0)), part, len(shares) - (len(order) - at)) if at else 0
         chosen.update(dict.fromkeys(members[relation], part))
         done += len(members[relation])
     return chosen

@@ -36,18 +36,22 @@ class Attribution:
         return Attribution(self.slopes, {**self.bends, layer: bend})
 
 
-def attributions(exam: Exam, vectors: Sequence[SteeringVector], layers: Sequence[int], tokens: Which) -> list[Attribution]:
+def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: Which) -> dict[str, Attribution]:
     """The attribution of each vector on an exam's items, all from one pass forward and one backward.
 
     Args:
-        layers: block indices that every vector was taken at.
+        vectors: each with the layers that it is wanted at.
+        tokens: which tokens would be steered.
+
+    Returns:
+        By the vectors' names.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
     """
-    ordered = sorted(layers)
-    gradients = exam.gradients(ordered, tokens)
-    return [
-        Attribution({layer: (gradients[at] @ vector.direction(layer)).numpy() for at, layer in enumerate(ordered)})
-        for vector in vectors
-    ]
+    every = sorted({layer for _, layers in vectors for layer in layers})
+    gradients = dict(zip(every, exam.gradients(every, tokens), strict=True))
+    return {
+        vector.name: Attribution({layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers})
+        for vector, layers in vectors
+    }

@@ -29,8 +29,10 @@ from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import SteeringPlan, Which
 from steerlens.steering.edits import steered_tokens
 
+_WORDS_KEPT = 24
+"""Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
 MEMORY = 2 << 30
-"""Bytes of residuals that a sweep keeps of one batch, if not told otherwise."""
+"""Bytes that may be kept of one batch, if not told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Exam:
         Args:
             scoring: how choices are put and compared; the defaults for ``None``.
             batch_size: items at once; chosen for the device for ``None``.
-            memory: bytes that a sweep may keep of a batch's residuals. Layers that do not fit are recorded in further passes.
+            memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
+                are recorded in further passes.
 
         Raises:
             PromptError: no items, or one that cannot be asked.
@@ -174,7 +177,7 @@ class Exam:
             tokens: which tokens would be steered.
         """
         out = torch.zeros(len(layers), len(self), self.model.d_model)
-        for part, batch in self._batches():
+        for part, batch in self._small_batches():
             asked = _Asked.of(batch)
             weights = torch.tensor(self._weights(part), device=batch.tokens.device).repeat_interleave(
                 torch.tensor(asked.lengths, device=batch.tokens.device)
@@ -185,6 +188,14 @@ class Exam:
             for at, layer in enumerate(layers):
                 out[at].index_add_(0, torch.tensor(numbers), einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
         return out
+
+    def _small_batches(self) -> Iterator[tuple[list[tuple[int, Row]], TokenBatch]]:
+        """The batches, cut so that what a backward pass needs of every block fits the memory."""
+        token_bytes = _WORDS_KEPT * self.model.n_layers * self.model.d_model * self.model.dtype.itemsize
+        for part in self._parts:
+            rows = max(1, self.memory // (token_bytes * max(len(row) for _, row in part)))
+            for at in range(0, len(part), rows):
+                yield part[at : at + rows], self.model.batch([row for _, row in part[at : at + rows]])
 
     def _weights(self, part: Sequence[tuple[int, Row]]) -> list[float]:
         """What each choice of each row counts in its item's margin."""

@@ -91,13 +91,18 @@ class Grid:
     def _by_locale(self) -> dict[str, dict[str, SteeringVector]]:
         own: dict[str, dict[str, SteeringVector]] = {}
         for vector in self.vectors:
-            own.setdefault(vector.locale, {})[vector.name] = vector
+            if vector.name in own.setdefault(vector.locale, {}):
+                raise SettingsError(
+                    f"two vectors called {vector.name!r} were given for {vector.locale or 'no locale'}: their cells could not be "
+                    "told apart. Name them, as in dataclasses.replace(vector, name='mine')."
+                )
+            own[vector.locale][vector.name] = vector
         return own
 
     def _attributions(self, locale: str, exam: Exam) -> dict[str, Attribution]:
         own = self._by_locale()[locale]
-        layers = sorted({cell.layer for cell in self.cells if cell.vector in own})
-        return dict(zip(own, attributions(exam, list(own.values()), layers, self.tokens), strict=True))
+        layers = {name: sorted({cell.layer for cell in self.cells if cell.vector == name}) for name in own}
+        return attributions(exam, [(own[name], layers[name]) for name in own], self.tokens)
 
 
 def exams_of(
@@ -146,11 +151,12 @@ def _row(label: Mapping[str, Any], steered: Mapping[str, Any], base: Outcome, *,
 
 
 def _predicted(cell: Cell, base: Sequence[Outcome], change: np.ndarray) -> Rows:
-    """Rows of one cell: the answer wins where its margin is predicted to be above zero."""
+    """Rows of one cell: the answer wins where its margin is predicted to be above zero, else the best other choice unsteered."""
     rows = []
     for outcome, step in zip(base, change.tolist(), strict=True):
         margin = outcome.margin + step
-        steered = {"hit": margin > 0, "english_centric": outcome.english_centric and margin <= 0, "margin": margin}
+        english = margin <= 0 and outcome.runner_up == outcome.item.english_answer
+        steered = {"hit": margin > 0, "english_centric": english, "margin": margin}
         rows.append(_row(asdict(cell), {**outcome.row(), **steered}, outcome, exact=False))
     return rows
 
@@ -168,16 +174,16 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     return Cell(row["vector"], row["layer"], row["strength"])
 
 
-def _promising(rows: Rows, cells: Iterable[Cell]) -> set[Cell]:
+def _promising(rows: Rows, cells: Iterable[Cell]) -> list[Cell]:
     """Of each vector's cells, those with the largest predicted change of hits, then of margin, for each kind of item."""
     gains: dict[tuple[str, Cell], list[tuple[float, float]]] = {}
     for row in rows:
         gain = (float(row["hit"]) - float(row["base_hit"]), row["margin"] - row["base_margin"])
         gains.setdefault((row["kind"], _cell(row)), []).append(gain)
     means = {key: tuple(np.mean(values, axis=0)) for key, values in gains.items()}
-    candidates, chosen = list(cells), set()
-    for kind in {kind for kind, _ in means}:
-        for vector in {cell.vector for cell in candidates}:
-            own = sorted((c for c in candidates if c.vector == vector), key=lambda c: means[kind, c], reverse=True)
-            chosen.update(own[: max(1, round(_PROMISING * len(own)))])
-    return chosen
+    wanted, chosen = set(cells), []
+    for kind, vector in dict.fromkeys((kind, cell.vector) for kind, cell in means):
+        own = [cell for k, cell in means if k == kind and cell.vector == vector and cell in wanted]
+        own.sort(key=lambda cell: means[kind, cell], reverse=True)
+        chosen += own[: max(1, round(_PROMISING * len(own)))]
+    return list(dict.fromkeys(chosen))

@@ -112,8 +112,9 @@ def _answers(
                     continue
                 exam = Exam(model, part, scoring, batch_size=batch_size)
                 done = {UNSTEERED: exam.base}
-                if kind == "cultural" and all(item.explicit for item in part):
-                    done[EXPLICIT] = Exam(model, part, replace(scoring, form="explicit"), batch_size=batch_size).score()
+                named = [item for item in part if item.explicit]
+                if kind == "cultural" and named:
+                    done[EXPLICIT] = Exam(model, named, replace(scoring, form="explicit"), batch_size=batch_size).score()
                 steered = exam.sweep([plans[locale] for plans in methods.values()])
                 done |= {list(methods)[index]: outcomes for index, outcomes in steered if outcomes is not None}
                 rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
@@ -129,17 +130,18 @@ def _compared(answers: "pd.DataFrame", seed: int) -> "pd.DataFrame":
         part = answers[answers["kind"] == kind]
         for locale in (*locales, MEAN):
             own = part if locale == MEAN else part[part["locale"] == locale]
-            # [concept, method]: a concept's score, averaged over the locales that ask it
-            table = own.pivot_table(index="concept", columns="method", values=column, aggfunc="mean", sort=False).astype(float)
+            # [(concept, locale), method]: paired item by item, then a concept's mean over the locales that ask it
+            table = own.pivot_table(index=["concept", "locale"], columns="method", values=column, sort=False).astype(float)
             for method in table.columns:
-                interval = paired_interval((table[method] - table[UNSTEERED]).to_numpy(), seed=seed)
+                both = table[[UNSTEERED, method]].dropna().groupby("concept", sort=False).mean()
+                interval = paired_interval((both.iloc[:, -1] - both.iloc[:, 0]).to_numpy(), seed=seed)
                 rows.append(
                     {
                         "method": method,
                         "locale": locale,
                         "score": score,
                         "n": interval.n,
-                        "value": float(table[method].mean()),
+                        "value": float(both.iloc[:, -1].mean()),
                         "change": interval.mean,
                         "low": interval.low,
                         "high": interval.high,

@@ -51,14 +51,28 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: no such vector, score or locale.
+            SettingsError: no items of the kind that the score is measured on.
         """
         from steerlens.plotting import sweep_heatmap
 
         known = tuple(dict.fromkeys(self.frame["vector"]))
         if vector not in known:
             raise UnknownNameError("vector", vector, known)
+        if not (self.frame["kind"] == kind_of(score)).any():
+            raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
         frame, where = self.cells(score, locale), locale or ", ".join(dict.fromkeys(self.frame["locale"]))
         return sweep_heatmap(frame[frame["vector"] == vector], vector, score, where)
+
+
+def kind_of(score: str) -> Kind:
+    """The kind of item that a score is measured on.
+
+    Raises:
+        UnknownNameError: no such score.
+    """
+    if score not in SCORES:
+        raise UnknownNameError("score", score, SCORES)
+    return "factual" if score == "transfer" else "cultural"
 
 
 def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":
@@ -69,9 +83,7 @@ def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | No
     Raises:
         UnknownNameError: no such score, or a locale without rows.
     """
-    if score not in SCORES:
-        raise UnknownNameError("score", score, SCORES)
-    part = frame[frame["kind"] == ("factual" if score == "transfer" else "cultural")]
+    part = frame[frame["kind"] == kind_of(score)]
     if locale is not None:
         known = tuple(dict.fromkeys(frame["locale"]))
         if locale not in known:
@@ -131,6 +143,8 @@ def sweep(
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size, memory)
+    if not exams:
+        raise SettingsError(f"{items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score.")
     cells = [
         Cell(vector.name, layer, strength)
         for vector in vectors

@@ -51,36 +51,38 @@ class Unembedding:
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
         """Log probability of each target at its place, in float32."""
-        return self._chosen(final, targets) - self._normaliser(final)[targets.places]
+        chosen, normaliser = self._read(final, targets)
+        return chosen - normaliser[targets.places]
 
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weights: Float[Tensor, " n"]
     ) -> Float[Tensor, "place d_model"]:
         """Derivative of the targets' weighted sum of log probabilities with respect to ``final``."""
-        normaliser = self._normaliser(final)[:, None]
+        chosen, normaliser = self._read(final, targets)
         total = torch.zeros(len(final), device=final.device).index_add_(0, targets.places, weights)[:, None]
         expected = torch.zeros(final.shape, device=final.device)
         for rows in self._blocks(len(final)):
             logits = self.logits(final, rows)
-            pull = (logits - normaliser).exp() * self._slope(logits)
+            pull = (logits - normaliser[:, None]).exp() * self._slope(logits)
             expected += (pull.to(final.dtype) @ self.weight[rows]).float()
-        pull = (weights * self._slope(self._chosen(final, targets)))[:, None] * self.weight[targets.tokens].float()
+        pull = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
         return (torch.zeros_like(expected).index_add_(0, targets.places, pull) - total * expected).to(final.dtype)
 
-    def _chosen(self, final: Tensor, targets: Targets) -> Float[Tensor, " n"]:
-        """The targets' own logits."""
-        raw = (final[targets.places].float() * self.weight[targets.tokens].float()).sum(dim=1)
-        if self.bias is not None:
-            raw = raw + self.bias[targets.tokens].float()
-        return raw if self.cap is None else torch.tanh(raw / self.cap) * self.cap
+    def _read(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Tensor]:
+        """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from one product: what rounding does to a logit
+        in half precision, it does to both."""
+        chosen, parts = torch.zeros(len(targets.tokens), device=final.device), []
+        for rows in self._blocks(len(final)):
+            logits = self.logits(final, rows)
+            parts.append(logits.logsumexp(dim=1))
+            column = targets.tokens - rows.start
+            inside = (column >= 0) & (column < logits.shape[1])
+            chosen = torch.where(inside, logits[targets.places, column.clamp(0, logits.shape[1] - 1)], chosen)
+        return chosen, torch.stack(parts).logsumexp(dim=0)
 
     def _slope(self, logits: Tensor) -> Tensor:
         """Derivative of a capped logit with respect to the one before the cap."""
         return torch.ones_like(logits) if self.cap is None else 1 - (logits / self.cap) ** 2
-
-    def _normaliser(self, final: Float[Tensor, "place d_model"]) -> Float[Tensor, " place"]:
-        parts = [self.logits(final, rows).logsumexp(dim=1) for rows in self._blocks(len(final))]
-        return torch.stack(parts).logsumexp(dim=0)
 
     def _blocks(self, places: int) -> Iterator[slice]:
         size = max(1024, (_BLOCK_GPU if self.weight.is_cuda else _BLOCK) // max(1, places))

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from steerlens.data import KINDS, Items
+from steerlens.data import Items
+from steerlens.errors import DataError
 from steerlens.probing.folds import Folds, Predict
 from steerlens.probing.surface import surface_predict
 from steerlens.tables import ResultTable
@@ -37,35 +38,34 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
     return FormSeparability(pd.DataFrame(rows, columns=list(FormSeparability.columns)))
 
 
-def matched(items: Items, n: int | None = None, *, rounds: int = 5, n_folds: int = 5, seed: int = 0) -> Items:
-    """The ``n`` concepts of each kind whose form says least about their kind: what probes are best read on.
+def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int = 0) -> Items:
+    """Pairs of a factual and a cultural concept whose form is alike: what probes are best read on.
 
-    In each round every concept is scored by character n-grams that did not see it, averaged over locales, and those whose form
-    gives their kind away the most are left out: trimming by the propensity score (Rosenbaum and Rubin 1983) to where the
-    kinds overlap. The text alone decides, no model. What is left can still be told apart: ``form_separability`` says how well;
-    it is a little low on concepts chosen by it.
+    Every concept gets a score from character n-grams that did not see it, how factual its form looks, averaged over
+    locales; each cultural concept is paired with the free factual one whose score is nearest, if it is near enough. This is
+    propensity score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi
+    10.1002/pst.433). A concept's own kind plays no part in its score, so labels without any relation to form stay at chance.
+    The text alone decides, no model. What is left can still be told apart a little: ``form_separability`` says how well.
 
     Args:
-        n: concepts of each kind to keep; half of those of the kind that has fewer for ``None``.
-        rounds: between the first, all concepts, and the last, ``n`` of each kind.
+        caliper: how far two scores may differ, in standard deviations of all scores.
 
     Raises:
         DataError: fewer than two concepts of a kind.
     """
-    start = {kind: len(items.of(kind=kind).concepts) for kind in KINDS}
-    n = n or max(2, min(start.values()) // 2)
-    for done in range(1, rounds + 1):
-        telling = _telling(items, n_folds, seed)
-        for kind in KINDS:
-            goal = max(n, round(start[kind] * (n / start[kind]) ** (done / rounds))) if start[kind] > n else n
-            ranked = sorted(items.of(kind=kind).concepts, key=telling.__getitem__)
-            gone = set(ranked[goal:])
-            items = items.where(lambda item, gone=gone: item.concept not in gone)  # type: ignore[misc]
-    return items
+    scores = _factual_looking(items, n_folds, seed)
+    limit = caliper * float(np.std(list(scores.values())))
+    free = sorted(items.of(kind="factual").concepts, key=scores.__getitem__)
+    kept: list[str] = []
+    for concept in sorted(items.of(kind="cultural").concepts, key=scores.__getitem__, reverse=True):  # the hardest to pair first
+        distances = [abs(scores[other] - scores[concept]) for other in free]
+        if distances and min(distances) <= limit:
+            kept += [concept, free.pop(int(np.argmin(distances)))]
+    return items.only(kept)
 
 
-def _telling(items: Items, n_folds: int, seed: int) -> dict[str, float]:
-    """How surely form gives each concept's own kind away: held-out scores, standardised, averaged over locales."""
+def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:
+    """Held-out score of each concept's form, standardised within its locale and averaged over locales."""
     scores: dict[str, list[float]] = {}
     for code in items.locales:
         part = items.of(locale=code)
@@ -73,12 +73,15 @@ def _telling(items: Items, n_folds: int, seed: int) -> dict[str, float]:
         every, held = np.arange(len(part)), np.zeros(len(part))
         for test in folds.held_out:
             held[test] = predict(np.setdiff1d(every, test), test)[0]
-        signed = (held - held.mean()) / held.std() * np.where(folds.labels == 1, 1, -1)
-        for item, score in zip(part, signed, strict=True):
+        for item, score in zip(part, (held - held.mean()) / held.std(), strict=True):
             scores.setdefault(item.concept, []).append(float(score))
     return {concept: float(np.mean(values)) for concept, values in scores.items()}
 
 
 def _form(part: Items, n_folds: int, seed: int) -> tuple[Folds, Predict]:
-    folds = Folds.by_concept([int(item.kind == "factual") for item in part], [item.concept for item in part], n_folds, seed)
+    labels = [int(item.kind == "factual") for item in part]
+    try:
+        folds = Folds.by_concept(labels, [item.concept for item in part], n_folds, seed)
+    except DataError as error:
+        raise DataError(f"locale {part.locales[0]}: {error}") from error
     return folds, surface_predict([item.prompt().text for item in part], folds.labels)

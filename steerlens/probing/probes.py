@@ -42,7 +42,8 @@ def logistic_probe(
 
 def _standardised(rows: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
     mean, spread = rows.mean(dim=1, keepdim=True), rows.std(dim=1, keepdim=True, correction=0)
-    spread = torch.where(spread > 0, spread, 1.0)  # a constant feature says nothing; scikit-learn leaves it unscaled too
+    # A constant feature says nothing, whatever rounding makes of it; scikit-learn leaves it unscaled too.
+    spread = torch.where(spread > 1e-10 * mean.abs(), spread, 1.0)
     return (rows - mean) / spread, (held - mean) / spread
 
 
@@ -53,7 +54,7 @@ def _reduced(rows: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
     inner = rows @ rows.mT
     size = inner.diagonal(dim1=1, dim2=2).mean(dim=1)
     # Centred rows are linearly dependent: what is added to the diagonal is far below what a penalty of 1 feels.
-    jitter = 1e-9 * size[:, None, None] * torch.eye(inner.shape[1]).to(inner)
+    jitter = 1e-9 * (size + 1)[:, None, None] * torch.eye(inner.shape[1]).to(inner)
     factor = torch.linalg.cholesky(inner + jitter)
     return factor, torch.linalg.solve_triangular(factor, rows @ held.mT, upper=False).mT
 

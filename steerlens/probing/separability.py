@@ -67,7 +67,12 @@ class Separability(ResultTable):
 
 
 def separability(
-    stack: ResidualStack, *, n_folds: int = 5, seed: int = 0, device: str | torch.device | None = None
+    stack: ResidualStack,
+    *,
+    vectors_from: ResidualStack | None = None,
+    n_folds: int = 5,
+    seed: int = 0,
+    device: str | torch.device | None = None,
 ) -> Separability:
     """Cross-validated AUROC and accuracy of telling factual from cultural prompts, by layer and locale.
 
@@ -78,6 +83,7 @@ def separability(
 
     Args:
         stack: residuals of factual and cultural prompts; for the cosine also of English and explicit ones.
+        vectors_from: residuals that the EN and LOC vectors are taken from for their cosine; ``stack`` for ``None``.
         n_folds: fewer where there are fewer concepts of a kind.
         seed: of the folds.
         device: where the probes are solved, all layers at once; a CUDA GPU where there is one, else the CPU.
@@ -98,7 +104,7 @@ def separability(
         for name, group in groups.items():
             rows.extend({"locale": name, "cosine": np.nan, **row} for row in _probed(group, n_folds, seed, place))
             bar.update()
-    rows.extend(_cosines(stack, locales))
+    rows.extend(_cosines(vectors_from or stack, locales))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from steerlens.data import Item, Items, atlas, atlas_locales, check, locale
@@ -75,8 +76,10 @@ def test_filters() -> None:
     assert {item.source for item in atlas(["ko-KR"], sources="written")} == {"written"}
     with pytest.raises(UnknownNameError, match="Did you mean food"):
         atlas(topics=["foods"])
-    with pytest.raises(UnknownNameError, match="given as a list"):
-        atlas("ko-KR")
+    assert atlas("ko-KR").locales == ("en-US", "ko-KR")
+    assert {item.source.split(":")[0] for item in atlas(sources=["CLDR 47"])} == {"CLDR 47 (babel 2.18.0)"}
+    with pytest.raises(UnknownNameError, match="unknown source"):
+        atlas(sources=["Wikidata"])
 
 
 def test_as_a_frame(used: Items) -> None:
@@ -125,13 +128,34 @@ def test_the_check_finds_what_concerns_several_items(used: Items) -> None:
     assert any("answers stand at" in problem.what for problem in check(Items(tuple(_always_a(list(used)[:200])))))
 
 
+def test_an_answer_within_a_word_is_none() -> None:
+    item = Item("c", "factual", "en-US", "How many are a hundred?", ("Red", "Blue", "Green"), 0)
+    assert check(Items((item,))) == []
+    assert "holds its answer" in check(Items((replace(item, question="What is red?"),)))[0].what
+    korean = Item("c", "factual", "ko-KR", "김치를 먹습니까?", ("김치", "밥", "국"), 0)
+    assert "holds its answer" in check(Items((korean,)))[0].what
+
+
 def test_matching_lowers_what_form_gives_away(used: Items) -> None:
     some = used.where(lambda item: item.locale in ("en-US", "es-ES"))
-    fewer = matched(some, 100)
-    assert {kind: len(fewer.of(kind=kind).concepts) for kind in ("factual", "cultural")} == {"factual": 100, "cultural": 100}
-    before, after = (form_separability(items).frame["auroc"].mean() for items in (some, fewer))
-    assert before > 0.9
-    assert after < before - 0.05
+    pairs = matched(some)
+    n = {len(pairs.of(kind=kind).concepts) for kind in ("factual", "cultural")}
+    assert len(n) == 1
+    assert n.pop() >= 15
+    before, after = (form_separability(items).frame["auroc"].mean() for items in (some, pairs))
+    assert before > 0.95
+    assert after < 0.85
+
+
+def test_matching_does_not_select_on_noise(used: Items) -> None:
+    """Kinds that have nothing to do with form stay at chance: neither above nor, by picking what was misjudged, below."""
+    cultural = list(used.of(kind="cultural", locale="es-ES"))
+    aurocs = []
+    for seed in range(6):
+        kinds = np.random.default_rng(seed).permutation(["factual", "cultural"] * (len(cultural) // 2))
+        items = Items(tuple(replace(item, kind=str(kind)) for item, kind in zip(cultural, kinds, strict=False)))
+        aurocs.append(form_separability(matched(items)).frame["auroc"].item())
+    assert abs(np.mean(aurocs) - 0.5) < 0.1
 
 
 def _by_concept(items: Items) -> dict[str, list[Item]]:

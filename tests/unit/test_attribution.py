@@ -21,7 +21,7 @@ def vector(model: sl.LensModel) -> SteeringVector:
 @pytest.mark.parametrize("tokens", WHICH)
 def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: Which) -> None:
     exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
-    (attribution,) = attributions(exam, [vector], [1, 3], tokens)
+    attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):
         moved = [
             [outcome.scores[o.item.answer] - outcome.scores[o.runner_up] for outcome, o in zip(outcomes, exam.base, strict=True)]
@@ -86,9 +86,46 @@ def test_predicted_cells_are_hatched(llama: sl.LensModel, items: Items) -> None:
     assert len(sweep(llama, some, [vector], [1], [1.0], kinds=["factual"]).heatmap("EN").data) == 1
 
 
+def test_a_predicted_loss_can_be_the_english_answers(llama: sl.LensModel, items: Items) -> None:
+    """Where a predicted margin turns negative, the best other choice wins: the English one, if that is it."""
+    vector = difference_of_means(llama, items.localized_pairs("es-ES"))
+    some = items.of(locale="es-ES", kind="cultural")
+    frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution", kinds=["cultural"]).frame
+    lost = frame[frame["base_hit"] & ~frame["hit"]]
+    runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Exam(llama, some).base}
+    assert len(lost)
+    assert (lost["english_centric"] == lost["concept"].map(runner_up)).all()
+
+
+def test_vectors_need_not_share_layers_or_kinds(llama: sl.LensModel, items: Items) -> None:
+    en = difference_of_means(llama, items.english_pairs("es-ES"), layers=[1])
+    loc = difference_of_means(llama, items.localized_pairs("ko-KR"), layers=[2, 3])
+    some = Items((*items.of(locale="es-ES", kind="factual"), *items.of(locale="ko-KR", kind="cultural")))
+    for mode in ("attribution", "screened"):
+        frame = sweep(llama, some, [en, loc], mode=mode).frame
+        assert {(r.vector, r.layer, r.kind) for r in frame.itertuples()} == {
+            ("EN", 1, "factual"),
+            ("LOC", 2, "cultural"),
+            ("LOC", 3, "cultural"),
+        }
+
+
+def test_little_memory_changes_no_gradient(llama: sl.LensModel, items: Items) -> None:
+    some = items.of(locale="es-ES")
+    much, little = (Exam(llama, some, memory=memory).gradients([1, 2], "all") for memory in (1 << 30, 1))
+    torch.testing.assert_close(much, little, atol=1e-4, rtol=1e-3)
+
+
 def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
     with pytest.raises(UnknownNameError, match="Did you mean attribution"):
         sweep(llama, items, [vector], mode="atribution")
+    with pytest.raises(SettingsError, match="two vectors called 'EN'"):
+        sweep(llama, items, [vector, vector])
+    with pytest.raises(SettingsError, match="nothing to score"):
+        sweep(llama, items.of(kind="cultural"), [vector], kinds=["factual"])
+    only = sweep(llama, items, [vector], [1], [1.0], kinds=["factual"])
+    with pytest.raises(SettingsError, match="no cultural items"):
+        only.heatmap("EN", "localization")
     with pytest.raises(SettingsError, match="strength 0 alone"):
         sweep(llama, items, [vector], strengths=[0.0], mode="screened")

@@ -113,3 +113,16 @@ def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
     with pytest.raises(FileError, match="lacks columns"):
         Plane.load(Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))
+
+
+def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    """A locale that lacks an explicit question is compared on those that it has, not with items that were never asked."""
+    from dataclasses import replace
+
+    missing = next(item for item in items if item.kind == "cultural" and item.locale == "ko-KR")
+    fewer = Items(tuple(replace(item, explicit="") if item is missing else item for item in items))
+    plans = {"EN": {x: own["EN"].at(1, 1.0) for x, own in vectors.items()}}
+    frame = plane(llama, fewer, plans).frame.query("method == 'explicit prompt' and score == 'localization'").set_index("locale")
+    assert frame.loc["ko-KR", "n"] == frame.loc["es-ES", "n"] - 1
+    assert frame["change"].notna().all()
+    assert frame.loc["mean", "change"] == pytest.approx(frame.loc[["es-ES", "ko-KR"], "change"].mean(), abs=0.08)

@@ -122,3 +122,12 @@ def test_cosine_of_en_and_loc(llama: sl.LensModel, items: sl.data.Items) -> None
 def test_one_kind_only(llama: sl.LensModel, items: sl.data.Items) -> None:
     with pytest.raises(DataError, match="0 cultural concepts"):
         separability(llama.residuals(items.of(kind="factual", locale="es-ES").prompts()))
+
+
+def test_features_that_are_all_alike_score_at_chance(llama: sl.LensModel) -> None:
+    """As at the BOS token, which is the same in every prompt."""
+    stack = _stack(llama, planted_at=1)
+    flat = stack.residuals.clone()
+    flat[0] = flat[0, :1]
+    frame = separability(replace(stack, residuals=flat)).to_frame().query("layer == 0")
+    assert (frame["auroc"] == 0.5).all()

@@ -8,6 +8,7 @@ from steerlens.data import Item, Items
 from steerlens.errors import PromptError, SettingsError, UnknownNameError
 from steerlens.evaluation import Exam, Scoring, sweep
 from steerlens.evaluation.questions import ask
+from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import difference_of_means
 
 
@@ -130,3 +131,25 @@ def test_little_memory_changes_nothing(model: sl.LensModel, items: Items) -> Non
     assert [outcome.scores for outcome in much[3]] == [
         pytest.approx(outcome.scores, abs=1e-5) for outcome in Exam(model, some).base
     ]
+
+
+@pytest.mark.parametrize("cap", [None, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_log_probabilities_and_their_gradient(dtype: torch.dtype, cap: float | None) -> None:
+    """Against PyTorch's own over whole rows of logits; a sure place in half precision is not made surer by rounding."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(5000, 32, generator=generator).to(dtype)
+    final = (weight[:7].float() * 1.5).to(dtype)  # each place is sure of one token
+    targets = Targets(torch.tensor([0, 1, 2, 2, 6]), torch.tensor([0, 1, 2, 4999, 3]))
+    unembedding = Unembedding(weight, None, cap)
+    states = final.clone().requires_grad_()
+    logits = (states @ weight.T).float()
+    logits = logits if cap is None else torch.tanh(logits / cap) * cap
+    expected = logits.log_softmax(dim=1)[targets.places, targets.tokens]
+    found = unembedding.log_probabilities(final, targets)
+    torch.testing.assert_close(found, expected.detach(), atol=1e-3, rtol=1e-4)
+    assert (found <= 1e-5).all()
+    weights = torch.tensor([1.0, -0.5, 2.0, 0.3, 1.0])
+    (slope,) = torch.autograd.grad((expected * weights).sum(), states)
+    close = {"atol": 1e-3, "rtol": 1e-3} if dtype == torch.float32 else {"atol": 0.1, "rtol": 0.05}
+    torch.testing.assert_close(unembedding.gradient(final, targets, weights), slope, **close)

@@ -12,7 +12,7 @@ import pytest
 import steerlens as sl
 from steerlens.cli import main, parser
 from steerlens.commands.look import side_by_side
-from steerlens.errors import FileError, LayerError, SettingsError
+from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
 
 COMMANDS = ("demo", "probe", "sweep", "plane", "steer", "models", "data")
 
@@ -66,6 +66,13 @@ def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> 
         sl.StudySettings(layers="some").swept(llama)
     with pytest.raises(LayerError):
         sl.StudySettings(layers=(7,)).swept(llama)
+    with pytest.raises(SettingsError, match="two or more"):
+        sl.StudySettings(layers=(2,)).swept(llama)
+    with pytest.raises(UnknownNameError, match="cells that were run"):
+        sl.StudySettings(mode="attribution")
+    for bad in ({"strengths": ()}, {"strengths": (0.0, 1.0)}, {"dev_concepts": 0}):
+        with pytest.raises(SettingsError, match="other than 0"):
+            sl.StudySettings(**bad)
     for bad in ((), ("en-US",)):
         with pytest.raises(SettingsError, match="at least one"):
             sl.run_study(llama, items, sl.StudySettings(locales=bad))
@@ -134,7 +141,7 @@ def test_mistakes_are_one_message_and_status_2(
 ) -> None:
     shared = ["--model", str(model_folders["llama"])]
     (tmp_path / "plan.safetensors").write_bytes(b"too short")
-    row = {"concept": "a", "kind": "factual", "locale": "en-US", "question": "Where?", "choices": ["x", "y"], "answer": "x"}
+    row = {"concept": "a", "kind": "factual", "locale": "en-US", "question": "Where is x?", "choices": ["x", "y"], "answer": "x"}
     (tmp_path / "bad.jsonl").write_text(json.dumps(row))
     for arguments, said in (
         (["demo", "--model", "gemma-3-270", "--out", str(tmp_path / "a")], "Did you mean gemma-3-270m"),
@@ -150,7 +157,8 @@ def test_mistakes_are_one_message_and_status_2(
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
         (["data", "show", "--topic", "foot"], "Did you mean food"),
-        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "choices differ: expected at least 3"),
+        (["data", "--topic", "food", "--kind", "factual"], "no items are"),
+        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "holds its answer"),
     ):
         assert main(arguments) == 2, arguments
         captured = capsys.readouterr()
