@@ -1,9 +1,9 @@
 """Commands that show something: steer, models, data."""
 
 import shutil
-import unicodedata
 from argparse import Namespace
 
+from steerlens.columns import padded, width
 from steerlens.commands import arguments
 from steerlens.data import KINDS, Item, Items, atlas, check
 from steerlens.errors import DataError, UnknownNameError
@@ -117,17 +117,17 @@ def side_by_side(left_title: str, left: str, right_title: str, right: str, width
         [*_wrap(title, column), "─" * column, *_wrap(text, column)] for title, text in ((left_title, left), (right_title, right))
     ]
     height = max(map(len, columns))
-    padded = [[*lines, *[""] * (height - len(lines))] for lines in columns]
-    return "\n".join(f"{a}{' ' * (column - _width(a))} │ {b}".rstrip() for a, b in zip(*padded, strict=True))
+    even = [[*lines, *[""] * (height - len(lines))] for lines in columns]
+    return "\n".join(f"{padded(a, column)} │ {b}".rstrip() for a, b in zip(*even, strict=True))
 
 
-def _wrap(text: str, width: int) -> list[str]:
+def _wrap(text: str, places: int) -> list[str]:
     """Lines no wider than a column, counting a Chinese or Korean character as two places."""
     lines = []
     for paragraph in text.split("\n"):
         line = ""
         for word in _words(paragraph):
-            if line and _width(line + word) > width:
+            if line and width(line + word) > places:
                 lines.append(line.rstrip())
                 line = word.lstrip()
             else:
@@ -140,11 +140,7 @@ def _words(text: str) -> list[str]:
     """Pieces a line may be broken between: after spaces, and around wide characters, which are written without them."""
     words = [""]
     for character in text:
-        if words[-1] and (words[-1][-1] == " " or _width(character) == 2 or _width(words[-1][-1]) == 2):
+        if words[-1] and (words[-1][-1] == " " or width(character) == 2 or width(words[-1][-1]) == 2):
             words.append("")
         words[-1] += character
     return words
-
-
-def _width(text: str) -> int:
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from steerlens.columns import padded, width
 from steerlens.errors import FileError, PromptError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.forward import Hook, hooked, residual_hook
@@ -61,8 +62,8 @@ class Shown(tuple[ShownToken, ...]):
     def __str__(self) -> str:
         rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
         rows.insert(0, ("token", "read as", "steered at layers"))
-        widths = [max(len(row[column]) for row in rows) for column in range(2)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+        first, second = (max(width(row[column]) for row in rows) for column in range(2))
+        return "\n".join(f"{padded(a, first)}  {padded(b, second)}  {c}" for a, b, c in rows)
 
     __repr__ = __str__
 

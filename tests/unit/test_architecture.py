@@ -6,8 +6,9 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"errors", "storage", "progress"}
+FOUNDATION = {"columns", "errors", "storage", "progress"}
 ALLOWED = {
+    "columns": set(),
     "errors": set(),
     "progress": set(),
     "storage": {"errors"},
