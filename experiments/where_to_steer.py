@@ -19,13 +19,14 @@ READ_AND_STEERED = (("last", "last_onward"), ("last", "all"), ("mean", "all"))
 
 def main() -> None:
     model, split = sl.load("gemma-3-270m"), sl.data.atlas(LOCALES).split(seed=0)
+    train, dev = split.train.sample(120), split.dev.sample(32)
     results = []
     for positions, tokens in READ_AND_STEERED:
-        stack = model.residuals(split.train.prompts(), positions=positions)
+        stack = model.residuals(train.prompts(), positions=positions)
         for name, kind, score in (("EN", "factual", "transfer"), ("LOC", "cultural", "localization")):
-            pairs = split.train.english_pairs if name == "EN" else split.train.localized_pairs
+            pairs = train.english_pairs if name == "EN" else train.localized_pairs
             vectors = [difference_of_means(stack, pairs(locale)) for locale in LOCALES]
-            cells = sweep(model, split.dev, vectors, LAYERS, STRENGTHS, tokens=tokens, kinds=[kind]).cells(score)
+            cells = sweep(model, dev, vectors, LAYERS, STRENGTHS, tokens=tokens, kinds=[kind]).cells(score)
             results.append(cells.assign(read=positions, steered=tokens, score=score))
             grid = cells.pivot_table(index="layer", columns="strength", values=["change", "margin"]).round(3)
             print(f"\n{name}: read at {positions}, steered {tokens}; change of {score}, and of the margin in nats\n{grid}")
