@@ -102,22 +102,23 @@ def _answers(
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    locales = list(next(iter(methods.values())))
-    with progress(len(locales) * len(KINDS), "Test", "locale and kind") as bar:
-        for locale in locales:
-            for kind in KINDS:
-                bar.update()
-                part = items.of(kind=kind, locale=locale)
-                if not len(part):
-                    continue
-                exam = Exam(model, part, scoring, batch_size=batch_size)
-                done = {UNSTEERED: exam.base}
-                named = [item for item in part if item.explicit]
-                if kind == "cultural" and named:
-                    done[EXPLICIT] = Exam(model, named, replace(scoring, form="explicit"), batch_size=batch_size).score()
-                steered = exam.sweep([plans[locale] for plans in methods.values()])
-                done |= {list(methods)[index]: outcomes for index, outcomes in steered if outcomes is not None}
-                rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
+    parts = [(locale, kind, items.of(kind=kind, locale=locale)) for locale in next(iter(methods.values())) for kind in KINDS]
+    with progress(sum(len(part) for *_, part in parts) * (1 + len(methods)), "Test", "item") as bar:
+        for locale, kind, part in parts:
+            if not len(part):
+                continue
+            bar.set_postfix_str(locale)
+            exam = Exam(model, part, scoring, batch_size=batch_size)
+            done = {UNSTEERED: exam.base}
+            bar.update(len(exam))
+            named = [item for item in part if item.explicit]
+            if kind == "cultural" and named:
+                done[EXPLICIT] = Exam(model, named, replace(scoring, form="explicit"), batch_size=batch_size).score()
+            for index, outcomes in exam.sweep([plans[locale] for plans in methods.values()]):
+                bar.update(len(exam) / exam.n_batches)
+                if outcomes is not None:
+                    done[list(methods)[index]] = outcomes
+            rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
     return pd.DataFrame(rows)
 
 
