@@ -46,8 +46,10 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
         hovertemplate=f"layer %{{customdata[3]}}, strength %{{customdata[4]}}, %{{customdata[2]}}<br>{word} "
         f"%{{customdata[0]:.2f}} (%{{z:+.1f}} points)<br>margin %{{customdata[1]:+.3f}} nats<br>n = {n} concepts<extra></extra>",
     )
-    fig.update_xaxes(tickvals=list(range(grid.shape[1])), ticktext=[f"{strength:g}" for strength in grid.columns], showgrid=False)
-    fig.update_yaxes(tickvals=list(range(len(grid))), ticktext=[str(layer) for layer in grid.index], showgrid=False)
+    fig.update_xaxes(tickvals=list(range(grid.shape[1])), ticktext=[f"{strength:g}" for strength in grid.columns])
+    fig.update_yaxes(tickvals=list(range(len(grid))), ticktext=[str(layer) for layer in grid.index])
+    for axes in (fig.update_xaxes, fig.update_yaxes):
+        axes(showgrid=False, zeroline=False)
     fig.update_layout(height=max(fig.layout.height, 150 + 24 * len(grid)))
     _hatch(fig, exact)
     _frame(fig, points, grid)
