@@ -135,6 +135,10 @@ class Exam:
         return sums.outcomes()
 
     @cached_property
+    def _unembedding(self) -> Unembedding:
+        return Unembedding.of(self.model.tl)
+
+    @cached_property
     def base(self) -> list[Outcome]:
         """Every item's outcome unsteered, scored once."""
         return self.score()
@@ -208,9 +212,7 @@ class Exam:
         return weights
 
     def _final_gradient(self, asked: "_Asked", weights: Tensor, final: Tensor) -> Tensor:
-        places = Unembedding.of(self.model.tl).gradient(
-            final[asked.lines, asked.positions], asked.targets, weights.to(final.device)
-        )
+        places = self._unembedding.gradient(final[asked.lines, asked.positions], asked.targets, weights.to(final.device))
         gradient = torch.zeros_like(final)
         gradient[asked.lines, asked.positions] = places
         return gradient

@@ -56,10 +56,10 @@ class Grid:
         }
         return scored_rows(self.exams, plans, title)
 
-    def predict(self, exact: Rows = []) -> Rows:  # noqa: B006 (never changed)
+    def predict(self, exact: Iterable[dict[str, Any]] = ()) -> Rows:
         """A row per cell and item, predicted, but for those that ``exact`` holds; which bend the prediction of others."""
-        known = _by_exam(exact)
         rows = list(exact)
+        known = _by_exam(rows)
         with progress(len(self.exams), "Attribution", "locale and kind") as bar:
             for (locale, kind), exam in self.exams.items():
                 for name, attribution in self._attributions(locale, exam).items():

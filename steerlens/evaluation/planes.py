@@ -11,7 +11,7 @@ from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
-from steerlens.steering import SteeringPlan
+from steerlens.steering import SteeringPlan, no_steering
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -109,15 +109,15 @@ def _answers(
                 continue
             bar.set_postfix_str(locale)
             exam = Exam(model, part, scoring, batch_size=batch_size)
-            done = {UNSTEERED: exam.base}
-            bar.update(len(exam))
             named = [item for item in part if item.explicit]
-            if kind == "cultural" and named:
-                done[EXPLICIT] = Exam(model, named, replace(scoring, form="explicit"), batch_size=batch_size).score()
-            for index, outcomes in exam.sweep([plans[locale] for plans in methods.values()]):
+            explicit = replace(scoring, form="explicit")
+            done = {EXPLICIT: Exam(model, named, explicit, batch_size=batch_size).score()} if kind == "cultural" and named else {}
+            # Unsteered is one of the plans: its pass is the one that the others resume.
+            plans = {UNSTEERED: no_steering(model.fingerprint), **{method: own[locale] for method, own in methods.items()}}
+            for index, outcomes in exam.sweep(list(plans.values())):
                 bar.update(len(exam) / exam.n_batches)
                 if outcomes is not None:
-                    done[list(methods)[index]] = outcomes
+                    done[list(plans)[index]] = outcomes
             rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
     return pd.DataFrame(rows)
 
@@ -149,7 +149,7 @@ def _compared(answers: "pd.DataFrame", seed: int) -> "pd.DataFrame":
                     }
                 )
     order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(answers["method"]))}
-    order[EXPLICIT] = 0.5  # after unsteered, before the methods
+    order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods
     return pd.DataFrame(rows).sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 
 
