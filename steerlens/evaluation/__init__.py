@@ -1,9 +1,10 @@
 """Scoring answers, layer sweeps, the choice of plans, and the transfer-localization plane."""
 
 from steerlens.evaluation.choice import Chosen, choose
-from steerlens.evaluation.exam import Exam, Outcome
+from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.intervals import Interval, paired_interval
+from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import EXPLICIT, MEAN, UNSTEERED, Plane, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep

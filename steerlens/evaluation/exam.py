@@ -1,84 +1,37 @@
 """An exam: items made batches once, so that many plans can be scored on them."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any
+from itertools import groupby
 
-import numpy as np
 import torch
 from einops import einsum
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError
-from steerlens.evaluation.questions import Question, Scoring, ask
+from steerlens.evaluation.answers import Asked, Sums
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.questions import Scoring, ask
 from steerlens.models.batches import Row, TokenBatch
-from steerlens.models.forward import (
-    Recording,
-    hooked,
-    record,
-    residual_gradients,
-    residual_hook,
-    resume,
-    run_blocks,
-)
+from steerlens.models.forward import hooked, residual_hook, run_blocks
+from steerlens.models.gradients import residual_gradients
 from steerlens.models.lens import LensModel
-from steerlens.models.unembedding import Targets, Unembedding
+from steerlens.models.recording import KeyValues, Recording, attending, record, resume
+from steerlens.models.unembedding import Unembedding
 from steerlens.steering import SteeringPlan, Which
-from steerlens.steering.edits import steered_tokens
+from steerlens.steering.edits import leaves_prompt, steered_tokens
 
 _WORDS_KEPT = 24
 """Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
 MEMORY = 2 << 30
 """Bytes that may be kept of one batch, if not told otherwise."""
+_WORTH_SHARING = 16
+"""Tokens from which on a prefix that all prompts share is run apart, once."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one item was answered."""
-
-    item: Item
-    scores: tuple[float, ...]
-    """Of each choice: sum of its tokens' log probabilities over the divisor."""
-
-    @property
-    def picked(self) -> int:
-        """Index of the best choice."""
-        return int(np.argmax(self.scores))
-
-    @property
-    def hit(self) -> bool:
-        """The right answer, or the locale's own, won."""
-        return self.picked == self.item.answer
-
-    @property
-    def english_centric(self) -> bool:
-        """The English locale's answer of a cultural item won, and is not the locale's own."""
-        return self.picked == self.item.english_answer != self.item.answer
-
-    @property
-    def margin(self) -> float:
-        """Score of the answer minus that of the best other choice."""
-        return self.scores[self.item.answer] - self.scores[self.runner_up]
-
-    @property
-    def runner_up(self) -> int:
-        """Index of the best choice that is not the answer."""
-        return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)
-
-    def row(self) -> dict[str, Any]:
-        """One line of a result table."""
-        item = self.item
-        return {
-            "locale": item.locale,
-            "kind": item.kind,
-            "concept": item.concept,
-            "hit": self.hit,
-            "english_centric": self.english_centric,
-            "margin": self.margin,
-        }
+Part = list[tuple[int, Row]]
+"""The rows of a batch, each with the number of its question."""
 
 
 class Exam:
@@ -107,69 +60,72 @@ class Exam:
         """
         if not items:
             raise PromptError("no items given: expected at least one to score.")
+        model.check_unembedding()
         self.model, self.memory = model, memory
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         rows = [(number, part) for number, question in enumerate(self.questions) for part in _rows(question.row, model)]
-        self._parts: list[list[tuple[int, Row]]] = [
-            [rows[i] for i in indices] for indices in model.batches([len(row) for _, row in rows], batch_size)
+        self._prefix = _shared([row for _, row in rows], model)
+        self._parts: list[Part] = [
+            [rows[i] for i in indices] for indices in model.batches_of_rows([row for _, row in rows], batch_size)
         ]
-        model.check_unembedding()
+        self._base: list[Outcome] | None = None
 
     def __len__(self) -> int:
         return len(self.questions)
 
+    @property
+    def n_batches(self) -> int:
+        """Batches that the items fill."""
+        return len(self._parts)
+
+    @property
+    def base(self) -> list[Outcome]:
+        """Every item's outcome unsteered, scored once."""
+        if self._base is None:
+            self._base = self.score()
+        return self._base
+
     @torch.no_grad()
     def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
-        """Every item's choices scored in full passes, steered by a plan if one is given.
+        """Every item's choices scored in full passes, steered by a plan if one is given. A prefix that all items share runs once.
 
         Raises:
             FingerprintError: the plan belongs to another model.
         """
         if plan is not None:
             plan.check(self.model)
-        sums = _Sums(self.questions)
-        for part, batch in self._batches():
-            with hooked(self.model.tl, plan.hooks() if plan else []):
-                final = run_blocks(self.model.tl, batch)
-            sums.add(part, self._choices(batch, final))
+        sums, tl = Sums(self.questions), self.model.tl
+        with hooked(tl, plan.hooks() if plan else []):
+            before = self._run_prefix()
+            for part, batch in self._batches():
+                with attending(tl, before, 0):
+                    final = run_blocks(tl, batch)
+                sums.add(part, Asked.of(batch).sums(self._unembedding, final)[0])
         return sums.outcomes()
 
-    @cached_property
-    def _unembedding(self) -> Unembedding:
-        return Unembedding.of(self.model.tl)
-
-    @cached_property
-    def base(self) -> list[Outcome]:
-        """Every item's outcome unsteered, scored once."""
-        return self.score()
-
-    @torch.no_grad()
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Every item scored under every plan; blocks below a plan's first layer run once for all plans.
+        """Every item scored under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens
+        before a prompt's last one where no plan steers them.
 
         Yields:
             The plan's index and ``None`` after each batch of it, for progress; and with its outcomes after the last.
         """
         for plan in plans:
             plan.check(self.model)
-        sums = [_Sums(self.questions) for _ in plans]
+        sums, base = [Sums(self.questions) for _ in plans], Sums(self.questions)
         for number, (part, batch) in enumerate(self._batches(), 1):
+            asked, is_last, is_first = Asked.of(batch), number == len(self._parts), True
             for recording, some in self._recordings(batch, plans):
-                for index in some:
-                    sums[index].add(part, self._choices(batch, self._resumed(recording, plans[index])))
-                    yield index, sums[index].outcomes() if number == len(self._parts) else None
-
-    def _recordings(self, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[Recording, list[int]]]:
-        """Recorded passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
-        layers = sorted({_first(plan) for plan in plans})
-        layer_bytes = batch.tokens.numel() * self.model.d_model * self.model.dtype.itemsize
-        fit = max(1, self.memory // layer_bytes)
-        for at in range(0, len(layers), fit):
-            some = layers[at : at + fit]
-            yield (
-                record(self.model.tl, batch, [layer for layer in some if layer >= 0]),
-                [index for index, plan in enumerate(plans) if _first(plan) in some],
-            )
+                if is_first and self._base is None:
+                    base.add(part, asked.sums(self._unembedding, recording.final, recording.start)[0])
+                    self._base = base.outcomes() if is_last else None
+                is_first = False
+                for stack in self._stacks(recording, plans, some):
+                    final = self._steered(recording, [plans[index] for index in stack])
+                    answers = asked.sums(self._unembedding, final, recording.start, len(stack))
+                    for index, choices in zip(stack, answers, strict=True):
+                        sums[index].add(part, choices)
+                        yield index, sums[index].outcomes() if is_last else None
 
     def gradients(self, layers: Sequence[int], tokens: Which) -> Float[Tensor, "layer item d_model"]:
         """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
@@ -181,27 +137,43 @@ class Exam:
             tokens: which tokens would be steered.
         """
         out = torch.zeros(len(layers), len(self), self.model.d_model)
-        for part, batch in self._small_batches():
-            asked = _Asked.of(batch)
-            weights = torch.tensor(self._weights(part), device=batch.tokens.device).repeat_interleave(
-                torch.tensor(asked.lengths, device=batch.tokens.device)
-            )
-            found = residual_gradients(self.model.tl, batch, layers, partial(self._final_gradient, asked, weights))
-            steered = steered_tokens(batch.roles, tokens).float()
-            numbers = [number for number, _ in part]
+        onward = leaves_prompt(tokens) and self.model.reuses_keys
+        before = self._before if onward else {}
+        for part, batch in self._small_batches(shared=onward):
+            start, asked = batch.last if onward else 0, Asked.of(batch)
+            recording = record(self.model.tl, batch, layers[:1], start, before)
+            final_gradient = partial(_final_gradient, asked, self._unembedding, start, self._weights(part).to(self.model.device))
+            found = residual_gradients(self.model.tl, recording, layers, final_gradient)
+            steered = steered_tokens(batch.roles[:, start:], tokens).float()
+            numbers = torch.tensor([number for number, _ in part])
             for at, layer in enumerate(layers):
-                out[at].index_add_(0, torch.tensor(numbers), einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
+                out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
         return out
 
-    def _small_batches(self) -> Iterator[tuple[list[tuple[int, Row]], TokenBatch]]:
+    @cached_property
+    def _unembedding(self) -> Unembedding:
+        return Unembedding.of(self.model.tl)
+
+    # Batches
+
+    def _batches(self) -> Iterator[tuple[Part, TokenBatch]]:
+        for part in self._parts:
+            yield part, self._batch(part)
+
+    def _batch(self, part: Part, *, shared: bool = True) -> TokenBatch:
+        cut = len(self._prefix) if shared else 0
+        return self.model.batch([row.after(cut) for _, row in part], "aligned")
+
+    def _small_batches(self, *, shared: bool) -> Iterator[tuple[Part, TokenBatch]]:
         """The batches, cut so that what a backward pass needs of every block fits the memory."""
         token_bytes = _WORDS_KEPT * self.model.n_layers * self.model.d_model * self.model.dtype.itemsize
         for part in self._parts:
-            rows = max(1, self.memory // (token_bytes * max(len(row) for _, row in part)))
+            longest = max(row.onward if shared else len(row) for _, row in part)
+            rows = max(1, self.memory // (token_bytes * longest))
             for at in range(0, len(part), rows):
-                yield part[at : at + rows], self.model.batch([row for _, row in part[at : at + rows]])
+                yield part[at : at + rows], self._batch(part[at : at + rows], shared=shared)
 
-    def _weights(self, part: Sequence[tuple[int, Row]]) -> list[float]:
+    def _weights(self, part: Part) -> Float[Tensor, " choice"]:
         """What each choice of each row counts in its item's margin."""
         weights: list[float] = []
         for number, row in part:
@@ -209,85 +181,90 @@ class Exam:
             of = {question.row.choices[outcome.item.answer]: 1.0 / question.divisors[outcome.item.answer]}
             of[question.row.choices[outcome.runner_up]] = -1.0 / question.divisors[outcome.runner_up]
             weights.extend(of.get(choice, 0.0) for choice in row.choices)
-        return weights
+        return torch.tensor(weights)
 
-    def _final_gradient(self, asked: "_Asked", weights: Tensor, final: Tensor) -> Tensor:
-        places = self._unembedding.gradient(final[asked.lines, asked.positions], asked.targets, weights.to(final.device))
-        gradient = torch.zeros_like(final)
-        gradient[asked.lines, asked.positions] = places
-        return gradient
+    # The prefix that all rows share
 
-    @property
-    def n_batches(self) -> int:
-        """Batches that the items fill."""
-        return len(self._parts)
+    @cached_property
+    def _before(self) -> KeyValues:
+        """The prefix's keys and values, unsteered."""
+        return self._run_prefix()
 
-    def _batches(self) -> Iterator[tuple[list[tuple[int, Row]], TokenBatch]]:
-        for part in self._parts:
-            yield part, self.model.batch([row for _, row in part])
+    def _prefix_batch(self) -> TokenBatch:
+        return self.model.batch([Row(self._prefix, (), self.model.tokenizer.bos_id is not None, ends=False)])
 
-    def _resumed(self, recording: Recording, plan: SteeringPlan) -> Tensor:
-        if not plan.layers:
-            return recording.final
-        first, *above = plan.layers
-        residual = plan.edit(first, recording.residuals[first], recording.batch.roles)
-        hooks = [hook for hook in plan.hooks() if hook[0] in {residual_hook(layer) for layer in above}]
+    @torch.no_grad()
+    def _run_prefix(self) -> KeyValues:
+        with attending(self.model.tl, None, len(self._prefix)) as kept:
+            if self._prefix:
+                run_blocks(self.model.tl, self._prefix_batch())
+        return kept
+
+    @cached_property
+    def _prefix_recording(self) -> Recording:
+        return record(self.model.tl, self._prefix_batch(), self.model.layers())
+
+    def _steered_prefix(self, plans: Sequence[SteeringPlan], rows: int) -> KeyValues:
+        """Keys and values of the prefix under each plan, once a row."""
+        recording, first = self._prefix_recording, _first(plans[0])
+        residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles)
         with hooked(self.model.tl, hooks):
-            return resume(self.model.tl, recording, first, residual)
+            _, kept = resume(self.model.tl, recording, first, residual, keep=len(self._prefix))
+        return {layer: (k.repeat_interleave(rows, 0), v.repeat_interleave(rows, 0)) for layer, (k, v) in kept.items()}
 
-    def _choices(self, batch: TokenBatch, final: Float[Tensor, "batch pos d_model"]) -> list[list[float]]:
-        """Sum of log probabilities of each row's choices."""
-        asked = _Asked.of(batch)
-        values = iter(
-            Unembedding.of(self.model.tl).log_probabilities(final[asked.lines, asked.positions], asked.targets).tolist()
-        )
-        sums = iter([sum(next(values) for _ in range(length)) for length in asked.lengths])
-        return [[next(sums) for _ in row.choices] for row in batch.rows]
+    # Passes that go on from a recorded one
+
+    def _recordings(self, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[Recording, list[int]]]:
+        """Recorded passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
+        for onward in (True, False):
+            own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
+            start = batch.last if onward else 0
+            word = len(batch.rows) * self.model.d_model * self.model.dtype.itemsize
+            keys = 2 * start * word * self.model.n_layers
+            fit = max(1, (self.memory - keys) // (word * (batch.tokens.shape[1] - start)))
+            layers = sorted({_first(plans[index]) for index in own})
+            for at in range(0, len(layers), fit):
+                some = layers[at : at + fit]
+                yield (
+                    record(self.model.tl, batch, [layer for layer in some if layer >= 0], start, self._before),
+                    [index for index in own if _first(plans[index]) in some],
+                )
+
+    def _stacks(self, recording: Recording, plans: Sequence[SteeringPlan], some: Sequence[int]) -> Iterator[list[int]]:
+        """Plans that begin at one layer, as many at once as keep the device busy."""
+        rows, columns, _ = recording.final.shape
+        size = max(1, self.model.token_budget // (rows * columns))
+        for _, group in groupby(sorted(some, key=lambda index: _first(plans[index])), key=lambda index: _first(plans[index])):
+            together = list(group)
+            for at in range(0, len(together), size):
+                yield together[at : at + size]
+
+    @torch.no_grad()
+    def _steered(self, recording: Recording, plans: Sequence[SteeringPlan]) -> Float[Tensor, "line pos d_model"]:
+        """Final residuals of the batch under each plan, one after another."""
+        first, before = _first(plans[0]), None
+        if first < 0:
+            return recording.final.repeat(len(plans), 1, 1)
+        if self._prefix and recording.start == 0:
+            before = self._steered_prefix(plans, len(recording.batch.rows))
+        residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles[:, recording.start :])
+        with hooked(self.model.tl, hooks):
+            return resume(self.model.tl, recording, first, residual, before)[0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
+def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
+    """The residual after the plans' first layer as each leaves it, one after another, and hooks for the layers above."""
 
-    lines: Int[Tensor, " place"]
-    positions: Int[Tensor, " place"]
-    targets: Targets
-    lengths: tuple[int, ...]
-    """Tokens of each choice of each row, in order."""
+    def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
+        return torch.cat([plan.edit(layer, part, roles) for plan, part in zip(plans, stacked.chunk(len(plans)), strict=True)])
 
-    @classmethod
-    def of(cls, batch: TokenBatch) -> "_Asked":
-        """The places of a batch's choices, each once."""
-        places: dict[tuple[int, int], int] = {}
-        asked = [
-            [(places.setdefault((line, start + at), len(places)), token) for at, token in choice]
-            for line, (row, start) in enumerate(zip(batch.rows, batch.starts, strict=True))
-            for choice in _predictions(row)
-        ]
-        device = batch.tokens.device
-        lines, positions = torch.tensor(list(places), device=device).unbind(1)
-        index, tokens = torch.tensor([pair for choice in asked for pair in choice], device=device).unbind(1)
-        return cls(lines, positions, Targets(index, tokens), tuple(map(len, asked)))
+    first, *above = sorted({layer for plan in plans for layer in plan.layers})
+    edited = torch.cat([plan.edit(first, residual, roles) for plan in plans])
+    return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 
 
-class _Sums:
-    """Gathers what the batches give, in whatever order, into outcomes in the order of the items."""
-
-    def __init__(self, questions: Sequence[Question]) -> None:
-        self.questions = questions
-        self.sums: list[list[float]] = [[] for _ in questions]
-
-    def add(self, part: Iterable[tuple[int, Row]], choices: Iterable[list[float]]) -> None:
-        """Take the choices' summed log probabilities of one batch's rows."""
-        for (number, _), values in zip(part, choices, strict=True):
-            self.sums[number].extend(values)
-
-    def outcomes(self) -> list[Outcome]:
-        """One a question, in the questions' order."""
-        return [
-            Outcome(q.item, tuple(total / by for total, by in zip(sums, q.divisors, strict=True)))
-            for q, sums in zip(self.questions, self.sums, strict=True)
-        ]
+def _final_gradient(asked: Asked, unembedding: Unembedding, start: int, weights: Tensor, final: Tensor) -> Tensor:
+    return asked.gradient(unembedding, final, start, weights)
 
 
 def _first(plan: SteeringPlan) -> int:
@@ -295,21 +272,18 @@ def _first(plan: SteeringPlan) -> int:
     return plan.layers[0] if plan.layers else -1
 
 
-def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
-    """For each choice, where each of its tokens is predicted, and the token.
-
-    The first is predicted at the prompt's last token, and what two choices begin with alike at the first of them.
-    """
-    offset, last = len(row.prompt), len(row.prompt) - 1
-    known: dict[tuple[int, ...], int] = {(): last}
-    for choice in row.choices:
-        places = [known.setdefault(choice[:n], offset + n - 1) for n in range(len(choice))]
-        yield list(zip(places, choice, strict=True))
-        offset += len(choice)
-
-
 def _rows(row: Row, model: LensModel) -> list[Row]:
     """One packed row, or a row per choice where the model's attention window is too short to see a packed one whole."""
     if model.attention_window is None or len(row) <= model.attention_window:
         return [row]
     return [Row(row.prompt, (choice,), row.has_bos) for choice in row.choices]
+
+
+def _shared(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
+    """The tokens that all prompts begin with, if it pays to run them apart; each prompt keeps its last token."""
+    window = model.attention_window
+    if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
+        return ()
+    first, last = min(row.prompt[:-1] for row in rows), max(row.prompt[:-1] for row in rows)
+    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:length] if length >= _WORTH_SHARING else ()

@@ -9,7 +9,8 @@ import numpy as np
 from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import MEMORY, Exam, Outcome
+from steerlens.evaluation.exam import MEMORY, Exam
+from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress

@@ -6,7 +6,7 @@ and that choice stood alone. The prompt's tokens, most of the row, are computed 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,6 +17,10 @@ from torch import Tensor
 from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT
 
 PaddingSide = Literal["left", "right"]
+Layout = Literal["left", "right", "aligned"]
+"""Where shorter rows are padded; ``aligned``: on both sides, so that all prompts end in the same column."""
+_ALIKE, _ENOUGH = 0.6, 0.125
+"""How much shorter a row may be, and how full a batch must be (share of the token budget) for that to end it."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,18 @@ class Row:
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
     has_bos: bool = True
+    offset: int = 0
+    """Tokens before the row that it attends to: a prefix that it shares with others and that is run apart."""
+    ends: bool = True
+    """The prompt ends here; not so for a prefix."""
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.choices))
+
+    @property
+    def onward(self) -> int:
+        """Tokens from the prompt's last one onward."""
+        return 1 + len(self) - len(self.prompt)
 
     @property
     def ids(self) -> list[int]:
@@ -38,8 +51,8 @@ class Row:
     @property
     def positions(self) -> list[int]:
         """Positions in the text: every choice counts on from the prompt's end."""
-        start = len(self.prompt)
-        return [*range(start), *(start + i for choice in self.choices for i in range(len(choice)))]
+        start = self.offset + len(self.prompt)
+        return [*range(self.offset, start), *(start + i for choice in self.choices for i in range(len(choice)))]
 
     @property
     def segments(self) -> list[int]:
@@ -50,10 +63,15 @@ class Row:
     def roles(self) -> list[int]:
         """What each token is, for hooks."""
         roles = [PROMPT] * len(self.prompt) + [GENERATED] * (len(self) - len(self.prompt))
-        roles[len(self.prompt) - 1] = LAST
-        if self.has_bos:
+        if self.ends:
+            roles[len(self.prompt) - 1] = LAST
+        if self.has_bos and not self.offset:
             roles[0] = BOS
         return roles
+
+    def after(self, count: int) -> "Row":
+        """The row without its first tokens, which it goes on from."""
+        return replace(self, prompt=self.prompt[count:], offset=self.offset + count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +81,28 @@ class TokenBatch:
     tokens: Int[Tensor, "batch pos"]
     positions: Int[Tensor, "batch pos"]
     roles: Int[Tensor, "batch pos"]
-    mask: Shaped[Tensor, "batch pos"] | Shaped[Tensor, "batch 1 pos pos"]
-    """1 for a token and 0 for padding, or, for rows with several choices, what is added to each attention score."""
+    mask: Shaped[Tensor, "batch pos"] | Shaped[Tensor, "batch 1 pos key"]
+    """1 for a token and 0 for padding, or, for rows with several choices or a shared prefix, what is added to each attention
+    score; the keys are the prefix and the row."""
     starts: tuple[int, ...]
     """Where each row's first token stands."""
     rows: tuple[Row, ...]
 
+    @property
+    def last(self) -> int:
+        """The first column that holds a prompt's last token; in an aligned batch it holds all of them."""
+        return min(start + len(row.prompt) - 1 for start, row in zip(self.starts, self.rows, strict=True))
+
 
 def token_batch(
-    rows: Sequence[Row], pad_id: int, device: torch.device, dtype: torch.dtype, side: PaddingSide = "right"
+    rows: Sequence[Row], pad_id: int, device: torch.device, dtype: torch.dtype, layout: Layout = "right"
 ) -> TokenBatch:
-    """Pads rows to the longest of them."""
-    length = max(map(len, rows))
-    starts = tuple(length - len(row) if side == "left" else 0 for row in rows)
+    """Pads rows to one length."""
+    length, longest = max(map(len, rows)), max(len(row.prompt) for row in rows)
+    if layout == "aligned":
+        length = longest - 1 + max(row.onward for row in rows)
+    before = {"right": lambda _: 0, "left": lambda row: length - len(row), "aligned": lambda row: longest - len(row.prompt)}
+    starts = tuple(map(before[layout], rows))
 
     def padded(values: list[list[int]], fill: int) -> Tensor:
         full = torch.full((len(rows), length), fill, dtype=torch.long)
@@ -87,19 +114,20 @@ def token_batch(
     tokens = padded([row.ids for row in rows], pad_id)
     positions = padded([row.positions for row in rows], 0)
     mask = (roles != PAD).long()
-    if any(len(row.choices) > 1 for row in rows):
-        mask = _additive(padded([row.segments for row in rows], -1), dtype)
+    if any(len(row.choices) > 1 or row.offset for row in rows):
+        mask = _additive(padded([row.segments for row in rows], -1), rows[0].offset, dtype)
     tokens, positions, roles, mask = (tensor.to(device) for tensor in (tokens, positions, roles, mask))
     return TokenBatch(tokens, positions, roles, mask, starts, tuple(rows))
 
 
-def _additive(segments: Int[Tensor, "batch pos"], dtype: torch.dtype) -> Shaped[Tensor, "batch 1 pos pos"]:
-    """0 where a token (second to last axis) may see another (last axis), the dtype's least number elsewhere."""
+def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtype) -> Shaped[Tensor, "batch 1 pos key"]:
+    """0 where a token (second to last axis) may see another (last axis), the dtype's least number elsewhere. All see a prefix."""
     query, key = rearrange(segments, "b q -> b 1 q 1"), rearrange(segments, "b k -> b 1 1 k")
     length = segments.shape[1]
     before = torch.ones(length, length, dtype=torch.bool).tril()
     sees = before & ((key == 0) | (key == query))  # padding (-1) sees padding, so that no row of scores is empty
-    return torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    return torch.nn.functional.pad(mask, (prefix, 0))
 
 
 def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
@@ -113,5 +141,25 @@ def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int)
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while order:
         size = batch_size or max(1, token_budget // max(1, lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
+    """Indices of rows with choices in aligned batches, those with the longest choices first.
+
+    What follows the prompts is run again for every plan, so rows are put together that are alike in that: a batch that is
+    large enough ends where rows become much shorter.
+    """
+    order = sorted(range(len(rows)), key=lambda index: (-rows[index].onward, -len(rows[index])))
+    while order:
+        longest, prompt, size = rows[order[0]].onward, 0, 0
+        for index in order:
+            prompt = max(prompt, len(rows[index].prompt))
+            full = size == batch_size if batch_size else (size + 1) * (prompt - 1 + longest) > token_budget
+            shorter = rows[index].onward < _ALIKE * longest and size * longest >= token_budget * _ENOUGH
+            if size and (full or (shorter and not batch_size)):
+                break
+            size += 1
         yield order[:size]
         order = order[size:]

@@ -1,5 +1,6 @@
 """Device, dtype and batch size, chosen for the machine."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,9 +10,8 @@ from steerlens.errors import SettingsError, UnknownNameError
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_TOKENS = 2048
 """Tokens at once on a CPU: more does not run faster there and only takes memory."""
-_GPU_SHARE = 0.25
-_WORDS_PER_TOKEN = 32
-"""Activations alive at once per token, in multiples of d_model: residual, its norm, the MLP's inner layer twice, attention."""
+_MOST_TOKENS = 1 << 17
+"""More at once keeps no GPU busier."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -47,12 +47,26 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     return _DTYPES[name]
 
 
-def token_budget(device: torch.device, dtype: torch.dtype, d_model: int) -> int:
-    """How many tokens a batch may hold on this device."""
-    if device.type != "cuda":
+def token_budget(device: torch.device, trial: Callable[[int], None]) -> int:
+    """How many tokens a batch may hold on this device.
+
+    On a GPU a trial pass is doubled until memory says no, or until more would not run faster; half of the last that
+    went well is used, since scoring keeps more than a bare pass does.
+
+    Args:
+        trial: runs a pass over that many tokens; raises ``torch.OutOfMemoryError`` where they do not fit.
+    """
+    if device.type == "cpu":
         return _CPU_TOKENS
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(_CPU_TOKENS, int(free * _GPU_SHARE) // (_WORDS_PER_TOKEN * d_model * dtype.itemsize))
+    tokens = _CPU_TOKENS
+    while tokens < _MOST_TOKENS:
+        try:
+            trial(2 * tokens)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        tokens *= 2
+    return max(_CPU_TOKENS, tokens // 2)
 
 
 def weights_digest(state: dict[str, Any]) -> str:

@@ -13,14 +13,18 @@ from steerlens.activations import ResidualStack
 from steerlens.data import Prompt
 from steerlens.errors import LayerError, ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.batches import PaddingSide, Row, TokenBatch, by_length, token_batch
+from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
 from steerlens.models.forward import residuals_after, run_blocks
 from steerlens.models.reading import Positions, described, placed, read, reading_weights
+from steerlens.models.recording import record, resume
 from steerlens.models.roles import PAD
 from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.models.unembedding import Unembedding
 from steerlens.progress import SHOW_FROM, progress
+
+_USUAL = 64
+"""Tokens of a row in the trial that finds how many a GPU takes."""
 
 
 class LensModel:
@@ -98,6 +102,18 @@ class LensModel:
             theirs = self.tl.original_model(batch.tokens, use_cache=False).logits[0].float()
         return bool((ours - theirs).norm() <= 1e-2 * theirs.norm())
 
+    @cached_property
+    def reuses_keys(self) -> bool:
+        """Tokens can be run after others whose keys and values are kept. Tried once: some architectures keep more than those."""
+        batch = self.batch([self.row([5, 6, 7, 8], [[9], [10, 11]])], "aligned")
+        try:
+            recording = record(self.tl, batch, [0], batch.last)
+            with torch.no_grad():
+                again, _ = resume(self.tl, recording, 0, recording.residuals[0])
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+            return False
+        return bool((again - recording.final).norm() <= 1e-2 * recording.final.norm())
+
     def tokens(self, prompt: Text) -> Tokens:
         """The tokens that the model sees for a prompt or a chat: BOS once at the front, nothing appended.
 
@@ -133,9 +149,9 @@ class LensModel:
             raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten it.")
         return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.bos_id is not None)
 
-    def batch(self, rows: Sequence[Row], side: PaddingSide = "right") -> TokenBatch:
+    def batch(self, rows: Sequence[Row], layout: Layout = "right") -> TokenBatch:
         """Rows padded to one length, on the model's device."""
-        return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, side)
+        return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, layout)
 
     def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
         """Indices of rows of these lengths in batches, longest first; of a size chosen for the device, or the given one.
@@ -143,9 +159,26 @@ class LensModel:
         Raises:
             SettingsError: a batch size below 1.
         """
-        if batch_size is not None and batch_size < 1:
-            raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
-        return list(by_length(lengths, batch_size, token_budget(self.device, self.dtype, self.d_model)))
+        return list(by_length(lengths, _checked(batch_size), self.token_budget))
+
+    def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None) -> list[list[int]]:
+        """Indices of rows with choices in batches whose prompts are aligned; of a size chosen for the device, or the given one.
+
+        Raises:
+            SettingsError: a batch size below 1.
+        """
+        return list(by_choices(rows, _checked(batch_size), self.token_budget))
+
+    @cached_property
+    def token_budget(self) -> int:
+        """Tokens of a batch, padding among them: found once for the device, by trial on a GPU."""
+        return token_budget(self.device, self._trial)
+
+    @torch.no_grad()
+    def _trial(self, tokens: int) -> None:
+        """Runs the blocks on as many tokens, in rows of a usual length."""
+        rows = [self.row([5] * _USUAL)] * max(1, tokens // _USUAL)
+        run_blocks(self.tl, self.batch(rows))
 
     @torch.no_grad()
     def residuals(
@@ -274,3 +307,9 @@ class LensModel:
         )
         texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
         return texts if many else texts[0]
+
+
+def _checked(batch_size: int | None) -> int | None:
+    if batch_size is not None and batch_size < 1:
+        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
+    return batch_size

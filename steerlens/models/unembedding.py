@@ -39,15 +39,12 @@ class Unembedding:
     def of(cls, tl: Any) -> "Unembedding":
         """That of a model, as its weights are now."""
         cap = getattr(tl.original_model.config.get_text_config(), "final_logit_softcapping", None)
-        bias = tl.unembed.b_U
-        return cls(tl.unembed.W_U.T, bias if bias is not None and bool(bias.any()) else None, cap)
+        bias = tl.unembed.b_U.detach() if tl.unembed.b_U is not None else None
+        return cls(tl.unembed.W_U.detach().T, bias if bias is not None and bool(bias.any()) else None, cap)
 
-    def logits(self, final: Float[Tensor, "n d_model"], rows: slice | Tensor = slice(None)) -> Float[Tensor, "n rows"]:
-        """Logits of some rows of the vocabulary, in float32."""
-        raw = (final @ self.weight[rows].T).float()
-        if self.bias is not None:
-            raw = raw + self.bias[rows].float()
-        return raw if self.cap is None else torch.tanh(raw / self.cap) * self.cap
+    def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
+        """All logits, in float32."""
+        return next(self._logits(final, len(self.weight)))[1].T
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
         """Log probability of each target at its place, in float32."""
@@ -61,30 +58,56 @@ class Unembedding:
         chosen, normaliser = self._read(final, targets)
         total = torch.zeros(len(final), device=final.device).index_add_(0, targets.places, weights)[:, None]
         expected = torch.zeros(final.shape, device=final.device)
-        for rows in self._blocks(len(final)):
-            logits = self.logits(final, rows)
-            pull = (logits - normaliser[:, None]).exp() * self._slope(logits)
-            expected += (pull.to(final.dtype) @ self.weight[rows]).float()
+        for rows, logits in self._logits(final):
+            pull = logits.sub(normaliser).exp_() * self._slope(logits)
+            expected += (self.weight[rows].T @ pull.to(final.dtype)).T.float()
         pull = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
         return (torch.zeros_like(expected).index_add_(0, targets.places, pull) - total * expected).to(final.dtype)
 
     def _read(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Tensor]:
         """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from one product: what rounding does to a logit
         in half precision, it does to both."""
-        chosen, parts = torch.zeros(len(targets.tokens), device=final.device), []
-        for rows in self._blocks(len(final)):
-            logits = self.logits(final, rows)
-            parts.append(logits.logsumexp(dim=1))
+        chosen, total = torch.zeros(len(targets.tokens), device=final.device), torch.zeros(len(final), device=final.device)
+        reference = self._reference(final, targets)
+        for rows, logits in self._logits(final):
             column = targets.tokens - rows.start
-            inside = (column >= 0) & (column < logits.shape[1])
-            chosen = torch.where(inside, logits[targets.places, column.clamp(0, logits.shape[1] - 1)], chosen)
-        return chosen, torch.stack(parts).logsumexp(dim=0)
+            inside = (column >= 0) & (column < len(logits))
+            chosen = torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)
+            total += logits.sub_(reference).exp_().sum(dim=0)
+        return chosen, self._checked(final, reference + total.log())
+
+    def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
+        """A logit of each place, near enough to its largest for exponentials against it neither to vanish nor to overflow."""
+        logits = (final[targets.places].float() * self.weight[targets.tokens].float()).sum(dim=1)
+        least = torch.full((len(final),), -torch.inf, device=final.device)
+        most = least.scatter_reduce(0, targets.places, logits, "amax")
+        return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
+
+    def _checked(self, final: Float[Tensor, "place d_model"], normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
+        """The normalisers, taken anew where the exponentials overflowed or vanished (a target 80 nats from the likeliest)."""
+        wrong = ~normaliser.isfinite()
+        if bool(wrong.any()):
+            parts = [logits.logsumexp(dim=0) for _, logits in self._logits(final[wrong])]
+            normaliser[wrong] = torch.stack(parts).logsumexp(dim=0)
+        return normaliser
 
     def _slope(self, logits: Tensor) -> Tensor:
         """Derivative of a capped logit with respect to the one before the cap."""
         return torch.ones_like(logits) if self.cap is None else 1 - (logits / self.cap) ** 2
 
-    def _blocks(self, places: int) -> Iterator[slice]:
-        size = max(1024, (_BLOCK_GPU if self.weight.is_cuda else _BLOCK) // max(1, places))
+    def _logits(self, final: Float[Tensor, "place d_model"], size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Float32 logits ``[row, place]`` of one block of the vocabulary after another, each good until the next is asked for.
+
+        The vocabulary is the first dimension: so turned, the product is up to a third faster on a CPU, and one buffer that
+        serves all blocks saves the pages that a new one each would fault in.
+        """
+        size = size or max(1024, (_BLOCK_GPU if self.weight.is_cuda else _BLOCK) // max(1, len(final)))
+        states, float32 = final.T.contiguous(), self.weight.dtype == torch.float32
+        buffer = torch.empty(min(size, len(self.weight)), len(final), dtype=self.weight.dtype, device=final.device)
         for start in range(0, len(self.weight), size):
-            yield slice(start, start + size)
+            rows = slice(start, min(start + size, len(self.weight)))
+            raw = torch.mm(self.weight[rows], states, out=buffer[: rows.stop - start])
+            logits = raw if float32 else raw.float()
+            if self.bias is not None:
+                logits += self.bias[rows, None]
+            yield rows, logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)

@@ -43,3 +43,8 @@ def steered_tokens(roles: Int[Tensor, "batch pos"], which: Which) -> Bool[Tensor
     for role in _STEERED[which]:
         steered |= roles == role
     return steered
+
+
+def leaves_prompt(which: Which) -> bool:
+    """No token before the prompt's last one is steered."""
+    return PROMPT not in _STEERED[which]

@@ -18,7 +18,7 @@ from steerlens.models.forward import Hook, hooked, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, announced_roles, roles_of
 from steerlens.models.tokens import Text, Tokens
-from steerlens.steering.edits import WHICH, Which, add_direction, steered_tokens
+from steerlens.steering.edits import WHICH, Which, add_direction, leaves_prompt, steered_tokens
 from steerlens.storage import load_tensors, save_tensors
 
 KIND = "steering plan"
@@ -95,6 +95,11 @@ class SteeringPlan:
     def layers(self) -> tuple[int, ...]:
         """Layers that are steered, ascending."""
         return tuple(sorted({step.layer for step in self.steps}))
+
+    @property
+    def leaves_prompt(self) -> bool:
+        """No token before the prompt's last one is steered."""
+        return all(leaves_prompt(step.tokens) for step in self.steps)
 
     def hooks(self) -> list[Hook]:
         """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.

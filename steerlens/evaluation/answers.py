@@ -1,0 +1,106 @@
+"""From the final residuals of a batch to the log probabilities of its choices, and from those of all batches to outcomes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.questions import Question
+from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.unembedding import Targets, Unembedding
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
+
+    lines: Int[Tensor, " place"]
+    columns: Int[Tensor, " place"]
+    targets: Targets
+    choices: Int[Tensor, " target"]
+    """Which of the batch's choices each target belongs to."""
+    counts: tuple[int, ...]
+    """Choices of each row."""
+
+    @classmethod
+    def of(cls, batch: TokenBatch) -> "Asked":
+        """The places of a batch's choices, each once."""
+        places: dict[tuple[int, int], int] = {}
+        asked = [
+            (places.setdefault((line, start + at), len(places)), token, number)
+            for number, (line, start, choice) in enumerate(
+                (line, start, choice)
+                for line, (row, start) in enumerate(zip(batch.rows, batch.starts, strict=True))
+                for choice in _predictions(row)
+            )
+            for at, token in choice
+        ]
+        device = batch.tokens.device
+        lines, columns = torch.tensor(list(places), device=device).unbind(1)
+        index, tokens, numbers = torch.tensor(asked, device=device).unbind(1)
+        return cls(lines, columns, Targets(index, tokens), numbers, tuple(len(row.choices) for row in batch.rows))
+
+    @torch.no_grad()
+    def sums(
+        self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
+    ) -> list[list[list[float]]]:
+        """Sum of log probabilities of each choice of each row, of each of the copies that ``final`` holds one after another.
+
+        Args:
+            start: the column that ``final`` begins with.
+        """
+        states = final.view(copies, -1, *final.shape[1:])[:, self.lines, self.columns - start].flatten(0, 1)
+        ahead = torch.arange(copies, device=final.device)[:, None] * len(self.lines)
+        targets = Targets((self.targets.places + ahead).flatten(), self.targets.tokens.repeat(copies))
+        values = unembedding.log_probabilities(states, targets).double().view(copies, -1)
+        sums = torch.zeros(copies, sum(self.counts), dtype=torch.float64, device=final.device)
+        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices, values).tolist()]
+
+    def gradient(
+        self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int, weights: Float[Tensor, " choice"]
+    ) -> Float[Tensor, "line pos d_model"]:
+        """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``."""
+        lines, columns = self.lines, self.columns - start
+        gradient = torch.zeros_like(final)
+        gradient[lines, columns] = unembedding.gradient(final[lines, columns], self.targets, weights[self.choices])
+        return gradient
+
+    def _by_row(self, values: Iterable[float]) -> list[list[float]]:
+        each = iter(values)
+        return [[next(each) for _ in range(count)] for count in self.counts]
+
+
+class Sums:
+    """Gathers what the batches give, in whatever order, into outcomes in the order of the items."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = questions
+        self.sums: list[list[float]] = [[] for _ in questions]
+
+    def add(self, part: Iterable[tuple[int, Row]], choices: Iterable[list[float]]) -> None:
+        """Take the choices' summed log probabilities of one batch's rows."""
+        for (number, _), values in zip(part, choices, strict=True):
+            self.sums[number].extend(values)
+
+    def outcomes(self) -> list[Outcome]:
+        """One a question, in the questions' order."""
+        return [
+            Outcome(q.item, tuple(total / by for total, by in zip(sums, q.divisors, strict=True)))
+            for q, sums in zip(self.questions, self.sums, strict=True)
+        ]
+
+
+def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
+    """For each choice, where each of its tokens is predicted, and the token.
+
+    The first is predicted at the prompt's last token, and what two choices begin with alike at the first of them.
+    """
+    offset, last = len(row.prompt), len(row.prompt) - 1
+    known: dict[tuple[int, ...], int] = {(): last}
+    for choice in row.choices:
+        places = [known.setdefault(choice[:n], offset + n - 1) for n in range(len(choice))]
+        yield list(zip(places, choice, strict=True))
+        offset += len(choice)

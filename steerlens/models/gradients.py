@@ -1,0 +1,58 @@
+"""Derivatives of a number read off the final residual, with respect to the residual after every layer, from one pass back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.models.forward import residual_hook
+from steerlens.models.recording import Recording, resume
+
+
+def residual_gradients(
+    tl: Any,
+    recording: Recording,
+    layers: Sequence[int],
+    final_gradient: Callable[[Tensor], Tensor],
+    at: Float[Tensor, "batch pos d_model"] | None = None,
+) -> dict[int, Float[Tensor, "batch pos d_model"]]:
+    """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
+
+    One pass forward and one backward, through the blocks above the lowest layer and the recorded columns only; the keys and
+    values of what stands before them are constants. Parameters take no gradient.
+
+    Args:
+        layers: ascending; the recording holds the first of them.
+        final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
+        at: the residual after the first of ``layers`` where the derivative is taken; the recorded one for ``None``.
+    """
+    lowest, *above = layers
+    leaf = (recording.residuals[lowest] if at is None else at).detach().requires_grad_()  # nothing below is differentiated
+    kept: dict[int, Tensor] = {lowest: leaf}
+
+    def keep(residual: Tensor, hook: Any, layer: int) -> None:
+        residual.retain_grad()
+        kept[layer] = residual
+
+    hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
+    with _frozen(tl), torch.enable_grad(), tl.hooks(fwd_hooks=hooks):
+        final, _ = resume(tl, recording, lowest, leaf)
+        torch.autograd.backward(final, final_gradient(final.detach()))
+    return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
+
+
+@contextmanager
+def _frozen(tl: Any) -> Iterator[None]:
+    """No parameter asks for a gradient inside; afterwards each asks as before."""
+    asking = [parameter for parameter in tl.original_model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)

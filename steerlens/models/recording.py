@@ -1,0 +1,182 @@
+"""One pass kept, so that it can go on from any layer with another residual, and from the prompt's last token alone.
+
+What lies below the first block that is edited is not computed again, and neither is what stands before the first token
+that is: those tokens' keys and values are all that the others see of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.models.batches import TokenBatch
+from steerlens.models.forward import residual_hook, run_blocks
+from steerlens.models.roles import announced
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+KeyValues = Mapping[int, tuple[Float[Tensor, "row head pos d_head"], Float[Tensor, "row head pos d_head"]]]
+"""Keys and values by layer, of tokens that later ones attend to. One row serves any number of rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a pass left for ``resume``."""
+
+    batch: TokenBatch
+    start: int
+    """The first column that is kept and run again; what stands before it does not change."""
+    residuals: dict[int, Float[Tensor, "batch pos d_model"]]
+    """``hook_resid_post`` by layer, from ``start`` on."""
+    calls: tuple[Call, ...]
+    """What each block was given besides its residual: mask, positions, rotary embeddings."""
+    before: KeyValues
+    """Of the shared prefix and of the columns before ``start``."""
+    final: Float[Tensor, "batch pos d_model"]
+    """After all blocks and the final norm, from ``start`` on."""
+
+
+@torch.no_grad()
+def record(tl: Any, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None) -> Recording:
+    """Runs a batch once and keeps what ``resume`` needs for ``layers``.
+
+    Args:
+        before: keys and values of a prefix that all rows share.
+    """
+    calls: dict[int, Call] = {}
+    residuals: dict[int, Tensor] = {}
+
+    def keep_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> None:
+        calls[index] = (args[1:], {name: value for name, value in kwargs.items() if name != "hidden_states"})
+
+    def keep_residual(residual: Tensor, hook: Any, layer: int) -> None:
+        residuals[layer] = residual[:, start:].contiguous()
+
+    hooks = [(residual_hook(layer), partial(keep_residual, layer=layer)) for layer in layers]
+    with ExitStack() as stack:
+        for index, block in enumerate(tl.blocks):
+            handle = block.register_forward_pre_hook(partial(keep_call, index=index), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.enter_context(tl.hooks(fwd_hooks=hooks))
+        kept = stack.enter_context(attending(tl, before, start))
+        final = run_blocks(tl, batch)
+    return Recording(
+        batch, start, residuals, tuple(calls[index] for index in range(len(tl.blocks))), kept, final[:, start:].contiguous()
+    )
+
+
+def resume(
+    tl: Any,
+    recording: Recording,
+    layer: int,
+    residual: Float[Tensor, "row pos d_model"],
+    before: KeyValues | None = None,
+    keep: int = 0,
+) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
+    """What the recorded pass would have ended in, had the residual after block ``layer`` been this one.
+
+    Only the blocks above ``layer`` run (the bridge's own ``start_at_layer`` runs those below too), and only the columns
+    from the recording's ``start`` on.
+
+    Args:
+        residual: of the batch's rows, or of several copies of them one after another, each edited in its own way.
+        before: keys and values of what stands before ``start``, if not those that were recorded.
+        keep: columns whose keys and values are kept.
+
+    Returns:
+        The residual stream after all blocks and the final norm, and the keys and values kept.
+    """
+    batch = recording.batch
+    copies = len(residual) // len(batch.rows)
+    fitted = _Fitted(recording.start, batch.tokens.shape[1], len(batch.rows), copies)
+    roles = batch.roles[:, recording.start :].repeat(copies, 1)
+    with announced(roles), attending(tl, recording.before if before is None else before, keep) as kept:
+        for block, (args, kwargs) in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
+            output = block(residual, *fitted(args), **fitted(kwargs))
+            residual = output[0] if isinstance(output, tuple) else output
+        return tl.ln_final(residual), kept
+
+
+@contextmanager
+def attending(tl: Any, before: KeyValues | None, keep: int) -> Iterator[KeyValues]:
+    """Attention inside sees ``before`` in front of its own tokens.
+
+    Yields:
+        The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
+    """
+    kept: dict[int, tuple[Tensor, Tensor]] = dict(before or {})
+    if not (before or keep):
+        yield kept
+        return
+    with ExitStack() as stack:
+        for index, block in enumerate(tl.blocks):
+            seen = _Seen(index, (before or {}).get(index), keep, kept)
+            handle = block.attn.register_forward_pre_hook(partial(_given, seen), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield kept
+
+
+def _given(seen: "_Seen", module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return args, {**kwargs, "past_key_values": seen}
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Stands where a block's attention expects Hugging Face's key-value cache."""
+
+    index: int
+    before: tuple[Tensor, Tensor] | None
+    keep: int
+    kept: dict[int, tuple[Tensor, Tensor]]
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """The keys and values that the block's queries see."""
+        every = (keys, values)
+        if self.before is not None:
+            every = _joined(self.before, keys, values)
+        if self.keep:
+            length = every[0].shape[2] - keys.shape[2] + self.keep
+            self.kept[self.index] = (every[0][:, :, :length].contiguous(), every[1][:, :, :length].contiguous())
+        return every
+
+
+def _joined(before: tuple[Tensor, Tensor], keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    copies = len(keys) // len(before[0])
+    earlier = [part.expand(copies, -1, -1, -1) if len(part) == 1 else part.repeat(copies, 1, 1, 1) for part in before]
+    return torch.cat([earlier[0], keys], dim=2), torch.cat([earlier[1], values], dim=2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Cuts what a block was given to the columns from ``start`` on, and repeats it for copies of the batch."""
+
+    start: int
+    length: int
+    rows: int
+    copies: int
+    done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    """By the value's identity; the value is held, so that no other takes its place. Blocks share their masks."""
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return type(value)(map(self, value))
+        if isinstance(value, dict):
+            return {name: self(part) for name, part in value.items()}
+        if not isinstance(value, Tensor) or (not self.start and self.copies == 1):
+            return value
+        if id(value) not in self.done:
+            self.done[id(value)] = (value, self._cut(value))
+        return self.done[id(value)][1]
+
+    def _cut(self, value: Tensor) -> Tensor:
+        if value.ndim == 4 and value.shape[2] == self.length:  # a mask: queries are the second to last axis
+            value = value[:, :, self.start :]
+        elif value.ndim in (2, 3) and value.shape[1] == self.length:
+            value = value[:, self.start :]
+        if value.ndim and len(value) == self.rows and self.rows > 1:
+            value = value.repeat(self.copies, *[1] * (value.ndim - 1))
+        return value
