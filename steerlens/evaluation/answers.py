@@ -85,12 +85,14 @@ class Sums:
         for (number, _), values in zip(part, choices, strict=True):
             self.sums[number].extend(values)
 
+    def outcome(self, number: int) -> Outcome:
+        """That of one question, all of whose choices were added."""
+        question, sums = self.questions[number], self.sums[number]
+        return Outcome(question.item, tuple(total / by for total, by in zip(sums, question.divisors, strict=True)))
+
     def outcomes(self) -> list[Outcome]:
         """One a question, in the questions' order."""
-        return [
-            Outcome(q.item, tuple(total / by for total, by in zip(sums, q.divisors, strict=True)))
-            for q, sums in zip(self.questions, self.sums, strict=True)
-        ]
+        return [self.outcome(number) for number in range(len(self.questions))]
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:

@@ -139,15 +139,21 @@ class Exam:
         out = torch.zeros(len(layers), len(self), self.model.d_model)
         onward = leaves_prompt(tokens) and self.model.reuses_keys
         before = self._before if onward else {}
+        base = self._base_as_it_comes()
         for part, batch in self._small_batches(shared=onward):
             start, asked = batch.last if onward else 0, Asked.of(batch)
             recording = record(self.model.tl, batch, layers[:1], start, before)
-            final_gradient = partial(_final_gradient, asked, self._unembedding, start, self._weights(part).to(self.model.device))
+            if base is not None:
+                base.add(part, asked.sums(self._unembedding, recording.final, start)[0])
+            final_gradient = partial(
+                _final_gradient, asked, self._unembedding, start, self._weights(part, base).to(self.model.device)
+            )
             found = residual_gradients(self.model.tl, recording, layers, final_gradient)
             steered = steered_tokens(batch.roles[:, start:], tokens).float()
             numbers = torch.tensor([number for number, _ in part])
             for at, layer in enumerate(layers):
                 out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
+        self._base = self._base or (base.outcomes() if base else None)
         return out
 
     @cached_property
@@ -173,11 +179,16 @@ class Exam:
             for at in range(0, len(part), rows):
                 yield part[at : at + rows], self._batch(part[at : at + rows], shared=shared)
 
-    def _weights(self, part: Part) -> Float[Tensor, " choice"]:
+    def _base_as_it_comes(self) -> Sums | None:
+        """Gathers the unsteered outcomes from passes that are run anyway, if they are still wanted and each item is one row."""
+        in_one = sum(map(len, self._parts)) == len(self)
+        return Sums(self.questions) if self._base is None and in_one else None
+
+    def _weights(self, part: Part, base: Sums | None) -> Float[Tensor, " choice"]:
         """What each choice of each row counts in its item's margin."""
         weights: list[float] = []
         for number, row in part:
-            question, outcome = self.questions[number], self.base[number]
+            question, outcome = self.questions[number], base.outcome(number) if base else self.base[number]
             of = {question.row.choices[outcome.item.answer]: 1.0 / question.divisors[outcome.item.answer]}
             of[question.row.choices[outcome.runner_up]] = -1.0 / question.divisors[outcome.runner_up]
             weights.extend(of.get(choice, 0.0) for choice in row.choices)

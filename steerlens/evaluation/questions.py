@@ -1,6 +1,7 @@
 """Items put to a model: the tokens of the prompt and of each choice, and how their probabilities are compared."""
 
 import string
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -25,6 +26,9 @@ class Scoring:
     instruction-tuned models."""
     chat: bool = False
     """Put the question through the model's chat template."""
+    examples: tuple[Item, ...] = ()
+    """Solved items (few shots) that stand before every question, those of its locale; they run once for all questions. Take them
+    from train, and not those that are asked."""
     form: Form = "implicit"
     """Which prompt of a cultural item: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0
@@ -59,11 +63,12 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
     """
     if len(item.choices) < 2:
         raise PromptError(f"item {item.concept!r} in {item.locale} has {len(item.choices)} choices: expected at least two.")
-    form: Form = scoring.form if item.explicit else "implicit"
-    text, continuations = _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
-    prompt: Text = text
+    text, continuations = _put(item, scoring)
+    solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
+    prompt: Text = "".join(f"{asked}{answer}\n\n" for asked, answer in solved) + text
     if scoring.chat:
-        prompt = [{"role": "user", "content": text}]
+        turns = [turn for asked, answer in solved for turn in (_turn("user", asked), _turn("assistant", answer))]
+        prompt = [*turns, _turn("user", text)]
         continuations = [continuation.strip() for continuation in continuations]
     ids, choices = model.tokenizer.split(prompt, continuations)
     divisors = {
@@ -72,6 +77,23 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
         "none": [1.0] * len(choices),
     }[scoring.normalisation]
     return Question(item, model.row(ids, choices), tuple(divisors))
+
+
+def _put(item: Item, scoring: Scoring) -> tuple[str, list[str]]:
+    """The question's text, and what would follow it for each choice."""
+    form: Form = scoring.form if item.explicit else "implicit"
+    return _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
+
+
+def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:
+    """The examples that stand before an item: those of its locale, and never the item's own concept."""
+    for example in scoring.examples:
+        if example.locale == item.locale and example.concept != item.concept:
+            yield example, *_put(example, scoring)
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content.strip()}
 
 
 def _open(item: Item, form: Form) -> tuple[str, list[str]]:
