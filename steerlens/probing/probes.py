@@ -1,12 +1,13 @@
 """Probes: fitted on the training rows of every fold, asked of every row, all layers at once. Functions of tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import vecdot
 
+from steerlens.errors import UnknownNameError
 from steerlens.probing.folds import Folds
 from steerlens.probing.logistic import centred, logistic_probe, spread
 
@@ -70,3 +71,27 @@ def _solve(weighted: Float[Tensor, "layer n d"], ridge: Tensor, towards: Float[T
 
 
 PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe, "LDA": lda_probe}
+
+_NUMBERS = 1 << 26
+"""Residual values probed at once, with a few copies: about 1 GB."""
+
+
+def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
+    """The probes of these names.
+
+    Raises:
+        UnknownNameError: there is no such probe.
+    """
+    for name in names:
+        if name not in PROBES:
+            raise UnknownNameError("probe", name, PROBES)
+    return {name: PROBES[name] for name in names}
+
+
+def scores_by_layer(
+    probe: Probe, residuals: Float[Tensor, "layer row d"], folds: Folds, device: torch.device
+) -> Float[Tensor, "layer fold row"]:
+    """A probe's scores on the CPU, as many layers at once as memory allows."""
+    size = max(1, _NUMBERS // (residuals[0].numel() + 24 * len(folds) * residuals.shape[2]))
+    parts = [residuals[at : at + size].to(device) for at in range(0, len(residuals), size)]
+    return torch.cat([probe(part, folds).cpu() for part in parts])

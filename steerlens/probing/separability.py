@@ -15,9 +15,8 @@ from steerlens.data import english_pairs, localized_pairs
 from steerlens.errors import PairsError, UnknownNameError
 from steerlens.probing.baselines import baseline_scores
 from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
-from steerlens.probing.folds import Folds
 from steerlens.probing.holding import ALL, Group, HoldOut, groups, implicit
-from steerlens.probing.probes import PROBES, Probe
+from steerlens.probing.probes import PROBES, Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 COSINE = "EN-LOC cosine"
-_NUMBERS = 1 << 26
-"""Residual values probed at once, with a few copies: about 1 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,27 +114,6 @@ def separability(
             bar.update(len(group.stack.prompts))
     rows.extend(_cosines(vectors_from or stack, tuple(dict.fromkeys(prompt.locale for prompt in told.prompts))))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
-
-
-def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
-    """The probes of these names.
-
-    Raises:
-        UnknownNameError: there is no such probe.
-    """
-    for name in names:
-        if name not in PROBES:
-            raise UnknownNameError("probe", name, PROBES)
-    return {name: PROBES[name] for name in names}
-
-
-def scores_by_layer(
-    probe: Probe, residuals: Float[Tensor, "layer row d"], folds: Folds, device: torch.device
-) -> Float[Tensor, "layer fold row"]:
-    """A probe's scores on the CPU, as many layers at once as memory allows."""
-    size = max(1, _NUMBERS // (residuals[0].numel() + 24 * len(folds) * residuals.shape[2]))
-    parts = [residuals[at : at + size].to(device) for at in range(0, len(residuals), size)]
-    return torch.cat([probe(part, folds).cpu() for part in parts])
 
 
 def _scored(
