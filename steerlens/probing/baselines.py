@@ -35,7 +35,9 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
     return ResidualStack(torch.stack(means)[None].cpu(), (-1,), tuple(prompts), "mean", model.fingerprint)
 
 
-def baseline_scores(stack: ResidualStack, folds: Folds, embeddings: ResidualStack | None) -> dict[str, Float[Tensor, "1 fold row"]]:
+def baseline_scores(
+    stack: ResidualStack, folds: Folds, embeddings: ResidualStack | None
+) -> dict[str, Float[Tensor, "1 fold row"]]:
     """The scores that each baseline gives every prompt of a stack, by its name: n-grams, length, and embeddings (without them,
     where the stack has it, the residual after block 0, by its own name)."""
     scores = {

@@ -41,7 +41,7 @@ def resampled_auroc(
     return sums / counts
 
 
-def interval(draws: Float[Tensor, "draw *rest"], level: float = 0.95) -> tuple[NDArray, NDArray]:
+def interval(draws: Float[Tensor, "draw ..."], level: float = 0.95) -> tuple[NDArray, NDArray]:
     """Percentiles of a bootstrap distribution over its first axis, resamples without a value left out."""
     low, high = np.nanquantile(draws.numpy(), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

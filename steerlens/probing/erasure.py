@@ -59,9 +59,9 @@ def erasure(
 ) -> Erasure:
     """AUROC of a new probe by layer, after none, one and more directions were erased one after another.
 
-    Erased from the rows that it is learnt from, a difference of means leaves no linear probe anything there (Belrose et al., arXiv
-    2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction is
-    learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a
+    Erased from the rows that it is learnt from, a difference of means leaves no linear probe anything there (Belrose et al.,
+    arXiv 2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction
+    is learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a
     half after one direction, the kinds differ along one line; if it stays, they differ in many ways.
 
     Args:

@@ -30,8 +30,9 @@ _LEAST = 8
 class Geometry(ResultTable):
     """Alignment with English and the vectors' certainty.
 
-    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual less cultural, for the alignments; ``EN``, ``LOC``
-    or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n concepts or pairs.
+    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual less cultural, for the alignments;
+    ``EN``, ``LOC`` or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n concepts
+    or pairs.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "measure", "of", "value", "low", "high", "n")
@@ -70,20 +71,19 @@ class Geometry(ResultTable):
             raise UnknownNameError(f"side of {measure}", of, of_known)
 
 
-def geometry(
-    stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: str | torch.device | None = None
-) -> Geometry:
+def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: str | torch.device | None = None) -> Geometry:
     """Alignment of English with each locale for factual and for cultural concepts, and the certainty of its EN and LOC vectors.
 
-    Alignment, from implicit prompts of the same concepts in both languages, as many factual as cultural ones (drawn by ``seed``, since
-    retrieval and CKA depend on how many there are): ``centred cosine``, ``retrieval at 1``, ``linear CKA``; see
-    ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of the concepts, which spread
-    around the whole as the whole does around the truth (the delete-half jackknife, Shao and Wu 1989).
+    Alignment, from implicit prompts of the same concepts in both languages, as many factual as cultural ones (drawn by
+    ``seed``, since retrieval and CKA depend on how many there are): ``centred cosine``, ``retrieval at 1``, ``linear CKA``;
+    see ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of the concepts,
+    which spread around the whole as the whole does around the truth (the delete-half jackknife, Shao and Wu 1989).
 
-    Vectors, where the stack has their pairs: ``relative norm`` (the vector's over the mean norm of the locale's implicit residuals),
-    ``split-half cosine`` (of vectors from two random halves of the pairs: how noisy one is), ``reliability`` (Spearman-Brown:
-    that of the whole vector, 2r / (1 + r)), the ``cosine`` of EN and LOC with the interval of halves of both, and its ``ceiling``, the
-    square root of both reliabilities: noise alone keeps the cosine of two noisy copies of one direction below it (Spearman 1904).
+    Vectors, where the stack has their pairs: ``relative norm`` (the vector's over the mean norm of the locale's implicit
+    residuals), ``split-half cosine`` (of vectors from two random halves of the pairs: how noisy one is), ``reliability``
+    (Spearman-Brown: that of the whole vector, 2r / (1 + r)), the ``cosine`` of EN and LOC with the interval of halves of
+    both, and its ``ceiling``, the square root of both reliabilities: noise alone keeps the cosine of two noisy copies of one
+    direction below it (Spearman 1904).
 
     Args:
         stack: residuals of English and locale prompts; with explicit ones for LOC vectors.
@@ -163,7 +163,7 @@ def _vectors(stack: ResidualStack, locale: str, draws: int, seed: int, device: t
             continue
         first = halves(len(pairs), draws, generator).to(device)
         split = [(w / w.sum(1, keepdim=True)) @ differences for w in (first, 1 - first)]  # [layer, draw, d]
-        cosines = torch.cosine_similarity(*split, dim=-1).T.cpu()
+        cosines = torch.cosine_similarity(split[0], split[1], dim=-1).T.cpu()
         reliability = (2 * cosines / (1 + cosines).clamp(min=1e-6)).clamp(min=-1)
         halved[name] = whole, split[0], reliability.mean(dim=0), len(pairs)
         yield from _lines(stack.layers, "split-half cosine", name, cosines.mean(dim=0), cosines, len(pairs))
@@ -180,9 +180,7 @@ def _between(layers: Sequence[int], en: Any, loc: Any) -> Iterator[dict[str, Any
     yield from _lines(layers, "ceiling", "EN-LOC", (en[2].clamp(min=0) * loc[2].clamp(min=0)).sqrt(), None, n)
 
 
-def _lines(
-    layers: Sequence[int], measure: str, of: str, value: Tensor, drawn: Tensor | None, n: int
-) -> Iterator[dict[str, Any]]:
+def _lines(layers: Sequence[int], measure: str, of: str, value: Tensor, drawn: Tensor | None, n: int) -> Iterator[dict[str, Any]]:
     low, high = interval(drawn) if drawn is not None else (value * float("nan"),) * 2
     for at, layer in enumerate(layers):
         row = {"layer": layer, "measure": measure, "of": of, "n": n}

@@ -66,9 +66,7 @@ def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> 
         raise UnknownNameError("thing to hold out", hold_out, get_args(HoldOut))
     if hold_out == "locale":
         prompts = stack.prompts
-        folds = Folds.across(
-            labels_of(prompts), concepts_of(prompts), [prompt.locale for prompt in prompts], n_folds, seed
-        )
+        folds = Folds.across(labels_of(prompts), concepts_of(prompts), [prompt.locale for prompt in prompts], n_folds, seed)
         yield Group(stack, folds, {**{name: folds.named(name) for name in dict.fromkeys(folds.names)}, ALL: folds})
         return
     for name, own in by_locale(stack).items():
@@ -84,8 +82,9 @@ def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:
     if hold_out == "concept":
         return concepts_of(prompts)
     if any(not prompt.topic for prompt in prompts):
+        bare = next(prompt.text for prompt in prompts if not prompt.topic)
         raise DataError(
-            f"some prompts carry no topic, as {next(p.text for p in prompts if not p.topic)!r}, so no {hold_out} can be held out. "
+            f"some prompts carry no topic, as {bare!r}, so no {hold_out} can be held out. "
             "Capture prompts of items that have one (items.prompts())."
         )
     return [prompt.topic if hold_out == "topic" else f"{prompt.topic}/{prompt.relation}" for prompt in prompts]

@@ -26,8 +26,8 @@ class PermutationTest(ResultTable):
     """The difference-of-means probe against labels permuted by concept.
 
     Columns: locale, layer, auroc, null_mean and null_high (mean and 95th percentile over the permutations), p (share of
-    permutations, with the true labels among them, that reach the AUROC), p_corrected (share whose best layer, standardised, reaches it), draws,
-    n prompts, concepts.
+    permutations, with the true labels among them, that reach the AUROC), p_corrected (share whose best layer, standardised,
+    reaches it), draws, n prompts, concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -35,7 +35,8 @@ class PermutationTest(ResultTable):
     )
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled. The last locale for ``None``."""
+        """AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled. The last locale for
+        ``None``."""
         from steerlens.plotting import permutation_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))
@@ -54,11 +55,11 @@ def permutation_test(
 ) -> PermutationTest:
     """Whether the difference-of-means probe tells the kinds apart better than it would labels drawn at random, by layer.
 
-    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
-    counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
-    and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993), layers
-    standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none tells the
-    kinds apart. Locales are not corrected for.
+    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold
+    its counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations
+    (Phipson and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and
+    Young 1993), layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer
+    is 5% if none tells the kinds apart. Locales are not corrected for.
 
     Args:
         stack: residuals of factual and cultural prompts.
@@ -106,7 +107,8 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """The true labels, then permutations of them between the concepts that a fold holds out. Concepts that none does keep theirs."""
+    """The true labels, then permutations of them between the concepts that a fold holds out. Concepts that none does keep
+    theirs."""
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     labels, generator = np.tile(folds.labels[first] == 1, (draws + 1, 1)), np.random.default_rng(seed)
     for held in folds.test.numpy():

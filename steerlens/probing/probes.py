@@ -26,8 +26,8 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
 
 def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
     """Linear discriminant analysis on standardised features, both labels as likely, with covariances shrunk after Ledoit and
-    Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5, 0.5])``
-    behind a ``StandardScaler``.
+    Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5,
+    0.5])`` behind a ``StandardScaler``.
 
     A direction ``v`` solves ``(B'B + a) v = difference of means``, where B holds the training rows less their label's mean, each
     weighted by its label's share: solved in as many dimensions as there are rows or features, whichever are fewer.
@@ -42,12 +42,13 @@ def _discriminant(rows: Float[Tensor, "layer row d"], train: Tensor, positive: T
     sides = [rows[:, train & side].double() for side in (positive, ~positive)]
     one, zero = (side.mean(dim=1, keepdim=True) for side in sides)
     weighted, ridge = zip(*map(_shrunk, (sides[0] - one, sides[1] - zero)), strict=True)
-    direction = _solve(torch.cat(weighted, dim=1), sum(ridge), one - zero)  # type: ignore[arg-type]
+    direction = _solve(torch.cat(weighted, dim=1), sum(ridge), one - zero)
     return ((rows - (one + zero) / 2) * direction).sum(-1).float()
 
 
 def _shrunk(rows: Float[Tensor, "layer n d"]) -> tuple[Tensor, Tensor]:
-    """Half of a label's Ledoit-Wolf covariance as ``B'B + a``: B ``[layer, n, d]`` and a ``[layer, 1, 1]``, from its centred rows."""
+    """Half of a label's Ledoit-Wolf covariance as ``B'B + a``: B ``[layer, n, d]`` and a ``[layer, 1, 1]``, from its centred
+    rows."""
     n, d = rows.shape[1:]
     square = vecdot(rows, rows)
     inner = rows @ rows.mT if n < d else rows.mT @ rows
@@ -58,7 +59,9 @@ def _shrunk(rows: Float[Tensor, "layer n d"]) -> tuple[Tensor, Tensor]:
     return rows * ((1 - share) / (2 * n)).sqrt(), share * mean[:, None, None] / 2
 
 
-def _solve(weighted: Float[Tensor, "layer n d"], ridge: Tensor, towards: Float[Tensor, "layer 1 d"]) -> Float[Tensor, "layer 1 d"]:
+def _solve(
+    weighted: Float[Tensor, "layer n d"], ridge: Tensor, towards: Float[Tensor, "layer 1 d"]
+) -> Float[Tensor, "layer 1 d"]:
     """``(B'B + a)^-1`` times a vector, for few rows by Woodbury's identity."""
     few = weighted.shape[1] < weighted.shape[2]
     inner = weighted @ weighted.mT if few else weighted.mT @ weighted

@@ -56,10 +56,10 @@ def selectivity(
 ) -> Selectivity:
     """AUROC of telling factual from cultural less that of telling concepts apart that were given a label by lot.
 
-    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have learnt
-    it by heart. That shows where the concepts that are asked of were trained on: here a locale is held out and its concepts are seen in the
-    other locales. (In folds of concepts no random label can be learnt; there the null is ``permutation_test``.) A probe that scores
-    high on both knows the concepts, not their kind.
+    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have
+    learnt it by heart. That shows where the concepts that are asked of were trained on: here a locale is held out and its
+    concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there the null is
+    ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts in two or more locales.
@@ -92,7 +92,7 @@ def selectivity(
 
 def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> list[NDArray]:
     """A label a concept, the same in all of its rows."""
-    names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
+    _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     generator = np.random.default_rng([seed, 1])
     return [generator.permutation(folds.labels[first])[of_row] for _ in range(labellings)]
 
@@ -104,7 +104,9 @@ def _measured(
     rows = []
     for locale in (*tasks[0].names, ALL):
         own = torch.tensor([locale in (held, ALL) for held in tasks[0].names])
-        parts = [(task if locale == ALL else task.named(locale), score[:, own]) for task, score in zip(tasks, scores, strict=True)]
+        parts = [
+            (task if locale == ALL else task.named(locale), score[:, own]) for task, score in zip(tasks, scores, strict=True)
+        ]
         held = parts[0][0].test.any(0)
         seen = {"n": int(held.sum()), "concepts": len({stack.prompts[i].concept for i in held.nonzero()[:, 0]})}
         common = {"locale": locale, "probe": name, "draws": len(tasks) - 1, **seen}

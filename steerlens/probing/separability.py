@@ -21,6 +21,7 @@ from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from plotly.graph_objects import Figure
 
 COSINE = "EN-LOC cosine"
@@ -30,16 +31,32 @@ COSINE = "EN-LOC cosine"
 class Separability(ResultTable):
     """Held-out scores of probes and baselines by layer and locale.
 
-    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over folds)
-    with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less the best
-    baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best), cosine (of EN and
-    LOC vectors, for the probe ``EN-LOC cosine``), n prompts and concepts held out.
+    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over
+    folds) with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less
+    the best baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best),
+    cosine (of EN and LOC vectors, for the probe ``EN-LOC cosine``), n prompts and concepts held out.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
         *("locale", "layer", "probe", "auroc", "low", "high", "accuracy", "baseline"),
         *("above", "above_low", "above_high", "peak", "cosine", "n", "concepts"),
     )
+
+    def peaks(self) -> "pd.DataFrame":
+        """Where each probe is best, and how sure that is.
+
+        Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best),
+        first and last (layers that hold the best of 95% of the resamples between them).
+        """
+        import pandas as pd
+
+        rows = []
+        for (locale, probe), own in self.frame[self.frame["peak"].notna()].groupby(["locale", "probe"], sort=False):
+            best, reached = own.loc[own["auroc"].idxmax()], own.sort_values("layer")["peak"].cumsum()
+            layers = [int(own.sort_values("layer")["layer"].iloc[int((reached < share).sum())]) for share in (0.025, 0.975)]
+            values = {"layer": int(best["layer"]), "auroc": best["auroc"], "above": best["above"], "share": best["peak"]}
+            rows.append({"locale": locale, "probe": probe, **values, "first": layers[0], "last": layers[1]})
+        return pd.DataFrame(rows)
 
     def heatmap(self, score: str = "auroc", probe: str = "difference of means") -> "Figure":
         """Layers by locales, coloured by ``auroc``, ``accuracy`` or ``above`` of a probe, or by the ``cosine`` of EN and LOC.

@@ -9,8 +9,9 @@ Side = Float[Tensor, "layer concept d"]
 
 
 def centred_cosines(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """Cosine of each concept's two residuals, each less the mean of its side: what all prompts of a language share is left out."""
-    return torch.cosine_similarity(*(side - side.mean(dim=1, keepdim=True) for side in (a, b)), dim=-1)
+    """Cosine of each concept's two residuals, each less the mean of its side: what all prompts of a language share is left
+    out."""
+    return torch.cosine_similarity(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True), dim=-1)
 
 
 def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
