@@ -90,12 +90,13 @@ def erasure(
     (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), implicit(stack)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rows: list[dict[str, Any]] = []
-    with progress(len(told.prompts), "Erasure", "prompt") as bar:
-        for group in groups(told, "concept", n_folds, seed):
+    parts = groups(told, "concept", n_folds, seed)
+    with progress(len(parts), "Erasure", "locale") as bar:
+        for group in parts:
             weights = concept_weights(group.concepts, draws, seed)
             found = [_left(group, solver, erase, directions, seed, place, shuffled=shuffled) for shuffled in (False, True)]
             rows.extend(_rows(group, found[0], found[1], weights))
-            bar.update(len(group.stack.prompts))
+            bar.update()
     return Erasure(pd.DataFrame(rows, columns=list(Erasure.columns)))
 
 

@@ -1,6 +1,6 @@
 """What is held out together: concepts, locales, topics or relations; and which prompts are told apart at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -55,7 +55,7 @@ def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
     return {**groups, ALL: stack} if len(locales) > 1 else groups
 
 
-def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> Iterator[Group]:
+def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> list[Group]:
     """The groups of an implicit stack, with folds that hold out what is asked for.
 
     Raises:
@@ -67,14 +67,15 @@ def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> 
     if hold_out == "locale":
         prompts = stack.prompts
         folds = Folds.across(labels_of(prompts), concepts_of(prompts), [prompt.locale for prompt in prompts], n_folds, seed)
-        yield Group(stack, folds, {**{name: folds.named(name) for name in dict.fromkeys(folds.names)}, ALL: folds})
-        return
+        return [Group(stack, folds, {**{name: folds.named(name) for name in dict.fromkeys(folds.names)}, ALL: folds})]
+    found = []
     for name, own in by_locale(stack).items():
         try:
             folds = Folds.by_concept(labels_of(own.prompts), _held(own.prompts, hold_out), n_folds, seed, what=f"{hold_out}s")
         except DataError as error:
             raise DataError(f"locale {name}: {error}") from error
-        yield Group(own, folds, {name: folds})
+        found.append(Group(own, folds, {name: folds}))
+    return found
 
 
 def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:

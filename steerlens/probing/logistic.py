@@ -64,9 +64,11 @@ class _Loss:
         return _Loss(self.rows[layers], self.scale[layers], self.shares, self.y)
 
     def odds(self, weights: Tensor) -> Tensor:
+        """Log odds of every row."""
         return (weights * self.scale) @ self.rows.mT
 
     def slope(self, weights: Tensor, odds: Tensor) -> Tensor:
+        """Derivative of the loss with respect to the weights."""
         return torch.addcmul(self.penalty * weights, (self.shares * (odds.sigmoid() - self.y)) @ self.rows, self.scale)
 
     def along(self, weights: Tensor, odds: Tensor, step: Tensor, change: Tensor, far: Tensor) -> Tensor:
@@ -119,16 +121,19 @@ class _Memory:
         self.pairs, self.scale = pairs, scale
 
     def at(self, layers: Tensor) -> "_Memory":
+        """That of some of the layers."""
         scale = self.scale[layers] if isinstance(self.scale, Tensor) else self.scale
         return _Memory([(s[layers], y[layers], r[layers]) for s, y, r in self.pairs], scale)
 
     def keep(self, step: Tensor, change: Tensor) -> None:
+        """Remember a step and what it changed of the slope."""
         along = _dot(step, change)
         moved = along > 0  # a problem that is done, or that rounding holds, takes no step and teaches nothing
         self.pairs = [*self.pairs, (step, change, torch.where(moved, 1 / along, 0.0))][-_KEPT:]
         self.scale = torch.where(moved, along / _dot(change, change), self.scale)
 
     def step(self, slope: Tensor) -> Tensor:
+        """Where to go: the slope through the inverse curvature, downwards."""
         down, weights = -slope, []
         for step, change, over in reversed(self.pairs):
             weights.append(over * _dot(step, down))

@@ -78,10 +78,11 @@ def permutation_test(
         raise SettingsError(f"{draws} draws given: expected at least 1, and 1,000 for a p value that can be quoted.")
     told, rows = implicit(stack), []
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with progress(len(told.prompts), "Permutations", "prompt") as bar:
-        for group in groups(told, "concept", n_folds, seed):
+    parts = groups(told, "concept", n_folds, seed)
+    with progress(len(parts), "Permutations", "locale") as bar:
+        for group in parts:
             rows.extend(_tested(group, draws, seed, place))
-            bar.update(len(group.stack.prompts))
+            bar.update()
     return PermutationTest(pd.DataFrame(rows, columns=list(PermutationTest.columns)))
 
 

@@ -125,10 +125,11 @@ def separability(
     solvers, told = chosen_probes(probes), implicit(stack)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rows: list[dict[str, Any]] = []
-    with progress(len(told.prompts), "Separability", "prompt") as bar:
-        for group in groups(told, hold_out, n_folds, seed):
+    parts = groups(told, hold_out, n_folds, seed)
+    with progress(len(parts), "Separability", "locale") as bar:
+        for group in parts:
             rows.extend(_measured(group, _scored(group, solvers, embeddings, place), draws, seed))
-            bar.update(len(group.stack.prompts))
+            bar.update()
     rows.extend(_cosines(vectors_from or stack, tuple(dict.fromkeys(prompt.locale for prompt in told.prompts))))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
 
