@@ -56,11 +56,11 @@ def test_what_is_alike_is_found_alike() -> None:
 
 
 def test_intervals_of_noise_hold_zero() -> None:
-    """Nineteen times in twenty, and as good as never less than seventeen."""
-    tables = [geometry(_stack(0.0, seed=seed), draws=200) for seed in range(20)]
+    """About 19 in 20 of them do (cosine; the others more often), so that fewer than 33 of 40 would be a wonder."""
+    tables = [geometry(_stack(0.0, seed=seed), draws=200) for seed in range(40)]
     for measure in ("centred cosine", "retrieval at 1", "linear CKA"):
         gaps = [_value(table, measure, "gap") for table in tables]
-        assert sum(gap["low"] <= 0 <= gap["high"] for gap in gaps) >= 17
+        assert sum(gap["low"] <= 0 <= gap["high"] for gap in gaps) >= 33
 
 
 def test_vectors_are_as_sure_as_the_noise_lets_them() -> None:
