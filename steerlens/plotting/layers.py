@@ -45,7 +45,7 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
     for row, dash, at in zip(baselines.itertuples(), _DASHES, _PLACES, strict=False):
         label = {"annotation_text": f"{row.probe} {row.auroc:.2f}", "annotation_position": at}
         fig.add_hline(y=row.auroc, line={"color": GREY, "dash": dash, "width": 1.5}, **label)
-    return _chance(fig, (0.4, 1.03))
+    return _chance(fig, float(own["auroc"].min()))
 
 
 def permutation_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
@@ -72,7 +72,7 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
         customdata=part[["p", "p_corrected"]],
         hovertemplate="layer %{x}: %{y:.3f}<br>p %{customdata[0]:.3f}, corrected %{customdata[1]:.3f}<extra></extra>",
     )
-    return _chance(fig, (0.4, 1.03))
+    return _chance(fig, float(part["auroc"].min()))
 
 
 def selectivity_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
@@ -110,7 +110,7 @@ def erasure_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
         if erased:
             control = rows.drop(columns=["low", "high"])
             _line(fig, control, "control", f"{erased} of shuffled labels", colour, dash="dot")
-    return _chance(fig, (0.3, 1.03))
+    return _chance(fig, float(part["auroc"].min()))
 
 
 def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> go.Figure:
@@ -207,9 +207,10 @@ def _where(locale: str) -> str:
     return "all locales together" if locale == "all" else locale
 
 
-def _chance(fig: go.Figure, span: tuple[float, float]) -> go.Figure:
+def _chance(fig: go.Figure, least: float) -> go.Figure:
+    """A line at a half, and room from below the least AUROC to 1."""
     fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom right")
-    fig.update_yaxes(range=list(span))
+    fig.update_yaxes(range=[min(0.4, least - 0.05), 1.03])
     return _legend(fig)
 
 
