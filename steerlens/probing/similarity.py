@@ -22,7 +22,9 @@ def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
     return ((cosines.argmax(-1) == own).float() + (cosines.argmax(-2) == own).float()) / 2
 
 
-def linear_cka(a: Side, b: Side, subsets: Float[Tensor, "subset concept"]) -> Float[Tensor, "layer subset"]:
+def linear_cka(
+    a: Side, b: Float[Tensor, "layer concept e"], subsets: Float[Tensor, "subset concept"]
+) -> Float[Tensor, "layer subset"]:
     """Linear centred kernel alignment over subsets of the concepts, given as rows of 0 and 1, of four concepts or more.
 
     Kornblith et al. (arXiv 1905.00414), with the unbiased estimator of HSIC (Song et al. 2012): with fewer concepts than
