@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import steerlens as sl
 from steerlens.evaluation import Exam, sweep
-from steerlens.probing import separability
+from steerlens.probing import PROBES, Folds, separability
 from steerlens.steering import SteeringPlan, difference_of_means
 
 LOCALE = "es-ES"
@@ -92,8 +92,14 @@ class Bench:
         return Job("attribution sweep", ways)
 
     def probed(self) -> Job:
-        stack = self.model.residuals(self.prompts)
-        return Job("probing", {"steerlens": lambda: separability(stack), "scikit-learn loop": lambda: _sklearn(stack)})
+        """Both: the folds, a logistic probe a layer and fold, its held-out AUROC. ``separability`` does that and all the rest."""
+        stack = self.model.residuals(self.prompts).where(lambda prompt: prompt.form != "explicit")
+        ways = {
+            "steerlens": lambda: _probed(stack),
+            "scikit-learn loop": lambda: _sklearn(stack),
+            "separability, with baselines and intervals": lambda: separability(stack),
+        }
+        return Job("probing", ways)
 
     def generated(self) -> Job:
         texts = [prompt.text for prompt in self.prompts[:4]]
@@ -139,9 +145,15 @@ class Bench:
         return 2 * (share * self.blocks * tokens + places * self.model.d_model * vocabulary * unembedded)
 
 
+def _probed(stack: sl.ResidualStack) -> torch.Tensor:
+    """AUROC by layer and fold, all in one solve."""
+    labels = [int(prompt.kind == "factual") for prompt in stack.prompts]
+    folds = Folds.by_concept(labels, [prompt.concept for prompt in stack.prompts])
+    return folds.auroc(PROBES["logistic"](stack.residuals, folds))
+
+
 def _sklearn(stack: sl.ResidualStack) -> list[float]:
     """The loop that one writes: a pipeline per layer and fold."""
-    stack = stack.where(lambda prompt: prompt.form != "explicit")  # as separability does
     y = np.array([int(prompt.kind == "factual") for prompt in stack.prompts])
     groups, scores = [prompt.concept for prompt in stack.prompts], []
     for layer in stack.layers:

@@ -81,7 +81,7 @@ class Item:
                 "Ask for its implicit prompt, or give the item an 'explicit' field."
             )
         text = locale(self.locale).prompt(self.explicit if form == "explicit" else self.question)
-        return Prompt(text, self.concept, self.locale, self.kind, form)
+        return Prompt(text, self.concept, self.locale, self.kind, form, self.topic, self.relation)
 
 
 def letter_order(item: Item, seed: int = 0) -> list[int]:

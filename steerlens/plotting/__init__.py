@@ -1,7 +1,28 @@
-"""Result tables to plotly figures: the only part that imports plotly."""
+"""Result tables to plotly figures; the only part that imports plotly."""
 
 from steerlens.plotting.heatmaps import separability_heatmap, sweep_heatmap
-from steerlens.plotting.lines import cosine_lines, separability_lines
+from steerlens.plotting.layers import (
+    erasure_lines,
+    geometry_heatmap,
+    geometry_lines,
+    lens_lines,
+    permutation_lines,
+    selectivity_lines,
+    separability_lines,
+)
+from steerlens.plotting.lines import cosine_lines
 from steerlens.plotting.planes import plane_figure
 
-__all__ = ["cosine_lines", "plane_figure", "separability_heatmap", "separability_lines", "sweep_heatmap"]
+__all__ = [
+    "cosine_lines",
+    "erasure_lines",
+    "geometry_heatmap",
+    "geometry_lines",
+    "lens_lines",
+    "permutation_lines",
+    "plane_figure",
+    "selectivity_lines",
+    "separability_heatmap",
+    "separability_lines",
+    "sweep_heatmap",
+]

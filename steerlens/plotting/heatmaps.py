@@ -94,15 +94,17 @@ def _frame(fig: go.Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Figure:
-    """Layers by locales, coloured by a probe's score or by the cosine of EN and LOC."""
+    """Layers by locales, coloured by a probe's score, by how far it lies above the best baseline, or by the cosine of EN and
+    LOC."""
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
     grid = part.pivot_table(index="layer", columns="locale", values=score, sort=False).sort_index()
-    cosine = score == "cosine"
+    signed = score in ("cosine", "above")
     limit = max(0.1, float(grid.abs().max().max()))
-    title = "Cosine of EN and LOC vectors" if cosine else "Separability by layer and locale"
+    title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"
     words = {
         "auroc": f"{probe}; held-out AUROC, 0.5 is chance",
         "accuracy": f"{probe}; held-out accuracy, 0.5 is chance",
+        "above": f"{probe}; held-out AUROC less that of the best baseline",
         "cosine": "0 is perpendicular",
     }
     fig = figure(title, f"{words[score]}; up to {int(part['n'].max())} prompts", "locale", "layer")
@@ -112,12 +114,12 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
         y=[str(layer) for layer in grid.index],
         text=[[f"{value:.2f}" for value in row] for row in grid.to_numpy()],
         texttemplate="%{text}",
-        colorscale=CHANGE_SCALE if cosine else LEVEL_SCALE,
-        zmin=-limit if cosine else 0.5,
-        zmax=limit if cosine else 1.0,
+        colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
+        zmin=-limit if signed else 0.5,
+        zmax=limit if signed else 1.0,
         xgap=2,
         ygap=2,
-        colorbar={"title": "cosine" if cosine else score.upper() if score == "auroc" else score},
+        colorbar={"title": {"auroc": "AUROC", "above": "AUROC above<br>the baseline"}.get(score, score)},
         hovertemplate="layer %{y}, %{x}: %{z:.3f}<extra></extra>",
     )
     fig.update_xaxes(type="category")

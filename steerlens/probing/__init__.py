@@ -1,6 +1,35 @@
-"""Separability of factual and cultural prompts by layer, and by form alone."""
+"""Factual and cultural prompts by layer: how well they are told apart, with controls; how alike languages are; the logit lens."""
 
+from steerlens.probing.baselines import token_embeddings
+from steerlens.probing.erasure import Erasure, erasure
+from steerlens.probing.folds import Folds
 from steerlens.probing.form import FormSeparability, form_separability, matched
-from steerlens.probing.separability import PROBES, Separability, separability
+from steerlens.probing.geometry import Geometry, geometry
+from steerlens.probing.holding import HoldOut
+from steerlens.probing.lens import LogitLens, logit_lens
+from steerlens.probing.permutation import PermutationTest, permutation_test
+from steerlens.probing.probes import PROBES
+from steerlens.probing.selectivity import Selectivity, selectivity
+from steerlens.probing.separability import Separability, separability
 
-__all__ = ["PROBES", "FormSeparability", "Separability", "form_separability", "matched", "separability"]
+__all__ = [
+    "PROBES",
+    "Erasure",
+    "Folds",
+    "FormSeparability",
+    "Geometry",
+    "HoldOut",
+    "LogitLens",
+    "PermutationTest",
+    "Selectivity",
+    "Separability",
+    "erasure",
+    "form_separability",
+    "geometry",
+    "logit_lens",
+    "matched",
+    "permutation_test",
+    "selectivity",
+    "separability",
+    "token_embeddings",
+]

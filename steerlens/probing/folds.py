@@ -1,54 +1,136 @@
-"""Cross-validation of a binary probe, with folds that never divide a concept."""
+"""Cross-validation of a binary probe: which rows it learns from, and which it is asked of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from steerlens.errors import DataError
-
-Predict = Callable[[NDArray, NDArray], NDArray]
-"""From the rows to train on and the rows held out to a score per held-out row, ``[layer, held]``: above 0 means label 1."""
+from steerlens.probing.auroc import auroc
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Folds:
-    """Which rows are held out together."""
+    """Rows that are trained on and rows that are held out, a pair of masks a fold."""
 
     labels: NDArray
     """``[row]``: 1 for factual, 0 for cultural."""
-    held_out: tuple[NDArray, ...]
-    """Row numbers of each fold."""
+    train: Bool[Tensor, "fold row"]
+    test: Bool[Tensor, "fold row"]
+    names: tuple[str, ...]
+    """What each fold holds out, as a locale; empty where that has no name."""
 
     @classmethod
-    def by_concept(cls, labels: Sequence[int], concepts: Sequence[str], n_folds: int = 5, seed: int = 0) -> "Folds":
-        """Folds of concepts, with both labels in each.
+    def by_concept(
+        cls, labels: Sequence[int], concepts: Sequence[str], n_folds: int = 5, seed: int = 0, *, what: str = "concepts"
+    ) -> "Folds":
+        """Folds of whole concepts (or of whatever groups rows: ``what`` they are goes into the error), with both labels in each.
 
         Raises:
-            DataError: fewer than two concepts of a label.
+            DataError: fewer than two groups of a label.
         """
-        from sklearn.model_selection import StratifiedGroupKFold
+        held_out = _held_out(labels, concepts, n_folds, seed, what)
+        return cls(np.asarray(labels), ~held_out, held_out, ("",) * len(held_out))
 
-        y = np.asarray(labels)
-        per_label = [len({c for c, label in zip(concepts, labels, strict=True) if label == value}) for value in (0, 1)]
-        if min(per_label) < 2:
-            raise DataError(
-                f"{per_label[1]} factual and {per_label[0]} cultural concepts given: cross-validation needs at least 2 of each. "
-                "Capture more prompts, of both kinds."
-            )
-        splitter = StratifiedGroupKFold(min(n_folds, *per_label), shuffle=True, random_state=seed)
-        held_out = tuple(test for _, test in splitter.split(y, y, list(concepts)))
-        return cls(y, tuple(test for test in held_out if len(set(y[test])) == 2))
+    @classmethod
+    def across(
+        cls, labels: Sequence[int], concepts: Sequence[str], places: Sequence[str], n_folds: int = 5, seed: int = 0
+    ) -> "Folds":
+        """Each place (a locale) held out in turn, and in it each fold of concepts: what is asked of was met neither in this place
+        nor, as a concept, in another.
 
-    def score(self, predict: Predict) -> tuple[NDArray, NDArray]:
-        """AUROC and accuracy on held-out rows, averaged over folds, ``[layer]`` each."""
-        from sklearn.metrics import roc_auc_score
+        Raises:
+            DataError: fewer than two concepts of a label, or fewer than two places.
+        """
+        concept_out = _held_out(labels, concepts, n_folds, seed, "concepts")
+        place_out, names = _each(places)
+        test, train = (place_out[:, None] & concept_out).flatten(0, 1), (~place_out[:, None] & ~concept_out).flatten(0, 1)
+        y = torch.as_tensor(np.asarray(labels)) == 1
+        both = torch.stack([(part & side).any(1) for part in (train, test) for side in (y, ~y)]).all(0)
+        named = tuple(name for name in names for _ in concept_out)
+        kept = [name for name, has_both in zip(named, both.tolist(), strict=True) if has_both]
+        return cls(np.asarray(labels), train[both], test[both], tuple(kept))
 
-        aurocs, accuracies = [], []
-        for test in self.held_out:
-            scores = predict(np.setdiff1d(np.arange(len(self.labels)), test), test)
-            truth = self.labels[test]
-            aurocs.append([roc_auc_score(truth, layer) for layer in scores])
-            accuracies.append(((scores > 0) == truth).mean(axis=1))
-        return np.mean(aurocs, axis=0), np.mean(accuracies, axis=0)
+    @classmethod
+    def sharing(cls, labels: Sequence[int], places: Sequence[str]) -> "Folds":
+        """Each place held out in turn; its concepts are trained on in the other places.
+
+        Raises:
+            DataError: fewer than two places.
+        """
+        place_out, names = _each(places)
+        return cls(np.asarray(labels), ~place_out, place_out, names)
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    @property
+    def held_out(self) -> tuple[NDArray, ...]:
+        """Row numbers that each fold holds out."""
+        return tuple(np.flatnonzero(mask) for mask in self.test.numpy())
+
+    @cached_property
+    def positive(self) -> Bool[Tensor, " row"]:
+        """Rows labelled 1."""
+        return torch.as_tensor(self.labels) == 1
+
+    def named(self, name: str) -> "Folds":
+        """The folds of one name only."""
+        chosen = torch.tensor([own == name for own in self.names])
+        return Folds(self.labels, self.train[chosen], self.test[chosen], tuple(own for own in self.names if own == name))
+
+    def balanced(self) -> Float[Tensor, "fold row"]:
+        """Weights of training rows: both labels of a fold weigh the same, and a row 1 on average. Held-out rows weigh 0."""
+        train, y = self.train.float(), self.positive.float()
+        ones, zeros = (train * y).sum(1, keepdim=True), (train * (1 - y)).sum(1, keepdim=True)
+        return train * (ones + zeros) / 2 * torch.where(self.positive, 1 / ones, 1 / zeros)
+
+    def contrast(self) -> Float[Tensor, "fold row"]:
+        """Weights that make the difference of the two labels' means of a fold's training rows."""
+        train, y = self.train.float(), self.positive.float()
+        return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
+
+    def relabelled(self, labels: NDArray) -> "Folds":
+        """The same folds of other labels."""
+        return Folds(labels, self.train, self.test, self.names)
+
+    def auroc(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
+        """AUROC on each fold's held-out rows."""
+        each = [auroc(scores[:, fold, rows], self.positive[rows]) for fold, rows in enumerate(self.test)]
+        return torch.stack(each, dim=1)
+
+    def accuracy(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
+        """Mean accuracy of the two labels on each fold's held-out rows (balanced, so that 0.5 is chance)."""
+        right = (scores > 0) == self.positive
+        sides = [self.test & side for side in (self.positive, ~self.positive)]
+        return torch.stack([(right * side).sum(-1) / side.sum(-1) for side in sides]).mean(0)
+
+
+def _held_out(labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str) -> Bool[Tensor, "fold row"]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    y = np.asarray(labels)
+    per_label = [len({group for group, label in zip(groups, labels, strict=True) if label == value}) for value in (0, 1)]
+    if min(per_label) < 2:
+        raise DataError(
+            f"{per_label[1]} factual and {per_label[0]} cultural {what} given: cross-validation needs at least 2 of each. "
+            "Capture more prompts, of both kinds."
+        )
+    splitter = StratifiedGroupKFold(min(n_folds, *per_label), shuffle=True, random_state=seed)
+    found = [test for _, test in splitter.split(y, y, list(groups)) if len(set(y[test])) == 2]
+    masks = torch.zeros(len(found), len(y), dtype=torch.bool)
+    for mask, rows in zip(masks, found, strict=True):
+        mask[rows] = True
+    return masks
+
+
+def _each(places: Sequence[str]) -> tuple[Bool[Tensor, "place row"], tuple[str, ...]]:
+    names = tuple(dict.fromkeys(places))
+    if len(names) < 2:
+        raise DataError(f"prompts of {len(names)} locale given: to hold one out takes two or more. Capture prompts of another.")
+    return torch.tensor([[own == name for own in places] for name in names]), names

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from steerlens.data import Items
 from steerlens.errors import DataError
-from steerlens.probing.folds import Folds, Predict
-from steerlens.probing.surface import surface_predict
+from steerlens.probing.folds import Folds
+from steerlens.probing.surface import surface_scores
 from steerlens.tables import ResultTable
 
 
@@ -31,8 +33,8 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
     rows = []
     for code in items.locales:
         part = items.of(locale=code)
-        folds, predict = _form(part, n_folds, seed)
-        auroc, accuracy = (float(score[0]) for score in folds.score(predict))
+        folds, scores = _form(part, n_folds, seed)
+        auroc, accuracy = (float(score.mean()) for score in (folds.auroc(scores), folds.accuracy(scores)))
         lengths = [float(np.mean([len(item.question) for item in part.of(kind=kind)])) for kind in ("factual", "cultural")]
         rows.append((code, auroc, accuracy, *lengths, len(part), len(part.concepts)))
     return FormSeparability(pd.DataFrame(rows, columns=list(FormSeparability.columns)))
@@ -69,19 +71,17 @@ def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for code in items.locales:
         part = items.of(locale=code)
-        folds, predict = _form(part, n_folds, seed)
-        every, held = np.arange(len(part)), np.zeros(len(part))
-        for test in folds.held_out:
-            held[test] = predict(np.setdiff1d(every, test), test)[0]
+        folds, every = _form(part, n_folds, seed)
+        held = (every[0] * folds.test).sum(0).double().numpy()
         for item, score in zip(part, (held - held.mean()) / held.std(), strict=True):
             scores.setdefault(item.concept, []).append(float(score))
     return {concept: float(np.mean(values)) for concept, values in scores.items()}
 
 
-def _form(part: Items, n_folds: int, seed: int) -> tuple[Folds, Predict]:
+def _form(part: Items, n_folds: int, seed: int) -> tuple[Folds, Float[Tensor, "1 fold row"]]:
     labels = [int(item.kind == "factual") for item in part]
     try:
         folds = Folds.by_concept(labels, [item.concept for item in part], n_folds, seed)
     except DataError as error:
         raise DataError(f"locale {part.locales[0]}: {error}") from error
-    return folds, surface_predict([item.prompt().text for item in part], folds.labels)
+    return folds, surface_scores([item.prompt().text for item in part], folds)

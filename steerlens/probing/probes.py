@@ -1,93 +1,100 @@
-"""Probes: from training rows to scores of held-out rows, all layers at once. Functions of tensors."""
+"""Probes: fitted on the training rows of every fold, asked of every row, all layers at once. Functions of tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+from torch.linalg import vecdot
 
-Probe = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From training features ``[layer, row, d]``, labels ``[row]`` and held-out features ``[layer, held, d]`` to a score per
-held-out row, ``[layer, held]``: above 0 means label 1."""
+from steerlens.errors import UnknownNameError
+from steerlens.probing.folds import Folds
+from steerlens.probing.logistic import centred, logistic_probe, spread
 
-_STEPS = 25
-"""Newton's method on these sizes is done after about seven."""
-_TOLERANCE = 1e-2
-"""Slope of the loss before the last step: so near the minimum each step squares the error, and it ends below 1e-4."""
+Probe = Callable[[Float[Tensor, "layer row d"], Folds], Float[Tensor, "layer fold row"]]
+"""From features to a score of every row under the probe that each fold's training rows gave: above 0 means label 1."""
 
 
-def difference_of_means_probe(
-    features: Float[Tensor, "layer row d"], labels: Int[Tensor, " row"], held_out: Float[Tensor, "layer held d"]
-) -> Float[Tensor, "layer held"]:
+def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
     """Projection on the difference of the two means, from the point midway between them (Marks and Tegmark, arXiv
     2310.06824, "mass-mean probe" without covariance)."""
-    rows, held = features.double(), held_out.double()
-    positive, negative = (rows[:, labels == label].mean(dim=1, keepdim=True) for label in (1, 0))
-    return ((held - (positive + negative) / 2) * (positive - negative)).sum(dim=2)
+    rows = centred(features)
+    contrast = folds.contrast().to(rows)
+    direction, middle = contrast @ rows, contrast.abs() @ rows / 2
+    return direction @ rows.mT - vecdot(direction, middle)[..., None]
 
 
-def logistic_probe(
-    features: Float[Tensor, "layer row d"], labels: Int[Tensor, " row"], held_out: Float[Tensor, "layer held d"]
-) -> Float[Tensor, "layer held"]:
-    """Logistic regression on standardised features, with an L2 penalty of strength 1 on all but the intercept.
+def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
+    """Linear discriminant analysis on standardised features, both labels as likely, with covariances shrunk after Ledoit and
+    Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5,
+    0.5])`` behind a ``StandardScaler``.
 
-    It minimises what scikit-learn's ``LogisticRegression(class_weight="balanced")`` behind a ``StandardScaler`` does, at
-    their defaults, by Newton's method for all layers together. Balanced, since there are more factual than cultural
-    prompts and accuracy is to be read against one half.
+    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B holds the training rows less their label's mean, each
+    weighted by its label's share: solved in as many dimensions as there are rows or features, whichever are fewer.
     """
-    rows, held = _reduced(*_standardised(features.double(), held_out.double()))
-    weights = _fit(_with_one(rows), labels)
-    return (_with_one(held) @ weights[..., None])[..., 0]
+    rows, train = centred(features), folds.train.to(features.device)
+    scale, positive = spread(rows, train), folds.positive.to(features.device)
+    return torch.stack([_discriminant(rows / scale[:, [fold]], own, positive) for fold, own in enumerate(train)], dim=1)
 
 
-def _standardised(rows: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
-    mean, spread = rows.mean(dim=1, keepdim=True), rows.std(dim=1, keepdim=True, correction=0)
-    # A constant feature says nothing, whatever rounding makes of it; scikit-learn leaves it unscaled too.
-    spread = torch.where(spread > 1e-10 * mean.abs(), spread, 1.0)
-    return (rows - mean) / spread, (held - mean) / spread
+def _discriminant(rows: Float[Tensor, "layer row d"], train: Tensor, positive: Tensor) -> Float[Tensor, "layer row"]:
+    """Log odds of every row, but for a factor."""
+    sides = [rows[:, train & side].double() for side in (positive, ~positive)]
+    one, zero = (side.mean(dim=1, keepdim=True) for side in sides)
+    weighted, ridge = zip(*map(_shrunk, (sides[0] - one, sides[1] - zero)), strict=True)
+    direction = _solve(torch.cat(weighted, dim=1), sum(ridge), one - zero)
+    return ((rows - (one + zero) / 2) * direction).sum(-1).float()
 
 
-def _reduced(rows: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
-    """The same rows in as many dimensions as they span: the penalty does not feel a rotation, and the solve is smaller."""
-    if rows.shape[1] >= rows.shape[2]:
-        return rows, held
-    inner = rows @ rows.mT
-    size = inner.diagonal(dim1=1, dim2=2).mean(dim=1)
-    # Centred rows are linearly dependent: what is added to the diagonal is far below what a penalty of 1 feels.
-    jitter = 1e-9 * (size + 1)[:, None, None] * torch.eye(inner.shape[1]).to(inner)
-    factor = torch.linalg.cholesky(inner + jitter)
-    return factor, torch.linalg.solve_triangular(factor, rows @ held.mT, upper=False).mT
+def _shrunk(rows: Float[Tensor, "layer n d"]) -> tuple[Tensor, Tensor]:
+    """Half of a label's Ledoit-Wolf covariance as ``B'B + a``: B ``[layer, n, d]`` and a ``[layer, 1, 1]``, from its centred
+    rows."""
+    n, d = rows.shape[1:]
+    square = vecdot(rows, rows)
+    inner = rows @ rows.mT if n < d else rows.mT @ rows
+    mean, spread2 = square.sum(1) / (n * d), inner.square().sum((1, 2)) / n**2  # tr(S) / d and tr(S S)
+    distance = (spread2 - d * mean**2) / d
+    noise = (square.square().sum(1) / n - spread2) / (d * n)
+    share = torch.where(distance > 0, noise.minimum(distance) / distance, 0.0)[:, None, None]
+    return rows * ((1 - share) / (2 * n)).sqrt(), share * mean[:, None, None] / 2
 
 
-def _with_one(rows: Tensor) -> Tensor:
-    """A last feature of ones, whose weight is the intercept."""
-    return torch.cat([rows, torch.ones_like(rows[..., :1])], dim=2)
+def _solve(
+    weighted: Float[Tensor, "layer n d"], ridge: Tensor, towards: Float[Tensor, "layer 1 d"]
+) -> Float[Tensor, "layer 1 d"]:
+    """``(B'B + a)^-1`` times a vector, for few rows by Woodbury's identity."""
+    few = weighted.shape[1] < weighted.shape[2]
+    inner = weighted @ weighted.mT if few else weighted.mT @ weighted
+    size = inner.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    ridge = ridge.clamp(min=1e-9 * size + 1e-30)
+    factor = torch.linalg.cholesky(inner + ridge * torch.eye(inner.shape[1]).to(inner))
+    if not few:
+        return torch.cholesky_solve(towards.mT, factor).mT
+    return (towards - torch.cholesky_solve(weighted @ towards.mT, factor).mT @ weighted) / ridge
 
 
-def _fit(rows: Float[Tensor, "layer row p"], labels: Int[Tensor, " row"]) -> Float[Tensor, "layer p"]:
-    """Newton's method with steps halved, layer by layer, where one would not descend."""
-    y = labels.to(rows)
-    share = torch.where(labels == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean())).to(rows)  # balanced class weights
-    penalty = torch.ones(rows.shape[2]).to(rows)
-    penalty[-1] = 0
-    weights = rows.new_zeros(rows.shape[0], rows.shape[2])
+PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe, "LDA": lda_probe}
 
-    def loss(at: Tensor) -> Tensor:
-        logits = (rows @ at[..., None])[..., 0]
-        return (share * torch.nn.functional.softplus(logits * (1 - 2 * y))).sum(1) + (penalty * at**2).sum(1) / 2
+_NUMBERS = 1 << 26
+"""Residual values probed at once, with a few copies: about 1 GB."""
 
-    for _ in range(_STEPS):
-        p = (rows @ weights[..., None])[..., 0].sigmoid()
-        slope = ((share * (p - y))[:, None] @ rows)[:, 0] + penalty * weights
-        curved = rows.mT @ (rows * (share * p * (1 - p))[..., None])
-        step = torch.cholesky_solve(slope[..., None], torch.linalg.cholesky(curved + torch.diag(penalty)))[..., 0]
-        size, now = rows.new_ones(len(rows), 1), loss(weights)
-        for _ in range(30):
-            worse = loss(weights - size * step) > now
-            if not worse.any():
-                break
-            size = torch.where(worse[:, None], size / 2, size)
-        weights = weights - size * step
-        if slope.abs().max() < _TOLERANCE:
-            break
-    return weights
+
+def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
+    """The probes of these names.
+
+    Raises:
+        UnknownNameError: there is no such probe.
+    """
+    for name in names:
+        if name not in PROBES:
+            raise UnknownNameError("probe", name, PROBES)
+    return {name: PROBES[name] for name in names}
+
+
+def scores_by_layer(
+    probe: Probe, residuals: Float[Tensor, "layer row d"], folds: Folds, device: torch.device
+) -> Float[Tensor, "layer fold row"]:
+    """A probe's scores on the CPU, as many layers at once as memory allows."""
+    size = max(1, _NUMBERS // (residuals[0].numel() + 24 * len(folds) * residuals.shape[2]))
+    parts = [residuals[at : at + size].to(device) for at in range(0, len(residuals), size)]
+    return torch.cat([probe(part, folds).cpu() for part in parts])

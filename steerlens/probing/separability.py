@@ -12,52 +12,70 @@ from torch import Tensor
 
 from steerlens.activations import ResidualStack
 from steerlens.data import english_pairs, localized_pairs
-from steerlens.errors import DataError, PairsError, UnknownNameError
-from steerlens.probing.folds import Folds, Predict
-from steerlens.probing.probes import Probe, difference_of_means_probe, logistic_probe
-from steerlens.probing.surface import surface_predict
+from steerlens.errors import PairsError, UnknownNameError
+from steerlens.probing.baselines import baseline_scores
+from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
+from steerlens.probing.holding import ALL, Group, HoldOut, groups, implicit
+from steerlens.probing.probes import PROBES, Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from plotly.graph_objects import Figure
 
-PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe}
-SURFACE = "surface form"
 COSINE = "EN-LOC cosine"
-_NUMBERS = 1 << 25
-"""Residual values probed at once, in float64 with a few copies: about 1 GB."""
-ALL = "all"
-"""The row of all locales together: one probe for all of them, not the mean of theirs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Separability(ResultTable):
-    """Held-out scores of probes by layer and locale.
+    """Held-out scores of probes and baselines by layer and locale.
 
-    Columns: locale (``all``: one probe over all locales), layer (-1: no layer, the text itself), probe, auroc,
-    accuracy, cosine (of EN and LOC vectors, for the probe ``EN-LOC cosine``), n prompts, concepts.
+    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over
+    folds) with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less
+    the best baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best),
+    cosine (of EN and LOC vectors, for the probe ``EN-LOC cosine``), n prompts and concepts held out.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "probe", "auroc", "accuracy", "cosine", "n", "concepts")
+    columns: ClassVar[tuple[str, ...]] = (
+        *("locale", "layer", "probe", "auroc", "low", "high", "accuracy", "baseline"),
+        *("above", "above_low", "above_high", "peak", "cosine", "n", "concepts"),
+    )
+
+    def peaks(self) -> "pd.DataFrame":
+        """Where each probe is best, and how sure that is.
+
+        Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best),
+        first and last (layers that hold the best of 95% of the resamples between them).
+        """
+        import pandas as pd
+
+        rows = []
+        for (locale, probe), own in self.frame[self.frame["peak"].notna()].groupby(["locale", "probe"], sort=False):
+            best, reached = own.loc[own["auroc"].idxmax()], own.sort_values("layer")["peak"].cumsum()
+            layers = [int(own.sort_values("layer")["layer"].iloc[int((reached < share).sum())]) for share in (0.025, 0.975)]
+            values = {"layer": int(best["layer"]), "auroc": best["auroc"], "above": best["above"], "share": best["peak"]}
+            rows.append({"locale": locale, "probe": probe, **values, "first": layers[0], "last": layers[1]})
+        return pd.DataFrame(rows)
 
     def heatmap(self, score: str = "auroc", probe: str = "difference of means") -> "Figure":
-        """Layers by locales, coloured by ``auroc`` or ``accuracy`` of a probe, or by the ``cosine`` of EN and LOC.
+        """Layers by locales, coloured by ``auroc``, ``accuracy`` or ``above`` of a probe, or by the ``cosine`` of EN and LOC.
 
         Raises:
             UnknownNameError: no such score or probe.
         """
         from steerlens.plotting import separability_heatmap
 
-        scores = ("auroc", "accuracy", "cosine")
+        scores = ("auroc", "accuracy", "above", "cosine")
         if score not in scores:
             raise UnknownNameError("score", score, scores)
-        if probe not in PROBES:
-            raise UnknownNameError("probe", probe, PROBES)
+        known = tuple(name for name in PROBES if name in set(self.frame["probe"]))
+        if probe not in known:
+            raise UnknownNameError("probe", probe, known)
         return separability_heatmap(self.frame, score, COSINE if score == "cosine" else probe)
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """AUROC of every probe by layer for one locale, with what surface form alone reaches."""
+        """AUROC of every probe by layer for one locale, with its interval and what the baselines reach."""
         from steerlens.plotting import separability_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))
@@ -69,74 +87,107 @@ class Separability(ResultTable):
 def separability(
     stack: ResidualStack,
     *,
+    hold_out: HoldOut = "concept",
+    probes: Sequence[str] = ("difference of means", "logistic"),
+    embeddings: ResidualStack | None = None,
     vectors_from: ResidualStack | None = None,
     n_folds: int = 5,
+    draws: int = 1000,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
     """Cross-validated AUROC and accuracy of telling factual from cultural prompts, by layer and locale.
 
-    Only implicit prompts are told apart: an explicit one names a country, which gives it away. Folds are grouped by
-    concept, so a concept is never learnt in one locale and tested in another. Beside the probes stand, per locale, a
-    classifier of character n-grams (what the form of the text alone gives away) and, per layer, the cosine of the EN
-    and LOC vectors taken from the same stack.
+    Only implicit prompts are told apart: an explicit one names a country, which gives it away. A concept is never learnt
+    in one locale and tested in another. On the same folds stand the baselines: character n-grams (what the form of the text alone
+    gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap over concepts, with the
+    probes as fitted. By layer stands also the cosine of the EN and LOC vectors taken from the same stack.
 
     Args:
         stack: residuals of factual and cultural prompts; for the cosine also of English and explicit ones.
+        hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts;
+            ``topic`` or ``relation``, as the items name them.
+        probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
+        embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 stands in for them.
         vectors_from: residuals that the EN and LOC vectors are taken from for their cosine; ``stack`` for ``None``.
         n_folds: fewer where there are fewer concepts of a kind.
-        seed: of the folds.
+        draws: resamples of concepts.
+        seed: of the folds and the resamples.
         device: where the probes are solved, all layers at once; a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: fewer than two factual or two cultural concepts.
+        DataError: fewer than two factual or two cultural concepts (or topics, relations), or only one locale to hold out.
+        UnknownNameError: no such probe or thing to hold out.
+        PromptError: the embeddings lack a prompt of the stack.
     """
     import pandas as pd
 
-    implicit = stack.where(lambda prompt: prompt.form != "explicit" and prompt.kind in ("factual", "cultural"))
-    locales = tuple(dict.fromkeys(prompt.locale for prompt in implicit.prompts))
-    groups = {name: implicit.of([p for p in implicit.prompts if p.locale == name]) for name in locales}
-    if len(locales) > 1:
-        groups[ALL] = implicit
-    rows: list[dict[str, Any]] = []
+    solvers, told = chosen_probes(probes), implicit(stack)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with progress(len(groups), "Separability", "locale") as bar:
-        for name, group in groups.items():
-            rows.extend({"locale": name, "cosine": np.nan, **row} for row in _probed(group, n_folds, seed, place))
+    rows: list[dict[str, Any]] = []
+    parts = groups(told, hold_out, n_folds, seed)
+    with progress(len(parts), "Separability", "locale") as bar:
+        for group in parts:
+            rows.extend(_measured(group, _scored(group, solvers, embeddings, place), draws, seed))
             bar.update()
-    rows.extend(_cosines(vectors_from or stack, locales))
+    rows.extend(_cosines(vectors_from or stack, tuple(dict.fromkeys(prompt.locale for prompt in told.prompts))))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
 
 
-def _probed(stack: ResidualStack, n_folds: int, seed: int, device: torch.device) -> Iterator[dict[str, Any]]:
-    labels = [int(prompt.kind == "factual") for prompt in stack.prompts]
-    concepts = [prompt.concept or prompt.text for prompt in stack.prompts]
-    try:
-        folds = Folds.by_concept(labels, concepts, n_folds, seed)
-    except DataError as error:
-        raise DataError(f"locale {stack.prompts[0].locale}: {error}") from error
-    counts = {"n": len(labels), "concepts": len(set(concepts))}
-
-    def scored(probe: str, layers: Sequence[int], predict: Predict) -> Iterator[dict[str, Any]]:
-        for layer, auroc, accuracy in zip(layers, *folds.score(predict), strict=True):
-            yield {"layer": layer, "probe": probe, "auroc": auroc, "accuracy": accuracy, **counts}
-
-    yield from scored(SURFACE, [-1], surface_predict([prompt.text for prompt in stack.prompts], folds.labels))
-    for at in range(0, len(stack.layers), size := max(1, _NUMBERS // stack.residuals[0].numel())):
-        features = stack.residuals[at : at + size].to(device)
-        for name, probe in PROBES.items():
-            yield from scored(name, stack.layers[at : at + size], _predict(probe, features, folds))
+def _scored(
+    group: Group, probes: dict[str, Probe], embeddings: ResidualStack | None, device: torch.device
+) -> dict[tuple[str, int], Float[Tensor, "fold row"]]:
+    """Scores of each probe and layer; layer -1 for a baseline."""
+    found = {(name, -1): scores[0] for name, scores in baseline_scores(group.stack, group.folds, embeddings).items()}
+    for name, probe in probes.items():
+        scores = scores_by_layer(probe, group.stack.residuals, group.folds, device)
+        found |= {(name, layer): own for layer, own in zip(group.stack.layers, scores, strict=True)}
+    return found
 
 
-def _predict(probe: Probe, features: Float[Tensor, "layer prompt d_model"], folds: Folds) -> Predict:
-    labels = torch.from_numpy(folds.labels).to(features.device)
+def _measured(
+    group: Group, scored: dict[tuple[str, int], Float[Tensor, "fold row"]], draws: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """The rows of a table, one a probe and layer, for each part of a group."""
+    weights, all_scores = concept_weights(group.concepts, draws, seed), torch.stack(list(scored.values()))
+    for locale, folds in group.parts.items():
+        own = torch.tensor([name == locale or locale == ALL or not name for name in group.folds.names])
+        scores = all_scores[:, own]
+        auroc, drawn = folds.auroc(scores).mean(1), resampled_auroc(folds, scores, weights)
+        held = folds.test.any(0)
+        common = {"locale": locale, "n": int(held.sum()), "concepts": len({group.concepts[i] for i in held.nonzero()[:, 0]})}
+        columns = {
+            "auroc": auroc.numpy(),
+            **dict(zip(("low", "high"), interval(drawn), strict=True)),
+            "accuracy": folds.accuracy(scores).mean(1).numpy(),
+            **_above(auroc, drawn, list(scored)),
+            "peak": _peaks(drawn, list(scored)),
+            "cosine": np.full(len(scored), np.nan),
+        }
+        for i, (probe, layer) in enumerate(scored):
+            yield {**common, "probe": probe, "layer": layer, **{name: values[i] for name, values in columns.items()}}
 
-    def predict(train: NDArray, test: NDArray) -> NDArray:
-        rows, held = (torch.from_numpy(index).to(features.device) for index in (train, test))
-        scores: NDArray = probe(features[:, rows], labels[rows], features[:, held]).cpu().numpy()
-        return scores
 
-    return predict
+def _above(auroc: Tensor, drawn: Float[Tensor, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
+    """How far each probe lies above the best baseline, in the same resamples; nothing for the baselines."""
+    is_baseline = np.array([layer < 0 for _, layer in names])
+    best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
+    low, high = interval(drawn - drawn[:, [best]])
+    values = {"above": (auroc - auroc[best]).numpy(), "above_low": low, "above_high": high}
+    return {
+        "baseline": np.where(is_baseline, None, names[best][0]),  # type: ignore[call-overload]
+        **{name: np.where(is_baseline, np.nan, own) for name, own in values.items()},
+    }
+
+
+def _peaks(drawn: Float[Tensor, "draw score"], names: list[tuple[str, int]]) -> NDArray:
+    """The share of resamples in which each layer is its probe's best."""
+    shares = np.full(len(names), np.nan)
+    for probe in {name for name, layer in names if layer >= 0}:
+        own = [i for i, (name, _) in enumerate(names) if name == probe]
+        best = drawn[:, own].nan_to_num(-1).argmax(dim=1)
+        shares[own] = np.bincount(best.numpy(), minlength=len(own)) / len(drawn)
+    return shares
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:

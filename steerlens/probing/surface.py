@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from steerlens.probing.folds import Predict
+from steerlens.probing.folds import Folds
 
 
-def surface_predict(texts: Sequence[str], labels: NDArray) -> Predict:
-    """Logistic regression on character n-grams of texts, fitted on some of them and asked of others."""
-    every = np.array(texts, dtype=object)
+def surface_scores(texts: Sequence[str], folds: Folds) -> Float[Tensor, "1 fold row"]:
+    """Log odds of label 1 of every text, by a logistic regression on the character n-grams of each fold's training texts."""
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
 
-    def predict(train: NDArray, test: NDArray) -> NDArray:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-
-        ngrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
-        probe = make_pipeline(ngrams, LogisticRegression(max_iter=1000, class_weight="balanced", C=10.0))
-        return probe.fit(every[train], labels[train]).decision_function(every[test])[None]
-
-    return predict
+    counts = CountVectorizer(analyzer="char_wb", ngram_range=(1, 4)).fit_transform(texts)
+    scores = []
+    for train in folds.train.numpy():
+        seen = counts[:, np.asarray(counts[train].sum(axis=0)).ravel() > 0]
+        ngrams = TfidfTransformer(sublinear_tf=True).fit(seen[train]).transform(seen)
+        probe = LogisticRegression(max_iter=1000, class_weight="balanced", C=10.0)
+        scores.append(probe.fit(ngrams[train], folds.labels[train]).decision_function(ngrams))
+    return torch.from_numpy(np.stack(scores))[None].float()

@@ -18,7 +18,7 @@ ALLOWED = {
     "activations": {"data", "fingerprint"},
     "models": {"data", "activations", "fingerprint"},
     "plotting": set(),
-    "probing": {"data", "activations", "tables", "plotting"},
+    "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
     "steering": {"data", "activations", "fingerprint", "models"},
     "evaluation": {"data", "models", "steering", "tables", "plotting"},
     "results": {"activations", "data", "evaluation", "probing", "steering", "tables", "report"},

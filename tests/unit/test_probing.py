@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.covariance import LedoitWolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
@@ -15,8 +18,9 @@ import steerlens as sl
 from steerlens.data import Prompt
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing import separability
+from steerlens.probing.auroc import auroc
 from steerlens.probing.folds import Folds
-from steerlens.probing.probes import logistic_probe
+from steerlens.probing.probes import lda_probe, logistic_probe
 
 
 def _stack(
@@ -68,20 +72,40 @@ def test_equals_scikit_learn(llama: sl.LensModel) -> None:
     assert frame["auroc"].item() == pytest.approx(np.mean(expected), abs=1e-3)
 
 
-@pytest.mark.parametrize(("rows", "width"), [(60, 100), (150, 20)])
-def test_all_layers_in_one_solve_equal_scikit_learns_scores(rows: int, width: int) -> None:
-    """More rows than features and fewer; one feature is constant, one layer separable."""
-    generator = torch.Generator().manual_seed(1)
+@pytest.fixture(params=[(60, 100), (150, 20)], ids=["more features", "more rows"])
+def features(request: pytest.FixtureRequest) -> tuple[torch.Tensor, Folds]:
+    """Three layers of noise; one feature is constant, one layer separable, and there are more factual rows."""
+    (rows, width), generator = request.param, torch.Generator().manual_seed(1)
     x = torch.randn(3, rows, width, generator=generator)
     x[..., 5] = 2.0
     y = (torch.rand(rows, generator=generator) < 0.7).long()
     x[1, :, 0] += 6 * y
-    held = torch.randn(3, 40, width, generator=generator)
-    ours = logistic_probe(x, y, held)
-    for layer in range(3):
-        reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000, tol=1e-9, class_weight="balanced"))
-        expected = reference.fit(x[layer].double().numpy(), y.numpy()).decision_function(held[layer].double().numpy())
-        np.testing.assert_allclose(ours[layer].numpy(), expected, atol=1e-3)
+    return x, Folds.by_concept(y.tolist(), [str(i) for i in range(rows)])
+
+
+def _assert_equal(ours: torch.Tensor, x: torch.Tensor, folds: Folds, reference: BaseEstimator) -> None:
+    """Scores of all layers, folds and rows from one solve, against scikit-learn's one at a time."""
+    for layer, rows in enumerate(x.double().numpy()):
+        for fold, train in enumerate(folds.train.numpy()):
+            fitted = make_pipeline(StandardScaler(), clone(reference)).fit(rows[train], folds.labels[train])
+            np.testing.assert_allclose(ours[layer, fold].numpy(), fitted.decision_function(rows), atol=1e-3)
+
+
+def test_logistic_of_all_layers_and_folds_equals_scikit_learns(features: tuple[torch.Tensor, Folds]) -> None:
+    reference = LogisticRegression(max_iter=5000, tol=1e-9, class_weight="balanced")
+    _assert_equal(logistic_probe(*features, tolerance=1e-7), *features, reference)
+
+
+def test_lda_equals_scikit_learns(features: tuple[torch.Tensor, Folds]) -> None:
+    reference = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5, 0.5])
+    _assert_equal(lda_probe(*features), *features, reference)
+
+
+def test_auroc_equals_scikit_learns_with_ties() -> None:
+    scores = torch.randint(5, (3, 40), generator=torch.Generator().manual_seed(0)).float()
+    y = np.arange(40) % 3 == 0
+    expected = [roc_auc_score(y, row) for row in scores.numpy()]
+    np.testing.assert_allclose(auroc(scores, torch.from_numpy(y)).numpy(), expected, atol=1e-6)
 
 
 def test_folds_never_divide_a_concept() -> None:
@@ -104,7 +128,7 @@ def test_locales_and_all_of_them(llama: sl.LensModel) -> None:
     table = separability(_stack(llama, planted_at=0, locales=("es-ES", "ko-KR")))
     assert set(table.frame["locale"]) == {"es-ES", "ko-KR", "all"}
     assert table.heatmap().data[0].zmin == 0.5
-    assert len(table.plot("ko-KR").data) == 2
+    assert {trace.name for trace in table.plot("ko-KR").data if trace.name} == {"difference of means", "logistic"}
     with pytest.raises(UnknownNameError, match="Did you mean auroc"):
         table.heatmap("auc")
 

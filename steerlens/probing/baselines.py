@@ -1,0 +1,60 @@
+"""What a probe must lie above: the form of the text, its length, and its words without a model's context."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.data import Prompt
+from steerlens.errors import PromptError
+from steerlens.models.lens import LensModel
+from steerlens.probing.folds import Folds
+from steerlens.probing.logistic import logistic_probe
+from steerlens.probing.surface import surface_scores
+
+SURFACE, LENGTH, EMBEDDINGS, FIRST = "surface form", "prompt length", "token embeddings", "layer-0 residual"
+BASELINES = (SURFACE, LENGTH, EMBEDDINGS, FIRST)
+
+
+@torch.no_grad()
+def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualStack:
+    """The mean of each prompt's token embeddings without BOS: its words, before any block has put them together.
+
+    A stack of one layer, -1, of what enters block 0 (without position embeddings), for ``separability(embeddings=...)``.
+
+    Raises:
+        PromptError: no prompts, or an empty one.
+    """
+    if not prompts:
+        raise PromptError("no prompts given: expected at least one.")
+    table, bos = model.tl.original_model.get_input_embeddings(), model.tokenizer.bos_id
+    rows = [[token for token in model.tokens(prompt).ids if token != bos] for prompt in prompts]
+    means = [table(torch.tensor(row, device=model.device)).float().mean(dim=0) for row in rows]
+    return ResidualStack(torch.stack(means)[None].cpu(), (-1,), tuple(prompts), "mean", model.fingerprint)
+
+
+def baseline_scores(
+    stack: ResidualStack, folds: Folds, embeddings: ResidualStack | None
+) -> dict[str, Float[Tensor, "1 fold row"]]:
+    """The scores that each baseline gives every prompt of a stack, by its name: n-grams, length, and embeddings (without them,
+    where the stack has it, the residual after block 0, by its own name)."""
+    scores = {
+        SURFACE: surface_scores([prompt.text for prompt in stack.prompts], folds),
+        LENGTH: logistic_probe(_lengths(stack.prompts), folds),
+    }
+    if embeddings is not None:
+        scores[EMBEDDINGS] = logistic_probe(embeddings.of(stack.prompts).residuals, folds)
+    elif 0 in stack.layers:
+        scores[FIRST] = logistic_probe(stack.at(0)[None], folds)
+    return scores
+
+
+def _lengths(prompts: Sequence[Prompt]) -> Float[Tensor, "1 row 1"]:
+    """Log of the number of characters, less its mean in the locale: languages differ in how much they write."""
+    lengths = torch.tensor([float(len(prompt.text)) for prompt in prompts]).log()
+    for locale in {prompt.locale for prompt in prompts}:
+        own = torch.tensor([prompt.locale == locale for prompt in prompts])
+        lengths[own] -= lengths[own].mean()
+    return lengths[None, :, None]

@@ -1,0 +1,175 @@
+"""What is left to find once the direction that tells the kinds apart is taken away."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
+from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
+from steerlens.probing.folds import Folds
+from steerlens.probing.holding import Group, groups, implicit
+from steerlens.probing.probes import Probe, chosen_probes
+from steerlens.progress import progress
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
+"""From features, the rows to learn from and their labels to all rows without what tells the labels apart there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Erasure(ResultTable):
+    """A new probe after so many directions were erased.
+
+    Columns: locale, layer, erased (directions), auroc with its 95% interval low and high, control (AUROC after erasing as many
+    directions of labels shuffled between concepts), n prompts, concepts.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "erased", "auroc", "low", "high", "control", "n", "concepts")
+
+    def plot(self, locale: str | None = None) -> "Figure":
+        """AUROC by layer, a line per number of erased directions. The last locale for ``None``."""
+        from steerlens.plotting import erasure_lines
+
+        known = tuple(dict.fromkeys(self.frame["locale"]))
+        if locale is not None and locale not in known:
+            raise UnknownNameError("locale", locale, known)
+        return erasure_lines(self.frame, locale or known[-1])
+
+
+def erasure(
+    stack: ResidualStack,
+    *,
+    method: str = "means",
+    directions: int = 3,
+    probe: str = "logistic",
+    n_folds: int = 5,
+    draws: int = 1000,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+) -> Erasure:
+    """AUROC of a new probe by layer, after none, one and more directions were erased one after another.
+
+    Erased from the rows that it is learnt from, a difference of means leaves no linear probe anything there (Belrose et al.,
+    arXiv 2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction
+    is learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a
+    half after one direction, the kinds differ along one line; if it stays, they differ in many ways.
+
+    Args:
+        stack: residuals of factual and cultural prompts.
+        method: ``means`` projects the difference of means out (Haghighatkhah et al., arXiv 2212.04273); ``LEACE`` changes the
+            features least in least squares (the package ``concept-erasure``; slower).
+        directions: how many are erased at most.
+        probe: a name from ``PROBES``.
+        n_folds: fewer where there are fewer concepts of a kind.
+        draws: resamples of concepts, for the intervals.
+        seed: of folds, halves, shuffles and resamples.
+        device: where it is computed; a CUDA GPU where there is one, else the CPU.
+
+    Raises:
+        DataError: fewer than two concepts of a kind.
+        SettingsError: no directions.
+        UnknownNameError: no such method or probe.
+        SteerlensError: LEACE without its package.
+    """
+    import pandas as pd
+
+    if directions < 1:
+        raise SettingsError(f"{directions} directions given: expected at least 1 to erase.")
+    if method not in _METHODS:
+        raise UnknownNameError("method of erasure", method, _METHODS)
+    (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), implicit(stack)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    rows: list[dict[str, Any]] = []
+    parts = groups(told, "concept", n_folds, seed)
+    with progress(len(parts), "Erasure", "locale") as bar:
+        for group in parts:
+            weights = concept_weights(group.concepts, draws, seed)
+            found = [_left(group, solver, erase, directions, seed, place, shuffled=shuffled) for shuffled in (False, True)]
+            rows.extend(_rows(group, found[0], found[1], weights))
+            bar.update()
+    return Erasure(pd.DataFrame(rows, columns=list(Erasure.columns)))
+
+
+def mean_projection(
+    features: Float[Tensor, "layer row d"], rows: Bool[Tensor, " row"], labels: Bool[Tensor, " row"]
+) -> Float[Tensor, "layer row d"]:
+    """All rows less their component along the difference of the two labels' means over some of the rows."""
+    one, zero = (features[:, rows & side].mean(dim=1, keepdim=True) for side in (labels, ~labels))
+    direction = torch.nn.functional.normalize(one - zero, dim=-1)
+    return features - (features * direction).sum(-1, keepdim=True) * direction
+
+
+def _leace() -> Erase:
+    try:
+        from concept_erasure import LeaceEraser
+    except ImportError as error:
+        raise SteerlensError(
+            "LEACE was asked for and the package concept-erasure is not installed: pip install 'steerlens[erasure]', or take "
+            "method='means'."
+        ) from error
+
+    def erase(features: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+        fitted = (LeaceEraser.fit(layer[rows].double(), labels[rows].double()) for layer in features)
+        return torch.stack([eraser(layer.double()).float() for eraser, layer in zip(fitted, features, strict=True)])
+
+    return erase
+
+
+_METHODS: dict[str, Callable[[], Erase]] = {"means": lambda: mean_projection, "LEACE": _leace}
+
+
+def _left(
+    group: Group, probe: Probe, erase: Erase, directions: int, seed: int, device: torch.device, *, shuffled: bool
+) -> Float[Tensor, "erased layer fold row"]:
+    """Held-out scores of new probes after each erasure; ``shuffled``: of directions that random labels gave."""
+    folds, generator = group.folds, np.random.default_rng(seed)
+    labels = torch.from_numpy(_by_concept(folds.labels == 1, group.concepts, generator)) if shuffled else folds.positive
+    generator, scores = np.random.default_rng([seed, 1]), []
+    for train, test in zip(folds.train, folds.test, strict=True):
+        features, own = group.stack.residuals.to(device), []
+        for step in range(directions + 1):
+            half = torch.from_numpy(_half(group.concepts, folds.labels, generator))
+            own.append(probe(features, Folds(folds.labels, (train & half)[None], test[None], ("",)))[:, 0].cpu())
+            if step < directions:
+                features = erase(features, (train & ~half).to(device), labels.to(device))
+        scores.append(torch.stack(own))
+    return torch.stack(scores, dim=2)
+
+
+def _half(concepts: list[str], labels: NDArray, generator: np.random.Generator) -> NDArray:
+    """A mask over rows: half of the concepts of each label."""
+    names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
+    chosen = np.zeros(len(names), dtype=bool)
+    for label in (0, 1):
+        own = generator.permutation(np.flatnonzero(labels[first] == label))
+        chosen[own[: (len(own) + 1) // 2]] = True
+    return chosen[of_row]
+
+
+def _by_concept(labels: NDArray, concepts: list[str], generator: np.random.Generator) -> NDArray:
+    """Labels shuffled between concepts."""
+    _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
+    return generator.permutation(labels[first])[of_row]
+
+
+def _rows(group: Group, scores: Tensor, control: Tensor, weights: Tensor) -> list[dict[str, Any]]:
+    folds, (locale,) = group.folds, group.parts
+    common = {"locale": locale, "n": len(group.concepts), "concepts": len(set(group.concepts))}
+    rows = []
+    for erased, (own, other) in enumerate(zip(scores, control, strict=True)):
+        low, high = interval(resampled_auroc(folds, own, weights))
+        values = zip(group.stack.layers, *(folds.auroc(s).mean(1).tolist() for s in (own, other)), low, high, strict=True)
+        for layer, auroc, controlled, down, up in values:
+            cell = {"layer": layer, "erased": erased, "auroc": auroc, "control": controlled, "low": down, "high": up}
+            rows.append({**common, **cell})
+    return rows

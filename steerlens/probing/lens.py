@@ -1,0 +1,224 @@
+"""What the model would answer if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.data import Item, Items, locale
+from steerlens.errors import PromptError, UnknownNameError
+from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.forward import residuals_after
+from steerlens.models.lens import LensModel
+from steerlens.models.unembedding import Targets, Unembedding
+from steerlens.probing.bootstrap import concept_weights, interval
+from steerlens.progress import SHOW_FROM, progress
+from steerlens.steering import SteeringPlan
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+ANSWERS = ("factual", "local", "English-centric")
+UNSTEERED, STEERED, CHANGE = "unsteered", "steered", "change"
+
+
+@dataclass(frozen=True, eq=False)
+class LogitLens(ResultTable):
+    """Log probability of an answer's first token, read at every layer.
+
+    Columns: locale, layer, answer (``factual``; of cultural items ``local`` and ``English-centric``), steering
+    (``unsteered``, ``steered``, ``change``: steered less unsteered), log_probability (natural, mean over items) with its 95%
+    interval low and high, probability (mean), first (share of items where no choice begins with a more probable token), n
+    concepts.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("locale", "layer", "answer", "steering", "log_probability", "low", "high", "probability", "first", "n"),
+    )
+
+    def plot(self, locale: str | None = None, score: str = "log_probability") -> "Figure":
+        """Every answer by layer for one locale, unsteered and steered. The first locale for ``None``.
+
+        Raises:
+            UnknownNameError: no such locale or score.
+        """
+        from steerlens.plotting import lens_lines
+
+        known, scores = tuple(dict.fromkeys(self.frame["locale"])), ("log_probability", "probability", "first")
+        if locale is not None and locale not in known:
+            raise UnknownNameError("locale", locale, known)
+        if score not in scores:
+            raise UnknownNameError("score", score, scores)
+        return lens_lines(self.frame, locale or known[0], score)
+
+
+def logit_lens(
+    model: LensModel,
+    items: Items | Sequence[Item],
+    plan: SteeringPlan | Mapping[str, SteeringPlan] | None = None,
+    *,
+    layers: Sequence[int] | int | None = None,
+    batch_size: int | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> LogitLens:
+    """Probability of the first token of the factual, the local and the English-centric answer after each block, at the prompt's
+    last token.
+
+    The residual after a block goes through the final norm and the unembedding as if no block followed. Only the first token
+    of an answer as it follows the prompt is read, so answers that begin alike cannot be told apart: a cultural item counts
+    only if its local and its English answer exist, are not the same, and begin with different tokens. The last layer's are
+    the model's own probabilities. Early layers are not trained to be read so; compare answers within a layer rather than one
+    answer across layers.
+
+    Args:
+        items: factual and cultural items; cultural ones are asked implicitly.
+        plan: one plan, or one a locale; with it, every number is given unsteered, steered, and as paired change.
+        layers: block indices; all for ``None``.
+        batch_size: prompts at once; chosen for the device for ``None``.
+        draws: resamples of concepts, for the intervals.
+        seed: of the resamples.
+
+    Raises:
+        PromptError: no item is left whose answers can be told apart.
+        UnknownNameError: a locale without a plan.
+        FingerprintError: a plan of another model.
+        LayerError: a layer that the model does not have.
+        ModelError: the architecture computes its logits in a way that cannot be reproduced.
+    """
+    import pandas as pd
+
+    model.check_unembedding()
+    wanted, asked = model.layers(layers), [question for item in items if (question := _asked(model, item))]
+    if not asked:
+        raise PromptError("no item was given whose answers begin with different tokens: give factual or other cultural items.")
+    frames = []
+    for code in dict.fromkeys(question.item.locale for question in asked):
+        own = [question for question in asked if question.item.locale == code]
+        runs = {UNSTEERED: _read(model, own, wanted, None, batch_size)}
+        if plan is not None:
+            runs[STEERED] = _steered(model, own, wanted, _plan_of(plan, code), batch_size, runs[UNSTEERED])
+        frames += [row for answer in ANSWERS for row in _rows(own, answer, wanted, runs, draws, seed)]
+    return LogitLens(pd.DataFrame(frames, columns=list(LogitLens.columns)))
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An item as its prompt's tokens and the first token of each choice."""
+
+    item: Item
+    row: Row
+    tokens: tuple[int, ...]
+
+    def index(self, answer: str) -> int | None:
+        """Which choice an answer is, for an item of the kind that has it."""
+        if (answer == "factual") != (self.item.kind == "factual"):
+            return None
+        return self.item.english_answer if answer == "English-centric" else self.item.answer
+
+
+def _asked(model: LensModel, item: Item) -> _Question | None:
+    """The question, if its answers can be told apart by their first tokens."""
+    space = locale(item.locale).space
+    ids, choices = model.tokenizer.split(item.prompt().text, [space + choice for choice in item.choices])
+    question = _Question(item, model.row(ids), tuple(choice[0] for choice in choices))
+    if item.kind == "factual":
+        return question
+    english = item.english_answer
+    return question if english is not None and question.tokens[english] != question.tokens[item.answer] else None
+
+
+def _plan_of(plan: SteeringPlan | Mapping[str, SteeringPlan], code: str) -> SteeringPlan:
+    if isinstance(plan, SteeringPlan):
+        return plan
+    if code not in plan:
+        raise UnknownNameError("locale", code, plan, "Give a plan for every locale of the items, or one plan for all.")
+    return plan[code]
+
+
+@torch.no_grad()
+def _read(
+    model: LensModel, asked: Sequence[_Question], layers: Sequence[int], plan: SteeringPlan | None, batch_size: int | None
+) -> list[Float[Tensor, "layer choice"]]:
+    """Log probability of every choice's first token after each block."""
+    steering: AbstractContextManager[Any] = nullcontext() if plan is None else plan.applied(model)
+    found: list[Tensor] = [torch.empty(0)] * len(asked)
+    with steering, progress(len(asked), "Logit lens", "prompt", show=len(asked) >= SHOW_FROM) as bar:
+        for indices in model.batches([len(question.row) for question in asked], batch_size):
+            own = [asked[i] for i in indices]
+            batch = model.batch([question.row for question in own])
+            values = iter(_unembedded(model, batch, layers, [question.tokens for question in own]))
+            for i, question in zip(indices, own, strict=True):
+                width = len(question.tokens)
+                found[i] = torch.tensor([[next(values) for _ in range(width)] for _ in layers])
+            bar.update(len(indices))
+    return found
+
+
+def _steered(
+    model: LensModel,
+    asked: Sequence[_Question],
+    layers: Sequence[int],
+    plan: SteeringPlan,
+    batch_size: int | None,
+    unsteered: list[Tensor],
+) -> list[Float[Tensor, "layer choice"]]:
+    """The same under a plan. Below its first layer nothing changes, so nothing is read there."""
+    plan.check(model)
+    above = [layer for layer in layers if layer >= min(plan.layers, default=model.n_layers)]
+    if not above:
+        return unsteered
+    read, below = _read(model, asked, above, plan, batch_size), len(layers) - len(above)
+    return [torch.cat([before[:below], after]) for before, after in zip(unsteered, read, strict=True)]
+
+
+def _unembedded(model: LensModel, batch: TokenBatch, layers: Sequence[int], tokens: Sequence[tuple[int, ...]]) -> list[float]:
+    """Log probabilities by prompt, layer and token, one after another."""
+    lines = torch.arange(len(tokens), device=batch.tokens.device)
+    last = torch.tensor([start + len(row) - 1 for start, row in zip(batch.starts, batch.rows, strict=True)]).to(lines)
+    seen = residuals_after(model.tl, batch, layers, lambda residual: residual[lines, last])
+    places = torch.stack([seen[layer] for layer in layers], dim=1).flatten(0, 1)  # [prompt x layer, d_model]
+    each = [(line * len(layers) + at, token) for line, own in enumerate(tokens) for at in range(len(layers)) for token in own]
+    where, which = torch.tensor(each, device=places.device).unbind(1)
+    final = model.tl.ln_final(places[None])[0]
+    return Unembedding.of(model.tl).log_probabilities(final, Targets(where, which)).tolist()
+
+
+def _rows(
+    asked: Sequence[_Question],
+    answer: str,
+    layers: Sequence[int],
+    runs: dict[str, list[Tensor]],
+    draws: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """One answer's lines of the table."""
+    own = [(i, index) for i, question in enumerate(asked) if (index := question.index(answer)) is not None]
+    if not own:
+        return
+    concepts = [asked[i].item.concept for i, _ in own]
+    weights = concept_weights(concepts, draws, seed)
+    means = weights / weights.sum(1, keepdim=True)
+    logs = {name: torch.stack([values[i][:, index] for i, index in own]) for name, values in runs.items()}
+    firsts = {name: torch.stack([_leads(values[i], index) for i, index in own]) for name, values in runs.items()}
+    chances = {name: values.exp() for name, values in logs.items()}
+    if STEERED in runs:
+        for read in (logs, firsts, chances):
+            read[CHANGE] = read[STEERED] - read[UNSTEERED]
+    common = {"locale": asked[0].item.locale, "answer": answer, "n": len(set(concepts))}
+    for steering, values in logs.items():
+        low, high = interval(means @ values)
+        scores = {"log_probability": values.mean(0), "probability": chances[steering].mean(0), "first": firsts[steering].mean(0)}
+        for at, layer in enumerate(layers):
+            numbers = {name: float(score[at]) for name, score in scores.items()}
+            yield {**common, "layer": layer, "steering": steering, **numbers, "low": float(low[at]), "high": float(high[at])}
+
+
+def _leads(values: Float[Tensor, "layer choice"], index: int) -> Float[Tensor, " layer"]:
+    """1 where no choice's first token is more probable."""
+    return (values[:, index] >= values.amax(dim=1)).float()

@@ -1,0 +1,128 @@
+"""How much of a probe's score it could have learnt by heart (Hewitt and Liang, arXiv 1909.03368)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
+from steerlens.probing.folds import Folds
+from steerlens.probing.holding import ALL, concepts_of, implicit, labels_of
+from steerlens.probing.probes import Probe, chosen_probes, scores_by_layer
+from steerlens.progress import progress
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Selectivity(ResultTable):
+    """A probe against the same probe on random labels of concepts that it has seen.
+
+    Columns: locale (held out; ``all``: mean over them), layer, probe, auroc, control (AUROC of random labels, mean over draws),
+    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n prompts, concepts.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("locale", "layer", "probe", "auroc", "control", "selectivity", "low", "high", "draws", "n", "concepts"),
+    )
+
+    def plot(self, locale: str = ALL) -> "Figure":
+        """Selectivity of each probe by layer for one held-out locale, with intervals."""
+        from steerlens.plotting import selectivity_lines
+
+        known = tuple(dict.fromkeys(self.frame["locale"]))
+        if locale not in known:
+            raise UnknownNameError("locale", locale, known)
+        return selectivity_lines(self.frame, locale)
+
+
+def selectivity(
+    stack: ResidualStack,
+    *,
+    probes: Sequence[str] = ("difference of means", "logistic"),
+    labellings: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+) -> Selectivity:
+    """AUROC of telling factual from cultural less that of telling concepts apart that were given a label by lot.
+
+    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have
+    learnt it by heart. That shows where the concepts that are asked of were trained on: here a locale is held out and its
+    concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there the null is
+    ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
+
+    Args:
+        stack: residuals of factual and cultural prompts in two or more locales.
+        probes: names from ``PROBES``.
+        labellings: random labellings, each with as many factual concepts as there are.
+        draws: resamples of concepts, for the intervals.
+        seed: of labellings and resamples.
+        device: where the probes are solved; a CUDA GPU where there is one, else the CPU.
+
+    Raises:
+        DataError: only one locale.
+        SettingsError: no labellings.
+    """
+    import pandas as pd
+
+    if labellings < 1:
+        raise SettingsError(f"{labellings} labellings given: expected at least 1.")
+    solvers, told = chosen_probes(probes), implicit(stack)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    concepts = concepts_of(told.prompts)
+    folds = Folds.sharing(labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
+    tasks = [folds, *(folds.relabelled(labels) for labels in _by_lot(folds, concepts, labellings, seed))]
+    weights, rows = concept_weights(concepts, draws, seed), []
+    with progress(len(solvers), "Selectivity", "probe") as bar:
+        for name, probe in solvers.items():
+            rows.extend(_measured(told, name, probe, tasks, weights, place))
+            bar.update()
+    return Selectivity(pd.DataFrame(rows, columns=list(Selectivity.columns)))
+
+
+def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> list[NDArray]:
+    """A label a concept, the same in all of its rows."""
+    _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
+    generator = np.random.default_rng([seed, 1])
+    return [generator.permutation(folds.labels[first])[of_row] for _ in range(labellings)]
+
+
+def _measured(
+    stack: ResidualStack, name: str, probe: Probe, tasks: list[Folds], weights: Tensor, device: torch.device
+) -> list[dict[str, Any]]:
+    scores = [scores_by_layer(probe, stack.residuals, task, device) for task in tasks]
+    rows = []
+    for locale in (*tasks[0].names, ALL):
+        own = torch.tensor([locale in (held, ALL) for held in tasks[0].names])
+        parts = [
+            (task if locale == ALL else task.named(locale), score[:, own]) for task, score in zip(tasks, scores, strict=True)
+        ]
+        held = parts[0][0].test.any(0)
+        seen = {"n": int(held.sum()), "concepts": len({stack.prompts[i].concept for i in held.nonzero()[:, 0]})}
+        common = {"locale": locale, "probe": name, "draws": len(tasks) - 1, **seen}
+        aurocs, (low, high) = _aurocs(parts), _interval(parts, weights)
+        for at, layer in enumerate(stack.layers):
+            real, control = float(aurocs[0, at]), float(aurocs[1:, at].mean())
+            values = {"auroc": real, "control": control, "selectivity": real - control, "low": low[at], "high": high[at]}
+            rows.append({**common, "layer": layer, **values})
+    return rows
+
+
+def _aurocs(parts: list[tuple[Folds, Tensor]]) -> Float[Tensor, "task layer"]:
+    return torch.stack([folds.auroc(scores).mean(1) for folds, scores in parts])
+
+
+def _interval(parts: list[tuple[Folds, Tensor]], weights: Float[Tensor, "draw row"]) -> tuple[NDArray, NDArray]:
+    """Of the difference, in the same resamples of concepts for the true labels and those by lot."""
+    real, *controls = (resampled_auroc(folds, scores, weights) for folds, scores in parts)
+    return interval(real - torch.stack(controls).mean(0))
