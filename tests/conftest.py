@@ -6,6 +6,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
@@ -23,6 +25,8 @@ import steerlens as sl
 torch.set_num_threads(1)  # tiny models: threads would wait for each other longer than they work
 
 ARCHITECTURES = ("gemma3", "llama", "qwen2", "gpt2")
+SCORED = (*ARCHITECTURES, "gemma2")
+"""Gemma 2 caps both its attention scores and its logits."""
 _VOCABULARY = 600
 _SHAPE = {"vocab_size": _VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
 _INIT = {"initializer_range": 0.2}  # large enough for a random model to have opinions
@@ -38,7 +42,7 @@ def corpus() -> list[str]:
 def model_folders(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> dict[str, Path]:
     """A folder per architecture, as ``save_pretrained`` writes it."""
     folders = {}
-    for name in ARCHITECTURES:
+    for name in SCORED:
         torch.manual_seed(0)
         tokenizer = _tokenizer(corpus, name)
         folder = tmp_path_factory.mktemp(name)
@@ -57,6 +61,12 @@ def loaded(model_folders: dict[str, Path]) -> dict[str, sl.LensModel]:
 @pytest.fixture(params=ARCHITECTURES)
 def model(request: pytest.FixtureRequest, loaded: dict[str, sl.LensModel]) -> sl.LensModel:
     """Each tiny model in turn."""
+    return loaded[request.param]
+
+
+@pytest.fixture(params=SCORED)
+def scored(request: pytest.FixtureRequest, loaded: dict[str, sl.LensModel]) -> sl.LensModel:
+    """Each tiny model in turn, the one with soft caps among them."""
     return loaded[request.param]
 
 
@@ -105,6 +115,9 @@ def _model(name: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
                 **_SHAPE, **_INIT, **ids, num_key_value_heads=1, head_dim=16, sliding_window=256, final_logit_softcapping=5.0
             )
         )
+    if name == "gemma2":
+        caps = {"final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0}
+        return Gemma2ForCausalLM(Gemma2Config(**_SHAPE, **_INIT, **ids, **caps, num_key_value_heads=1, head_dim=16))
     if name == "llama":
         return LlamaForCausalLM(LlamaConfig(**_SHAPE, **_INIT, **ids, num_key_value_heads=1))
     if name == "qwen2":

@@ -13,6 +13,16 @@ from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.unembedding import Targets, Unembedding
 
 
+@dataclass(frozen=True)
+class Line:
+    """A row of a batch: a question with all its choices, or with some of them."""
+
+    question: int
+    row: Row
+    first: int = 0
+    """Which of the question's choices is the row's first."""
+
+
 @dataclass(frozen=True, eq=False)
 class Asked:
     """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
@@ -78,12 +88,12 @@ class Sums:
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self.questions = questions
-        self.sums: list[list[float]] = [[] for _ in questions]
+        self.sums = [[float("nan")] * len(question.row.choices) for question in questions]
 
-    def add(self, part: Iterable[tuple[int, Row]], choices: Iterable[list[float]]) -> None:
+    def add(self, part: Iterable[Line], choices: Iterable[list[float]]) -> None:
         """Take the choices' summed log probabilities of one batch's rows."""
-        for (number, _), values in zip(part, choices, strict=True):
-            self.sums[number].extend(values)
+        for line, values in zip(part, choices, strict=True):
+            self.sums[line.question][line.first : line.first + len(values)] = values
 
     def outcome(self, number: int) -> Outcome:
         """That of one question, all of whose choices were added."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError
-from steerlens.evaluation.answers import Asked, Sums
+from steerlens.evaluation.answers import Asked, Line, Sums
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring, ask
 from steerlens.models.batches import Row, TokenBatch
@@ -30,8 +30,8 @@ MEMORY = 2 << 30
 _WORTH_SHARING = 16
 """Tokens from which on a prefix that all prompts share is run apart, once."""
 
-Part = list[tuple[int, Row]]
-"""The rows of a batch, each with the number of its question."""
+Part = list[Line]
+"""The rows of a batch."""
 
 
 class Exam:
@@ -63,11 +63,10 @@ class Exam:
         model.check_unembedding()
         self.model, self.memory = model, memory
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
-        rows = [(number, part) for number, question in enumerate(self.questions) for part in _rows(question.row, model)]
-        self._prefix = _shared([row for _, row in rows], model)
-        self._parts: list[Part] = [
-            [rows[i] for i in indices] for indices in model.batches_of_rows([row for _, row in rows], batch_size)
-        ]
+        lines = [line for number, question in enumerate(self.questions) for line in _lines(number, question.row, model)]
+        rows = [line.row for line in lines]
+        self._prefix = _shared(rows, model)
+        self._parts: list[Part] = [[lines[i] for i in indices] for indices in model.batches_of_rows(rows, batch_size)]
         self._base: list[Outcome] | None = None
 
     def __len__(self) -> int:
@@ -150,7 +149,7 @@ class Exam:
             )
             found = residual_gradients(self.model.tl, recording, layers, final_gradient)
             steered = steered_tokens(batch.roles[:, start:], tokens).float()
-            numbers = torch.tensor([number for number, _ in part])
+            numbers = torch.tensor([line.question for line in part])
             for at, layer in enumerate(layers):
                 out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
         self._base = self._base or (base.outcomes() if base else None)
@@ -168,13 +167,13 @@ class Exam:
 
     def _batch(self, part: Part, *, shared: bool = True) -> TokenBatch:
         cut = len(self._prefix) if shared else 0
-        return self.model.batch([row.after(cut) for _, row in part], "aligned")
+        return self.model.batch([line.row.after(cut) for line in part], "aligned")
 
     def _small_batches(self, *, shared: bool) -> Iterator[tuple[Part, TokenBatch]]:
         """The batches, cut so that what a backward pass needs of every block fits the memory."""
         token_bytes = _WORDS_KEPT * self.model.n_layers * self.model.d_model * self.model.dtype.itemsize
         for part in self._parts:
-            longest = max(row.onward if shared else len(row) for _, row in part)
+            longest = max(line.row.onward if shared else len(line.row) for line in part)
             rows = max(1, self.memory // (token_bytes * longest))
             for at in range(0, len(part), rows):
                 yield part[at : at + rows], self._batch(part[at : at + rows], shared=shared)
@@ -187,11 +186,12 @@ class Exam:
     def _weights(self, part: Part, base: Sums | None) -> Float[Tensor, " choice"]:
         """What each choice of each row counts in its item's margin."""
         weights: list[float] = []
-        for number, row in part:
-            question, outcome = self.questions[number], base.outcome(number) if base else self.base[number]
+        for line in part:
+            question = self.questions[line.question]
+            outcome = base.outcome(line.question) if base else self.base[line.question]
             of = {question.row.choices[outcome.item.answer]: 1.0 / question.divisors[outcome.item.answer]}
             of[question.row.choices[outcome.runner_up]] = -1.0 / question.divisors[outcome.runner_up]
-            weights.extend(of.get(choice, 0.0) for choice in row.choices)
+            weights.extend(of.get(choice, 0.0) for choice in line.row.choices)
         return torch.tensor(weights)
 
     # The prefix that all rows share
@@ -283,11 +283,11 @@ def _first(plan: SteeringPlan) -> int:
     return plan.layers[0] if plan.layers else -1
 
 
-def _rows(row: Row, model: LensModel) -> list[Row]:
+def _lines(number: int, row: Row, model: LensModel) -> list[Line]:
     """One packed row, or a row per choice where the model's attention window is too short to see a packed one whole."""
     if model.attention_window is None or len(row) <= model.attention_window:
-        return [row]
-    return [Row(row.prompt, (choice,), row.has_bos) for choice in row.choices]
+        return [Line(number, row)]
+    return [Line(number, Row(row.prompt, (choice,), row.has_bos), at) for at, choice in enumerate(row.choices)]
 
 
 def _shared(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:

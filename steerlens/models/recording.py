@@ -19,7 +19,7 @@ from steerlens.models.forward import residual_hook, run_blocks
 from steerlens.models.roles import announced
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-KeyValues = Mapping[int, tuple[Float[Tensor, "row head pos d_head"], Float[Tensor, "row head pos d_head"]]]
+KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor, "_ head key d_head"]]]
 """Keys and values by layer, of tokens that later ones attend to. One row serves any number of rows."""
 
 

@@ -1,0 +1,161 @@
+"""Every way to a score gives the same score: plain, packed, resumed, from kept keys and values, in any batch and order."""
+
+import pytest
+import torch
+
+import steerlens as sl
+from steerlens.data import Items
+from steerlens.evaluation import Exam, Outcome, Scoring
+from steerlens.evaluation.questions import Question, ask
+from steerlens.models.devices import token_budget
+from steerlens.models.forward import hooked, run_blocks
+from steerlens.models.recording import record, resume
+from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
+
+NO_DIVISOR = Scoring("none")
+
+
+def few_shots(items: Items) -> Scoring:
+    return Scoring("none", examples=tuple(items.of(locale="es-ES"))[:3])
+
+
+@pytest.fixture
+def asked(items: Items) -> list[sl.data.Item]:
+    spanish = list(items.of(locale="es-ES"))
+    return spanish[3:7] + spanish[-3:]
+
+
+def plain(model: sl.LensModel, question: Question, plan: SteeringPlan | None = None) -> list[float]:
+    """Sums of log probabilities from the model's own logits: a pass a choice, all of its text, hooks installed by hand."""
+    sums = []
+    for choice in question.row.choices:
+        row = model.row(question.row.prompt, [choice])
+        with torch.no_grad(), hooked(model.tl, plan.hooks() if plan else []), sl.models.roles.announced(model.batch([row]).roles):
+            logits = model.tl.original_model(torch.tensor([row.ids]), use_cache=False).logits[0].log_softmax(-1)
+        first = len(question.row.prompt) - 1
+        sums.append(sum(logits[first + at, token].item() for at, token in enumerate(choice)))
+    return sums
+
+
+def plans_of(model: sl.LensModel, items: Items, tokens: Which) -> list[SteeringPlan]:
+    en = difference_of_means(model, items.english_pairs("es-ES"))
+    return [
+        en.at(1, 3.0, tokens),
+        en.at(1, -1.0, tokens),
+        en.at(0, 1.0, tokens) + en.at(2, -2.0, tokens),
+        en.at(0, 0.5, tokens),
+        en.at(3, 2.0, tokens),
+        sl.steering.no_steering(model.fingerprint),
+    ]
+
+
+def swept(exam: Exam, plans: list[SteeringPlan]) -> list[list[tuple[float, ...]]]:
+    found = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    return [scores(found[index]) for index in range(len(plans))]
+
+
+def scores(outcomes: list[Outcome]) -> list[tuple[float, ...]]:
+    return [outcome.scores for outcome in outcomes]
+
+
+def close(a: object, b: object) -> None:
+    for mine, theirs in zip(a, b, strict=True):  # type: ignore[call-overload]
+        assert mine == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.parametrize("shots", [False, True])
+def test_equal_the_plain_way_in_any_batch_and_order(
+    scored: sl.LensModel, items: Items, asked: list[sl.data.Item], shots: bool
+) -> None:
+    scoring = few_shots(items) if shots else NO_DIVISOR
+    expected = [plain(scored, ask(scored, item, scoring)) for item in asked]
+    for batch_size in (1, 3, None):
+        exam = Exam(scored, asked, scoring, batch_size=batch_size)
+        assert bool(exam._prefix) == shots  # the examples are run once, apart
+        close(scores(exam.score()), expected)
+        close(scores(exam.base), expected)
+    close(scores(Exam(scored, asked[::-1], scoring).score())[::-1], expected)
+
+
+@pytest.mark.parametrize("shots", [False, True])
+@pytest.mark.parametrize("tokens", WHICH)
+def test_steered_paths_agree(scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: Which, shots: bool) -> None:
+    """Full passes with hooks, and passes that go on from a recorded one at a layer and, where the plan allows, at a token."""
+    scoring, plans = few_shots(items) if shots else NO_DIVISOR, plans_of(scored, items, tokens)
+    assert scored.reuses_keys
+    by_hand = [plain(scored, ask(scored, item, scoring), plans[0]) for item in asked]
+    whole = Exam(scored, asked, scoring)
+    full = [scores(whole.score(plan)) for plan in plans]
+    close(full[0], by_hand)
+    for batch_size, memory in ((None, 1 << 30), (2, 1 << 30), (None, 1)):
+        exam = Exam(scored, asked, scoring, batch_size=batch_size, memory=memory)
+        for mine, theirs in zip(swept(exam, plans), full, strict=True):
+            close(mine, theirs)
+        close(scores(exam.base), full[-1])
+    assert any(a != pytest.approx(b, abs=1e-2) for a, b in zip(full[0], full[-1], strict=True))
+
+
+def test_models_that_keep_no_keys_are_run_whole(
+    llama: sl.LensModel, items: Items, asked: list[sl.data.Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = plans_of(llama, items, "last_onward")
+    expected = swept(Exam(llama, asked, few_shots(items)), plans)
+    monkeypatch.setitem(llama.__dict__, "reuses_keys", False)
+    for mine, theirs in zip(swept(Exam(llama, asked, few_shots(items)), plans), expected, strict=True):
+        close(mine, theirs)
+
+
+def test_resuming_is_the_same_pass_bit_for_bit(scored: sl.LensModel, asked: list[sl.data.Item]) -> None:
+    batch = scored.batch([ask(scored, item, NO_DIVISOR).row for item in asked], "aligned")
+    with torch.no_grad():
+        expected = run_blocks(scored.tl, batch)
+        recording = record(scored.tl, batch, scored.layers())
+        assert torch.equal(recording.final, expected)
+        for layer in scored.layers():
+            assert torch.equal(resume(scored.tl, recording, layer, recording.residuals[layer])[0], expected)
+            onward = record(scored.tl, batch, [layer], batch.last)
+            again, _ = resume(scored.tl, onward, layer, onward.residuals[layer])
+            close_norms = (again - expected[:, batch.last :]).norm(dim=-1) <= 1e-4 * expected[:, batch.last :].norm(dim=-1)
+            assert close_norms.all()
+
+
+def test_passes_leave_no_hook_behind(llama: sl.LensModel, items: Items, asked: list[sl.data.Item]) -> None:
+    def hooks() -> int:
+        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in llama.tl.modules())
+
+    before, exam = hooks(), Exam(llama, asked, few_shots(items))
+    swept(exam, plans_of(llama, items, "all"))
+    exam.gradients([0, 2], "last_onward")
+    assert hooks() == before
+    sweep = Exam(llama, asked).sweep(plans_of(llama, items, "all"))
+    next(sweep)
+    sweep.close()
+    assert hooks() == before
+
+
+def test_examples_are_of_the_locale_and_never_the_item_itself(llama: sl.LensModel, items: Items) -> None:
+    scoring = Scoring(examples=tuple(items)[:20])
+    item = items.of(locale="es-ES")[0]
+    text = llama.tokenizer.decode(ask(llama, item, scoring).row.prompt)
+    others = [e for e in scoring.examples if e.locale == "es-ES" and e.concept != item.concept]
+    assert others
+    assert text.count("\n\n") == len(others)
+    assert all(e.prompt().text in text for e in others)
+    assert text.count(item.question) == 1
+    chat = llama.tokenizer.decode(ask(llama, item, Scoring(chat=True, examples=scoring.examples)).row.prompt)
+    assert chat.count("[assistant]") == len(others) + 1
+    assert chat.count("[user]") == len(others) + 1
+
+
+def test_budget_doubles_until_memory_says_no() -> None:
+    tried: list[int] = []
+
+    def trial(tokens: int) -> None:
+        tried.append(tokens)
+        if tokens > 10_000:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert token_budget(torch.device("cuda"), trial) == 4096  # 8192 went well: half of it
+    assert tried == [4096, 8192, 16384]
+    assert token_budget(torch.device("cpu"), trial) == 2048
+    assert len(tried) == 3
