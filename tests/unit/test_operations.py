@@ -9,6 +9,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import PairsError, UnknownNameError, VectorError
+from steerlens.evaluation import Exam
 from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT
 from steerlens.steering import SteeringPlan, SteeringVector, Step, difference_of_means, pooled, set_component
 from steerlens.storage import save_tensors
@@ -82,6 +83,18 @@ def test_a_model_is_ablated_and_projected(model: sl.LensModel) -> None:
         with plan.applied(model):
             read = model.residuals(["Hello there", "¿Qué se desayuna?"], layers=1, positions="last").at(1)
         torch.testing.assert_close(read @ unit, torch.full((2,), value), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("tokens", ["all", "last_onward"])
+def test_a_sweep_scores_every_operation_as_full_passes_do(llama: sl.LensModel, items: sl.data.Items, tokens: str) -> None:
+    vector = difference_of_means(llama, items.english_pairs("es-ES"))
+    both = vector.ablated(0, tokens=tokens) + vector.projected(2, "positive", tokens=tokens)
+    plans = [vector.ablated(1, tokens=tokens), vector.projected(1, "negative", 0.5, tokens), both]
+    exam = Exam(llama, items.of(kind="factual", locale="es-ES"))
+    swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    for index, plan in enumerate(plans):
+        for found, expected in zip(swept[index], exam.score(plan), strict=True):
+            assert found.scores == pytest.approx(expected.scores, abs=1e-4)
 
 
 def test_plans_of_every_operation_are_saved_and_old_ones_still_load(llama: sl.LensModel, tmp_path: Path) -> None:
