@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from steerlens.data.locales import ENGLISH, locale
-from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
+from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs, named_country, named_pairs
 from steerlens.data.prompts import Form, Prompt
 from steerlens.data.splits import Shares, group_of, place, sides, sides_by_relation
 from steerlens.errors import DataError, UnknownNameError
@@ -180,14 +180,17 @@ class Items(Sequence[Item]):
         implicit = [item.prompt() for item in self.items]
         return (*implicit, *(item.prompt("explicit") for item in self.items if explicit and item.explicit))
 
-    def english_pairs(self, locale: str) -> PromptPairs:
+    def english_pairs(self, locale: str, kind: Kind = "factual") -> PromptPairs:
         """EN pairs: the English prompt against the locale's, for each factual concept that has both.
+
+        Args:
+            kind: ``cultural`` takes them from (implicit) cultural prompts instead, to see what an EN vector owes to facts.
 
         Raises:
             PairsError: there is no such concept, or the locale is English itself.
             UnknownNameError: a locale without items here.
         """
-        return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale)
+        return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
 
     def localized_pairs(self, locale: str) -> PromptPairs:
         """LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
@@ -197,6 +200,22 @@ class Items(Sequence[Item]):
             UnknownNameError: a locale without items here.
         """
         return localized_pairs(self.of(locale=locale).prompts(), locale)
+
+    def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
+        """The question behind the country's name (``España: ¿Qué …?``) against the question alone, for either kind.
+
+        A LOC contrast that factual questions have too, to see what a LOC vector owes to culture.
+
+        Args:
+            country: the country's name in the language; for ``""`` the form that most explicit questions of the locale use.
+
+        Raises:
+            PairsError: no items of this kind, or no explicit question that gives the country's name.
+            UnknownNameError: a locale without items here.
+        """
+        own = self.of(locale=locale)
+        named = country or named_country(locale, (item.explicit for item in own))
+        return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
         """Train, dev and test by concept, each kind and topic in the given shares as far as chance allows.

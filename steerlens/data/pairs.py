@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from steerlens.data.locales import ENGLISH
+from steerlens.data.locales import locale as locale_of
 from steerlens.data.prompts import Prompt
 from steerlens.errors import PairsError
 
@@ -37,18 +40,18 @@ class PromptPairs:
         return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
 
 
-def english_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
-    """EN pairs: the English prompt against the locale's, for each factual concept that has both.
+def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:
+    """EN pairs: the English prompt against the locale's, for each concept of a kind that has both; of a cultural one implicit.
 
     Raises:
         PairsError: there is no such concept, or the locale is English itself.
     """
     if locale == ENGLISH:
         raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself. Name another locale.")
-    factual = [prompt for prompt in prompts if prompt.kind == "factual"]
-    english = {prompt.concept: prompt for prompt in factual if prompt.locale == ENGLISH}
-    own = {prompt.concept: prompt for prompt in factual if prompt.locale == locale}
-    return _paired("EN", locale, english, own)
+    asked = [prompt for prompt in prompts if prompt.kind == kind and prompt.form != "explicit"]
+    english = {prompt.concept: prompt for prompt in asked if prompt.locale == ENGLISH}
+    own = {prompt.concept: prompt for prompt in asked if prompt.locale == locale}
+    return _paired("EN" if kind == "factual" else f"EN {kind}", locale, english, own)
 
 
 def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
@@ -61,6 +64,42 @@ def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
     explicit = {prompt.concept: prompt for prompt in cultural if prompt.form == "explicit"}
     implicit = {prompt.concept: prompt for prompt in cultural if prompt.form == "implicit"}
     return _paired("LOC", locale, explicit, implicit)
+
+
+def named_pairs(questions: Mapping[str, str], kind: str, code: str, country: str) -> PromptPairs:
+    """The country named before the question, with the locale's colon, against the question alone: ``España: ¿Qué …?``.
+
+    Args:
+        questions: implicit question of each concept.
+        kind: of these concepts.
+        code: the locale's.
+        country: its name, in the locale's language.
+
+    Raises:
+        PairsError: no questions.
+    """
+    place = locale_of(code)
+    before = f"{country}{place.question.strip()[-1]}{place.space}"
+
+    def prompts(form: str, start: str) -> dict[str, Prompt]:
+        return {c: Prompt(place.prompt(start + question), c, code, kind, form) for c, question in questions.items()}
+
+    return _paired(f"LOC named {kind}", code, prompts("explicit", before), prompts("implicit", ""))
+
+
+def named_country(code: str, explicit: Iterable[str]) -> str:
+    """The country's name in the form that most of these explicit questions use.
+
+    Raises:
+        PairsError: none of them names it, or the locale does not say how it is named.
+    """
+    pattern = locale_of(code).own_country
+    found = [match.group() for question in explicit if pattern and (match := re.search(pattern, question))]
+    if not found:
+        raise PairsError(
+            f"no explicit question of {code} names its country (pattern {pattern!r}): give the name, as in country='España'."
+        )
+    return Counter(found).most_common(1)[0][0]
 
 
 def _paired(name: str, locale: str, positive: dict[str, Prompt], negative: dict[str, Prompt]) -> PromptPairs:

@@ -37,3 +37,18 @@ def paired_interval(changes: Float[ndarray, " concept"], *, level: float = 0.95,
     means = changes[picks].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(changes.mean()), float(low), float(high), len(changes))
+
+
+def percentiles(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
+    """The mean over the draws of a control, and the interval that holds the given share of the draws' mean changes.
+
+    What a method's change is read against. It is not an interval of the mean, which would shrink with the number of draws.
+
+    Raises:
+        SettingsError: no concepts or draws, or a level that is not between 0 and 1.
+    """
+    if changes.size == 0 or not 0 < level < 1:
+        raise SettingsError(f"changes of shape {changes.shape} and level {level} given: expected some, and 0 < level < 1.")
+    means = changes.mean(axis=0)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(means.mean()), float(low), float(high), len(changes))

@@ -1,33 +1,31 @@
 """The transfer-localization plane: what each method does to both scores, with paired intervals."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.data import KINDS, Items
-from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.exam import Exam
-from steerlens.evaluation.intervals import paired_interval
+import numpy as np
+
+from steerlens.data import Items
+from steerlens.errors import UnknownNameError
+from steerlens.evaluation.answering import EXPLICIT, Answers, Method, answered
+from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
+from steerlens.evaluation.fluency import SideEffects
+from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
-from steerlens.progress import progress
-from steerlens.steering import SteeringPlan, no_steering
+from steerlens.steering import Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-UNSTEERED = "unsteered"
-EXPLICIT = "explicit prompt"
-"""The country named in the prompt and nothing steered: what LOC steering wants to reach."""
-MEAN = "mean"
-"""The row over all locales: a concept counts once, with the mean of its locales."""
-
 _SCORES = (
     ("transfer", "factual", "hit"),
     ("localization", "cultural", "hit"),
     ("english_centric", "cultural", "english_centric"),
+    ("consistency", "factual", "consistency"),
 )
 
 
@@ -35,17 +33,40 @@ _SCORES = (
 class Plane(ResultTable):
     """Every method in every locale, and their mean.
 
-    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric), n (concepts),
-    value, change against unsteered, low and high of its paired 95% interval over concepts.
+    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, and the
+    side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired 95% interval
+    over concepts; of (the method that a control belongs to), control, draws, p.
+
+    A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
+    the draws' changes. Its p is the share of draws, the method counted among them, that change the score at least as much as
+    the method does, in either direction (Phipson and Smyth 2010): 1 / (draws + 1) or more.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
-    def plot(self) -> "Figure":
-        """Change of transfer against change of localization, a point per method and locale with its intervals."""
+    def plot(self, *, by_locale: bool = True) -> "Figure":
+        """Change of transfer against change of localization: the methods' means with their intervals, arrows, controls and Pareto
+        front, and beneath them a panel per method with its locales, unless ``by_locale`` is off.
+        """
         from steerlens.plotting import plane_figure
 
-        return plane_figure(self.frame)
+        return plane_figure(self.frame, self.front(), by_locale=by_locale)
+
+    def front(self, locale: str = MEAN) -> tuple[str, ...]:
+        """The methods that none other beats on both axes (Pareto front), by ascending transfer; ``unsteered`` is a candidate.
+
+        The explicit prompt and controls are not: the one is told what the others are to find, and the others are to fail.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
+        part = self._of(locale)
+        own = part[part["method"] != EXPLICIT]
+        table = own[own["control"] == ""] if "control" in own else own
+        points = table.pivot(index="method", columns="score", values="change").reindex(columns=["transfer", "localization"])
+        points = points.dropna().sort_values(["transfer", "localization"], ascending=False)
+        best = points["localization"].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
+        return tuple(points.index[points["localization"] > best][::-1])
 
     def summary(self, locale: str = MEAN) -> "pd.DataFrame":
         """One row per method for a locale or the mean: value, change and interval of each score as text.
@@ -55,22 +76,34 @@ class Plane(ResultTable):
         """
         import pandas as pd
 
+        rows = {
+            method: {row.score.replace("_", "-"): _described(row) for row in group.itertuples()}
+            for method, group in self._of(locale).groupby("method", sort=False)
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("method").reset_index()
+
+    def beside(self, effects: SideEffects) -> "Plane":
+        """This plane with its methods' side effects as further scores."""
+        import pandas as pd
+
+        own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
+        return Plane(pd.concat([self.frame, own], ignore_index=True))
+
+    def _of(self, locale: str) -> "pd.DataFrame":
         known = tuple(dict.fromkeys(self.frame["locale"]))
         if locale not in known:
             raise UnknownNameError("locale", locale, known)
-        part = self.frame[self.frame["locale"] == locale]
-        rows = {
-            method: {row.score.replace("_", "-"): _described(row) for row in group.itertuples()}
-            for method, group in part.groupby("method", sort=False)
-        }
-        return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("method").reset_index()
+        return self.frame[self.frame["locale"] == locale]
 
 
 def plane(
     model: LensModel,
     items: Items,
-    methods: Mapping[str, Mapping[str, SteeringPlan]],
+    methods: Mapping[str, Method],
     *,
+    controls: Controls | bool = False,
+    side_effects: bool = False,
+    locales: Sequence[str] | None = None,
     scoring: Scoring | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -78,82 +111,47 @@ def plane(
     """Scores methods on items, usually the test part of a split, against the unsteered model.
 
     Args:
-        methods: per method, the plan of each locale. The locales of the first method are the ones scored.
+        methods: per name, the plan of each locale, or another checkpoint of the same model (``load(..., adapter=...)`` too).
+        controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
+        side_effects: whether the methods' side effects on text are taken too, with the defaults of that function.
+        locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
         seed: of the bootstrap.
 
     Returns:
-        ``unsteered``, ``explicit prompt`` (localization only) and each method.
+        ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
 
     Raises:
-        SettingsError: no methods, or methods for different locales.
+        SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
         FingerprintError: a plan of another model.
     """
-    locales = [set(plans) for plans in methods.values()]
-    if not locales or any(own != locales[0] for own in locales):
-        raise SettingsError("methods must be given, all for the same locales: " + str({m: sorted(p) for m, p in methods.items()}))
-    answers = _answers(model, items, methods, scoring or Scoring(), batch_size)
-    return Plane(_compared(answers, seed))
+    given = answered(model, items, methods, controls=controls, locales=locales, scoring=scoring, batch_size=batch_size)
+    table = placed(given, seed=seed)
+    if not side_effects:
+        return table
+    return table.beside(effects_on_text(model, items, methods, locales=locales, seed=seed, batch_size=batch_size))
 
 
-def _answers(
-    model: LensModel, items: Items, methods: Mapping[str, Mapping[str, SteeringPlan]], scoring: Scoring, batch_size: int | None
-) -> "pd.DataFrame":
-    """A row per method and item."""
+def placed(given: Answers, *, seed: int = 0) -> Plane:
+    """The plane of answers that are there already.
+
+    Args:
+        seed: of the bootstrap.
+    """
     import pandas as pd
 
+    frame = given.frame
     rows: list[dict[str, Any]] = []
-    parts = [(locale, kind, items.of(kind=kind, locale=locale)) for locale in next(iter(methods.values())) for kind in KINDS]
-    with progress(sum(len(part) for *_, part in parts) * (1 + len(methods)), "Test", "item") as bar:
-        for locale, kind, part in parts:
-            if not len(part):
-                continue
-            bar.set_postfix_str(locale)
-            exam = Exam(model, part, scoring, batch_size=batch_size)
-            named = [item for item in part if item.explicit]
-            explicit = replace(scoring, form="explicit")
-            done = {EXPLICIT: Exam(model, named, explicit, batch_size=batch_size).score()} if kind == "cultural" and named else {}
-            # Unsteered is one of the plans: its pass is the one that the others resume.
-            plans = {UNSTEERED: no_steering(model.fingerprint), **{method: own[locale] for method, own in methods.items()}}
-            for index, outcomes in exam.sweep(list(plans.values())):
-                bar.update(len(exam) / exam.n_batches)
-                if outcomes is not None:
-                    done[list(plans)[index]] = outcomes
-            rows.extend({"method": method, **outcome.row()} for method, outcomes in done.items() for outcome in outcomes)
-    return pd.DataFrame(rows)
-
-
-def _compared(answers: "pd.DataFrame", seed: int) -> "pd.DataFrame":
-    import pandas as pd
-
-    locales = list(dict.fromkeys(answers["locale"]))
-    rows = []
     for score, kind, column in _SCORES:
-        part = answers[answers["kind"] == kind]
-        for locale in (*locales, MEAN):
-            own = part if locale == MEAN else part[part["locale"] == locale]
-            # [(concept, locale), method]: paired item by item, then a concept's mean over the locales that ask it
-            table = own.pivot_table(index=["concept", "locale"], columns="method", values=column, sort=False).astype(float)
-            for method in table.columns:
-                both = table[[UNSTEERED, method]].dropna().groupby("concept", sort=False).mean()
-                interval = paired_interval((both.iloc[:, -1] - both.iloc[:, 0]).to_numpy(), seed=seed)
-                rows.append(
-                    {
-                        "method": method,
-                        "locale": locale,
-                        "score": score,
-                        "n": interval.n,
-                        "value": float(both.iloc[:, -1].mean()),
-                        "change": interval.mean,
-                        "low": interval.low,
-                        "high": interval.high,
-                    }
-                )
-    order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(answers["method"]))}
+        rows += compared(frame[frame["kind"] == kind], score, column, seed)
+    order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(frame["method"]))}
     order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods
-    return pd.DataFrame(rows).sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values("method", key=lambda names: names.map(order), kind="stable")
+    return Plane(table.reset_index(drop=True))
 
 
 def _described(row: Any) -> str:
     if row.method == UNSTEERED:
         return f"{row.value:.2f} (n={row.n})"
-    return f"{row.value:.2f} ({row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
+    p = getattr(row, "p", float("nan"))
+    beyond = f"; p={p:.2f}, {row.draws} draws" if p == p else ""
+    return f"{row.value:.2f} ({row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}]{beyond})"

@@ -21,6 +21,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     *,
+    adapter: str | Path | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> LensModel:
@@ -31,20 +32,27 @@ def load(
             GGUF file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is.
         device: a CUDA GPU where there is one, else the CPU.
         dtype: float32 on a CPU, bfloat16 on a GPU that computes in it.
+        adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
         revision: branch, tag or commit on the hub; pin it for results that shall last.
         trust_remote_code: whether code that comes with a hub model may run.
 
     Raises:
         UnknownNameError: no such model, with the nearest names; or no such dtype.
-        ModelError: a model that cannot be read, verified or run.
+        ModelError: a model that cannot be read, verified or run; an adapter that does not fit it, or peft is not installed.
         SettingsError: a device that this machine does not have.
     """
     if not isinstance(name, str | Path):
+        if adapter is not None:
+            raise ModelError("an adapter was given with a bridge: give the model's name or path, or merge it before the bridge.")
         return LensModel(_own_bridge(name))
     place, chosen = choose_device(device), str(name)
     kind = choose_dtype(dtype, place)
-    tl = _boot(_source(chosen), chosen, device=place, dtype=kind, revision=revision, trust_remote_code=trust_remote_code)
-    return LensModel(tl, chosen)
+    source, common = _source(chosen), {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
+    if adapter is None:
+        return LensModel(_boot(source, chosen, device=place, **common), chosen)
+    merged = _merged(source, chosen, str(adapter), **common)
+    named = f"{chosen} + {Path(str(adapter)).name}"
+    return LensModel(_boot(source, chosen, device=place, hf_model=merged.to(place), **common), named)
 
 
 def _source(name: str) -> str:
@@ -86,6 +94,32 @@ def _boot(source: str, name: str, **settings: Any) -> Any:
         raise ModelError(
             f"{name} cannot be loaded ({reason}). Expected a decoder-only language model that TransformerLens supports, "
             "with all its files whole: config.json, safetensors weights and a tokenizer."
+        ) from error
+
+
+def _merged(source: str, name: str, adapter: str, **settings: Any) -> Any:
+    """The Hugging Face model with an adapter's weights added to its own."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError(f"adapter {adapter} needs the package peft: pip install 'steerlens[peft]'.") from error
+    from huggingface_hub import snapshot_download
+    from transformers import AutoModelForCausalLM
+
+    try:
+        folder = Path(adapter).expanduser()
+        if not folder.is_dir():
+            folder = Path(snapshot_download(adapter, allow_patterns=["adapter_config.json", "adapter_model.safetensors"]))
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise FileNotFoundError("no adapter_model.safetensors")  # peft would read another format instead
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(source, **settings)
+            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except Exception as error:  # peft, hub and safetensors each raise their own
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        raise ModelError(
+            f"adapter {adapter} cannot be merged into {name} ({reason}). Expected a PEFT adapter made for this model: "
+            "adapter_config.json and adapter_model.safetensors, of a kind whose weights can be merged, as LoRA."
         ) from error
 
 

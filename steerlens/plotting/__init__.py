@@ -1,5 +1,6 @@
 """Result tables to plotly figures; the only part that imports plotly."""
 
+from steerlens.plotting.effects import effects_bars, response_lines
 from steerlens.plotting.heatmaps import separability_heatmap, sweep_heatmap
 from steerlens.plotting.layers import (
     erasure_lines,
@@ -15,6 +16,7 @@ from steerlens.plotting.planes import plane_figure
 
 __all__ = [
     "cosine_lines",
+    "effects_bars",
     "erasure_lines",
     "geometry_heatmap",
     "geometry_lines",
@@ -22,6 +24,7 @@ __all__ = [
     "permutation_lines",
     "plane_figure",
     "selectivity_lines",
+    "response_lines",
     "separability_heatmap",
     "separability_lines",
     "sweep_heatmap",

@@ -1,8 +1,26 @@
-"""Difference-of-means vectors, steering plans, and the hooks that apply them."""
+"""Difference-of-means vectors, steering plans, the hooks that apply them, and their controls."""
 
-from steerlens.steering.edits import WHICH, Which, add_direction
-from steerlens.steering.means import difference_of_means
+from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
+from steerlens.steering.edits import OPERATIONS, WHICH, Operation, Which, add_direction, set_component
+from steerlens.steering.means import difference_of_means, pooled
 from steerlens.steering.plans import SteeringPlan, Step, no_steering
 from steerlens.steering.vectors import SteeringVector
 
-__all__ = ["WHICH", "SteeringPlan", "SteeringVector", "Step", "Which", "add_direction", "difference_of_means", "no_steering"]
+__all__ = [
+    "OPERATIONS",
+    "WHICH",
+    "Controls",
+    "Operation",
+    "SteeringPlan",
+    "SteeringVector",
+    "Step",
+    "Which",
+    "add_direction",
+    "difference_of_means",
+    "no_steering",
+    "other_locales",
+    "pooled",
+    "random_vectors",
+    "set_component",
+    "shuffled_vectors",
+]

@@ -1,8 +1,9 @@
-"""The edit itself, as a function of tensors, and which tokens it touches."""
+"""The edits themselves, as functions of tensors, and which tokens they touch."""
 
 from typing import Literal, get_args
 
 import torch
+from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -12,6 +13,11 @@ Which = Literal["all", "prompt", "last_onward", "generated"]
 """Tokens that are steered: all but BOS; the prompt's; from its last token onward; only those generated after it."""
 
 WHICH: tuple[Which, ...] = get_args(Which)
+
+Operation = Literal["add", "ablate", "project"]
+"""Add the direction; remove the residual's component along it; set that component to a given value."""
+
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 _STEERED = {
     "all": (PROMPT, LAST, GENERATED),
@@ -35,6 +41,31 @@ def add_direction(
         return residual
     step = (strength * direction).to(residual.device, residual.dtype)
     return torch.where(steered[..., None], residual + step, residual)
+
+
+def set_component(
+    residual: Float[Tensor, "batch pos d_model"],
+    direction: Float[Tensor, " d_model"],
+    value: float,
+    strength: float,
+    steered: Bool[Tensor, "batch pos"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """The residual with its component along ``direction`` set to ``value`` at the steered tokens.
+
+    ``h + strength * (value - h . u) u`` with the unit direction ``u``. Value 0 is directional ablation (Arditi et al., arXiv
+    2406.11717, section 2.4). The component is taken in float32.
+
+    Args:
+        direction: of any length; only where it points counts.
+        value: in the residual stream's units.
+        strength: share of the way to ``value``; 1 sets it. 0 returns the residual unchanged, bit for bit.
+    """
+    if strength == 0:
+        return residual
+    unit = torch.nn.functional.normalize(direction.to(residual.device, torch.float32), dim=0)
+    component = einsum(residual.float(), unit, "batch pos d_model, d_model -> batch pos")
+    step = einsum(strength * (value - component), unit, "batch pos, d_model -> batch pos d_model")
+    return torch.where(steered[..., None], residual + step.to(residual.dtype), residual)
 
 
 def steered_tokens(roles: Int[Tensor, "batch pos"], which: Which) -> Bool[Tensor, "batch pos"]:

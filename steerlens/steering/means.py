@@ -1,9 +1,13 @@
 """Difference of means: the direction from the negative prompts' mean residual to the positive prompts'."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import torch
+from einops import einsum
 
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
+from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
 from steerlens.models.reading import Positions, described
 from steerlens.steering.vectors import SteeringVector
@@ -36,16 +40,20 @@ def difference_of_means(
         VectorError: residuals that are not finite.
     """
     if isinstance(model, LensModel):
-        each = 1 / len(pairs)
-        prompts, weights = [*pairs.positive, *pairs.negative], [each] * len(pairs) + [-each] * len(pairs)
+        each = [1 / len(pairs)] * len(pairs)
         wanted, where, fingerprint = model.layers(layers), described(positions), model.fingerprint
-        directions = model.weighted_residuals(prompts, weights, wanted, positions, batch_size=batch_size).float()
+        positive, negative = (
+            model.weighted_residuals(side, each, wanted, positions, batch_size=batch_size)
+            for side in (pairs.positive, pairs.negative)
+        )
     else:
         stack = model if layers is None else model.at_layers(layers)
         wanted, where, fingerprint = stack.layers, stack.positions, stack.fingerprint
-        directions = stack.mean_difference(pairs)
+        positive, negative = (stack.of(side).residuals.double().mean(dim=1) for side in (pairs.positive, pairs.negative))
+    directions = positive - negative
+    unit = torch.nn.functional.normalize(directions, dim=1)
     return SteeringVector(
-        directions=directions,
+        directions=directions.float(),
         layers=wanted,
         fingerprint=fingerprint,
         name=pairs.name,
@@ -53,4 +61,38 @@ def difference_of_means(
         n=len(pairs),
         positions=where,
         prompts_sha256=pairs.digest(),
+        positive=einsum(positive, unit, "layer d_model, layer d_model -> layer").float(),
+    )
+
+
+def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVector:
+    """One vector from several locales': the difference of means over all their pairs together.
+
+    Args:
+        vectors: of one model, read at the same layers and positions; each counts as often as it has pairs.
+        locale: whose items it is to be used on; sweeps match vectors and items by it.
+
+    Raises:
+        VectorError: no vectors, one without pairs, or vectors of different layers or positions.
+        FingerprintError: vectors of different models.
+    """
+    given = list(vectors)
+    read_at = {(vector.layers, vector.positions) for vector in given}
+    if len(read_at) != 1 or not all(vector.n for vector in given):
+        raise VectorError(
+            f"vectors {[vector.label for vector in given]} cannot be pooled: expected at least one, each averaged over pairs and "
+            "all read at the same layers and positions. Take them with difference_of_means from the same stack."
+        )
+    first, n = given[0], sum(vector.n for vector in given)
+    for vector in given:
+        vector.fingerprint.check(first.fingerprint, f"vector {vector.label}")
+    return SteeringVector(
+        directions=sum((vector.directions.double() * (vector.n / n) for vector in given), torch.zeros(())).float(),
+        layers=first.layers,
+        fingerprint=first.fingerprint,
+        name=f"{first.name} pooled",
+        locale=locale,
+        n=n,
+        positions=first.positions,
+        notes={"pooled": [vector.label for vector in given]},
     )

@@ -1,4 +1,4 @@
-"""Steering plans: what is added, where, how strongly and at which tokens; and the hooks that do it."""
+"""Steering plans: what is done to the residual stream, where, how strongly and at which tokens; and the hooks that do it."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,16 @@ from steerlens.models.forward import Hook, hooked, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, announced_roles, roles_of
 from steerlens.models.tokens import Text, Tokens
-from steerlens.steering.edits import WHICH, Which, add_direction, leaves_prompt, steered_tokens
+from steerlens.steering.edits import (
+    OPERATIONS,
+    WHICH,
+    Operation,
+    Which,
+    add_direction,
+    leaves_prompt,
+    set_component,
+    steered_tokens,
+)
 from steerlens.storage import load_tensors, save_tensors
 
 KIND = "steering plan"
@@ -27,23 +36,46 @@ _ROLE_NAMES = {PAD: "padding", BOS: "BOS", PROMPT: "prompt", LAST: "last of prom
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One direction added after one block."""
+    """One edit along one direction after one block."""
 
     direction: Float[Tensor, " d_model"]
     layer: int
     strength: float
+    """Factor on the direction that is added; share of an ablated or projected component that is replaced."""
     tokens: Which = "all"
     label: str = ""
+    operation: Operation = "add"
+    value: float = 0.0
+    """What ``project`` sets the component along the unit direction to, in the residual stream's units."""
 
     def __post_init__(self) -> None:
         if self.tokens not in WHICH:
             raise UnknownNameError("choice of tokens", self.tokens, WHICH)
-        if not math.isfinite(self.strength):
-            raise VectorError(f"strength {self.strength} given for {self.label or 'a vector'}: expected a finite number.")
+        if self.operation not in OPERATIONS:
+            raise UnknownNameError("operation", self.operation, OPERATIONS)
+        for what, given in (("strength", self.strength), ("value", self.value)):
+            if not math.isfinite(given):
+                raise VectorError(f"{what} {given} given for {self.label or 'a vector'}: expected a finite number.")
 
     def __str__(self) -> str:
         where = "" if self.tokens == "all" else f" at {self.tokens} tokens"
-        return f"{self.strength:g} × {self.label or 'vector'} at layer {self.layer}{where}"
+        name, times = self.label or "vector", "" if self.strength == 1 else f"{self.strength:g} × "
+        what = {
+            "add": f"{self.strength:g} × {name}",
+            "ablate": f"{times}{name} ablated",
+            "project": f"{times}{name} set to {self.value:g}",
+        }[self.operation]
+        return f"{what} at layer {self.layer}{where}"
+
+    def edit(
+        self, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream as this step leaves it: a pure function."""
+        steered = steered_tokens(roles, self.tokens)
+        if self.operation == "add":
+            return add_direction(residual, self.direction, self.strength, steered)
+        value = self.value if self.operation == "project" else 0.0
+        return set_component(residual, self.direction, value, self.strength, steered)
 
 
 @dataclass(frozen=True)
@@ -70,7 +102,7 @@ class Shown(tuple[ShownToken, ...]):
 
 @dataclass(frozen=True, eq=False)
 class SteeringPlan:
-    """Steps that are added together in every forward pass. Plans add with ``+``."""
+    """Steps taken in every forward pass, those at one layer in their order. Plans add with ``+``."""
 
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
@@ -105,7 +137,7 @@ class SteeringPlan:
         """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
         The first hook reads the tokens of the pass, to tell BOS, padding, prompt and generated tokens apart; the
-        others add the vectors after their blocks. Keep the list together and in order. In a pass over a whole text
+        others edit the residual stream after their blocks. Keep the list together and in order. In a pass over a whole text
         without key-value cache, all of the text counts as prompt.
         """
         reader = _RoleReader(self.fingerprint)
@@ -117,7 +149,7 @@ class SteeringPlan:
         """The residual stream after block ``layer`` as this plan leaves it: a pure function."""
         for step in self.steps:
             if step.layer == layer:
-                residual = add_direction(residual, step.direction, step.strength, steered_tokens(roles, step.tokens))
+                residual = step.edit(residual, roles)
         return residual
 
     @contextmanager

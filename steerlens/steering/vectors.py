@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.errors import LayerError, VectorError
+from steerlens.errors import LayerError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.steering.edits import Which
 from steerlens.steering.plans import SteeringPlan, Step
@@ -38,6 +38,8 @@ class SteeringVector:
     """Digest of the prompts it was taken from."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON values."""
+    positive: Float[Tensor, " layer"] | None = None
+    """Component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
 
     def __post_init__(self) -> None:
         expected = (len(self.layers), self.fingerprint.d_model)
@@ -85,6 +87,57 @@ class SteeringVector:
         """
         return SteeringPlan((Step(self.direction(layer), layer, strength, tokens, self.label),), self.fingerprint)
 
+    def ablated(self, layer: int, strength: float = 1.0, tokens: Which = "all") -> SteeringPlan:
+        """The plan that removes the residual's component along this vector after block ``layer``.
+
+        Directional ablation (Arditi et al., arXiv 2406.11717). ``at`` says what the arguments are and what is raised.
+
+        Args:
+            strength: share of the component that is removed.
+        """
+        return self._replacing(Step(self.direction(layer), layer, strength, tokens, self.label, "ablate"))
+
+    def projected(
+        self,
+        layer: int,
+        to: str | float = "positive",
+        strength: float = 1.0,
+        tokens: Which = "all",
+    ) -> SteeringPlan:
+        """The plan that sets the residual's component along this vector after block ``layer`` to one value for all prompts.
+
+        ``at`` says what the other arguments are and what is raised.
+
+        Args:
+            to: ``positive`` or ``negative``, the component of those prompts' mean residual, or a number in the residual
+                stream's units.
+            strength: share of the way there.
+
+        Raises:
+            VectorError: the positive or negative mean of a vector that does not know it.
+        """
+        direction = self.direction(layer)
+        if isinstance(to, str):
+            if to not in ("positive", "negative"):
+                raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
+            if self.positive is None:
+                raise VectorError(
+                    f"{self.label} does not know where the {to} prompts' mean lies along it: take it with difference_of_means, "
+                    "or give the component as a number."
+                )
+            to = float(self.positive[self.layers.index(layer)]) - (float(direction.norm()) if to == "negative" else 0.0)
+        return self._replacing(Step(direction, layer, strength, tokens, self.label, "project", to))
+
+    def _replacing(self, step: Step) -> SteeringPlan:
+        """The plan of one step that needs to know where its direction points.
+
+        Raises:
+            VectorError: the direction is zero.
+        """
+        if not step.direction.any():
+            raise VectorError(f"{self.label} is zero at layer {step.layer} and points nowhere: it has no component to replace.")
+        return SteeringPlan((step,), self.fingerprint)
+
     def save(self, path: str | Path) -> Path:
         """Writes the vector and where it came from as one safetensors file.
 
@@ -101,7 +154,8 @@ class SteeringVector:
             "prompts_sha256": self.prompts_sha256,
             "notes": self.notes,
         }
-        return save_tensors(path, KIND, {"directions": self.directions}, header)
+        tensors = {"directions": self.directions} | ({} if self.positive is None else {"positive": self.positive})
+        return save_tensors(path, KIND, tensors, header)
 
     @classmethod
     def load(cls, path: str | Path) -> "SteeringVector":
@@ -113,4 +167,5 @@ class SteeringVector:
         """
         tensors, header = load_tensors(path, KIND)
         known = {name: header[name] for name in ("name", "locale", "n", "positions", "prompts_sha256", "notes")}
-        return cls(tensors["directions"], tuple(header["layers"]), Fingerprint.from_dict(header["fingerprint"]), **known)
+        fingerprint = Fingerprint.from_dict(header["fingerprint"])
+        return cls(tensors["directions"], tuple(header["layers"]), fingerprint, **known, positive=tensors.get("positive"))

@@ -1,0 +1,40 @@
+"""Cross-lingual consistency: whether a model ranks the same candidates alike in two languages, right or wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from steerlens.errors import PromptError
+from steerlens.evaluation.outcomes import Outcome
+
+
+def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
+    """RankC of one question: the softmax-weighted overlap of two rankings of its candidates, between 0 and 1.
+
+    ``sum_j w_j P@j`` with ``P@j`` the share of the first j candidates that both rankings have among their first j, and
+    ``w_j = e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378, equations 1 to 3). 1 for the same order;
+    of two orders drawn at random it is not 0 but, with four candidates, 0.38 on
+    average.
+
+    Args:
+        scores: of each candidate in one language.
+        others: of the same candidates, in the same order, in the other.
+
+    Raises:
+        PromptError: not as many of one as of the other, or none.
+    """
+    n = len(scores)
+    if n != len(others) or not n:
+        raise PromptError(f"{n} and {len(others)} candidates given: expected as many in both languages, and at least one.")
+    first, second = (np.argsort(-np.asarray(given, dtype=float), kind="stable") for given in (scores, others))
+    overlap = [len(set(first[:j]) & set(second[:j])) / j for j in range(1, n + 1)]
+    weights = np.exp(-np.arange(n, dtype=float))
+    return float(weights @ overlap / weights.sum())
+
+
+def consistency(outcome: Outcome, english: Outcome | None) -> float:
+    """RankC of a factual item and its English one; NaN without it, or where their choices are not the same in the same order."""
+    item = outcome.item
+    if english is None or (len(item.choices), item.answer) != (len(english.item.choices), english.item.answer):
+        return float("nan")
+    return rank_consistency(outcome.scores, english.scores)

@@ -1,0 +1,63 @@
+"""Whether a text is in the language that was asked for."""
+
+import logging
+from copy import copy
+from functools import cache
+from typing import Any
+
+from steerlens.data import locale
+from steerlens.data.scripts import foreign
+
+log = logging.getLogger("steerlens")
+
+_EUROPEAN = ("cs", "de", "el", "en", "es", "fi", "fr", "hu", "it", "nl", "pl", "pt", "ro", "ru", "sv", "uk")
+_COMMON = (*_EUROPEAN, "ar", "id", "ja", "ko", "tr", "vi", "zh")
+"""Languages that a text is taken for, beside the one asked for: widely written ones, and of near relatives one only."""
+_FEW = 12
+"""Letters of a shared script below which a text is too short to tell."""
+_SHARED = ("Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Jpan")
+"""Scripts that several languages are written in, so that the script alone does not tell."""
+
+
+def in_language(text: str, code: str) -> bool | None:
+    """Whether a text is in a locale's language: by its script first, then by py3langid (extra ``language``).
+
+    Returns:
+        ``None`` where it cannot be told: no letters, or in a script that languages share only a few of them, no py3langid, or
+        one that does not know the language.
+    """
+    place, language = locale(code), code.partition("-")[0]
+    letters = sum(map(str.isalpha, text))
+    if not letters:
+        return None
+    if foreign(text, place.script):
+        return False
+    if place.script not in _SHARED:
+        return True
+    identifier = _identifier(language) if letters >= _FEW else None
+    return None if identifier is None else bool(identifier.classify(text)[0] == language)
+
+
+@cache
+def _identifier(language: str) -> Any:
+    """A classifier between this language and common ones; ``None`` without the package or the language."""
+    whole = _classifier()
+    if whole is None or language not in whole.labels:
+        return None
+    identifier = copy(whole)
+    identifier.set_languages([language, *(other for other in _COMMON if other != language)])
+    return identifier
+
+
+@cache
+def _classifier() -> Any:
+    """py3langid's classifier of all of its languages, read once."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        log.warning(
+            "py3langid is not installed, so the language of texts in Latin and other shared scripts is not checked: "
+            "pip install 'steerlens[language]'"
+        )
+        return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE)

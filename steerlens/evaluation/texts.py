@@ -1,0 +1,65 @@
+"""How well a model predicts a text, and how much a text repeats itself."""
+
+from collections.abc import Sequence
+
+import torch
+
+from steerlens.errors import PromptError
+from steerlens.models.batches import Row
+from steerlens.models.forward import hooked, run_blocks
+from steerlens.models.lens import LensModel
+from steerlens.models.unembedding import Targets, Unembedding
+from steerlens.steering import SteeringPlan
+
+_GRAM = 4
+"""Tokens of the sequences whose repetition is counted."""
+
+
+@torch.no_grad()
+def nats_per_token(
+    model: LensModel, texts: Sequence[str], plan: SteeringPlan | None = None, *, batch_size: int | None = None
+) -> list[float]:
+    """Mean negative log probability of each text's tokens after its first: the logarithm of its perplexity.
+
+    The first token counts as the prompt and the others as generated, so that a plan is at work wherever it would be had the model
+    written the text itself; a plan for ``prompt`` tokens touches the first alone.
+
+    Raises:
+        PromptError: a text of fewer than two tokens, or longer than the model's context.
+        FingerprintError: the plan belongs to another model.
+    """
+    if plan is not None:
+        plan.check(model)
+    rows = [_row(model, text) for text in texts]
+    found = [0.0] * len(rows)
+    unembedding = Unembedding.of(model.tl)
+    for indices in model.batches([len(row) for row in rows], batch_size):
+        batch = model.batch([rows[i] for i in indices])
+        with hooked(model.tl, plan.hooks() if plan else []):
+            final = run_blocks(model.tl, batch)
+        # right padding: a row begins at 0, and each token after its prompt is predicted by the one before
+        asked = [(line, at) for line, row in enumerate(batch.rows) for at in range(len(row.prompt), len(row))]
+        lines, places = torch.tensor(asked, device=final.device).unbind(1)
+        targets = Targets(torch.arange(len(asked), device=final.device), batch.tokens[lines, places])
+        values = unembedding.log_probabilities(final[lines, places - 1], targets)
+        for line, index in enumerate(indices):
+            found[index] = -float(values[lines == line].mean())
+    return found
+
+
+def repetition(model: LensModel, text: str) -> float | None:
+    """Share of a text's four-token sequences that came before in it (seq-rep-4 of Welleck et al., arXiv 1908.04319).
+
+    Returns:
+        ``None`` for a text of fewer than four tokens.
+    """
+    ids = model.tokenizer.hf(text, add_special_tokens=False)["input_ids"]
+    grams = [tuple(ids[at : at + _GRAM]) for at in range(len(ids) - _GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else None
+
+
+def _row(model: LensModel, text: str) -> Row:
+    ids, has_bos = model.tokenizer.ids(text), model.tokenizer.bos_id is not None
+    if len(ids) < 2 + has_bos:
+        raise PromptError(f"text {text!r} has one token: expected at least two, since the first is not predicted.")
+    return model.row(ids[: 1 + has_bos], [ids[1 + has_bos :]])

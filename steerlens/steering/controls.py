@@ -1,0 +1,159 @@
+"""Controls of steering: what any direction of the same length does, another locale's, and one whose labels mean nothing.
+
+An effect is the vector's own where it differs from its controls'. Controls are ordinary vectors and plans, so that sweeps and
+the plane take them.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.data import PromptPairs
+from steerlens.errors import PairsError, SettingsError, VectorError
+from steerlens.steering.plans import SteeringPlan, Step
+from steerlens.steering.vectors import SteeringVector
+
+RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
+DRAWS = 20
+"""Random directions that a plan is read against."""
+
+
+def random_vectors(vector: SteeringVector, draws: int = DRAWS, seed: int = 0) -> tuple[SteeringVector, ...]:
+    """Directions drawn uniformly over the sphere, of the vector's norm at each layer, independent from layer to layer.
+
+    A draw depends on seed, number, layer and the vector's label alone.
+
+    Raises:
+        SettingsError: no draws.
+    """
+    _check(draws)
+
+    def drawn(number: int) -> Tensor:
+        pairs = zip(vector.directions, vector.layers, strict=True)
+        return torch.stack([_random_like(own, f"{seed}/{vector.label}/{layer}/{number}") for own, layer in pairs])
+
+    return tuple(_control(vector, f"random {number}", drawn(number)) for number in range(draws))
+
+
+def shuffled_vectors(
+    vector: SteeringVector, stack: ResidualStack, pairs: PromptPairs, draws: int = DRAWS, seed: int = 0
+) -> tuple[SteeringVector, ...]:
+    """Differences of means after the sides of half of the pairs, drawn at random, were exchanged.
+
+    What the pairs have in common cancels; what their prompts differ in otherwise stays, so that these directions lie where
+    residuals do vary, which a random one does not. Rescaled to the vector's norm at each layer: they would be shorter by
+    about the root of the number of pairs.
+
+    Args:
+        vector: what was taken from these pairs.
+        stack: holds the pairs' prompts at the vector's layers.
+
+    Raises:
+        PairsError: the vector was not taken from these pairs, or there is one pair only.
+        PromptError: the stack lacks some of the prompts.
+        LayerError: the stack lacks one of the layers.
+        FingerprintError: the stack is of another model.
+        SettingsError: no draws.
+    """
+    _check(draws)
+    stack.fingerprint.check(vector.fingerprint, "this stack")
+    if len(pairs) < 2 or pairs.digest() != vector.prompts_sha256:
+        raise PairsError(
+            f"{len(pairs)} pairs {pairs.name} {pairs.locale} given to shuffle {vector.label}: expected two or more, and the ones "
+            "that it was taken from."
+        )
+    own = stack.at_layers(vector.layers)
+    differences = own.of(pairs.positive).residuals.double() - own.of(pairs.negative).residuals.double()
+    signs = torch.ones(draws, len(pairs), dtype=torch.float64)
+    for number, row in enumerate(signs):
+        generator = _generator(f"{seed}/{vector.label}/shuffled/{number}")
+        row[torch.randperm(len(pairs), generator=generator)[: len(pairs) // 2]] = -1
+    means = einsum(differences, signs, "layer pair d_model, draw pair -> draw layer d_model")
+    directions = torch.nn.functional.normalize(means, dim=2).float() * vector.directions.norm(dim=1, keepdim=True)
+    return tuple(_control(vector, f"shuffled {number}", own) for number, own in enumerate(directions))
+
+
+def other_locales(vectors: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
+    """For each locale's items the next locale's vector, for the last one the first's; each of its own length.
+
+    Raises:
+        VectorError: fewer than two locales.
+    """
+    if len(vectors) < 2:
+        raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
+    return {code: _control(vectors[code], f"of {other}", vectors[other].directions) for code, other in _next(vectors).items()}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Which controls of every plan the plane holds."""
+
+    draws: int = DRAWS
+    """Random directions of the norm of each step's own."""
+    seed: int = 0
+    shuffled: tuple[SteeringVector, ...] = ()
+    """What ``shuffled_vectors`` made of the plans' vectors. Plans with a vector that has none go without this control."""
+
+    def __post_init__(self) -> None:
+        _check(self.draws)
+
+    def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
+        """The controls of one method: by control and locale, the plans that differ from its own in their directions alone.
+
+        ``another locale`` is the next locale's plan as it is.
+        """
+        found = {RANDOM: {code: self._random(plan) for code, plan in plans.items()}}
+        if len(plans) > 1:
+            found[OTHER] = {code: (plans[other],) for code, other in _next(plans).items()}
+        by_label: dict[str, list[SteeringVector]] = {}
+        for vector in self.shuffled:
+            by_label.setdefault(str(vector.notes.get("control_of")), []).append(vector)
+        if all(step.label in by_label for plan in plans.values() for step in plan.steps):
+            found[SHUFFLED] = {code: _exchanged(plan, by_label) for code, plan in plans.items()}
+        return found
+
+    def _random(self, plan: SteeringPlan) -> tuple[SteeringPlan, ...]:
+        def drawn(step: Step, number: int) -> Step:
+            return replace(step, direction=_random_like(step.direction, f"{self.seed}/{step.label}/{step.layer}/{number}"))
+
+        return tuple(replace(plan, steps=tuple(drawn(step, n) for step in plan.steps)) for n in range(self.draws))
+
+
+def _exchanged(plan: SteeringPlan, by_label: Mapping[str, list[SteeringVector]]) -> tuple[SteeringPlan, ...]:
+    """A plan for each draw that all of its vectors have."""
+    draws = min((len(by_label[step.label]) for step in plan.steps), default=0)
+
+    def drawn(step: Step, number: int) -> Step:
+        return replace(step, direction=by_label[step.label][number].direction(step.layer))
+
+    return tuple(replace(plan, steps=tuple(drawn(step, n) for step in plan.steps)) for n in range(draws))
+
+
+def _next(codes: Iterable[str]) -> dict[str, str]:
+    given = list(codes)
+    return dict(zip(given, [*given[1:], *given[:1]], strict=True))
+
+
+def _control(vector: SteeringVector, what: str, directions: Float[Tensor, "layer d_model"]) -> SteeringVector:
+    notes = {**vector.notes, "control_of": vector.label}
+    return replace(vector, directions=directions, name=f"{vector.name} {what}", notes=notes, positive=None)
+
+
+def _random_like(direction: Float[Tensor, " d_model"], key: str) -> Float[Tensor, " d_model"]:
+    drawn = torch.randn(len(direction), generator=_generator(key), dtype=torch.float64)
+    return (drawn * (direction.double().norm() / drawn.norm())).to(direction.dtype)
+
+
+def _generator(key: str) -> torch.Generator:
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 1)
+
+
+def _check(draws: int) -> None:
+    if draws < 1:
+        raise SettingsError(f"{draws} draws of a control given: expected at least 1, better {DRAWS} or more.")
