@@ -22,8 +22,8 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/dev.stamp  ## every job against the obvious way and its floor (QUICK=1: the short form)
-	$(BIN)/python experiments/benchmark/run.py $(if $(QUICK),--quick)
+bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
+	$(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick)
 
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
@@ -37,6 +37,11 @@ notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (picture
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,atlas,dev]'
 	touch $@ .venv/demo.stamp
+
+.venv/steering-vectors.stamp: Makefile  # another package, in an environment of its own: it needs an older transformers
+	$(PYTHON) -m venv .venv/steering-vectors
+	.venv/steering-vectors/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 steering-vectors==0.12.2
+	touch $@
 
 clean:  ## remove the environment and caches of tools; the converted model stays in its cache folder
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info

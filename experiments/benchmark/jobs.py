@@ -1,10 +1,12 @@
 """The jobs of the benchmark: ours, the obvious way with TransformerLens, and the operations that the job must do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from package import SteeringVectors
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
@@ -12,20 +14,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import steerlens as sl
-from steerlens.evaluation import Exam, sweep
+from steerlens.evaluation import Exam, Mode, sweep
 from steerlens.probing import PROBES, Folds, separability
-from steerlens.steering import SteeringPlan, difference_of_means
+from steerlens.steering import difference_of_means
 
 LOCALE = "es-ES"
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
+Way = Callable[[], object]
+
+
 @dataclass(frozen=True)
 class Job:
-    """One thing that is done, in several ways; the first is ours."""
+    """One thing that is done, in several ways; the first is ours. A way may return its own seconds and peak memory."""
 
     name: str
-    ways: dict[str, Callable[[], object]]
+    ways: dict[str, Way]
     flops: float = 0.0
     """Floating-point operations that the job cannot do without; 0 where that is not counted."""
     times: dict[str, float] = field(default_factory=dict)
@@ -35,61 +40,66 @@ class Job:
 class Bench:
     """Model, items and vectors that all jobs share."""
 
-    def __init__(self, model: sl.LensModel, *, quick: bool) -> None:
+    def __init__(self, model: sl.LensModel, *, quick: bool, other: Path | None) -> None:
         self.model = model
         split = sl.data.atlas([LOCALE]).split(seed=0)
-        self.train, dev = split.train.sample(24 if quick else 48), split.dev.sample(4 if quick else 8)
-        self.items = dev.of(locale=LOCALE)
+        self.train, dev = split.train.sample(24 if quick else 48), split.dev
+        self.swept_items = dev.sample(2 if quick else 4).of(locale=LOCALE)
+        self.scored_items = dev.sample(8 if quick else 24).of(locale=LOCALE)
+        self.facts = dev.of(kind="factual", locale=LOCALE)
         self.prompts = list(self.train.of(locale=LOCALE).prompts())
-        self.vector = difference_of_means(model, self.train.english_pairs(LOCALE))
+        self.pairs = self.train.english_pairs(LOCALE)
+        self.vector = difference_of_means(model, self.pairs)
         self.plan = self.vector.at(model.n_layers // 2, 1.0, "last_onward")
         self.blocks = sum(p.numel() for p in model.tl.blocks.parameters())
+        self.texts = [prompt.text for prompt in self.prompts[:4]]
+        self.package = SteeringVectors(other, model_folder(model), self._told()) if other else None
 
     def jobs(self) -> list[Job]:
-        return [self.extraction(), self.means(), self.scored(), self.swept(), self.attributed(), self.probed(), self.generated()]
+        return [self.extraction(), self.means(), self.scored(), self.swept(), self.probed(), self.generated()]
 
     def extraction(self) -> Job:
-        tokens = sum(len(self.model.tokens(prompt.text)) for prompt in self.prompts)
-        ways = {
+        ways: dict[str, Way] = {
             "steerlens": lambda: self.model.residuals(self.prompts),
             "blocks only": lambda: self._batches(self._bare),
             "run_with_cache": lambda: self._batches(self._cached),
+            **self._theirs("extraction"),
         }
-        return Job("extraction", ways, 2 * self.blocks * tokens)
+        return Job("extraction", ways, 2 * self.blocks * self._tokens(self.prompts))
 
     def means(self) -> Job:
-        pairs = self.train.english_pairs(LOCALE)
-        prompts = [*pairs.positive, *pairs.negative]
-        tokens = sum(len(self.model.tokens(prompt.text)) for prompt in prompts)
-        ways = {
-            "steerlens": lambda: difference_of_means(self.model, pairs),
+        prompts = [*self.pairs.positive, *self.pairs.negative]
+        ways: dict[str, Way] = {
+            "steerlens": lambda: difference_of_means(self.model, self.pairs),
             "run_with_cache": lambda: self._batches(self._cached, prompts),
+            **self._theirs("means"),
         }
-        return Job("difference of means", ways, 2 * self.blocks * tokens)
+        return Job("difference of means", ways, 2 * self.blocks * self._tokens(prompts))
 
     def scored(self) -> Job:
-        exam = Exam(self.model, self.items)
-        ways = {"steerlens": lambda: exam.score(self.plan), "run_with_hooks": lambda: self._plainly(self.plan)}
-        return Job("one scored plan", ways, self._scoring(exam, 1.0))
+        exam = Exam(self.model, self.scored_items)
+        ways = {"steerlens": lambda: exam.score(self.plan), "run_with_hooks": lambda: self._plainly(self.scored_items)}
+        rows, places = _tokens(exam), _places(exam)
+        return Job("one scored plan", ways, 2 * self.blocks * rows + self._unembedding(places))
 
     def swept(self) -> Job:
         """The obvious way runs one cell, which stands for all: each costs it the same."""
-        layers, cells = self.model.layers(), self.model.n_layers * len(STRENGTHS)
-        exam = Exam(self.model, self.items)
+        layers, cells, exam = self.model.layers(), self.model.n_layers * len(STRENGTHS), Exam(self.model, self.swept_items)
+
+        def run(mode: Mode) -> object:
+            return sweep(self.model, self.swept_items, [self.vector], layers, STRENGTHS, tokens="last_onward", mode=mode)
+
         ways = {
-            "steerlens": lambda: sweep(self.model, self.items, [self.vector], layers, STRENGTHS, tokens="last_onward"),
-            "run_with_hooks": lambda: self._plainly(self.plan),
+            "steerlens": lambda: run("exact"),
+            "run_with_hooks": lambda: self._plainly(self.swept_items),
+            "screened": lambda: run("screened"),
+            "attribution": lambda: run("attribution"),
         }
         above = sum(self.model.n_layers - 1 - layer for layer in layers) / self.model.n_layers
-        flops = len(STRENGTHS) * (above * self._scoring(exam, 1.0, places=0) + len(layers) * self._scoring(exam, 0.0))
+        onward = sum(question.row.onward for question in exam.questions)
+        once = 2 * self.blocks * _tokens(exam) + self._unembedding(_places(exam))
+        flops = once + 2 * self.blocks * onward * above * len(STRENGTHS) + cells * self._unembedding(_places(exam))
         return Job("exact sweep", ways, flops, {"run_with_hooks": cells})
-
-    def attributed(self) -> Job:
-        ways = {
-            mode: lambda mode=mode: sweep(self.model, self.items, [self.vector], None, STRENGTHS, tokens="last_onward", mode=mode)
-            for mode in ("attribution", "screened", "exact")
-        }
-        return Job("attribution sweep", ways)
 
     def probed(self) -> Job:
         """Both: the folds, a logistic probe a layer and fold, its held-out AUROC. ``separability`` does that and all the rest."""
@@ -102,16 +112,38 @@ class Bench:
         return Job("probing", ways)
 
     def generated(self) -> Job:
-        texts = [prompt.text for prompt in self.prompts[:4]]
-
         def steered() -> None:
             with self.plan.applied(self.model):
-                self.model.generate(texts, 24, min_new_tokens=24)
+                self.model.generate(self.texts, 24, min_new_tokens=24)
 
-        return Job(
-            "steered generation",
-            {"steerlens": steered, "unsteered": lambda: self.model.generate(texts, 24, min_new_tokens=24)},
-        )
+        ways: dict[str, Way] = {
+            "steerlens": steered,
+            "unsteered": lambda: self.model.generate(self.texts, 24, min_new_tokens=24),
+        }
+        if package := self.package:
+            ways["steering-vectors"] = lambda: package.run("generation")
+        return Job("steered generation", ways)
+
+    def _theirs(self, job: str) -> dict[str, Way]:
+        if not (package := self.package):
+            return {}
+        return {
+            "steering-vectors, one pair at once (its default)": lambda: package.run(job, 1),
+            f"steering-vectors, {package.best} pairs at once (its best)": lambda: package.run(job, package.best),
+        }
+
+    def _told(self) -> dict:
+        """What the package's worker needs."""
+        pairs = [(a.text, b.text) for a, b in zip(self.pairs.positive, self.pairs.negative, strict=True)]
+        layer = self.plan.layers[0]
+        return {
+            "threads": torch.get_num_threads(),
+            "prompts": [prompt.text for prompt in self.prompts],
+            "pairs": pairs,
+            "texts": self.texts,
+            "layer": layer,
+            "direction": self.vector.direction(layer).tolist(),
+        }
 
     def _batches(self, run: Callable[[torch.Tensor], object], prompts: list | None = None) -> None:
         rows = [list(self.model.tokens(prompt.text).ids) for prompt in prompts or self.prompts]
@@ -128,21 +160,35 @@ class Bench:
         self.model.tl.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
 
     @torch.no_grad()
-    def _plainly(self, plan: SteeringPlan) -> None:
+    def _plainly(self, items: sl.data.Items) -> None:
         """Every choice as a text of its own, a batch an item, logits everywhere."""
-        for item in self.items:
+        for item in items:
             place = sl.data.locale(item.locale)
             rows = [list(self.model.tokens(item.prompt().text + place.space + choice).ids) for choice in item.choices]
             length = max(map(len, rows))
             tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows])
-            self.model.tl.run_with_hooks(tokens, fwd_hooks=plan.hooks()).log_softmax(-1)
+            self.model.tl.run_with_hooks(tokens, fwd_hooks=self.plan.hooks()).log_softmax(-1)
 
-    def _scoring(self, exam: Exam, share: float, places: float = 1.0) -> float:
-        """Operations of scoring: the blocks at every token of prompt and choices, the unembedding where one is predicted."""
-        tokens = sum(len(question.row) for question in exam.questions)
-        unembedded = sum(1 + sum(len(c) - 1 for c in question.row.choices) for question in exam.questions)
-        vocabulary = self.model.tl.cfg.d_vocab
-        return 2 * (share * self.blocks * tokens + places * self.model.d_model * vocabulary * unembedded)
+    def _tokens(self, prompts: Sequence[sl.data.Prompt]) -> int:
+        return sum(len(self.model.tokens(prompt.text)) for prompt in prompts)
+
+    def _unembedding(self, places: int) -> float:
+        return 2.0 * self.model.d_model * self.model.tl.cfg.d_vocab * places
+
+
+def model_folder(model: sl.LensModel) -> Path:
+    """Where the embedded model lies in Hugging Face's layout."""
+    return Path(model.tl.original_model.config._name_or_path)
+
+
+def _tokens(exam: Exam) -> int:
+    """Of all prompts, and of all choices behind them."""
+    return sum(len(question.row) for question in exam.questions)
+
+
+def _places(exam: Exam) -> int:
+    """Places that predict a token of a choice, each counted once however many choices go on from it."""
+    return sum(len({choice[:n] for choice in q.row.choices for n in range(len(choice))}) for q in exam.questions)
 
 
 def _probed(stack: sl.ResidualStack) -> torch.Tensor:

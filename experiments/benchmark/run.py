@@ -3,14 +3,14 @@
 import argparse
 import json
 import platform
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import torch
-from jobs import Bench, Job
+from growth import growth, growth_table
+from jobs import Bench, Job, Way
+from timing import peak
 
 import steerlens as sl
 
@@ -21,40 +21,61 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help="alternating runs of each way (default: 5, quick: 3)")
     parser.add_argument("--jobs", help="only these, with commas")
     parser.add_argument("--model", default="gemma-3-270m")
+    parser.add_argument(
+        "--steering-vectors", type=Path, metavar="PYTHON", help="Python of an environment that has steering-vectors"
+    )
     args = parser.parse_args()
-    bench, rate = Bench(sl.load(args.model), quick=args.quick), matrix_rate()
-    wanted = args.jobs.split(",") if args.jobs else None
-    rows = [
-        row
-        for job in bench.jobs()
-        if wanted is None or job.name in wanted
-        for row in timed(job, args.runs or (3 if args.quick else 5), rate)
-    ]
+    bench, rate = Bench(sl.load(args.model), quick=args.quick, other=args.steering_vectors), matrix_rate()
+    wanted, runs = args.jobs.split(",") if args.jobs else None, args.runs or (2 if args.quick else 5)
+    rows = [row for job in bench.jobs() if wanted is None or job.name in wanted for row in timed(job, runs, rate)]
+    grown = growth(bench.model, bench.facts, bench.vector, max(1, runs // 2)) if wanted is None or "growth" in wanted else []
+    if bench.package:
+        bench.package.close()
     out = Path("results/benchmark")
     out.mkdir(parents=True, exist_ok=True)
     machine = {
+        "processor": _processor(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "gflops": rate / 1e9,
+        "gflops": round(rate / 1e9),
     }
-    (out / "results.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=2))
-    (out / "table.md").write_text(table(rows))
-    print(f"\n{table(rows)}\n{machine}\n{out}/results.json")
+    (out / "results.json").write_text(json.dumps({"machine": machine, "runs": runs, "rows": rows, "growth": grown}, indent=2))
+    text = f"{table(rows)}\n{growth_table(grown) if grown else ''}\n{described(machine, runs)}\n"
+    (out / "table.md").write_text(text)
+    print(f"\n{text}\n{out}/results.json")
+
+
+def described(machine: dict, runs: int) -> str:
+    """What it ran on."""
+    return (
+        f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}; a large matrix product runs at "
+        f"{machine['gflops']} GFLOPS. Medians of {runs} alternating runs, after one that does not count."
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def timed(job: Job, runs: int, rate: float) -> list[dict]:
     """Every way in turn, as often as asked for, after one run each that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in job.ways}
-    peaks = {name: peak(way)[1] for name, way in job.ways.items()}
-    for _ in range(runs):
+    peaks: dict[str, list[float]] = {name: [] for name in job.ways}
+    for run in range(runs + 1):
         for name, way in job.ways.items():
-            seconds[name].append(peak(way)[0] * job.times.get(name, 1))
+            spent, grown = measured(way)
+            if run:
+                seconds[name].append(spent * job.times.get(name, 1))
+                peaks[name].append(grown)
     ours, rows = next(iter(job.ways)), []
     for name in job.ways:
         ratios = sorted(theirs / own for theirs, own in zip(seconds[name], seconds[ours], strict=True))
         row = {"job": job.name, "way": name, "ratio": median(ratios), "low": ratios[0], "high": ratios[-1]}
-        rows.append({**row, "seconds": median(seconds[name]), "peak_mib": peaks[name]})
+        rows.append({**row, "seconds": median(seconds[name]), "peak_mib": median(peaks[name])})
     if job.flops:
         floor = job.flops / rate / median(seconds[ours])
         rows.append({"job": job.name, "way": "floor", "ratio": floor, "low": floor, "high": floor, "seconds": job.flops / rate})
@@ -63,26 +84,12 @@ def timed(job: Job, runs: int, rate: float) -> list[dict]:
     return rows
 
 
-def peak(way: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of a call, and by how many MiB the process grew at most meanwhile, looked at every 5 ms."""
-    grown, done, start = [0.0], threading.Event(), _resident()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            grown[0] = max(grown[0], _resident() - start)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    begun = time.perf_counter()
-    way()
-    seconds = time.perf_counter() - begun
-    done.set()
-    watcher.join()
-    return seconds, grown[0]
-
-
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+def measured(way: Way) -> tuple[float, float]:
+    """Seconds and peak memory in MiB, those that the way itself tells if it does."""
+    told: list[object] = []
+    here = peak(lambda: told.append(way()))
+    there = told[0]
+    return there if isinstance(there, tuple) else here
 
 
 def matrix_rate() -> float:
