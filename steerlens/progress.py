@@ -8,8 +8,9 @@ SHOW_FROM = 50
 
 
 def progress(total: int, description: str, unit: str, *, show: bool = True) -> Any:
-    """A tqdm bar with time left; ``update`` it and use it as a context manager."""
+    """A tqdm bar with time left; ``update`` it and use it as a context manager. ``TQDM_DISABLE=1`` hides all of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns in a notebook that has no widgets, and then prints a text bar
         from tqdm.auto import tqdm
-    return tqdm(total=total, desc=description, unit=unit, disable=not show, leave=False, smoothing=0.1)
+    hidden = {} if show else {"disable": True}  # left out, it is as the variable TQDM_DISABLE says
+    return tqdm(total=total, desc=description, unit=unit, leave=False, smoothing=0.1, **hidden)

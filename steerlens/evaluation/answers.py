@@ -1,6 +1,6 @@
 """From the final residuals of a batch to the log probabilities of its choices, and from those of all batches to outcomes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,18 +65,32 @@ class Asked:
         states = final.view(copies, -1, *final.shape[1:])[:, self.lines, self.columns - start].flatten(0, 1)
         ahead = torch.arange(copies, device=final.device)[:, None] * len(self.lines)
         targets = Targets((self.targets.places + ahead).flatten(), self.targets.tokens.repeat(copies))
-        values = unembedding.log_probabilities(states, targets).double().view(copies, -1)
-        sums = torch.zeros(copies, sum(self.counts), dtype=torch.float64, device=final.device)
-        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices, values).tolist()]
+        return self._summed(unembedding.log_probabilities(states, targets).view(copies, -1))
 
     def gradient(
-        self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int, weights: Float[Tensor, " choice"]
+        self,
+        unembedding: Unembedding,
+        final: Float[Tensor, "line pos d_model"],
+        start: int,
+        weigh: Callable[[list[list[float]]], Float[Tensor, " choice"]],
     ) -> Float[Tensor, "line pos d_model"]:
-        """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``."""
+        """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
+
+        Args:
+            weigh: the weights of all rows' choices, given the sums of their log probabilities by row.
+        """
         lines, columns = self.lines, self.columns - start
+
+        def by_target(values: Tensor) -> Tensor:
+            return weigh(self._summed(values[None])[0]).to(values)[self.choices]
+
         gradient = torch.zeros_like(final)
-        gradient[lines, columns] = unembedding.gradient(final[lines, columns], self.targets, weights[self.choices])
+        gradient[lines, columns] = unembedding.gradient(final[lines, columns], self.targets, by_target)
         return gradient
+
+    def _summed(self, values: Float[Tensor, "copy target"]) -> list[list[list[float]]]:
+        sums = torch.zeros(len(values), sum(self.counts), dtype=torch.float64, device=values.device)
+        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices, values.double()).tolist()]
 
     def _by_row(self, values: Iterable[float]) -> list[list[float]]:
         each = iter(values)

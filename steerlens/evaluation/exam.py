@@ -1,6 +1,6 @@
 """An exam: items made batches once, so that many plans can be scored on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
 
@@ -142,11 +142,8 @@ class Exam:
         for part, batch in self._small_batches(shared=onward):
             start, asked = batch.last if onward else 0, Asked.of(batch)
             recording = record(self.model.tl, batch, layers[:1], start, before)
-            if base is not None:
-                base.add(part, asked.sums(self._unembedding, recording.final, start)[0])
-            final_gradient = partial(
-                _final_gradient, asked, self._unembedding, start, self._weights(part, base).to(self.model.device)
-            )
+            weigh = partial(self._weights, part, base)
+            final_gradient = partial(_final_gradient, asked, self._unembedding, start, weigh)
             found = residual_gradients(self.model.tl, recording, layers, final_gradient)
             steered = steered_tokens(batch.roles[:, start:], tokens).float()
             numbers = torch.tensor([line.question for line in part])
@@ -183,8 +180,10 @@ class Exam:
         in_one = sum(map(len, self._parts)) == len(self)
         return Sums(self.questions) if self._base is None and in_one else None
 
-    def _weights(self, part: Part, base: Sums | None) -> Float[Tensor, " choice"]:
-        """What each choice of each row counts in its item's margin."""
+    def _weights(self, part: Part, base: Sums | None, choices: list[list[float]]) -> Float[Tensor, " choice"]:
+        """What each choice of each row counts in its item's margin, given the choices' sums of log probabilities unsteered."""
+        if base is not None:
+            base.add(part, choices)
         weights: list[float] = []
         for line in part:
             question = self.questions[line.question]
@@ -274,8 +273,8 @@ def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> t
     return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 
 
-def _final_gradient(asked: Asked, unembedding: Unembedding, start: int, weights: Tensor, final: Tensor) -> Tensor:
-    return asked.gradient(unembedding, final, start, weights)
+def _final_gradient(asked: Asked, unembedding: Unembedding, start: int, weigh: Callable, final: Tensor) -> Tensor:
+    return asked.gradient(unembedding, final, start, weigh)
 
 
 def _first(plan: SteeringPlan) -> int:

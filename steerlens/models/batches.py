@@ -19,8 +19,10 @@ from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT
 PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
 """Where shorter rows are padded; ``aligned``: on both sides, so that all prompts end in the same column."""
-_ALIKE, _ENOUGH = 0.6, 0.125
-"""How much shorter a row may be, and how full a batch must be (share of the token budget) for that to end it."""
+_ALIKE = 0.85
+"""A batch that is large enough ends where rows become shorter than this share of its longest: the rest would be padding."""
+_ENOUGH, _ENOUGH_STACKED = 1 / 8, 1 / 16
+"""Share of the token budget from which a batch is large enough; rows with choices are stacked once more, a copy a plan."""
 
 
 @dataclass(frozen=True)
@@ -138,28 +140,29 @@ def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int)
         batch_size: rows in a batch; for ``None``, as many as keep the padded batch within ``token_budget`` tokens.
         token_budget: tokens that the device takes at once.
     """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while order:
-        size = batch_size or max(1, token_budget // max(1, lengths[order[0]]))
-        yield order[:size]
-        order = order[size:]
+    return _batched([(0, length) for length in lengths], batch_size, token_budget, _ENOUGH)
 
 
 def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
     """Indices of rows with choices in aligned batches, those with the longest choices first.
 
-    What follows the prompts is run again for every plan, so rows are put together that are alike in that: a batch that is
-    large enough ends where rows become much shorter.
+    What follows the prompts is run again for every plan, so rows are put together that are alike in that.
     """
-    order = sorted(range(len(rows)), key=lambda index: (-rows[index].onward, -len(rows[index])))
+    sizes = [(len(row.prompt) - 1, row.onward) for row in rows]
+    return _batched(sizes, batch_size, token_budget, _ENOUGH_STACKED)
+
+
+def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
+    """Indices by the length of what follows the prompt, where prompts ``(prompt, onward)`` are aligned at their end."""
+    order = sorted(range(len(sizes)), key=lambda index: (-sizes[index][1], -sizes[index][0]))
     while order:
-        longest, prompt, size = rows[order[0]].onward, 0, 0
+        onward, prompt, size = sizes[order[0]][1], 0, 0
         for index in order:
-            prompt = max(prompt, len(rows[index].prompt))
-            full = size == batch_size if batch_size else (size + 1) * (prompt - 1 + longest) > token_budget
-            shorter = rows[index].onward < _ALIKE * longest and size * longest >= token_budget * _ENOUGH
-            if size and (full or (shorter and not batch_size)):
+            padded = (max(prompt, sizes[index][0]) + onward) * (size + 1)
+            ends = size == batch_size if batch_size else padded > budget
+            shorter = sizes[index][1] < _ALIKE * onward and (prompt + onward) * size >= enough * budget
+            if size and (ends or (shorter and not batch_size)):
                 break
-            size += 1
+            prompt, size = max(prompt, sizes[index][0]), size + 1
         yield order[:size]
         order = order[size:]

@@ -5,7 +5,7 @@ gone through once in blocks of the vocabulary, small enough that a block's logit
 normaliser is put together from theirs, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +52,15 @@ class Unembedding:
         return chosen - normaliser[targets.places]
 
     def gradient(
-        self, final: Float[Tensor, "place d_model"], targets: Targets, weights: Float[Tensor, " n"]
+        self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "place d_model"]:
-        """Derivative of the targets' weighted sum of log probabilities with respect to ``final``."""
+        """Derivative of the targets' weighted sum of log probabilities with respect to ``final``.
+
+        Args:
+            weigh: the targets' weights ``[n]``, given their log probabilities ``[n]``.
+        """
         chosen, normaliser = self._read(final, targets)
+        weights = weigh(chosen - normaliser[targets.places])
         total = torch.zeros(len(final), device=final.device).index_add_(0, targets.places, weights)[:, None]
         expected = torch.zeros(final.shape, device=final.device)
         for rows, logits in self._logits(final):
