@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and results/demo/report.html
-	$(BIN)/steerlens demo
+demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and results/demo/report.html (QUICK=1: short)
+	$(BIN)/steerlens demo $(if $(QUICK),--quick)
 
 test: check  ## lint, types and all tests
 	$(BIN)/python -m pytest tests

@@ -78,8 +78,18 @@ def _demo(commands: Any) -> None:
     )
     _model(demo)
     demo.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
-    demo.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
+    demo.add_argument(
+        "--quick", action="store_true", help="a first look in about 2 minutes: two locales, six layers, few concepts"
+    )
+    demo.add_argument("--locales", default="all", help="codes with commas, or all (default: %(default)s)")
     _grid(demo)
+    for part, count, use in (("train", "128", "take vectors from"), ("test", "64", "score plans on")):
+        demo.add_argument(
+            f"--{part}-concepts",
+            default=count,
+            metavar="N",
+            help=f"concepts of each kind to {use}, or all (default: %(default)s)",
+        )
     demo.add_argument("--positions", default="last", help=_POSITIONS_HELP)
     demo.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
     demo.add_argument("--out", default="results/demo", help="folder for the results (default: %(default)s)")
@@ -165,13 +175,13 @@ def _data(commands: Any) -> None:
 def _grid(command: argparse.ArgumentParser) -> None:
     """What a sweep runs over. The defaults are those of ``StudySettings``, which is not imported: it would bring PyTorch."""
     command.add_argument(
-        "--layers", default="strided", help="layers to sweep: strided, all, or indices with commas (default: %(default)s)"
+        "--layers", default="all", help="layers to sweep: all, strided, or indices with commas (default: %(default)s)"
     )
     command.add_argument(
-        "--mode", default="exact", help="exact: run every cell; screened: predict and run the promising (default: %(default)s)"
+        "--mode", default="screened", help="exact: run every cell; screened: predict and run the promising (default: %(default)s)"
     )
     command.add_argument(
-        "--dev-concepts", default="32", metavar="N", help="concepts of each kind to sweep on, or all (default: %(default)s)"
+        "--dev-concepts", default="8", metavar="N", help="concepts of each kind to sweep on, or all (default: %(default)s)"
     )
     command.add_argument("--strengths", default="0.5,1,2", help="factors on the difference of means (default: %(default)s)")
     command.add_argument(

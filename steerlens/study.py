@@ -5,7 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,14 +37,18 @@ _STRIDED = 6
 class StudySettings:
     """What a study does. The defaults are the demo's."""
 
-    locales: tuple[str, ...] = ("es-ES", "ko-KR")
-    layers: tuple[int, ...] | str = "strided"
-    """Layers swept: ``strided`` (six, evenly spaced), ``all``, or block indices. All are captured and probed."""
+    locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
+    layers: tuple[int, ...] | str = "all"
+    """Layers swept: ``all``, ``strided`` (six, evenly spaced), or block indices. All are captured and probed."""
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
-    mode: Mode = "exact"
+    mode: Mode = "screened"
     """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    dev_concepts: int | None = 32
-    """Concepts of each kind, drawn from dev, that sweeps and choices run on; all of dev for ``None``."""
+    train_concepts: int | None = 128
+    """Concepts of each kind, drawn from train, that vectors are taken from; all of train for ``None``."""
+    dev_concepts: int | None = 8
+    """Concepts of each kind, drawn from dev, that sweeps and choices run on in every locale; all of dev for ``None``."""
+    test_concepts: int | None = 64
+    """Concepts of each kind, drawn from test, that the plans are scored on; all of test for ``None``."""
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
     positions: Positions = "last"
@@ -60,11 +64,22 @@ class StudySettings:
             raise UnknownNameError("choice of tokens", self.tokens, WHICH)
         if self.mode not in _MODES:
             raise UnknownNameError("mode of a study", self.mode, _MODES, "A plan is chosen from cells that were run.")
-        if not self.strengths or 0 in self.strengths or (self.dev_concepts is not None and self.dev_concepts < 1):
+        counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
+        if not self.strengths or 0 in self.strengths or any(count is not None and count < 1 for count in counts):
             raise SettingsError(
-                f"strengths {self.strengths} and {self.dev_concepts} dev concepts given: expected strengths other than 0, and at "
-                "least one concept of each kind, or None for all."
+                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
+                "and at least one concept of each kind, or None for all."
             )
+
+    def parts(self, items: Items) -> Split:
+        """Train, dev and test, each with as many concepts of a kind as are used."""
+        split = items.split(seed=self.seed)
+        return replace(
+            split,
+            train=split.train.sample(self.train_concepts, seed=self.seed),
+            dev=split.dev.sample(self.dev_concepts, seed=self.seed),
+            test=split.test.sample(self.test_concepts, seed=self.seed),
+        )
 
     def swept(self, model: LensModel) -> tuple[int, ...]:
         """Block indices that are swept.
@@ -113,8 +128,7 @@ def run_study(
     _check_locales(settings.locales, items)
     lens = model if isinstance(model, LensModel) else load(model)
     layers = settings.swept(lens)
-    split = items.split(seed=settings.seed)
-    dev = split.dev.sample(settings.dev_concepts, seed=settings.seed)
+    split = settings.parts(items)
 
     def keep(name: str, result: Any) -> Any:
         if folder is not None:
@@ -134,9 +148,9 @@ def run_study(
     log.info("Sweeping layers and strengths on dev")
     flat = [vector for own in vectors.values() for vector in own.values()]
     common: dict[str, Any] = {"tokens": settings.tokens, "scoring": settings.scoring, "batch_size": batch_size}
-    swept: Sweep = keep("sweep", sweep(lens, dev, flat, layers, settings.strengths, mode=settings.mode, **common))
+    swept: Sweep = keep("sweep", sweep(lens, split.dev, flat, layers, settings.strengths, mode=settings.mode, **common))
     log.info("Choosing plans on dev")
-    chosen, tried = choose(lens, dev, swept, vectors, **common)
+    chosen, tried = choose(lens, split.dev, swept, vectors, **common)
     keep("surgical", tried)
     keep("chosen", chosen)
     plans = {c.method: {locale: c.plan(own, settings.tokens) for locale, own in vectors.items()} for c in chosen}
@@ -212,7 +226,7 @@ def _examples(
 
 def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:
     packages = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
-    parts = {"train": split.train, "dev": split.dev.sample(settings.dev_concepts, seed=settings.seed), "test": split.test}
+    parts = {"train": split.train, "dev": split.dev, "test": split.test}
     return {
         "model": model.fingerprint.to_dict(),
         "device": str(model.device),

@@ -39,9 +39,9 @@ def layers(text: str) -> tuple[int, ...] | str:
     return text if text in ("strided", "all") else listed(text, "layers", int)
 
 
-def dev_concepts(text: str) -> int | None:
+def concepts(text: str, part: str) -> int | None:
     """How many concepts of each kind, or all."""
-    return None if text == "all" else listed(text, "dev-concepts", int)[0]
+    return None if text == "all" else listed(text, f"{part}-concepts", int)[0]
 
 
 def positions(text: str) -> Positions:

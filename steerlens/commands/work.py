@@ -19,16 +19,29 @@ from steerlens.storage import write_text
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+_QUICK = {
+    "locales": "es-ES,ko-KR",
+    "layers": "strided",
+    "strengths": "1,2",
+    "train_concepts": "48",
+    "dev_concepts": "8",
+    "test_concepts": "32",
+}
+
 
 def demo(args: Namespace) -> str:
     """The whole chain; ends with the table and the report's path."""
+    for name, value in (_QUICK if args.quick else {}).items():
+        setattr(args, name, value)
     own = arguments.items(args)
     settings = study.StudySettings(
         locales=arguments.locales(args.locales, own.locales if own else None),
         layers=arguments.layers(args.layers),
         strengths=arguments.listed(args.strengths, "strengths", float),
         mode=args.mode,
-        dev_concepts=arguments.dev_concepts(args.dev_concepts),
+        train_concepts=arguments.concepts(args.train_concepts, "train"),
+        dev_concepts=arguments.concepts(args.dev_concepts, "dev"),
+        test_concepts=arguments.concepts(args.test_concepts, "test"),
         tokens=args.tokens,
         positions=arguments.positions(args.positions),
         seed=args.seed,
@@ -67,7 +80,7 @@ def sweep(args: Namespace) -> str:
     split = atlas([args.locale]).split(seed=args.seed)
     pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
     strengths = arguments.listed(args.strengths, "strengths", float)
-    layers, few = arguments.layers(args.layers), arguments.dev_concepts(args.dev_concepts)
+    layers, few = arguments.layers(args.layers), arguments.concepts(args.dev_concepts, "dev")
     model = arguments.model(args)
     vector = difference_of_means(model, pairs)
     swept = study.StudySettings(layers=layers).swept(model) if isinstance(layers, str) else layers

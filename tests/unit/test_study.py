@@ -11,6 +11,7 @@ import pytest
 
 import steerlens as sl
 from steerlens.cli import main, parser
+from steerlens.commands.arguments import locales as parsed_locales
 from steerlens.commands.look import side_by_side
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
 
@@ -60,8 +61,8 @@ def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], 
 
 
 def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
-    assert sl.StudySettings().swept(llama) == (0, 1, 2, 3)  # fewer layers than a stride has
-    assert sl.StudySettings(layers="all").swept(llama) == (0, 1, 2, 3)
+    assert sl.StudySettings().swept(llama) == (0, 1, 2, 3)
+    assert sl.StudySettings(layers="strided").swept(llama) == (0, 1, 2, 3)  # fewer layers than a stride has
     with pytest.raises(SettingsError, match="'strided'"):
         sl.StudySettings(layers="some").swept(llama)
     with pytest.raises(LayerError):
@@ -88,7 +89,7 @@ def test_strided_layers_are_the_demos(llama: sl.LensModel) -> None:
         def layers(self, chosen: list[int]) -> tuple[int, ...]:
             return tuple(chosen)
 
-    assert sl.StudySettings().swept(Eighteen()) == (2, 5, 8, 11, 14, 17)
+    assert sl.StudySettings(layers="strided").swept(Eighteen()) == (2, 5, 8, 11, 14, 17)
 
 
 def test_demo_command(
@@ -180,11 +181,12 @@ def test_data_and_models(capsys: pytest.CaptureFixture) -> None:
 
 def test_defaults_of_the_command_line_are_the_librarys() -> None:
     args, settings = parser().parse_args(["demo"]), sl.StudySettings()
-    assert tuple(args.locales.split(",")) == settings.locales
+    assert parsed_locales(args.locales) == settings.locales
     assert tuple(map(float, args.strengths.split(","))) == settings.strengths
     for name in ("layers", "tokens", "positions", "mode", "seed"):
         assert getattr(args, name) == getattr(settings, name)
-    assert args.dev_concepts == str(settings.dev_concepts)
+    for name in ("train_concepts", "dev_concepts", "test_concepts"):
+        assert getattr(args, name) == str(getattr(settings, name))
 
 
 def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:
