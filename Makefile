@@ -23,7 +23,7 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/mypy
 
 bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
-	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick)
+	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick,--docs)
 
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb

@@ -1,11 +1,17 @@
 """Predicted against exact sweeps: how well each way orders the cells, per locale, vector and kind of item.
 
-    python experiments/prediction.py [--locales es-ES,ko-KR,zh-CN] [--concepts 12]
+    python experiments/prediction.py [--locales es-ES,ko-KR] [--concepts 8]
 
-``slope`` is the derivative alone; ``run at s`` bends it through one cell a layer, run at strength s. Spearman correlation of
-the mean change of margin over the cells that no way has run, and whether the best layer of these is among the predicted three
-best. A way is compared on strengths other than its own anchor's, and so is the slope beside it.
-Prints a table in Markdown and writes ``results/prediction.parquet``.
+The ways, and what each costs beside the one pass forward and back that gives the slope at strength 0:
+
+- ``slope``: nothing more; the derivative times the strength.
+- ``midpoint``: the derivative at strength 0.5 instead, a pass forward and back for every layer (here by a central difference).
+- ``run at s``: one cell a layer run, at strength s; the parabola with the slope at 0 through it. What a screened sweep does.
+- ``runs at 0.5 and 2``: two cells a layer run; straight lines between them.
+
+Spearman correlation of the mean change of margin over the cells that the way has not run, and whether the best layer of these
+is among the predicted three best. Prints a table in Markdown; writes ``results/prediction.parquet`` and
+``docs/images/prediction.png``.
 """
 
 import argparse
@@ -14,60 +20,128 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 import steerlens as sl
 from steerlens.evaluation import Exam
-from steerlens.evaluation.attribution import attributions
+from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.steering import SteeringVector, difference_of_means
 
-STRENGTHS = (0.5, 1.0, 2.0)
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 TOKENS = "last_onward"
+IMAGE = Path(__file__).parent.parent / "docs" / "images" / "prediction.png"
+_HALF, _STEP = 0.5, 0.02
+Changes = dict[float, np.ndarray]
+"""By strength: change of each item's margin, ``[layer, item]``."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--locales", default="es-ES,ko-KR,zh-CN")
-    parser.add_argument("--concepts", type=int, default=12, help="dev concepts of each kind (default: %(default)s)")
+    parser.add_argument("--locales", default="es-ES,ko-KR")
+    parser.add_argument("--concepts", type=int, default=8, help="dev concepts of each kind (default: %(default)s)")
     args = parser.parse_args()
-    model, rows = sl.load("gemma-3-270m"), []
+    model, cells = sl.load("gemma-3-270m"), []
     for code in args.locales.split(","):
         split = sl.data.atlas([code]).split(seed=0)
-        stack, dev = model.residuals(split.train.sample(100).prompts()), split.dev.sample(args.concepts)
-        train = split.train.sample(100)
+        train, dev = split.train.sample(100), split.dev.sample(args.concepts)
+        stack = model.residuals(train.prompts())
         en, loc = (difference_of_means(stack, pairs(code)) for pairs in (train.english_pairs, train.localized_pairs))
         for vector, kind in ((en, "factual"), (en, "cultural"), (loc, "factual"), (loc, "cultural")):
-            rows += compared(model, vector, dev.of(kind=kind, locale=code), kind)
-    frame = pd.DataFrame(rows)
+            cells += compared(model, vector, dev.of(kind=kind, locale=code), kind)
+    frame = pd.DataFrame(cells)
     out = Path("results/prediction.parquet")
     out.parent.mkdir(exist_ok=True)
     frame.to_parquet(out)
-    wide = frame.pivot_table(index=["vector", "items"], columns="way", values="spearman", sort=False).round(2)
-    best = frame.groupby("way", sort=False)["top3"].mean().round(2)
-    lines = [["vector", "items", *wide.columns], ["---"] * (2 + wide.shape[1])]
-    lines += [[*index, *row] for index, row in zip(wide.index, wide.to_numpy(), strict=True)]
-    lines.append(["best layer in the first three", "", *best[list(wide.columns)]])
-    print("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))
+    print(table(frame))
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    scatter(frame).write_image(IMAGE, width=820, height=640, scale=1.5)
 
 
 def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, kind: str) -> Iterator[dict]:
+    """A row per way and cell: predicted and exact mean change of margin, and whether the way has run it."""
     exam, layers = Exam(model, items), model.layers()
-    plans = [vector.at(layer, strength, TOKENS) for layer in layers for strength in STRENGTHS]
-    outcomes = [outcome for _, outcome in exam.sweep(plans) if outcome is not None]
-    base = np.array([outcome.margin for outcome in exam.base])
-    exact = np.array([[o.margin for o in cell] for cell in outcomes]).reshape(len(layers), len(STRENGTHS), -1) - base
+    exact = run(exam, vector, STRENGTHS)
+    near = run(exam, vector, (_HALF - _STEP, _HALF + _STEP))
     slope = attributions(exam, [(vector, layers)], TOKENS)[vector.name]
-    run = exact.mean(axis=2)
-    for at in range(1, len(STRENGTHS)):
-        bent = slope
-        for layer in layers:
-            bent = bent.anchored(layer, STRENGTHS[at], exact[layer, at])
-        others = [n for n in range(len(STRENGTHS)) if n != at]
-        for name, way in ((f"slope, without {STRENGTHS[at]:g}", slope), (f"run at {STRENGTHS[at]:g}", bent)):
-            predicted = np.array([[way.predict(layer, STRENGTHS[n]).mean() for n in others] for layer in layers])
-            seen = run[:, others]
-            ranks = pd.DataFrame({"run": seen.ravel(), "predicted": predicted.ravel()}).corr("spearman").iloc[0, 1]
-            best = int(seen.max(axis=1).argmax()) in np.argsort(-predicted.max(axis=1))[:3]
-            yield {"vector": vector.name, "items": kind, "locale": vector.locale, "way": name, "spearman": ranks, "top3": best}
+    middle = (near[_HALF + _STEP] - near[_HALF - _STEP]) / (2 * _STEP)
+    ways = {
+        "slope": (bent(slope, exact, None), ()),
+        "midpoint": ({s: s * middle for s in STRENGTHS}, ()),
+        "run at 1": (bent(slope, exact, 1.0), (1.0,)),
+        "run at 2": (bent(slope, exact, 2.0), (2.0,)),
+        "runs at 0.5 and 2": (between(exact, 0.5, 2.0), (0.5, 2.0)),
+    }
+    for way, (predicted, done) in ways.items():
+        for strength in STRENGTHS:
+            for layer in layers:
+                values = {"predicted": predicted[strength][layer].mean(), "exact": exact[strength][layer].mean()}
+                where = {"vector": vector.name, "items": kind, "locale": vector.locale, "way": way}
+                yield {**where, "layer": layer, "strength": strength, "run": strength in done, **values}
+
+
+def run(exam: Exam, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
+    layers = vector.layers
+    plans = [vector.at(layer, strength, TOKENS) for strength in strengths for layer in layers]
+    outcomes = {index: outcome for index, outcome in exam.sweep(plans) if outcome is not None}
+    base = np.array([outcome.margin for outcome in exam.base])
+    margins = np.array([[outcome.margin for outcome in outcomes[index]] for index in range(len(plans))]) - base
+    return dict(zip(strengths, margins.reshape(len(strengths), len(layers), -1), strict=True))
+
+
+def bent(slope: Attribution, exact: Changes, anchor: float | None) -> Changes:
+    """The slope's prediction, bent through the cells at one strength if one is given."""
+    layers = sorted(slope.slopes)
+    for layer in layers if anchor else ():
+        slope = slope.anchored(layer, anchor, exact[anchor][layer])
+    return {strength: np.array([slope.predict(layer, strength) for layer in layers]) for strength in STRENGTHS}
+
+
+def between(exact: Changes, low: float, high: float) -> Changes:
+    """Straight lines from 0 through the cells at ``low`` and on through those at ``high``."""
+    rise = (exact[high] - exact[low]) / (high - low)
+    return {s: exact[low] * s / low if s <= low else exact[low] + (s - low) * rise for s in STRENGTHS}
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Markdown: a row per vector and kind of item, means over locales."""
+    scores = []
+    for (vector, kind, _, way), part in frame[~frame["run"]].groupby(["vector", "items", "locale", "way"], sort=False):
+        best = part.groupby("layer")[["predicted", "exact"]].max()
+        top = best["exact"].idxmax() in set(best["predicted"].nlargest(3).index)
+        rho = part["predicted"].corr(part["exact"], method="spearman")
+        scores.append({"vector": vector, "items": kind, "way": way, "spearman": rho, "top": top})
+    scored = pd.DataFrame(scores)
+    wide = scored.pivot_table(index=["vector", "items"], columns="way", values="spearman", sort=False)
+    best = scored.groupby("way", sort=False)["top"].mean()[wide.columns]
+    lines = [["vector", "items", *wide.columns], ["---"] * (2 + wide.shape[1])]
+    lines += [[*index, *(f"{value:.2f}" for value in row)] for index, row in zip(wide.index, wide.to_numpy(), strict=True)]
+    lines.append(["best layer in the first three", "", *(f"{value:.2f}" for value in best)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def scatter(frame: pd.DataFrame) -> go.Figure:
+    """Predicted against exact mean changes of margin, a panel per vector and way."""
+    ways, vectors = ("slope", "run at 1"), ("EN", "LOC")
+    titles = [f"{vector}, {way}" for vector in vectors for way in ways]
+    figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.1, vertical_spacing=0.16)
+    colours = {0.25: "#c6dbef", 0.5: "#9ecae1", 1.0: "#6baed6", 2.0: "#3182bd", 4.0: "#08519c"}
+    for row, vector in enumerate(vectors, 1):
+        for column, way in enumerate(ways, 1):
+            part = frame[(frame["vector"] == vector) & (frame["way"] == way) & ~frame["run"]]
+            for strength, own in part.groupby("strength"):
+                marker = {"color": colours[strength], "size": 5, "line": {"width": 0.4, "color": "#555"}}
+                shown = {"name": f"strength {strength:g}", "legendgroup": str(strength), "showlegend": row == column == 1}
+                figure.add_scatter(
+                    x=own["predicted"], y=own["exact"], mode="markers", marker=marker, row=row, col=column, **shown
+                )
+            low, high = part["exact"].min(), part["exact"].max()
+            line = {"color": "#999", "dash": "dot", "width": 1}
+            figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, showlegend=False, row=row, col=column)
+            figure.update_xaxes(title="predicted, nats per token", row=row, col=column)
+            figure.update_yaxes(title="exact, nats per token", row=row, col=column)
+    title = "Change of margin: predicted against exact, a point a layer, strength, locale and kind of item"
+    return figure.update_layout(title=title, template="plotly_white", font={"size": 11})
 
 
 if __name__ == "__main__":

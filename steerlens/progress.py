@@ -14,3 +14,9 @@ def progress(total: int, description: str, unit: str, *, show: bool = True) -> A
         from tqdm.auto import tqdm
     hidden = {} if show else {"disable": True}  # left out, it is as the variable TQDM_DISABLE says
     return tqdm(total=total, desc=description, unit=unit, leave=False, smoothing=0.1, **hidden)
+
+
+def advance(bar: Any, share: float) -> None:
+    """Adds a part of a step that may be no whole number; the bar counts those that are done."""
+    bar.done = getattr(bar, "done", 0.0) + share
+    bar.update(int(bar.done + 1e-6) - bar.n)

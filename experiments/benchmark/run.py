@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import re
 import time
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,9 @@ from timing import peak
 
 import steerlens as sl
 
+DOCS = Path(__file__).parents[2] / "docs" / "benchmark.md"
+BLOCK = re.compile(r"(<!-- bench: .*? -->\n).*?(<!-- /bench -->)", re.DOTALL)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -24,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--steering-vectors", type=Path, metavar="PYTHON", help="Python of an environment that has steering-vectors"
     )
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmark.md")
     args = parser.parse_args()
     bench, rate = Bench(sl.load(args.model), quick=args.quick, other=args.steering_vectors), matrix_rate()
     wanted, runs = args.jobs.split(",") if args.jobs else None, args.runs or (2 if args.quick else 5)
@@ -43,6 +48,9 @@ def main() -> None:
     (out / "results.json").write_text(json.dumps({"machine": machine, "runs": runs, "rows": rows, "growth": grown}, indent=2))
     text = f"{table(rows)}\n{growth_table(grown) if grown else ''}\n{described(machine, runs)}\n"
     (out / "table.md").write_text(text)
+    if args.docs:
+        page = DOCS.read_text(encoding="utf-8")
+        DOCS.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], page), encoding="utf-8")
     print(f"\n{text}\n{out}/results.json")
 
 

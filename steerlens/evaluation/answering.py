@@ -12,7 +12,7 @@ from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
-from steerlens.progress import progress
+from steerlens.progress import advance, progress
 from steerlens.steering import Controls, SteeringPlan, no_steering
 from steerlens.tables import ResultTable
 
@@ -112,7 +112,7 @@ class _Marker:
         bar.set_postfix_str(part[0].locale)
         exam, done = self.exam(part), {}
         for index, outcomes in exam.sweep([plan for _, plan in variants]):
-            bar.update(len(exam) / exam.n_batches)
+            advance(bar, len(exam) / exam.n_batches)
             if outcomes is not None:
                 done[index] = outcomes
         rows = []

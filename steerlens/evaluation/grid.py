@@ -13,7 +13,7 @@ from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
-from steerlens.progress import progress
+from steerlens.progress import advance, progress
 from steerlens.steering import SteeringPlan, SteeringVector, Which
 
 Rows = list[dict[str, Any]]
@@ -137,7 +137,7 @@ def scored_rows(exams: Exams, plans: Mapping[str, Sequence[tuple[dict[str, Any],
             bar.set_postfix_str(locale)
             share = len(exam) / exam.n_batches
             for index, outcomes in exam.sweep([plan for _, plan in plans[locale]]):
-                bar.update(share)
+                advance(bar, share)
                 if outcomes is not None:
                     rows.extend(
                         _row(plans[locale][index][0], steered.row(), base, exact=True)

@@ -18,7 +18,6 @@ def residual_gradients(
     recording: Recording,
     layers: Sequence[int],
     final_gradient: Callable[[Tensor], Tensor],
-    at: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
     """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
 
@@ -28,10 +27,9 @@ def residual_gradients(
     Args:
         layers: ascending; the recording holds the first of them.
         final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
-        at: the residual after the first of ``layers`` where the derivative is taken; the recorded one for ``None``.
     """
     lowest, *above = layers
-    leaf = (recording.residuals[lowest] if at is None else at).detach().requires_grad_()  # nothing below is differentiated
+    leaf = recording.residuals[lowest].detach().requires_grad_()  # nothing below is differentiated
     kept: dict[int, Tensor] = {lowest: leaf}
 
     def keep(residual: Tensor, hook: Any, layer: int) -> None:
