@@ -83,7 +83,7 @@ def _demo(commands: Any) -> None:
     )
     demo.add_argument("--locales", default="all", help="codes with commas, or all (default: %(default)s)")
     _grid(demo)
-    for part, count, use in (("train", "128", "take vectors from"), ("test", "64", "score plans on")):
+    for part, count, use in (("train", "96", "take vectors from"), ("test", "32", "score plans on")):
         demo.add_argument(
             f"--{part}-concepts",
             default=count,
@@ -181,7 +181,7 @@ def _grid(command: argparse.ArgumentParser) -> None:
         "--mode", default="screened", help="exact: run every cell; screened: predict and run the promising (default: %(default)s)"
     )
     command.add_argument(
-        "--dev-concepts", default="8", metavar="N", help="concepts of each kind to sweep on, or all (default: %(default)s)"
+        "--dev-concepts", default="5", metavar="N", help="concepts of each kind to sweep on, or all (default: %(default)s)"
     )
     command.add_argument("--strengths", default="0.5,1,2", help="factors on the difference of means (default: %(default)s)")
     command.add_argument(

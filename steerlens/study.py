@@ -43,11 +43,11 @@ class StudySettings:
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
     mode: Mode = "screened"
     """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    train_concepts: int | None = 128
+    train_concepts: int | None = 96
     """Concepts of each kind, drawn from train, that vectors are taken from; all of train for ``None``."""
-    dev_concepts: int | None = 8
+    dev_concepts: int | None = 5
     """Concepts of each kind, drawn from dev, that sweeps and choices run on in every locale; all of dev for ``None``."""
-    test_concepts: int | None = 64
+    test_concepts: int | None = 32
     """Concepts of each kind, drawn from test, that the plans are scored on; all of test for ``None``."""
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""

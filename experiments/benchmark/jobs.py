@@ -43,9 +43,9 @@ class Bench:
     def __init__(self, model: sl.LensModel, *, quick: bool, other: Path | None) -> None:
         self.model = model
         split = sl.data.atlas([LOCALE]).split(seed=0)
-        self.train, dev = split.train.sample(24 if quick else 48), split.dev
-        self.swept_items = dev.sample(2 if quick else 4).of(locale=LOCALE)
-        self.scored_items = dev.sample(8 if quick else 24).of(locale=LOCALE)
+        self.train, dev = split.train.sample(12 if quick else 20), split.dev
+        self.swept_items = dev.sample(1 if quick else 3).of(locale=LOCALE)
+        self.scored_items = dev.sample(4 if quick else 16).of(locale=LOCALE)
         self.facts = dev.of(kind="factual", locale=LOCALE)
         self.prompts = list(self.train.of(locale=LOCALE).prompts())
         self.pairs = self.train.english_pairs(LOCALE)

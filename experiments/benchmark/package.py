@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-BATCH_SIZES = (4, 8, 16, 32)
+BATCH_SIZES = (8, 16, 32)
 
 
 class SteeringVectors:

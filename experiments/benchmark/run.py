@@ -21,8 +21,8 @@ BLOCK = re.compile(r"(<!-- bench: .*? -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer items and three runs")
-    parser.add_argument("--runs", type=int, help="alternating runs of each way (default: 5, quick: 3)")
+    parser.add_argument("--quick", action="store_true", help="fewer items and one run")
+    parser.add_argument("--runs", type=int, help="alternating runs of each way (default: 5, quick: 1)")
     parser.add_argument("--jobs", help="only these, with commas")
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument(
@@ -31,9 +31,9 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmark.md")
     args = parser.parse_args()
     bench, rate = Bench(sl.load(args.model), quick=args.quick, other=args.steering_vectors), matrix_rate()
-    wanted, runs = args.jobs.split(",") if args.jobs else None, args.runs or (2 if args.quick else 5)
+    wanted, runs = args.jobs.split(",") if args.jobs else None, args.runs or (1 if args.quick else 5)
     rows = [row for job in bench.jobs() if wanted is None or job.name in wanted for row in timed(job, runs, rate)]
-    grown = growth(bench.model, bench.facts, bench.vector, max(1, runs // 2)) if wanted is None or "growth" in wanted else []
+    grown = growth(bench.model, bench.facts, bench.vector, max(1, runs // 2)) if "growth" in (wanted or ("growth",)) else []
     if bench.package:
         bench.package.close()
     out = Path("results/benchmark")

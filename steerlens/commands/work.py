@@ -25,7 +25,7 @@ _QUICK = {
     "strengths": "1,2",
     "train_concepts": "48",
     "dev_concepts": "8",
-    "test_concepts": "32",
+    "test_concepts": "24",
 }
 
 
