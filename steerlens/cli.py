@@ -14,10 +14,20 @@ _MODEL_HELP = "embedded model's name, Hugging Face id, folder or .gguf file (def
 
 _POSITIONS_HELP = "where residuals are read: last, mean or a token's index (default: %(default)s)"
 
+_QUICK = {
+    "locales": "es-ES,ko-KR",
+    "layers": "strided",
+    "strengths": "1,2",
+    "train_concepts": "48",
+    "dev_concepts": "8",
+    "test_concepts": "24",
+}
+"""What ``demo --quick`` stands for."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; 2 for a mistake of the user's, with one message and no traceback."""
-    args = parser().parse_args(argv)
+    args = parsed(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx", "huggingface_hub", "filelock", "transformers", "choreographer", "kaleido"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -31,6 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(text)
     return 0
+
+
+def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments; ``--quick`` stands for values of its own wherever nothing else was given."""
+    args = parser().parse_args(given)
+    if getattr(args, "quick", False):
+        defaults = parser().parse_args(["demo"])
+        for name, value in _QUICK.items():
+            if getattr(args, name) == getattr(defaults, name) and not (name == "locales" and args.items):
+                setattr(args, name, value)
+    return args
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ Reads one JSON request a line from standard input and answers each with its seco
 
 import json
 import sys
-import time
 
 import torch
 from steering_vectors import SteeringVector, train_steering_vector
@@ -39,7 +38,7 @@ def main(folder: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         seconds, grown = peak(lambda request=request: jobs[request["job"]](request["batch_size"]))
-        print(json.dumps({"seconds": seconds, "peak_mib": grown, "at": time.time()}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak_mib": grown}), flush=True)
 
 
 if __name__ == "__main__":

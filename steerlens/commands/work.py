@@ -19,20 +19,9 @@ from steerlens.storage import write_text
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_QUICK = {
-    "locales": "es-ES,ko-KR",
-    "layers": "strided",
-    "strengths": "1,2",
-    "train_concepts": "48",
-    "dev_concepts": "8",
-    "test_concepts": "24",
-}
-
 
 def demo(args: Namespace) -> str:
     """The whole chain; ends with the table and the report's path."""
-    for name, value in (_QUICK if args.quick else {}).items():
-        setattr(args, name, value)
     own = arguments.items(args)
     settings = study.StudySettings(
         locales=arguments.locales(args.locales, own.locales if own else None),

@@ -70,9 +70,9 @@ class Asked:
     def gradient(
         self,
         unembedding: Unembedding,
-        final: Float[Tensor, "line pos d_model"],
         start: int,
         weigh: Callable[[list[list[float]]], Float[Tensor, " choice"]],
+        final: Float[Tensor, "line pos d_model"],
     ) -> Float[Tensor, "line pos d_model"]:
         """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
 
@@ -89,8 +89,8 @@ class Asked:
         return gradient
 
     def _summed(self, values: Float[Tensor, "copy target"]) -> list[list[list[float]]]:
-        sums = torch.zeros(len(values), sum(self.counts), dtype=torch.float64, device=values.device)
-        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices, values.double()).tolist()]
+        sums = torch.zeros(len(values), sum(self.counts), dtype=torch.float64)  # on the CPU: not every device has float64
+        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices.cpu(), values.cpu().double()).tolist()]
 
     def _by_row(self, values: Iterable[float]) -> list[list[float]]:
         each = iter(values)

@@ -1,6 +1,6 @@
 """An exam: items made batches once, so that many plans can be scored on them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
 
@@ -66,7 +66,10 @@ class Exam:
         lines = [line for number, question in enumerate(self.questions) for line in _lines(number, question.row, model)]
         rows = [line.row for line in lines]
         self._prefix = _shared(rows, model)
-        self._parts: list[Part] = [[lines[i] for i in indices] for indices in model.batches_of_rows(rows, batch_size)]
+        self._parts: list[Part] = [
+            [lines[i] for i in indices]
+            for indices in model.batches_of_rows([row.after(len(self._prefix)) for row in rows], batch_size)
+        ]
         self._base: list[Outcome] | None = None
 
     def __len__(self) -> int:
@@ -95,7 +98,7 @@ class Exam:
             plan.check(self.model)
         sums, tl = Sums(self.questions), self.model.tl
         with hooked(tl, plan.hooks() if plan else []):
-            before = self._run_prefix()
+            before = self._run_prefix() if plan else self._before
             for part, batch in self._batches():
                 with attending(tl, before, 0):
                     final = run_blocks(tl, batch)
@@ -132,9 +135,13 @@ class Exam:
         The margin is the answer's score less that of the choice that is the best other unsteered.
 
         Args:
-            layers: block indices, ascending.
+            layers: block indices; the derivatives stand in ascending order.
             tokens: which tokens would be steered.
+
+        Raises:
+            LayerError: a layer that the model does not have.
         """
+        layers = self.model.layers(layers)
         out = torch.zeros(len(layers), len(self), self.model.d_model)
         onward = leaves_prompt(tokens) and self.model.reuses_keys
         before = self._before if onward else {}
@@ -143,7 +150,7 @@ class Exam:
             start, asked = batch.last if onward else 0, Asked.of(batch)
             recording = record(self.model.tl, batch, layers[:1], start, before)
             weigh = partial(self._weights, part, base)
-            final_gradient = partial(_final_gradient, asked, self._unembedding, start, weigh)
+            final_gradient = partial(asked.gradient, self._unembedding, start, weigh)
             found = residual_gradients(self.model.tl, recording, layers, final_gradient)
             steered = steered_tokens(batch.roles[:, start:], tokens).float()
             numbers = torch.tensor([line.question for line in part])
@@ -188,9 +195,9 @@ class Exam:
         for line in part:
             question = self.questions[line.question]
             outcome = base.outcome(line.question) if base else self.base[line.question]
-            of = {question.row.choices[outcome.item.answer]: 1.0 / question.divisors[outcome.item.answer]}
-            of[question.row.choices[outcome.runner_up]] = -1.0 / question.divisors[outcome.runner_up]
-            weights.extend(of.get(choice, 0.0) for choice in line.row.choices)
+            of = {outcome.item.answer: 1.0, outcome.runner_up: -1.0}
+            held = range(line.first, line.first + len(line.row.choices))
+            weights.extend(of.get(choice, 0.0) / question.divisors[choice] for choice in held)
         return torch.tensor(weights)
 
     # The prefix that all rows share
@@ -214,13 +221,13 @@ class Exam:
     def _prefix_recording(self) -> Recording:
         return record(self.model.tl, self._prefix_batch(), self.model.layers())
 
-    def _steered_prefix(self, plans: Sequence[SteeringPlan], rows: int) -> KeyValues:
-        """Keys and values of the prefix under each plan, once a row."""
+    def _steered_prefix(self, plans: Sequence[SteeringPlan]) -> KeyValues:
+        """Keys and values of the prefix, a row for each plan."""
         recording, first = self._prefix_recording, _first(plans[0])
         residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles)
         with hooked(self.model.tl, hooks):
             _, kept = resume(self.model.tl, recording, first, residual, keep=len(self._prefix))
-        return {layer: (k.repeat_interleave(rows, 0), v.repeat_interleave(rows, 0)) for layer, (k, v) in kept.items()}
+        return kept
 
     # Passes that go on from a recorded one
 
@@ -229,7 +236,7 @@ class Exam:
         for onward in (True, False):
             own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
             start = batch.last if onward else 0
-            word = len(batch.rows) * self.model.d_model * self.model.dtype.itemsize
+            word = self._word(len(batch.rows))
             keys = 2 * start * word * self.model.n_layers
             fit = max(1, (self.memory - keys) // (word * (batch.tokens.shape[1] - start)))
             layers = sorted({_first(plans[index]) for index in own})
@@ -243,11 +250,20 @@ class Exam:
     def _stacks(self, recording: Recording, plans: Sequence[SteeringPlan], some: Sequence[int]) -> Iterator[list[int]]:
         """Plans that begin at one layer, as many at once as keep the device busy."""
         rows, columns, _ = recording.final.shape
-        size = max(1, self.model.token_budget // (rows * columns))
-        for _, group in groupby(sorted(some, key=lambda index: _first(plans[index])), key=lambda index: _first(plans[index])):
+        seen = 4 * self._word(rows) * (recording.batch.tokens.shape[1] + len(self._prefix))  # keys and values of a block, twice
+        size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
+
+        def first(index: int) -> int:
+            return _first(plans[index])
+
+        for _, group in groupby(sorted(some, key=first), key=first):
             together = list(group)
             for at in range(0, len(together), size):
                 yield together[at : at + size]
+
+    def _word(self, rows: int) -> int:
+        """Bytes of a residual of each row at one token."""
+        return rows * self.model.d_model * self.model.dtype.itemsize
 
     @torch.no_grad()
     def _steered(self, recording: Recording, plans: Sequence[SteeringPlan]) -> Float[Tensor, "line pos d_model"]:
@@ -256,10 +272,10 @@ class Exam:
         if first < 0:
             return recording.final.repeat(len(plans), 1, 1)
         if self._prefix and recording.start == 0:
-            before = self._steered_prefix(plans, len(recording.batch.rows))
+            before = self._steered_prefix(plans)
         residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles[:, recording.start :])
         with hooked(self.model.tl, hooks):
-            return resume(self.model.tl, recording, first, residual, before)[0]
+            return resume(self.model.tl, recording, first, residual, before, a_copy_each=before is not None)[0]
 
 
 def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
@@ -273,18 +289,14 @@ def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> t
     return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 
 
-def _final_gradient(asked: Asked, unembedding: Unembedding, start: int, weigh: Callable, final: Tensor) -> Tensor:
-    return asked.gradient(unembedding, final, start, weigh)
-
-
 def _first(plan: SteeringPlan) -> int:
     """The lowest layer that a plan edits; -1 if it edits none."""
     return plan.layers[0] if plan.layers else -1
 
 
 def _lines(number: int, row: Row, model: LensModel) -> list[Line]:
-    """One packed row, or a row per choice where the model's attention window is too short to see a packed one whole."""
-    if model.attention_window is None or len(row) <= model.attention_window:
+    """One packed row, or a row per choice where the model cannot pack or its attention window is too short to see it whole."""
+    if model.packs and (model.attention_window is None or len(row) <= model.attention_window):
         return [Line(number, row)]
     return [Line(number, Row(row.prompt, (choice,), row.has_bos), at) for at, choice in enumerate(row.choices)]
 

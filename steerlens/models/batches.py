@@ -92,7 +92,7 @@ class TokenBatch:
 
     @property
     def last(self) -> int:
-        """The first column that holds a prompt's last token; in an aligned batch it holds all of them."""
+        """In an aligned batch, the column that holds every prompt's last token."""
         return min(start + len(row.prompt) - 1 for start, row in zip(self.starts, self.rows, strict=True))
 
 

@@ -50,7 +50,7 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
 def token_budget(device: torch.device, trial: Callable[[int], None]) -> int:
     """How many tokens a batch may hold on this device.
 
-    On a GPU a trial pass is doubled until memory says no, or until more would not run faster; half of the last that
+    On a GPU a trial pass is doubled until memory says no, or to 131,072 tokens, which keep any busy; half of the last that
     went well is used, since scoring keeps more than a bare pass does.
 
     Args:

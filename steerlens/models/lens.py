@@ -17,9 +17,9 @@ from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_ch
 from steerlens.models.devices import token_budget, weights_digest
 from steerlens.models.forward import residuals_after, run_blocks
 from steerlens.models.reading import Positions, described, placed, read, reading_weights
-from steerlens.models.recording import record, resume
 from steerlens.models.roles import PAD
 from steerlens.models.tokens import Text, Tokenizer, Tokens
+from steerlens.models.trials import packs, reuses_keys
 from steerlens.models.unembedding import Unembedding
 from steerlens.progress import SHOW_FROM, progress
 
@@ -77,9 +77,11 @@ class LensModel:
 
     @property
     def attention_window(self) -> int | None:
-        """Tokens that the narrowest layer attends to, if some layers attend to a sliding window."""
+        """Tokens that the narrowest layer attends to, if some layers attend to a window or a chunk of the text."""
         config = self.tl.original_model.config.get_text_config()
-        return getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        windows = (sliding, getattr(config, "window_size", None), getattr(config, "attention_chunk_size", None))
+        return min((window for window in windows if isinstance(window, int)), default=None)
 
     def check_unembedding(self) -> None:
         """Makes sure, once, that unembedding the blocks' output gives the model's own logits.
@@ -103,16 +105,14 @@ class LensModel:
         return bool((ours - theirs).norm() <= 1e-2 * theirs.norm())
 
     @cached_property
+    def packs(self) -> bool:
+        """All choices of a prompt can be run in one row. Tried once."""
+        return packs(self)
+
+    @cached_property
     def reuses_keys(self) -> bool:
         """Tokens can be run after others whose keys and values are kept. Tried once: some architectures keep more than those."""
-        batch = self.batch([self.row([5, 6, 7, 8], [[9], [10, 11]])], "aligned")
-        try:
-            recording = record(self.tl, batch, [0], batch.last)
-            with torch.no_grad():
-                again, _ = resume(self.tl, recording, 0, recording.residuals[0])
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-            return False
-        return bool((again - recording.final).norm() <= 1e-2 * recording.final.norm())
+        return self.packs and reuses_keys(self)
 
     def tokens(self, prompt: Text) -> Tokens:
         """The tokens that the model sees for a prompt or a chat: BOS once at the front, nothing appended.

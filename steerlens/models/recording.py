@@ -76,6 +76,8 @@ def resume(
     residual: Float[Tensor, "row pos d_model"],
     before: KeyValues | None = None,
     keep: int = 0,
+    *,
+    a_copy_each: bool = False,
 ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
     """What the recorded pass would have ended in, had the residual after block ``layer`` been this one.
 
@@ -86,6 +88,7 @@ def resume(
         residual: of the batch's rows, or of several copies of them one after another, each edited in its own way.
         before: keys and values of what stands before ``start``, if not those that were recorded.
         keep: columns whose keys and values are kept.
+        a_copy_each: ``before`` holds a row for each copy of the batch, not for each of its rows.
 
     Returns:
         The residual stream after all blocks and the final norm, and the keys and values kept.
@@ -94,7 +97,7 @@ def resume(
     copies = len(residual) // len(batch.rows)
     fitted = _Fitted(recording.start, batch.tokens.shape[1], len(batch.rows), copies)
     roles = batch.roles[:, recording.start :].repeat(copies, 1)
-    with announced(roles), attending(tl, recording.before if before is None else before, keep) as kept:
+    with announced(roles), attending(tl, recording.before if before is None else before, keep, a_copy_each=a_copy_each) as kept:
         for block, (args, kwargs) in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
             output = block(residual, *fitted(args), **fitted(kwargs))
             residual = output[0] if isinstance(output, tuple) else output
@@ -102,8 +105,8 @@ def resume(
 
 
 @contextmanager
-def attending(tl: Any, before: KeyValues | None, keep: int) -> Iterator[KeyValues]:
-    """Attention inside sees ``before`` in front of its own tokens.
+def attending(tl: Any, before: KeyValues | None, keep: int, *, a_copy_each: bool = False) -> Iterator[KeyValues]:
+    """Attention inside sees ``before`` in front of its own tokens: a row of it for each row, or for each copy of the batch.
 
     Yields:
         The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
@@ -114,7 +117,7 @@ def attending(tl: Any, before: KeyValues | None, keep: int) -> Iterator[KeyValue
         return
     with ExitStack() as stack:
         for index, block in enumerate(tl.blocks):
-            seen = _Seen(index, (before or {}).get(index), keep, kept)
+            seen = _Seen(index, (before or {}).get(index), keep, kept, a_copy_each)
             handle = block.attn.register_forward_pre_hook(partial(_given, seen), with_kwargs=True)
             stack.callback(handle.remove)
         yield kept
@@ -132,22 +135,27 @@ class _Seen:
     before: tuple[Tensor, Tensor] | None
     keep: int
     kept: dict[int, tuple[Tensor, Tensor]]
+    a_copy_each: bool
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """The keys and values that the block's queries see."""
         every = (keys, values)
         if self.before is not None:
-            every = _joined(self.before, keys, values)
+            every = self._joined(self.before, keys, values)
         if self.keep:
             length = every[0].shape[2] - keys.shape[2] + self.keep
             self.kept[self.index] = (every[0][:, :, :length].contiguous(), every[1][:, :, :length].contiguous())
         return every
 
-
-def _joined(before: tuple[Tensor, Tensor], keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    copies = len(keys) // len(before[0])
-    earlier = [part.expand(copies, -1, -1, -1) if len(part) == 1 else part.repeat(copies, 1, 1, 1) for part in before]
-    return torch.cat([earlier[0], keys], dim=2), torch.cat([earlier[1], values], dim=2)
+    def _joined(self, before: tuple[Tensor, Tensor], keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        times = len(keys) // len(before[0])
+        if len(before[0]) == 1:
+            earlier = [part.expand(times, -1, -1, -1) for part in before]
+        elif self.a_copy_each:
+            earlier = [part.repeat_interleave(times, 0) for part in before]
+        else:
+            earlier = [part.repeat(times, 1, 1, 1) for part in before]
+        return torch.cat([earlier[0], keys], dim=2), torch.cat([earlier[1], values], dim=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,9 +182,9 @@ class _Fitted:
 
     def _cut(self, value: Tensor) -> Tensor:
         if value.ndim == 4 and value.shape[2] == self.length:  # a mask: queries are the second to last axis
-            value = value[:, :, self.start :]
+            cut = value[:, :, self.start :]
         elif value.ndim in (2, 3) and value.shape[1] == self.length:
-            value = value[:, self.start :]
-        if value.ndim and len(value) == self.rows and self.rows > 1:
-            value = value.repeat(self.copies, *[1] * (value.ndim - 1))
-        return value
+            cut = value[:, self.start :]
+        else:
+            return value
+        return cut.repeat(self.copies, *[1] * (cut.ndim - 1)) if len(cut) == self.rows > 1 else cut

@@ -7,9 +7,11 @@ import steerlens as sl
 from steerlens.data import Items
 from steerlens.evaluation import Exam, Outcome, Scoring
 from steerlens.evaluation.questions import Question, ask
+from steerlens.models.batches import TokenBatch
 from steerlens.models.devices import token_budget
 from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.recording import record, resume
+from steerlens.models.trials import packs
 from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
 
 NO_DIVISOR = Scoring("none")
@@ -103,6 +105,26 @@ def test_models_that_keep_no_keys_are_run_whole(
     monkeypatch.setitem(llama.__dict__, "reuses_keys", False)
     for mine, theirs in zip(swept(Exam(llama, asked, few_shots(items)), plans), expected, strict=True):
         close(mine, theirs)
+
+
+def test_models_that_cannot_pack_are_run_choice_by_choice(
+    llama: sl.LensModel, items: Items, asked: list[sl.data.Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packing shows in the trial where positions are counted by column, as with ALiBi: here a mask that bends by column."""
+    assert packs(llama)
+    expected = scores(Exam(llama, asked, NO_DIVISOR).score())
+    original = TokenBatch.__init__
+
+    def by_column(self: TokenBatch, tokens: torch.Tensor, positions: torch.Tensor, *rest: object) -> None:
+        original(self, tokens, torch.arange(tokens.shape[1]).expand_as(positions), *rest)
+
+    monkeypatch.setattr(TokenBatch, "__init__", by_column)
+    assert not packs(llama)
+    monkeypatch.undo()
+    monkeypatch.setitem(llama.__dict__, "packs", False)
+    monkeypatch.setitem(llama.__dict__, "reuses_keys", False)
+    close(scores(Exam(llama, asked, NO_DIVISOR).score()), expected)
+    assert Exam(llama, asked).gradients([0, 2], "all").shape == (2, len(asked), llama.d_model)
 
 
 def test_resuming_is_the_same_pass_bit_for_bit(scored: sl.LensModel, asked: list[sl.data.Item]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import steerlens as sl
-from steerlens.cli import main, parser
+from steerlens.cli import main, parsed, parser
 from steerlens.commands.arguments import locales as parsed_locales
 from steerlens.commands.look import side_by_side
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
@@ -187,6 +187,13 @@ def test_defaults_of_the_command_line_are_the_librarys() -> None:
         assert getattr(args, name) == getattr(settings, name)
     for name in ("train_concepts", "dev_concepts", "test_concepts"):
         assert getattr(args, name) == str(getattr(settings, name))
+
+
+def test_quick_gives_way_to_what_was_given() -> None:
+    quick, mine = parsed(["demo", "--quick"]), parsed(["demo", "--quick", "--locales", "ar-EG", "--test-concepts", "9"])
+    assert (quick.locales, quick.layers, quick.strengths) == ("es-ES,ko-KR", "strided", "1,2")
+    assert (mine.locales, mine.layers, mine.test_concepts) == ("ar-EG", "strided", "9")
+    assert parsed(["demo", "--quick", "--items", "mine.jsonl"]).locales == "all"  # those of the file
 
 
 def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,64 @@
+"""What an architecture can be asked to do, found out once by trying: packed choices, and keys and values that are used again."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.forward import run_blocks
+from steerlens.models.recording import attending, record, resume
+
+_ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
+"""Prompts and choices of unlike lengths, so that a position or a mask that is off by one shows."""
+_FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+_CLOSE = 1e-2
+"""Of the norm: half precision passes, another computation does not."""
+
+
+@torch.no_grad()
+def packs(model: Any) -> bool:
+    """Choices packed behind their prompt are what each is alone behind it.
+
+    Not so where positions are counted by column (ALiBi), or where tokens see others by convolution or a state.
+    """
+    packed = _batch(model)
+    try:
+        final = run_blocks(model.tl, packed)
+        for line, (row, start) in enumerate(zip(packed.rows, packed.starts, strict=True)):
+            at = start + len(row.prompt)
+            for choice in row.choices:
+                alone = run_blocks(model.tl, model.batch([Row(row.prompt, (choice,), row.has_bos)]))
+                if not _close(final[line, at : at + len(choice)], alone[0, len(row.prompt) :]):
+                    return False
+                at += len(choice)
+    except _FAILURES:
+        return False
+    return True
+
+
+@torch.no_grad()
+def reuses_keys(model: Any) -> bool:
+    """Tokens can be run after others whose keys and values are kept, for several copies of a batch, and after a shared prefix."""
+    batch, tl = _batch(model), model.tl
+    try:
+        recording = record(tl, batch, [0], batch.last)
+        again, _ = resume(tl, recording, 0, recording.residuals[0].repeat(2, 1, 1))
+        row = batch.rows[0]
+        with attending(tl, None, 2) as before:
+            run_blocks(tl, model.batch([Row(row.prompt[:2], (), row.has_bos, ends=False)]))
+        whole = run_blocks(tl, model.batch([row]))
+        with attending(tl, before, 0):
+            rest = run_blocks(tl, model.batch([row.after(2)]))
+    except _FAILURES:
+        return False
+    return _close(again, recording.final.repeat(2, 1, 1)) and _close(rest, whole[:, 2:])
+
+
+def _batch(model: Any) -> TokenBatch:
+    has_bos = model.tokenizer.bos_id is not None
+    return model.batch([Row(prompt, choices, has_bos) for prompt, choices in _ROWS], "aligned")
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return bool((a - b).norm() <= _CLOSE * b.norm())
