@@ -134,7 +134,7 @@ class Context:
             **self.notes,
             "figures": self.results.figures,
             "versions": {name: version(name) for name in packages},
-            "seconds": {**self.seconds, "all": round(sum(self.seconds.values()), 1)},
+            "seconds": self.seconds,
         }
 
 
@@ -175,18 +175,31 @@ def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -
         config = settings(name, smoke=args.smoke)
         context = Context(name, config, args.model, root, args.smoke, data, draw=not args.no_figures)
         try:
-            run(context)
+            with context.timed("all"):
+                _check_drawing(context)
+                run(context)
         except Skipped as reason:
             print(f"{name}: skipped. {reason}")
             return
         context.results.write_json("record", context.record())
-        print(f"{name}: {context.results.path}, {sum(context.seconds.values()):.0f} s")
+        print(f"{name}: {context.results.path}")
     for record in sorted((root / name / "results").glob("*/record.json")):
         text = found(Results(record.parent))
         write_text(record.parent / "found.md", text)
         if not args.readme and record.parent == context.results.path:
             print(f"\n{text}")
     write_readmes(root)
+
+
+def _check_drawing(context: Context) -> None:
+    """Finds out before anything is computed whether figures can be drawn."""
+    try:
+        _ = context.draw and Figure().to_image("png", 10, 10)
+    except Exception as error:  # kaleido and the browser raise their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SystemExit(
+            f"{context.name}: figures cannot be drawn ({reason}). Install Chrome or Chromium, or give --no-figures."
+        ) from error
 
 
 def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:

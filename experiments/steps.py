@@ -28,16 +28,26 @@ def public(locales: list[str], data: Path | None) -> Items:
     Raises:
         Skipped: the folder that holds them was not given or is not there.
     """
-    if data is None or not (data / "bmlama53").is_dir() or not (data / "blend").is_dir():
-        given = "No folder was given" if data is None else f"{data} lacks bmlama53/ or blend/"
-        raise Skipped(
-            f"{given}: it needs the files of BMLAMA-53 and BLEnD. Set STEERLENS_REAL_DATA or give --data FOLDER, with "
-            "bmlama53/ (a .tsv per language) and blend/ (a .json per country), as their repositories have them."
-        )
-    facts = sl.data.bmlama(locales, path=data / "bmlama53")
-    culture = sl.data.blend(locales, path=data / "blend").distinctive()
+    folder = public_folder(data)
+    facts = sl.data.bmlama(locales, path=folder / "bmlama53")
+    culture = sl.data.blend(locales, path=folder / "blend").distinctive()
     asked = {item.concept for item in culture if item.locale != ENGLISH}
     return Items((*facts, *culture.only(asked)), "BMLAMA-53 and BLEnD")
+
+
+def public_folder(data: Path | None) -> Path:
+    """The folder with ``bmlama53/`` and ``blend/``.
+
+    Raises:
+        Skipped: it was not given or is not there.
+    """
+    if data is not None and (data / "bmlama53").is_dir() and (data / "blend").is_dir():
+        return data
+    given = "no folder was given" if data is None else f"{data} lacks bmlama53/ or blend/"
+    raise Skipped(
+        f"It needs the files of BMLAMA-53 and BLEnD, and {given}: set STEERLENS_REAL_DATA or give --data FOLDER, with bmlama53/ "
+        "(a .tsv per language) and blend/ (a .json per country), as their repositories have them."
+    )
 
 
 SOURCES = {"atlas": atlas, "public": public}

@@ -20,6 +20,13 @@ def verdict(row: Row, more: str = "more", less: str = "less", neither: str = "no
     return more if row["low"] > 0 else less if row["high"] < 0 else neither
 
 
+def marked(row: Row | None) -> str:
+    """A change with its interval, bold where that excludes zero; empty for none."""
+    if row is None:
+        return ""
+    return f"**{interval(row)}**" if verdict(row, neither="") else interval(row)
+
+
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """A Markdown table. Missing numbers are empty cells."""
     names = list(header)

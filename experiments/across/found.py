@@ -4,7 +4,7 @@ import pandas as pd
 
 from experiments.common import Results
 from experiments.measures import CLAIMED
-from experiments.words import Row, interval, one, rows_of, score_word, table, verdict
+from experiments.words import interval, marked, one, rows_of, score_word, table, verdict
 
 
 def found(results: Results) -> str:
@@ -42,14 +42,14 @@ def _cosines(cosines: pd.DataFrame) -> str:
 
 
 def _tested(differences: pd.DataFrame, target: str) -> str:
-    rows = [_row(row) for row in rows_of(differences, target=target)]
-    header = ["method", "less", "score", "difference", "shown"]
-    n = {row["score"]: row["n"] for row in rows_of(differences, target=target, against="unsteered")}
+    own = differences[differences["target"] == target]
+    scores, rows = list(dict.fromkeys(own["score"])), []
+    for (method, against), part in own.groupby(["method", "against"], sort=False):
+        by_score = {row["score"]: row for row in part.to_dict("records")}
+        rows.append([f"{method} less {against}", *(marked(by_score.get(score)) for score in scores)])
+    n = {row["score"]: row["n"] for row in rows_of(own, against="unsteered")}
     return (
-        f"**On {target}** (test; {n['transfer']} factual and {n['localization']} cultural concepts; paired 95% intervals):\n\n"
-        f"{table(header, rows)}\n\n![Every plan on {target}](on-{target}.png)"
+        f"**On {target}** (test; {n['transfer']} factual and {n['localization']} cultural concepts; paired 95% intervals, bold "
+        f"where they exclude zero):\n\n{table(['methods', *map(score_word, scores)], rows)}\n\n"
+        f"![Every plan on {target}](on-{target}.png)"
     )
-
-
-def _row(row: Row) -> list[str]:
-    return [row["method"], row["against"], score_word(row["score"]), interval(row), verdict(row)]

@@ -8,7 +8,7 @@ from experiments.across.found import found
 from experiments.common import Context, main
 from experiments.figures import forest_figure
 from experiments.measures import cosines, differences, mean_rows
-from experiments.steps import Plans, Source, chosen_by, plans_of, prepared
+from experiments.steps import Plans, Source, chosen_by, plans_of, prepared, public_folder
 from steerlens.evaluation import answered, placed
 from steerlens.probing import geometry
 
@@ -17,6 +17,7 @@ SCORES = ("transfer", "localization", "factual margin", "cultural margin")
 
 def run(context: Context) -> None:
     """The plans of each source on the test items of both."""
+    public_folder(context.data)  # before anything is computed
     chosen_in = context.config["from"]
     sources = {name: _source(context, name, experiment) for name, experiment in chosen_in.items()}
     plans = {

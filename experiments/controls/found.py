@@ -4,7 +4,7 @@ import pandas as pd
 
 from experiments.common import Results
 from experiments.measures import CLAIMED, MARGINS
-from experiments.words import Row, interval, one, rows_of, score_word, table, verdict
+from experiments.words import Row, interval, marked, one, rows_of, score_word, table, verdict
 
 _DOES, _PART, _NOT, _MORE, _OPEN = "does it too", "does a part of it", "does not do it", "does more", "cannot be told"
 
@@ -55,16 +55,16 @@ def _vector(results: Results, rows: pd.DataFrame, vector: str) -> str:
     scores = (CLAIMED[vector], margin, MARGINS["LOC" if vector == "EN" else "EN"])
     lines = []
     for method in (vector, *dict.fromkeys(row["method"] for row in rows_of(rows, against=vector))):
-        changes = [interval(one(rows, method=method, against="unsteered", score=score)) for score in scores]
-        beside = "" if method == vector else interval(one(rows, method=method, against=vector, score=margin))
+        changes = [marked(one(rows, method=method, against="unsteered", score=score)) for score in scores]
+        beside = "" if method == vector else marked(one(rows, method=method, against=vector, score=margin))
         p = round(one(plane, method=method, score=scores[0])["p"], 3)
         lines.append([method, *changes, p, beside, words.get(method, ""), *_lies(results.table("directions"), method)])
     n = one(rows, method=vector, against="unsteered", score=scores[0])["n"]
     header = ["method", *map(score_word, scores), "p", f"{margin} less {vector}'s", f"as {vector}?", "cosine", "length"]
     return (
-        f"**{vector}** ({n} concepts of its kind; changes against unsteered, paired 95% intervals; p: share of draws that change "
-        f"{scores[0]} at least as much as {vector} does; cosine with {vector}, and length before it was made as long):\n\n"
-        f"{table(header, lines)}"
+        f"**{vector}** ({n} concepts of its kind; changes against unsteered, paired 95% intervals, bold where they exclude zero; "
+        f"p: share of draws that change {scores[0]} at least as much as {vector} does; cosine with {vector}, and length before "
+        f"it was made as long):\n\n{table(header, lines)}"
     )
 
 

@@ -117,7 +117,7 @@ def _answers(context: Context, source: Source, plans: Plans, variants: Plans) ->
 def _draw(context: Context) -> None:
     rows = context.results.table("differences")
     rows = rows[rows["against"] == UNSTEERED]
-    rows = rows.assign(group=rows["method"].str.partition(":")[0])
+    rows = rows.assign(group=rows["method"].str.partition(":")[0]).sort_values("group", kind="stable")
     words = "against unsteered; bars: paired 95% intervals over concepts, of the mean over draws where there are draws"
     context.results.figure("controls", forest_figure(rows, "EN, LOC and their controls", words, SCORES), ["differences"], 1400)
 

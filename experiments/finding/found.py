@@ -4,7 +4,7 @@ import pandas as pd
 
 from experiments.common import Results
 from experiments.measures import mean_rows
-from experiments.words import Row, interval, one, rows_of, score_word, steps_word, table, third, verdict
+from experiments.words import Row, interval, marked, one, rows_of, score_word, steps_word, table, third, verdict
 
 _PAPER = "as the paper says"
 _AXES = ("transfer", "localization")
@@ -124,22 +124,25 @@ def _plane(results: Results, plane: pd.DataFrame) -> str:
     for method, own in means.groupby("method", sort=False):
         by_score = {row["score"]: row for row in own.to_dict("records")}
         unsteered = method == "unsteered"
-        cells = [f"{by_score[s]['value']:.2f}" if unsteered else interval(by_score[s]) if s in by_score else "" for s in scores]
+        cells = [f"{by_score[score]['value']:.2f}" if unsteered else marked(by_score.get(score)) for score in scores]
         rows.append([method, *cells])
     chosen = "; ".join(f"{choice['method']}: {steps_word(choice['steps'])}" for choice in results.json("chosen"))
     return (
-        f"**The plane on test** ({_concepts(means)}; changes against unsteered, paired 95% intervals over concepts). Chosen on "
-        f"dev: {chosen}.\n\n{table(['method', *map(score_word, scores)], rows)}\n\n"
+        f"**The plane on test** ({_concepts(means)}; changes against unsteered, paired 95% intervals over concepts, bold where "
+        f"they exclude zero). Chosen on dev: {chosen}.\n\n{table(['method', *map(score_word, scores)], rows)}\n\n"
         "![The transfer-localization plane](plane.png)\n\n![Items gained and lost](effects.png)"
     )
 
 
 def _against(against: pd.DataFrame) -> str:
-    rows = [
-        [f"{row['method']} less {row['against']}", score_word(row["score"]), interval(row), verdict(row)]
-        for row in against.to_dict("records")
-    ]
-    return f"**One method against another**, on the same items:\n\n{table(['methods', 'score', 'difference', 'shown'], rows)}"
+    scores, rows = list(dict.fromkeys(against["score"])), []
+    for (method, other), own in against.groupby(["method", "against"], sort=False):
+        by_score = {row["score"]: row for row in own.to_dict("records")}
+        rows.append([f"{method} less {other}", *(marked(by_score.get(score)) for score in scores)])
+    return (
+        "**One method against another**, on the same items (bold: the interval excludes zero):\n\n"
+        f"{table(['methods', *map(score_word, scores)], rows)}"
+    )
 
 
 def _controls(controls: pd.DataFrame) -> str:
