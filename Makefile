@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test unit check bench notebooks clean help
+.PHONY: demo test unit check bench experiments notebooks clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,6 +24,10 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 
 bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
 	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick,--docs)
+
+experiments: .venv/dev.stamp  ## run every experiment again, and say which results changed (MODEL=…: on another model)
+	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
+	$(BIN)/python -m experiments.changed
 
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb

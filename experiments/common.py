@@ -1,0 +1,249 @@
+"""What the experiments share: command line, frozen settings, a folder of results for each model, and READMEs that runs write."""
+
+import argparse
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from plotly.graph_objects import Figure
+
+import steerlens as sl
+from steerlens.storage import write_atomically, write_text
+
+ROOT = Path(__file__).parent
+SMOKE = Path("results") / "smoke"
+NAMES = ("finding", "public", "across", "pairs", "controls")
+"""In the order in which they need each other."""
+NOT_RUN = "Not run yet."
+_BLOCK = re.compile(r"(<!-- found: [^\n]* -->\n).*?(<!-- /found -->)", re.DOTALL)
+_DIGITS = 5
+"""Significant digits of numbers in tables: fewer than differ between machines."""
+
+
+class Skipped(Exception):
+    """The experiment cannot be run here, and that is nobody's mistake; the message says what it needs."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of one experiment's results on one model: CSV tables, PNG figures and ``record.json``."""
+
+    path: Path
+    draw: bool = True
+    """Whether figures are drawn, which needs Chrome or Chromium."""
+    figures: dict[str, list[str]] = field(default_factory=dict)
+    """The tables that each figure was drawn from."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Reads a table that ``write`` wrote. Empty texts are empty, missing numbers are NaN."""
+        frame = pd.read_csv(self.path / f"{name}.csv", dtype=dict.fromkeys(("of", "control"), str))
+        texts = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
+        return frame.fillna(dict.fromkeys(texts, ""))
+
+    def write(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """Writes a table as CSV and gives it back as read, so that what follows sees what is committed."""
+        write_atomically(self.path / f"{name}.csv", lambda part: frame.to_csv(part, index=False, float_format=f"%.{_DIGITS}g"))
+        return self.table(name)
+
+    def figure(self, name: str, figure: Figure, tables: Sequence[str], width: int = 900) -> None:
+        """Draws a figure as PNG, and notes the tables that it shows."""
+        self.figures[f"{name}.png"] = [f"{table}.csv" for table in tables]
+        if self.draw:
+            height = figure.layout.height
+            write_atomically(
+                self.path / f"{name}.png", lambda part: part.write_bytes(figure.to_image("png", width, height, scale=1.5))
+            )
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes plain JSON."""
+        write_text(self.path / f"{name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def json(self, name: str) -> Any:
+        """Reads plain JSON."""
+        return json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of one experiment: the settings, the model once it is asked for, and where results go."""
+
+    name: str
+    config: dict[str, Any]
+    source: str
+    """The model's name, a folder or a .gguf file."""
+    root: Path = ROOT
+    smoke: bool = False
+    data: Path | None = None
+    """The folder with ``bmlama53/`` and ``blend/``."""
+    draw: bool = True
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a run wants recorded."""
+
+    @cached_property
+    def model(self) -> sl.LensModel:
+        """The model, loaded when it is first used."""
+        with self.timed("loading"):
+            return sl.load(self.source)
+
+    @cached_property
+    def results(self) -> Results:
+        """This experiment's results on this model."""
+        return Results(results_of(self.root, self.name, self.source), self.draw)
+
+    def other(self, name: str) -> Results:
+        """Another experiment's results on the same model.
+
+        Raises:
+            SystemExit: it was not run.
+        """
+        found = Results(results_of(self.root, name, self.source), self.draw)
+        if not (found.path / "record.json").is_file():
+            raise SystemExit(f"{self.name} uses what {name} chose on dev, and {found.path} holds no results: run {name} first.")
+        return found
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """Another experiment's frozen settings."""
+        return settings(name, smoke=self.smoke)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Notes and prints the seconds of a step."""
+        begun = time.perf_counter()
+        yield
+        self.seconds[what] = round(time.perf_counter() - begun, 1)
+        print(f"{self.name}: {what}, {self.seconds[what]:.0f} s", flush=True)
+
+    def record(self) -> dict[str, Any]:
+        """What results belong to: the model, the settings, the data, versions and seconds."""
+        packages = ("steerlens", "torch", "transformers", "transformer-lens", "numpy", "pandas")
+        model = {**self.model.fingerprint.to_dict(), "name": label(self.source)}  # a path says nothing to others
+        return {
+            "experiment": self.name,
+            "model": model,
+            "config": self.config,
+            **self.notes,
+            "figures": self.results.figures,
+            "versions": {name: version(name) for name in packages},
+            "seconds": self.seconds,
+        }
+
+
+Run = Callable[[Context], None]
+Found = Callable[[Results], str]
+"""From committed tables to Markdown: the first paragraph is the finding in a line."""
+
+
+def label(source: str) -> str:
+    """The name of a model's folder of results."""
+    path = Path(source)
+    return path.stem if path.suffix == ".gguf" else path.name
+
+
+def results_of(root: Path, name: str, source: str) -> Path:
+    """Where an experiment's results on a model lie."""
+    return root / name / "results" / label(source)
+
+
+def settings(name: str, *, smoke: bool = False) -> dict[str, Any]:
+    """An experiment's ``config.json``; with ``smoke`` the values under that key replace the others.
+
+    One that goes on ``from`` another experiment has that one's settings where it has none of its own.
+    """
+    config = json.loads((ROOT / name / "config.json").read_text(encoding="utf-8"))
+    small = config.pop("smoke", {})
+    before = settings(config["from"], smoke=smoke) if isinstance(config.get("from"), str) else {}
+    return {**before, **config, **(small if smoke else {})}
+
+
+def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -> None:
+    """Runs an experiment from the command line and writes its tables, figures and README."""
+    args = _arguments(name, argv)
+    root = Path(args.out) if args.out else SMOKE if args.smoke else ROOT
+    if not args.readme:
+        given = args.data or os.environ.get("STEERLENS_REAL_DATA")
+        data = Path(given) if given else None
+        config = settings(name, smoke=args.smoke)
+        context = Context(name, config, args.model, root, args.smoke, data, draw=not args.no_figures)
+        try:
+            with context.timed("all"):
+                _check_drawing(context)
+                run(context)
+        except Skipped as reason:
+            print(f"{name}: skipped. {reason}")
+            return
+        context.results.write_json("record", context.record())
+        print(f"{name}: {context.results.path}")
+    for record in sorted((root / name / "results").glob("*/record.json")):
+        text = found(Results(record.parent))
+        write_text(record.parent / "found.md", text)
+        if not args.readme and record.parent == context.results.path:
+            print(f"\n{text}")
+    write_readmes(root)
+
+
+def _check_drawing(context: Context) -> None:
+    """Finds out before anything is computed whether figures can be drawn."""
+    try:
+        _ = context.draw and Figure().to_image("png", 10, 10)
+    except Exception as error:  # kaleido and the browser raise their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SystemExit(
+            f"{context.name}: figures cannot be drawn ({reason}). Install Chrome or Chromium, or give --no-figures."
+        ) from error
+
+
+def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}.run")
+    parser.add_argument("--model", default="gemma-3-270m", help="a name, a folder or a .gguf file (default: %(default)s)")
+    parser.add_argument("--smoke", action="store_true", help=f"the small settings, into {SMOKE}/")
+    parser.add_argument("--data", help="folder with bmlama53/ and blend/ (default: $STEERLENS_REAL_DATA)")
+    parser.add_argument("--out", help="where the experiments' folders of results are (default: experiments/)")
+    parser.add_argument("--no-figures", action="store_true", help="tables only")
+    parser.add_argument("--readme", action="store_true", help="write found.md and the READMEs anew from the tables, run nothing")
+    return parser.parse_args(argv)
+
+
+def write_readmes(root: Path) -> None:
+    """Puts what was found into the READMEs of the experiments and of their folder, where these are."""
+    for name in NAMES:
+        _fill(root / name / "README.md", found_in(root, name))
+    _fill(root / "README.md", summary(root))
+
+
+def found_in(root: Path, name: str) -> str:
+    """What an experiment found on each model, as Markdown."""
+    parts = []
+    for path in sorted((root / name / "results").glob("*/found.md")):
+        text = path.read_text(encoding="utf-8").strip()
+        parts.append(f"### On {path.parent.name}\n\n{text.replace('](', f'](results/{path.parent.name}/')}\n")
+    return "\n".join(parts) or f"{NOT_RUN}\n"
+
+
+def summary(root: Path) -> str:
+    """A line per experiment and model: the first paragraph of what it found."""
+    lines = ["| experiment | model | found |", "| --- | --- | --- |"]
+    for name in NAMES:
+        paths = sorted((root / name / "results").glob("*/found.md"))
+        lines += [f"| [{name}]({name}/README.md) | {path.parent.name} | {_first(path)} |" for path in paths]
+        lines += [] if paths else [f"| [{name}]({name}/README.md) | | {NOT_RUN} |"]
+    return "\n".join(lines) + "\n"
+
+
+def _first(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _fill(readme: Path, text: str) -> None:
+    if readme.is_file():
+        old = readme.read_text(encoding="utf-8")
+        write_text(readme, _BLOCK.sub(lambda match: f"{match[1]}{text}{match[2]}", old))

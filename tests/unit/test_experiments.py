@@ -1,0 +1,145 @@
+"""The experiments on a tiny model, what their READMEs say, and which results changed."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import steerlens as sl
+from experiments import changed, common, steps
+from experiments.common import NAMES, ROOT, Results, found_in, settings, summary
+from experiments.controls.found import judged
+
+
+def _main(name: str, *arguments: str) -> None:
+    module = importlib.import_module(f"experiments.{name}.run")
+    common.main(name, module.run, module.found, arguments)
+
+
+@pytest.fixture
+def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the READMEs alone; every model that is loaded is the tiny one, and public data are other atlas items."""
+    for readme in (ROOT / "README.md", *(ROOT / name / "README.md" for name in NAMES)):
+        target = tmp_path / readme.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(readme, target)
+    monkeypatch.setattr("steerlens.load", lambda _: llama)
+    monkeypatch.setitem(steps.SOURCES, "public", lambda locales, _: sl.data.atlas(locales).sample(60, seed=5))
+    monkeypatch.setattr("experiments.across.run.public_folder", lambda data: data)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    return tmp_path
+
+
+def test_all_run_on_a_local_file_and_write_their_readmes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--smoke", "--no-figures", "--out", str(root), "--model", "somewhere/tiny.gguf")
+    for name in NAMES:
+        _main(name, *options)
+        results = Results(root / name / "results" / "tiny")
+        record = results.json("record")
+        assert record["config"] == settings(name, smoke=True)
+        assert record["model"]["name"] == "tiny"
+        assert all((results.path / table).is_file() for tables in record["figures"].values() for table in tables)
+        text = (root / name / "README.md").read_text(encoding="utf-8")
+        assert "### On tiny" in text
+        assert common.NOT_RUN not in text
+        for figure in record["figures"]:  # every figure that is drawn is shown, except single heatmaps of the sweep
+            assert f"](results/tiny/{figure})" in text or figure.startswith("sweep-")
+    lines = (root / "README.md").read_text(encoding="utf-8")
+    assert all(f"[{name}]({name}/README.md) | tiny | **" in lines for name in NAMES)
+    before = _files(root)
+    _main("controls", *options)
+    _main("finding", "--readme", "--out", str(root))
+    assert not list(changed.compared(before, _files(root)))  # the same numbers from the same seed
+    assert "controls: variants" in capsys.readouterr().out
+
+
+def _files(root: Path) -> dict[Path, bytes]:
+    return {path.relative_to(root): path.read_bytes() for path in root.glob("*/results/*/*")}
+
+
+def test_without_the_data_nothing_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STEERLENS_REAL_DATA", raising=False)
+    for name in ("public", "across"):
+        _main(name, "--out", str(tmp_path))
+        assert f"{name}: skipped. It needs the files of BMLAMA-53 and BLEnD, and no folder was given" in capsys.readouterr().out
+        _main(name, "--out", str(tmp_path), "--data", str(tmp_path / "nowhere"))
+        assert "nowhere lacks bmlama53/ or blend/" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_others_chose_has_to_be_there(root: Path) -> None:
+    with pytest.raises(SystemExit, match=r"pairs uses what finding chose on dev, and .* holds no results: run finding first"):
+        _main("pairs", "--smoke", "--no-figures", "--out", str(root))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readmes_say_what_the_committed_tables_say(name: str) -> None:
+    """Numbers in READMEs are written by runs: from these tables, by this code, with these settings."""
+    found = importlib.import_module(f"experiments.{name}.run").found
+    for record in (ROOT / name / "results").glob("*/record.json"):
+        assert json.loads(record.read_text(encoding="utf-8"))["config"] == settings(name)
+        assert (record.parent / "found.md").read_text(encoding="utf-8") == found(Results(record.parent))
+    assert f"-->\n{found_in(ROOT, name)}<!-- /found -->" in (ROOT / name / "README.md").read_text(encoding="utf-8")
+    assert f"-->\n{summary(ROOT)}<!-- /found -->" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _control(method: str, against: str, low: float, high: float) -> dict:
+    row = {"method": method, "against": against, "score": "factual margin", "n": 9}
+    return {**row, "change": (low + high) / 2, "low": low, "high": high}
+
+
+def test_controls_are_judged_by_both_intervals() -> None:
+    given = {
+        "too": (0.1, 0.3, -0.1, 0.1),
+        "part": (0.1, 0.2, -0.3, -0.1),
+        "not": (-0.1, 0.1, -0.3, -0.1),
+        "more": (1, 2, 0.5, 1.5),
+    }
+    rows = [_control("EN", "unsteered", 0.1, 0.3)]
+    for name, (low, high, low_beside, high_beside) in {**given, "open": (-0.1, 0.4, -0.3, 0.1)}.items():
+        rows += [_control(f"EN: {name}", "unsteered", low, high), _control(f"EN: {name}", "EN", low_beside, high_beside)]
+    assert judged(pd.DataFrame(rows), "EN") == {
+        "EN: too": "does it too",
+        "EN: part": "does a part of it",
+        "EN: not": "does not do it",
+        "EN: more": "does more",
+        "EN: open": "cannot be told",
+    }
+    rows[0] = _control("EN", "unsteered", -0.1, 0.3)
+    assert judged(pd.DataFrame(rows), "EN") == {}  # nothing is shown, so there is nothing to explain
+
+
+def test_changes_are_told_by_value() -> None:
+    table = pd.DataFrame({"method": ["EN", "LOC"], "change": [0.1, 0.2], "n": [30, 30]})
+    assert changed.table_difference(table, table.assign(change=table["change"] * 1.0005)) == ""
+    said = changed.table_difference(table, table.assign(change=[0.1, 0.25]))
+    assert said == "1 of 4 numbers; the most: change of LOC 0.2 → 0.25"
+    assert changed.table_difference(table, table[:1]) == "other rows: 2 before, 1 now"
+    assert changed.table_difference(table, table.drop(columns="n")) == "columns ['n']"
+    assert "nan → 0.2" in changed.table_difference(table.assign(change=[0.1, float("nan")]), table)
+
+
+def test_a_figure_changes_with_its_tables() -> None:
+    folder = Path("experiments/pairs/results/tiny")
+    record = json.dumps(
+        {"figures": {"a.png": ["a.csv"], "b.png": ["b.csv"]}, "config": {"seed": 0}, "seconds": {"all": 1}}
+    ).encode()
+    old = {folder / "record.json": record, folder / "a.csv": b"x,y\nEN,1\n", folder / "b.csv": b"x\n1\n"}
+    old |= {folder / "a.png": b"one", folder / "b.png": b"one", folder / "c.png": b"one"}
+    assert not list(changed.compared(old, {**old, folder / "record.json": record.replace(b'"all": 1', b'"all": 2')}))
+    new = {**old, folder / "a.csv": b"x,y\nEN,2\n", folder / "b.png": b"two", folder / "d.csv": b"x\n1\n"}
+    del new[folder / "c.png"]
+    assert {change.path.name: change.what for change in changed.compared(old, new)} == {
+        "a.csv": "1 of 1 numbers; the most: y of EN 1 → 2",
+        "d.csv": "new",
+        "a.png": "shows a.csv",
+        "b.png": "drawn otherwise, from the same numbers",
+        "c.png": "gone",
+    }
+    other = {**old, folder / "record.json": record.replace(b'"seed": 0', b'"seed": 1')}
+    assert [str(change) for change in changed.compared(old, other)] == [f"{folder}/record.json: config.seed differ"]
