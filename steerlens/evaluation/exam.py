@@ -184,8 +184,10 @@ class Exam:
 
     def _base_as_it_comes(self) -> Sums | None:
         """Gathers the unsteered outcomes from passes that are run anyway, if they are still wanted and each item is one row."""
-        in_one = sum(map(len, self._parts)) == len(self)
-        return Sums(self.questions) if self._base is None and in_one else None
+        if self._base is None and sum(map(len, self._parts)) == len(self):
+            return Sums(self.questions)
+        _ = self.base  # scored now, not in the middle of another pass, whose hooks would see it
+        return None
 
     def _weights(self, part: Part, base: Sums | None, choices: list[list[float]]) -> Float[Tensor, " choice"]:
         """What each choice of each row counts in its item's margin, given the choices' sums of log probabilities unsteered."""
