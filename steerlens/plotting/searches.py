@@ -70,34 +70,32 @@ def _scatter(
 
 def regret_heatmap(frame: "pd.DataFrame", score: str) -> go.Figure:
     """Locales by whose choice they are steered with; red: the locale gains less with it than with its own."""
-    points = frame.assign(points=100 * frame["regret"], loss=-100 * frame["regret"])
-    grids = {n: points.pivot(index="locale", columns="choice_of", values=n) for n in ("loss", "points", "low", "high")}
-    rows, columns = list(dict.fromkeys(points["locale"])), list(dict.fromkeys(points["choice_of"]))
-    loss, regret, low, high = (grid.loc[rows, columns].to_numpy() for grid in grids.values())
-    limit = max(1.0, float(abs(loss).max()))
+    rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
+    grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
+    regret, low, high = (grid.loc[rows, columns].to_numpy() for grid in grids)
+    limit = max(1.0, float(abs(regret).max()))
     what = {"objective": "the objective's value", "transfer": "transfer", "localization": "localization"}[score]
     fig = figure(
         "What another locale's choice costs",
-        f"{what}: own choice less the other's, in points, {_PARTS[str(points['part'].iloc[0])]}",
+        f"{what}: own choice less the other's, in points, {_PARTS[str(frame['part'].iloc[0])]}",
         "steered with the choice of",
         "locale asked",
     )
     fig.add_heatmap(
-        z=loss,
+        z=regret,
         x=columns,
         y=rows,
-        customdata=[
-            [list(cell) for cell in zip(*lines, strict=True)] for lines in zip(regret, 100 * low, 100 * high, strict=True)
-        ],
+        customdata=[[list(cell) for cell in zip(*lines, strict=True)] for lines in zip(regret, low, high, strict=True)],
         text=[[f"{value:+.1f}" for value in line] for line in regret],
         texttemplate="%{text}",
         colorscale=CHANGE_SCALE,
+        reversescale=True,
         zmid=0,
         zmin=-limit,
         zmax=limit,
         xgap=2,
         ygap=2,
-        colorbar={"title": "points against<br>own choice"},
+        colorbar={"title": "regret<br>(points)"},
         hovertemplate="%{y} with the choice of %{x}<br>regret %{customdata[0]:.1f} points [%{customdata[1]:.1f}, "
         "%{customdata[2]:.1f}]<extra></extra>",
     )

@@ -239,7 +239,8 @@ def test_figures(found: Search) -> None:
     figure = found.regret.heatmap()
     assert list(figure.data[0].x) == ["es-ES", "ko-KR", "all"]
     assert figure.data[0].zmid == 0
-    assert figure.data[0].z[0][1] < 0  # a loss is red
+    assert figure.data[0].z[0][1] > 0
+    assert figure.data[0].reversescale  # a loss is red, as everywhere
     plot = found.plot("es-ES")
     names = [trace.name for trace in plot.data]
     assert names[:4] == ["unsteered", "EN", "LOC", "surgical"]
