@@ -1,15 +1,16 @@
 """Do probing, the search and the plane find what is planted, and claim nothing where nothing is?
 
-    python experiments/planted/run.py [--seeds 100]
+    python -m experiments.planted.run [--seeds 100]
 
 Runs all three on the planted model of each seed and on its twin in which nothing is planted (about 5 seconds for both on a core),
-and writes ``results/``: ``seeds.csv``, ``rates.md``, ``layers.csv`` and ``layers.png`` (for which it needs Chrome or Chromium).
+and writes ``results/planted/``: tables, a figure (for which it needs Chrome or Chromium), ``record.json`` and ``found.md``.
 What counts as a claim and as found is said in README.md.
 """
 
 import argparse
 import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import torch
 from plotly.graph_objects import Figure
 
 import steerlens as sl
+from experiments.common import Results
 from steerlens.evaluation import BEST, SearchSettings, answered, paired_p, placed, search
+from steerlens.plotting.theme import GREY, METHOD_COLOURS, figure
 from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.storage import write_text
 from steerlens.testbed import Planted, planted
 
 HERE = Path(__file__).parent
@@ -29,31 +33,38 @@ SCORE_OF = {"EN": "transfer", "LOC": "localization"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m experiments.planted.run", description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=CONFIG["seeds"], help="seeds from 0 (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "planted", help="folder (default: %(default)s)")
+    parser.add_argument("--no-figures", action="store_true", help="tables only")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    results, started = Results(args.out, draw=not args.no_figures), time.time()
     rows: list[dict[str, Any]] = []
     layers: list[dict[str, Any]] = []
     for seed in range(args.seeds):
         for nothing in (False, True):
-            started = time.time()
-            bed = planted(seed, nothing=nothing, locales=(LOCALE,), concepts=CONFIG["concepts"])
-            row, by_layer = judged(bed)
+            row, by_layer = judged(planted(seed, nothing=nothing, locales=(LOCALE,), concepts=CONFIG["concepts"]))
             place = {"seed": seed, "model": "nothing planted" if nothing else "planted"}
-            rows.append({**place, **row, "seconds": round(time.time() - started, 1)})
+            rows.append({**place, **row})
             layers += [{**place, **one} for one in by_layer]
-        print(f"seed {seed}: {rows[-2]}\n{' ' * 8}{rows[-1]}", flush=True)
-    out = HERE / "results"
-    out.mkdir(exist_ok=True)
+        print(f"seed {seed}, {time.time() - started:.0f} s", flush=True)
     frame = pd.DataFrame(rows).astype({"en_layer": "Int64", "loc_layer": "Int64"})
-    frame.to_csv(out / "seeds.csv", index=False)
-    table = rates(frame)
-    (out / "rates.md").write_text(table + "\n")
-    means = by_distance(pd.DataFrame(layers))
-    means.to_csv(out / "layers.csv", index=False)
-    figure(means).write_image(out / "layers.png", width=900, height=500, scale=1.5)
-    print(table)
+    results.write("seeds", frame)
+    means = results.write("layers", by_distance(pd.DataFrame(layers)))
+    results.figure("layers", drawn(means), ["layers"])
+    versions = {
+        name: version(name) for name in ("steerlens", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
+    }
+    record = {
+        "experiment": "planted",
+        "config": {**CONFIG, "seeds": args.seeds},
+        "figures": results.figures,
+        "versions": versions,
+    }
+    results.write_json("record", {**record, "seconds": {"all": round(time.time() - started, 1)}})
+    write_text(args.out / "found.md", rates(frame) + "\n")
+    print(rates(frame))
 
 
 def judged(bed: Planted) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -168,18 +179,22 @@ def by_distance(layers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(means: pd.DataFrame) -> Figure:
-    """Solid: from the planted layer. Dotted: the twins."""
-    fig = Figure()
-    colours = dict(zip(means["seen"].unique(), ("#5f6b7a", "#0072b2", "#d55e00"), strict=True))
+def drawn(means: pd.DataFrame) -> Figure:
+    """Solid: by distance from the planted layer. Dotted: the twins."""
+    words = "mean over seeds; solid: planted, by layers from the planted one; dotted: nothing planted, from the middle"
+    fig = figure(
+        "What is seen at a distance from the planted layer",
+        words,
+        "layers away",
+        "AUROC above 0.5, or change (share)",
+        width="page",
+    )
+    colours = dict(zip(means["seen"].unique(), (GREY, METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]), strict=True))
     for (model, seen), part in means.groupby(["model", "seen"], sort=False):
         line = {"color": colours[seen], "dash": "solid" if model == "planted" else "dot"}
         name = seen if model == "planted" else f"{seen.split(',')[0]}, nothing planted"
         fig.add_scatter(x=part["distance"], y=part["mean"], mode="lines+markers", name=name, line=line)
-    fig.update_layout(
-        template="plotly_white", title="What is seen at a distance from the planted layer",
-        xaxis_title="layers from the planted one (dotted: from the middle)", yaxis_title="mean over seeds",
-    )  # fmt: skip
+    fig.update_layout(height=560, legend={"orientation": "h", "y": -0.2})
     return fig
 
 
