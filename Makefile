@@ -27,6 +27,7 @@ bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which results changed (MODEL=…: on another model)
 	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
+	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
 	$(BIN)/python -m experiments.changed
 
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerlens import data, errors, evaluation, models, plotting, probing, report, steering
+    from steerlens import data, errors, evaluation, models, plotting, probing, report, steering, testbed
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
     from steerlens.models import LensModel, load
@@ -25,7 +25,7 @@ try:
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "steering")
+_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "steering", "testbed")
 _NAMES = {
     "LensModel": "steerlens.models",
     "ResidualStack": "steerlens.activations",
@@ -52,6 +52,7 @@ __all__ = [
     "report",
     "run_study",
     "steering",
+    "testbed",
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from steerlens.activations import ResidualStack
 from steerlens.errors import FileError
 from steerlens.evaluation import Chosen, Plane, Sweep
-from steerlens.evaluation.choice import VectorsByLocale
+from steerlens.evaluation.search_recipes import VectorsByLocale
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector
 from steerlens.storage import readable_errors, write_text

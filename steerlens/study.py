@@ -14,7 +14,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
-from steerlens.evaluation.choice import VectorsByLocale
+from steerlens.evaluation.search_recipes import VectorsByLocale
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
@@ -153,7 +153,7 @@ def run_study(
     chosen, tried = choose(lens, split.dev, swept, vectors, **common)
     keep("surgical", tried)
     keep("chosen", chosen)
-    plans = {c.method: {locale: c.plan(own, settings.tokens) for locale, own in vectors.items()} for c in chosen}
+    plans = {c.method: {locale: c.plan(own) for locale, own in vectors.items()} for c in chosen}
     for method, own_plans in plans.items():
         for locale, plan in own_plans.items():
             keep(f"plans/{method}-{locale}", plan)

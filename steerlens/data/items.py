@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from steerlens.data.locales import ENGLISH, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs, named_country, named_pairs
 from steerlens.data.prompts import Form, Prompt
-from steerlens.data.splits import Shares, group_of, place, sides, sides_by_relation
+from steerlens.data.splits import Shares, dealt, group_of, place, sides, sides_by_relation
 from steerlens.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -248,6 +248,20 @@ class Items(Sequence[Item]):
             parts[side[group_of(item.concept)]].append(item)
         train, dev, test = (replace(self, items=tuple(part)) for part in parts)
         return Split(train, dev, test, seed)
+
+    def folds(self, n: int, *, seed: int = 0) -> tuple["Items", ...]:
+        """The items in ``n`` parts by concept, each kind dealt out evenly; ids that agree up to ``#`` stay together.
+
+        Raises:
+            DataError: fewer concepts of a kind than parts.
+        """
+        part: dict[str, int] = {}
+        for kind in KINDS:
+            groups = dealt((group_of(item.concept) for item in self.items if item.kind == kind), n, seed)
+            if n < 1 or 0 < len(groups) < n:
+                raise DataError(f"{len(groups)} {kind} concepts given for {n} folds: expected at least one each, and one fold.")
+            part |= groups
+        return tuple(self.where(lambda item, at=at: part[group_of(item.concept)] == at) for at in range(n))  # type: ignore[misc]
 
     def digest(self) -> str:
         """SHA-256 over the items' whole content, in order."""

@@ -40,6 +40,12 @@ def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
     return chosen
 
 
+def dealt(groups: Iterable[str], n: int, seed: int) -> dict[str, int]:
+    """One of ``n`` folds for each group, as even as can be."""
+    order = sorted(set(groups), key=lambda group: place(seed, f"fold/{group}"))
+    return {group: at % n for at, group in enumerate(order)}
+
+
 def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -> dict[str, int]:
     """Part of each group, whole relations together, in the order of the relations' own places.
 

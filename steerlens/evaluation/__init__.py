@@ -1,25 +1,35 @@
-"""Scoring answers, layer sweeps, the choice of plans, the transfer-localization plane, effects by item and side effects."""
+"""Scoring answers, layer sweeps, the search for plans, the transfer-localization plane, effects by item and side effects."""
 
 from steerlens.evaluation.answering import EXPLICIT, Answers, answered
-from steerlens.evaluation.choice import Chosen, choose
+from steerlens.evaluation.choice import choose
 from steerlens.evaluation.comparing import MEAN, UNSTEERED
 from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.grid import Cell
-from steerlens.evaluation.intervals import Interval, paired_interval, percentiles
+from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
+from steerlens.evaluation.search_objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
+from steerlens.evaluation.search_recipes import Chosen, Recipe
+from steerlens.evaluation.search_results import Regret, Search, Tested, Tried
+from steerlens.evaluation.search_settings import SearchSettings
+from steerlens.evaluation.search_tested import ALL, BEST
+from steerlens.evaluation.searches import search
 from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token, repetition
 
 __all__ = [
+    "ALL",
+    "BEST",
     "EXPLICIT",
+    "LESSER_GAIN",
     "MEAN",
     "MODES",
+    "OBJECTIVES",
     "SCORES",
     "STRENGTHS",
     "UNSTEERED",
@@ -28,25 +38,35 @@ __all__ = [
     "Chosen",
     "Effects",
     "Exam",
+    "Gains",
     "Interval",
+    "Limits",
     "Mode",
     "Outcome",
     "Plane",
+    "Recipe",
+    "Regret",
     "Response",
     "Scoring",
+    "Search",
+    "SearchSettings",
     "SideEffects",
     "Sweep",
+    "Tested",
+    "Tried",
     "answered",
     "choose",
     "effects",
     "nats_per_token",
     "paired_interval",
+    "paired_p",
     "percentiles",
     "placed",
     "plane",
     "rank_consistency",
     "repetition",
     "response",
+    "search",
     "side_effects",
     "sweep",
 ]

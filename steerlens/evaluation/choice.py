@@ -1,59 +1,23 @@
-"""Choosing one plan each for EN, LOC and surgical steering, from dev alone."""
+"""Choosing one plan each for EN, LOC and surgical steering from a sweep, by dev alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from steerlens.data import KINDS, Items
+import numpy as np
+
+from steerlens.data import Items
 from steerlens.errors import SettingsError
-from steerlens.evaluation.grid import Cell, exams_of, scored_rows
+from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.sweeps import Sweep, cells
+from steerlens.evaluation.search_ledger import Ledger, Part
+from steerlens.evaluation.search_objectives import LESSER_GAIN, OBJECTIVES
+from steerlens.evaluation.search_recipes import Chosen, Recipe, VectorsByLocale, single
+from steerlens.evaluation.search_steps import Aim, candidates, combined, joint_score, own_score
+from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
-from steerlens.steering import SteeringPlan, SteeringVector, Which
+from steerlens.steering import Which
 
 if TYPE_CHECKING:
     import pandas as pd
-
-VectorsByLocale = Mapping[str, Mapping[str, SteeringVector]]
-"""``vectors["es-ES"]["EN"]``."""
-
-_CANDIDATES = 3
-"""Cells of each vector that surgical steering combines: their pairs are run for real on dev."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """One method's cells and what dev said of them."""
-
-    method: str
-    cells: tuple[Cell, ...]
-    transfer: float
-    """Change of T on dev, over all locales' items."""
-    localization: float
-    """Change of L on dev."""
-
-    def __str__(self) -> str:
-        return " + ".join(map(str, self.cells))
-
-    def plan(self, vectors: Mapping[str, SteeringVector], tokens: Which = "all") -> SteeringPlan:
-        """The plan for one locale's vectors."""
-        first, *others = (vectors[cell.vector].at(cell.layer, cell.strength, tokens) for cell in self.cells)
-        for plan in others:
-            first = first + plan
-        return first
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        steps = [{"vector": c.vector, "layer": c.layer, "strength": c.strength} for c in self.cells]
-        return {"method": self.method, "steps": steps, "dev_transfer": self.transfer, "dev_localization": self.localization}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Chosen":
-        """The inverse of ``to_dict``."""
-        steps = tuple(Cell(**step) for step in values["steps"])
-        return cls(values["method"], steps, values["dev_transfer"], values["dev_localization"])
 
 
 def choose(
@@ -71,85 +35,70 @@ def choose(
     EN is the cell with the largest change of transfer, LOC the one with the largest change of localization; ties go to
     the larger change of margin, then to the smaller strength. Surgical combines the best cells of both, judged by their
     gain less what they cost the other score, at two different layers; each combination is run on dev, and the one whose
-    lesser gain is largest is taken.
+    lesser gain is largest is taken. ``search`` goes further: each locale's own choice, limits, both vectors improved together.
+
+    Args:
+        dev: the items that were swept.
+        swept: a sweep of both vectors.
 
     Returns:
         The choices, and the surgical combinations' results as a table like the sweep's.
 
     Raises:
-        SettingsError: the sweep lacks EN or LOC, or has only one layer.
+        SettingsError: the sweep lacks EN or LOC, has only one layer, or was made on other items.
     """
-    table = _cells(swept.frame[swept.frame["exact"]], ["vector", "layer", "strength"])  # a prediction is no evidence
-    en, loc = (table[table["vector"] == name] for name in ("EN", "LOC"))
-    if en.empty or loc.empty or table["layer"].nunique() < 2:
+    run = _run_cells(swept)
+    locales = tuple(vectors)
+    ledger = Ledger([Part(x, Exam(model, dev.of(locale=x), scoring, batch_size=batch_size), own) for x, own in vectors.items()])
+    cells = _noted(ledger, run, tokens)
+    ens, locs = ([recipe for recipe in cells if recipe.method == name] for name in ("EN", "LOC"))
+    best_en, best_loc = (Aim(ledger, locales, own_score(n)).ordered(own) for n, own in (("EN", ens), ("LOC", locs)))
+    pairs = combined(candidates(ledger, locales, ens), candidates(ledger, locales, locs), best_loc)
+    joint = Aim(ledger, locales, joint_score(OBJECTIVES[LESSER_GAIN]))
+    joint.run(pairs, "Surgical")
+    tops = (("EN", best_en[0]), ("LOC", best_loc[0]), ("surgical", joint.ordered(pairs)[0]))
+    chosen = tuple(Chosen(method, recipe, ledger.gains(recipe, locales)) for method, recipe in tops)
+    return chosen, Sweep(_as_sweep(ledger.rows(pairs)))
+
+
+def _run_cells(swept: Sweep) -> "pd.DataFrame":
+    run = swept.frame[swept.frame["exact"]]  # a prediction is no evidence
+    if {"EN", "LOC"} - set(run["vector"]) or run["layer"].nunique() < 2:
+        en, loc = (run[run["vector"] == name].groupby(["layer", "strength"]).ngroups for name in ("EN", "LOC"))
         raise SettingsError(
-            f"the sweep holds {len(en)} EN and {len(loc)} LOC cells that were run, at {table['layer'].nunique()} layers: "
+            f"the sweep holds {en} EN and {loc} LOC cells that were run, at {run['layer'].nunique()} layers: "
             "choosing needs cells of both vectors that were run, not predicted, at two layers or more. Sweep both, with more "
             "layers, in mode 'exact' or 'screened'."
         )
-    best_en = _best(en, "transfer")
-    best_loc = _best(loc, "localization")
-    pairs = [(a, b) for a, b in product(_candidates(en, "transfer"), _candidates(loc, "localization")) if a.layer != b.layer]
-    if not pairs:
-        pairs = [(_best(en, "transfer"), _best(loc[loc["layer"] != best_en.layer], "localization"))]
-    combos = {f"{a} + {b}": (a, b) for a, b in pairs}
-    plans = {
-        locale: [({"method": name}, Chosen("surgical", pair, 0.0, 0.0).plan(own, tokens)) for name, pair in combos.items()]
-        for locale, own in vectors.items()
-    }
-    exams = exams_of(model, dev, vectors, KINDS, scoring, batch_size)
-    rows = scored_rows(exams, plans, "Surgical")
-    import pandas as pd
-
-    tried = pd.DataFrame(rows)
-    joint = _cells(tried, ["method"])
-    joint["lesser"] = joint[["transfer", "localization"]].min(axis=1)
-    joint["sum"] = joint["transfer"] + joint["localization"]
-    top = joint.sort_values(["lesser", "sum", "margin"], ascending=False).iloc[0]
-    surgical = Chosen("surgical", combos[top["method"]], float(top["transfer"]), float(top["localization"]))
-    chosen = (_chosen("EN", best_en, table), _chosen("LOC", best_loc, table), surgical)
-    return chosen, Sweep(_as_sweep(tried, combos))
+    return run
 
 
-def _cells(frame: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
-    """Changes of T and L side by side, and the sum of both margins' changes."""
-    scores = {score: cells(frame, by, score).set_index(list(by)) for score in ("transfer", "localization")}
-    table = scores["transfer"][[]].copy()
-    for score, part in scores.items():
-        table[score], table[f"{score}_margin"] = part["change"], part["margin"]
-    table["margin"] = table["transfer_margin"] + table["localization_margin"]
-    return table.reset_index()
+def _noted(ledger: Ledger, run: "pd.DataFrame", tokens: Which) -> list[Recipe]:
+    """The sweep's cells, put into the ledger."""
+    columns = ["hit", "english_centric", "margin"]
+    recipes: dict[Recipe, None] = {}
+    for locale, rows in run.groupby("locale", sort=False):
+        order = {(item.kind, item.concept): at for at, item in enumerate(ledger.items.get(str(locale), ()))}
+        for (vector, layer, strength), cell in rows.groupby(["vector", "layer", "strength"], sort=False):
+            keys = list(zip(cell["kind"], cell["concept"], strict=True))
+            if set(keys) != order.keys():
+                raise SettingsError(
+                    f"the sweep and dev hold different items in {locale} ({len(set(keys))} and {len(order)}): give the items "
+                    "that were swept, of both kinds, and the vectors of the same locales."
+                )
+            at, recipe = [order[key] for key in keys], single(str(vector), int(layer), float(strength), tokens)
+            recipes[recipe] = None
+            for noted, prefix in ((recipe, ""), (Recipe(), "base_")):
+                answers = np.full((4, len(order)), np.nan)  # a sweep does not hold the score of the answer's text
+                answers[:3, at] = cell[[prefix + name for name in columns]].to_numpy(dtype=float).T
+                ledger.note(str(locale), noted, answers)
+    return list(recipes)
 
 
-def _ranked(table: "pd.DataFrame", by: Sequence[str]) -> list[Cell]:
-    ranked = table.assign(size=table["strength"].abs())
-    ranked = ranked.sort_values([*by, "size"], ascending=[False] * len(by) + [True], kind="stable")
-    return [Cell(row.vector, int(row.layer), float(row.strength)) for row in ranked.itertuples()]
-
-
-def _best(table: "pd.DataFrame", score: str) -> Cell:
-    return _ranked(table, [score, f"{score}_margin"])[0]
-
-
-def _candidates(table: "pd.DataFrame", score: str) -> list[Cell]:
-    other = "localization" if score == "transfer" else "transfer"
-    net = table.assign(net=table[score] + table[other].clip(upper=0))
-    return list(dict.fromkeys([_best(table, score), *_ranked(net, ["net", "margin"])]))[:_CANDIDATES]
-
-
-def _chosen(method: str, cell: Cell, table: "pd.DataFrame") -> Chosen:
-    row = table[(table["vector"] == cell.vector) & (table["layer"] == cell.layer) & (table["strength"] == cell.strength)].iloc[0]
-    return Chosen(method, (cell,), float(row["transfer"]), float(row["localization"]))
-
-
-def _as_sweep(tried: "pd.DataFrame", combos: Mapping[str, tuple[Cell, Cell]]) -> "pd.DataFrame":
+def _as_sweep(rows: "pd.DataFrame") -> "pd.DataFrame":
     """The combinations in the sweep's columns: EN's layer and strength, and LOC's beside them."""
-    en = {name: pair[0] for name, pair in combos.items()}
-    loc = {name: pair[1] for name, pair in combos.items()}
-    return tried.assign(
-        vector="surgical",
-        layer=tried["method"].map(lambda m: en[m].layer),
-        strength=tried["method"].map(lambda m: en[m].strength),
-        loc_layer=tried["method"].map(lambda m: loc[m].layer),
-        loc_strength=tried["method"].map(lambda m: loc[m].strength),
-    )
+    named = rows.assign(method=rows["recipe"].map(str), vector="surgical")
+    for at, prefix in enumerate(("", "loc_")):
+        for name in ("layer", "strength"):
+            named[prefix + name] = [getattr(recipe.cells[at], name) for recipe in rows["recipe"]]
+    return named.drop(columns="recipe")

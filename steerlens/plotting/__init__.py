@@ -13,16 +13,19 @@ from steerlens.plotting.layers import (
 )
 from steerlens.plotting.lines import cosine_lines
 from steerlens.plotting.planes import plane_figure
+from steerlens.plotting.searches import front_figure, regret_heatmap
 
 __all__ = [
     "cosine_lines",
     "effects_bars",
     "erasure_lines",
+    "front_figure",
     "geometry_heatmap",
     "geometry_lines",
     "lens_lines",
     "permutation_lines",
     "plane_figure",
+    "regret_heatmap",
     "response_lines",
     "selectivity_lines",
     "separability_heatmap",

@@ -21,6 +21,7 @@ ALLOWED = {
     "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
     "steering": {"data", "activations", "fingerprint", "models"},
     "evaluation": {"data", "models", "steering", "tables", "plotting"},
+    "testbed": {"data", "models"},
     "results": {"activations", "data", "evaluation", "probing", "steering", "tables", "report"},
     "study": {"activations", "data", "evaluation", "models", "probing", "results", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},

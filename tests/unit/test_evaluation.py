@@ -1,5 +1,7 @@
 """Intervals, the choice of plans and the plane, on hand-made cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import Cell, Plane, Sweep, choose, paired_interval, plane, sweep
-from steerlens.evaluation.choice import _best, _cells
+from steerlens.evaluation import Cell, Plane, Sweep, choose, paired_interval, paired_p, plane, sweep
 from steerlens.steering import SteeringVector, difference_of_means
 
 
@@ -28,8 +29,23 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 
 def test_interval_of_nothing() -> None:
-    with pytest.raises(SettingsError, match="0 concepts"):
-        paired_interval(np.array([]))
+    for of in (paired_interval, paired_p):
+        with pytest.raises(SettingsError, match="0 concepts"):
+            of(np.array([]))
+
+
+def test_p_of_the_sign_test() -> None:
+    """Seven up, one down and many unchanged: the binomial's 2 * (1 + 8) / 256."""
+    changes = np.array([1.0] * 7 + [-1.0] + [0.0] * 40)
+    assert paired_p(changes) == pytest.approx(18 / 256, abs=0.01)
+    assert paired_p(-changes) == pytest.approx(18 / 256, abs=0.01)
+    assert paired_p(np.zeros(5)) == 1.0
+    assert paired_p(np.ones(60)) == 1 / 10000
+
+
+def test_p_is_below_five_percent_as_often_as_that() -> None:
+    draws = np.random.default_rng(0).normal(0.0, 1.0, size=(300, 12))
+    assert 0.02 < np.mean([paired_p(d, draws=499) <= 0.05 for d in draws]) < 0.085
 
 
 def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.DataFrame:
@@ -43,12 +59,32 @@ def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength() -> None:
-    table = _cells(
-        _sweep_frame({("EN", 1, 4.0): (3, 0), ("EN", 1, 2.0): (3, 0), ("EN", 2, 1.0): (1, 9)}), ["vector", "layer", "strength"]
-    )
-    assert _best(table, "transfer") == Cell("EN", 1, 2.0)
-    assert _best(table, "localization") == Cell("EN", 2, 1.0)
+def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    dev = _ten_each(items)
+    gains = {
+        ("EN", 1, 4.0): (3, 0),
+        ("EN", 1, 2.0): (3, 0),
+        ("EN", 2, 1.0): (1, 9),
+        ("LOC", 1, 1.0): (0, 2),
+        ("LOC", 3, 1.0): (5, 1),
+    }
+    (en, loc, surgical), _ = choose(llama, dev, Sweep(_sweep_frame(gains)), {"es-ES": vectors["es-ES"]})
+    assert (en.cells, en.transfer, en.localization) == ((Cell("EN", 1, 2.0),), 0.3, 0.0)
+    assert loc.cells == (Cell("LOC", 1, 1.0),)
+    assert loc.localization == 0.2
+    assert [cell.vector for cell in surgical.cells] == ["EN", "LOC"]
+
+
+def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+    swept = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("LOC", 2, 1.0): (1, 1)}))
+    with pytest.raises(SettingsError, match="different items in es-ES"):
+        choose(llama, items, swept, {"es-ES": vectors["es-ES"]})
+
+
+def _ten_each(items: Items) -> Items:
+    """Ten factual and ten cultural items in Spanish, named as in ``_sweep_frame``."""
+    some = {kind: items.of(kind=kind, locale="es-ES")[0] for kind in ("factual", "cultural")}
+    return Items(tuple(replace(item, concept=f"{kind}{i}") for kind, item in some.items() for i in range(10)))
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +153,6 @@ def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
 def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: Items, vectors: dict) -> None:
     """A locale that lacks an explicit question is compared on those that it has, not with items that were never asked."""
-    from dataclasses import replace
-
     missing = next(item for item in items if item.kind == "cultural" and item.locale == "ko-KR")
     fewer = Items(tuple(replace(item, explicit="") if item is missing else item for item in items))
     plans = {"EN": {x: own["EN"].at(1, 1.0) for x, own in vectors.items()}}

@@ -1,0 +1,134 @@
+"""Recipes: which vectors are added where, how strongly and at which tokens; a plan once a locale's vectors are put in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+from steerlens.evaluation.comparing import UNSTEERED
+from steerlens.evaluation.grid import Cell
+from steerlens.evaluation.search_objectives import Gains
+from steerlens.steering import SteeringPlan, SteeringVector, Which, no_steering
+
+VectorsByLocale = Mapping[str, Mapping[str, SteeringVector]]
+"""``vectors["es-ES"]["EN"]``."""
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Cells that are added together, each at its tokens. The same in every locale, with each locale's own vectors."""
+
+    cells: tuple[Cell, ...] = ()
+    """None: unsteered."""
+    tokens: tuple[Which, ...] = ()
+    """One for each cell."""
+
+    def __str__(self) -> str:
+        return (
+            " + ".join(
+                f"{cell}{'' if tokens == 'all' else f' at {tokens} tokens'}"
+                for cell, tokens in zip(self.cells, self.tokens, strict=True)
+            )
+            or UNSTEERED
+        )
+
+    def __add__(self, other: "Recipe") -> "Recipe":
+        return Recipe((*self.cells, *other.cells), (*self.tokens, *other.tokens))
+
+    @property
+    def strength(self) -> float:
+        """Sum of the strengths' sizes."""
+        return sum(abs(cell.strength) for cell in self.cells)
+
+    @property
+    def method(self) -> str:
+        """``unsteered``, a vector's name, or ``surgical`` for several."""
+        return UNSTEERED if not self.cells else self.cells[0].vector if len(self.cells) == 1 else "surgical"
+
+    def plan(self, vectors: Mapping[str, SteeringVector]) -> SteeringPlan:
+        """The plan with one locale's vectors, by their names.
+
+        Raises:
+            LayerError: a layer that a vector was not taken at.
+        """
+        plan = no_steering(next(iter(vectors.values())).fingerprint)
+        for cell, tokens in zip(self.cells, self.tokens, strict=True):
+            plan = plan + vectors[cell.vector].at(cell.layer, cell.strength, tokens)
+        return plan
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Plain JSON values, one for each cell."""
+        return [{**asdict(cell), "tokens": tokens} for cell, tokens in zip(self.cells, self.tokens, strict=True)]
+
+    @classmethod
+    def from_list(cls, steps: Sequence[Mapping[str, Any]]) -> "Recipe":
+        """The inverse of ``to_list``."""
+        cells = tuple(Cell(step["vector"], step["layer"], step["strength"]) for step in steps)
+        return cls(cells, tuple(step["tokens"] for step in steps))
+
+
+def single(vector: str, layer: int, strength: float, tokens: Which) -> Recipe:
+    """One vector at one layer."""
+    return Recipe((Cell(vector, layer, strength),), (tokens,))
+
+
+def neighbours(recipe: Recipe, layers: Sequence[int], strengths: Sequence[float], tokens: Sequence[Which]) -> Iterator[Recipe]:
+    """Recipes one step away: another strength next to it, another layer next to it or other tokens, of one of its cells.
+
+    No two cells share a layer.
+    """
+    for at, cell in enumerate(recipe.cells):
+        taken = {other.layer for other in recipe.cells if other is not cell}
+        near = [replace(cell, strength=strength) for strength in _beside(cell.strength, strengths)]
+        near += [replace(cell, layer=layer) for layer in _beside(cell.layer, layers) if layer not in taken]
+        for other in near:
+            yield Recipe((*recipe.cells[:at], other, *recipe.cells[at + 1 :]), recipe.tokens)
+        for which in tokens:
+            if which != recipe.tokens[at]:
+                yield Recipe(recipe.cells, (*recipe.tokens[:at], which, *recipe.tokens[at + 1 :]))
+
+
+def _beside(value: Number, of: Sequence[Number]) -> list[Number]:
+    """The ones before and after a value in an ascending order."""
+    at = list(of).index(value)
+    return [of[n] for n in (at - 1, at + 1) if 0 <= n < len(of)]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The recipe taken for a method, and what dev said of it: it was the best of many, so read test, not this."""
+
+    method: str
+    recipe: Recipe
+    gains: Gains
+
+    def __str__(self) -> str:
+        return str(self.recipe)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The recipe's cells."""
+        return self.recipe.cells
+
+    @property
+    def transfer(self) -> float:
+        """Change of T on dev."""
+        return self.gains.transfer
+
+    @property
+    def localization(self) -> float:
+        """Change of L on dev."""
+        return self.gains.localization
+
+    def plan(self, vectors: Mapping[str, SteeringVector]) -> SteeringPlan:
+        """The plan for one locale's vectors."""
+        return self.recipe.plan(vectors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"method": self.method, "steps": self.recipe.to_list(), "dev": asdict(self.gains)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Chosen":
+        """The inverse of ``to_dict``."""
+        return cls(values["method"], Recipe.from_list(values["steps"]), Gains(**values["dev"]))

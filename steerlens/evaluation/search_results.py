@@ -1,0 +1,199 @@
+"""What a search found, as a frozen result: choices, everything tried, test results and regret; saved, loaded, drawn."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from steerlens.errors import FileError, UnknownNameError
+from steerlens.evaluation.search_recipes import Chosen
+from steerlens.evaluation.search_tested import ALL, BEST, Choices
+from steerlens.steering import SteeringPlan, SteeringVector
+from steerlens.storage import readable_errors, write_text
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Tried(ResultTable):
+    """Every plan that was run on dev, in each locale and over all of them.
+
+    Columns: locale (``all``: over all of them), plan, method, transfer, localization and english_centric (changes),
+    perplexity (ratio of the right answers' text), objective, allowed (within the limits), front (allowed, and no other such plan
+    gains as much of both and more of one).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "locale", "plan", "method", "transfer", "localization", "english_centric", "perplexity", "objective", "allowed", "front",
+    )  # fmt: skip
+
+    def front(self, locale: str = ALL) -> "ResultTable":
+        """The Pareto front of one locale, or of all together, by rising transfer.
+
+        Raises:
+            UnknownNameError: a locale that was not searched.
+        """
+        known = tuple(dict.fromkeys(self.frame["locale"]))
+        if locale not in known:
+            raise UnknownNameError("locale", locale, known)
+        part = self.frame[(self.frame["locale"] == locale) & self.frame["front"]]
+        return Tried(part.sort_values("transfer", kind="stable").reset_index(drop=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Tested(ResultTable):
+    """The choices on test, each against unsteered with a paired 95% interval over concepts.
+
+    Columns: choice (``own``: each locale's, ``all``: the one for all), method (EN, LOC, surgical, best), locale (``mean`` over
+    them), plan, score (transfer, localization, english_centric), n (concepts), value, change, low, high, p (two-sided, of no
+    change; correct it if several plans are claimed of).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "choice",
+        "method",
+        "locale",
+        "plan",
+        "score",
+        "n",
+        "value",
+        "change",
+        "low",
+        "high",
+        "p",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Regret(ResultTable):
+    """How much less a locale gains with another's best plan, or with that for all, than with its own.
+
+    Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``, or
+    ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("locale", "choice_of", "score", "part", "regret", "low", "high")
+
+    def heatmap(self, score: str = "objective") -> "Figure":
+        """Locales by whose choice they are steered with, coloured by what it costs, centred at zero.
+
+        Raises:
+            UnknownNameError: no such score.
+        """
+        from steerlens.plotting import regret_heatmap
+
+        known = tuple(dict.fromkeys(self.frame["score"]))
+        if score not in known:
+            raise UnknownNameError("score", score, known)
+        return regret_heatmap(self.frame[self.frame["score"] == score], score)
+
+
+_TABLES: dict[str, type[ResultTable]] = {"tried": Tried, "tested": Tested, "regret": Regret}
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Everything that a search found."""
+
+    manifest: dict[str, Any]
+    """Objective, settings, locales, layers, model's fingerprint, digests of the data, passes run, seconds."""
+    choices: Choices
+    """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; methods EN, LOC, surgical, best."""
+    vectors: Mapping[str, Mapping[str, SteeringVector]]
+    """``vectors["es-ES"]["EN"]``: taken from all concepts that were searched on."""
+    tried: Tried
+    regret: Regret
+    tested: Tested | None = None
+    """``None`` if no test items were given."""
+
+    def chosen(self, locale: str = ALL, method: str = BEST) -> Chosen:
+        """A locale's choice, or that for all.
+
+        Raises:
+            UnknownNameError: no such locale or method.
+        """
+        for what, given, known in (("locale", locale, self.choices), ("method", method, self.choices[ALL])):
+            if given not in known:
+                raise UnknownNameError(what, given, known)
+        return self.choices[locale][method]
+
+    def plan(self, locale: str, method: str = BEST, choice_of: str | None = None) -> SteeringPlan:
+        """The plan to steer one locale with.
+
+        Args:
+            choice_of: whose choice, a locale or ``all``; the locale's own for ``None``. The vectors are its own in any case.
+
+        Raises:
+            UnknownNameError: no such locale or method.
+        """
+        chosen = self.chosen(choice_of or locale, method)
+        if locale not in self.vectors:
+            raise UnknownNameError("locale", locale, self.vectors)
+        return chosen.plan(self.vectors[locale])
+
+    def methods(self, choice_of: str | None = None) -> dict[str, dict[str, SteeringPlan]]:
+        """EN, LOC and surgical plans of every locale, as ``plane`` takes them."""
+        return {
+            method: {locale: self.plan(locale, method, choice_of) for locale in self.vectors}
+            for method in self.choices[ALL]
+            if method != BEST
+        }
+
+    def plot(self, locale: str = ALL) -> "Figure":
+        """Everything tried on dev in the plane of both gains, the Pareto front and the choices marked.
+
+        Raises:
+            UnknownNameError: a locale that was not searched.
+        """
+        from steerlens.plotting import front_figure
+
+        self.chosen(locale)
+        frame = self.tried.frame
+        marked = {method: str(choice) for method, choice in self.choices[locale].items()}
+        return front_figure(frame[frame["locale"] == locale], marked, locale)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes a folder: JSON, a Parquet file per table, safetensors for each vector and for each locale's best plan.
+
+        Raises:
+            FileError: the folder cannot be written.
+        """
+        path = Path(folder)
+        content = {x: [choice.to_dict() for choice in own.values()] for x, own in self.choices.items()}
+        for name, values in (("manifest", self.manifest), ("choices", content)):
+            write_text(path / f"{name}.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        for name in _TABLES:
+            table = getattr(self, name)
+            if table is not None:
+                table.save(path / f"{name}.parquet")
+        for locale, own in self.vectors.items():
+            for name, vector in own.items():
+                vector.save(path / "vectors" / f"{name}-{locale}.safetensors")
+            self.plan(locale).save(path / "plans" / f"{BEST}-{locale}.safetensors")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Search":
+        """Reads a search that ``save`` wrote.
+
+        Raises:
+            FileError: the folder lacks a file, or one is damaged.
+        """
+        path = Path(folder)
+        with readable_errors(path, "read"):
+            try:
+                manifest, content = (json.loads((path / f"{n}.json").read_text("utf-8")) for n in ("manifest", "choices"))
+            except ValueError as error:
+                raise FileError(f"{path} holds damaged JSON ({error}). Search again, or copy it whole.") from error
+        choices = {x: {one["method"]: Chosen.from_dict(one) for one in own} for x, own in content.items()}
+        vectors = {
+            x: {v: SteeringVector.load(path / "vectors" / f"{v}-{x}.safetensors") for v in ("EN", "LOC")}
+            for x in manifest["locales"]
+        }
+        tables = {
+            name: kind.load(path / f"{name}.parquet") for name, kind in _TABLES.items() if name != "tested" or manifest["test"]
+        }
+        return cls(manifest, choices, vectors, **tables)  # type: ignore[arg-type]

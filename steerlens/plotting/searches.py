@@ -1,0 +1,104 @@
+"""What a search tried and chose, and what another locale's choice costs."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from steerlens.plotting.theme import CHANGE_SCALE, GREY, METHOD_COLOURS, METHOD_SYMBOLS, figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PARTS = {
+    "test": "on test, which no choice saw",
+    "dev": "on dev, where each locale's own choice is the best by construction",
+}
+
+
+def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> go.Figure:
+    """Every plan that was run on dev in the plane of both gains, the Pareto front as a line and the chosen ones large.
+
+    Args:
+        tried: the rows of one locale, or of all together.
+        chosen: by method, the plan as the rows name it; ``best`` gets a ring.
+    """
+    points = tried.assign(x=100 * tried["transfer"], y=100 * tried["localization"])
+    where = "all locales together" if locale == "all" else locale
+    fig = figure(
+        "Plans tried",
+        f"{where}; {len(points)} plans on dev; faint: beyond the limits; ring: chosen",
+        "change of transfer (points)",
+        "change of localization (points)",
+        width="page",
+    )
+    for method, rows in points.groupby("method", sort=False):
+        _scatter(fig, rows, str(method), rows["allowed"].map({True: 0.75, False: 0.2}), 8)
+    front = points[points["front"]].sort_values(["x", "y"], ascending=[True, False])
+    line = {"color": GREY, "width": 1.5}
+    fig.add_scatter(x=front["x"], y=front["y"], mode="lines", name="Pareto front", line=line, hoverinfo="skip")
+    for method, plan in chosen.items():
+        rows = points[points["plan"] == plan].head(1)
+        if method == "best":
+            ring = {"symbol": "circle-open", "size": 26, "color": "#111", "line": {"width": 2}}
+            fig.add_scatter(x=rows["x"], y=rows["y"], mode="markers", name=f"best: {plan}", marker=ring, hoverinfo="skip")
+        else:
+            _scatter(fig, rows, method, 1.0, 16, legend=False)
+    for axes in (fig.update_xaxes, fig.update_yaxes):
+        axes(zeroline=True, zerolinecolor=GREY)
+    fig.update_layout(height=560, legend={"orientation": "h", "y": -0.16})
+    return fig
+
+
+def _scatter(
+    fig: go.Figure, rows: "pd.DataFrame", method: str, opacity: "pd.Series | float", size: int, *, legend: bool = True
+) -> None:
+    hover = [
+        f"<b>{r.plan}</b><br>transfer {r.x:+.1f}, localization {r.y:+.1f}, English-centric {100 * r.english_centric:+.1f} points"
+        f"<br>perplexity of the right answers × {r.perplexity:.2f}"
+        for r in rows.itertuples()
+    ]
+    colour = METHOD_COLOURS.get(method, GREY)
+    marker = {
+        "color": colour, "symbol": METHOD_SYMBOLS.get(method, "circle"), "size": size, "opacity": opacity,
+    }  # fmt: skip
+    fig.add_scatter(
+        x=rows["x"], y=rows["y"], mode="markers", name=method, marker=marker, hovertext=hover, hoverinfo="text",
+        legendgroup=method, showlegend=legend,
+    )  # fmt: skip
+
+
+def regret_heatmap(frame: "pd.DataFrame", score: str) -> go.Figure:
+    """Locales by whose choice they are steered with; red: the locale gains less with it than with its own."""
+    rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
+    grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
+    regret, low, high = (grid.loc[rows, columns].to_numpy() for grid in grids)
+    limit = max(1.0, float(abs(regret).max()))
+    what = {"objective": "the objective's value", "transfer": "transfer", "localization": "localization"}[score]
+    fig = figure(
+        "What another locale's choice costs",
+        f"{what}: own choice less the other's, in points, {_PARTS[str(frame['part'].iloc[0])]}",
+        "steered with the choice of",
+        "locale asked",
+    )
+    fig.add_heatmap(
+        z=regret,
+        x=columns,
+        y=rows,
+        customdata=[[list(cell) for cell in zip(*lines, strict=True)] for lines in zip(regret, low, high, strict=True)],
+        text=[[f"{value:+.1f}" for value in line] for line in regret],
+        texttemplate="%{text}",
+        colorscale=CHANGE_SCALE,
+        reversescale=True,
+        zmid=0,
+        zmin=-limit,
+        zmax=limit,
+        xgap=2,
+        ygap=2,
+        colorbar={"title": "regret<br>(points)"},
+        hovertemplate="%{y} with the choice of %{x}<br>regret %{customdata[0]:.1f} points [%{customdata[1]:.1f}, "
+        "%{customdata[2]:.1f}]<extra></extra>",
+    )
+    fig.update_xaxes(type="category")
+    fig.update_yaxes(type="category", autorange="reversed")
+    return fig

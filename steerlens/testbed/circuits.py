@@ -1,0 +1,111 @@
+"""From circuits written by hand to the weights of a Llama.
+
+A circuit is written in named coordinates of the residual stream. One coordinate holds a large constant in every token, so
+that every norm divides by nearly the same number; attention weighs all tokens alike (its queries are zero); an MLP's neuron
+``silu(gate) * up`` is a switch times a linear reading. A random rotation then hides the coordinates: with norms whose
+weights are one, it changes nothing that the model computes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+_CONSTANT = 200.0
+"""What is written besides is below 10 in norm: norms vary by about a thousandth."""
+_SWITCH = 15.0
+"""What a gate that is on lets through; off, it lets through a millionth."""
+
+Reading = Mapping[str, float]
+"""Weights of coordinates, by name."""
+
+
+class Space:
+    """Names of the residual stream's coordinates."""
+
+    def __init__(self, names: Sequence[str], multiple: int = 4) -> None:
+        """``multiple``: the width is rounded up to it."""
+        self.index = {name: at for at, name in enumerate(("constant", *names))}
+        self.d = -(-len(self.index) // multiple) * multiple
+
+    def vector(self, reading: Reading) -> Float[ndarray, " d"]:
+        """A reading, or what is written, as a vector."""
+        out = np.zeros(self.d)
+        for name, weight in reading.items():
+            out[self.index[name]] = weight
+        return out
+
+    @property
+    def unit(self) -> float:
+        """What a norm divides by."""
+        return _CONSTANT / float(np.sqrt(self.d))
+
+
+@dataclass
+class Block:
+    """One block, written in coordinates."""
+
+    space: Space
+    mixed: Float[ndarray, "d d"] = field(init=False)
+    """From the mean over tokens to what attention writes, ``[to, from]``."""
+    gates: list[Float[ndarray, " d"]] = field(default_factory=list)
+    ups: list[Float[ndarray, " d"]] = field(default_factory=list)
+    downs: list[Float[ndarray, " d"]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mixed = np.zeros((self.space.d, self.space.d))
+
+    def gather(self, source: str, target: str, weight: float) -> None:
+        """Attention adds ``weight`` times the mean of ``source`` over the tokens so far to ``target``."""
+        self.mixed[self.space.index[target], self.space.index[source]] += weight * self.space.unit
+
+    def neuron(self, gate: str | None, up: Reading, down: Reading) -> None:
+        """Where coordinate ``gate`` is 1, not 0 (everywhere for ``None``), writes the reading ``up`` times ``down``."""
+        unit, constant = self.space.unit, self.space.vector({"constant": 1.0}) / _CONSTANT
+        switch = constant if gate is None else 2 * self.space.vector({gate: 1.0}) - constant
+        reading = self.space.vector({name: weight for name, weight in up.items() if name != "constant"})
+        reading = reading + up.get("constant", 0.0) * constant
+        self.gates.append(_SWITCH * unit * switch)
+        self.ups.append(unit * reading)
+        self.downs.append(self.space.vector(down) / _SWITCH)
+
+    def random_neuron(self, gate: ndarray, up: ndarray, down: ndarray) -> None:
+        """A neuron without a meaning."""
+        self.gates.append(self.space.unit * gate)
+        self.ups.append(self.space.unit * up)
+        self.downs.append(down)
+
+
+def llama_weights(
+    space: Space,
+    blocks: Sequence[Block],
+    embeddings: Float[ndarray, "word d"],
+    unembedding: Float[ndarray, "word d"],
+    rotation: Float[ndarray, "d d"],
+) -> dict[str, Float[ndarray, "..."]]:
+    """Weights by their names in Hugging Face's Llama, everything rotated: residual ``x = rotation @ coordinates``."""
+    width = max(len(block.gates) for block in blocks)
+    constant = space.vector({"constant": _CONSTANT})
+    weights = {
+        "model.embed_tokens.weight": (embeddings + constant) @ rotation.T,
+        "lm_head.weight": space.unit * unembedding @ rotation.T,
+        "model.norm.weight": np.ones(space.d),
+    }
+    for at, block in enumerate(blocks):
+        place = f"model.layers.{at}."
+        idle = np.zeros((width - len(block.gates), space.d))
+        gate, up, down = (np.vstack([*rows, idle]) for rows in (block.gates, block.ups, block.downs))
+        weights |= {
+            f"{place}self_attn.q_proj.weight": np.zeros((space.d, space.d)),
+            f"{place}self_attn.k_proj.weight": np.zeros((space.d, space.d)),
+            f"{place}self_attn.v_proj.weight": np.eye(space.d),
+            f"{place}self_attn.o_proj.weight": rotation @ block.mixed @ rotation.T,
+            f"{place}mlp.gate_proj.weight": gate @ rotation.T,
+            f"{place}mlp.up_proj.weight": up @ rotation.T,
+            f"{place}mlp.down_proj.weight": rotation @ down.T,
+            f"{place}input_layernorm.weight": np.ones(space.d),
+            f"{place}post_attention_layernorm.weight": np.ones(space.d),
+        }
+    return weights

@@ -1,0 +1,97 @@
+"""The toy world that a planted model knows: its words, concepts and answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steerlens.data import ENGLISH, Item, Items, Kind, locale
+from steerlens.errors import SettingsError
+
+N_ANSWERS = 12
+"""Words that serve as answers, the same in every language."""
+N_CHOICES = 4
+SPECIAL = ("<bos>", "<pad>", "<unk>")
+_SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing asked; each locale has its own word for it, and nothing in the words tells its kind."""
+
+    id: str
+    kind: Kind
+    words: Mapping[str, str]
+    """By locale."""
+    choices: tuple[int, ...]
+    """Numbers of the answer words that a factual concept offers, the right one first; of a cultural one, each locale's own."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Locales (English first), concepts and words, drawn from a seed."""
+
+    locales: tuple[str, ...]
+    concepts: tuple[Concept, ...]
+    answers: tuple[str, ...]
+    fillers: Mapping[str, str]
+    """By locale: what stands where an explicit question names the country."""
+    countries: Mapping[str, str]
+
+    def vocabulary(self) -> list[str]:
+        """Every word, special ones and cues first."""
+        cues = [word for code in self.locales for word in (locale(code).question, locale(code).answer)]
+        words = [word for concept in self.concepts for word in concept.words.values()]
+        return list(dict.fromkeys([*SPECIAL, *cues, *self.fillers.values(), *self.countries.values(), *self.answers, *words]))
+
+    def items(self) -> Items:
+        """Every concept asked in every locale, cultural ones without and with the country."""
+        return Items(tuple(self._item(concept, code) for concept in self.concepts for code in self.locales), "planted")
+
+    def _item(self, concept: Concept, code: str) -> Item:
+        word, choices = concept.words[code], tuple(self.answers[number] for number in concept.choices)
+        implicit = f"{word} {self.fillers[code]}"
+        topic = f"topic {int(concept.id[1:]) % 5}"
+        if concept.kind == "factual":
+            return Item(concept.id, concept.kind, code, implicit, choices, 0, topic=topic, source="planted")
+        explicit, owners = f"{word} {self.countries[code]}", tuple((owner,) for owner in self.locales)
+        own = self.locales.index(code)
+        return Item(concept.id, concept.kind, code, implicit, choices, own, explicit, owners, topic=topic, source="planted")
+
+
+def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
+    """A world of ``n`` concepts of each kind.
+
+    Raises:
+        SettingsError: locales that the toy words cannot be written in, or fewer than six concepts of a kind.
+    """
+    every = tuple(dict.fromkeys((ENGLISH, *locales)))
+    odd = [code for code in every if " " in locale(code).question or locale(code).space != " "]
+    if odd or not 2 <= len(every) <= N_ANSWERS or n < 6:
+        raise SettingsError(
+            f"locales {tuple(locales)} and {n} concepts of each kind given: expected at least six concepts and one to "
+            f"{N_ANSWERS - 1} locales besides {ENGLISH} whose cue is one word with a space behind it, as es-ES or ko-KR."
+        )
+    words = iter(_words(2 * n * len(every) + 2 * len(every) + N_ANSWERS, rng))
+    answers = tuple(next(words) for _ in range(N_ANSWERS))
+    fillers, countries = ({code: next(words) for code in every} for _ in range(2))
+    kinds: list[Kind] = ["factual", "cultural"]
+    concepts = tuple(
+        Concept(
+            f"{kind[0]}{number}",
+            kind,
+            {code: next(words) for code in every},
+            tuple(rng.permutation(N_ANSWERS)[: N_CHOICES if kind == "factual" else len(every)].tolist()),
+        )
+        for kind in kinds
+        for number in range(n)
+    )
+    return World(every, concepts, answers, fillers, countries)
+
+
+def _words(n: int, rng: np.random.Generator) -> list[str]:
+    """Different words of three syllables."""
+    found: dict[str, None] = {}
+    while len(found) < n:
+        found["".join(rng.choice(_SYLLABLES, size=3))] = None
+    return list(found)
