@@ -19,10 +19,10 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "repository",
     "results",
 ]
 exclude_patterns = ["_ext"]
-suppress_warnings = ["toc.empty_glob"]  # pages that an experiment may or may not have written
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

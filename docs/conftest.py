@@ -19,7 +19,7 @@ from tiny_model import tiny_model
 
 import steerlens as sl
 
-CONCEPTS = 24
+CONCEPTS = 16
 """Of each kind: what is left of the atlas."""
 
 _model = cache(tiny_model)
@@ -71,7 +71,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE), SkipParser()],
     patterns=["*.md"],
-    excludes=["experiments/*.md"],
+    excludes=["repository/*.md"],
     setup=_begin,
     teardown=_end,
 ).pytest()
