@@ -48,10 +48,17 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def _readable(app, what, name, obj, options, signature, returns):  # type: ignore[no-untyped-def]
-    """A dataclass's default factory has no value to show, and one unreadable default would leave the whole signature unformatted."""
+    """One default that is no expression, as a factory is shown, leaves a signature unformatted."""
     return (signature.replace("<factory>", "..."), returns) if signature else None
+
+
+def _plain(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """Napoleon takes what stands before a description's first colon for a type, in its first line."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")
 
 
 def setup(app):  # type: ignore[no-untyped-def]
     """What Sphinx calls."""
+    app.connect("autodoc-process-docstring", _plain, priority=400)
     app.connect("autodoc-process-signature", _readable)

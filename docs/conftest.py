@@ -15,9 +15,9 @@ import pytest
 import torch
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
-from tiny_model import tiny_model
 
 import steerlens as sl
+from tiny_model import tiny_model
 
 CONCEPTS = 16
 """Of each kind: what is left of the atlas."""
@@ -44,7 +44,16 @@ def _examples() -> dict[str, Any]:
     en = sl.steering.difference_of_means(stack, split.train.english_pairs("es-ES"))
     loc = sl.steering.difference_of_means(stack, split.train.localized_pairs("es-ES"))
     plan = en.at(layer=5, strength=0.5) + loc.at(layer=14, strength=2.0)
-    return {"sl": sl, "model": _model(), "items": items, "split": split, "stack": stack, "en": en, "loc": loc, "plan": plan}
+    return {
+        "sl": sl,
+        "model": _model(),
+        "items": items,
+        "split": split,
+        "stack": stack,
+        "en": en,
+        "loc": loc,
+        "plan": plan,
+    }
 
 
 def _begin(namespace: dict[str, Any]) -> None:
@@ -69,7 +78,10 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE), SkipParser()],
+    parsers=[
+        PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE),
+        SkipParser(),
+    ],
     patterns=["*.md"],
     excludes=["repository/*.md"],
     setup=_begin,

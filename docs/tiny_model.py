@@ -1,4 +1,7 @@
-"""The model of the examples: 18 random layers, as many as Gemma 3 270M has, and a tokenizer made on the spot. No network, two seconds."""
+"""The model of the examples: 18 random layers, as many as Gemma 3 270M has, and a tokenizer.
+
+Needs no network and two seconds.
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,5 +52,9 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     items = sl.data.atlas(["es-ES", "ko-KR"])
     tokenizer.train_from_iterator((item.question for item in items), trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", chat_template=_CHAT
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        chat_template=_CHAT,
     )

@@ -19,7 +19,10 @@ _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 
 def made_pages() -> dict[Path, Path]:
     """Source to page."""
-    pages = {ROOT / "CHANGELOG.md": MADE / "changelog.md", ROOT / "CONTRIBUTING.md": MADE / "contributing.md"}
+    pages = {
+        ROOT / "CHANGELOG.md": MADE / "changelog.md",
+        ROOT / "CONTRIBUTING.md": MADE / "contributing.md",
+    }
     for readme in sorted((ROOT / "experiments").rglob("README.md")):
         name = "-".join(("experiments", *readme.parent.relative_to(ROOT / "experiments").parts))
         pages[readme] = MADE / f"{name}.md"
@@ -39,7 +42,11 @@ def relinked(text: str, source: Path, page: Path) -> str:
         if DOCS in path.parents and source == page:
             return given
         relative = os.path.relpath(pages.get(path, path), page.parent)
-        outside = path.suffix in (".md", ".py", ".json") and path not in pages and DOCS not in path.parents
+        outside = (
+            path.suffix in (".md", ".py", ".json")
+            and path not in pages
+            and DOCS not in path.parents
+        )
         return f"path:{relative}" if outside else relative
 
     return _LINK.sub(target, text)
@@ -61,7 +68,11 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     if path.suffix != ".md" or path.parent == MADE:
         return
     text = relinked(source[0], path, path)
-    source[0] = _EMPTY.sub(lambda found: found[0] if any(DOCS.glob(f"{found[1]}.md")) else "", text) if name == "index" else text
+    source[0] = (
+        _EMPTY.sub(lambda found: found[0] if any(DOCS.glob(f"{found[1]}.md")) else "", text)
+        if name == "index"
+        else text
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

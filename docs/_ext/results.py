@@ -4,10 +4,11 @@
     What a reader who cannot see it is told.
     ```
 
-The arguments are the result's class, its table in ``docs/tables`` without ``.parquet``, the method that draws it, and the method's
-arguments, those after the first ``=`` by name.
+The arguments are the result's class, its table in ``docs/tables``, the method that draws it, and
+that method's arguments.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,13 @@ class Result(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        kind, table, method, *given = self.arguments
-        words = [word for word in given if "=" not in word]
-        named = dict(word.split("=", 1) for word in given if "=" in word)
+        kind, table, method, *given = shlex.split(" ".join(self.arguments))
         path = TABLES / f"{table}.parquet"
         self.env.note_dependency(str(path))
         result = getattr(next(home for home in _HOMES if hasattr(home, kind)), kind).load(path)
-        figure = getattr(result, method)(*words, **named)
-        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
+        figure = getattr(result, method)(*given)
+        content = figure.to_json().replace("</", "<\\/")  # or a title could end the script
+        drawn = f'<div class="result-figure"><script type="application/json">{content}</script></div>'
         caption = nodes.caption("", "", *self.parse_inline(" ".join(self.content))[0])
         box = nodes.container("", nodes.raw("", drawn, format="html"), classes=["result"])
         return [nodes.figure("", box, caption)]
@@ -50,9 +50,18 @@ def _write_script(app: Sphinx) -> None:
     (static / SCRIPT).write_text(get_plotlyjs(), encoding="utf-8")
 
 
-def _load_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    if doctree is not None and any("result" in node["classes"] for node in doctree.findall(nodes.container)):
+def _load_script(
+    app: Sphinx,
+    page: str,
+    template: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    if doctree is not None and any(
+        "result" in node["classes"] for node in doctree.findall(nodes.container)
+    ):
         app.add_js_file(SCRIPT, priority=100)
+        app.add_js_file("results.js", priority=101)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
