@@ -1,6 +1,6 @@
 """The tables that the documentation draws its figures from: ``python experiments/docs_tables.py results/demo``.
 
-Needs a finished study (``steerlens demo``), whose sweep, plane and residuals it takes; about two minutes more on the model.
+Takes sweep and plane from a finished study (``steerlens demo``); the rest needs about three minutes on the model.
 """
 
 import sys
@@ -12,24 +12,25 @@ TABLES = Path(__file__).parent.parent / "docs" / "tables"
 LOCALES = ("es-ES", "ko-KR")
 SHOWN = "ko-KR"
 LAYER, STRENGTH = 14, 2.0
-"""The demo's LOC plan."""
+"""Of the LOC plan under the logit lens."""
 
 
 def main(folder: str) -> None:
     """Writes every table."""
-    study = Path(folder)
-    keep("sweep", sl.evaluation.Sweep.load(study / "sweep.parquet"))
-    keep("plane", sl.evaluation.Plane.load(study / "plane.parquet"))
-    train = sl.ResidualStack.load(study / "residuals.safetensors")
-    keep("geometry", sl.probing.geometry(train))
+    keep("sweep", sl.evaluation.Sweep.load(Path(folder) / "sweep.parquet"))
+    keep("plane", sl.evaluation.Plane.load(Path(folder) / "plane.parquet"))
 
     model, items = sl.load("gemma-3-270m"), sl.data.atlas(LOCALES)
-    probed = model.residuals(sl.probing.matched(items).prompts())
-    words = sl.probing.token_embeddings(model, probed.prompts)
-    keep("separability", sl.probing.separability(probed, embeddings=words, vectors_from=train))
-
     split = items.split(seed=0)
-    loc = sl.steering.difference_of_means(train, split.train.localized_pairs(SHOWN))
+    train = split.train.sample(64)
+    stack = model.residuals(train.prompts())
+    keep("geometry", sl.probing.geometry(stack))
+
+    probed = model.residuals(sl.probing.matched(items).prompts(explicit=False))
+    words = sl.probing.token_embeddings(model, probed.prompts)
+    keep("separability", sl.probing.separability(probed, embeddings=words, vectors_from=stack))
+
+    loc = sl.steering.difference_of_means(stack, train.localized_pairs(SHOWN))
     dev = split.dev.of(locale=SHOWN).sample(24)
     keep("lens", sl.probing.logit_lens(model, dev, loc.at(LAYER, STRENGTH, tokens="last_onward")))
     keep("response", sl.evaluation.response(model, dev, [loc], LAYER, tokens="last_onward"))
