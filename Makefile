@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test unit check bench experiments notebooks clean help
+.PHONY: demo test unit check bench experiments docs links notebooks clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -12,10 +12,10 @@ demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and resu
 	$(BIN)/steerlens demo $(if $(QUICK),--quick)
 
 test: check  ## lint, types and all tests
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests docs
 
 unit: .venv/dev.stamp  ## the tests that need no real model
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit docs
 
 check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff check .
@@ -30,6 +30,13 @@ experiments: .venv/dev.stamp  ## run every experiment again, and say which resul
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
 	$(BIN)/python -m experiments.changed
 
+docs: .venv/dev.stamp  ## the documentation as a site, in build/docs; a warning is an error
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs
+	@echo build/docs/index.html
+
+links:  ## links to the web that the pages have (those inside are tested)
+	@$(PYTHON) docs/links.py
+
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
@@ -40,7 +47,7 @@ notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (picture
 
 .venv/dev.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,atlas,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,atlas,dev,docs]'
 	touch $@ .venv/demo.stamp
 
 .venv/steering-vectors.stamp: Makefile  # another package, in an environment of its own: it needs an older transformers

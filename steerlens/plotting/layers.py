@@ -162,7 +162,7 @@ def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> go.Figure:
     words = {
         "log_probability": "log probability of the first token (nats)",
         "probability": "probability of the first token",
-        "first": "share where no choice begins more probably",
+        "first": "share of items where it leads",
     }
     counts = ", ".join(f"{answer} {int(n)}" for answer, n in part.groupby("answer", sort=False)["n"].max().items())
     fig = figure("Logit lens", f"{locale}; concepts: {counts}; bands: 95% over concepts", "layer", words[score], width="page")
@@ -209,7 +209,7 @@ def _where(locale: str) -> str:
 
 def _chance(fig: go.Figure, least: float) -> go.Figure:
     """A line at a half, and room from below the least AUROC to 1."""
-    fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom right")
+    fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom left")
     fig.update_yaxes(range=[min(0.4, least - 0.05), 1.03])
     return _legend(fig)
 

@@ -37,7 +37,11 @@ class Erasure(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "erased", "auroc", "low", "high", "control", "n", "concepts")
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """AUROC by layer, a line per number of erased directions. The last locale for ``None``."""
+        """AUROC by layer, a line per number of erased directions. The last locale for ``None``.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
         from steerlens.plotting import erasure_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))

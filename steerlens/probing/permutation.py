@@ -36,7 +36,11 @@ class PermutationTest(ResultTable):
 
     def plot(self, locale: str | None = None) -> "Figure":
         """AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled. The last locale for
-        ``None``."""
+        ``None``.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
         from steerlens.plotting import permutation_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))

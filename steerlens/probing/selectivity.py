@@ -36,7 +36,11 @@ class Selectivity(ResultTable):
     )
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Selectivity of each probe by layer for one held-out locale, with intervals."""
+        """Selectivity of each probe by layer for one held-out locale, with intervals.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
         from steerlens.plotting import selectivity_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))

@@ -75,7 +75,11 @@ class Separability(ResultTable):
         return separability_heatmap(self.frame, score, COSINE if score == "cosine" else probe)
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """AUROC of every probe by layer for one locale, with its interval and what the baselines reach."""
+        """AUROC of every probe by layer for one locale, with its interval and what the baselines reach.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
         from steerlens.plotting import separability_lines
 
         known = tuple(dict.fromkeys(self.frame["locale"]))
