@@ -141,4 +141,4 @@ def chosen_by(context: Context, name: str) -> tuple[Chosen, ...]:
 
 def plans_of(chosen: Iterable[Chosen], source: Source) -> Plans:
     """The plan of every choice in every locale, with the source's vectors."""
-    return {choice.method: {code: choice.plan(own, TOKENS) for code, own in source.vectors.items()} for choice in chosen}
+    return {choice.method: {code: choice.plan(own) for code, own in source.vectors.items()} for choice in chosen}
