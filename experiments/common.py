@@ -91,7 +91,13 @@ class Context:
 
     @cached_property
     def model(self) -> sl.LensModel:
-        """The model, loaded when it is first used."""
+        """The model, loaded when it is first used: after the data was found, and if figures can be drawn.
+
+        Raises:
+            SystemExit: they cannot.
+        """
+        if self.draw:
+            check_drawing(self.name)
         with self.timed("loading"):
             return sl.load(self.source)
 
@@ -176,7 +182,6 @@ def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -
         context = Context(name, config, args.model, root, args.smoke, data, draw=not args.no_figures)
         try:
             with context.timed("all"):
-                _check_drawing(context)
                 run(context)
         except Skipped as reason:
             print(f"{name}: skipped. {reason}")
@@ -191,14 +196,18 @@ def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -
     write_readmes(root)
 
 
-def _check_drawing(context: Context) -> None:
-    """Finds out before anything is computed whether figures can be drawn."""
+def check_drawing(name: str) -> None:
+    """Finds out before anything is computed whether figures can be drawn.
+
+    Raises:
+        SystemExit: they cannot.
+    """
     try:
-        _ = context.draw and Figure().to_image("png", 10, 10)
+        Figure().to_image("png", 10, 10)
     except Exception as error:  # kaleido and the browser raise their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SystemExit(
-            f"{context.name}: figures cannot be drawn ({reason}). Install Chrome or Chromium, or give --no-figures."
+            f"{name}: figures cannot be drawn ({reason}). Install Chrome or Chromium, or give --no-figures."
         ) from error
 
 

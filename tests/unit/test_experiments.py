@@ -14,6 +14,12 @@ from experiments.common import NAMES, ROOT, Results, found_in, settings, summary
 from experiments.controls.found import judged
 
 
+def test_public_is_the_finding_on_other_data() -> None:
+    finding, public = (importlib.import_module(f"experiments.{name}.run") for name in ("finding", "public"))
+    assert (public.run, public.found) == (finding.run, finding.found)
+    assert settings("finding").keys() == settings("public").keys()
+
+
 def _main(name: str, *arguments: str) -> None:
     module = importlib.import_module(f"experiments.{name}.run")
     common.main(name, module.run, module.found, arguments)
@@ -36,21 +42,24 @@ def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -
 def test_all_run_on_a_local_file_and_write_their_readmes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--smoke", "--no-figures", "--out", str(root), "--model", "somewhere/tiny.gguf")
     for name in NAMES:
+        if name == "public":  # the code of finding
+            shutil.copytree(root / "finding" / "results", root / "public" / "results")
+            continue
         _main(name, *options)
-        results = Results(root / name / "results" / "tiny")
-        record = results.json("record")
+        record = Results(root / name / "results" / "tiny").json("record")
         assert record["config"] == settings(name, smoke=True)
         assert record["model"]["name"] == "tiny"
-        assert all((results.path / table).is_file() for tables in record["figures"].values() for table in tables)
-        text = (root / name / "README.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        results = Results(root / name / "results" / "tiny")
+        figures, text = results.json("record")["figures"], (root / name / "README.md").read_text(encoding="utf-8")
+        assert all((results.path / table).is_file() for tables in figures.values() for table in tables)
+        assert all(f"](results/tiny/{figure})" in text or figure.startswith("sweep-") for figure in figures)
         assert "### On tiny" in text
         assert common.NOT_RUN not in text
-        for figure in record["figures"]:  # every figure that is drawn is shown, except single heatmaps of the sweep
-            assert f"](results/tiny/{figure})" in text or figure.startswith("sweep-")
     lines = (root / "README.md").read_text(encoding="utf-8")
     assert all(f"[{name}]({name}/README.md) | tiny | **" in lines for name in NAMES)
     before = _files(root)
-    _main("controls", *options)
+    _main("pairs", *options)
     _main("finding", "--readme", "--out", str(root))
     assert not list(changed.compared(before, _files(root)))  # the same numbers from the same seed
     assert "controls: variants" in capsys.readouterr().out
