@@ -10,7 +10,17 @@ import pytest
 from links import ROOT, anchors, broken, external
 
 DOCS = Path(__file__).parent
-PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "steering")
+PARTS = (
+    "data",
+    "errors",
+    "evaluation",
+    "models",
+    "plotting",
+    "probing",
+    "report",
+    "steering",
+    "testbed",
+)
 
 
 def test_internal_links_lead_somewhere() -> None:

@@ -12,13 +12,11 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).parent.parent
 ROOT = DOCS.parent
 MADE = DOCS / "repository"
-_EMPTY = re.compile(r"^([\w/]+\*)\n", re.MULTILINE)
-"""A line of a table of contents that may match no page."""
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 
 
 def made_pages() -> dict[Path, Path]:
-    """Source to page."""
+    """Source to page; that of the benchmark is written by hand."""
     pages = {
         ROOT / "CHANGELOG.md": MADE / "changelog.md",
         ROOT / "CONTRIBUTING.md": MADE / "contributing.md",
@@ -26,8 +24,7 @@ def made_pages() -> dict[Path, Path]:
     for readme in sorted((ROOT / "experiments").rglob("README.md")):
         name = "-".join(("experiments", *readme.parent.relative_to(ROOT / "experiments").parts))
         pages[readme] = MADE / f"{name}.md"
-    if (DOCS / "benchmark.md").exists():
-        pages.pop(ROOT / "experiments" / "benchmark" / "README.md", None)
+    pages[ROOT / "experiments" / "benchmark" / "README.md"] = DOCS / "benchmark.md"
     return pages
 
 
@@ -54,7 +51,7 @@ def relinked(text: str, source: Path, page: Path) -> str:
 
 def _make(_: Sphinx) -> None:
     MADE.mkdir(exist_ok=True)
-    pages = made_pages()
+    pages = {source: page for source, page in made_pages().items() if page.parent == MADE}
     for stale in set(MADE.glob("*.md")) - set(pages.values()):
         stale.unlink()
     for source, page in pages.items():
@@ -67,12 +64,7 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     path = Path(app.env.doc2path(name))
     if path.suffix != ".md" or path.parent == MADE:
         return
-    text = relinked(source[0], path, path)
-    source[0] = (
-        _EMPTY.sub(lambda found: found[0] if any(DOCS.glob(f"{found[1]}.md")) else "", text)
-        if name == "index"
-        else text
-    )
+    source[0] = relinked(source[0], path, path)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
