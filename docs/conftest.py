@@ -19,7 +19,7 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 import steerlens as sl
 from tiny_model import tiny_model
 
-CONCEPTS = 16
+CONCEPTS = 12
 """Of each kind: what is left of the atlas."""
 
 _model = cache(tiny_model)
