@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
+from plotly.io import write_images
 
 import steerlens as sl
 from steerlens.storage import write_atomically, write_text
@@ -42,6 +43,8 @@ class Results:
     """Whether figures are drawn, which needs Chrome or Chromium."""
     figures: dict[str, list[str]] = field(default_factory=dict)
     """The tables that each figure was drawn from."""
+    waiting: list[tuple[Path, Figure, int]] = field(default_factory=list)
+    """Figures to draw, and how wide."""
 
     def table(self, name: str) -> pd.DataFrame:
         """Reads a table that ``write`` wrote. Empty texts are empty, missing numbers are NaN."""
@@ -55,13 +58,16 @@ class Results:
         return self.table(name)
 
     def figure(self, name: str, figure: Figure, tables: Sequence[str], width: int = 900) -> None:
-        """Draws a figure as PNG, and notes the tables that it shows."""
+        """Notes a figure, and the tables that it shows. ``draw_figures`` draws it."""
         self.figures[f"{name}.png"] = [f"{table}.csv" for table in tables]
-        if self.draw:
-            height = figure.layout.height
-            write_atomically(
-                self.path / f"{name}.png", lambda part: part.write_bytes(figure.to_image("png", width, height, scale=1.5))
-            )
+        self.waiting.append((self.path / f"{name}.png", figure, width))
+
+    def draw_figures(self) -> None:
+        """Draws all figures as PNG, in one browser."""
+        if self.draw and self.waiting:
+            paths, figures, widths = map(list, zip(*self.waiting, strict=True))
+            heights = [figure.layout.height for figure in figures]
+            write_images(figures, paths, "png", scale=1.5, width=widths, height=heights)
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes plain JSON."""
@@ -187,6 +193,7 @@ def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -
             print(f"{name}: skipped. {reason}")
             return
         context.results.write_json("record", context.record())
+        context.results.draw_figures()
         print(f"{name}: {context.results.path}")
     for record in sorted((root / name / "results").glob("*/record.json")):
         text = found(Results(record.parent))
