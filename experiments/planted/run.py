@@ -63,6 +63,7 @@ def main() -> None:
         "versions": versions,
     }
     results.write_json("record", {**record, "seconds": {"all": round(time.time() - started, 1)}})
+    results.draw_figures()
     write_text(args.out / "found.md", rates(frame) + "\n")
     print(rates(frame))
 
