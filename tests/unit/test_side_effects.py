@@ -4,6 +4,7 @@ import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FingerprintError, PromptError, UnknownNameError
 from steerlens.evaluation import SideEffects, languages, nats_per_token, plane, repetition, side_effects
+from steerlens.evaluation.comparing import compared
 from steerlens.evaluation.languages import in_language
 from steerlens.steering import SteeringPlan, SteeringVector
 
@@ -119,3 +121,19 @@ def test_held_out_texts_of_ones_own(llama: sl.LensModel, items: Items) -> None:
     assert (row["n"], row["value"]) == (2, pytest.approx(sum(nats_per_token(llama, TEXTS[:2])) / 2))
     with pytest.raises(UnknownNameError, match="locale of texts"):
         side_effects(llama, items, plans, texts={"ko-KR": TEXTS}, concepts=1, max_new_tokens=4)
+
+
+def test_a_score_that_cannot_be_told_unsteered_is_left_out() -> None:
+    rows = [
+        {"method": method, "of": "", "control": "", "draw": 0, "locale": locale, "concept": "a", "right_language": value}
+        for method, locale, value in (
+            ("unsteered", "es-ES", None),
+            ("EN", "es-ES", 1.0),  # in Spanish nothing is known of the unsteered model
+            ("unsteered", "ko-KR", 1.0),
+            ("EN", "ko-KR", 0.0),
+        )
+    ]
+    found = compared(pd.DataFrame(rows), "right_language", "right_language", 0)
+    assert {(row["locale"], row["method"], row["change"]) for row in found} == {
+        (locale, method, change) for locale in ("ko-KR", "mean") for method, change in (("unsteered", 0.0), ("EN", -1.0))
+    }
