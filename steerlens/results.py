@@ -17,6 +17,8 @@ from steerlens.tables import ResultTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from steerlens.plotting import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -41,6 +43,10 @@ class Study:
     def summary(self, locale: str = "mean") -> "pd.DataFrame":
         """The test results of each method, as text with intervals."""
         return self.plane.summary(locale)
+
+    def plot(self) -> "Figure":
+        """The transfer-localization plane on test. Its parts draw the rest: ``sweep.heatmap()``, ``separability.plot()``."""
+        return self.plane.plot()
 
     def report(self, path: str | Path) -> Path:
         """Writes a self-contained HTML report.

@@ -17,7 +17,7 @@ from steerlens.steering import SteeringPlan, difference_of_means
 from steerlens.storage import write_text
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from steerlens.plotting import Figure
 
 
 def demo(args: Namespace) -> str:

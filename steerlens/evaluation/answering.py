@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import ENGLISH, KINDS, Items
 from steerlens.errors import SettingsError
@@ -11,10 +11,14 @@ from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.sweeps import kind_of
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
 from steerlens.steering import Controls, SteeringPlan
 from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from steerlens.plotting import Figure
 
 EXPLICIT = "explicit prompt"
 """The country named in the prompt and nothing steered: what LOC steering wants to reach."""
@@ -35,6 +39,22 @@ class Answers(ResultTable):
     columns: ClassVar[tuple[str, ...]] = (
         "method", "of", "control", "draw", "locale", "kind", "concept", "hit", "english_centric", "margin", "consistency",
     )  # fmt: skip
+
+    def heatmap(self, score: str = "transfer") -> "Figure":
+        """Methods by locales, coloured by the share of items: ``transfer``, ``localization`` or ``english_centric``.
+
+        Raises:
+            UnknownNameError: no such score.
+            SettingsError: no items of the kind that the score is measured on.
+        """
+        from steerlens.plotting import answers_heatmap
+
+        part = self.frame[self.frame["kind"] == kind_of(score)]
+        if part.empty:
+            raise SettingsError(f"no {kind_of(score)} items were answered, which {score} is measured on. Answer both kinds.")
+        column = "english_centric" if score == "english_centric" else "hit"
+        means = part.astype({column: float}).groupby(["method", "locale"], sort=False)
+        return answers_heatmap(means.agg(value=(column, "mean"), n=("concept", "nunique")).reset_index(), score)
 
 
 def answered(

@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items, locale
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.answering import Method, locales_of
-from steerlens.evaluation.comparing import COLUMNS, UNSTEERED, compared
+from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
 from steerlens.evaluation.languages import in_language
 from steerlens.evaluation.texts import nats_per_token, repetition
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from steerlens.plotting import Figure
 
 _AT_ONCE = 32
 """Prompts that are continued together, if not told otherwise."""
@@ -30,6 +33,21 @@ class SideEffects(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = COLUMNS
+
+    def plot(self, locale: str = MEAN) -> "Figure":
+        """What each method costs in one locale, or in all: changes with their intervals, a panel per score.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
+        from steerlens.plotting import forest_figure, forest_rows
+
+        rows = self.frame[(self.frame["locale"] == self.having("locale", locale)) & (self.frame["method"] != UNSTEERED)]
+        where = "all locales" if locale == MEAN else locale
+        words = f"{where}; against unsteered; bars: paired 95% intervals over texts and prompts"
+        return forest_figure(
+            forest_rows(rows), "Side effects of steering", words, [s for s in _SCORES if s in set(rows["score"])]
+        )
 
 
 def side_effects(

@@ -39,6 +39,24 @@ def paired_interval(changes: Float[ndarray, " concept"], *, level: float = 0.95,
     return Interval(float(changes.mean()), float(low), float(high), len(changes))
 
 
+def paired_intervals(
+    changes: Float[ndarray, "concept cell"], *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[Float[ndarray, " cell"], Float[ndarray, " cell"]]:
+    """Low and high ends of the interval of ``paired_interval`` for many cells at once, which share the resamples of concepts.
+
+    Each interval is of its cell alone: of many cells without any effect, one in twenty excludes zero.
+
+    Raises:
+        SettingsError: no concepts, or a level that is not between 0 and 1.
+    """
+    n = len(changes)
+    if n == 0 or not 0 < level < 1:
+        raise SettingsError(f"{n} concepts and level {level} given: expected at least one concept and 0 < level < 1.")
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    low, high = np.quantile(counts @ changes / n, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
 def percentiles(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
     """The mean over the draws of a control, and the interval that holds the given share of the draws' mean changes.
 

@@ -18,7 +18,8 @@ from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
+
+    from steerlens.plotting import Figure
 
 _SCORES = (
     ("transfer", "factual", "hit"),

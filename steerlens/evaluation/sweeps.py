@@ -8,6 +8,7 @@ from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.grid import Cell, Grid, exams_of
+from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.steering import SteeringVector, Which
@@ -15,8 +16,10 @@ from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
+    from steerlens.plotting import Figure
+
+_CELL = ["vector", "layer", "strength"]
 _NAMED = 3
 """Locales that a heatmap of half a page has room to name."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
@@ -46,10 +49,11 @@ class Sweep(ResultTable):
         Raises:
             UnknownNameError: no such score or locale.
         """
-        return cells(self.frame, ("vector", "layer", "strength"), score, locale)
+        return cells(self.frame, _CELL, score, locale)
 
     def heatmap(self, vector: str = "EN", score: str = "transfer", locale: str | None = None) -> "Figure":
-        """Layer by strength, coloured by the score's change against unsteered, centred at zero.
+        """Layer by strength, coloured by the score's change against unsteered, centred at zero; a dot marks cells that were run
+        and whose paired 95% interval over concepts, taken by itself, excludes zero.
 
         Raises:
             UnknownNameError: no such vector, score or locale.
@@ -62,8 +66,21 @@ class Sweep(ResultTable):
             raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
-        frame = self.cells(score, locale)
-        return sweep_heatmap(frame[frame["vector"] == vector], vector, score, where)
+        own = self.frame[self.frame["vector"] == vector]
+        rows = cells(own, _CELL, score, locale)
+        if own["exact"].any():
+            rows = rows.merge(_intervals(scored(own, score, locale)), on=_CELL, how="left")
+        return sweep_heatmap(rows, vector, score, where)
+
+
+def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
+    """Low and high of the mean change over concepts of each cell that was run."""
+    import pandas as pd
+
+    run = changes[changes["exact"]].astype({"change": float})
+    table = run.pivot_table(index="concept", columns=_CELL, values="change").dropna(axis=1)
+    low, high = paired_intervals(table.to_numpy())
+    return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
 
 
 def kind_of(score: str) -> Kind:
@@ -85,6 +102,18 @@ def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | No
     Raises:
         UnknownNameError: no such score, or a locale without rows.
     """
+    part = scored(frame, score, locale)
+    grouped = part.groupby(list(by), sort=False)
+    means = grouped[["value", "base", "change", "margin"]].mean()
+    return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
+
+
+def scored(frame: "pd.DataFrame", score: str, locale: str | None = None) -> "pd.DataFrame":
+    """The rows that one score is measured on, with value, base and change of the score, and in ``margin`` the margin's change.
+
+    Raises:
+        UnknownNameError: no such score, or a locale without rows.
+    """
     part = frame[frame["kind"] == kind_of(score)]
     if locale is not None:
         known = tuple(dict.fromkeys(frame["locale"]))
@@ -93,10 +122,7 @@ def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | No
         part = part[part["locale"] == locale]
     column = "english_centric" if score == "english_centric" else "hit"
     part = part.assign(value=part[column].astype(float), base=part[f"base_{column}"].astype(float))
-    part = part.assign(change=part["value"] - part["base"], margin=part["margin"] - part["base_margin"])
-    grouped = part.groupby(list(by), sort=False)
-    means = grouped[["value", "base", "change", "margin"]].mean()
-    return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
+    return part.assign(change=part["value"] - part["base"], margin=part["margin"] - part["base_margin"])
 
 
 def sweep(

@@ -2,19 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
-
-from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, figure
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.theme import INK, METHOD_COLOURS, SERIES, SHADE, below, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MEAN = "mean"
-_PALETTE = (*list(METHOD_COLOURS.values())[1:], *OTHER_COLOURS[:-1])
 _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
-def effects_bars(frame: "pd.DataFrame", locale: str) -> go.Figure:
+def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     """A panel for factual and one for cultural items: shares gained to the right and lost to the left of zero, per method.
 
     Args:
@@ -45,13 +43,13 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> go.Figure:
                 col=column,
             )
         limit = max(1.0, float((100 * frame[["gained", "lost"]].max(axis=1) / frame["n"]).max())) * 1.1
-        fig.update_xaxes(title="share of items (%)", range=[-limit, limit], zerolinecolor=GREY, row=1, col=column)
-    fig.update_layout(barmode="relative", legend={"orientation": "h", "y": -0.2}, yaxis={"automargin": True})
+        fig.update_xaxes(title="share of items (%)", range=[-limit, limit], zeroline=True, row=1, col=column)
+    fig.update_layout(barmode="relative", yaxis={"automargin": True})
     fig.update_layout(height=fig.layout.margin.t + 150 + 30 * frame["method"].nunique())
-    return fig
+    return below(fig)
 
 
-def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> go.Figure:
+def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
     """Mean change of the answer's margin by strength: thin lines for locales, a thick one with its 95% band for their mean.
 
     Args:
@@ -76,22 +74,21 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
         part = curve[curve["kind"] == kind]
         _band(fig, part[part["locale"] == _MEAN], column)
         for at, locale in enumerate([*locales, _MEAN] if len(locales) > 1 else locales):
-            colour = "#111" if locale == _MEAN else _PALETTE[at % len(_PALETTE)]
+            colour = INK if locale == _MEAN else SERIES[at % len(SERIES)][0]
             _line(fig, part[part["locale"] == locale], locale, colour, column)
-        fig.update_xaxes(title="strength (× difference of means)", zerolinecolor=GREY, row=1, col=column)
+        fig.update_xaxes(title="strength (× difference of means)", zeroline=True, row=1, col=column)
     fig.update_yaxes(title="change of margin (nats per token)", row=1, col=1)
-    fig.update_layout(legend={"orientation": "h", "y": -0.2})
-    return fig
+    return below(fig)
 
 
-def _band(fig: go.Figure, rows: "pd.DataFrame", column: int) -> None:
+def _band(fig: Figure, rows: "pd.DataFrame", column: int) -> None:
     x = [*rows["strength"], *rows["strength"][::-1]]
     y = [*rows["high"], *rows["low"][::-1]]
-    look = {"fill": "toself", "fillcolor": "rgba(0,0,0,0.12)", "line": {"width": 0}}
+    look = {"fill": "toself", "fillcolor": SHADE, "line": {"width": 0}}
     fig.add_scatter(x=x, y=y, mode="lines", hoverinfo="skip", showlegend=False, row=1, col=column, **look)
 
 
-def _line(fig: go.Figure, rows: "pd.DataFrame", locale: str, colour: str, column: int) -> None:
+def _line(fig: Figure, rows: "pd.DataFrame", locale: str, colour: str, column: int) -> None:
     fig.add_scatter(
         x=rows["strength"],
         y=rows["margin"],
@@ -100,6 +97,7 @@ def _line(fig: go.Figure, rows: "pd.DataFrame", locale: str, colour: str, column
         legendgroup=locale,
         showlegend=column == 1,
         line={"color": colour, "width": 3 if locale == _MEAN else 1.5},
+        marker={"symbol": symbol_of(colour), "size": 7},
         customdata=rows[["low", "high", "hits", "n"]],
         hovertemplate=f"<b>{locale}</b>, strength %{{x}}<br>margin %{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
         "<br>hits %{customdata[2]:+.3f}<br>n = %{customdata[3]} concepts<extra></extra>",

@@ -1,145 +1,175 @@
-"""Heatmaps: separability by layer and locale, sweeps by layer and strength."""
+"""Heatmaps: scores by layer and locale, levels by method and locale, and the cells that all heatmaps are made of."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
+from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import CHANGE_SCALE, LEVEL_SCALE, SCORE_WORDS, figure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) -> go.Figure:
-    """Layer by strength, coloured by the change of a score against unsteered, in points; the best cell is framed.
-
-    Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
-    predicted and not run are hatched, and are framed only if none was run.
-
-    Args:
-        cells: one row per layer and strength, with value, base, change, margin, exact, n and items.
-    """
-    points = cells.assign(points=100 * cells["change"])
-    grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact")}
-    grid, exact = grids["points"], grids["exact"].fillna(False).astype(bool)
-    n, items, base = int(cells["n"].max()), int(cells["items"].max()), float(cells["base"].mean())
-    limit, word = max(1.0, float(grid.abs().max().max())), SCORE_WORDS[score]
-    predicted = "" if exact.all(axis=None) else "; hatched: predicted, not run"
-    fig = figure(
-        f"{vector} steering: change of {word}",
-        f"{where}; unsteered {base:.2f}; n = {n} concepts, {items} items{predicted}",
-        "strength (× difference of means)",
-        "layer",
-    )
-    fig.add_heatmap(
-        z=grid.to_numpy(),
-        customdata=_stacked(grids["value"], grids["margin"], exact.replace({True: "run", False: "predicted"}), *_names(grid)),
-        text=[["" if value != value else f"{value:+.0f}" for value in row] for row in grid.to_numpy()],
-        texttemplate="%{text}",
-        colorscale=CHANGE_SCALE,
-        zmid=0,
-        zmin=-limit,
-        zmax=limit,
-        xgap=2,
-        ygap=2,
-        colorbar={"title": "points against<br>unsteered"},
-        hovertemplate=f"layer %{{customdata[3]}}, strength %{{customdata[4]}}, %{{customdata[2]}}<br>{word} "
-        f"%{{customdata[0]:.2f}} (%{{z:+.1f}} points)<br>margin %{{customdata[1]:+.3f}} nats<br>n = {n} concepts<extra></extra>",
-    )
-    fig.update_xaxes(tickvals=list(range(grid.shape[1])), ticktext=[f"{strength:g}" for strength in grid.columns])
-    fig.update_yaxes(tickvals=list(range(len(grid))), ticktext=[str(layer) for layer in grid.index])
-    for axes in (fig.update_xaxes, fig.update_yaxes):
-        axes(showgrid=False, zeroline=False)
-    fig.update_layout(height=max(fig.layout.height, 150 + 24 * len(grid)))
-    _hatch(fig, exact)
-    _frame(fig, points, grid)
-    return fig
+_NONE = float("nan")
+_MARK = "•"
+MARKED = f"{_MARK} 95% interval excludes zero"
+"""What a subtitle says of the mark behind some numbers."""
 
 
-def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":
-    """One column of the cells, as layer by strength."""
-    return points.pivot_table(index="layer", columns="strength", values=name, aggfunc="first").sort_index()
-
-
-def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Layer and strength of each place."""
-    layers, strengths = grid.copy().astype(object), grid.copy().astype(object)
-    for layer in grid.index:
-        for strength in grid.columns:
-            layers.loc[layer, strength], strengths.loc[layer, strength] = str(layer), f"{strength:g}"
-    return layers, strengths
-
-
-def _hatch(fig: go.Figure, exact: "pd.DataFrame") -> None:
-    """Diagonal lines over the cells that were not run."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
-        for start in (-0.45, -0.15, 0.15):
-            x += [column + start, column + start + 0.3, None]
-            y += [row - 0.45, row + 0.45, None]
-    if x:
-        fig.add_scatter(
-            x=x, y=y, mode="lines", line={"color": "rgba(90, 90, 90, 0.35)", "width": 1}, hoverinfo="skip", showlegend=False
-        )
-
-
-def _frame(fig: go.Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:
-    """A frame around the best cell that was run."""
-    run = points[points["exact"]] if points["exact"].any() else points
-    best = run.sort_values(["change", "margin"], ascending=False).iloc[0]
-    row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
-    box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
-    fig.add_shape(type="rect", **box, line={"color": "#111", "width": 2})
-
-
-def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Figure:
+def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figure:
     """Layers by locales, coloured by a probe's score, by how far it lies above the best baseline, or by the cosine of EN and
     LOC."""
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
-    grid = part.pivot_table(index="layer", columns="locale", values=score, sort=False).sort_index()
     title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"
     words = {
         "auroc": f"{probe}; held-out AUROC, 0.5 is chance",
         "accuracy": f"{probe}; held-out accuracy, 0.5 is chance",
-        "above": f"{probe}; held-out AUROC less that of the best baseline",
+        "above": f"{probe}; held-out AUROC less that of the best baseline; {MARKED}",
         "cosine": "0 is perpendicular",
     }
     fig = figure(title, f"{words[score]}; up to {int(part['n'].max())} prompts", "locale", "layer")
     bar = {"auroc": "AUROC", "above": "AUROC above<br>the baseline"}.get(score, score)
-    return by_layer_and_locale(fig, grid, bar, signed=score in ("cosine", "above"), low=0.5, high=1.0)
+    bounds = {"auroc": ("low", "high"), "above": ("above_low", "above_high")}.get(score)
+    around = dict(zip(("low", "high"), (part[name] for name in bounds), strict=True)) if bounds else {"low": _NONE, "high": _NONE}
+    rows = part.assign(value=part[score], **around)
+    return by_layer_and_locale(fig, rows, bar, signed=score in ("cosine", "above"), least=0.5, most=1.0)
 
 
 def by_layer_and_locale(
-    fig: go.Figure, grid: "pd.DataFrame", bar: str, *, signed: bool, low: float = 0.0, high: float | None = None
-) -> go.Figure:
-    """Adds a heatmap of layers by locales: on a diverging scale around zero, or on a sequential one from ``low`` to ``high``.
+    fig: Figure, rows: "pd.DataFrame", bar: str, *, signed: bool, least: float = 0.0, most: float | None = None
+) -> Figure:
+    """Adds a heatmap of layers by locales: on a diverging scale around zero, or on a sequential one.
 
     Args:
+        rows: columns layer, locale, value, its interval low and high (NaN where it has none), n.
         bar: title of the colour bar.
-        high: the largest value there for ``None``.
+        least: the value at the low end of a sequential scale.
+        most: the value at its high end; the largest there for ``None``.
     """
-    limit = max(0.1, float(grid.abs().max().max()))
-    fig.add_heatmap(
-        z=grid.to_numpy(),
-        x=list(grid.columns),
+    order = list(dict.fromkeys(rows["locale"]))
+    grids = [rows.pivot(index="layer", columns="locale", values=v).sort_index()[order] for v in ("value", "low", "high", "n")]
+    grid, low, high, n = grids
+    add_cells(
+        fig,
+        grid,
+        x=order,
         y=[str(layer) for layer in grid.index],
-        text=[[f"{value:.2f}" for value in row] for row in grid.to_numpy()],
-        texttemplate="%{text}",
-        colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
-        zmin=-limit if signed else low,
-        zmax=limit if signed or high is None else high,
-        xgap=2,
-        ygap=2,
-        colorbar={"title": bar},
-        hovertemplate="layer %{y}, %{x}: %{z:.3f}<extra></extra>",
+        text=numbers(grid, low, high, 2, signed=signed),
+        customdata=stacked(intervals(low, high, 3), n),
+        bar=bar,
+        signed=signed,
+        least=least,
+        most=max(0.1, float(grid.abs().max().max())) if signed else most,
+        hover=f"layer %{{y}}, %{{x}}: %{{z:{'+' if signed else ''}.3f}}%{{customdata[0]}}<br>n = %{{customdata[1]}}",
     )
-    fig.update_xaxes(type="category")
-    fig.update_yaxes(type="category")
-    fig.update_layout(height=max(460, 120 + 26 * len(grid)))
+    fig.update_layout(height=max(460, fig.layout.margin.t + 60 + 24 * len(grid)))
     return fig
 
 
-def _stacked(*grids: "pd.DataFrame") -> list[list[list[float]]]:
+def answers_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
+    """Methods by locales, coloured by the share of items that count for a score, from none to all.
+
+    Args:
+        frame: method, locale, value (share) and n (items).
+    """
+    rows, columns = list(dict.fromkeys(frame["method"])), list(dict.fromkeys(frame["locale"]))
+    grid, n = (frame.pivot(index="method", columns="locale", values=name).loc[rows, columns] for name in ("value", "n"))
+    word = SCORE_WORDS[score]
+    title = f"{word[0].upper()}{word[1:]} by method and locale"
+    fig = figure(title, f"share of items; up to n = {int(n.max().max())} in each cell", "locale", "")
+    none = grid * _NONE
+    add_cells(
+        fig,
+        grid,
+        x=columns,
+        y=rows,
+        text=numbers(grid, none, none, 2, signed=False),
+        customdata=stacked(n),
+        bar="share of<br>items",
+        signed=False,
+        most=1.0,
+        hover="%{y}, %{x}<br>" + word + " %{z:.3f}<br>n = %{customdata[0]} items",
+    )
+    fig.update_yaxes(autorange="reversed")
+    fig.update_layout(height=fig.layout.margin.t + 110 + 30 * len(rows))
+    return fig
+
+
+def add_cells(
+    fig: Figure,
+    grid: "pd.DataFrame",
+    *,
+    text: list[list[str]],
+    customdata: list[list[list[Any]]],
+    hover: str,
+    bar: str,
+    signed: bool,
+    least: float = 0.0,
+    most: float | None = None,
+    x: Sequence[str] | None = None,
+    y: Sequence[str] | None = None,
+    **look: Any,
+) -> None:
+    """Adds a heatmap, on the diverging scale from ``-most`` to ``most`` or on the sequential one from ``least`` to ``most``.
+
+    Args:
+        grid: the numbers.
+        x: names of the columns; for ``None`` they are numbered.
+        y: names of the rows.
+    """
+    fig.add_heatmap(
+        z=grid.to_numpy(),
+        x=x,
+        y=y,
+        text=text,
+        texttemplate="%{text}",
+        customdata=customdata,
+        hovertemplate=f"{hover}<extra></extra>",
+        colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
+        zmin=-most if signed and most is not None else least,
+        zmax=float(grid.max().max()) if most is None else most,
+        xgap=2,
+        ygap=2,
+        colorbar={"title": {"text": bar, "font": {"size": 12}}, "tickfont": {"size": 12}, "thickness": 14},
+        **look,
+    )
+    if x is not None and y is not None:
+        fig.update_xaxes(type="category")
+        fig.update_yaxes(type="category")
+    bare(fig)
+
+
+def bare(fig: Figure) -> Figure:
+    """No lines between cells, and tick labels that make the room they need."""
+    for axes in (fig.update_xaxes, fig.update_yaxes):
+        axes(showgrid=False, zeroline=False, automargin=True)
+    return fig
+
+
+def numbers(grid: "pd.DataFrame", low: "pd.DataFrame", high: "pd.DataFrame", digits: int, *, signed: bool) -> list[list[str]]:
+    """What stands in the cells: a change with its sign, and with a mark if its interval leaves zero out."""
+    sure = ((low > 0) | (high < 0)).to_numpy()
+    form = f"{'+' if signed else ''}.{digits}f"
+
+    def said(value: float, mark: bool) -> str:
+        if value != value:
+            return ""
+        if round(value, digits) == 0:
+            return f"{0:.{digits}f}"
+        short = f"{value:{form}}".replace("+0.", "+.").replace("-0.", "-.") if signed else f"{value:{form}}"
+        return f"{short.replace('-', '−')}{_MARK if signed and mark else ''}"
+
+    return [[said(value, mark) for value, mark in zip(*lines, strict=True)] for lines in zip(grid.to_numpy(), sure, strict=True)]
+
+
+def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.DataFrame":
+    """`` [-0.3, +7.6]`` of each cell, or nothing where it has no interval."""
+    said = low.copy().astype(object)
+    for row, column in ((row, column) for row in low.index for column in low.columns):
+        a, b = low.loc[row, column], high.loc[row, column]
+        said.loc[row, column] = "" if a != a else f" [{a:+.{digits}f}, {b:+.{digits}f}]"
+    return said
+
+
+def stacked(*grids: "pd.DataFrame") -> list[list[list[Any]]]:
     """One cell per place, with the value of each grid there."""
     return [[list(cell) for cell in zip(*rows, strict=True)] for rows in zip(*(grid.to_numpy() for grid in grids), strict=True)]

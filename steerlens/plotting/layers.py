@@ -1,11 +1,10 @@
 """Curves over layers with their intervals: separability and its controls, geometry, the logit lens."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
-from steerlens.plotting.heatmaps import by_layer_and_locale
-from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, figure
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.heatmaps import MARKED, by_layer_and_locale
+from steerlens.plotting.theme import DASHES, GREY, METHOD_COLOURS, OTHER_COLOURS, SERIES, SOFT, below, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +22,12 @@ _COLOURS = {
     "gap": METHOD_COLOURS["unsteered"],
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
-_DASHES = ("dash", "dot", "dashdot", "longdash")
-_PLACES = ("top left", "bottom left", "top right", "bottom right")
+_ROOM = 0.5
+"""Layers of room before the first and behind the last."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
 
 
-def separability_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
+def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     """AUROC of each probe by layer for one locale (``all``: pooled) with its interval, and what the baselines reach."""
     part = frame[(frame["locale"] == locale) & frame["auroc"].notna()]
     own, baselines = part[part["layer"] >= 0], part[part["layer"] < 0].sort_values("auroc", ascending=False)
@@ -36,20 +35,22 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
     fig = figure(
         "Separability of factual and cultural prompts by layer",
         f"{where}; {n} prompts of {int(own['concepts'].max())} concepts; bands: 95% over concepts; what counts lies above the "
-        "highest baseline (dashed)",
+        "highest baseline (broken lines)",
         "layer",
         "held-out AUROC",
         width="page",
     )
     for probe, rows in own.groupby("probe", sort=False):
-        _line(fig, rows, "auroc", str(probe), _COLOURS.get(str(probe), GREY), f"n = {n}")
-    for row, dash, at in zip(baselines.itertuples(), _DASHES, _PLACES, strict=False):
-        label = {"annotation_text": f"{row.probe} {row.auroc:.2f}", "annotation_position": at}
-        fig.add_hline(y=row.auroc, line={"color": GREY, "dash": dash, "width": 1.5}, **label)
+        _line(fig, rows, "auroc", str(probe), _COLOURS.get(str(probe), GREY))
+    ends = [own["layer"].min() - _ROOM, own["layer"].max() + _ROOM]
+    for row, dash in zip(baselines.itertuples(), DASHES[1:], strict=False):
+        name, line = f"{row.probe} {row.auroc:.2f}", {"color": SOFT, "dash": dash, "width": 1.75}
+        hover = f"<b>{row.probe}</b><br>{row.auroc:.3f} [{row.low:.3f}, {row.high:.3f}]<br>n = {row.n:.0f}"
+        fig.add_scatter(x=ends, y=[row.auroc] * 2, mode="lines", name=name, line=line, hovertext=hover, hoverinfo="text")
     return _chance(fig, float(own["auroc"].min()))
 
 
-def permutation_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
+def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     """AUROC of the difference of means by layer over the range of its null; layers that pass the corrected test are filled."""
     part = frame[frame["locale"] == locale]
     colour, passed = _COLOURS["difference of means"], part["p_corrected"] < 0.05
@@ -70,13 +71,13 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
         name="difference of means",
         line={"color": colour, "width": 2.5},
         marker={"size": 10, "color": [colour if ok else "white" for ok in passed], "line": {"color": colour, "width": 2}},
-        customdata=part[["p", "p_corrected"]],
-        hovertemplate="layer %{x}: %{y:.3f}<br>p %{customdata[0]:.3f}, corrected %{customdata[1]:.3f}<extra></extra>",
+        hovertext=[_hover(row, "auroc", "difference of means", ("p", "p_corrected")) for row in part.to_dict("records")],
+        hoverinfo="text",
     )
     return _chance(fig, float(part["auroc"].min()))
 
 
-def selectivity_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
+def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     """AUROC less that of random labels by layer for one held-out locale."""
     part = frame[frame["locale"] == locale]
     where = "mean over held-out locales" if locale == "all" else f"{locale} held out"
@@ -91,10 +92,10 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
     for probe, rows in part.groupby("probe", sort=False):
         _line(fig, rows, "selectivity", str(probe), _COLOURS.get(str(probe), GREY), extra=("auroc", "control"))
     fig.add_hline(y=0, line={"color": GREY, "width": 1})
-    return _legend(fig)
+    return below(fig)
 
 
-def erasure_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
+def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     """AUROC of a new probe by layer after none, one and more directions were erased, and after erasing shuffled ones."""
     part = frame[frame["locale"] == locale]
     fig = figure(
@@ -114,31 +115,32 @@ def erasure_lines(frame: "pd.DataFrame", locale: str) -> go.Figure:
     return _chance(fig, float(part["auroc"].min()))
 
 
-def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> go.Figure:
+def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
     """One measure by layer for one locale, a line for each thing it is of."""
     part = frame[(frame["locale"] == locale) & (frame["measure"] == measure)]
     n = int(part["n"].min())
     where = f"{locale}; n = {n}; bands: 95% over random halves"
     fig = figure(f"{measure[0].upper()}{measure[1:]} by layer", where, "layer", measure, width="page")
     for of, rows in part.groupby("of", sort=False):
-        _line(fig, rows, "value", str(of), _COLOURS.get(str(of), GREY), f"n = {int(rows['n'].max())}")
+        _line(fig, rows, "value", str(of), _COLOURS.get(str(of), GREY))
     if measure == "cosine":
         limit = frame[(frame["locale"] == locale) & (frame["measure"] == "ceiling")]
         _line(fig, limit, "value", "ceiling that noise sets", GREY, dash="dash")
     fig.add_hline(y=0, line={"color": GREY, "width": 1})
-    return _legend(fig)
+    return below(fig)
 
 
-def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> go.Figure:
+def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
     """Layers by locales, coloured by one measure; what can be below zero on a diverging scale."""
     part = frame[(frame["measure"] == measure) & (frame["of"] == of)]
-    grid = part.pivot_table(index="layer", columns="locale", values="value", sort=False).sort_index()
     what = "factual less cultural" if of == "gap" else of
-    fig = figure(f"{measure[0].upper()}{measure[1:]}, {what}", f"up to n = {int(part['n'].max())}", "locale", "layer")
-    return by_layer_and_locale(fig, grid, measure, signed=of in ("gap", "EN-LOC") and measure != "ceiling")
+    signed = of in ("gap", "EN-LOC") and measure != "ceiling"
+    marked = f"; {MARKED}" if signed and part["low"].notna().any() else ""
+    fig = figure(f"{measure[0].upper()}{measure[1:]}, {what}", f"up to n = {int(part['n'].max())}{marked}", "locale", "layer")
+    return by_layer_and_locale(fig, part, measure, signed=signed)
 
 
-def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> go.Figure:
+def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
     """A score of every answer's first token by layer, unsteered (solid) and steered (dotted)."""
     part = frame[(frame["locale"] == locale) & (frame["steering"] != "change")]
     words = {
@@ -152,19 +154,24 @@ def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> go.Figure:
         own = rows if score == "log_probability" else rows.drop(columns=["low", "high"])
         dash = "solid" if steering == "unsteered" else "dot"
         _line(fig, own, score, f"{answer}, {steering}", _COLOURS[str(answer)], dash=dash)
-    return _legend(fig)
+    return below(fig)
+
+
+def cosine_lines(frame: "pd.DataFrame") -> Figure:
+    """Cosine of the EN and LOC vectors by layer, a line per locale."""
+    part = frame[frame["cosine"].notna()]
+    words = f"a line per locale; 0: the two directions are perpendicular; up to n = {int(part['n'].max())} prompts"
+    fig = figure("Cosine of EN and LOC vectors by layer", words, "layer", "cosine")
+    for at, (locale, rows) in enumerate(part.drop(columns=["low", "high"]).groupby("locale", sort=False)):
+        colour, _ = SERIES[at % len(SERIES)]
+        _line(fig, rows, "cosine", str(locale), colour, dash=DASHES[at % len(DASHES)])
+    fig.add_hline(y=0, line={"color": GREY, "width": 1})
+    fig.update_yaxes(range=[-1, 1])
+    return below(fig)
 
 
 def _line(
-    fig: go.Figure,
-    rows: "pd.DataFrame",
-    score: str,
-    name: str,
-    colour: str,
-    note: str = "",
-    *,
-    dash: str = "solid",
-    extra: tuple[str, ...] = (),
+    fig: Figure, rows: "pd.DataFrame", score: str, name: str, colour: str, *, dash: str = "solid", extra: tuple[str, ...] = ()
 ) -> None:
     """A curve over layers, with a band where the rows have an interval."""
     if {"low", "high"} <= set(rows.columns) and rows["low"].notna().any():
@@ -172,7 +179,7 @@ def _line(
         layers = [*rows["layer"], *rows["layer"][::-1]]
         band = {"mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": colour, "opacity": 0.15}
         fig.add_scatter(x=layers, y=around, **band, legendgroup=name, showlegend=False, hoverinfo="skip")
-    more = "".join(f"<br>{column.replace('_', ' ')} %{{customdata[{at}]:.3f}}" for at, column in enumerate(extra))
+    fig.update_xaxes(range=[rows["layer"].min() - _ROOM, rows["layer"].max() + _ROOM], tickformat="d")
     fig.add_scatter(
         x=rows["layer"],
         y=rows[score],
@@ -180,22 +187,27 @@ def _line(
         name=name,
         legendgroup=name,
         line={"color": colour, "width": 2.5, "dash": dash},
-        customdata=rows[list(extra)] if extra else None,
-        hovertemplate=f"{name}, layer %{{x}}: %{{y:.3f}}{more}{'<br>' + note if note else ''}<extra></extra>",
+        marker={"symbol": symbol_of(colour), "size": 8},
+        hovertext=[_hover(row, score, name, extra) for row in rows.to_dict("records")],
+        hoverinfo="text",
     )
+
+
+def _hover(row: dict[str, Any], score: str, name: str, extra: tuple[str, ...]) -> str:
+    low, high = row.get("low", float("nan")), row.get("high", float("nan"))
+    around = "" if low != low else f" [{low:.3f}, {high:.3f}]"
+    more = "".join(f"<br>{column.replace('_', ' ')} {row[column]:.3f}" for column in extra)
+    sizes = [f"{row[column]:.0f} {column}" for column in ("concepts", "draws") if row.get(column, 0) > 0]
+    n = ", ".join([f"n = {row['n']:.0f}", *sizes]) if row.get("n", 0) > 0 else ", ".join(sizes)
+    return f"<b>{name}</b>, layer {row['layer']}<br>{row[score]:.3f}{around}{more}<br>{n}"
 
 
 def _where(locale: str) -> str:
     return "all locales together" if locale == "all" else locale
 
 
-def _chance(fig: go.Figure, least: float) -> go.Figure:
+def _chance(fig: Figure, least: float) -> Figure:
     """A line at a half, and room from below the least AUROC to 1."""
     fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom left")
     fig.update_yaxes(range=[min(0.4, least - 0.05), 1.03])
-    return _legend(fig)
-
-
-def _legend(fig: go.Figure) -> go.Figure:
-    fig.update_layout(legend={"orientation": "h", "y": -0.2})
-    return fig
+    return below(fig)

@@ -3,26 +3,25 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
-from steerlens.plotting.theme import GREY, METHOD_SYMBOLS, colour_of, figure
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.labels import beside
+from steerlens.plotting.theme import GREY, HALO, INK, SOFT, colour_of, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MEAN, _UNSTEERED = "mean", "unsteered"
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
+_AXES = ("change of transfer (points)", "change of localization (points)")
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price of transfer", "left", "top"),
     (0, 0, "both lost", "left", "bottom"),
     (1, 0, "transfer at the price of localization:<br>cultural erasure", "right", "bottom"),
 )
-_SIDES = ("top center", "bottom center", "middle right", "middle left", "top right", "bottom left")
-"""Where locales are written beside their points, in turn, so that neighbours can be read."""
 
 
-def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale: bool = True) -> go.Figure:
+def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale: bool = True) -> Figure:
     """Change of transfer against change of localization, both in points, the unsteered model at the origin.
 
     The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto front
@@ -34,26 +33,56 @@ def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale:
         front: methods on the Pareto front, by ascending transfer.
         by_locale: whether to draw the small panels.
     """
-    points = _points(frame)
-    locales = [name for name in dict.fromkeys(points["locale"]) if name != _MEAN]
-    own, controls = (points[(points["control"] != "") == flag] for flag in (False, True))
-    means, order = own[own["locale"] == _MEAN], list(dict.fromkeys(own["method"]))
-    several = [m for m in order if own[own["method"] == m]["n_x"].notna().all()] if by_locale and len(locales) > 1 else []
+    parts = _Parts(frame)
+    locales = list(dict.fromkeys(parts.locales["locale"]))
+    several = parts.panels() if by_locale else []
     columns = 2 if len(several) in (2, 4) else min(3, len(several)) or 1
-    fig = _panels(points[points["locale"] == _MEAN], locales, several, columns)
-    _frame(fig, points[points["locale"] == _MEAN], 1, 1)
+    fig = _panels(parts.means, locales, several, columns)
+    _frame(fig, parts.every_mean, 1, 1, main=True)
     _quadrants(fig)
-    for method in order:
-        _mean(fig, means[means["method"] == method], colour_of(method, order), METHOD_SYMBOLS.get(method, "circle"), 1, 1)
-    _controls(fig, controls[controls["locale"] == _MEAN])
-    _front(fig, means, front)
+    for method in parts.order:
+        _mean(fig, parts.means, method, parts.colour(method), 1, 1, main=True)
+    _controls(fig, parts.controls)
+    _front(fig, parts.means, front)
     for at, method in enumerate(several):
-        row, column = 2 + at // columns, 1 + at % columns
-        colour, symbol = colour_of(method, order), METHOD_SYMBOLS.get(method, "circle")
-        _frame(fig, own[own["n_x"].notna()], row, column)
-        _mean(fig, means[means["method"] == method], colour, symbol, row, column)
-        _locales(fig, own[(own["method"] == method) & (own["locale"] != _MEAN)], colour, symbol, row, column)
+        _panel(fig, parts, method, 2 + at // columns, 1 + at % columns)
     return fig
+
+
+def plane_panels(frame: "pd.DataFrame") -> list[Figure]:
+    """The small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room."""
+    parts = _Parts(frame)
+    figures = []
+    for method in parts.panels():
+        n = f"n = {parts.means['n_x'].max():.0f} factual and {parts.means['n_y'].max():.0f} cultural concepts"
+        fig = figure(f"{method}, by locale", f"{n}; crosses: paired 95% intervals; large: mean", *_AXES)
+        fig.set_subplots(rows=1, cols=1)
+        fig.update_layout(showlegend=False)
+        _panel(fig, parts, method, 1, 1)
+        figures.append(fig)
+    return figures
+
+
+class _Parts:
+    """The rows of a plane in points: methods' means, their locales, and the controls' means."""
+
+    def __init__(self, frame: "pd.DataFrame") -> None:
+        points = _points(frame)
+        own, mean = points["control"] == "", points["locale"] == _MEAN
+        self.every_mean, self.means, self.controls = points[mean], points[own & mean], points[~own & mean]
+        self.locales = points[own & ~mean]
+        self.order = list(dict.fromkeys(self.means["method"]))
+
+    def panels(self) -> list[str]:
+        """Methods that have both scores, where there are several locales to tell apart."""
+        several = self.locales["locale"].nunique() > 1
+        return [
+            method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
+        ]
+
+    def colour(self, method: str) -> str:
+        """A method's own."""
+        return colour_of(method, self.order)
 
 
 def _points(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -70,10 +99,9 @@ def _points(frame: "pd.DataFrame") -> "pd.DataFrame":
     return both[both["method"] != _UNSTEERED].assign(control=both["method"].map(lambda name: kinds.get(name, "")))
 
 
-def _panels(means: "pd.DataFrame", locales: Sequence[str], several: Sequence[str], columns: int) -> go.Figure:
+def _panels(means: "pd.DataFrame", locales: Sequence[str], several: Sequence[str], columns: int) -> Figure:
     n = f"{int(means['n_x'].max())} factual and {int(means['n_y'].max())} cultural concepts"
     crosses = "crosses: paired 95% intervals over concepts; of controls: 95% of the draws"
-    x, y = "change of transfer (points)", "change of localization (points)"
     fig = figure("Transfer-localization plane", f"{', '.join(locales)}; {n}; {crosses}", "", "", width="page")
     rows = -(-len(several) // columns)
     heights = [560.0, *[300.0] * rows]
@@ -86,58 +114,70 @@ def _panels(means: "pd.DataFrame", locales: Sequence[str], several: Sequence[str
         horizontal_spacing=0.07,
         subplot_titles=["", *(f"<b>{method}</b>, by locale" for method in several)],
     )
-    fig.update_xaxes(title=x, row=1, col=1)
-    fig.update_yaxes(title=y, row=1, col=1)
+    fig.update_xaxes(title=_AXES[0], row=1, col=1)
+    fig.update_yaxes(title=_AXES[1], row=1, col=1)
     legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
-    top = fig.layout.margin.t + 56  # the legend's two lines
+    top = fig.layout.margin.t + 30  # the legend's line
+    for column in range(1, columns + 1) if several else ():
+        fig.update_xaxes(title="transfer (points)", title_font_size=12, row=1 + rows, col=column)
+    for row in range(2, 2 + rows):
+        fig.update_yaxes(title="localization (points)", title_font_size=12, title_standoff=4, row=row, col=1)
     fig.update_layout(height=top + 60 + sum(heights) + 20 * rows, margin={"t": top}, legend=legend)
     return fig
 
 
-def _mean(fig: go.Figure, rows: "pd.DataFrame", colour: str, symbol: str, row: int, column: int) -> None:
+def _panel(fig: Figure, parts: _Parts, method: str, row: int, column: int) -> None:
+    """One method with its locales, on the axes that all methods' panels have."""
+    shown, means = parts.panels(), parts.means[parts.means["method"] == method]
+    mean = float(means["change_x"].iloc[0]), float(means["change_y"].iloc[0])
+    _frame(fig, parts.locales[parts.locales["method"].isin(shown)], row, column)
+    _mean(fig, parts.means, method, parts.colour(method), row, column)
+    _locales(fig, parts.locales[parts.locales["method"] == method], mean, parts.colour(method), row, column)
+
+
+def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int, column: int, *, main: bool = False) -> None:
     """An arrow from the origin to the mean over locales, and in the large panel its cross."""
+    rows = means[means["method"] == method]
+    shared = {"legendgroup": method, "row": row, "col": column}
+    arrow = {"symbol": ["circle", "arrow"], "size": [0, 12], "angleref": "previous", "standoff": 8, "color": colour}
     for point in rows.itertuples():
         fig.add_scatter(
             x=[0, point.change_x],
             y=[0, point.change_y],
             mode="lines+markers",
             line={"color": colour, "width": 2},
-            marker={"symbol": ["circle", "arrow"], "size": [0, 12], "angleref": "previous", "standoff": 8, "color": colour},
+            marker=arrow,
             opacity=0.6,
-            legendgroup=point.method,
             showlegend=False,
             hoverinfo="skip",
-            row=row,
-            col=column,
+            **shared,
         )
-    main = row == 1
+    outline = {"color": "white", "width": 1.5}
     fig.add_scatter(
         x=rows["change_x"],
         y=rows["change_y"],
         mode="markers",
-        marker={"color": colour, "symbol": symbol, "size": 15 if main else 11, "line": {"color": "white", "width": 1.5}},
-        name=rows["method"].iloc[0] if len(rows) else "",
-        legendgroup=rows["method"].iloc[0] if len(rows) else "",
+        marker={"color": colour, "symbol": symbol_of(colour), "size": 15 if main else 11, "line": outline},
+        name=method,
         showlegend=main,
         hovertext=_hover(rows),
         hoverinfo="text",
-        row=row,
-        col=column,
+        **shared,
         **(_crosses(rows, colour, 2.0, 5) if main else {}),
     )
 
 
-def _locales(fig: go.Figure, rows: "pd.DataFrame", colour: str, symbol: str, row: int, column: int) -> None:
-    """A small point per locale with a thin cross."""
-    sides = {place: _SIDES[at % len(_SIDES)] for at, place in enumerate(rows.sort_values("change_x")["locale"])}
+def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colour: str, row: int, column: int) -> None:
+    """A small point per locale with a thin cross, its name clear of the others, of the origin and of the mean."""
+    names = rows["locale"].str.split("-").str[0]  # the language alone has room; the hover has the whole
     fig.add_scatter(
         x=rows["change_x"],
         y=rows["change_y"],
         mode="markers+text",
-        text=rows["locale"].str.split("-").str[0],  # the language alone has room; the hover has the whole
-        textposition=[sides[place] for place in rows["locale"]],
-        textfont={"size": 11, "color": "#111"},
-        marker={"color": colour, "symbol": symbol, "size": 7, "opacity": 0.7},
+        text=names,
+        textposition=beside(rows["change_x"], rows["change_y"], names, _scale(fig, row, column), [(0.0, 0.0), mean]),
+        textfont={"size": 12, "color": INK, "shadow": HALO},
+        marker={"color": colour, "symbol": symbol_of(colour), "size": 7, "opacity": 0.7},
         legendgroup=rows["method"].iloc[0],
         showlegend=False,
         hovertext=_hover(rows),
@@ -148,7 +188,18 @@ def _locales(fig: go.Figure, rows: "pd.DataFrame", colour: str, symbol: str, row
     )
 
 
-def _controls(fig: go.Figure, rows: "pd.DataFrame") -> None:
+def _scale(fig: Figure, row: int, column: int) -> tuple[float, float]:
+    """Pixels in a unit of each axis, at the size that the figure was laid out for."""
+    axes, margin = fig.get_subplot(row, column), fig.layout.margin
+    sizes = fig.natural_width - margin.l - margin.r, fig.layout.height - margin.t - margin.b
+    scales = []
+    for axis, size in zip((axes.xaxis, axes.yaxis), sizes, strict=True):
+        (start, end), (low, high) = axis.domain or (0, 1), axis.range
+        scales.append(size * (end - start) / (high - low))
+    return scales[0], scales[1]
+
+
+def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
     """Controls of all methods in grey, one entry of the legend for each kind."""
     for (kind, part), symbol in zip(rows.groupby("control", sort=False), _CONTROL_SYMBOLS, strict=False):
         fig.add_scatter(
@@ -165,12 +216,12 @@ def _controls(fig: go.Figure, rows: "pd.DataFrame") -> None:
         )
 
 
-def _front(fig: go.Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
+def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
     """A dotted line through the means that none other beats on both axes."""
     at = {row.method: (row.change_x, row.change_y) for row in means.itertuples()} | {_UNSTEERED: (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(at[method] for method in front), strict=True)
-        line = {"color": "#111", "width": 1.5, "dash": "dot"}
+        line = {"color": INK, "width": 1.5, "dash": "dot"}
         fig.add_scatter(x=x, y=y, mode="lines", line=line, name="Pareto front of the means", hoverinfo="skip", row=1, col=1)
 
 
@@ -199,20 +250,20 @@ def _pale(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.35)"
 
 
-def _frame(fig: go.Figure, points: "pd.DataFrame", row: int, column: int) -> None:
+def _frame(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: bool = False) -> None:
     """Axes through the unsteered model at the origin, with room around all intervals and something of each quadrant."""
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         low, high = min(-1.0, float(points[f"low_{axis}"].min())), max(1.0, float(points[f"high_{axis}"].max()))
         room = 0.3 * max(-low, high)
         span = [min(low, -room) - 0.25 * room, max(high, room) + 0.25 * room]
         update(range=span, zeroline=True, zerolinecolor=GREY, zerolinewidth=1.5, row=row, col=column)
-    look = {"color": "#111", "symbol": "circle-open", "size": 12 if row == 1 else 8}
+    look = {"color": INK, "symbol": "circle-open", "size": 12 if main else 8}
     fig.add_scatter(
-        x=[0], y=[0], mode="markers", name=_UNSTEERED, marker=look, hoverinfo="name", showlegend=row == 1, row=row, col=column
+        x=[0], y=[0], mode="markers", name=_UNSTEERED, marker=look, hoverinfo="name", showlegend=main, row=row, col=column
     )
 
 
-def _quadrants(fig: go.Figure) -> None:
+def _quadrants(fig: Figure) -> None:
     for x, y, text, xanchor, yanchor in _QUADRANTS:
         place = {"x": x, "y": y, "xref": "x domain", "yref": "y domain", "xanchor": xanchor, "yanchor": yanchor, "align": xanchor}
-        fig.add_annotation(text=text, showarrow=False, font={"size": 12, "color": GREY}, **place)
+        fig.add_annotation(text=text, showarrow=False, font={"size": 12, "color": SOFT}, **place)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
-
-from steerlens.plotting.theme import CHANGE_SCALE, GREY, METHOD_COLOURS, METHOD_SYMBOLS, figure
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.heatmaps import MARKED, add_cells, intervals, numbers, stacked
+from steerlens.plotting.theme import GREY, INK, METHOD_COLOURS, SCORE_WORDS, below, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ _PARTS = {
 }
 
 
-def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> go.Figure:
+def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
     """Every plan that was run on dev in the plane of both gains, the Pareto front as a line and the chosen ones large.
 
     Args:
@@ -40,18 +40,18 @@ def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) 
     for method, plan in chosen.items():
         rows = points[points["plan"] == plan].head(1)
         if method == "best":
-            ring = {"symbol": "circle-open", "size": 26, "color": "#111", "line": {"width": 2}}
+            ring = {"symbol": "circle-open", "size": 26, "color": INK, "line": {"width": 2}}
             fig.add_scatter(x=rows["x"], y=rows["y"], mode="markers", name=f"best: {plan}", marker=ring, hoverinfo="skip")
         else:
             _scatter(fig, rows, method, 1.0, 16, legend=False)
     for axes in (fig.update_xaxes, fig.update_yaxes):
         axes(zeroline=True, zerolinecolor=GREY)
-    fig.update_layout(height=560, legend={"orientation": "h", "y": -0.16})
-    return fig
+    fig.update_layout(height=600)
+    return below(fig)
 
 
 def _scatter(
-    fig: go.Figure, rows: "pd.DataFrame", method: str, opacity: "pd.Series | float", size: int, *, legend: bool = True
+    fig: Figure, rows: "pd.DataFrame", method: str, opacity: "pd.Series | float", size: int, *, legend: bool = True
 ) -> None:
     hover = [
         f"<b>{r.plan}</b><br>transfer {r.x:+.1f}, localization {r.y:+.1f}, English-centric {100 * r.english_centric:+.1f} points"
@@ -60,7 +60,7 @@ def _scatter(
     ]
     colour = METHOD_COLOURS.get(method, GREY)
     marker = {
-        "color": colour, "symbol": METHOD_SYMBOLS.get(method, "circle"), "size": size, "opacity": opacity,
+        "color": colour, "symbol": symbol_of(colour), "size": size, "opacity": opacity,
     }  # fmt: skip
     fig.add_scatter(
         x=rows["x"], y=rows["y"], mode="markers", name=method, marker=marker, hovertext=hover, hoverinfo="text",
@@ -68,37 +68,31 @@ def _scatter(
     )  # fmt: skip
 
 
-def regret_heatmap(frame: "pd.DataFrame", score: str) -> go.Figure:
+def regret_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
     """Locales by whose choice they are steered with; red: the locale gains less with it than with its own."""
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
     grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
-    regret, low, high = (grid.loc[rows, columns].to_numpy() for grid in grids)
-    limit = max(1.0, float(abs(regret).max()))
-    what = {"objective": "the objective's value", "transfer": "transfer", "localization": "localization"}[score]
+    regret, low, high = (grid.loc[rows, columns] for grid in grids)
+    what = "the objective's value" if score == "objective" else SCORE_WORDS[score]
+    where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
         "What another locale's choice costs",
-        f"{what}: own choice less the other's, in points, {_PARTS[str(frame['part'].iloc[0])]}",
+        f"{what}: own choice less the other's, in points, {where}; {MARKED}",
         "steered with the choice of",
         "locale asked",
     )
-    fig.add_heatmap(
-        z=regret,
+    add_cells(
+        fig,
+        regret,
         x=columns,
         y=rows,
-        customdata=[[list(cell) for cell in zip(*lines, strict=True)] for lines in zip(regret, low, high, strict=True)],
-        text=[[f"{value:+.1f}" for value in line] for line in regret],
-        texttemplate="%{text}",
-        colorscale=CHANGE_SCALE,
+        text=numbers(regret, low, high, 1, signed=True),
+        customdata=stacked(intervals(low, high, 1)),
+        hover="%{y} with the choice of %{x}<br>regret %{z:.1f} points%{customdata[0]}",
+        bar="regret<br>(points)",
+        signed=True,
+        most=max(1.0, float(regret.abs().max().max())),
         reversescale=True,
-        zmid=0,
-        zmin=-limit,
-        zmax=limit,
-        xgap=2,
-        ygap=2,
-        colorbar={"title": "regret<br>(points)"},
-        hovertemplate="%{y} with the choice of %{x}<br>regret %{customdata[0]:.1f} points [%{customdata[1]:.1f}, "
-        "%{customdata[2]:.1f}]<extra></extra>",
     )
-    fig.update_xaxes(type="category")
-    fig.update_yaxes(type="category", autorange="reversed")
+    fig.update_yaxes(autorange="reversed")
     return fig

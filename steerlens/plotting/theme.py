@@ -1,9 +1,14 @@
-"""One visual language for every figure."""
+"""One visual language for every figure.
+
+Changes are on a diverging scale centred at zero, levels on a sequential one. Colours are told apart with any colour vision, and
+what a colour says a marker, a dash, a hatching or a signed number says too, for print in grey.
+"""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
-import plotly.graph_objects as go
+from steerlens.plotting.figure import Figure
 
 METHOD_COLOURS = {
     "unsteered": "#5f6b7a",
@@ -14,11 +19,43 @@ METHOD_COLOURS = {
 }
 """Okabe and Ito's palette, which readers with any colour vision can tell apart."""
 OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000")
-METHOD_SYMBOLS = {"explicit prompt": "star", "EN": "triangle-right", "LOC": "triangle-up", "surgical": "diamond"}
-CHANGE_SCALE = "RdBu"
-"""Changes: red below zero, white at zero, blue above."""
+METHOD_SYMBOLS = {
+    "unsteered": "circle",
+    "explicit prompt": "star",
+    "EN": "triangle-right",
+    "LOC": "triangle-up",
+    "surgical": "diamond",
+}
+_OTHER_SYMBOLS = ("square", "cross", "hexagon", "x")
+SYMBOLS = {METHOD_COLOURS[name]: symbol for name, symbol in METHOD_SYMBOLS.items()} | dict(
+    zip(OTHER_COLOURS, _OTHER_SYMBOLS, strict=True)
+)
+"""The marker that goes with a colour."""
+SERIES = tuple((colour, symbol) for colour, symbol in SYMBOLS.items() if colour != METHOD_COLOURS["unsteered"])
+"""Colours and markers of things without a colour of their own, as locales, in turn."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_DIVERGING = (
+    "#67001f",
+    "#b2182b",
+    "#d6604d",
+    "#f4a582",
+    "#fddbc7",
+    "#f7f7f7",
+    "#d1e5f0",
+    "#92c5de",
+    "#4393c3",
+    "#2166ac",
+    "#053061",
+)
+CHANGE_SCALE = [[at / 10, colour] for at, colour in enumerate(_DIVERGING)]
+"""Changes: red below zero, white at zero, blue above (ColorBrewer's RdBu)."""
 LEVEL_SCALE = "Viridis"
-GREY = "#8a93a0"
+INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
+SHADE = "rgba(17,17,17,0.12)"
+"""What lies beneath lines: intervals, ranges."""
+GRID = "#e3e7ed"
+HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 2px #ffffff"
+"""Lets text be read over lines."""
 
 SCORE_WORDS = {
     "transfer": "transfer",
@@ -26,36 +63,61 @@ SCORE_WORDS = {
     "english_centric": "English-centric rate",
 }
 
-
-_LINE = {"half": 56, "page": 112}
+_LINE = {"half": 60, "page": 112}
 """Characters of a subtitle's line over a figure half as wide as a page, and as wide."""
+_FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
-def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> go.Figure:
-    """An empty figure with a title that names its subject, what is shown beneath it, and both axes named."""
-    fig, lines = go.Figure(), textwrap.wrap(subtitle, _LINE[width])
+def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> Figure:
+    """An empty figure with a title that names its subject, what is shown beneath it, and both axes named.
+
+    ``layout.meta`` keeps title, subtitle and width, for pages that set them in type of their own.
+    """
+    fig, lines = Figure(), textwrap.wrap(subtitle, _LINE[width])
+    axis = {
+        "gridcolor": GRID,
+        "zerolinecolor": GREY,
+        "zerolinewidth": 1,
+        "tickfont": {"size": 12},
+        "title": {"font": {"size": 14}},
+    }
     fig.update_layout(
         template="plotly_white",
+        meta={"title": title, "subtitle": subtitle, "width": width},
         title={
-            "text": f"<b>{title}</b><br><span style='font-size:13px;color:#5f6b7a'>{'<br>'.join(lines)}</span>",
+            "text": f"<b>{title}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>",
             "x": 0,
-            "xref": "paper",
+            "xref": "container",
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 46},  # beneath the buttons that a page shows over a figure
+            "pad": {"t": 34, "l": 16},  # beneath the buttons that a page shows over a figure
+            "font": {"size": 16},
         },
-        font={"family": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif", "size": 14},
-        xaxis_title=x,
-        yaxis_title=y,
-        margin={"l": 70, "r": 30, "t": 88 + 20 * len(lines), "b": 60},
-        height=454 + 20 * len(lines),
+        font={"family": _FONT, "size": 14, "color": INK},
+        colorway=[colour for colour, _ in SERIES],
+        margin={"l": 70, "r": 30, "t": 76 + 20 * len(lines), "b": 60},
+        height=450 + 20 * len(lines),
         **layout,
+    )
+    fig.update_layout(
+        template={"layout": {"xaxis": {**axis, "zeroline": False}, "yaxis": axis}}, xaxis_title_text=x, yaxis_title_text=y
     )
     return fig
 
 
-def colour_of(method: str, order: list[str]) -> str:
+def below(fig: Figure) -> Figure:
+    """Puts the legend beneath the figure, where it takes the room that it needs."""
+    fig.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"})
+    return fig
+
+
+def colour_of(method: str, order: Sequence[str]) -> str:
     """A method's colour: its own if it is a known one, else the next free."""
     others = [name for name in order if name not in METHOD_COLOURS]
     return METHOD_COLOURS.get(method) or OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
+
+
+def symbol_of(colour: str) -> str:
+    """The marker that goes with a colour, so that figures can be read in grey."""
+    return SYMBOLS.get(colour, "circle")

@@ -20,7 +20,7 @@ from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from steerlens.plotting import Figure
 
 Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
 """From features, the rows to learn from and their labels to all rows without what tells the labels apart there."""

@@ -1,7 +1,7 @@
 """How well the two kinds of prompts are told apart by form alone: what a probe must lie above."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from steerlens.probing.folds import Folds
 from steerlens.probing.surface import surface_scores
 from steerlens.tables import ResultTable
 
+if TYPE_CHECKING:
+    from steerlens.plotting import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class FormSeparability(ResultTable):
@@ -20,6 +23,12 @@ class FormSeparability(ResultTable):
     n prompts, concepts."""
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "auroc", "accuracy", "length_factual", "length_cultural", "n", "concepts")
+
+    def plot(self) -> "Figure":
+        """AUROC by locale, as bars from chance."""
+        from steerlens.plotting import form_bars
+
+        return form_bars(self.frame)
 
 
 def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormSeparability:

@@ -21,7 +21,7 @@ from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from steerlens.plotting import Figure
 
 ANSWERS = ("factual", "local", "English-centric")
 UNSTEERED, STEERED, CHANGE = "unsteered", "steered", "change"

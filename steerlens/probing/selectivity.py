@@ -20,7 +20,7 @@ from steerlens.progress import progress
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from steerlens.plotting import Figure
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from steerlens.storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
+
+    from steerlens.plotting import Figure
 
 
 def write_report(study: Study, path: str | Path) -> Path:

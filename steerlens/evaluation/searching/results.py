@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.errors import UnknownNameError
+from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.searching.recipes import Chosen
 from steerlens.evaluation.searching.tested import ALL, BEST, Choices
+from steerlens.evaluation.sweeps import SCORES
 from steerlens.steering import SteeringPlan, SteeringVector
 from steerlens.storage import read_json, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from steerlens.plotting import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,19 @@ class Tried(ResultTable):
         part = self.frame[(self.frame["locale"] == self.having("locale", locale)) & self.frame["front"]]
         return Tried(part.sort_values("transfer", kind="stable").reset_index(drop=True))
 
+    def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
+        """Every plan of one locale, or of all together, in the plane of both gains, with the Pareto front.
+
+        Args:
+            chosen: by method, the plan that is drawn large; ``best`` gets a ring.
+
+        Raises:
+            UnknownNameError: a locale that was not searched.
+        """
+        from steerlens.plotting import front_figure
+
+        return front_figure(self.frame[self.frame["locale"] == self.having("locale", locale)], chosen or {}, locale)
+
 
 @dataclass(frozen=True, eq=False)
 class Tested(ResultTable):
@@ -62,6 +77,22 @@ class Tested(ResultTable):
         "high",
         "p",
     )
+
+    def plot(self, locale: str = MEAN, choice: str = "own") -> "Figure":
+        """The choices' changes with their intervals in one locale, or in all, a panel per score.
+
+        Args:
+            choice: ``own``, each locale's, or ``all``, the one for all.
+
+        Raises:
+            UnknownNameError: no such locale or choice.
+        """
+        from steerlens.plotting import forest_figure, forest_rows
+
+        where = (self.frame["locale"] == self.having("locale", locale)) & (self.frame["choice"] == self.having("choice", choice))
+        whose = "each locale's own choice" if choice == "own" else "one choice for all locales"
+        words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test against unsteered; bars: paired 95% intervals"
+        return forest_figure(forest_rows(self.frame[where]), "The choices on test", words, SCORES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +173,8 @@ class Search:
         Raises:
             UnknownNameError: a locale that was not searched.
         """
-        from steerlens.plotting import front_figure
-
         self.chosen(locale)
-        frame = self.tried.frame
-        marked = {method: str(choice) for method, choice in self.choices[locale].items()}
-        return front_figure(frame[frame["locale"] == locale], marked, locale)
+        return self.tried.scatter(locale, {method: str(choice) for method, choice in self.choices[locale].items()})
 
     def save(self, folder: str | Path) -> Path:
         """Writes a folder: JSON, a Parquet file per table, safetensors for each vector and for each locale's best plan.

@@ -1,0 +1,82 @@
+"""The figure that every result returns: plotly's, which also writes itself to a file."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from steerlens.errors import FileError, UnknownNameError
+from steerlens.storage import write_atomically, write_text
+
+PAGE, STATIC = "html", ("png", "svg", "pdf")
+WIDTHS = {"half": 500, "page": 860}
+"""Pixels of a saved picture that half a page of a paper (about 3.3 inches) and a page (about 6.9) can read."""
+_SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+
+
+class Figure(go.Figure):  # type: ignore[misc]
+    """A plotly figure with ``save``. All else is plotly's: ``show``, ``update_layout``, ``add_trace`` and so on."""
+
+    def save(self, path: str | Path, *, width: int | None = None, height: int | None = None, scale: float = 2.0) -> Path:
+        """Writes the figure in the format that the file's ending names, whole or not at all.
+
+        Args:
+            path: ``.html`` opens offline, with plotly inside (about 5 MB); ``.png``, ``.svg`` and ``.pdf`` need kaleido
+                and Chrome or Chromium.
+            width: of a picture in CSS pixels, 96 an inch. For ``None`` the figure's own: 500 for one of half a page, 860 for
+                one as wide as a page. A page of HTML is as wide as its window.
+            height: in pixels; for ``None`` the figure's own.
+            scale: pixels of a PNG in each CSS pixel.
+
+        Returns:
+            The path.
+
+        Raises:
+            UnknownNameError: another ending.
+            FileError: the file cannot be written, or what draws pictures is missing; the message says what to install.
+        """
+        path = Path(path)
+        ending = path.suffix.lower().removeprefix(".")
+        if ending == PAGE:
+            return write_text(path, self._page(height))
+        if ending not in STATIC:
+            raise UnknownNameError("ending of a figure's file", path.suffix, [f".{name}" for name in (PAGE, *STATIC)])
+        size = {"width": width or self.layout.width or self.natural_width, "height": height or self.layout.height}
+        return write_atomically(path, _written(path, lambda: self.to_image(ending, scale=scale, **size)))
+
+    @property
+    def natural_width(self) -> int:
+        """Pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any other."""
+        return WIDTHS[(self.layout.meta or {}).get("width", "page")]
+
+    def _page(self, height: int | None) -> str:
+        settings = {"displaylogo": False, "responsive": True}
+        size = {"default_height": f"{height}px"} if height else {}
+        page = (go.Figure(self).update_layout(height=height) if height else self).to_html(
+            include_plotlyjs=True, config=settings, **size
+        )
+        return page.replace("<head>", f"<head>{_VIEWPORT}", 1)
+
+
+def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:
+    """What writes a picture to a file.
+
+    Raises:
+        FileError: kaleido or its browser is missing or failed.
+    """
+
+    def write(part: Path) -> None:
+        if find_spec("kaleido") is None:
+            raise FileError(
+                f"cannot draw {path}: kaleido is not installed. {_SOFTWARE}, or save it as .html, which needs neither."
+            )
+        try:
+            picture = draw()
+        except Exception as error:  # kaleido and the browser raise their own
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise FileError(f"cannot draw {path}: {reason} {_SOFTWARE}, or save it as .html, which needs neither.") from error
+        part.write_bytes(picture)
+
+    return write

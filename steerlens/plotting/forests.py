@@ -1,0 +1,73 @@
+"""Forest plots: changes with their intervals, a line per method and a panel per score."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, below, figure, symbol_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NATS = (1.0, "nats per token")
+_UNITS = {"margin": _NATS, "log_perplexity": _NATS}
+"""By what a share's or a mean's change is multiplied, and what it is then in. All others are shares, in points."""
+_LINE = 26
+"""Pixels of a method's line."""
+
+
+def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
+    """Changes with their intervals, in points, or in nats per token; a filled marker where the interval excludes zero.
+
+    Args:
+        rows: columns method, score, change, low, high, group (which colours and marks), and n (concepts) where it is known.
+        panels: the scores, in order.
+    """
+    methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
+    colours = {group: METHOD_COLOURS.get(group, (GREY, *OTHER_COLOURS)[at % 5]) for at, group in enumerate(groups)}
+    fig = figure(title, f"{subtitle}; filled: interval excludes zero", "", "", width="page")
+    titles = [score.replace("_", " ").replace("english centric", "English-centric") for score in panels]
+    fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    for column, score in enumerate(panels, 1):
+        factor, unit = next((found for name, found in _UNITS.items() if name in score), (100.0, "points"))
+        for group, colour in colours.items():
+            part = rows[(rows["score"] == score) & (rows["group"] == group)]
+            legend = {"name": group, "legendgroup": group, "showlegend": column == 1}
+            fig.add_scatter(**_marks(part, factor, unit, colour), **legend, row=1, col=column)
+        fig.update_xaxes(title=f"change ({unit})", zeroline=True, row=1, col=column)
+        fig.add_vline(x=0, line={"color": GREY, "width": 1}, row=1, col=column)
+    fig.update_yaxes(categoryorder="array", categoryarray=methods[::-1], automargin=True)
+    fig.update_layout(height=fig.layout.margin.t + 140 + _LINE * len(methods), showlegend=len(groups) > 1)
+    return below(fig)
+
+
+def forest_rows(frame: "pd.DataFrame", known: Mapping[str, str] | None = None) -> "pd.DataFrame":
+    """Rows of a table of changes, each method in a group of its own and controls in grey with the kind that they are.
+
+    Args:
+        known: the group of a method.
+    """
+    groups = frame["method"].map(lambda name: (known or {}).get(name, name))
+    if "control" in frame:
+        groups = groups.where(frame["control"] == "", "control")
+    return frame.assign(group=groups)
+
+
+def _marks(part: "pd.DataFrame", factor: float, unit: str, colour: str) -> dict[str, Any]:
+    change, low, high = (factor * part[name] for name in ("change", "low", "high"))
+    sure = (low > 0) | (high < 0)
+    fill = [colour if yes else "white" for yes in sure]
+    bars = {"array": (high - change).clip(lower=0), "arrayminus": (change - low).clip(lower=0), "thickness": 1.5, "width": 3}
+    n = [f"<br>n = {size:.0f} concepts" for size in part["n"]] if "n" in part else [""] * len(part)
+    return {
+        "x": change,
+        "y": part["method"],
+        "mode": "markers",
+        "error_x": {"type": "data", "color": colour, **bars},
+        "marker": {"color": fill, "symbol": symbol_of(colour), "size": 9, "line": {"color": colour, "width": 1.75}},
+        "hovertext": [
+            f"<b>{name}</b><br>{c:+.2f} [{a:+.2f}, {b:+.2f}] {unit}{size}"
+            for name, c, a, b, size in zip(part["method"], change, low, high, n, strict=True)
+        ],
+        "hoverinfo": "text",
+    }

@@ -1,0 +1,95 @@
+"""Sweeps by layer and strength: what was gained where, what was only predicted, what may be chance."""
+
+from typing import TYPE_CHECKING
+
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.heatmaps import MARKED, add_cells, bare, intervals, numbers, stacked
+from steerlens.plotting.theme import INK, SCORE_WORDS, figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) -> Figure:
+    """Layer by strength, coloured by the change of a score against unsteered, in points; the best cell is framed.
+
+    Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
+    predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose interval, taken by itself,
+    excludes zero.
+
+    Args:
+        cells: one row per layer and strength, with value, base, change, margin, exact, n and items, and with low and high of the
+            change where there are intervals.
+    """
+    around = {name: 100 * cells[name] if name in cells else float("nan") for name in ("low", "high")}
+    points = cells.assign(points=100 * cells["change"], **around)
+    grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact", "low", "high")}
+    grid, low, high = (grids[name] for name in ("points", "low", "high"))
+    exact, word, n = grids["exact"].fillna(False).astype(bool), SCORE_WORDS[score], int(cells["n"].max())
+    fig = figure(
+        f"{vector} steering: change of {word}", _subtitle(points, exact, where), "strength (× difference of means)", "layer"
+    )
+    how = exact.astype(object).replace({True: "run", False: "predicted"})
+    add_cells(
+        fig,
+        grid,
+        text=numbers(grid, low, high, 0, signed=True),
+        customdata=stacked(grids["value"], grids["margin"], how, *_names(grid), intervals(low, high, 1)),
+        bar="points against<br>unsteered",
+        signed=True,
+        most=max(1.0, float(grid.abs().max().max())),
+        hover="layer %{customdata[3]}, strength %{customdata[4]}, %{customdata[2]}<br>"
+        + word
+        + " %{customdata[0]:.2f}: %{z:+.1f} points%{customdata[5]}<br>margin %{customdata[1]:+.3f} nats per token"
+        + f"<br>n = {n} concepts",
+    )
+    names = [f"{strength:g}" for strength in grid.columns], [str(layer) for layer in grid.index]
+    for axes, ticks in zip((fig.update_xaxes, fig.update_yaxes), names, strict=True):
+        axes(tickvals=list(range(len(ticks))), ticktext=ticks, range=[-0.55, len(ticks) - 0.45])
+    fig.update_layout(height=max(fig.layout.height, fig.layout.margin.t + 60 + 24 * len(grid)))
+    _hatch(fig, exact)
+    _frame(fig, points, grid)
+    return bare(fig)
+
+
+def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str) -> str:
+    sizes = f"n = {int(cells['n'].max())} concepts, {int(cells['items'].max())} items"
+    notes = [MARKED] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (not exact.all(axis=None))
+    return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, "frame: best", *notes])
+
+
+def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    """One column of the cells, as layer by strength."""
+    return points.pivot(index="layer", columns="strength", values=name).sort_index()
+
+
+def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Layer and strength of each place."""
+    layers, strengths = grid.copy().astype(object), grid.copy().astype(object)
+    for layer in grid.index:
+        for strength in grid.columns:
+            layers.loc[layer, strength], strengths.loc[layer, strength] = str(layer), f"{strength:g}"
+    return layers, strengths
+
+
+def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
+    """Diagonal lines over the cells that were not run, on both sides of their numbers."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
+        for start in (-0.47, -0.33, 0.18, 0.32):  # the number in the middle stays free
+            x += [column + start, column + start + 0.15, None]
+            y += [row - 0.45, row + 0.45, None]
+    if x:
+        fig.add_scatter(
+            x=x, y=y, mode="lines", line={"color": "rgba(90, 90, 90, 0.45)", "width": 1}, hoverinfo="skip", showlegend=False
+        )
+
+
+def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:
+    """A frame around the best cell that was run."""
+    run = points[points["exact"]] if points["exact"].any() else points
+    best = run.sort_values(["change", "margin"], ascending=False).iloc[0]
+    row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
+    box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    fig.add_shape(type="rect", **box, line={"color": INK, "width": 2.5})
