@@ -26,8 +26,8 @@ def form_bars(frame: "pd.DataFrame") -> Figure:
         marker={"color": METHOD_COLOURS["unsteered"]},
         text=[f"{value:.2f}" for value in frame["auroc"]],
         hovertext=[
-            f"<b>{r.locale}</b><br>AUROC {r.auroc:.3f}, accuracy {r.accuracy:.3f}<br>mean characters: factual {r.length_factual:.0f}, "
-            f"cultural {r.length_cultural:.0f}<br>n = {r.n} prompts of {r.concepts} concepts"
+            f"<b>{r.locale}</b><br>AUROC {r.auroc:.3f}, accuracy {r.accuracy:.3f}<br>mean characters: "
+            f"factual {r.length_factual:.0f}, cultural {r.length_cultural:.0f}<br>n = {r.n} prompts of {r.concepts} concepts"
             for r in frame.itertuples()
         ],
         hoverinfo="text",

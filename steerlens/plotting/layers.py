@@ -209,5 +209,6 @@ def _where(locale: str) -> str:
 def _chance(fig: Figure, least: float) -> Figure:
     """A line at a half, and room from below the least AUROC to 1."""
     fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom left")
+    fig.update_annotations(font={"size": 12, "color": SOFT})
     fig.update_yaxes(range=[min(0.4, least - 0.05), 1.03])
     return below(fig)

@@ -15,7 +15,7 @@ _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
 _AXES = ("change of transfer (points)", "change of localization (points)")
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
-    (0, 1, "localization at the price of transfer", "left", "top"),
+    (0, 1, "localization at the price<br>of transfer", "left", "top"),
     (0, 0, "both lost", "left", "bottom"),
     (1, 0, "transfer at the price of localization:<br>cultural erasure", "right", "bottom"),
 )

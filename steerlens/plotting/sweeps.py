@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.heatmaps import MARKED, add_cells, bare, intervals, numbers, stacked
-from steerlens.plotting.theme import INK, SCORE_WORDS, figure
+from steerlens.plotting.theme import HATCH, INK, SCORE_WORDS, figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +81,7 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
             x += [column + start, column + start + 0.15, None]
             y += [row - 0.45, row + 0.45, None]
     if x:
-        fig.add_scatter(
-            x=x, y=y, mode="lines", line={"color": "rgba(90, 90, 90, 0.45)", "width": 1}, hoverinfo="skip", showlegend=False
-        )
+        fig.add_scatter(x=x, y=y, mode="lines", line={"color": HATCH, "width": 1}, hoverinfo="skip", showlegend=False)
 
 
 def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:

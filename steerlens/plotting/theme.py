@@ -53,9 +53,29 @@ LEVEL_SCALE = "Viridis"
 INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
 SHADE = "rgba(17,17,17,0.12)"
 """What lies beneath lines: intervals, ranges."""
+HATCH = "rgba(95,107,122,0.6)"
 GRID = "#e3e7ed"
+_NIGHT = ("#ffc2b3", "#f4907a", "#d96a55", "#a84a3c", "#6a3530", "#2b323b", "#2c4a63", "#33699a", "#4a93c8", "#7fb9e0", "#c3e0f5")
 HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 2px #ffffff"
 """Lets text be read over lines."""
+
+PAPER = "#ffffff"
+DARK = dict(zip(_DIVERGING, _NIGHT, strict=True)) | {
+    PAPER: "#1d232a",
+    "white": "#1d232a",
+    INK: "#e6eaf0",
+    SOFT: "#a3adba",
+    GREY: "#7d8896",
+    GRID: "#333b46",
+    HALO: HALO.replace(PAPER, "#1d232a"),
+    "#0072b2": "#4aa8e8",
+    "#d55e00": "#ff8a3d",
+    "#009e73": "#2cc296",
+    "#b8860b": "#e0b040",
+    "#8a6d00": "#c9ad4b",
+    "#000000": "#e6eaf0",
+}
+"""What each colour of a figure, opaque or not, becomes on a dark page, whose cards are ``#1d232a``."""
 
 SCORE_WORDS = {
     "transfer": "transfer",
@@ -71,9 +91,11 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> Figure:
     """An empty figure with a title that names its subject, what is shown beneath it, and both axes named.
 
-    ``layout.meta`` keeps title, subtitle and width, for pages that set them in type of their own.
+    ``layout.meta`` keeps title, subtitle, the room above that they take, and the width, for pages that set them in type of their
+    own.
     """
     fig, lines = Figure(), textwrap.wrap(subtitle, _LINE[width])
+    above = 76 + 20 * len(lines)
     axis = {
         "gridcolor": GRID,
         "zerolinecolor": GREY,
@@ -83,7 +105,7 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
     }
     fig.update_layout(
         template="plotly_white",
-        meta={"title": title, "subtitle": subtitle, "width": width},
+        meta={"title": title, "subtitle": subtitle, "above": above, "width": width},
         title={
             "text": f"<b>{title}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>",
             "x": 0,
@@ -96,8 +118,11 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
         },
         font={"family": _FONT, "size": 14, "color": INK},
         colorway=[colour for colour, _ in SERIES],
-        margin={"l": 70, "r": 30, "t": 76 + 20 * len(lines), "b": 60},
-        height=450 + 20 * len(lines),
+        margin={"l": 70, "r": 30, "t": above, "b": 60},
+        height=374 + above,
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        hoverlabel={"bgcolor": PAPER, "font": {"size": 13, "color": INK}, "bordercolor": GREY},
         **layout,
     )
     fig.update_layout(
@@ -108,6 +133,7 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
 
 def below(fig: Figure) -> Figure:
     """Puts the legend beneath the figure, where it takes the room that it needs."""
+    fig.update_layout(height=fig.layout.height + 30, legend_font_size=13)
     fig.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"})
     return fig
 

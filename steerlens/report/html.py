@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
+_TOP = 24
+"""Pixels above a figure whose title is its caption."""
+
 
 def write_report(study: Study, path: str | Path) -> Path:
     """Writes the report, with its figures' code inside, so that it opens without a network.
@@ -25,14 +28,17 @@ def write_report(study: Study, path: str | Path) -> Path:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
+    from steerlens.plotting.theme import DARK
+
     environment = Environment(loader=PackageLoader("steerlens", "report"), autoescape=True, undefined=StrictUndefined)
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    page = environment.get_template("report.html").render(css=Markup(css), plotly=Markup(get_plotlyjs()), **_content(study))
-    return write_text(path, page)
+    css, script = (Path(__file__).with_name(f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    given = {"css": css, "script": script, "plotly": get_plotlyjs(), "dark": json.dumps(DARK)}
+    page = environment.get_template("report.html")
+    return write_text(path, page.render(**{name: Markup(text) for name, text in given.items()}, **_content(study)))
 
 
 def _content(study: Study) -> dict[str, Any]:
-    from steerlens.plotting import cosine_lines
+    from steerlens.plotting import cosine_lines, plane_panels
 
     manifest = study.manifest
     name, locales = manifest["model"]["name"], manifest["settings"]["locales"]
@@ -49,12 +55,13 @@ def _content(study: Study) -> dict[str, Any]:
         "table": _table(study.summary()),
         "tables": [(locale, _table(study.summary(locale))) for locale in locales],
         "verdict": verdict(study),
-        "plane": _div(study.plane.plot()),
+        "plane": _drawn(study.plane.plot(by_locale=False)),
+        "panels": [_drawn(figure) for figure in plane_panels(study.plane.frame)],
         "chosen": _table(_chosen(study.chosen)),
-        "sweeps": [_div(figure) for figure in sweeps],
-        "separability": _div(study.separability.plot()),
-        "heatmap": _div(study.separability.heatmap()),
-        "cosine": _div(cosine_lines(study.separability.frame)),
+        "sweeps": [_drawn(figure) for figure in sweeps],
+        "separability": _drawn(study.separability.plot()),
+        "heatmap": _drawn(study.separability.heatmap()),
+        "cosine": _drawn(cosine_lines(study.separability.frame)),
         "examples": _examples(study.examples),
     }
 
@@ -111,7 +118,14 @@ def _table(frame: "pd.DataFrame") -> Any:
     return Markup(frame.to_html(index=False, border=0, escape=True))
 
 
-def _div(figure: "Figure") -> Any:
+def _drawn(figure: "Figure") -> Any:
+    """A figure with its title as a caption, in the page's type, and its numbers as JSON for ``report.js`` to draw."""
     from markupsafe import Markup
 
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}))
+    said, layout = figure.layout.meta, figure.layout
+    figure.update_layout(title=None, margin_t=layout.margin.t - said["above"] + _TOP, height=layout.height - said["above"] + _TOP)
+    content = figure.to_json().replace("</", "<\\/")  # or a name could end the script
+    return Markup(
+        '<figure><figcaption><b>{}</b>{}</figcaption><div class="plotly-graph-div" data-width="{}" style="height:{}px"></div>'
+        '<script type="application/json">{}</script></figure>'
+    ).format(said["title"], said["subtitle"], said["width"], int(figure.layout.height), Markup(content))

@@ -1,0 +1,39 @@
+"""A real browser: Chromium as the system has it, driven by Playwright, which downloads none."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """One browser for all tests. Without one, or without Playwright, they are skipped and say so."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install 'steerlens[dev]'")
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the path. On Debian: apt-get install chromium")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root in a sandbox
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    """A window of 1100 by 900 pixels. What the page complains of fails the test at its end."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    page, complaints = context.new_page(), []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert not complaints
