@@ -14,7 +14,6 @@ from steerlens.evaluation import sweep as run_sweep
 from steerlens.probing import matched, separability
 from steerlens.results import Folder
 from steerlens.steering import SteeringPlan, difference_of_means
-from steerlens.storage import write_text
 
 if TYPE_CHECKING:
     from steerlens.plotting import Figure
@@ -107,5 +106,4 @@ def plane(args: Namespace) -> str:
 
 def _write(figure: "Figure", path: Path) -> str:
     """Writes a figure as HTML that opens offline."""
-    write_text(path, figure.to_html(include_plotlyjs=True))
-    return f"Figure: {path.resolve()}"
+    return f"Figure: {figure.save(path).resolve()}"

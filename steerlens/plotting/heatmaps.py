@@ -125,6 +125,7 @@ def add_cells(
         customdata=customdata,
         hovertemplate=f"{hover}<extra></extra>",
         colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
+        zmid=0 if signed else None,
         zmin=-most if signed and most is not None else least,
         zmax=float(grid.max().max()) if most is None else most,
         xgap=2,

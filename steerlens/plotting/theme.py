@@ -64,6 +64,8 @@ DARK = dict(zip(_DIVERGING, _NIGHT, strict=True)) | {
     PAPER: "#1d232a",
     "white": "#1d232a",
     INK: "#e6eaf0",
+    "#2a3f5f": "#e6eaf0",  # plotly_white's ink and lines
+    "#ebf0f8": "#333b46",
     SOFT: "#a3adba",
     GREY: "#7d8896",
     GRID: "#333b46",

@@ -14,12 +14,18 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """One browser for all tests. Without one, or without Playwright, they are skipped and say so."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install 'steerlens[dev]'")
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
+def found() -> str:
+    """The path of the system's browser. Without one, tests are skipped and say so."""
+    path = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if path is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the path. On Debian: apt-get install chromium")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(found: str) -> Iterator["Browser"]:
+    """One browser for all tests. Without Playwright, they are skipped and say so."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install 'steerlens[dev]'")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root in a sandbox
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=arguments)

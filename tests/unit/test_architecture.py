@@ -22,10 +22,10 @@ ALLOWED = {
     "steering": {"data", "activations", "fingerprint", "models"},
     "evaluation": {"data", "models", "steering", "tables", "plotting"},
     "testbed": {"data", "models"},
-    "results": {"activations", "data", "evaluation", "probing", "steering", "tables", "report"},
+    "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {"activations", "data", "evaluation", "models", "probing", "results", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
-    "commands": {"data", "evaluation", "models", "probing", "results", "steering", "study", "report"},
+    "commands": {"data", "evaluation", "models", "plotting", "probing", "results", "steering", "study", "report"},
     "cli": {"commands"},
 }
 LAZY = {"plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle

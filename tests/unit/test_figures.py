@@ -1,0 +1,160 @@
+"""Figures: saved in every format, one look for all, names that keep clear of each other."""
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from steerlens.errors import FileError, SettingsError, UnknownNameError
+from steerlens.evaluation import Answers, SideEffects, Sweep
+from steerlens.evaluation.intervals import paired_interval, paired_intervals
+from steerlens.plotting import Figure
+from steerlens.plotting.labels import beside
+from steerlens.plotting.theme import CHANGE_SCALE, DARK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure, symbol_of
+from steerlens.probing import FormSeparability
+
+
+@pytest.fixture
+def drawn() -> Figure:
+    fig = figure("Title", "what is shown", "layer", "score")
+    fig.add_scatter(x=[0, 1], y=[0, 1])
+    return fig
+
+
+def test_saves_a_page_that_opens_offline(drawn: Figure, tmp_path: Path) -> None:
+    path = drawn.save(tmp_path / "new" / "figure.html")
+    text = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "new" / "figure.html"
+    assert "Title" in text
+    assert 'name="viewport"' in text
+    assert len(text) > 3_000_000  # plotly itself
+    assert 'src="http' not in text
+
+
+def test_says_what_it_cannot_write(drawn: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match=r"'\.gif'.*\.html, \.png, \.svg, \.pdf"):
+        drawn.save(tmp_path / "figure.gif")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot write"):
+        drawn.save(tmp_path / "file" / "figure.html")
+    monkeypatch.setattr("steerlens.plotting.figure.find_spec", lambda _: None)
+    with pytest.raises(FileError, match=r"kaleido is not installed.*steerlens\[notebook\].*Chromium"):
+        drawn.save(tmp_path / "figure.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_says_that_the_browser_is_missing(drawn: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_browser(*_: object, **__: object) -> bytes:
+        raise RuntimeError("\n\nKaleido requires Google Chrome to be installed.\n\nEither download")
+
+    monkeypatch.setattr("steerlens.plotting.figure.find_spec", lambda _: True)
+    monkeypatch.setattr(go.Figure, "to_image", no_browser)
+    with pytest.raises(FileError, match=r"requires Google Chrome.*install Chrome or Chromium, or save it as \.html"):
+        drawn.save(tmp_path / "figure.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_is_a_plotly_figure_in_all_else(drawn: Figure) -> None:
+    for same in (copy.deepcopy(drawn), pickle.loads(pickle.dumps(drawn)), Figure(drawn)):  # noqa: S301 (our own)
+        assert type(same) is Figure
+        assert json.loads(same.to_json()) == json.loads(drawn.to_json())
+        assert same.natural_width == 500
+    drawn.set_subplots(rows=1, cols=2)
+    assert type(drawn.update_layout(width=100)) is Figure
+    assert go.Figure(drawn).to_plotly_json() == drawn.to_plotly_json()
+    assert Figure().natural_width == 860
+
+
+def test_every_colour_has_a_marker_and_a_dark_page() -> None:
+    colours = [*METHOD_COLOURS.values(), *OTHER_COLOURS]
+    assert len({symbol_of(colour) for colour in colours}) == len(colours)
+    assert {colour for _, colour in CHANGE_SCALE} <= set(DARK)
+    assert set(DARK) == {colour.lower() for colour in DARK}
+
+
+def test_names_keep_clear_of_each_other() -> None:
+    assert beside([0], [0], ["es"], (1, 1)) == ["top center"]
+    places = beside([0, 0, 0], [0, 0, 0], ["es", "ko", "id"], (1, 1), [(0, 20)])
+    assert len(set(places)) == 3
+    assert "top center" not in places  # something else is there
+
+
+def test_intervals_of_many_cells_are_those_of_each() -> None:
+    changes = np.random.default_rng(0).normal([0.0, 1.0], 1.0, size=(40, 2))
+    low, high = paired_intervals(changes, draws=20_000)
+    for at in (0, 1):
+        one = paired_interval(changes[:, at], draws=20_000)
+        assert (low[at], high[at]) == pytest.approx((one.low, one.high), abs=0.02)
+    with pytest.raises(SettingsError, match="0 concepts"):
+        paired_intervals(changes[:0])
+
+
+def test_sweep_marks_what_excludes_zero_and_was_run() -> None:
+    def cell(layer: int, hits: Callable[[int], bool], exact: bool = True) -> list[dict]:
+        shared = {"vector": "EN", "layer": layer, "strength": 1.0, "exact": exact, "locale": "es-ES", "kind": "factual"}
+        rest = {"english_centric": False, "margin": 0.0, "base_hit": False, "base_english_centric": False, "base_margin": 0.0}
+        return [{**shared, **rest, "concept": f"c{at}", "hit": hits(at)} for at in range(20)]
+
+    sure, unsure, predicted = cell(0, lambda at: at < 15), cell(1, lambda at: at < 1), cell(2, lambda at: at < 15, exact=False)
+    fig = Sweep(pd.DataFrame(sure + unsure + predicted)).heatmap("EN", "transfer")
+    assert [row[0] for row in fig.data[0].text] == ["+75•", "+5", "+75"]
+    assert "[" in fig.data[0].customdata[0][0][5]
+    assert fig.data[0].customdata[2][0][5] == ""
+    assert "excludes zero" in fig.layout.title.text
+    assert (fig.data[0].zmin, fig.data[0].zmax) == (-75, 75)
+
+
+def test_answers_are_drawn_as_levels() -> None:
+    rows = [
+        {"method": method, "locale": locale, "kind": "factual", "concept": f"c{at}", "hit": at < hits, "english_centric": None}
+        for method, hits in (("unsteered", 2), ("EN", 3))
+        for locale in ("es-ES", "ko-KR")
+        for at in range(4)
+    ]
+    answers = Answers(pd.DataFrame(rows))
+    cells = answers.heatmap().data[0]
+    assert cells.z.tolist() == [[0.5, 0.5], [0.75, 0.75]]
+    assert (cells.zmin, cells.zmax) == (0, 1)
+    assert cells.colorscale == go.Heatmap(colorscale=LEVEL_SCALE).colorscale
+    with pytest.raises(SettingsError, match="Answer both kinds"):
+        answers.heatmap("localization")
+    with pytest.raises(UnknownNameError):
+        answers.heatmap("fluency")
+
+
+def test_side_effects_fill_what_excludes_zero() -> None:
+    row = {"locale": "mean", "n": 24, "value": 0.0, "of": "", "control": "", "draws": 1, "p": np.nan}
+    rows = [
+        {**row, "method": "unsteered", "score": "log_perplexity", "change": 0.0, "low": 0.0, "high": 0.0},
+        {**row, "method": "EN", "score": "log_perplexity", "change": 0.3, "low": 0.1, "high": 0.5},
+        {**row, "method": "LOC", "score": "log_perplexity", "change": 0.1, "low": -0.1, "high": 0.3},
+    ]
+    table = SideEffects(pd.DataFrame(rows))
+    fig = table.plot()
+    assert [trace.name for trace in fig.data] == ["EN", "LOC"]
+    assert [trace.marker.color[0] for trace in fig.data] == [METHOD_COLOURS["EN"], "white"]
+    assert "n = 24" in fig.data[0].hovertext[0]
+    assert fig.layout.xaxis.title.text == "change (nats per token)"
+    with pytest.raises(UnknownNameError):
+        table.plot("fr-FR")
+
+
+def test_form_is_drawn_from_chance() -> None:
+    row = {
+        "locale": "es-ES",
+        "auroc": 0.8,
+        "accuracy": 0.7,
+        "length_factual": 30.0,
+        "length_cultural": 40.0,
+        "n": 20,
+        "concepts": 20,
+    }
+    (bars,) = FormSeparability(pd.DataFrame([row])).plot().data
+    assert bars.base == 0.5
+    assert bars.x[0] == pytest.approx(0.3)
