@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-from plotly.graph_objects import Figure
 from plotly.io import write_images
 
 import steerlens as sl
+from steerlens.plotting import Figure
 from steerlens.storage import write_atomically, write_text
 
 ROOT = Path(__file__).parent
@@ -209,13 +210,11 @@ def check_drawing(name: str) -> None:
     Raises:
         SystemExit: they cannot.
     """
-    try:
-        Figure().to_image("png", 10, 10)
-    except Exception as error:  # kaleido and the browser raise their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SystemExit(
-            f"{name}: figures cannot be drawn ({reason}). Install Chrome or Chromium, or give --no-figures."
-        ) from error
+    with TemporaryDirectory() as folder:
+        try:
+            Figure().save(Path(folder) / "nothing.png")
+        except sl.errors.FileError as error:
+            raise SystemExit(f"{name}: {error} Or give --no-figures.") from error
 
 
 def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,21 +1,19 @@
 """Figures of the experiments, in the package's look. Changes are in points or nats per token; zero is where nothing happened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, figure
+from steerlens.plotting import Figure
+from steerlens.plotting.theme import GREY, METHOD_COLOURS, SHADE, below, figure, symbol_of
 
 _DASHES = ("dot", "solid", "dash", "dashdot")
-_BAND = "rgba(0, 0, 0, 0.10)"
-_BELOW = {"orientation": "h", "y": -0.2}
 _SHOWN = (("score", "change", 100, "points"), ("margin", "margin", 1, "nats per token"))
 """What a row of the depth figure shows: by what, the column, the factor on it, the unit."""
 
 
-def depth_figure(cells: pd.DataFrame, depth: pd.DataFrame, claimed: Mapping[str, str]) -> go.Figure:
+def depth_figure(cells: pd.DataFrame, depth: pd.DataFrame, claimed: Mapping[str, str]) -> Figure:
     """Change of each vector's score and margin by layer, a line per strength; grey: 95% of the resampled best layers.
 
     Args:
@@ -34,14 +32,14 @@ def depth_figure(cells: pd.DataFrame, depth: pd.DataFrame, claimed: Mapping[str,
                 look = {"color": METHOD_COLOURS[vector], "width": 2, "dash": _DASHES[at % len(_DASHES)]}
                 _line(fig, own["layer"], factor * own[name], f"{vector}, strength {strength:g}", look, row, column, row == 1)
             peak = depth[(depth["vector"] == vector) & (depth["by"] == by) & (depth["measure"] == "peak")].iloc[0]
-            fig.add_vrect(x0=peak["low"] - 0.2, x1=peak["high"] + 0.2, fillcolor=_BAND, line_width=0, row=row, col=column)
+            fig.add_vrect(x0=peak["low"] - 0.2, x1=peak["high"] + 0.2, fillcolor=SHADE, line_width=0, row=row, col=column)
             fig.update_yaxes(title=f"change ({unit})", rangemode="tozero", zerolinecolor=GREY, row=row, col=column)
         fig.update_xaxes(title="layer", row=2, col=column)
-    fig.update_layout(height=760, legend={**_BELOW, "y": -0.12})
-    return fig
+    fig.update_layout(height=760)
+    return below(fig)
 
 
-def cosine_figure(table: pd.DataFrame) -> go.Figure:
+def cosine_figure(table: pd.DataFrame) -> Figure:
     """Cosine of EN and LOC by layer, a panel per locale, with what noise leaves possible and what unrelated directions have.
 
     Args:
@@ -54,7 +52,7 @@ def cosine_figure(table: pd.DataFrame) -> go.Figure:
     for column, code in enumerate(locales, 1):
         own = {name: part.sort_values("layer") for name, part in table[table["locale"] == code].groupby("measure")}
         null, first = own["shuffled"], column == 1
-        edge = {"fill": "toself", "fillcolor": _BAND, "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip"}
+        edge = {"fill": "toself", "fillcolor": SHADE, "line": {"width": 0}, "mode": "lines", "hoverinfo": "skip"}
         x, y = [*null["layer"], *null["layer"][::-1]], [*null["high"], *null["low"][::-1]]
         fig.add_scatter(x=x, y=y, name="unrelated", showlegend=first, row=1, col=column, **edge)
         _line(fig, own["ceiling"]["layer"], own["ceiling"]["value"], "ceiling", {"color": GREY, "dash": "dot"}, 1, column, first)
@@ -65,37 +63,10 @@ def cosine_figure(table: pd.DataFrame) -> go.Figure:
         fig.update_xaxes(title="layer", row=1, col=column)
     fig.update_yaxes(range=[-1, 1], zerolinecolor=GREY)
     fig.update_yaxes(title="cosine", row=1, col=1)
-    fig.update_layout(legend=_BELOW)
-    return fig
+    return below(fig)
 
 
-def forest_figure(rows: pd.DataFrame, title: str, subtitle: str, panels: Sequence[str]) -> go.Figure:
-    """Changes with their intervals, a line per method and a panel per score, in points or in nats per token.
-
-    Args:
-        rows: columns method, score, change, low, high, group (which colours).
-        panels: the scores, in order.
-    """
-    methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
-    others = (GREY, *OTHER_COLOURS)
-    fig = figure(title, subtitle, "", "", width="page")
-    fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[*map(_word, panels)])
-    for column, score in enumerate(panels, 1):
-        factor, unit = (1, "nats per token") if "margin" in score else (100, "points")
-        for at, group in enumerate(groups):
-            part = rows[(rows["score"] == score) & (rows["group"] == group)]
-            look = {"color": METHOD_COLOURS.get(group, others[at % len(others)]), "size": 9}
-            bars = _bars(part, "change", factor)
-            common = {"mode": "markers", "marker": look, "name": group, "legendgroup": group, "showlegend": column == 1}
-            fig.add_scatter(x=factor * part["change"], y=part["method"], error_x=bars, row=1, col=column, **common)
-        fig.update_xaxes(title=f"change ({unit})", zerolinecolor=GREY, row=1, col=column)
-    fig.update_yaxes(categoryorder="array", categoryarray=methods[::-1], automargin=True)
-    tall = 26 * len(methods) + 60
-    fig.update_layout(height=fig.layout.margin.t + 90 + tall, legend={**_BELOW, "y": -60 / tall})
-    return fig
-
-
-def pairs_figure(halves: pd.DataFrame, effect: pd.DataFrame, claimed: Mapping[str, str]) -> go.Figure:
+def pairs_figure(halves: pd.DataFrame, effect: pd.DataFrame, claimed: Mapping[str, str]) -> Figure:
     """Left: how far two vectors of n pairs each agree. Right: what a vector of n pairs does. Means over locales.
 
     Args:
@@ -116,12 +87,11 @@ def pairs_figure(halves: pd.DataFrame, effect: pd.DataFrame, claimed: Mapping[st
     fig.update_xaxes(title="pairs", type="log", tickvals=sizes, ticktext=[f"{n:g}" for n in sizes])
     fig.update_yaxes(title="cosine", row=1, col=1)
     fig.update_yaxes(title="change of margin (nats per token)", zerolinecolor=GREY, row=1, col=2)
-    fig.update_layout(legend=_BELOW)
-    return fig
+    return below(fig)
 
 
 def _line(
-    fig: go.Figure,
+    fig: Figure,
     x: pd.Series,
     y: pd.Series,
     name: str,
@@ -132,6 +102,7 @@ def _line(
     **more: Any,
 ) -> None:
     common = {"mode": "lines+markers", "line": dict(look), "name": name, "legendgroup": name, "showlegend": legend, **more}
+    common["marker"] = {"symbol": symbol_of(look["color"])}
     fig.add_scatter(x=x, y=y, row=row, col=column, **common)
 
 

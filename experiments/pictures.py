@@ -22,11 +22,8 @@ def main(folder: str) -> None:
         "plane": study.plane.plot(),
         "separability": study.separability.plot(),
     }
-    IMAGES.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        width = 560 if "-" in name else 820
-        figure.write_image(IMAGES / f"{name}.png", width=width, height=figure.layout.height, scale=1.5)
-        print(IMAGES / f"{name}.png")
+        print(figure.save(IMAGES / f"{name}.png", scale=1.5))
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     readme.write_text(BLOCK.sub(lambda found: found[1] + block(study) + found[2], text), encoding="utf-8")

@@ -20,15 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 import steerlens as sl
 from steerlens.evaluation import Exam
 from steerlens.evaluation.attribution import Attribution, attributions
+from steerlens.plotting import Figure
+from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
 from steerlens.steering import SteeringVector, difference_of_means
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_SHADES = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
 TOKENS = "last_onward"
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "prediction.png"
 _HALF, _STEP = 0.5, 0.02
@@ -54,8 +55,7 @@ def main() -> None:
     out.parent.mkdir(exist_ok=True)
     frame.to_parquet(out)
     print(table(frame))
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    scatter(frame).write_image(IMAGE, width=820, height=640, scale=1.5)
+    scatter(frame).save(IMAGE, scale=1.5)
 
 
 def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, kind: str) -> Iterator[dict]:
@@ -120,28 +120,26 @@ def table(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def scatter(frame: pd.DataFrame) -> go.Figure:
+def scatter(frame: pd.DataFrame) -> Figure:
     """Predicted against exact mean changes of margin, a panel per vector and way."""
     ways, vectors = ("slope", "run at 1"), ("EN", "LOC")
     titles = [f"{vector}, {way}" for vector in vectors for way in ways]
-    figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.1, vertical_spacing=0.16)
-    colours = {0.25: "#c6dbef", 0.5: "#9ecae1", 1.0: "#6baed6", 2.0: "#3182bd", 4.0: "#08519c"}
-    for row, vector in enumerate(vectors, 1):
-        for column, way in enumerate(ways, 1):
-            part = frame[(frame["vector"] == vector) & (frame["way"] == way) & ~frame["run"]]
-            for strength, own in part.groupby("strength"):
-                marker = {"color": colours[strength], "size": 5, "line": {"width": 0.4, "color": "#555"}}
-                shown = {"name": f"strength {strength:g}", "legendgroup": str(strength), "showlegend": row == column == 1}
-                figure.add_scatter(
-                    x=own["predicted"], y=own["exact"], mode="markers", marker=marker, row=row, col=column, **shown
-                )
-            low, high = part["exact"].min(), part["exact"].max()
-            line = {"color": "#999", "dash": "dot", "width": 1}
-            figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, showlegend=False, row=row, col=column)
-            figure.update_xaxes(title="predicted, nats per token", row=row, col=column)
-            figure.update_yaxes(title="exact, nats per token", row=row, col=column)
-    title = "Change of margin: predicted against exact, a point a layer, strength, locale and kind of item"
-    return figure.update_layout(title=title, template="plotly_white", font={"size": 11})
+    words = "a point a layer, strength, locale and kind of item; dotted: predicted as it is"
+    fig = figure("Change of margin: predicted against exact", words, "", "", width="page")
+    fig.set_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.1, vertical_spacing=0.16)
+    for at, (vector, way) in enumerate((vector, way) for vector in vectors for way in ways):
+        place = {"row": 1 + at // 2, "col": 1 + at % 2}
+        part = frame[(frame["vector"] == vector) & (frame["way"] == way) & ~frame["run"]]
+        for strength, colour, (_, symbol) in zip(STRENGTHS, _SHADES, SERIES, strict=False):
+            own = part[part["strength"] == strength]
+            marker = {"color": colour, "symbol": symbol, "size": 6, "line": {"width": 0.5, "color": SOFT}}
+            shown = {"name": f"strength {strength:g}", "legendgroup": str(strength), "showlegend": at == 0}
+            fig.add_scatter(x=own["predicted"], y=own["exact"], mode="markers", marker=marker, **place, **shown)
+        ends, line = [part["exact"].min(), part["exact"].max()], {"color": GREY, "dash": "dot", "width": 1}
+        fig.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, **place)
+    fig.update_xaxes(title="predicted (nats per token)")
+    fig.update_yaxes(title="exact (nats per token)")
+    return below(fig.update_layout(height=720))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import pandas as pd
 
 from experiments.across.found import found
 from experiments.common import Context, main
-from experiments.figures import forest_figure
 from experiments.measures import cosines, differences, mean_rows
 from experiments.steps import Plans, Source, chosen_by, plans_of, prepared, public_folder
 from steerlens.evaluation import answered, placed
+from steerlens.plotting import forest_figure
 from steerlens.probing import geometry
 
 SCORES = ("transfer", "localization", "factual margin", "cultural margin")

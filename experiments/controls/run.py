@@ -8,11 +8,11 @@ import torch
 
 from experiments.common import Context, main
 from experiments.controls.found import found
-from experiments.figures import forest_figure
 from experiments.measures import CLAIMED, differences, mean_rows
 from experiments.steps import TOKENS, Plans, Source, captured, chosen_by, drawn, prepared
 from steerlens.data import Items, PromptPairs
 from steerlens.evaluation import UNSTEERED, Answers, Cell, answered, placed
+from steerlens.plotting import forest_figure
 from steerlens.steering import Controls, SteeringVector, difference_of_means, pooled
 
 SCORES = ("transfer", "localization", "factual margin", "cultural margin")

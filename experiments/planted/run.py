@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from plotly.graph_objects import Figure
 
 import steerlens as sl
 from experiments.common import Results
 from steerlens.evaluation import BEST, SearchSettings, answered, paired_p, placed, search
-from steerlens.plotting.theme import GREY, METHOD_COLOURS, figure
+from steerlens.plotting import Figure
+from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure, symbol_of
 from steerlens.steering import SteeringVector, difference_of_means
 from steerlens.storage import write_text
 from steerlens.testbed import Planted, planted
@@ -194,9 +194,9 @@ def drawn(means: pd.DataFrame) -> Figure:
     for (model, seen), part in means.groupby(["model", "seen"], sort=False):
         line = {"color": colours[seen], "dash": "solid" if model == "planted" else "dot"}
         name = seen if model == "planted" else f"{seen.split(',')[0]}, nothing planted"
-        fig.add_scatter(x=part["distance"], y=part["mean"], mode="lines+markers", name=name, line=line)
-    fig.update_layout(height=560, legend={"orientation": "h", "y": -0.2})
-    return fig
+        marker = {"symbol": symbol_of(colours[seen]), "size": 8}
+        fig.add_scatter(x=part["distance"], y=part["mean"], mode="lines+markers", name=name, line=line, marker=marker)
+    return below(fig.update_layout(height=560))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
         frame: one locale's rows, with method, kind, n, gained, lost, against.
     """
     kinds = sorted(set(frame["kind"]), reverse=True)  # factual first
+    titles = [f"{kind}, n = {frame.loc[frame['kind'] == kind, 'n'].max():.0f} items" for kind in kinds]
     where = "all locales" if locale == _MEAN else locale
     fig = figure("Items gained and lost", f"{where}; against the unsteered model", "", "", width="page")
-    fig.set_subplots(rows=1, cols=len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=kinds)
+    fig.set_subplots(rows=1, cols=len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     for column, kind in enumerate(kinds, 1):
         part = frame[frame["kind"] == kind][::-1]  # the first method on top
         for name, colour, sign in (("gained", _GAINED, 1), ("lost", _LOST, -1)):

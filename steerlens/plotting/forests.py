@@ -1,6 +1,6 @@
 """Forest plots: changes with their intervals, a line per method and a panel per score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _NATS = (1.0, "nats per token")
 _UNITS = {"margin": _NATS, "log_perplexity": _NATS}
 """By what a share's or a mean's change is multiplied, and what it is then in. All others are shares, in points."""
+CONTROL = "control"
+"""The group of controls, in grey."""
 _LINE = 26
 """Pixels of a method's line."""
 
@@ -24,7 +26,8 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
         panels: the scores, in order.
     """
     methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
-    colours = {group: METHOD_COLOURS.get(group, (GREY, *OTHER_COLOURS)[at % 5]) for at, group in enumerate(groups)}
+    own = METHOD_COLOURS | {CONTROL: GREY}
+    colours = {group: own.get(group, OTHER_COLOURS[at % len(OTHER_COLOURS)]) for at, group in enumerate(groups)}
     fig = figure(title, f"{subtitle}; filled: interval excludes zero", "", "", width="page")
     titles = [score.replace("_", " ").replace("english centric", "English-centric") for score in panels]
     fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
@@ -37,20 +40,15 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
         fig.update_xaxes(title=f"change ({unit})", zeroline=True, row=1, col=column)
         fig.add_vline(x=0, line={"color": GREY, "width": 1}, row=1, col=column)
     fig.update_yaxes(categoryorder="array", categoryarray=methods[::-1], automargin=True)
-    fig.update_layout(height=fig.layout.margin.t + 140 + _LINE * len(methods), showlegend=len(groups) > 1)
+    told = len(groups) == len(methods)  # the lines' names say what the legend would
+    fig.update_layout(height=fig.layout.margin.t + 140 + _LINE * len(methods), showlegend=not told)
     return below(fig)
 
 
-def forest_rows(frame: "pd.DataFrame", known: Mapping[str, str] | None = None) -> "pd.DataFrame":
-    """Rows of a table of changes, each method in a group of its own and controls in grey with the kind that they are.
-
-    Args:
-        known: the group of a method.
-    """
-    groups = frame["method"].map(lambda name: (known or {}).get(name, name))
-    if "control" in frame:
-        groups = groups.where(frame["control"] == "", "control")
-    return frame.assign(group=groups)
+def forest_rows(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows of a table of changes for ``forest_figure``, each method in a group of its own and controls in grey."""
+    groups = frame["method"]
+    return frame.assign(group=groups.where(frame["control"] == "", CONTROL) if "control" in frame else groups)
 
 
 def _marks(part: "pd.DataFrame", factor: float, unit: str, colour: str) -> dict[str, Any]:

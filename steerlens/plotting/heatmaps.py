@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _NONE = float("nan")
 _MARK = "•"
+_FRACTION = 2
+"""Digits of what lies between -1 and 1."""
 MARKED = f"{_MARK} 95% interval excludes zero"
 """What a subtitle says of the mark behind some numbers."""
 
@@ -156,7 +158,9 @@ def numbers(grid: "pd.DataFrame", low: "pd.DataFrame", high: "pd.DataFrame", dig
             return ""
         if round(value, digits) == 0:
             return f"{0:.{digits}f}"
-        short = f"{value:{form}}".replace("+0.", "+.").replace("-0.", "-.") if signed else f"{value:{form}}"
+        short = f"{value:{form}}"
+        if signed and digits == _FRACTION:  # no leading zero, which has no room beside a sign
+            short = short.replace("0.", ".", 1) if abs(value) < 1 else short
         return f"{short.replace('-', '−')}{_MARK if signed and mark else ''}"
 
     return [[said(value, mark) for value, mark in zip(*lines, strict=True)] for lines in zip(grid.to_numpy(), sure, strict=True)]
