@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -13,7 +14,6 @@ PAGE, STATIC = "html", ("png", "svg", "pdf")
 WIDTHS = {"half": 500, "page": 860}
 """Pixels of a saved picture that half a page of a paper (about 3.3 inches) and a page (about 6.9) can read."""
 _SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
-_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 class Figure(go.Figure):  # type: ignore[misc]
@@ -23,10 +23,10 @@ class Figure(go.Figure):  # type: ignore[misc]
         """Writes the figure in the format that the file's ending names, whole or not at all.
 
         Args:
-            path: ``.html`` opens offline, with plotly inside (about 5 MB); ``.png``, ``.svg`` and ``.pdf`` need kaleido
-                and Chrome or Chromium.
+            path: ``.html`` opens offline, with plotly inside (about 5 MB), also on a phone and in the dark; ``.png``, ``.svg``
+                and ``.pdf`` need kaleido and Chrome or Chromium.
             width: of a picture in CSS pixels, 96 an inch. For ``None`` the figure's own: 500 for one of half a page, 860 for
-                one as wide as a page. A page of HTML is as wide as its window.
+                one as wide as a page. HTML is as wide as its window lets it be.
             height: in pixels; for ``None`` the figure's own.
             scale: pixels of a PNG in each CSS pixel.
 
@@ -40,7 +40,9 @@ class Figure(go.Figure):  # type: ignore[misc]
         path = Path(path)
         ending = path.suffix.lower().removeprefix(".")
         if ending == PAGE:
-            return write_text(path, self._page(height))
+            from steerlens.plotting.page import page  # which draws in the theme's colours, and the theme makes figures
+
+            return write_text(path, page(Figure(self).update_layout(height=height) if height else self))
         if ending not in STATIC:
             raise UnknownNameError("ending of a figure's file", path.suffix, [f".{name}" for name in (PAGE, *STATIC)])
         size = {"width": width or self.layout.width or self.natural_width, "height": height or self.layout.height}
@@ -49,15 +51,13 @@ class Figure(go.Figure):  # type: ignore[misc]
     @property
     def natural_width(self) -> int:
         """Pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any other."""
-        return WIDTHS[(self.layout.meta or {}).get("width", "page")]
+        return WIDTHS[self.noted.get("width", "page")]
 
-    def _page(self, height: int | None) -> str:
-        settings = {"displaylogo": False, "responsive": True}
-        size = {"default_height": f"{height}px"} if height else {}
-        page = (go.Figure(self).update_layout(height=height) if height else self).to_html(
-            include_plotlyjs=True, config=settings, **size
-        )
-        return page.replace("<head>", f"<head>{_VIEWPORT}", 1)
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What ``theme.figure`` notes of a figure: title, subtitle, above (pixels that both take), width. Empty for any other."""
+        meta = self.layout.meta
+        return dict(meta) if isinstance(meta, dict) and "above" in meta else {}
 
 
 def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:

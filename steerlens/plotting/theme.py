@@ -66,6 +66,7 @@ DARK = dict(zip(_DIVERGING, _NIGHT, strict=True)) | {
     INK: "#e6eaf0",
     "#2a3f5f": "#e6eaf0",  # plotly_white's ink and lines
     "#ebf0f8": "#333b46",
+    "#e5ecf6": "#262d36",  # the ground of plotly's own template
     SOFT: "#a3adba",
     GREY: "#7d8896",
     GRID: "#333b46",

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
-_TOP = 24
-"""Pixels above a figure whose title is its caption."""
-
 
 def write_report(study: Study, path: str | Path) -> Path:
     """Writes the report, with its figures' code inside, so that it opens without a network.
@@ -26,15 +23,13 @@ def write_report(study: Study, path: str | Path) -> Path:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    from steerlens.plotting.theme import DARK
+    from steerlens.plotting import page
 
     environment = Environment(loader=PackageLoader("steerlens", "report"), autoescape=True, undefined=StrictUndefined)
-    css, script = (Path(__file__).with_name(f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    given = {"css": css, "script": script, "plotly": get_plotlyjs(), "dark": json.dumps(DARK)}
-    page = environment.get_template("report.html")
-    return write_text(path, page.render(**{name: Markup(text) for name, text in given.items()}, **_content(study)))
+    css = page.style() + Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    template = environment.get_template("report.html")
+    return write_text(path, template.render(css=Markup(css), scripts=Markup(page.scripts()), **_content(study)))
 
 
 def _content(study: Study) -> dict[str, Any]:
@@ -55,13 +50,13 @@ def _content(study: Study) -> dict[str, Any]:
         "table": _table(study.summary()),
         "tables": [(locale, _table(study.summary(locale))) for locale in locales],
         "verdict": verdict(study),
-        "plane": _drawn(study.plane.plot(by_locale=False)),
-        "panels": [_drawn(figure) for figure in plane_panels(study.plane.frame)],
+        "plane": _element(study.plane.plot(by_locale=False)),
+        "panels": [_element(figure) for figure in plane_panels(study.plane.frame)],
         "chosen": _table(_chosen(study.chosen)),
-        "sweeps": [_drawn(figure) for figure in sweeps],
-        "separability": _drawn(study.separability.plot()),
-        "heatmap": _drawn(study.separability.heatmap()),
-        "cosine": _drawn(cosine_lines(study.separability.frame)),
+        "sweeps": [_element(figure) for figure in sweeps],
+        "separability": _element(study.separability.plot()),
+        "heatmap": _element(study.separability.heatmap()),
+        "cosine": _element(cosine_lines(study.separability.frame)),
         "examples": _examples(study.examples),
     }
 
@@ -118,14 +113,9 @@ def _table(frame: "pd.DataFrame") -> Any:
     return Markup(frame.to_html(index=False, border=0, escape=True))
 
 
-def _drawn(figure: "Figure") -> Any:
-    """A figure with its title as a caption, in the page's type, and its numbers as JSON for ``report.js`` to draw."""
+def _element(figure: "Figure") -> Any:
     from markupsafe import Markup
 
-    said, layout = figure.layout.meta, figure.layout
-    figure.update_layout(title=None, margin_t=layout.margin.t - said["above"] + _TOP, height=layout.height - said["above"] + _TOP)
-    content = figure.to_json().replace("</", "<\\/")  # or a name could end the script
-    return Markup(
-        '<figure><figcaption><b>{}</b>{}</figcaption><div class="plotly-graph-div" data-width="{}" style="height:{}px"></div>'
-        '<script type="application/json">{}</script></figure>'
-    ).format(said["title"], said["subtitle"], said["width"], int(figure.layout.height), Markup(content))
+    from steerlens.plotting.page import element
+
+    return Markup(element(figure))

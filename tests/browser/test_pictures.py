@@ -34,4 +34,18 @@ def test_a_saved_page_opens_offline(page: "Page", drawn: Figure, tmp_path: Path)
     page.context.set_offline(True)
     page.goto(drawn.save(tmp_path / "figure.html").as_uri())
     page.locator(".trace path").first.wait_for()
-    assert page.locator(".gtitle").text_content() == "Titlewhat is shown"
+    assert page.locator("figcaption").inner_text() == "Title\nwhat is shown"
+    assert not page.locator(".gtitle").count()
+
+
+def test_a_title_of_ones_own_stays(page: "Page", drawn: Figure, tmp_path: Path) -> None:
+    page.goto(drawn.update_layout(title_text="Mine").save(tmp_path / "figure.html").as_uri())
+    page.locator(".trace path").first.wait_for()
+    assert page.locator(".gtitle").text_content() == "Mine"
+    assert not page.locator("figcaption").count()
+
+
+def test_any_figure_is_drawn(page: "Page", tmp_path: Path) -> None:
+    page.goto(Figure({"data": [{"y": [1, 2]}]}).save(tmp_path / "figure.html", height=300).as_uri())
+    page.locator(".trace path").first.wait_for()
+    assert page.locator("svg.main-svg").first.bounding_box()["height"] == 300

@@ -1,0 +1,57 @@
+"""Figures in HTML: titles in the page's type, drawn anew for a phone's width, a dark page and print."""
+
+import json
+from html import escape
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.theme import DARK
+
+_TOP = 24
+"""Pixels above a figure whose title is its caption."""
+_HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+
+
+def page(figure: Figure) -> str:
+    """A page of one figure, with all that it needs inside."""
+    title = escape(figure.noted.get("title", "steerlens"))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{title}</title>\n<style>{style()}</style>\n'
+        f'</head>\n<body class="alone">\n{element(figure)}\n{scripts()}\n</body>\n</html>\n'
+    )
+
+
+def element(figure: Figure) -> str:
+    """A figure's part of a page: its title as caption, and its numbers as JSON for ``scripts`` to draw.
+
+    A figure that did not come from ``theme.figure``, or whose title was changed since, keeps the title that it has.
+    """
+    said, shown, caption = figure.noted, Figure(figure), ""
+    if said and (shown.layout.title.text or "").startswith(f"<b>{said['title']}</b>"):
+        caption = f"<figcaption><b>{escape(said['title'])}</b>{escape(said['subtitle'])}</figcaption>"
+        less = said["above"] - _TOP
+        shown.update_layout(title=None, margin_t=shown.layout.margin.t - less, height=shown.layout.height - less)
+    height = int(shown.layout.height or 450)
+    content = shown.update_layout(height=height).to_json().replace("</", "<\\/")  # or a name could end the script
+    place = f'data-width="{said.get("width", "page")}" style="height:{height}px"'
+    return (
+        f'<figure>{caption}<div class="plotly-graph-div" {place}></div>'
+        f'<script type="application/json">{content}</script></figure>'
+    )
+
+
+def style() -> str:
+    """The style sheet of pages with figures."""
+    return _beside("page.css")
+
+
+def scripts() -> str:
+    """Plotly itself and what draws the figures with it; belongs behind them."""
+    dark = f'<script type="application/json" id="dark">{json.dumps(DARK)}</script>'
+    return f"<script>{get_plotlyjs()}</script>\n{dark}\n<script>{_beside('page.js')}</script>"
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
