@@ -11,7 +11,7 @@ from steerlens.errors import FileError, UnknownNameError
 from steerlens.storage import write_atomically, write_text
 
 PAGE, STATIC = "html", ("png", "svg", "pdf")
-WIDTHS = {"half": 500, "page": 860}
+WIDTHS = {"half": 460, "page": 860}
 """Pixels of a saved picture that half a page of a paper (about 3.3 inches) and a page (about 6.9) can read."""
 _SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
 
@@ -25,7 +25,7 @@ class Figure(go.Figure):  # type: ignore[misc]
         Args:
             path: ``.html`` opens offline, with plotly inside (about 5 MB), also on a phone and in the dark; ``.png``, ``.svg``
                 and ``.pdf`` need kaleido and Chrome or Chromium.
-            width: of a picture in CSS pixels, 96 an inch. For ``None`` the figure's own: 500 for one of half a page, 860 for
+            width: of a picture in CSS pixels, 96 an inch. For ``None`` the figure's own: 460 for one of half a page, 860 for
                 one as wide as a page. HTML is as wide as its window lets it be.
             height: in pixels; for ``None`` the figure's own.
             scale: pixels of a PNG in each CSS pixel.

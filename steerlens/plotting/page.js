@@ -28,7 +28,7 @@
       layout.height += 46 - (layout.margin.t ?? 100);
       layout.margin.t = 46;
     }
-    if (!data.some((trace) => trace.colorbar)) layout.height = Math.min(layout.height, 440);
+    if (!layout.xaxis2 && !data.some((trace) => trace.colorbar)) layout.height = Math.min(layout.height, 440);
   }
 
   function draw(place, width = place.clientWidth, isDark = night.matches, left = 1) {

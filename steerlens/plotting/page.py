@@ -29,7 +29,7 @@ def element(figure: Figure) -> str:
     A figure that did not come from ``theme.figure``, or whose title was changed since, keeps the title that it has.
     """
     said, shown, caption = figure.noted, Figure(figure), ""
-    if said and (shown.layout.title.text or "").startswith(f"<b>{said['title']}</b>"):
+    if said and (shown.layout.title.text or "").replace("<br>", " ").startswith(f"<b>{said['title']}</b>"):
         caption = f"<figcaption><b>{escape(said['title'])}</b>{escape(said['subtitle'])}</figcaption>"
         less = said["above"] - _TOP
         shown.update_layout(title=None, margin_t=shown.layout.margin.t - less, height=shown.layout.height - less)

@@ -86,8 +86,8 @@ SCORE_WORDS = {
     "english_centric": "English-centric rate",
 }
 
-_LINE = {"half": 60, "page": 112}
-"""Characters of a subtitle's line over a figure half as wide as a page, and as wide."""
+_HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 112}
+"""Characters of a title's and a subtitle's line over a figure half as wide as a page, and as wide."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
@@ -97,8 +97,8 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
     ``layout.meta`` keeps title, subtitle, the room above that they take, and the width, for pages that set them in type of their
     own.
     """
-    fig, lines = Figure(), textwrap.wrap(subtitle, _LINE[width])
-    above = 76 + 20 * len(lines)
+    fig, lines, heads = Figure(), textwrap.wrap(subtitle, _LINE[width]), textwrap.wrap(title, _HEAD[width])
+    above = 54 + 22 * len(heads) + 20 * len(lines)
     axis = {
         "gridcolor": GRID,
         "zerolinecolor": GREY,
@@ -110,7 +110,7 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
         template="plotly_white",
         meta={"title": title, "subtitle": subtitle, "above": above, "width": width},
         title={
-            "text": f"<b>{title}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>",
+            "text": f"<b>{'<br>'.join(heads)}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>",
             "x": 0,
             "xref": "container",
             "y": 1,

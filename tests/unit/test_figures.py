@@ -64,7 +64,7 @@ def test_is_a_plotly_figure_in_all_else(drawn: Figure) -> None:
     for same in (copy.deepcopy(drawn), pickle.loads(pickle.dumps(drawn)), Figure(drawn)):  # noqa: S301 (our own)
         assert type(same) is Figure
         assert json.loads(same.to_json()) == json.loads(drawn.to_json())
-        assert same.natural_width == 500
+        assert same.natural_width == 460
     drawn.set_subplots(rows=1, cols=2)
     assert type(drawn.update_layout(width=100)) is Figure
     assert go.Figure(drawn).to_plotly_json() == drawn.to_plotly_json()
