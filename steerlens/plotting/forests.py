@@ -37,7 +37,7 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
             part = rows[(rows["score"] == score) & (rows["group"] == group)]
             legend = {"name": group, "legendgroup": group, "showlegend": column == 1}
             fig.add_scatter(**_marks(part, factor, unit, colour), **legend, row=1, col=column)
-        fig.update_xaxes(title=f"change ({unit})", zeroline=True, row=1, col=column)
+        fig.update_xaxes(title=f"change ({unit})", row=1, col=column)
         fig.add_vline(x=0, line={"color": GREY, "width": 1}, row=1, col=column)
     fig.update_yaxes(categoryorder="array", categoryarray=methods[::-1], automargin=True)
     told = len(groups) == len(methods)  # the lines' names say what the legend would

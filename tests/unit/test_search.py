@@ -247,6 +247,12 @@ def test_figures(found: Search) -> None:
     assert any(str(name).startswith("best: ") for name in names)
     front = found.tried.front("es-ES").frame
     assert front["localization"].is_monotonic_decreasing
+    assert [trace.name for trace in found.tried.scatter().data][:4] == names[:4]
+    tested = found.tested.plot("ko-KR", choice="all")
+    assert "one choice for all" in tested.layout.title.text.replace("<br>", " ")
+    assert len(tested.data) == 3 * found.tested.frame["method"].nunique()  # a panel per score
+    with pytest.raises(UnknownNameError, match="unknown choice"):
+        found.tested.plot(choice="each")
 
 
 def test_what_cannot_be_searched(bed: Planted) -> None:
