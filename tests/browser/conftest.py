@@ -24,8 +24,8 @@ def found() -> str:
 
 @pytest.fixture(scope="module")
 def browser(found: str) -> Iterator["Browser"]:
-    """One browser for a module's tests: while it runs, so does Playwright's event loop, and no other can. Without Playwright, they
-    are skipped and say so."""
+    """One browser for a module's tests; while it runs, so does Playwright's event loop, and no other can. Without Playwright,
+    they are skipped and say so."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install 'steerlens[dev]'")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root in a sandbox
     with sync_api.sync_playwright() as playwright:
