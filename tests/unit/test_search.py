@@ -15,6 +15,7 @@ from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, Recipe, S
 from steerlens.evaluation.search_ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
 from steerlens.evaluation.search_objectives import objective_of
 from steerlens.evaluation.search_recipes import neighbours, single
+from steerlens.evaluation.search_steps import Aim, combined, expected, spaced
 from steerlens.evaluation.search_tested import front_of
 from steerlens.evaluation.search_vectors import CrossFit
 from steerlens.steering import difference_of_means
@@ -177,6 +178,29 @@ def test_limits_and_objectives() -> None:
 def test_the_front_is_what_nothing_dominates() -> None:
     points = [Gains(t, c, 0, 0, 0) for t, c in ((0, 0), (0.2, 0.1), (0.1, 0.2), (0.2, 0.05), (0.2, 0.1))]
     assert front_of(points) == [False, True, True, False, True]
+
+
+def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: Items) -> None:
+    ledger, _ = _ledger(llama, items)
+    cells = [single(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
+    ledger.run(cells, ["es-ES"], "")
+    aim = Aim(ledger, ("es-ES",), lambda gains: (gains.transfer + gains.localization, gains.margin))
+    pairs = combined(cells[:2], cells[2:], [])
+    sums = [aim.rank(ledger.gains(a, ["es-ES"]).plus(ledger.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
+    assert expected(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
+    assert len(expected(aim, pairs, 9)) == 2
+
+
+def test_gains_that_do_not_touch_add_up() -> None:
+    both = Gains(0.1, -0.2, 0.0, 1.0, 2.0, 1.2).plus(Gains(0.2, 0.3, 0.1, 0.5, 0.0, 0.5))
+    assert both == Gains(pytest.approx(0.3), pytest.approx(0.1), 0.1, 1.5, 2.0, pytest.approx(0.6))
+    assert both.plus(Gains(0, 0, 0, 0, 0)).perplexity is None
+
+
+def test_layers_are_spaced_with_the_last() -> None:
+    assert spaced(range(18), 6) == [2, 5, 8, 11, 14, 17]
+    assert spaced(range(18), 9) == list(range(1, 18, 2))
+    assert spaced([1, 4], 9) == [1, 4]
 
 
 def test_neighbours_are_one_step_away_at_different_layers() -> None:
