@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
-from steerlens.errors import FileError
 from steerlens.evaluation import Chosen, Plane, Sweep
-from steerlens.evaluation.search_recipes import VectorsByLocale
+from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector
-from steerlens.storage import readable_errors, write_text
+from steerlens.storage import read_json, readable_errors, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -80,12 +79,8 @@ class Study:
         import pandas as pd
 
         path = Path(folder)
+        manifest, chosen = (read_json(path / f"{name}.json", "Run the study again.") for name in ("manifest", "chosen"))
         with readable_errors(path, "read"):
-            try:
-                manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-                chosen = json.loads((path / "chosen.json").read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise FileError(f"{path} holds damaged JSON ({error}). Run the study again.") from error
             examples = pd.read_parquet(path / "examples.parquet")
         locales = manifest["settings"]["locales"]
         methods = [choice["method"] for choice in chosen]

@@ -56,6 +56,22 @@ def write_text(path: str | Path, text: str) -> Path:
     return write_atomically(path, write)
 
 
+def read_json(path: Path, again: str) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        again: what to do about a damaged one.
+
+    Raises:
+        FileError: missing or damaged.
+    """
+    with readable_errors(path, "read"):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise FileError(f"{path} holds damaged JSON ({error}). {again}") from error
+
+
 def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> Path:
     """Writes tensors as safetensors, with ``kind`` and ``header`` as JSON in its metadata.
 

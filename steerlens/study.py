@@ -14,8 +14,8 @@ from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
-from steerlens.evaluation.search_recipes import VectorsByLocale
-from steerlens.evaluation.search_steps import spaced
+from steerlens.evaluation.searching.recipes import VectorsByLocale
+from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability

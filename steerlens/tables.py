@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from steerlens.errors import FileError
+from steerlens.errors import FileError, UnknownNameError
 from steerlens.storage import readable_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -22,6 +22,17 @@ class ResultTable:
     def to_frame(self) -> "pd.DataFrame":
         """A copy of the table."""
         return self.frame.copy()
+
+    def having(self, column: str, value: str) -> str:
+        """The value, if the column holds it.
+
+        Raises:
+            UnknownNameError: it does not, with what it holds.
+        """
+        known = tuple(dict.fromkeys(self.frame[column]))
+        if value not in known:
+            raise UnknownNameError(column, value, known)
+        return value
 
     def save(self, path: str | Path) -> Path:
         """Writes the table as Parquet.

@@ -124,6 +124,10 @@ class Bench:
             ways["steering-vectors"] = lambda: package.run("generation")
         return Job("steered generation", ways)
 
+    def places_an_item(self) -> float:
+        """Places that predict a token of a choice, of each item of the sweep."""
+        return _places(Exam(self.model, self.swept_items)) / len(self.swept_items)
+
     def _theirs(self, job: str) -> dict[str, Way]:
         if not (package := self.package):
             return {}

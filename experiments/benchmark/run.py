@@ -11,6 +11,7 @@ from statistics import median
 import torch
 from growth import growth, growth_table
 from jobs import Bench, Job, Way
+from profiled import profiled, sentence
 from timing import peak
 
 import steerlens as sl
@@ -34,6 +35,8 @@ def main() -> None:
     wanted, runs = args.jobs.split(",") if args.jobs else None, args.runs or (1 if args.quick else 5)
     rows = [row for job in bench.jobs() if wanted is None or job.name in wanted for row in timed(job, runs, rate)]
     grown = growth(bench.model, bench.facts, bench.vector, max(1, runs // 2)) if "growth" in (wanted or ("growth",)) else []
+    shares = profiled(bench.swept().ways["steerlens"])
+    places = bench.places_an_item()
     if bench.package:
         bench.package.close()
     out = Path("results/benchmark")
@@ -45,8 +48,10 @@ def main() -> None:
         "torch": torch.__version__,
         "gflops": round(rate / 1e9),
     }
-    (out / "results.json").write_text(json.dumps({"machine": machine, "runs": runs, "rows": rows, "growth": grown}, indent=2))
-    text = f"{table(rows)}\n{growth_table(grown) if grown else ''}\n{described(machine, runs)}\n"
+    (out / "results.json").write_text(
+        json.dumps({"machine": machine, "runs": runs, "rows": rows, "growth": grown, "profile": shares}, indent=2)
+    )
+    text = f"{table(rows)}\n{growth_table(grown) if grown else ''}\n{sentence(shares, places)}\n\n{described(machine, runs)}\n"
     (out / "table.md").write_text(text)
     if args.docs:
         page = DOCS.read_text(encoding="utf-8")

@@ -13,12 +13,12 @@ from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
-from steerlens.evaluation.search_objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
-from steerlens.evaluation.search_recipes import Chosen, Recipe
-from steerlens.evaluation.search_results import Regret, Search, Tested, Tried
-from steerlens.evaluation.search_settings import SearchSettings
-from steerlens.evaluation.search_tested import ALL, BEST
-from steerlens.evaluation.searches import search
+from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
+from steerlens.evaluation.searching.recipes import Chosen, Recipe
+from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
+from steerlens.evaluation.searching.search import search
+from steerlens.evaluation.searching.settings import SearchSettings
+from steerlens.evaluation.searching.tested import ALL, BEST
 from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token, repetition
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from steerlens.data import ENGLISH, KINDS, Items
 from steerlens.errors import SettingsError
@@ -13,11 +13,8 @@ from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
-from steerlens.steering import Controls, SteeringPlan, no_steering
+from steerlens.steering import Controls, SteeringPlan
 from steerlens.tables import ResultTable
-
-if TYPE_CHECKING:
-    pass
 
 EXPLICIT = "explicit prompt"
 """The country named in the prompt and nothing steered: what LOC steering wants to reach."""
@@ -70,20 +67,19 @@ def answered(
     codes = locales_of(items, methods, locales)
     for name, other in others.items():
         _check_tokens(model, other, name, items)
-    variants = _variants(model, plans, codes, Controls() if controls is True else controls or None)
+    variants = _variants(plans, codes, Controls() if controls is True else controls or None)
     parts = [part for code in codes for kind in KINDS if len(part := items.of(kind=kind, locale=code))]
-    total = sum(len(part) * (len(variants[part[0].locale]) + len(others)) for part in parts)
+    total = sum(len(part) * (1 + len(variants[part[0].locale]) + len(others)) for part in parts)
     rows: list[_Label] = []
     with progress(total, "Answers", "item") as bar:
         references = marker.english(items, codes)
         for part in parts:
-            rows += marker.steered(part, variants[part[0].locale], references, bar)
+            rows += marker.marked(part, _label(UNSTEERED), variants[part[0].locale], references, bar)
         for name, other in others.items():
             its = _Marker(other, marker.scoring, batch_size)
-            own = [(_label(name), no_steering(other.fingerprint))]
             references = its.english(items, codes)
             for part in parts:
-                rows += its.steered(part, own, references, bar)
+                rows += its.marked(part, _label(name), [], references, bar)
     return Answers(pd.DataFrame(rows))
 
 
@@ -105,23 +101,27 @@ class _Marker:
         part = items.where(lambda item: item.locale == ENGLISH and item.kind == "factual" and item.concept in asked)
         return {outcome.item.concept: outcome for outcome in self.exam(part).score()} if len(part) else {}
 
-    def steered(
-        self, part: Items, variants: Sequence[tuple[_Label, SteeringPlan]], english: Mapping[str, Outcome], bar: Any
+    def marked(
+        self,
+        part: Items,
+        unsteered: _Label,
+        variants: Sequence[tuple[_Label, SteeringPlan]],
+        english: Mapping[str, Outcome],
+        bar: Any,
     ) -> list[_Label]:
-        """A row per variant and item of one locale and kind. Beside ``unsteered`` stands the explicit prompt."""
+        """A row per item of one locale and kind, unsteered, with its explicit prompt, and under each variant."""
         bar.set_postfix_str(part[0].locale)
         exam, done = self.exam(part), {}
         for index, outcomes in exam.sweep([plan for _, plan in variants]):
             advance(bar, len(exam) / exam.n_batches)
             if outcomes is not None:
                 done[index] = outcomes
-        rows = []
-        for index, (label, _) in enumerate(variants):
-            rows += [_row(label, outcome, english) for outcome in done[index]]
-            if label["method"] == UNSTEERED and (named := [item for item in part if item.explicit]):
-                explicit = self.exam(named, replace(self.scoring, form="explicit")).score()
-                rows += [_row(_label(EXPLICIT), outcome, english) for outcome in explicit]
-        return rows
+        rows = [_row(unsteered, outcome, english) for outcome in exam.base]  # the sweep has scored it on its way
+        advance(bar, len(exam))
+        if unsteered["method"] == UNSTEERED and (named := [item for item in part if item.explicit]):
+            explicit = self.exam(named, replace(self.scoring, form="explicit")).score()
+            rows += [_row(_label(EXPLICIT), outcome, english) for outcome in explicit]
+        return rows + [_row(label, outcome, english) for index, (label, _) in enumerate(variants) for outcome in done[index]]
 
 
 def _row(label: _Label, outcome: Outcome, english: Mapping[str, Outcome]) -> _Label:
@@ -135,10 +135,10 @@ def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> _Labe
 
 
 def _variants(
-    model: LensModel, plans: Mapping[str, Mapping[str, SteeringPlan]], codes: Sequence[str], controls: Controls | None
+    plans: Mapping[str, Mapping[str, SteeringPlan]], codes: Sequence[str], controls: Controls | None
 ) -> dict[str, list[tuple[_Label, SteeringPlan]]]:
-    """By locale, every plan that its items are scored under. Unsteered is one of them: its pass is the one others resume."""
-    found = {code: [(_label(UNSTEERED), no_steering(model.fingerprint))] for code in codes}
+    """By locale, every plan that its items are scored under."""
+    found: dict[str, list[tuple[_Label, SteeringPlan]]] = {code: [] for code in codes}
     for method, own in plans.items():
         for code in codes:
             found[code].append((_label(method), own[code]))

@@ -7,20 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from steerlens.evaluation.lines import Line
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Question
 from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.unembedding import Targets, Unembedding
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of a batch: a question with all its choices, or with some of them."""
-
-    question: int
-    row: Row
-    first: int = 0
-    """Which of the question's choices is the row's first."""
 
 
 @dataclass(frozen=True, eq=False)

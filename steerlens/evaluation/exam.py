@@ -11,7 +11,8 @@ from torch import Tensor
 
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError
-from steerlens.evaluation.answers import Asked, Line, Sums
+from steerlens.evaluation.answers import Asked, Sums
+from steerlens.evaluation.lines import Line, lines_of, shared_prefix
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring, ask
 from steerlens.models.batches import Row, TokenBatch
@@ -27,8 +28,6 @@ _WORDS_KEPT = 24
 """Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
 MEMORY = 2 << 30
 """Bytes that may be kept of one batch, if not told otherwise."""
-_WORTH_SHARING = 16
-"""Tokens from which on a prefix that all prompts share is run apart, once."""
 
 Part = list[Line]
 """The rows of a batch."""
@@ -63,9 +62,9 @@ class Exam:
         model.check_unembedding()
         self.model, self.memory = model, memory
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
-        lines = [line for number, question in enumerate(self.questions) for line in _lines(number, question.row, model)]
+        lines = [line for number, question in enumerate(self.questions) for line in lines_of(number, question.row, model)]
         rows = [line.row for line in lines]
-        self._prefix = _shared(rows, model)
+        self._prefix = shared_prefix(rows, model)
         self._parts: list[Part] = [
             [lines[i] for i in indices]
             for indices in model.batches_of_rows([row.after(len(self._prefix)) for row in rows], batch_size)
@@ -294,20 +293,3 @@ def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> t
 def _first(plan: SteeringPlan) -> int:
     """The lowest layer that a plan edits; -1 if it edits none."""
     return plan.layers[0] if plan.layers else -1
-
-
-def _lines(number: int, row: Row, model: LensModel) -> list[Line]:
-    """One packed row, or a row per choice where the model cannot pack or its attention window is too short to see it whole."""
-    if model.packs and (model.attention_window is None or len(row) <= model.attention_window):
-        return [Line(number, row)]
-    return [Line(number, Row(row.prompt, (choice,), row.has_bos), at) for at, choice in enumerate(row.choices)]
-
-
-def _shared(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
-    """The tokens that all prompts begin with, if it pays to run them apart; each prompt keeps its last token."""
-    window = model.attention_window
-    if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
-        return ()
-    first, last = min(row.prompt[:-1] for row in rows), max(row.prompt[:-1] for row in rows)
-    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:length] if length >= _WORTH_SHARING else ()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from steerlens.data import Items, locale
 from steerlens.errors import UnknownNameError
@@ -15,9 +15,6 @@ from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
-
-if TYPE_CHECKING:
-    pass
 
 _AT_ONCE = 32
 """Prompts that are continued together, if not told otherwise."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from steerlens.data import Items
-from steerlens.errors import UnknownNameError
 from steerlens.evaluation.answering import EXPLICIT, Answers, Method, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
 from steerlens.evaluation.fluency import SideEffects
@@ -90,10 +89,7 @@ class Plane(ResultTable):
         return Plane(pd.concat([self.frame, own], ignore_index=True))
 
     def _of(self, locale: str) -> "pd.DataFrame":
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return self.frame[self.frame["locale"] == locale]
+        return self.frame[self.frame["locale"] == self.having("locale", locale)]
 
 
 def plane(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
+_NAMED = 3
+"""Locales that a heatmap of half a page has room to name."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 Mode = Literal["exact", "attribution", "screened"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -55,12 +57,12 @@ class Sweep(ResultTable):
         """
         from steerlens.plotting import sweep_heatmap
 
-        known = tuple(dict.fromkeys(self.frame["vector"]))
-        if vector not in known:
-            raise UnknownNameError("vector", vector, known)
+        self.having("vector", vector)
         if not (self.frame["kind"] == kind_of(score)).any():
             raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
-        frame, where = self.cells(score, locale), locale or ", ".join(dict.fromkeys(self.frame["locale"]))
+        locales = tuple(dict.fromkeys(self.frame["locale"]))
+        where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
+        frame = self.cells(score, locale)
         return sweep_heatmap(frame[frame["vector"] == vector], vector, score, where)
 
 

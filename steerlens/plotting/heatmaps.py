@@ -98,8 +98,6 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
     LOC."""
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
     grid = part.pivot_table(index="layer", columns="locale", values=score, sort=False).sort_index()
-    signed = score in ("cosine", "above")
-    limit = max(0.1, float(grid.abs().max().max()))
     title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"
     words = {
         "auroc": f"{probe}; held-out AUROC, 0.5 is chance",
@@ -108,6 +106,20 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
         "cosine": "0 is perpendicular",
     }
     fig = figure(title, f"{words[score]}; up to {int(part['n'].max())} prompts", "locale", "layer")
+    bar = {"auroc": "AUROC", "above": "AUROC above<br>the baseline"}.get(score, score)
+    return by_layer_and_locale(fig, grid, bar, signed=score in ("cosine", "above"), low=0.5, high=1.0)
+
+
+def by_layer_and_locale(
+    fig: go.Figure, grid: "pd.DataFrame", bar: str, *, signed: bool, low: float = 0.0, high: float | None = None
+) -> go.Figure:
+    """Adds a heatmap of layers by locales: on a diverging scale around zero, or on a sequential one from ``low`` to ``high``.
+
+    Args:
+        bar: title of the colour bar.
+        high: the largest value there for ``None``.
+    """
+    limit = max(0.1, float(grid.abs().max().max()))
     fig.add_heatmap(
         z=grid.to_numpy(),
         x=list(grid.columns),
@@ -115,11 +127,11 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
         text=[[f"{value:.2f}" for value in row] for row in grid.to_numpy()],
         texttemplate="%{text}",
         colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
-        zmin=-limit if signed else 0.5,
-        zmax=limit if signed else 1.0,
+        zmin=-limit if signed else low,
+        zmax=limit if signed or high is None else high,
         xgap=2,
         ygap=2,
-        colorbar={"title": {"auroc": "AUROC", "above": "AUROC above<br>the baseline"}.get(score, score)},
+        colorbar={"title": bar},
         hovertemplate="layer %{y}, %{x}: %{z:.3f}<extra></extra>",
     )
     fig.update_xaxes(type="category")

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from steerlens.plotting.theme import CHANGE_SCALE, GREY, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure
+from steerlens.plotting.heatmaps import by_layer_and_locale
+from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,28 +133,9 @@ def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> go.Figure:
     """Layers by locales, coloured by one measure; what can be below zero on a diverging scale."""
     part = frame[(frame["measure"] == measure) & (frame["of"] == of)]
     grid = part.pivot_table(index="layer", columns="locale", values="value", sort=False).sort_index()
-    signed = of in ("gap", "EN-LOC") and measure != "ceiling"
-    limit = max(0.1, float(grid.abs().max().max()))
     what = "factual less cultural" if of == "gap" else of
     fig = figure(f"{measure[0].upper()}{measure[1:]}, {what}", f"up to n = {int(part['n'].max())}", "locale", "layer")
-    fig.add_heatmap(
-        z=grid.to_numpy(),
-        x=list(grid.columns),
-        y=[str(layer) for layer in grid.index],
-        text=[[f"{value:.2f}" for value in row] for row in grid.to_numpy()],
-        texttemplate="%{text}",
-        colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
-        zmin=-limit if signed else 0,
-        zmax=limit,
-        xgap=2,
-        ygap=2,
-        colorbar={"title": measure},
-        hovertemplate="layer %{y}, %{x}: %{z:.3f}<extra></extra>",
-    )
-    fig.update_xaxes(type="category")
-    fig.update_yaxes(type="category")
-    fig.update_layout(height=max(460, 120 + 26 * len(grid)))
-    return fig
+    return by_layer_and_locale(fig, grid, measure, signed=of in ("gap", "EN-LOC") and measure != "ceiling")
 
 
 def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> go.Figure:

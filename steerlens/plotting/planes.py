@@ -134,7 +134,7 @@ def _locales(fig: go.Figure, rows: "pd.DataFrame", colour: str, symbol: str, row
         x=rows["change_x"],
         y=rows["change_y"],
         mode="markers+text",
-        text=rows["locale"],
+        text=rows["locale"].str.split("-").str[0],  # the language alone has room; the hover has the whole
         textposition=[sides[place] for place in rows["locale"]],
         textfont={"size": 11, "color": "#111"},
         marker={"color": colour, "symbol": symbol, "size": 7, "opacity": 0.7},

@@ -44,10 +44,7 @@ class Erasure(ResultTable):
         """
         from steerlens.plotting import erasure_lines
 
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale is not None and locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return erasure_lines(self.frame, locale or known[-1])
+        return erasure_lines(self.frame, self.having("locale", locale or self.frame["locale"].iloc[-1]))
 
 
 def erasure(

@@ -57,15 +57,10 @@ class Geometry(ResultTable):
         from steerlens.plotting import geometry_lines
 
         self._check(measure, None)
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale is not None and locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return geometry_lines(self.frame, measure, locale or known[0])
+        return geometry_lines(self.frame, measure, self.having("locale", locale or self.frame["locale"].iloc[0]))
 
     def _check(self, measure: str, of: str | None) -> None:
-        known = tuple(dict.fromkeys(self.frame["measure"]))
-        if measure not in known:
-            raise UnknownNameError("measure", measure, known)
+        self.having("measure", measure)
         of_known = tuple(dict.fromkeys(self.frame[self.frame["measure"] == measure]["of"]))
         if of is not None and of not in of_known:
             raise UnknownNameError(f"side of {measure}", of, of_known)

@@ -49,12 +49,10 @@ class LogitLens(ResultTable):
         """
         from steerlens.plotting import lens_lines
 
-        known, scores = tuple(dict.fromkeys(self.frame["locale"])), ("log_probability", "probability", "first")
-        if locale is not None and locale not in known:
-            raise UnknownNameError("locale", locale, known)
+        scores = ("log_probability", "probability", "first")
         if score not in scores:
             raise UnknownNameError("score", score, scores)
-        return lens_lines(self.frame, locale or known[0], score)
+        return lens_lines(self.frame, self.having("locale", locale or self.frame["locale"].iloc[0]), score)
 
 
 def logit_lens(

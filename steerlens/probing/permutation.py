@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from steerlens.activations import ResidualStack
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import SettingsError
 from steerlens.probing.auroc import auroc
 from steerlens.probing.folds import Folds
 from steerlens.probing.holding import Group, groups, implicit
@@ -43,10 +43,7 @@ class PermutationTest(ResultTable):
         """
         from steerlens.plotting import permutation_lines
 
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale is not None and locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return permutation_lines(self.frame, locale or known[-1])
+        return permutation_lines(self.frame, self.having("locale", locale or self.frame["locale"].iloc[-1]))
 
 
 def permutation_test(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from steerlens.activations import ResidualStack
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import SettingsError
 from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
 from steerlens.probing.folds import Folds
 from steerlens.probing.holding import ALL, concepts_of, implicit, labels_of
@@ -43,10 +43,7 @@ class Selectivity(ResultTable):
         """
         from steerlens.plotting import selectivity_lines
 
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return selectivity_lines(self.frame, locale)
+        return selectivity_lines(self.frame, self.having("locale", locale))
 
 
 def selectivity(

@@ -82,10 +82,7 @@ class Separability(ResultTable):
         """
         from steerlens.plotting import separability_lines
 
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        return separability_lines(self.frame, locale)
+        return separability_lines(self.frame, self.having("locale", locale))
 
 
 def separability(

@@ -12,12 +12,12 @@ import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, Recipe, Search, SearchSettings, search
-from steerlens.evaluation.search_ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
-from steerlens.evaluation.search_objectives import objective_of
-from steerlens.evaluation.search_recipes import neighbours, single
-from steerlens.evaluation.search_steps import Aim, combined, expected, spaced
-from steerlens.evaluation.search_tested import front_of
-from steerlens.evaluation.search_vectors import CrossFit
+from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
+from steerlens.evaluation.searching.objectives import objective_of
+from steerlens.evaluation.searching.recipes import neighbours, single
+from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
+from steerlens.evaluation.searching.tested import front_of
+from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.steering import difference_of_means
 from steerlens.testbed import Planted, planted
 

@@ -7,8 +7,8 @@ import torch
 
 from steerlens.data import Items, PromptPairs
 from steerlens.evaluation.exam import Exam
-from steerlens.evaluation.search_ledger import Part
-from steerlens.evaluation.search_settings import SearchSettings
+from steerlens.evaluation.searching.ledger import Part
+from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.steering import SteeringVector, difference_of_means

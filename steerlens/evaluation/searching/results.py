@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.errors import FileError, UnknownNameError
-from steerlens.evaluation.search_recipes import Chosen
-from steerlens.evaluation.search_tested import ALL, BEST, Choices
+from steerlens.errors import UnknownNameError
+from steerlens.evaluation.searching.recipes import Chosen
+from steerlens.evaluation.searching.tested import ALL, BEST, Choices
 from steerlens.steering import SteeringPlan, SteeringVector
-from steerlens.storage import readable_errors, write_text
+from steerlens.storage import read_json, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ class Tried(ResultTable):
         Raises:
             UnknownNameError: a locale that was not searched.
         """
-        known = tuple(dict.fromkeys(self.frame["locale"]))
-        if locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        part = self.frame[(self.frame["locale"] == locale) & self.frame["front"]]
+        part = self.frame[(self.frame["locale"] == self.having("locale", locale)) & self.frame["front"]]
         return Tried(part.sort_values("transfer", kind="stable").reset_index(drop=True))
 
 
@@ -85,10 +82,7 @@ class Regret(ResultTable):
         """
         from steerlens.plotting import regret_heatmap
 
-        known = tuple(dict.fromkeys(self.frame["score"]))
-        if score not in known:
-            raise UnknownNameError("score", score, known)
-        return regret_heatmap(self.frame[self.frame["score"] == score], score)
+        return regret_heatmap(self.frame[self.frame["score"] == self.having("score", score)], score)
 
 
 _TABLES: dict[str, type[ResultTable]] = {"tried": Tried, "tested": Tested, "regret": Regret}
@@ -183,11 +177,8 @@ class Search:
             FileError: the folder lacks a file, or one is damaged.
         """
         path = Path(folder)
-        with readable_errors(path, "read"):
-            try:
-                manifest, content = (json.loads((path / f"{n}.json").read_text("utf-8")) for n in ("manifest", "choices"))
-            except ValueError as error:
-                raise FileError(f"{path} holds damaged JSON ({error}). Search again, or copy it whole.") from error
+        again = "Search again, or copy it whole."
+        manifest, content = (read_json(path / f"{name}.json", again) for name in ("manifest", "choices"))
         choices = {x: {one["method"]: Chosen.from_dict(one) for one in own} for x, own in content.items()}
         vectors = {
             x: {v: SteeringVector.load(path / "vectors" / f"{v}-{x}.safetensors") for v in ("EN", "LOC")}

@@ -12,9 +12,9 @@ from steerlens.data import Item
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.search_objectives import Gains
-from steerlens.evaluation.search_recipes import Recipe
-from steerlens.progress import SHOW_FROM, progress
+from steerlens.evaluation.searching.objectives import Gains
+from steerlens.evaluation.searching.recipes import Recipe
+from steerlens.progress import SHOW_FROM, advance, progress
 from steerlens.steering import SteeringVector
 
 if TYPE_CHECKING:
@@ -50,20 +50,21 @@ class Ledger:
         self._marks: dict[tuple[str, Recipe], Marks] = {}
 
     def run(self, recipes: Iterable[Recipe], locales: Sequence[str], title: str) -> None:
-        """Runs those of the recipes that were not run before, unsteered first."""
+        """Runs those of the recipes that were not run before, and unsteered."""
         todo = {x: [r for r in dict.fromkeys(recipes) if (x, r) not in self._marks and r.cells] for x in locales}
         total = sum(len(recipes) * len(self.items[x]) for x, recipes in todo.items())
         self.passes += total
         with progress(total, title, "item", show=total >= SHOW_FROM) as bar:
             for locale, wanted in todo.items():
                 bar.set_postfix_str(locale)
-                self.note(locale, Recipe(), np.hstack([marks_of(part.exam.base) for part in self.parts[locale]]))
                 found: dict[int, list[Marks]] = {}
                 for part in self.parts[locale]:
                     for index, outcomes in part.exam.sweep([recipe.plan(part.vectors) for recipe in wanted]):
-                        bar.update(len(part.exam) / part.exam.n_batches)
+                        advance(bar, len(part.exam) / part.exam.n_batches)
                         if outcomes is not None:
                             found.setdefault(index, []).append(marks_of(outcomes))
+                # Unsteered comes after: the pass that the recipes go on from has scored it on its way.
+                self.note(locale, Recipe(), np.hstack([marks_of(part.exam.base) for part in self.parts[locale]]))
                 for index, recipe in enumerate(wanted):
                     self.note(locale, recipe, np.hstack(found[index]))
 

@@ -10,9 +10,9 @@ from numpy import ndarray
 
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.intervals import paired_interval, paired_p
-from steerlens.evaluation.search_ledger import ENGLISH_CENTRIC, HIT, Ledger
-from steerlens.evaluation.search_objectives import Gains, Objective
-from steerlens.evaluation.search_recipes import Chosen, Recipe
+from steerlens.evaluation.searching.ledger import ENGLISH_CENTRIC, HIT, Ledger
+from steerlens.evaluation.searching.objectives import Gains, Objective
+from steerlens.evaluation.searching.recipes import Chosen, Recipe
 
 ALL = "all"
 """The choice made for all locales together."""

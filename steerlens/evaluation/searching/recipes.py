@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.grid import Cell
-from steerlens.evaluation.search_objectives import Gains
+from steerlens.evaluation.searching.objectives import Gains
 from steerlens.steering import SteeringPlan, SteeringVector, Which, no_steering
 
 VectorsByLocale = Mapping[str, Mapping[str, SteeringVector]]
@@ -24,13 +24,10 @@ class Recipe:
     """One for each cell."""
 
     def __str__(self) -> str:
-        return (
-            " + ".join(
-                f"{cell}{'' if tokens == 'all' else f' at {tokens} tokens'}"
-                for cell, tokens in zip(self.cells, self.tokens, strict=True)
-            )
-            or UNSTEERED
-        )
+        if len(set(self.tokens)) <= 1:  # said once, if it is the same for all
+            cells = " + ".join(map(str, self.cells))
+            return f"{cells}{_at(self.tokens[0])}" if self.cells else UNSTEERED
+        return " + ".join(f"{cell}{_at(tokens)}" for cell, tokens in zip(self.cells, self.tokens, strict=True))
 
     def __add__(self, other: "Recipe") -> "Recipe":
         return Recipe((*self.cells, *other.cells), (*self.tokens, *other.tokens))
@@ -69,6 +66,10 @@ class Recipe:
         """The inverse of ``to_list``."""
         cells = tuple(Cell(step["vector"], step["layer"], step["strength"]) for step in steps)
         return cls(cells, tuple(step["tokens"] for step in steps))
+
+
+def _at(tokens: Which) -> str:
+    return "" if tokens == "all" else f" at {tokens} tokens"
 
 
 def single(vector: str, layer: int, strength: float, tokens: Which) -> Recipe:

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from steerlens.evaluation.search_ledger import Ledger, Predictor
-from steerlens.evaluation.search_objectives import Objective
-from steerlens.evaluation.search_recipes import Chosen, Recipe, neighbours, single
-from steerlens.evaluation.search_settings import SearchSettings
-from steerlens.evaluation.search_steps import (
+from steerlens.evaluation.searching.ledger import Ledger, Predictor
+from steerlens.evaluation.searching.objectives import Objective
+from steerlens.evaluation.searching.recipes import Chosen, Recipe, neighbours, single
+from steerlens.evaluation.searching.settings import SearchSettings
+from steerlens.evaluation.searching.steps import (
     SCORE_OF,
     Aim,
     candidates,
@@ -21,7 +21,7 @@ from steerlens.evaluation.search_steps import (
     promising,
     spaced,
 )
-from steerlens.evaluation.search_tested import BEST
+from steerlens.evaluation.searching.tested import BEST
 
 log = logging.getLogger("steerlens")
 

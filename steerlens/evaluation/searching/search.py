@@ -8,14 +8,14 @@ from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
 from steerlens.evaluation.exam import Exam
-from steerlens.evaluation.search_choices import Chooser
-from steerlens.evaluation.search_ledger import Ledger, Part
-from steerlens.evaluation.search_objectives import LESSER_GAIN, Limits, Objective, objective_of
-from steerlens.evaluation.search_recipes import VectorsByLocale
-from steerlens.evaluation.search_results import Regret, Search, Tested, Tried
-from steerlens.evaluation.search_settings import SearchSettings
-from steerlens.evaluation.search_tested import ALL, front_of, regret_table, run_choices, tested_table
-from steerlens.evaluation.search_vectors import CrossFit
+from steerlens.evaluation.searching.choices import Chooser
+from steerlens.evaluation.searching.ledger import Ledger, Part
+from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
+from steerlens.evaluation.searching.recipes import VectorsByLocale
+from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
+from steerlens.evaluation.searching.settings import SearchSettings
+from steerlens.evaluation.searching.tested import ALL, front_of, regret_table, run_choices, tested_table
+from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
 
 log = logging.getLogger("steerlens")

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from steerlens.evaluation.search_ledger import Ledger, Predictor
-from steerlens.evaluation.search_objectives import NO_LIMITS, Gains, Limits, Objective
-from steerlens.evaluation.search_recipes import Recipe
+from steerlens.evaluation.searching.ledger import Ledger, Predictor
+from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Limits, Objective
+from steerlens.evaluation.searching.recipes import Recipe
 
 Rank = Callable[[Gains], tuple[float, ...]]
 """What recipes are ordered by, the largest first."""
