@@ -285,6 +285,6 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     with pytest.raises(SettingsError, match="two or more"):
         search(bed.model, split, ["es-ES"], settings=SearchSettings(layers=(2,)))
     for bad in ({"strengths": (0.0, 1.0)}, {"tokens": ()}, {"n_folds": 1}, {"dev_concepts": 0}, {"singles": 0}):
-        with pytest.raises(SettingsError, match="two folds"):
+        with pytest.raises(SettingsError, match="two first layers and folds"):
             SearchSettings(**bad)
     assert Cell("EN", 1, 1.0) == single("EN", 1, 1.0, "all").cells[0]
