@@ -15,6 +15,7 @@ from steerlens.data import ENGLISH, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.searching.recipes import VectorsByLocale
+from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
@@ -89,11 +90,11 @@ class StudySettings:
             SettingsError: a word that is none of ``strided`` and ``all``, or fewer than two layers.
         """
         chosen: Sequence[int] | None = None
-        if self.layers == "strided" and model.n_layers >= _STRIDED:
-            chosen = [model.n_layers * (k + 1) // _STRIDED - 1 for k in range(_STRIDED)]
+        if self.layers == "strided":
+            chosen = spaced(range(model.n_layers), _STRIDED)
         elif not isinstance(self.layers, str):
             chosen = self.layers
-        elif self.layers not in ("strided", "all"):
+        elif self.layers != "all":
             raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
         layers = model.layers(chosen)
         if len(layers) < 2:

@@ -15,6 +15,7 @@ from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, Recipe, S
 from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.recipes import neighbours, single
+from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
 from steerlens.evaluation.searching.tested import front_of
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.steering import difference_of_means
@@ -179,6 +180,29 @@ def test_the_front_is_what_nothing_dominates() -> None:
     assert front_of(points) == [False, True, True, False, True]
 
 
+def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: Items) -> None:
+    ledger, _ = _ledger(llama, items)
+    cells = [single(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
+    ledger.run(cells, ["es-ES"], "")
+    aim = Aim(ledger, ("es-ES",), lambda gains: (gains.transfer + gains.localization, gains.margin))
+    pairs = combined(cells[:2], cells[2:], [])
+    sums = [aim.rank(ledger.gains(a, ["es-ES"]).plus(ledger.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
+    assert expected(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
+    assert len(expected(aim, pairs, 9)) == 2
+
+
+def test_gains_that_do_not_touch_add_up() -> None:
+    both = Gains(0.1, -0.2, 0.0, 1.0, 2.0, 1.2).plus(Gains(0.2, 0.3, 0.1, 0.5, 0.0, 0.5))
+    assert both == Gains(pytest.approx(0.3), pytest.approx(0.1), 0.1, 1.5, 2.0, pytest.approx(0.6))
+    assert both.plus(Gains(0, 0, 0, 0, 0)).perplexity is None
+
+
+def test_layers_are_spaced_with_the_last() -> None:
+    assert spaced(range(18), 6) == [2, 5, 8, 11, 14, 17]
+    assert spaced(range(18), 9) == list(range(1, 18, 2))
+    assert spaced([1, 4], 9) == [1, 4]
+
+
 def test_neighbours_are_one_step_away_at_different_layers() -> None:
     recipe = single("EN", 1, 1.0, "all") + single("LOC", 2, 2.0, "all")
     near = list(neighbours(recipe, [0, 1, 2, 3], [0.5, 1.0, 2.0], ["all", "prompt"]))
@@ -267,6 +291,6 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     with pytest.raises(SettingsError, match="two or more"):
         search(bed.model, split, ["es-ES"], settings=SearchSettings(layers=(2,)))
     for bad in ({"strengths": (0.0, 1.0)}, {"tokens": ()}, {"n_folds": 1}, {"dev_concepts": 0}, {"singles": 0}):
-        with pytest.raises(SettingsError, match="two folds"):
+        with pytest.raises(SettingsError, match="two first layers and folds"):
             SearchSettings(**bad)
     assert Cell("EN", 1, 1.0) == single("EN", 1, 1.0, "all").cells[0]

@@ -14,10 +14,12 @@ from steerlens.evaluation.searching.steps import (
     candidates,
     climb,
     combined,
+    expected,
     joint_score,
     net_score,
     own_score,
     promising,
+    spaced,
 )
 from steerlens.evaluation.searching.tested import BEST
 
@@ -28,13 +30,13 @@ class Chooser:
     """Chooses for some locales at a time; what was run for one choice serves the next."""
 
     def __init__(self, ledger: Ledger, objective: Objective, layers: Sequence[int], settings: SearchSettings) -> None:
-        """Runs one strength of both vectors at every layer, and takes the derivatives."""
+        """Runs one strength of both vectors at the first layers, and takes the derivatives."""
         self.ledger, self.objective, self.settings = ledger, objective, settings
         self.strengths = tuple(sorted(dict.fromkeys(map(float, settings.strengths))))
         ordered = sorted(self.strengths, key=abs)
-        first = settings.tokens[0]
-        self.grid = [single(v, x, s, first) for v in SCORE_OF for x in layers for s in self.strengths]
-        self.anchors = [recipe for recipe in self.grid if recipe.cells[0].strength == ordered[len(ordered) // 2]]
+        tokens, few = settings.tokens[0], spaced(layers, settings.first_layers)
+        self.grid = [single(v, x, s, tokens) for v in SCORE_OF for x in few for s in self.strengths]
+        self.anchors = [recipe for recipe in self.grid if recipe.cells[0].strength == ordered[(len(ordered) - 1) // 2]]
         ledger.run(self.anchors, ledger.locales, "One strength")
         self.predictor = Predictor(ledger, self.anchors)
         self._moves = partial(neighbours, layers=layers, strengths=self.strengths, tokens=settings.tokens)
@@ -48,9 +50,9 @@ class Chooser:
         singles = {vector: self._singles(vector, here, name) for vector in SCORE_OF}
         ens, locs = (candidates(self.ledger, here, own, limits.of_text) for own in singles.values())
         joint = Aim(self.ledger, here, joint_score(self.objective), limits)
-        pairs = climb(
-            joint, combined(ens, locs, singles["LOC"]), self._moves, self.settings.combinations, f"{name}: EN and LOC together"
-        )
+        budget = self.settings.combinations
+        starts = expected(joint, combined(ens, locs, singles["LOC"]), -(-2 * budget // 3))
+        pairs = climb(joint, starts, self._moves, budget, f"{name}: EN and LOC together")
         kept = {
             vector: self._kept(own, Aim(self.ledger, here, own_score(vector), limits.of_text)) for vector, own in singles.items()
         }

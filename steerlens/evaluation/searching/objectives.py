@@ -30,6 +30,14 @@ class Gains:
         """Both margins' changes."""
         return self.transfer_margin + self.localization_margin
 
+    def plus(self, other: "Gains") -> "Gains":
+        """What both would do if nothing of the one touched the other."""
+        changes = [getattr(self, name) + getattr(other, name) for name in _CHANGES]
+        known = self.perplexity is not None and other.perplexity is not None
+        return Gains(*changes, (self.perplexity or 1.0) * (other.perplexity or 1.0) if known else None)
+
+
+_CHANGES = ("transfer", "localization", "english_centric", "transfer_margin", "localization_margin")
 
 Objective = Callable[[Gains], float]
 """The larger, the better; unsteered has gains of 0 and perplexity 1, and a plan is taken only if it is better than that."""

@@ -32,6 +32,10 @@ class Recipe:
     def __add__(self, other: "Recipe") -> "Recipe":
         return Recipe((*self.cells, *other.cells), (*self.tokens, *other.tokens))
 
+    def apart(self) -> list["Recipe"]:
+        """A recipe for each cell."""
+        return [Recipe((cell,), (tokens,)) for cell, tokens in zip(self.cells, self.tokens, strict=True)]
+
     @property
     def strength(self) -> float:
         """Sum of the strengths' sizes."""

@@ -16,18 +16,20 @@ class SearchSettings:
 
     layers: tuple[int, ...] | None = None
     """Layers tried; all for ``None``."""
+    first_layers: int = 9
+    """Of these, how many are run at first, evenly spaced with the last among them; the steps from the best reach the others."""
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    """Strengths tried; every layer is first run at the upper middle one."""
+    """Strengths tried; the first layers are run at the middle one (of two, the weaker)."""
     tokens: tuple[Which, ...] = ("last_onward", "all")
-    """Tokens tried; every layer is first run at the first of them."""
+    """Tokens tried; the first layers are run at the first of them."""
     vector_concepts: int | None = 120
     """Concepts of each kind that vectors are taken from; all for ``None``."""
-    dev_concepts: int | None = 20
+    dev_concepts: int | None = 15
     """Concepts of each kind that a locale's choices rest on; all for ``None``. A cell costs a pass for each."""
-    test_concepts: int | None = 100
+    test_concepts: int | None = 50
     """Concepts of each kind that choices are tested on, of those given; all for ``None``."""
-    singles: int = 6
-    """Cells of each vector that are run after the first strength, for each locale and for all together."""
+    singles: int = 4
+    """Cells of each vector that are run after these, for each locale and for all together."""
     combinations: int = 12
     """Combinations of both vectors that are run, for each locale and for all together."""
     n_folds: int = 3
@@ -44,11 +46,17 @@ class SearchSettings:
             if which not in WHICH:
                 raise UnknownNameError("choice of tokens", which, WHICH)
         concepts = (self.vector_concepts, self.dev_concepts, self.test_concepts)
-        counts = (self.singles, self.combinations, self.n_folds - 1, *(1 if n is None else n for n in concepts))
+        counts = (
+            self.first_layers - 1,
+            self.singles,
+            self.combinations,
+            self.n_folds - 1,
+            *(1 if n is None else n for n in concepts),
+        )
         if not self.strengths or 0 in self.strengths or not self.tokens or min(counts) < 1:
             raise SettingsError(
-                f"{self} given: expected strengths other than 0, at least one choice of tokens, two folds, and one each of "
-                "the concepts, singles and combinations."
+                f"{self} given: expected strengths other than 0, at least one choice of tokens, two first layers and folds, "
+                "and one each of the concepts, singles and combinations."
             )
 
     def to_dict(self) -> dict[str, Any]:

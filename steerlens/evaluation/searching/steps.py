@@ -83,6 +83,21 @@ def combined(ens: Sequence[Recipe], locs: Sequence[Recipe], others: Sequence[Rec
     return pairs or [ens[0] + loc for loc in others if loc.cells[0].layer != ens[0].cells[0].layer][:1]
 
 
+def expected(aim: Aim, pairs: Sequence[Recipe], n: int) -> list[Recipe]:
+    """The ``n`` pairs that would do best if the gains of their two cells, which were run, added up."""
+
+    def key(pair: Recipe) -> tuple[float, ...]:
+        one, two = (aim.ledger.gains(cell, aim.locales) for cell in pair.apart())
+        return aim.rank(one.plus(two))
+
+    return sorted(pairs, key=key, reverse=True)[:n]
+
+
+def spaced(layers: Sequence[int], n: int) -> list[int]:
+    """``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
+    return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]
+
+
 def climb(
     aim: Aim, starts: Sequence[Recipe], moves: Callable[[Recipe], Iterable[Recipe]], budget: int, title: str
 ) -> list[Recipe]:

@@ -26,18 +26,18 @@ _DRAWS = 2000
 
 
 def run_choices(ledger: Ledger, choices: Choices, title: str) -> None:
-    """Runs in every locale its own choices, those for all, and the best of every other locale."""
+    """Runs in every locale its own choices, and the best for all and for every other locale."""
     for locale in ledger.locales:
-        wanted = [*choices[locale].values(), *choices[ALL].values(), *(own[BEST] for own in choices.values())]
+        wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
         ledger.run([choice.recipe for choice in wanted], (locale,), title)
 
 
 def tested_table(ledger: Ledger, choices: Choices, seed: int) -> pd.DataFrame:
-    """A row per choice (each locale's own, or the one for all), method, locale (``mean`` over them) and score."""
+    """A row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
     rows = []
     several = len(ledger.locales) > 1
     for choice in (OWN, ALL) if several else (OWN,):
-        for method in choices[ALL]:
+        for method in choices[ALL] if choice == OWN else (BEST,):
             recipes = {x: choices[x if choice == OWN else ALL][method].recipe for x in ledger.locales}
             for locale in (*ledger.locales, MEAN) if several else ledger.locales:
                 asked = ledger.locales if locale == MEAN else (locale,)
