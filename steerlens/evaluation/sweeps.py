@@ -65,6 +65,28 @@ class Sweep(ResultTable):
         frame = self.cells(score, locale)
         return sweep_heatmap(frame[frame["vector"] == vector], vector, score, where)
 
+    def by_locale(self, vector: str = "EN", score: str = "transfer", strength: float | None = None) -> "Figure":
+        """Layers by locales, coloured by the mean change of the answer's margin (nats per token), centred at zero.
+
+        Args:
+            strength: one of those swept; the one nearest to 1 for ``None``.
+
+        Raises:
+            UnknownNameError: no such vector, score or strength.
+        """
+        import pandas as pd
+
+        from steerlens.plotting import sweep_by_locale
+
+        own = self.frame[self.frame["vector"] == self.having("vector", vector)]
+        known = sorted(set(own["strength"]))
+        chosen = min(known, key=lambda one: abs(one - 1)) if strength is None else float(strength)
+        if chosen not in known:
+            raise UnknownNameError("strength", chosen, known)
+        own = own[own["strength"] == chosen]
+        each = [cells(own, ("layer",), score, code).assign(locale=code) for code in dict.fromkeys(own["locale"])]
+        return sweep_by_locale(pd.concat(each), vector, score, chosen)
+
 
 def kind_of(score: str) -> Kind:
     """The kind of item that a score is measured on.

@@ -110,6 +110,23 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> go.Fi
     return by_layer_and_locale(fig, grid, bar, signed=score in ("cosine", "above"), low=0.5, high=1.0)
 
 
+def sweep_by_locale(cells: "pd.DataFrame", vector: str, score: str, strength: float) -> go.Figure:
+    """Layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
+
+    Args:
+        cells: one row per locale and layer, with margin, exact, n.
+    """
+    grid = cells.pivot_table(index="layer", columns="locale", values="margin", sort=False).sort_index()
+    how = "run" if cells["exact"].all() else "predicted"
+    fig = figure(
+        f"{vector} steering: change of the margin",
+        f"of the {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(cells['n'].max())} concepts",
+        "locale",
+        "layer",
+    )
+    return by_layer_and_locale(fig, grid, "nats<br>per token", signed=True)
+
+
 def by_layer_and_locale(
     fig: go.Figure, grid: "pd.DataFrame", bar: str, *, signed: bool, low: float = 0.0, high: float | None = None
 ) -> go.Figure:
