@@ -107,7 +107,7 @@ def choice_bars(frame: "pd.DataFrame") -> go.Figure:
             hovertemplate="%{customdata[0]}: %{x:.3f}<br>score %{customdata[2]:.2f} nats<br>%{customdata[1]}<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1.12])
-    fig.update_yaxes(tickvals=list(range(len(names))), ticktext=names, autorange="reversed", automargin=True)
+    fig.update_yaxes(tickvals=list(range(len(names))), ticktext=names, autorange="reversed", automargin=True, tickangle=0)
     fig.update_layout(barmode="group", legend={"orientation": "h", "y": -0.2})
     return fig
 

@@ -74,7 +74,7 @@ def residual_map(
         names = [f"principal component {at} ({share:.0%} of variance)" for at, share in enumerate(shares, 1)]
     else:
         points = _means_axes(rows, own, n_folds, seed)
-        names = ["factual less cultural, held out", "first component perpendicular to it"]
+        names = ["factual less cultural, held out", "perpendicular component"]
     table = [
         {"layer": layer, "concept": p.concept, "locale": p.locale, "kind": p.kind, "topic": p.topic, "prompt": p.text}
         for p in own.prompts
