@@ -14,7 +14,7 @@ from steerlens.notebook.specimen import Specimen
 from steerlens.notebook.steering_view import SteeringView
 from steerlens.notebook.tokens_view import TokensView
 from steerlens.notebook.view import View
-from steerlens.plotting.live import still
+from steerlens.plotting.live import shows_stills, still
 from steerlens.steering import SteeringPlan
 
 if TYPE_CHECKING:
@@ -143,7 +143,18 @@ class Explorer:
             raise UnknownNameError("view", name, self.views)
         return self.views[name]
 
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        if shows_stills():  # a notebook that is run to be read: pictures, as plotly was told to make them
+            for fig in self._stills():
+                fig.show()
+        else:
+            display(self._repr_mimebundle_(), raw=True)
+
+    def _stills(self) -> "list[Figure]":
+        return [fig for name in ("layers", "points", "steering") for fig in self.figures(name)]
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widgets; and, where a page has none, the figures as they were when the cell ran."""
-        found = [fig for name in ("layers", "points", "steering") for fig in self.figures(name)]
-        return {**self.widget._repr_mimebundle_(), "text/html": still(found)}
+        return {**self.widget._repr_mimebundle_(), "text/html": still(self._stills())}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io
 
 
 def live(fig: go.Figure, width: int) -> Any:
@@ -28,6 +29,11 @@ def redraw(shown: Any, fig: go.Figure) -> None:
         for old, new in zip(shown.data, fig.data, strict=True):
             old.update(new.to_plotly_json(), overwrite=True)
         shown.layout.update({**fig.layout.to_plotly_json(), "width": width}, overwrite=True)
+
+
+def shows_stills() -> bool:
+    """Plotly was told to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are seen where no script runs."""
+    return "png" in str(plotly.io.renderers.default).split("+")
 
 
 def still(figures: Sequence[go.Figure]) -> str:

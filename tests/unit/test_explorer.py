@@ -130,6 +130,22 @@ def test_a_page_without_widgets_shows_the_figures(explorer) -> None:
     assert bundle["text/html"].count("plotly-graph-div") == 4
 
 
+def test_pictures_are_shown_where_plotly_is_told_to(explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    import plotly.io
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        explorer._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in shown.outputs[0].data
+    monkeypatch.setattr(plotly.io.renderers, "default", "png+plotly_mimetype")
+    drawn = []
+    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda fig: drawn.append(fig))
+    explorer._ipython_display_()
+    assert len(drawn) == 4
+
+
 def test_the_token_lens_is_read_once_it_is_open(explorer) -> None:
     tokens = explorer.views["tokens"]
     assert not tokens._shown
