@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
     from steerlens.models import LensModel, load
+    from steerlens.notebook import explore
     from steerlens.results import Study
     from steerlens.study import StudySettings, run_study
 
@@ -32,6 +33,7 @@ _NAMES = {
     "SteerlensError": "steerlens.errors",
     "Study": "steerlens.results",
     "StudySettings": "steerlens.study",
+    "explore": "steerlens.notebook",
     "load": "steerlens.models",
     "run_study": "steerlens.study",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "data",
     "errors",
     "evaluation",
+    "explore",
     "load",
     "models",
     "plotting",

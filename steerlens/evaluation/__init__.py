@@ -1,6 +1,7 @@
 """Scoring answers, layer sweeps, the search for plans, the transfer-localization plane, effects by item and side effects."""
 
 from steerlens.evaluation.answering import EXPLICIT, Answers, answered
+from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.choice import choose
 from steerlens.evaluation.comparing import MEAN, UNSTEERED
 from steerlens.evaluation.consistency import rank_consistency
@@ -8,6 +9,7 @@ from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
+from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import Plane, placed, plane
@@ -34,12 +36,14 @@ __all__ = [
     "STRENGTHS",
     "UNSTEERED",
     "Answers",
+    "Attribution",
     "Cell",
     "Chosen",
     "Effects",
     "Exam",
     "Gains",
     "Interval",
+    "ItemChoices",
     "Limits",
     "Mode",
     "Outcome",
@@ -55,8 +59,10 @@ __all__ = [
     "Tested",
     "Tried",
     "answered",
+    "attributions",
     "choose",
     "effects",
+    "item_choices",
     "nats_per_token",
     "paired_interval",
     "paired_p",

@@ -72,6 +72,37 @@ class Sweep(ResultTable):
             rows = rows.merge(_intervals(scored(own, score, locale)), on=_CELL, how="left")
         return sweep_heatmap(rows, vector, score, where)
 
+    def by_locale(self, vector: str = "EN", score: str = "transfer", strength: float | None = None) -> "Figure":
+        """Layers by locales, coloured by the mean change of the answer's margin (nats per token), centred at zero.
+
+        Args:
+            strength: one of those swept; the one nearest to 1 for ``None``.
+
+        Raises:
+            UnknownNameError: no such vector, score or strength.
+        """
+        from steerlens.plotting import sweep_by_locale
+
+        own = self.frame[(self.frame["vector"] == self.having("vector", vector)) & (self.frame["kind"] == kind_of(score))]
+        known = sorted(set(own["strength"]))
+        chosen = min(known, key=lambda one: abs(one - 1)) if strength is None else float(strength)
+        if chosen not in known:
+            raise UnknownNameError("strength", chosen, known)
+        return sweep_by_locale(_margins(own[own["strength"] == chosen]), vector, score, chosen)
+
+
+def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """By locale and layer, the mean change of the margin as value, its interval over concepts as low and high, n, exact."""
+    import pandas as pd
+
+    found = []
+    for locale, own in rows.assign(change=rows["margin"] - rows["base_margin"]).groupby("locale", sort=False):
+        table = own.pivot_table(index="concept", columns="layer", values="change")
+        low, high = paired_intervals(table.to_numpy())
+        means = {"locale": locale, "layer": table.columns, "value": table.mean().to_numpy(), "low": low, "high": high}
+        found.append(pd.DataFrame({**means, "n": len(table), "exact": bool(own["exact"].all())}))
+    return pd.concat(found)
+
 
 def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     """Low and high of the mean change over concepts of each cell that was run."""

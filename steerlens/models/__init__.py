@@ -4,6 +4,7 @@ from steerlens.models.cache import cache_folder
 from steerlens.models.embedded import EMBEDDED, EmbeddedModel
 from steerlens.models.lens import LensModel
 from steerlens.models.loading import load
+from steerlens.models.streaming import stream
 from steerlens.models.tokens import Tokens
 
-__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load"]
+__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load", "stream"]

@@ -16,12 +16,14 @@ from steerlens.plotting.layers import (
     separability_lines,
 )
 from steerlens.plotting.planes import plane_figure, plane_panels
+from steerlens.plotting.prompts import choice_bars, margin_curve, residual_scatter, token_lens_heatmap
 from steerlens.plotting.searches import front_figure, regret_heatmap
-from steerlens.plotting.sweeps import sweep_heatmap
+from steerlens.plotting.sweeps import sweep_by_locale, sweep_heatmap
 
 __all__ = [
     "Figure",
     "answers_heatmap",
+    "choice_bars",
     "cosine_lines",
     "effects_bars",
     "erasure_lines",
@@ -32,13 +34,17 @@ __all__ = [
     "geometry_heatmap",
     "geometry_lines",
     "lens_lines",
+    "margin_curve",
     "permutation_lines",
     "plane_figure",
     "plane_panels",
     "regret_heatmap",
+    "residual_scatter",
     "response_lines",
     "selectivity_lines",
     "separability_heatmap",
     "separability_lines",
+    "sweep_by_locale",
     "sweep_heatmap",
+    "token_lens_heatmap",
 ]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.heatmaps import MARKED, add_cells, bare, intervals, numbers, stacked
+from steerlens.plotting.heatmaps import MARKED, add_cells, bare, by_layer_and_locale, intervals, numbers, stacked
 from steerlens.plotting.theme import HATCH, INK, SCORE_WORDS, figure
 
 if TYPE_CHECKING:
@@ -50,6 +50,22 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     _hatch(fig, exact)
     _frame(fig, points, grid)
     return bare(fig)
+
+
+def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: float) -> Figure:
+    """Layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
+
+    Args:
+        rows: one per locale and layer, with value, low, high, n, exact.
+    """
+    how = "run" if rows["exact"].all() else "predicted"
+    fig = figure(
+        f"{vector} steering: change of the margin",
+        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {MARKED}",
+        "locale",
+        "layer",
+    )
+    return by_layer_and_locale(fig, rows, "nats<br>per token", signed=True)
 
 
 def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str) -> str:

@@ -7,10 +7,12 @@ from steerlens.probing.form import FormSeparability, form_separability, matched
 from steerlens.probing.geometry import Geometry, geometry
 from steerlens.probing.holding import HoldOut
 from steerlens.probing.lens import LogitLens, logit_lens
+from steerlens.probing.maps import ResidualMap, residual_map
 from steerlens.probing.permutation import PermutationTest, permutation_test
 from steerlens.probing.probes import PROBES
 from steerlens.probing.selectivity import Selectivity, selectivity
 from steerlens.probing.separability import Separability, separability
+from steerlens.probing.token_lens import TokenLens, token_lens
 
 __all__ = [
     "PROBES",
@@ -21,15 +23,19 @@ __all__ = [
     "HoldOut",
     "LogitLens",
     "PermutationTest",
+    "ResidualMap",
     "Selectivity",
     "Separability",
+    "TokenLens",
     "erasure",
     "form_separability",
     "geometry",
     "logit_lens",
     "matched",
     "permutation_test",
+    "residual_map",
     "selectivity",
     "separability",
     "token_embeddings",
+    "token_lens",
 ]

@@ -24,6 +24,7 @@ ALLOWED = {
     "testbed": {"data", "models"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {"activations", "data", "evaluation", "models", "probing", "results", "steering"},
+    "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
     "commands": {"data", "evaluation", "models", "plotting", "probing", "results", "steering", "study", "report"},
     "cli": {"commands"},
@@ -60,6 +61,8 @@ def test_arrows_go_one_way() -> None:
 
 def test_figures_and_reports_are_imported_when_asked_for() -> None:
     for part, path, tree in _modules():
+        if part == "notebook" and path.name != "__init__.py":
+            continue  # a face: nothing of it is imported before a figure is asked for
         top = {
             name.split(".")[1]
             for node in tree.body

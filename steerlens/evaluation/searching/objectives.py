@@ -32,12 +32,16 @@ class Gains:
 
     def plus(self, other: "Gains") -> "Gains":
         """What both would do if nothing of the one touched the other."""
-        changes = [getattr(self, name) + getattr(other, name) for name in _CHANGES]
-        known = self.perplexity is not None and other.perplexity is not None
-        return Gains(*changes, (self.perplexity or 1.0) * (other.perplexity or 1.0) if known else None)
+        perplexity = self.perplexity * other.perplexity if self.perplexity and other.perplexity else None
+        return Gains(
+            self.transfer + other.transfer,
+            self.localization + other.localization,
+            self.english_centric + other.english_centric,
+            self.transfer_margin + other.transfer_margin,
+            self.localization_margin + other.localization_margin,
+            perplexity,
+        )
 
-
-_CHANGES = ("transfer", "localization", "english_centric", "transfer_margin", "localization_margin")
 
 Objective = Callable[[Gains], float]
 """The larger, the better; unsteered has gains of 0 and perplexity 1, and a plan is taken only if it is better than that."""

@@ -1,0 +1,75 @@
+"""One item's choices, before and after steering."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from steerlens.data import Item
+from steerlens.evaluation.comparing import UNSTEERED
+from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.questions import Scoring
+from steerlens.models.lens import LensModel
+from steerlens.steering import SteeringPlan
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+STEERED = "steered"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemChoices(ResultTable):
+    """One item, a row per choice, unsteered and steered.
+
+    Columns: concept, locale, steering, choice, answer (the right one, or the locale's own), owners (locales whose answer it
+    is), score (log probability, normalised as the scoring says), share (softmax of the scores), picked.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("concept", "locale", "steering", "choice", "answer", "owners", "score", "share", "picked"),
+    )
+
+    def plot(self) -> "Figure":
+        """Bars of every choice's share, before and after; the answer is marked."""
+        from steerlens.plotting import choice_bars
+
+        return choice_bars(self.frame)
+
+
+def item_choices(
+    model: LensModel, item: Item, plan: SteeringPlan | None = None, *, scoring: Scoring | None = None
+) -> ItemChoices:
+    """Scores the choices of one item, unsteered and, if a plan is given, steered.
+
+    Raises:
+        FingerprintError: the plan belongs to another model.
+        PromptError: the item cannot be asked.
+    """
+    exam = Exam(model, [item], scoring)
+    return compared(exam.base[0], exam.score(plan)[0] if plan is not None else None)
+
+
+def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
+    """The table of one item's outcomes."""
+    import pandas as pd
+
+    runs = {UNSTEERED: unsteered} if steered is None else {UNSTEERED: unsteered, STEERED: steered}
+    return ItemChoices(pd.DataFrame([row for steering, outcome in runs.items() for row in _rows(steering, outcome)]))
+
+
+def _rows(steering: str, outcome: Outcome) -> list[dict[str, Any]]:
+    item, scores = outcome.item, np.array(outcome.scores)
+    shares = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    owners = [", ".join(own) for own in item.owners] or [""] * len(item.choices)
+    return [
+        {
+            **{"concept": item.concept, "locale": item.locale, "steering": steering, "choice": choice},
+            **{"answer": at == item.answer, "owners": owners[at], "score": float(scores[at]), "share": float(shares[at])},
+            "picked": at == outcome.picked,
+        }
+        for at, choice in enumerate(item.choices)
+    ]

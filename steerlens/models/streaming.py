@@ -1,0 +1,50 @@
+"""Greedy generation a token at a time, for callers that do something else between two tokens."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from steerlens.models.lens import LensModel
+from steerlens.models.tokens import Text
+
+
+def stream(
+    model: LensModel,
+    prompt: Text,
+    max_new_tokens: int = 30,
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Iterator[str]:
+    """What the model has written after a prompt, after every token of it: ``model.generate``'s greedy text, as it grows.
+
+    Args:
+        around: makes a context that each pass runs in, as ``lambda: plan.applied(model)``. Between two texts none is open,
+            so the model is left unsteered for everybody else.
+
+    Yields:
+        The text so far, without special tokens; the last one is the whole.
+
+    Raises:
+        PromptError: the prompt is empty.
+    """
+    ids = model.row(model.tokenizer.ids(prompt)).prompt
+    ends, written, cache = _ends(model), [], None
+    new = torch.tensor([ids], device=model.device)
+    for _ in range(max_new_tokens):
+        with around(), torch.no_grad():
+            output = model.tl.original_model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache, token = output.past_key_values, int(output.logits[0, -1].argmax())
+        if token in ends:
+            break
+        written.append(token)
+        yield model.tokenizer.completion(written)
+        new = torch.tensor([[token]], device=model.device)
+
+
+def _ends(model: LensModel) -> set[int]:
+    """Tokens that end a text."""
+    ends = getattr(model.tl.original_model.generation_config, "eos_token_id", None)
+    if ends is None:
+        ends = model.tokenizer.hf.eos_token_id
+    return set() if ends is None else set(ends) if isinstance(ends, list | tuple) else {int(ends)}

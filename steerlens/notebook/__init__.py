@@ -1,0 +1,68 @@
+"""The explorer: an interactive layer probe in a notebook cell."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from steerlens.data import Items, Split
+from steerlens.errors import SteerlensError
+from steerlens.models import LensModel
+from steerlens.steering import SteeringVector, Which
+
+if TYPE_CHECKING:
+    from steerlens.notebook.explorer import Explorer
+
+__all__ = ["explore"]
+
+
+def explore(
+    model: LensModel,
+    items: Items | Split,
+    vectors: Iterable[SteeringVector] | None = None,
+    *,
+    train_concepts: int | None = 60,
+    concepts: int | None = 12,
+    tokens: Which = "last_onward",
+    limit: float = 4.0,
+    max_new_tokens: int = 20,
+    seed: int = 0,
+) -> "Explorer":
+    """An interactive layer probe for a notebook: a heatmap of a score over layers and locales, that layer's residuals in two
+    dimensions, one prompt steered by sliders, and its logit lens token by token.
+
+    A click on a cell of the heatmap chooses layer and locale for all views. A move of a slider shows the predicted margin at
+    once (the derivative of the margin, as in an attribution sweep) and the exact scores and texts as soon as they were run; a
+    newer move ends an older one. All runs between the notebook's cells, in slices: code of yours never meets a model half
+    steered.
+
+    Args:
+        items: factual and cultural items in English and other locales; split by concept here, or given as a split. Vectors
+            are taken from train, what is looked at comes from dev.
+        vectors: SteeringVectors to offer; EN and LOC of every locale for ``None``.
+        train_concepts: concepts of each kind that vectors are taken from; all of train for ``None``.
+        concepts: dev concepts of each kind that are looked at; all of dev for ``None``.
+        tokens: which tokens are steered, to begin with.
+        limit: the slider's largest strength, times the vector.
+        max_new_tokens: length of the texts.
+        seed: of the split and the draws.
+
+    Returns:
+        An explorer: show it as a cell's last line. ``explorer.plan`` is the plan made by hand; ``explorer.as_code(view)`` and
+        ``explorer.to_frame(view)`` give the code and the data of the views ``layers``, ``points``, ``steering`` and ``tokens``.
+
+    Raises:
+        SteerlensError: ipywidgets or anywidget are not installed.
+        SettingsError: no locale besides English; no vectors.
+        PairsError: the items lack English, or explicit questions.
+    """
+    try:
+        import anywidget  # noqa: F401 (plotly's FigureWidget needs it, and says so late)
+
+        from steerlens.notebook.explorer import Explorer
+    except ModuleNotFoundError as error:
+        raise SteerlensError(
+            f"the explorer needs {error.name}: pip install 'steerlens[notebook]', then restart the kernel."
+        ) from error
+    from steerlens.notebook.specimen import specimen
+
+    made = specimen(model, items, vectors, train_concepts=train_concepts, concepts=concepts, tokens=tokens, seed=seed)
+    return Explorer(made, taken=vectors is None, tokens=tokens, limit=limit, max_new_tokens=max_new_tokens)

@@ -1,0 +1,84 @@
+"""One item under the slider: its margin predicted at once, its choices scored for real, both kept."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from steerlens.data import Item
+from steerlens.evaluation import Attribution, Exam, Outcome, attributions
+from steerlens.models import LensModel
+from steerlens.steering import SteeringPlan, SteeringVector, Which
+
+_CURVE = 33
+"""Strengths that the predicted line is drawn through."""
+
+
+class LiveItem:
+    """One item, the vectors that it may be steered by, and what is known of it so far."""
+
+    def __init__(
+        self, model: LensModel, item: Item, vectors: Sequence[SteeringVector], tokens: Which, kept: SteeringPlan | None = None
+    ) -> None:
+        """Nothing is run yet.
+
+        Args:
+            kept: steps that every plan here begins with. Derivatives are those of the unsteered model all the same.
+        """
+        self.item, self.kept, self._vectors, self._tokens = item, kept, tuple(vectors), tokens
+        self._exam = Exam(model, [item])
+        self._exact: dict[tuple[str, int], dict[float, Outcome]] = {}
+
+    @cached_property
+    def _predicted(self) -> dict[str, Attribution]:
+        """From one pass forward and one backward."""
+        return attributions(self._exam, [(vector, vector.layers) for vector in self._vectors], self._tokens)
+
+    @property
+    def derived(self) -> bool:
+        """A prediction costs no pass."""
+        return "_predicted" in self.__dict__ and "base" in self.__dict__
+
+    def derive(self) -> None:
+        """Takes the derivative and what it starts from, if they were not taken."""
+        _ = self._predicted, self.base
+
+    @cached_property
+    def base(self) -> Outcome:
+        """Strength 0: how it is answered under the kept steps alone."""
+        return self.unsteered if self.kept is None else self._exam.score(self.kept)[0]
+
+    @property
+    def unsteered(self) -> Outcome:
+        """How it is answered unsteered."""
+        return self._exam.base[0]
+
+    def known(self, name: str, layer: int) -> dict[float, Outcome]:
+        """Outcomes that were run with one vector at one layer, by strength."""
+        return self._exact.setdefault((name, layer), {})
+
+    def run(self, step: SteeringPlan, name: str, layer: int, strength: float) -> Outcome:
+        """The outcome for real of the kept steps and one more: a vector at one layer and strength."""
+        known = self.known(name, layer)
+        if strength not in known:
+            plan = step if self.kept is None else self.kept + step
+            known[strength] = self.base if strength == 0 else self._exam.score(plan)[0]
+        return known[strength]
+
+    def predicted(self, name: str, layer: int, strength: float) -> float:
+        """The margin at one strength: the line with the derivative at 0; where strengths were run, bent through the nearest."""
+        attribution, base = self._predicted[name], self.base.margin
+        run = [one for one in self.known(name, layer) if one * strength > 0]
+        if run:
+            nearest = min(run, key=lambda one: abs(one - strength))
+            change = np.array([self.known(name, layer)[nearest].margin - base])
+            attribution = attribution.anchored(layer, nearest, change)
+        return base + float(attribution.predict(layer, strength)[0])
+
+    def curve(self, name: str, layer: int, limit: float) -> pd.DataFrame:
+        """Columns strength, predicted, exact (NaN where it was not run); margins in nats per token."""
+        known = {0.0: self.base, **self.known(name, layer)}
+        strengths = sorted({*np.linspace(-limit, limit, _CURVE).tolist(), *known})
+        rows = [(s, self.predicted(name, layer, s), known[s].margin if s in known else float("nan")) for s in strengths]
+        return pd.DataFrame(rows, columns=["strength", "predicted", "exact"])

@@ -1,0 +1,27 @@
+"""What every view of an explorer is."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+
+class View(ABC):
+    """A part of the page that shows what is selected, and gives its data and the code that makes it."""
+
+    widget: Any
+    """What is put on the page."""
+
+    @abstractmethod
+    def figures(self) -> "list[Figure]":
+        """What it shows now, as figures that need no kernel."""
+
+    @abstractmethod
+    def to_frame(self) -> "pd.DataFrame":
+        """The data behind it."""
+
+    @abstractmethod
+    def as_code(self) -> str:
+        """Code that makes it, from ``model`` and ``items`` as they were given."""

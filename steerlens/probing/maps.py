@@ -1,0 +1,106 @@
+"""The prompts of one layer as points in two dimensions."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.errors import UnknownNameError
+from steerlens.probing.folds import Folds
+from steerlens.probing.holding import concepts_of, implicit, labels_of
+from steerlens.probing.probes import difference_of_means_probe
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Axes = Literal["pca", "means"]
+COLOURS = ("kind", "locale", "topic")
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualMap(ResultTable):
+    """A point per prompt.
+
+    Columns: layer, concept, locale, kind, topic, prompt, x and y (residual stream's units), x_axis and y_axis (what they are).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("layer", "concept", "locale", "kind", "topic", "prompt", "x", "y", "x_axis", "y_axis")
+
+    def scatter(self, colour: str = "kind") -> "Figure":
+        """The points, coloured by ``kind``, ``locale`` or ``topic``, each with its prompt on hover.
+
+        Raises:
+            UnknownNameError: another colour.
+        """
+        from steerlens.plotting import residual_scatter
+
+        if colour not in COLOURS:
+            raise UnknownNameError("colour", colour, COLOURS)
+        return residual_scatter(self.frame, colour)
+
+
+def residual_map(
+    stack: ResidualStack, layer: int, axes: Axes = "pca", *, locale: str | None = None, n_folds: int = 5, seed: int = 0
+) -> ResidualMap:
+    """The factual and implicit cultural prompts of a stack at one layer, projected on two axes.
+
+    Args:
+        axes: ``pca``: the first two principal components. ``means``: how far each prompt lies along the difference of the
+            factual and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a
+            residual has, a difference of means tells even random labels of few prompts apart that it was taken from); and the
+            first principal component of what is perpendicular to that difference.
+        locale: prompts of one locale only; all of them for ``None``.
+        n_folds, seed: of the folds of concepts, for ``means``.
+
+    Raises:
+        LayerError: the stack does not hold this layer.
+        UnknownNameError: no such axes.
+        PromptError: no such prompts.
+        DataError: fewer than two concepts of a kind, for ``means``.
+    """
+    import pandas as pd
+
+    if axes not in get_args(Axes):
+        raise UnknownNameError("pair of axes", axes, get_args(Axes))
+    own = implicit(stack.at_layers([layer]))
+    own = own if locale is None else own.where(lambda prompt: prompt.locale == locale)
+    rows = own.at(layer) - own.at(layer).mean(0)
+    if axes == "pca":
+        points, shares = _components(rows, 2)
+        names = [f"principal component {at} ({share:.0%} of variance)" for at, share in enumerate(shares, 1)]
+    else:
+        points = _means_axes(rows, own, n_folds, seed)
+        names = ["factual less cultural, held out", "perpendicular component"]
+    table = [
+        {"layer": layer, "concept": p.concept, "locale": p.locale, "kind": p.kind, "topic": p.topic, "prompt": p.text}
+        for p in own.prompts
+    ]
+    x, y = points.T.tolist()
+    return ResidualMap(pd.DataFrame(table).assign(x=x, y=y, x_axis=names[0], y_axis=names[1]))
+
+
+def _components(rows: Float[Tensor, "row d"], n: int) -> tuple[Float[Tensor, "row n"], list[float]]:
+    """Coordinates along the first principal components of centred rows, and the share of variance of each. A component points
+    to where its coordinates are largest in size, so that the picture does not flip between runs."""
+    u, s, _ = torch.linalg.svd(rows, full_matrices=False)
+    points = torch.zeros(len(rows), n)
+    found = u[:, :n] * s[:n]
+    found = found * torch.where(found.gather(0, found.abs().argmax(0, keepdim=True)) < 0, -1.0, 1.0)
+    points[:, : found.shape[1]] = found
+    shares = (s.square() / s.square().sum().clamp(min=1e-30))[:n].tolist()
+    return points, [*shares, *[0.0] * (n - len(shares))]
+
+
+def _means_axes(rows: Float[Tensor, "row d"], stack: ResidualStack, n_folds: int, seed: int) -> Float[Tensor, "row 2"]:
+    folds = Folds.by_concept(labels_of(stack.prompts), concepts_of(stack.prompts), n_folds, seed)
+    contrast = folds.contrast() @ rows
+    along = difference_of_means_probe(rows[None], folds)[0] / contrast.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    held_out = (along * folds.test).sum(0)
+    mean = rows[folds.positive].mean(0) - rows[~folds.positive].mean(0)
+    unit = mean / mean.norm().clamp(min=1e-30)
+    across, _ = _components(rows - (rows @ unit)[:, None] * unit, 1)
+    return torch.stack([held_out, across[:, 0]], dim=1)

@@ -1,0 +1,99 @@
+"""What the model would write after every token of a prompt if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from steerlens.errors import SettingsError
+from steerlens.models.forward import residuals_after
+from steerlens.models.lens import LensModel
+from steerlens.models.tokens import Text
+from steerlens.models.unembedding import Unembedding
+from steerlens.probing.lens import STEERED, UNSTEERED
+from steerlens.steering import SteeringPlan
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class TokenLens(ResultTable):
+    """The most probable next token after every token and block.
+
+    Columns: steering (``unsteered``, ``steered``), layer, position (BOS is 0), token (of the prompt), top (the most probable next
+    token), probability (of ``top``).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("steering", "layer", "position", "token", "top", "probability")
+
+    def heatmap(self, steering: str = UNSTEERED) -> "Figure":
+        """Layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+
+        Raises:
+            UnknownNameError: no such steering here.
+        """
+        from steerlens.plotting import token_lens_heatmap
+
+        return token_lens_heatmap(self.frame, self.having("steering", steering))
+
+
+@torch.no_grad()
+def token_lens(
+    model: LensModel,
+    prompt: Text,
+    plan: SteeringPlan | None = None,
+    *,
+    layers: Sequence[int] | int | None = None,
+    last: int | None = None,
+) -> TokenLens:
+    """The logit lens of one prompt, token by token, unsteered and under a plan.
+
+    The residual after a block goes through the final norm and the unembedding as if no block followed. Early layers are not
+    trained to be read so.
+
+    Args:
+        plan: with it every number is given unsteered and steered.
+        layers: block indices; all for ``None``.
+        last: only the prompt's last tokens, so many of them; all but BOS for ``None``.
+
+    Raises:
+        PromptError: the prompt is empty.
+        LayerError: a layer that the model does not have.
+        FingerprintError: the plan belongs to another model.
+        ModelError: the architecture computes its logits in a way that cannot be reproduced.
+        SettingsError: ``last`` is below 1.
+    """
+    import pandas as pd
+
+    model.check_unembedding()
+    if last is not None and last < 1:
+        raise SettingsError(f"the last {last} tokens were asked for: expected at least 1, or None for all.")
+    tokens, wanted = model.tokens(prompt), model.layers(layers)
+    first = max(int(model.tokenizer.bos_id is not None), len(tokens) - (last or len(tokens)))
+    positions = list(range(first, len(tokens)))
+    runs: dict[str, AbstractContextManager[Any]] = {UNSTEERED: nullcontext()}
+    if plan is not None:
+        runs[STEERED] = plan.applied(model)
+    rows = []
+    for steering, applied in runs.items():
+        with applied:
+            read = _read(model, tokens.ids, wanted, positions)
+        for layer, own in zip(wanted, read, strict=True):
+            for position, (token, probability) in zip(positions, own, strict=True):
+                rows.append((steering, layer, position, tokens.texts[position], model.tokenizer.decode([token]), probability))
+    return TokenLens(pd.DataFrame(rows, columns=list(TokenLens.columns)))
+
+
+def _read(model: LensModel, ids: Sequence[int], layers: Sequence[int], positions: list[int]) -> list[list[tuple[int, float]]]:
+    """By layer and position, the most probable next token and its probability."""
+    batch, unembedding = model.batch([model.row(ids)]), Unembedding.of(model.tl)
+    seen = residuals_after(model.tl, batch, layers, lambda residual: residual[0, positions])
+    found = []
+    for layer in layers:  # a layer at a time: the logits of all would be large
+        best, token = unembedding.logits(model.tl.ln_final(seen[layer][None])[0]).log_softmax(-1).max(-1)
+        found.append(list(zip(token.tolist(), best.exp().tolist(), strict=True)))
+    return found
