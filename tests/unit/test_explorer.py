@@ -130,6 +130,16 @@ def test_a_page_without_widgets_shows_the_figures(explorer) -> None:
     assert bundle["text/html"].count("plotly-graph-div") == 4
 
 
+def test_a_notebook_saved_as_html_shows_the_figures(explorer) -> None:
+    """Without the widgets' state, as most pages have it."""
+    from nbconvert import HTMLExporter
+    from nbformat import v4
+
+    cell = v4.new_code_cell("explorer", outputs=[v4.new_output("display_data", data=explorer._repr_mimebundle_())])
+    html, _ = HTMLExporter().from_notebook_node(v4.new_notebook(cells=[cell]))
+    assert html.count('class="plotly-graph-div"') == 4
+
+
 def test_pictures_are_shown_where_plotly_is_told_to(explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     import plotly.io
     from IPython.core.interactiveshell import InteractiveShell
