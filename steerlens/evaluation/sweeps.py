@@ -27,6 +27,8 @@ Mode = Literal["exact", "attribution", "screened"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 SCORES = ("transfer", "localization", "english_centric")
 """T: factual items answered right. L: cultural items whose local answer wins. English-centric: whose English one wins."""
+_WITH_MARGIN = ("transfer", "localization")
+"""Scores that are won by a margin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,9 @@ class Sweep(ResultTable):
         """
         from steerlens.plotting import sweep_heatmap
 
-        self.having("vector", vector)
-        if not (self.frame["kind"] == kind_of(score)).any():
-            raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
+        own = self._of(vector, score)
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
-        own = self.frame[self.frame["vector"] == vector]
         rows = cells(own, _CELL, score, locale)
         if own["exact"].any():
             rows = rows.merge(_intervals(scored(own, score, locale)), on=_CELL, how="left")
@@ -76,19 +75,31 @@ class Sweep(ResultTable):
         """Layers by locales, coloured by the mean change of the answer's margin (nats per token), centred at zero.
 
         Args:
+            score: ``transfer``: of right answers; ``localization``: of the locale's own.
             strength: one of those swept; the one nearest to 1 for ``None``.
 
         Raises:
             UnknownNameError: no such vector, score or strength.
+            SettingsError: no items of the kind that the score is measured on.
         """
         from steerlens.plotting import sweep_by_locale
 
-        own = self.frame[(self.frame["vector"] == self.having("vector", vector)) & (self.frame["kind"] == kind_of(score))]
+        if score not in _WITH_MARGIN:
+            raise UnknownNameError("score with a margin", score, _WITH_MARGIN)
+        own = self._of(vector, score)
+        own = own[own["kind"] == kind_of(score)]
         known = sorted(set(own["strength"]))
         chosen = min(known, key=lambda one: abs(one - 1)) if strength is None else float(strength)
         if chosen not in known:
             raise UnknownNameError("strength", chosen, known)
         return sweep_by_locale(_margins(own[own["strength"] == chosen]), vector, score, chosen)
+
+    def _of(self, vector: str, score: str) -> "pd.DataFrame":
+        """The rows of one vector, if there are items that the score is measured on."""
+        own = self.frame[self.frame["vector"] == self.having("vector", vector)]
+        if not (own["kind"] == kind_of(score)).any():
+            raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
+        return own
 
 
 def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":

@@ -31,8 +31,8 @@ def explore(
 
     A click on a cell of the heatmap chooses layer and locale for all views. A move of a slider shows the predicted margin at
     once (the derivative of the margin, as in an attribution sweep) and the exact scores and texts as soon as they were run; a
-    newer move ends an older one. All runs between the notebook's cells, in slices: code of yours never meets a model half
-    steered.
+    newer move ends an older one. All passes run between the notebook's cells, in slices, on the cells' own thread: code of
+    yours never meets a model half steered, and while a cell of yours runs the page waits.
 
     Args:
         items: factual and cultural items in English and other locales; split by concept here, or given as a split. Vectors
@@ -51,8 +51,11 @@ def explore(
 
     Raises:
         SteerlensError: ipywidgets or anywidget are not installed.
-        SettingsError: no locale besides English; no vectors.
+        SettingsError: no locale besides English; no vectors, two of one name and locale, or none with a layer in common.
+        UnknownNameError: a vector of a locale without items.
+        FingerprintError: a vector of another model.
         PairsError: the items lack English, or explicit questions.
+        DataError: fewer than two dev concepts of a kind.
     """
     try:
         import anywidget  # noqa: F401 (plotly's FigureWidget needs it, and says so late)
@@ -65,4 +68,4 @@ def explore(
     from steerlens.notebook.specimen import specimen
 
     made = specimen(model, items, vectors, train_concepts=train_concepts, concepts=concepts, tokens=tokens, seed=seed)
-    return Explorer(made, taken=vectors is None, tokens=tokens, limit=limit, max_new_tokens=max_new_tokens)
+    return Explorer(made, limit=limit, max_new_tokens=max_new_tokens)

@@ -1,5 +1,7 @@
 """The explorer: linked views of one model and its items, in a notebook cell."""
 
+from collections.abc import Callable
+from html import escape
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,73 +26,74 @@ if TYPE_CHECKING:
 _HALF, _WHOLE = 560, 1120
 """Pixels of a figure."""
 _SHOWN_TOKENS = 10
+_WIDE = {"width": "98%", "height": "190px"}
 
 
 class Explorer:
     """An interactive layer probe. Show it as the last line of a cell.
 
-    What is chosen is in ``selection``, and may be set from code too: ``explorer.selection.layer = 9``.
+    What is chosen is in ``selection``, and may be set from code too: ``explorer.selection.set(layer=9)``.
     """
 
-    def __init__(
-        self, specimen: Specimen, *, taken: bool, tokens: str = "last_onward", limit: float = 4.0, max_new_tokens: int = 20
-    ) -> None:
+    def __init__(self, specimen: Specimen, *, limit: float = 4.0, max_new_tokens: int = 20) -> None:
         """Draws everything once.
 
         Args:
-            taken: the vectors were taken here, not given.
             limit: largest strength of the slider.
         """
-        first = specimen.locales[0]
-        self.selection = Selection(
-            locale=first, layer=specimen.stack.layers[len(specimen.stack.layers) // 2], tokens=tokens,
-            vector=next(iter(specimen.vectors[first])), concept=specimen.of(first)[0].concept,
-        )  # fmt: skip
-        self._status = ipywidgets.HTML()
+        self.selection = Selection(specimen, specimen.tokens, limit)
         self._latest = Latest(self._failed)
-        layers = LayersView(specimen, self.selection, _HALF, taken=taken, tokens=tokens)
-        points = PointsView(specimen, self.selection, _HALF)
-        self._steering = SteeringView(specimen, self.selection, _HALF, taken=taken, limit=limit, max_new_tokens=max_new_tokens)
+        self._steering = SteeringView(specimen, self.selection, _HALF, limit=limit, max_new_tokens=max_new_tokens)
         self._tokens = TokensView(specimen, self._steering, _WHOLE, _SHOWN_TOKENS)
-        self.views: dict[str, View] = {"layers": layers, "points": points, "steering": self._steering, "tokens": self._tokens}
-        self.widget = self._page(specimen)
+        self.views: dict[str, View] = {
+            "layers": LayersView(specimen, self.selection, _HALF),
+            "points": PointsView(specimen, self.selection, _HALF),
+            "steering": self._steering,
+            "tokens": self._tokens,
+        }
+        self.locale = ipywidgets.Dropdown(options=list(specimen.locales), value=self.selection.locale, description="Locale:")
+        self._code = ipywidgets.Dropdown(options=list(self.views), description="Code of:")
+        self._shown_code, self._status = ipywidgets.Textarea(layout=_WIDE), ipywidgets.HTML()
+        self.widget = self._page()
         self._watch()
-        self._moved()
+        self._update()
         self.settle()
 
-    def _page(self, specimen: Specimen) -> Any:
-        self.locale = ipywidgets.Dropdown(options=list(specimen.locales), value=self.selection.locale, description="Locale:")
-        self.locale.observe(lambda change: self.selection.set_trait("locale", change.new), "value")
-        self.selection.observe(lambda change: self.locale.set_trait("value", change.new), "locale")
+    def _page(self) -> Any:
         top = ipywidgets.HBox([self.views[name].widget for name in ("layers", "points")], layout={"flex_flow": "row wrap"})
-        self._code = ipywidgets.Dropdown(options=list(self.views), description="Code of:")
-        self._shown_code = ipywidgets.Textarea(layout={"width": "98%", "height": "190px"}, disabled=False)
-        code = ipywidgets.Accordion([ipywidgets.VBox([self._code, self._shown_code])], titles=("The code that makes it",))
-        return ipywidgets.VBox([self.locale, top, self._steering.widget, self._tokens.widget, code, self._status])
+        code = ipywidgets.VBox([self._code, self._shown_code])
+        below = [self._steering.widget, self._tokens.widget, ipywidgets.Accordion([code], titles=("The code that makes it",))]
+        return ipywidgets.VBox([self.locale, top, *below, self._status])
 
     def _watch(self) -> None:
-        self.selection.observe(lambda _: self._moved())
-        self._tokens.widget.observe(lambda _: self._moved(), "selected_index")
-        self._code.observe(lambda _: self._tell_code(), "value")
-        self._steering.keep.on_click(lambda _: self._kept(self._steering.keep_step))
-        self._steering.clear.on_click(lambda _: self._kept(self._steering.forget))
+        """Whatever moves, everything follows, on the cells' loop."""
 
-    def _kept(self, change: Any) -> None:
-        change()
-        self._moved()
+        def follow(_: Any) -> None:
+            self._latest.call(self._update)
 
-    def _moved(self) -> None:
+        self.selection.observe(follow)
+        self.locale.observe(lambda change: self.selection.set(locale=change.new), "value")
+        self._tokens.widget.observe(follow, "selected_index")
+        for control in (self._code, *chain.from_iterable(view.controls for view in self.views.values())):
+            control.observe(follow, "value")
+        buttons = self._steering.choosing
+        buttons.keep.on_click(lambda _: self._latest.call(self.keep))
+        buttons.clear.on_click(lambda _: self._latest.call(self.forget))
+
+    def _update(self) -> None:
         """Shows what can be said at once, and has the rest worked off."""
-        self._status.value = ""
-        self._steering.predict()
-        self._tell_code()
-        self._latest.submit(chain(self._steering.steps(), self._tokens.steps()))
-
-    def _tell_code(self) -> None:
-        self._shown_code.value = self.as_code(self._code.value)
+        try:
+            self._status.value, self.locale.value = "", self.selection.locale
+            for view in self.views.values():
+                view.update()
+            self._shown_code.value = self.as_code(self._code.value)
+            self._latest.submit(chain(self._steering.steps(), self._tokens.steps()))
+        except Exception as error:
+            self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self._status.value = f"<pre style='color:#b00020;white-space:pre-wrap'>{type(error).__name__}: {error}</pre>"
+        said = escape(f"{type(error).__name__}: {error}")
+        self._status.value = f"<pre style='color:#b00020;white-space:pre-wrap'>{said}</pre>"
 
     @property
     def plan(self) -> SteeringPlan:
@@ -107,12 +110,22 @@ class Explorer:
         self._latest.settle()
 
     def keep(self) -> None:
-        """Keeps the chosen step; later moves are added to it."""
-        self._kept(self._steering.keep_step)
+        """Keeps the chosen step, and sets the slider to 0; later moves are added to it."""
+        self._changed(self._steering.keep_step)
 
     def forget(self) -> None:
         """Forgets the kept steps."""
-        self._kept(self._steering.forget)
+        self._changed(self._steering.forget)
+
+    def close(self) -> None:
+        """Takes the page away and lets go of all that it held."""
+        self._latest.cancel()
+        self.selection.unobserve_all()
+        _close(self.widget)
+
+    def _changed(self, change: Callable[[], None]) -> None:
+        change()
+        self._update()
 
     def as_code(self, view: str) -> str:
         """Code that makes a view from ``model``, ``items`` and, if they were given, ``vectors``.
@@ -131,7 +144,7 @@ class Explorer:
         return self._view(view).to_frame()
 
     def figures(self, view: str) -> "list[Figure]":
-        """What a view shows now, as figures that need no kernel.
+        """What is selected now, as figures that need no kernel.
 
         Raises:
             UnknownNameError: no such view.
@@ -158,3 +171,9 @@ class Explorer:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widgets; and, where a page has none, the figures as they were when the cell ran."""
         return {**self.widget._repr_mimebundle_(), "text/html": still(self._stills())}
+
+
+def _close(widget: Any) -> None:
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()

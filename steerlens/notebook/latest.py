@@ -1,6 +1,7 @@
 """The newest wish, worked off in slices between the kernel's other messages; a newer one ends an older one."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 
 Steps = Iterator[None]
@@ -12,30 +13,41 @@ _PAUSE = 0.005
 
 
 class Latest:
-    """Runs one job at a time on the event loop of the kernel, in its own thread, so that no other code ever sees it half done.
+    """Runs one job at a time on the event loop that cells run on, so that no cell ever sees it half done.
 
-    Where no event loop runs (a script, a test) a job waits until ``settle``.
+    JupyterLab may deliver a slider's moves in a thread of their own (a subshell of the kernel), while a cell runs. Nothing is
+    done there: it is handed to the loop of the thread that made this, and waits until the cell has ended. Where no event loop
+    runs (a script, a test) a job waits until ``settle``.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         self._on_error = on_error
         self._steps: Steps | None = None
         self._task: asyncio.Task[None] | None = None
+        self._thread = threading.get_ident()
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
 
     @property
     def busy(self) -> bool:
         """A job waits or runs."""
         return self._steps is not None
 
+    def call(self, work: Callable[[], None]) -> None:
+        """Does something now if this is the cells' thread, and else as soon as no cell runs."""
+        if self._loop is None or threading.get_ident() == self._thread:
+            work()
+        else:
+            self._loop.call_soon_threadsafe(work)
+
     def submit(self, steps: Steps) -> None:
-        """Forgets the job before and begins this one soon."""
+        """Forgets the job before and begins this one soon. Belongs into ``call``."""
         self.cancel()
         self._steps = steps
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        self._task = loop.create_task(self._run(steps))
+        if self._loop is not None and self._loop.is_running():
+            self._task = self._loop.create_task(self._run(steps))
 
     def cancel(self) -> None:
         """Ends the job at its next pause."""

@@ -19,21 +19,29 @@ class LiveItem:
     """One item, the vectors that it may be steered by, and what is known of it so far."""
 
     def __init__(
-        self, model: LensModel, item: Item, vectors: Sequence[SteeringVector], tokens: Which, kept: SteeringPlan | None = None
+        self,
+        model: LensModel,
+        item: Item,
+        vectors: Sequence[SteeringVector],
+        layers: Sequence[int],
+        tokens: Which,
+        kept: SteeringPlan | None = None,
     ) -> None:
         """Nothing is run yet.
 
         Args:
+            layers: that all of the vectors have.
             kept: steps that every plan here begins with. Derivatives are those of the unsteered model all the same.
         """
-        self.item, self.kept, self._vectors, self._tokens = item, kept, tuple(vectors), tokens
+        self.item, self.kept = item, kept
+        self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
         self._exam = Exam(model, [item])
         self._exact: dict[tuple[str, int], dict[float, Outcome]] = {}
 
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
         """From one pass forward and one backward."""
-        return attributions(self._exam, [(vector, vector.layers) for vector in self._vectors], self._tokens)
+        return attributions(self._exam, self._wanted, self._tokens)
 
     @property
     def derived(self) -> bool:

@@ -22,7 +22,7 @@ def side_by_side(prompt: str, before: str, after: str | None, title: str) -> str
     """A table of HTML: the prompt above, what is written after it unsteered on the left and steered on the right.
 
     Args:
-        after: ``None`` while it is not written yet.
+        after: ``None`` before it is begun.
         title: of the steered column.
     """
     cell = "style='text-align:left;vertical-align:top;width:50%;padding:4px 12px 4px 0;line-height:1.4'"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-_AXES = {"principal components": "pca", "difference of means": "means"}
+_AXES = {"difference of means": "means", "principal components": "pca"}
 
 
 class PointsView(View):
@@ -22,15 +22,18 @@ class PointsView(View):
 
     def __init__(self, specimen: Specimen, selection: Selection, width: int) -> None:
         self._specimen, self._selection = specimen, selection
-        self.axes = ipywidgets.Dropdown(options=list(_AXES), value="difference of means", description="Axes:")
+        self.axes = ipywidgets.Dropdown(options=list(_AXES), description="Axes:")
         self.colour = ipywidgets.Dropdown(options=["kind", "locale", "topic"], description="Colour:")
         self.every = ipywidgets.Checkbox(value=False, description="all locales", indent=False)
+        self.controls, self._drawn = (self.axes, self.colour, self.every), self._state
         self._shown = live(self._figure(), width)
-        for control in (self.axes, self.colour, self.every):
-            control.observe(self._redraw, "value")
-        selection.observe(self._redraw, ["locale", "layer"])
-        controls = ipywidgets.HBox([self.axes, self.colour, self.every], layout={"flex_flow": "row wrap"})
-        self.widget = ipywidgets.VBox([controls, self._shown])
+        self.widget = ipywidgets.VBox([ipywidgets.HBox(self.controls, layout={"flex_flow": "row wrap"}), self._shown])
+
+    def update(self) -> None:
+        """Draws it anew, if it would look otherwise."""
+        if self._drawn != self._state:
+            self._drawn = self._state
+            redraw(self._shown, self._figure())
 
     def figures(self) -> "list[Figure]":
         """The scatter."""
@@ -42,10 +45,10 @@ class PointsView(View):
 
     def as_code(self) -> str:
         """Code that makes the scatter."""
+        layer, axes, locale = self._selection.layer, _AXES[self.axes.value], self._locale
         return (
-            f"{self._specimen.code}stack = model.residuals(dev.prompts(explicit=False))\n"
-            f"points = sl.probing.residual_map(stack, {self._selection.layer}, {_AXES[self.axes.value]!r}, "
-            f"locale={self._locale!r})\n"
+            f"{self._specimen.begin}stack = model.residuals(dev.prompts(explicit=False), [{layer}])\n"
+            f"points = sl.probing.residual_map(stack, {layer}, {axes!r}, locale={locale!r}, seed={self._specimen.seed})\n"
             f"points.scatter({self.colour.value!r})"
         )
 
@@ -53,12 +56,14 @@ class PointsView(View):
     def _locale(self) -> str | None:
         return None if self.every.value else self._selection.locale
 
+    @property
+    def _state(self) -> tuple[Any, ...]:
+        return (self._locale, self._selection.layer, self.axes.value, self.colour.value)
+
     def _map(self) -> ResidualMap:
         axes: Any = _AXES[self.axes.value]
-        return residual_map(self._specimen.stack, self._selection.layer, axes, locale=self._locale)
+        seed = self._specimen.seed
+        return residual_map(self._specimen.stack, self._selection.layer, axes, locale=self._locale, seed=seed)
 
     def _figure(self) -> "Figure":
         return self._map().scatter(self.colour.value)
-
-    def _redraw(self, _: Any) -> None:
-        redraw(self._shown, self._figure())

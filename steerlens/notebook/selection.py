@@ -1,12 +1,13 @@
 """What the views of an explorer are about: one locale, one layer, one prompt, one step of steering."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import traitlets
 
-from steerlens.notebook.specimen import Specimen, variable
-from steerlens.steering import SteeringPlan, Which
+from steerlens.notebook.specimen import Specimen
+from steerlens.steering import WHICH, SteeringPlan, Which
 
 
 @dataclass(frozen=True)
@@ -23,39 +24,81 @@ class Move:
         """The plan that does it."""
         return specimen.vectors[self.locale][self.vector].at(self.layer, self.strength, self.tokens)
 
-    @property
-    def code(self) -> str:
+    def code(self, specimen: Specimen) -> str:
         """What makes the plan, from the vector's variable."""
-        return f"{variable(self.vector)}.at(layer={self.layer}, strength={self.strength!r}, tokens={self.tokens!r})"
+        name = specimen.variable(self.vector)
+        return f"{name}.at(layer={self.layer}, strength={self.strength!r}, tokens={self.tokens!r})"
 
 
 class Selection(traitlets.HasTraits):
-    """What is chosen now. Views set it and watch it; none knows of another."""
+    """What is chosen now, from what there is. May be set from code, and then the page follows."""
 
     locale = traitlets.Unicode()
     layer = traitlets.Int()
     concept = traitlets.Unicode()
     """Of the item whose prompt is steered."""
     vector = traitlets.Unicode()
-    strength = traitlets.Float(1.0)
-    tokens = traitlets.Unicode("last_onward")
+    strength = traitlets.Float()
+    tokens = traitlets.Unicode()
+
+    def __init__(self, specimen: Specimen, tokens: Which, limit: float) -> None:
+        self._specimen, self._limit = specimen, limit
+        first = specimen.locales[0]
+        super().__init__(
+            locale=first,
+            layer=specimen.layers[len(specimen.layers) // 2],
+            concept=specimen.concepts(first)[0],
+            vector=next(iter(specimen.vectors[first])),
+            strength=min(1.0, limit),
+            tokens=tokens,
+        )
 
     @property
     def move(self) -> Move:
         """The step of steering that is chosen."""
-        tokens: Any = self.tokens  # one of WHICH: the list offers no other
+        tokens: Any = self.tokens  # validated
         return Move(self.locale, self.vector, self.layer, self.strength, tokens)
 
     def set(self, **choices: object) -> None:
         """Chooses several things at once, as ``set(layer=9, strength=2.0)``.
 
         Raises:
-            TraitError: a value of the wrong type, or no such thing to choose.
+            TraitError: no such thing to choose, or not one of those that there are.
         """
-        unknown = sorted(set(choices) - set(self.trait_names()))
-        if unknown:
+        for name in choices:
+            _among(name, self.trait_names(), "thing to choose")
+        for name in sorted(choices, key=lambda name: name != "locale"):  # the locale first: others depend on it
+            self.set_trait(name, choices[name])
+
+    @traitlets.validate("locale", "layer", "concept", "vector", "tokens")
+    def _is_there(self, proposal: Any) -> Any:
+        known: dict[str, Sequence[Any]] = {
+            "locale": self._specimen.locales,
+            "layer": self._specimen.layers,
+            "concept": self._specimen.concepts(self.locale),
+            "vector": tuple(self._specimen.vectors[self.locale]),
+            "tokens": WHICH,
+        }
+        name = proposal["trait"].name
+        return _among(proposal["value"], known[name], name)
+
+    @traitlets.validate("strength")
+    def _within(self, proposal: Any) -> float:
+        if not -self._limit <= proposal["value"] <= self._limit:
             raise traitlets.TraitError(
-                f"no such choice: {', '.join(unknown)}. There are {', '.join(sorted(self.trait_names()))}."
+                f"strength {proposal['value']} given: expected -{self._limit:g} to {self._limit:g}. explore(limit=…) sets it."
             )
-        for name, value in choices.items():  # in the order given: a locale brings its own prompts and vectors
-            self.set_trait(name, value)
+        return float(proposal["value"])
+
+    @traitlets.observe("locale")
+    def _moved_to(self, change: Any) -> None:
+        """Keeps the concept and the vector if the new locale has them."""
+        concepts, vectors = self._specimen.concepts(change.new), list(self._specimen.vectors[change.new])
+        self.concept = self.concept if self.concept in concepts else concepts[0]
+        self.vector = self.vector if self.vector in vectors else vectors[0]
+
+
+def _among(value: Any, known: Sequence[Any], what: str) -> Any:
+    if value not in known:
+        raise traitlets.TraitError(f"unknown {what} {value!r}: expected one of {', '.join(map(str, known))}.")
+    return value

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import traitlets
 
 from steerlens.evaluation.item_choices import ItemChoices, compared
 from steerlens.models import stream
@@ -13,85 +13,43 @@ from steerlens.notebook.latest import Steps
 from steerlens.notebook.live_item import LiveItem
 from steerlens.notebook.marked import side_by_side
 from steerlens.notebook.selection import Move, Selection
-from steerlens.notebook.specimen import Specimen, lines_of
+from steerlens.notebook.specimen import Specimen
+from steerlens.notebook.steering_controls import SteeringControls
 from steerlens.notebook.view import View
 from steerlens.plotting import margin_curve
 from steerlens.plotting.live import live, redraw
-from steerlens.steering import WHICH, SteeringPlan
+from steerlens.steering import SteeringPlan
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-_LONGEST = 70
-"""Letters of a question in the list."""
-
 
 class SteeringView(View):
     """Sliders, the margin's curve, the choices' bars, and the texts. Predicted at once; ``steps`` does the rest."""
 
-    def __init__(
-        self, specimen: Specimen, selection: Selection, width: int, *, taken: bool, limit: float, max_new_tokens: int
-    ) -> None:
-        self._specimen, self._selection, self._taken, self._limit, self._length = (
-            specimen,
-            selection,
-            taken,
-            limit,
-            max_new_tokens,
-        )
+    def __init__(self, specimen: Specimen, selection: Selection, width: int, *, limit: float, max_new_tokens: int) -> None:
+        self._specimen, self._selection, self._limit, self._length = specimen, selection, limit, max_new_tokens
         self.kept: tuple[Move, ...] = ()
         self._live: dict[Any, LiveItem] = {}
         self._texts: dict[Any, str] = {}
-        self._controls()
-        self._refill()
+        self.choosing = SteeringControls(specimen, selection, limit)
         self.item.derive()
         self._curve, self._bars = live(self._margins(), width), live(self._choices().plot(), width)
         self._said, self._written = ipywidgets.HTML(), ipywidgets.HTML()
         row = ipywidgets.HBox([self._curve, self._bars], layout={"flex_flow": "row wrap"})
-        self.widget = ipywidgets.VBox([self._row, self._said, row, self._written])
-        selection.observe(lambda _: self._refill(), "locale")
+        self.widget = ipywidgets.VBox([self.choosing.widget, self._said, row, self._written])
 
-    def _controls(self) -> None:
-        chosen, layers = self._selection, [int(layer) for layer in self._specimen.stack.layers]
-        self.concept = ipywidgets.Dropdown(description="Prompt:", layout={"width": "98%"})
-        self.vector = ipywidgets.ToggleButtons()
-        self.layer = ipywidgets.SelectionSlider(options=layers, value=chosen.layer, description="Layer:")
-        self.strength = ipywidgets.FloatSlider(
-            value=chosen.strength, min=-self._limit, max=self._limit, step=0.25, description="Strength:"
-        )
-        self.tokens = ipywidgets.Dropdown(options=list(WHICH), value=chosen.tokens, description="Tokens:")
-        for name in ("layer", "strength", "tokens"):
-            traitlets.link((chosen, name), (getattr(self, name), "value"))
-        self.keep = ipywidgets.Button(description="Keep this step", tooltip="Later moves are added to it")
-        self.clear = ipywidgets.Button(description="Forget kept steps")
-        sliders = ipywidgets.HBox([self.vector, self.layer, self.strength, self.tokens], layout={"flex_flow": "row wrap"})
-        self._row = ipywidgets.VBox([self.concept, sliders, ipywidgets.HBox([self.keep, self.clear])])
-        for control, name in ((self.concept, "concept"), (self.vector, "vector")):
-            control.observe(partial(self._picked, name), "value")
-
-    def _picked(self, name: str, change: Any) -> None:
-        if change.new:  # a list that is filled anew holds nothing for a moment
-            self._selection.set_trait(name, change.new)
-
-    def _refill(self) -> None:
-        """Offers the prompts and vectors of the chosen locale, and keeps the chosen ones if it has them."""
-        chosen, items = self._selection, self._specimen.of(self._selection.locale)
-        names, concepts = list(self._specimen.vectors[chosen.locale]), [item.concept for item in items]
-        concept = chosen.concept if chosen.concept in concepts else concepts[0]
-        vector = chosen.vector if chosen.vector in names else names[0]
-        labels = [f"{item.kind}: {item.question}" for item in items]
-        shown = [label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…" for label in labels]
-        with chosen.hold_trait_notifications():
-            self.concept.options, self.concept.value = list(zip(shown, concepts, strict=True)), concept
-            self.vector.options, self.vector.value = names, vector
-            chosen.concept, chosen.vector = concept, vector
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """The kept steps and the chosen one, which counts for nothing at strength 0 where others were kept."""
+        move = self._selection.move
+        return self.kept if self.kept and move.strength == 0 else (*self.kept, move)
 
     @property
     def plan(self) -> SteeringPlan:
-        """The kept steps and the chosen one."""
-        steps = [*self.kept, self._selection.move]
-        return sum((move.plan(self._specimen) for move in steps[1:]), steps[0].plan(self._specimen))
+        """The plan of these steps."""
+        return _plan(self.moves, self._specimen)
 
     @property
     def item(self) -> LiveItem:
@@ -99,39 +57,43 @@ class SteeringView(View):
         chosen = self._selection
         key = (chosen.locale, chosen.concept, chosen.tokens, self.kept)
         if key not in self._live:
-            kept = [move.plan(self._specimen) for move in self.kept]
-            before = sum(kept[1:], kept[0]) if kept else None
+            kept = _plan(self.kept, self._specimen) if self.kept else None
             item, vectors = self._specimen.item(chosen.locale, chosen.concept), self._specimen.vectors[chosen.locale].values()
-            self._live[key] = LiveItem(self._specimen.model, item, list(vectors), self._selection.move.tokens, before)
+            self._live[key] = LiveItem(self._specimen.model, item, list(vectors), self._specimen.layers, chosen.move.tokens, kept)
         return self._live[key]
 
     def keep_step(self) -> None:
-        """Adds the chosen step to those that stay."""
-        self.kept = (*self.kept, self._selection.move)
+        """Adds the chosen step to those that stay. The slider goes back to 0, ready for the next one."""
+        self.kept = self.moves
+        self._selection.set(strength=0.0)
 
     def forget(self) -> None:
         """Forgets the kept steps."""
         self.kept = ()
 
-    def predict(self) -> None:
+    def update(self) -> None:
         """Shows the predicted margin, where that costs no pass."""
+        self.choosing.update()
         if self.item.derived:
             redraw(self._curve, self._margins())
             self._said.value = self._saying()
+        else:
+            self._said.value = f"<code>{escape(str(self.plan))}</code><br><i>reading the prompt …</i>"
 
     def steps(self) -> Steps:
         """Derivative, exact scores, and texts, one after another."""
         self.item.derive()
-        self.predict()
+        self.update()
         yield
         self._run()
         redraw(self._bars, self._choices().plot())
-        self.predict()
+        self.update()
         yield
         yield from self._writing()
 
     def figures(self) -> "list[Figure]":
         """The margin's curve and the choices' bars."""
+        self._run()
         return [self._margins(), self._choices().plot()]
 
     def to_frame(self) -> "pd.DataFrame":
@@ -145,27 +107,23 @@ class SteeringView(View):
 
     def as_code(self) -> str:
         """Code that makes the plan and the bars."""
-        steps, chosen = [*self.kept, self._selection.move], self._selection
-        lines: list[str] = []
-        for code in dict.fromkeys(move.locale for move in steps):
-            lines += lines_of(self._specimen.vectors, code, taken=self._taken)
-            own = " + ".join(move.code for move in steps if move.locale == code)
-            lines.append(f"plan = {'plan + ' if code != steps[0].locale else ''}{own}")
+        own, chosen, lines = self._specimen, self._selection, []
+        for code in dict.fromkeys(move.locale for move in self.moves):
+            steps = " + ".join(move.code(own) for move in self.moves if move.locale == code)
+            before = "plan + " if code != self.moves[0].locale else ""
+            lines += [*own.lines(code), f"plan = {before}{steps}"]
         which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
-        return (
-            f"{self._specimen.code}{chr(10).join(lines)}\nitem = next(item for item in dev if {which})\n"
-            "sl.evaluation.item_choices(model, item, plan).plot()"
-        )
+        lines.append(f"item = next(item for item in dev if {which})")
+        return own.begin + "\n".join([*lines, "sl.evaluation.item_choices(model, item, plan).plot()"])
 
     def _run(self) -> None:
         move = self._selection.move
         self.item.run(move.plan(self._specimen), move.vector, move.layer, move.strength)
 
     def _choices(self) -> ItemChoices:
-        """What is known: the steered bars only once they were run."""
+        """What is known: unsteered only, until it was run."""
         chosen = self._selection
-        run = self.item.known(chosen.vector, chosen.layer).get(chosen.strength)
-        return compared(self.item.unsteered, run or self.item.base)
+        return compared(self.item.unsteered, self.item.known(chosen.vector, chosen.layer).get(chosen.strength))
 
     def _margins(self) -> "Figure":
         chosen = self._selection
@@ -181,7 +139,7 @@ class SteeringView(View):
             else f"run <b>{run.margin:+.2f}</b> {'✓ answer wins' if run.hit else '✗ another wins'}"
         )
         return (
-            f"<code>{self.plan}</code><br>margin in nats per token: unsteered <b>{item.unsteered.margin:+.2f}</b>, "
+            f"<code>{escape(str(self.plan))}</code><br>margin in nats per token: unsteered <b>{item.unsteered.margin:+.2f}</b>, "
             f"predicted <b>{predicted:+.2f}</b>, {exact}"
         )
 
@@ -192,11 +150,16 @@ class SteeringView(View):
         show = partial(side_by_side, prompt.text, title=str(plan))
         if place not in self._texts:
             text = ""
-            for so_far in stream(model, prompt, self._length):
-                text = so_far
+            for text in stream(model, prompt, self._length):
+                self._written.value = show(text, None)
                 yield
             self._texts[place] = text
-        self._written.value = show(self._texts[place], "")
-        for so_far in stream(model, prompt, self._length, lambda: plan.applied(model)):
-            self._written.value = show(self._texts[place], so_far)
+        self._written.value = show(self._texts[place], None)
+        for text in stream(model, prompt, self._length, lambda: plan.applied(model)):
+            self._written.value = show(self._texts[place], text)
             yield
+
+
+def _plan(moves: tuple[Move, ...], specimen: Specimen) -> SteeringPlan:
+    first, *others = (move.plan(specimen) for move in moves)
+    return sum(others, first)

@@ -25,6 +25,9 @@ class TokensView(View):
         self._box = ipywidgets.VBox([ipywidgets.HTML("<i>reading …</i>")])
         self.widget = ipywidgets.Accordion([self._box], titles=("Logit lens of the prompt, token by token",))
 
+    def update(self) -> None:
+        """Nothing can be said without a pass."""
+
     def steps(self) -> Steps:
         """Reads and draws, if it is open."""
         if self.widget.selected_index is None:

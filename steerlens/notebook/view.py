@@ -13,10 +13,16 @@ class View(ABC):
 
     widget: Any
     """What is put on the page."""
+    controls: tuple[Any, ...] = ()
+    """Widgets of its own whose ``value`` says what it shows."""
+
+    @abstractmethod
+    def update(self) -> None:
+        """Shows what is selected now, as far as that takes no pass of the model."""
 
     @abstractmethod
     def figures(self) -> "list[Figure]":
-        """What it shows now, as figures that need no kernel."""
+        """What is selected now, as figures that need no kernel."""
 
     @abstractmethod
     def to_frame(self) -> "pd.DataFrame":
@@ -24,4 +30,4 @@ class View(ABC):
 
     @abstractmethod
     def as_code(self) -> str:
-        """Code that makes it, from ``model`` and ``items`` as they were given."""
+        """Code that makes it, from ``model``, ``items`` and ``vectors`` as they were given."""

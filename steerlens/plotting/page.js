@@ -7,13 +7,19 @@
   const plots = [...document.querySelectorAll(".plotly-graph-div")];
 
   const hex = (...parts) => "#" + parts.map((part) => Math.round(part).toString(16).padStart(2, "0")).join("");
-  const inTheDark = (text) =>
-    text.replace(/"(#[0-9a-f]{6}|white|rgba\([^)]*\)|0 0 3px[^"]*)"/gi, (same, colour) => {
-      const [red, green, blue, alpha] = colour.startsWith("rgba") ? colour.match(/[\d.]+/g).map(Number) : [];
-      const name = alpha === undefined ? colour.toLowerCase() : hex(red, green, blue);
-      const other = dark[name];
-      return other ? `"${other}${alpha === undefined ? "" : hex(255 * alpha).slice(1)}"` : same;
-    });
+  const said = new Set(["text", "customdata", "hovertext", "ticktext", "name", "x", "y", "labels", "meta"]); // words, not colours
+  function nightly(colour) {
+    const [red, green, blue, alpha] = colour.startsWith("rgba(") ? colour.match(/[\d.]+/g).map(Number) : [];
+    const other = dark[alpha === undefined ? colour : hex(red, green, blue)];
+    return other ? `${other}${alpha === undefined ? "" : hex(255 * alpha).slice(1)}` : colour;
+  }
+  function inTheDark(part) {
+    if (typeof part === "string") return nightly(part);
+    if (Array.isArray(part)) return part.map(inTheDark);
+    if (part === null || typeof part !== "object") return part;
+    const isWords = (key, inner) => said.has(key) && (typeof inner === "string" || Array.isArray(inner)); // title.text, not layout.title
+    return Object.fromEntries(Object.entries(part).map(([key, inner]) => [key, isWords(key, inner) ? inner : inTheDark(inner)]));
+  }
 
   function tightened({ data, layout }) {
     layout.margin = { ...layout.margin, l: 48, r: 8 };
@@ -33,7 +39,7 @@
 
   function draw(place, width = place.clientWidth, isDark = night.matches, left = 1) {
     const text = place.parentElement.querySelector("script").textContent;
-    const figure = JSON.parse(isDark ? inTheDark(text) : text);
+    const figure = isDark ? inTheDark(JSON.parse(text)) : JSON.parse(text);
     if (width < narrow) tightened(figure);
     Object.assign(figure.layout, { width, height: left * figure.layout.height, autosize: false });
     place.style.height = `${figure.layout.height}px`;

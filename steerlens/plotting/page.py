@@ -11,6 +11,8 @@ from steerlens.plotting.theme import DARK
 
 _TOP = 24
 """Pixels above a figure whose title is its caption."""
+_LEAST = 40
+"""Pixels of height below which a figure shows nothing."""
 _HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
@@ -31,7 +33,7 @@ def element(figure: Figure) -> str:
     said, shown, caption = figure.noted, Figure(figure), ""
     if said and (shown.layout.title.text or "").replace("<br>", " ").startswith(f"<b>{said['title']}</b>"):
         caption = f"<figcaption><b>{escape(said['title'])}</b>{escape(said['subtitle'])}</figcaption>"
-        less = said["above"] - _TOP
+        less = max(0, min(said["above"] - _TOP, shown.layout.margin.t, shown.layout.height - _LEAST))
         shown.update_layout(title=None, margin_t=shown.layout.margin.t - less, height=shown.layout.height - less)
     height = int(shown.layout.height or 450)
     content = shown.update_layout(height=height).to_json().replace("</", "<\\/")  # or a name could end the script

@@ -15,7 +15,7 @@ _LONGEST = 12
 
 
 def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
-    """Prompts at one layer as points. Colour is what was asked for, the symbol is the kind, so that both read in grey."""
+    """Prompts at one layer as points. Colour is what was asked for, with rare topics together; the symbol is the kind."""
     layer, where = int(frame["layer"].iloc[0]), ", ".join(dict.fromkeys(frame["locale"]))
     fig = figure(
         f"Prompts at layer {layer}",
@@ -23,7 +23,9 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
         frame["x_axis"].iloc[0],
         frame["y_axis"].iloc[0],
     )
-    for at, (name, own) in enumerate(frame.groupby(colour, sort=False)):
+    names = list(dict.fromkeys(frame[colour]))
+    shown = frame[colour].where(frame[colour].isin(names[: len(SERIES) - 1]) | (len(names) <= len(SERIES)), "other")
+    for at, (name, own) in enumerate(frame.groupby(shown, sort=False)):
         fig.add_scatter(
             x=own["x"],
             y=own["y"],

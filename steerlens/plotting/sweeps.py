@@ -58,7 +58,7 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: flo
     Args:
         rows: one per locale and layer, with value, low, high, n, exact.
     """
-    how = "run" if rows["exact"].all() else "predicted"
+    how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
     fig = figure(
         f"{vector} steering: change of the margin",
         f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {MARKED}",

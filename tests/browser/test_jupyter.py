@@ -39,7 +39,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address
         finally:
             server.terminate()
-            server.wait(30)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -80,9 +83,8 @@ def test_the_explorer_answers_to_its_slider(notebook: "Page") -> None:
     slider = notebook.locator(".widget-slider", has_text="Strength").locator(".noUi-handle")
     for _ in range(4):
         slider.press("ArrowRight")
-    notebook.wait_for_function(f"text => ({_TEXT})().includes('run <b>') && ({_TEXT})() !== text", arg=before, timeout=60_000)
+    notebook.wait_for_function(f"() => ({_TEXT})().startsWith('<code>2 ×') && ({_TEXT})().includes('run <b>')", timeout=60_000)
     after = _run(notebook, said)
-    assert re.search(r"^2 ×", notebook.locator(".widget-html-content code").first.inner_text())
     assert _numbers(after)[0] == _numbers(before)[0], "the unsteered margin stays"
     assert _numbers(after)[1:] != _numbers(before)[1:], "the predicted and the exact one move"
     assert _bars(notebook) != bars

@@ -3,24 +3,32 @@
 import asyncio
 import builtins
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
 from steerlens.evaluation import Exam
+from steerlens.notebook.explorer import Explorer
 from steerlens.notebook.latest import Latest
 from steerlens.notebook.marked import marked, side_by_side
 from steerlens.steering import difference_of_means
 
+SEED = 3
+"""Other than the default, so that code which forgets it is found out."""
+
 
 @pytest.fixture(scope="module")
-def made(llama: sl.LensModel) -> "sl.notebook.explorer.Explorer":
-    return sl.explore(llama, _items(), train_concepts=6, concepts=3, max_new_tokens=4)
+def made(llama: sl.LensModel) -> Explorer:
+    return sl.explore(llama, _items(), train_concepts=6, concepts=3, max_new_tokens=4, seed=SEED)
 
 
 def _items() -> Items:
@@ -28,14 +36,14 @@ def _items() -> Items:
 
 
 @pytest.fixture
-def explorer(made: "sl.notebook.explorer.Explorer") -> "sl.notebook.explorer.Explorer":
+def explorer(made: Explorer) -> Explorer:
     made.forget()
-    made.selection.set_trait("strength", 1.0)
+    made.selection.set(locale="es-ES", vector="EN", layer=2, strength=1.0)
     made.settle()
     return made
 
 
-def test_a_move_shows_the_exact_scores_of_its_plan(explorer, llama: sl.LensModel) -> None:
+def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl.LensModel) -> None:
     explorer.selection.layer, explorer.selection.strength = 3, 2.5
     explorer.settle()
     item = explorer._steering.item.item
@@ -50,7 +58,7 @@ def test_a_move_shows_the_exact_scores_of_its_plan(explorer, llama: sl.LensModel
     assert np.array(bars.data[1].x, dtype=float) == pytest.approx(frame.loc[frame["steering"] == "steered", "share"].to_numpy())
 
 
-def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(explorer, llama: sl.LensModel) -> None:
+def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(explorer: Explorer, llama: sl.LensModel) -> None:
     live = explorer._steering.item
     curve = explorer._steering.curve().set_index("strength")
     assert curve.loc[0.0, "predicted"] == pytest.approx(live.base.margin)
@@ -63,15 +71,15 @@ def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(ex
     assert live.predicted("EN", layer, -0.001) == pytest.approx(live.base.margin - 0.001 * slope, abs=1e-6)
 
 
-def test_a_locale_brings_its_prompts_and_vectors(explorer) -> None:
-    explorer.selection.locale = "ko-KR"
+def test_a_locale_brings_its_prompts_and_vectors(explorer: Explorer) -> None:
+    explorer.selection.set(locale="ko-KR")
     assert explorer._steering.item.item.locale == "ko-KR"
     assert "ko-KR" in str(explorer.plan)
     assert explorer.locale.value == "ko-KR"
     explorer.selection.locale = "es-ES"
 
 
-def test_a_click_on_the_heatmap_chooses_layer_and_locale(explorer) -> None:
+def test_a_click_on_the_heatmap_chooses_layer_and_locale(explorer: Explorer) -> None:
     class Points:
         xs, ys = ["ko-KR"], ["2"]
 
@@ -83,54 +91,72 @@ def test_a_click_on_the_heatmap_chooses_layer_and_locale(explorer) -> None:
     explorer.selection.locale = "es-ES"
 
 
-def test_kept_steps_are_added(explorer, llama: sl.LensModel) -> None:
-    explorer.selection.vector, explorer.selection.layer = "EN", 1
+def test_kept_steps_are_added(explorer: Explorer, llama: sl.LensModel) -> None:
+    explorer.selection.set(vector="EN", layer=1)
     explorer.keep()
-    explorer.selection.vector, explorer.selection.layer, explorer.selection.strength = "LOC", 2, 2.0
+    assert str(explorer.plan) == "1 × EN es-ES at layer 1 at last_onward tokens"  # once, and the slider is back at 0
+    explorer.selection.set(vector="LOC", layer=2, strength=2.0)
     explorer.settle()
     assert str(explorer.plan) == "1 × EN es-ES at layer 1 at last_onward tokens + 2 × LOC es-ES at layer 2 at last_onward tokens"
     frame = explorer.to_frame("steering")
     own = Exam(llama, [explorer._steering.item.item]).score(explorer.plan)[0]
     assert frame.loc[frame["steering"] == "steered", "score"].to_numpy() == pytest.approx(own.scores, abs=1e-4)
+    assert _made_by(explorer.as_code("steering"), llama)[1]["plan"].layers == (1, 2)
     explorer.forget()
     assert len(explorer.plan.steps) == 1
 
 
-@pytest.mark.parametrize("view", ["layers", "points", "steering", "tokens"])
-def test_the_code_of_a_view_makes_its_figure(explorer, llama: sl.LensModel, view: str) -> None:
-    items = _items()
-    known = {"model": llama, "items": items}
-    before = explorer._steering._specimen
-    assert before.looked.concepts  # dev of the same items
-    lines, _, last = explorer.as_code(view).replace("sample(60", "sample(6").rpartition("\n")
-    exec(lines, known)
-    again, shown = eval(last, known), explorer.figures(view)[-1]
+def _made_by(code: str, model: sl.LensModel, **known: object) -> tuple[Any, dict[str, Any]]:
+    """What printed code comes to, and all that it defined."""
+    lines, _, last = code.rpartition("\n")
+    names: dict[str, Any] = {"model": model, "items": _items(), **known}
+    exec(lines, names)
+    return eval(last, names), names
+
+
+def _numbers(fig: Any) -> list[Any]:
+    drawn = [getattr(trace, name, None) for trace in fig.data for name in ("z", "x")]
+    return [np.array(values, float) for values in drawn if values is not None]
+
+
+@pytest.mark.parametrize("view", ["points", "steering", "tokens"])
+def test_the_code_of_a_view_makes_its_figure(explorer: Explorer, llama: sl.LensModel, view: str) -> None:
+    again, _ = _made_by(explorer.as_code(view), llama)
+    shown = explorer.figures(view)[-1]
     assert again.layout.title.text == shown.layout.title.text
-    assert [trace.type for trace in again.data] == [trace.type for trace in shown.data]
+    for mine, theirs in zip(_numbers(again), _numbers(shown), strict=True):
+        assert np.allclose(mine, theirs, atol=1e-3, equal_nan=True)
 
 
-def test_every_score_of_the_heatmap_is_drawn_and_has_its_code(explorer, llama: sl.LensModel) -> None:
+def test_every_score_of_the_heatmap_is_drawn_and_has_its_code(explorer: Explorer, llama: sl.LensModel) -> None:
     layers = explorer.views["layers"]
     for name in layers.score.options:
         layers.score.value = name
-        lines, _, last = explorer.as_code("layers").rpartition("\n")
-        known = {"model": llama, "items": _items()}
-        exec(lines, known)
-        again = eval(last, known).data[0].z
-        assert np.allclose(
-            np.array(again, float), np.array(explorer.figures("layers")[0].data[0].z, float), atol=1e-3, equal_nan=True
-        )
+        again, _ = _made_by(explorer.as_code("layers"), llama)
+        assert np.allclose(again.data[0].z, explorer.figures("layers")[0].data[0].z, atol=1e-3, equal_nan=True)
         assert len(explorer.to_frame("layers"))
     layers.score.value = layers.score.options[0]
 
 
-def test_a_page_without_widgets_shows_the_figures(explorer) -> None:
+def test_what_is_chosen_from_code_is_shown_and_must_exist(explorer: Explorer) -> None:
+    concept = explorer._steering._specimen.concepts("ko-KR")[-1]
+    explorer.selection.set(vector="LOC", concept=concept, layer=3, locale="ko-KR")  # in any order
+    controls = explorer._steering.choosing
+    assert (controls.vector.value, controls.concept.value, controls.layer.value) == ("LOC", concept, 3)
+    assert explorer.locale.value == "ko-KR"
+    for bad in ({"layer": 99}, {"locale": "xx"}, {"concept": "typo"}, {"vector": "en"}, {"strength": 9.0}, {"depth": 1}):
+        with pytest.raises(TraitError, match="expected"):
+            explorer.selection.set(**bad)
+    assert (explorer.selection.layer, explorer.selection.locale) == (3, "ko-KR")
+
+
+def test_a_page_without_widgets_shows_the_figures(explorer: Explorer) -> None:
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/html"].count("plotly-graph-div") == 4
 
 
-def test_a_notebook_saved_as_html_shows_the_figures(explorer) -> None:
+def test_a_notebook_saved_as_html_shows_the_figures(explorer: Explorer) -> None:
     """Without the widgets' state, as most pages have it."""
     from nbconvert import HTMLExporter
     from nbformat import v4
@@ -140,7 +166,7 @@ def test_a_notebook_saved_as_html_shows_the_figures(explorer) -> None:
     assert html.count('class="plotly-graph-div"') == 4
 
 
-def test_pictures_are_shown_where_plotly_is_told_to(explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_shown_where_plotly_is_told_to(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     import plotly.io
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
@@ -156,7 +182,7 @@ def test_pictures_are_shown_where_plotly_is_told_to(explorer, monkeypatch: pytes
     assert len(drawn) == 4
 
 
-def test_the_token_lens_is_read_once_it_is_open(explorer) -> None:
+def test_the_token_lens_is_read_once_it_is_open(explorer: Explorer) -> None:
     tokens = explorer.views["tokens"]
     assert not tokens._shown
     tokens.widget.selected_index = 0
@@ -170,7 +196,7 @@ def test_the_token_lens_is_read_once_it_is_open(explorer) -> None:
     assert set(explorer.to_frame("tokens")["steering"]) == {"unsteered", "steered"}
 
 
-def test_the_model_is_left_unsteered_between_slices(llama: sl.LensModel, explorer) -> None:
+def test_the_model_is_left_unsteered_between_slices(llama: sl.LensModel, explorer: Explorer) -> None:
     """In the middle of a steered text, another pass is as if nobody steered."""
     ids = torch.tensor([llama.tokens("Hola, ¿qué tal?").ids])
     with torch.no_grad():
@@ -181,27 +207,49 @@ def test_the_model_is_left_unsteered_between_slices(llama: sl.LensModel, explore
             assert torch.equal(llama.tl.original_model(ids).logits, before)
 
 
-def test_unknown_views_and_bad_vectors_are_refused(explorer, llama: sl.LensModel) -> None:
+def test_unknown_views_and_bad_vectors_are_refused(explorer: Explorer, llama: sl.LensModel) -> None:
     with pytest.raises(UnknownNameError, match="view"):
         explorer.as_code("layer")
     with pytest.raises(SettingsError, match="no vectors"):
         sl.explore(llama, _items(), [], concepts=2)
-    vector = difference_of_means(llama, _items().english_pairs("es-ES"))
+    low, high = (difference_of_means(llama, _items().english_pairs("es-ES"), layers=own) for own in ([0, 1], [2, 3]))
     with pytest.raises(SettingsError, match="two vectors"):
-        sl.explore(llama, _items(), [vector, vector], concepts=2)
+        sl.explore(llama, _items(), [low, low], concepts=2)
+    with pytest.raises(SettingsError, match="layer in common"):
+        sl.explore(llama, _items(), [low, replace(high, name="high")], concepts=2)
+    with pytest.raises(UnknownNameError, match="locale of a vector"):
+        sl.explore(llama, _items(), [replace(low, locale="el-GR")], concepts=2)
     with pytest.raises(SettingsError, match="en-US"):
         sl.explore(llama, _items().of(locale="en-US"), concepts=2)
 
 
-def test_given_vectors_are_offered_and_their_code_names_them(llama: sl.LensModel) -> None:
-    vector = difference_of_means(llama, _items().english_pairs("es-ES"))
-    items = _items().where(lambda item: item.locale != "ko-KR")
-    own = sl.explore(llama, items, [vector], concepts=2, max_new_tokens=2)
-    lines, _, last = own.as_code("steering").rpartition("\n")
-    known = {"model": llama, "items": items, "vectors": [vector]}
-    exec(lines, known)
-    assert str(known["plan"]) == str(own.plan)
-    assert eval(last, known).data[1].x == pytest.approx(own.figures("steering")[1].data[1].x)
+def test_given_vectors_of_some_locales_and_layers_are_offered_there(llama: sl.LensModel) -> None:
+    vector = replace(difference_of_means(llama, _items().english_pairs("ko-KR"), layers=[1, 3]), name="my EN")
+    own = sl.explore(llama, _items(), [vector], concepts=2, max_new_tokens=2)
+    assert own.locale.options == ("ko-KR",)
+    assert own._steering.choosing.layer.options == (1, 3)
+    _, names = _made_by(own.as_code("steering"), llama, vectors=[vector])
+    assert str(names["plan"]) == str(own.plan)
+    own.views["layers"].score.value = "my EN → transfer"
+    assert _made_by(own.as_code("layers"), llama, vectors=[vector])[0].data[0].z.shape == (2, 1)
+    assert set(own.to_frame("layers")["vector"]) == {"my EN"}
+    own.close()
+
+
+def test_a_vector_without_locale_is_offered_in_all(llama: sl.LensModel) -> None:
+    vector = replace(difference_of_means(llama, _items().english_pairs("es-ES")), locale="", name="for")
+    own = sl.explore(llama, _items(), [vector], concepts=2, max_new_tokens=2)
+    assert own.locale.options == ("es-ES", "ko-KR")
+    assert str(_made_by(own.as_code("steering"), llama, vectors=[vector])[1]["plan"]) == str(own.plan)
+
+
+def test_a_closed_explorer_leaves_no_widgets(llama: sl.LensModel) -> None:
+    from ipywidgets import Widget
+
+    before = set(Widget._instances) if hasattr(Widget, "_instances") else set()
+    sl.explore(llama, _items(), concepts=2, train_concepts=3, max_new_tokens=2).close()
+    left = [w for key, w in getattr(Widget, "_instances", {}).items() if key not in before]
+    assert not [w for w in left if type(w).__name__ in ("VBox", "HBox", "FigureWidget", "FloatSlider")]
 
 
 def test_missing_widgets_are_named(llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +295,28 @@ def test_a_newer_job_ends_an_older_one_and_errors_are_shown() -> None:
     assert not any(name.startswith("dragged") for name in done)
     assert sum(name.startswith("old") for name in done) < 1000
     assert [str(error) for error in errors] == ["no such thing"]
+
+
+def test_moves_of_another_thread_are_done_on_the_cells_loop() -> None:
+    """As a kernel's subshell sends them, while a cell runs: nothing happens until the cell has ended."""
+    threads = []
+
+    async def cells() -> None:
+        latest = Latest(lambda _: None)
+
+        def job() -> Iterator[None]:
+            threads.append(threading.get_ident())
+            yield
+
+        mover = threading.Thread(target=lambda: latest.call(lambda: latest.submit(job())))
+        mover.start()
+        mover.join()  # the cell still runs
+        assert not latest.busy
+        await asyncio.sleep(0.3)
+        assert not latest.busy
+
+    asyncio.run(cells())
+    assert threads == [threading.get_ident()]
 
 
 def test_what_changed_is_marked() -> None:

@@ -78,10 +78,11 @@ class Tested(ResultTable):
         "p",
     )
 
-    def plot(self, locale: str = MEAN, choice: str = "own") -> "Figure":
+    def plot(self, locale: str | None = None, choice: str = "own") -> "Figure":
         """The choices' changes with their intervals in one locale, or in all, a panel per score.
 
         Args:
+            locale: one of those searched; for ``None`` ``mean``, or the only one.
             choice: ``own``, each locale's, or ``all``, the one for all.
 
         Raises:
@@ -89,6 +90,8 @@ class Tested(ResultTable):
         """
         from steerlens.plotting import forest_figure, forest_rows
 
+        known = set(self.frame["locale"])
+        locale = locale or (MEAN if MEAN in known else known.pop())
         where = (self.frame["locale"] == self.having("locale", locale)) & (self.frame["choice"] == self.having("choice", choice))
         whose = "each locale's own choice" if choice == "own" else "one choice for all locales"
         words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test against unsteered; bars: paired 95% intervals"

@@ -34,10 +34,10 @@ def search(
     """Chooses a plan for each locale, and one for all, and says what each does on test.
 
     Concepts of ``items`` give vectors and are scored, none under its own: a fold is scored under vectors from the other folds.
-    Each vector is run at every layer at one strength; that and derivatives predict the other strengths (as ``sweep`` does in
-    mode ``screened``) and the most promising cells are run; the best cells of both vectors are combined, since the two interact;
-    and the best of each is improved by a step of layer, strength or tokens at a time. Only what was run, within the limits, is
-    chosen from. The final vectors are taken from all folds.
+    Each vector is run at ``first_layers`` of the layers at one strength; that and derivatives predict the other strengths (as
+    ``sweep`` does in mode ``screened``) and the most promising cells are run; the best cells of both vectors are combined, since
+    the two interact; and the best of each is improved by a step of layer, strength or tokens at a time. Only what was run, within
+    the limits, is chosen from. The final vectors are taken from all folds.
 
     Args:
         items: what vectors are taken from and choices rest on; of a split, train and dev, and its test for ``test``.
@@ -93,8 +93,9 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
         raise SettingsError(
             f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which EN pairs start from."
         )
-    for locale in locales:
-        items.of(locale=locale)
+    for locale in locales:  # before anything is run
+        for asked in (items, test):
+            _ = asked.of(locale=locale) if asked else None
     both = set(map(group_of, items.concepts)) & set(map(group_of, test.concepts if test else ()))
     if both:
         raise DataError(
