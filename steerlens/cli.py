@@ -112,6 +112,7 @@ def _demo(commands: Any) -> None:
             help=f"concepts of each kind to {use}, or all (default: %(default)s)",
         )
     demo.add_argument("--positions", default="last", help=_POSITIONS_HELP)
+    _beside(demo)
     demo.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
     demo.add_argument("--out", default="results/demo", help="folder for the results (default: %(default)s)")
 
@@ -159,7 +160,20 @@ def _plane(commands: Any) -> None:
     plane.add_argument(
         "--seed", type=int, default=0, help="of the split: the one the plans were chosen with (default: %(default)s)"
     )
+    _beside(plane)
     plane.add_argument("--out", default="results/plane", help="folder for the table and figure (default: %(default)s)")
+
+
+def _beside(command: argparse.ArgumentParser) -> None:
+    """What is put beside the plans' results on test."""
+    command.add_argument(
+        "--controls",
+        action="store_true",
+        help="score 20 random directions of each plan's norm and another locale's plan too (slow)",
+    )
+    command.add_argument(
+        "--side-effects", action="store_true", help="perplexity, language and repetition of what is written, under every plan too"
+    )
 
 
 def _steer(commands: Any) -> None:

@@ -53,6 +53,10 @@ class StudySettings:
     tokens: Which = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
     positions: Positions = "last"
+    controls: bool = False
+    """Whether 20 random directions and another locale's plan stand beside every plan on test, as ``plane`` has them."""
+    side_effects: bool = False
+    """Whether the plans' side effects on text are taken too."""
     seed: int = 0
     """Of the split, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
@@ -159,9 +163,8 @@ def run_study(
         for locale, plan in own_plans.items():
             keep(f"plans/{method}-{locale}", plan)
     log.info("Scoring the chosen plans on test")
-    placed: Plane = keep(
-        "plane", plane(lens, split.test, plans, scoring=settings.scoring, seed=settings.seed, batch_size=batch_size)
-    )
+    beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
+    placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, scoring=settings.scoring, batch_size=batch_size))
     log.info("Writing examples")
     examples = keep("examples", _examples(lens, split.test, plans, settings))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))

@@ -32,6 +32,8 @@ def demo(args: Namespace) -> str:
         test_concepts=arguments.concepts(args.test_concepts, "test"),
         tokens=args.tokens,
         positions=arguments.positions(args.positions),
+        controls=args.controls,
+        side_effects=args.side_effects,
         seed=args.seed,
     )
     Folder.ready(args.out)
@@ -98,7 +100,8 @@ def plane(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     plans = {name: {args.locale: SteeringPlan.load(file)} for name, _, file in named}
     items = atlas([args.locale]).split(seed=args.seed).test
-    table = scored_plane(arguments.model(args), items, plans, seed=args.seed)
+    beside = {"controls": args.controls, "side_effects": args.side_effects}
+    table = scored_plane(arguments.model(args), items, plans, **beside, seed=args.seed)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
     return f"On test, {args.locale}:\n\n{table.summary(args.locale).to_string(index=False)}\n\n{figure}"

@@ -60,6 +60,16 @@ def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], 
     assert "Surgical steering (" in text
 
 
+def test_controls_and_side_effects_stand_in_the_report(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
+    settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(2.0,), controls=True, side_effects=True)
+    found = sl.run_study(llama, items, settings)
+    assert {"EN", "random direction"} <= {*found.plane.frame["method"], *found.plane.frame["control"]}
+    assert "log_perplexity" in set(found.plane.frame["score"])
+    text = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "random direction" in text
+    assert "log-perplexity" in text
+
+
 def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
     assert sl.StudySettings().swept(llama) == (0, 1, 2, 3)
     assert sl.StudySettings(layers="strided").swept(llama) == (0, 1, 2, 3)  # fewer layers than a stride has
@@ -115,8 +125,10 @@ def test_demo_command(
     assert main(["steer", *shared, "--plan", plan, "--prompt", "질문: 안녕?", "--max-new-tokens", "3", "--show"]) == 0
     assert "│" in capsys.readouterr().out
     plane = ["plane", *shared, "--locale", "ko-KR", "--plan", f"mine={plan}", "--out", str(tmp_path / "plane")]
-    assert main(plane) == 0
-    assert "mine" in capsys.readouterr().out
+    assert main([*plane, "--controls", "--side-effects"]) == 0
+    printed = capsys.readouterr().out
+    assert "random direction" in printed
+    assert "log-perplexity" in printed
     sweep = [
         "sweep",
         *shared,
