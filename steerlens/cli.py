@@ -1,4 +1,4 @@
-"""The command line: ``steerlens demo | probe | sweep | plane | steer | models | data``."""
+"""The command line: ``steerlens demo | probe | sweep | search | plane | steer | models | data``."""
 
 import argparse
 import logging
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _demo(commands)
     _probe(commands)
     _sweep(commands)
+    _search(commands)
     _plane(commands)
     _steer(commands)
     _add(commands, "models", "list the embedded models, their licences and whether they are in the cache", "steerlens models")
@@ -143,6 +144,30 @@ def _sweep(commands: Any) -> None:
     _grid(sweep)
     sweep.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     sweep.add_argument("--out", default="results/sweep", help="folder for the table and figures (default: %(default)s)")
+
+
+def _search(commands: Any) -> None:
+    search = _add(
+        commands,
+        "search",
+        "choose layers, strengths and tokens for each locale on train and dev, and test the choices",
+        "steerlens search --locales es-ES,ko-KR --dev-concepts 30 --test-concepts all",
+    )
+    _model(search)
+    search.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
+    search.add_argument("--locales", default="es-ES,ko-KR", help="codes with commas, or all (default: %(default)s)")
+    search.add_argument(
+        "--objective", default="lesser gain", help="lesser gain, sum of gains, transfer or localization (default: %(default)s)"
+    )
+    for part, count, use in (("dev", "15", "choose by in every locale"), ("test", "50", "test the choices on")):
+        search.add_argument(
+            f"--{part}-concepts",
+            default=count,
+            metavar="N",
+            help=f"concepts of each kind to {use}, or all (default: %(default)s)",
+        )
+    search.add_argument("--seed", type=int, default=0, help="of the split, the folds and the bootstrap (default: %(default)s)")
+    search.add_argument("--out", default="results/search", help="folder for the results and figures (default: %(default)s)")
 
 
 def _plane(commands: Any) -> None:

@@ -1,8 +1,8 @@
 """What each command of the command line does: from parsed arguments to the text it prints."""
 
 from steerlens.commands.look import data, models, steer
-from steerlens.commands.work import demo, plane, probe, sweep
+from steerlens.commands.work import demo, plane, probe, search, sweep
 
-COMMANDS = {"data": data, "demo": demo, "models": models, "plane": plane, "probe": probe, "steer": steer, "sweep": sweep}
+COMMANDS = {own.__name__: own for own in (data, demo, models, plane, probe, search, steer, sweep)}
 
 __all__ = ["COMMANDS"]

@@ -1,4 +1,4 @@
-"""Commands that run a model over many items: demo, probe, sweep, plane."""
+"""Commands that run a model over many items: demo, probe, sweep, search, plane."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -8,8 +8,9 @@ from steerlens import study
 from steerlens.commands import arguments
 from steerlens.data import ENGLISH, atlas
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Sweep
+from steerlens.evaluation import SearchSettings, Sweep
 from steerlens.evaluation import plane as scored_plane
+from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
 from steerlens.probing import matched, separability
 from steerlens.results import Folder
@@ -90,6 +91,25 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
     said = f"unsteered {cells['base'].mean():.2f}, n = {cells['n'].max()} concepts{marked}"
     figure = _write(table.heatmap(vector, score), folder / f"{score}.html")
     return f"Change of {score} on dev, layer by strength ({said}):\n\n{grid.to_string()}\n\n{figure}"
+
+
+def search(args: Namespace) -> str:
+    """Chooses plans on train and dev; ends with the choices, and what they do on test."""
+    own, folder = arguments.items(args), Folder.ready(args.out)
+    locales = arguments.locales(args.locales, own.locales if own else None)
+    split = (own or atlas(locales)).split(seed=args.seed)
+    few, tested = (arguments.concepts(getattr(args, f"{part}_concepts"), part) for part in ("dev", "test"))
+    settings = SearchSettings(dev_concepts=few, test_concepts=tested, seed=args.seed)
+    found = run_search(arguments.model(args), split, locales, args.objective, settings=settings)
+    found.save(folder.path)
+    lines = [f"  {locale:<6} {choice.method:<9} {choice}" for locale, each in found.choices.items() for choice in each.values()]
+    figures = [_write(found.plot(), folder.path / "tried.html")]
+    shown = ""
+    if found.tested is not None:
+        figures.append(_write(found.tested.plot(), folder.path / "tested.html"))
+        table = found.tested.frame[["choice", "method", "locale", "score", "n", "value", "change", "low", "high", "p"]]
+        shown = f"On test, against unsteered, with paired 95% intervals:\n\n{table.round(3).to_string(index=False)}\n\n"
+    return f"Chosen by {args.objective}:\n" + "\n".join(lines) + f"\n\n{shown}" + "\n".join(figures)
 
 
 def plane(args: Namespace) -> str:

@@ -15,7 +15,7 @@ from steerlens.commands.arguments import locales as parsed_locales
 from steerlens.commands.look import side_by_side
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
 
-COMMANDS = ("demo", "probe", "sweep", "plane", "steer", "models", "data")
+COMMANDS = ("demo", "probe", "sweep", "search", "plane", "steer", "models", "data")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,10 @@ def test_demo_command(
     printed = capsys.readouterr().out
     assert "random direction" in printed
     assert "log-perplexity" in printed
+    search = ["search", *shared, "--items", str(tmp_path / "items.jsonl"), "--dev-concepts", "2", "--test-concepts", "2"]
+    assert main([*search, "--locales", "ko-KR", "--out", str(tmp_path / "found")]) == 0
+    assert "On test, against unsteered" in capsys.readouterr().out
+    assert sl.evaluation.Search.load(tmp_path / "found").chosen("ko-KR").method == "best"
     sweep = [
         "sweep",
         *shared,
