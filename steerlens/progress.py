@@ -1,5 +1,6 @@
 """Progress of long work on standard error: a bar in a terminal, a widget in a notebook."""
 
+import os
 import warnings
 from typing import Any
 
@@ -12,8 +13,8 @@ def progress(total: int, description: str, unit: str, *, show: bool = True) -> A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns in a notebook that has no widgets, and then prints a text bar
         from tqdm.auto import tqdm
-    hidden = {} if show else {"disable": True}  # left out, it is as the variable TQDM_DISABLE says
-    return tqdm(total=total, desc=description, unit=unit, leave=False, smoothing=0.1, **hidden)
+    hidden = not show or bool(os.environ.get("TQDM_DISABLE"))  # asked here too: tqdm's widget does not read the variable
+    return tqdm(total=total, desc=description, unit=unit, leave=False, smoothing=0.1, disable=hidden)
 
 
 def advance(bar: Any, share: float) -> None:

@@ -19,6 +19,9 @@ class Interval:
     n: int
     """Concepts that were resampled."""
 
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}], n={self.n}"
+
 
 def paired_interval(changes: Float[ndarray, " concept"], *, level: float = 0.95, draws: int = 5000, seed: int = 0) -> Interval:
     """Percentile bootstrap of the mean of paired changes (Efron and Tibshirani 1993, chapter 13).

@@ -1,4 +1,4 @@
-"""The embedded model used as a user would: by command line, twice, and in a notebook."""
+"""The embedded model used as a user would: by command line, twice, and in the notebooks."""
 
 import json
 import os
@@ -58,10 +58,11 @@ def test_second_start_reads_the_cache() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, in a copy and in a folder of its own."""
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")  # as in JupyterLab: nothing draws pictures here
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     figures = [
         out
         for cell in notebook.cells

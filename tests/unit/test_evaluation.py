@@ -20,6 +20,7 @@ def test_interval_of_a_hand_computed_case() -> None:
     assert (interval.mean, interval.low, interval.high, interval.n) == (0.5, 0.5, 0.5, 2)
     wide = paired_interval(np.array([0.0, 1.0]))
     assert (wide.low, wide.high) == (0.0, 1.0)
+    assert str(wide) == "+0.500 [+0.000, +1.000], n=2"
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
