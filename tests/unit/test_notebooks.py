@@ -41,11 +41,11 @@ def private_names(code: str) -> list[str]:
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
             chain = ast.unparse(node).split(".")
-            if node.attr.startswith("_") and not node.attr.endswith("__"):
-                found.append(ast.unparse(node))
-            elif chain[0] == "sl" and len(chain) == 2 and chain[1] not in sl.__all__:
-                found.append(ast.unparse(node))
-            elif chain[0] == "sl" and len(chain) == 3 and chain[2] not in _public(chain[1]):
+            if (
+                (node.attr.startswith("_") and not node.attr.endswith("__"))
+                or (chain[0] == "sl" and len(chain) == 2 and chain[1] not in sl.__all__)
+                or (chain[0] == "sl" and len(chain) == 3 and chain[2] not in _public(chain[1]))
+            ):
                 found.append(ast.unparse(node))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("steerlens"):
             found.append(ast.unparse(node))
