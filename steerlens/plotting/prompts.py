@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SYMBOLS = {"factual": "circle", "cultural": "diamond-open"}
+_COLOURS = {"factual": METHOD_COLOURS["EN"], "cultural": METHOD_COLOURS["LOC"]}
 _LONGEST = 12
 """Letters of a token that a cell shows."""
 
@@ -32,7 +33,7 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
             mode="markers",
             name=str(name),
             marker={
-                "color": SERIES[at % len(SERIES)][0],
+                "color": _COLOURS.get(str(name), SERIES[at % len(SERIES)][0]),
                 "symbol": [_SYMBOLS[kind] for kind in own["kind"]],
                 "size": 9,
                 "line": {"width": 1.5},
