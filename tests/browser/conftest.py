@@ -1,24 +1,23 @@
 """A real browser: Chromium as the system has it, driven by Playwright, which downloads none."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from experiments.lab import BROWSERS, system_browser
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
 def found() -> str:
     """The path of the system's browser. Without one, tests are skipped and say so."""
-    path = next((path for name in NAMES if (path := shutil.which(name))), None)
+    path = system_browser()
     if path is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the path. On Debian: apt-get install chromium")
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path. On Debian: apt-get install chromium")
     return path
 
 

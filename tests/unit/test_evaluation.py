@@ -109,7 +109,7 @@ def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors:
     assert len(lesser) <= 9
     plans = {c.method: {x: c.plan(own) for x, own in vectors.items()} for c in (en, loc, surgical)}
     table = plane(llama, items, plans, seed=1)
-    frame = table.frame.set_index(["method", "locale", "score"])
+    frame = table.frame.set_index(["method", "locale", "score"]).sort_index()
     assert (frame.loc["unsteered", "change"] == 0).all()
     assert frame.loc[("surgical", "mean", "transfer"), "change"] == pytest.approx(surgical.transfer)
     means = frame.loc["EN"].loc[["es-ES", "ko-KR"]].groupby("score")["value"].mean()

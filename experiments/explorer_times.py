@@ -1,0 +1,94 @@
+"""How soon the explorer answers to a slider in the browser, and whether the page freezes.
+
+    python -m experiments.explorer_times [--app notebook] [--moves 12]
+
+Opens notebook 01 in JupyterLab (or Notebook 7, if it is installed) in headless Chromium, runs all cells, presses an arrow key on
+the strength slider, and notes in the page how many seconds after the key each answer is drawn. Writes
+``results/explorer_times.json`` and a screenshot.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from experiments.lab import finish, opened, served, system_browser
+from steerlens.storage import write_text
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[1]
+SAID = "margin in nats per token"
+_WATCH = """words => {
+    const seen = window.seen = {frame: 0};
+    let before = null, last = null;
+    const said = () => [...document.querySelectorAll('.widget-html-content')].map(node => node.innerText);
+    const since = () => (performance.now() - seen.start) / 1000;
+    const pressed = () => { seen.start = last = performance.now(); before = said().join(); };
+    document.addEventListener('keydown', pressed, {capture: true, once: true});
+    new MutationObserver(() => {
+        if (!seen.start) return;
+        const now = said(), line = now.find(text => text.includes(words));
+        if (!line || now.join() === before) return;
+        seen.predicted ??= since();
+        if (!line.includes('running')) seen.exact ??= since();
+        seen.texts = since();
+    }).observe(document.body, {subtree: true, childList: true, characterData: true});
+    const frame = now => {
+        if (last) { seen.frame = Math.max(seen.frame, (now - last) / 1000); last = now; }
+        requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+}"""
+"""Notes seconds from a key to the first new words, to the exact margin, to the last new words, and the longest frame."""
+
+
+def move(page: "Page", key: str) -> dict[str, Any]:
+    """One press of a key on the strength slider: seconds to each answer."""
+    page.evaluate(_WATCH, SAID)
+    page.locator(".widget-slider", has_text="Strength").locator(".noUi-handle").press(key)
+    page.wait_for_function("() => window.seen.exact", timeout=60_000)
+    page.wait_for_function("() => (performance.now() - window.seen.start) / 1000 > window.seen.texts + 3", timeout=120_000)
+    return dict(page.evaluate("() => window.seen"))
+
+
+def measured(app: str, moves: int) -> pd.DataFrame:
+    """A row a move, each to a strength that was not shown before."""
+    from playwright.sync_api import sync_playwright
+
+    with (
+        TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=system_browser(), args=["--no-sandbox"]) as browser,
+        served(ROOT / "notebooks" / "01_quickstart.ipynb", Path(folder), app) as address,
+        opened(browser, address) as page,
+    ):
+        finish(page, SAID)
+        page.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
+        page.wait_for_timeout(5000)
+        rows = [move(page, "ArrowRight") for _ in range(moves)]
+        page.screenshot(path=ROOT / "results" / f"explorer-{app}.png")
+    return pd.DataFrame(rows)[["predicted", "exact", "texts", "frame"]]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the medians and the largest, and writes all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--app", choices=("lab", "notebook"), default="lab")
+    parser.add_argument("--moves", type=int, default=12)
+    args = parser.parse_args(argv)
+    (ROOT / "results").mkdir(exist_ok=True)
+    frame = measured(args.app, args.moves)
+    print(frame.agg(["median", "max"]).round(3).to_string())
+    write_text(
+        ROOT / "results" / "explorer_times.json", json.dumps({"app": args.app, "seconds": frame.to_dict("list")}, indent=1)
+    )
+
+
+if __name__ == "__main__":
+    main()
