@@ -38,12 +38,11 @@ def block(study: sl.Study) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
     where = ", ".join(settings["locales"])
     n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
-    plans = "; ".join(f"{choice.method}: {choice}" for choice in study.chosen)
     sizes = " ".join(f"--{part}-concepts {settings[f'{part}_concepts']}" for part in ("train", "dev", "test"))
     return (
         f"What `steerlens demo {sizes}` printed last, on test ({n}, mean over\n{where}; "
         f"in brackets the change against unsteered and its paired 95% interval over concepts):\n\n"
-        f"{table}\n\nThe plans, chosen on dev: {plans}.\n{' '.join(sl.report.verdict(study))}\n"
+        f"{table}\n\nThe plans were chosen on dev. {' '.join(sl.report.verdict(study))}\n"
     )
 
 

@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments; ``--quick`` stands for values of its own wherever nothing else was given."""
-    args = parser().parse_args(given)
+    args, unknown = parser().parse_known_args(given)
+    if unknown:
+        args.command.error(f"unrecognized arguments: {' '.join(unknown)}; see steerlens {args.command.prog.split()[-1]} --help")
     if getattr(args, "quick", False):
         defaults = parser().parse_args(["demo"])
         for name, value in _QUICK.items():
@@ -77,7 +79,7 @@ def _add(commands: Any, name: str, what: str, example: str) -> argparse.Argument
     new: argparse.ArgumentParser = commands.add_parser(
         name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
     )
-    new.set_defaults(run=_later(name))
+    new.set_defaults(run=_later(name), command=new)
     return new
 
 
@@ -101,7 +103,7 @@ def _demo(commands: Any) -> None:
     _model(demo)
     demo.add_argument("--items", metavar="FILE", help="your own items (.jsonl or .csv) instead of the atlas")
     demo.add_argument(
-        "--quick", action="store_true", help="a first look in about 2 minutes: two locales, six layers, few concepts"
+        "--quick", action="store_true", help="a first look, about 3 minutes on two cores: two locales, six layers, few concepts"
     )
     demo.add_argument("--locales", default="all", help="codes with commas, or all (default: %(default)s)")
     _grid(demo)

@@ -17,7 +17,7 @@ class UnknownNameError(SteerlensError):
 
     def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
         names = [str(name) for name in known]
-        near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.65)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         listed = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
         super().__init__(f"unknown {what} {given!r}: expected one of {listed}.{meant}{' ' + advice if advice else ''}")

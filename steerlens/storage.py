@@ -21,8 +21,8 @@ def readable_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"cannot {doing} {path}: {reason}. Check the path, its permissions and the free space.") from error
+        reason, check = error.strerror or str(error), " and its" if doing == "read" else ", the free space and the"
+        raise FileError(f"cannot {doing} {path}: {reason}. Check the path{check} permissions.") from error
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:

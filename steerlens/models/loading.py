@@ -1,6 +1,7 @@
 """``load``: one door for every kind of model."""
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
 
+_log = logging.getLogger(__name__)
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
 
 
@@ -72,6 +74,8 @@ def _source(name: str) -> str:
         raise ModelError(f"there is no file or folder {path}. Check the path.")
     if "/" not in name and difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.6):
         raise UnknownNameError("model", name, EMBEDDED, _HELP)
+    if path.parent != Path() and path.parent.is_dir():
+        _log.warning("there is no folder %s in %s: asking the Hugging Face hub for a model of this name", path.name, path.parent)
     return name
 
 

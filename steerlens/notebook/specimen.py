@@ -162,7 +162,7 @@ def specimen(
         sweep(model, looked, flat, layers, [1.0], mode="attribution", tokens=tokens),
         tokens,
         seed,
-        _begin(items, train_concepts, concepts, seed, tuple(own)),
+        _begin(items, given is not None, train_concepts, concepts, seed, tuple(own)),
     )
 
 
@@ -188,10 +188,14 @@ def _given(vectors: tuple[SteeringVector, ...], locales: tuple[str, ...]) -> Vec
     return {code: own for code, own in found.items() if own}
 
 
-def _begin(items: Items | Split, train: int | None, concepts: int | None, seed: int, locales: tuple[str, ...]) -> str:
+def _begin(
+    items: Items | Split, given: bool, train: int | None, concepts: int | None, seed: int, locales: tuple[str, ...]
+) -> str:
+    names = ["model", "items" if isinstance(items, Items) else "split", *(["vectors"] if given else [])]
     return (
+        f"# {', '.join(names)}: what sl.explore was given\n"
         "from dataclasses import replace\n\nimport steerlens as sl\n\n"
-        + (f"split = items.split(seed={seed})\n" if isinstance(items, Items) else "split = items\n")
+        + (f"split = items.split(seed={seed})\n" if isinstance(items, Items) else "")
         + f"train = split.train.sample({train}, seed={seed})\n"
         + f"dev = split.dev.sample({concepts}, seed={seed}).where(lambda item: item.locale in {locales!r})\n"
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class Step:
         if self.operation not in OPERATIONS:
             raise UnknownNameError("operation", self.operation, OPERATIONS)
         for what, given in (("strength", self.strength), ("value", self.value)):
-            if not math.isfinite(given):
-                raise VectorError(f"{what} {given} given for {self.label or 'a vector'}: expected a finite number.")
+            if not isinstance(given, Real) or not math.isfinite(given):
+                raise VectorError(f"{what} {given!r} given for {self.label or 'a vector'}: expected a finite number.")
 
     def __str__(self) -> str:
         where = "" if self.tokens == "all" else f" at {self.tokens} tokens"
@@ -133,13 +134,22 @@ class SteeringPlan:
         """No token before the prompt's last one is steered."""
         return all(leaves_prompt(step.tokens) for step in self.steps)
 
-    def hooks(self) -> list[Hook]:
+    def hooks(self, model: LensModel | None = None) -> list[Hook]:
         """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
         The first hook reads the tokens of the pass, to tell BOS, padding, prompt and generated tokens apart; the
         others edit the residual stream after their blocks. Keep the list together and in order. In a pass over a whole text
         without key-value cache, all of the text counts as prompt.
+
+        Args:
+            model: the one that they are for, so that another is refused. Without it nothing is checked, and a model of the same
+                shape is steered along directions that mean nothing in it.
+
+        Raises:
+            FingerprintError: the vectors were taken from another model.
         """
+        if model is not None:
+            self.check(model)
         reader = _RoleReader(self.fingerprint)
         return [("embed.hook_in", reader), *((residual_hook(layer), self._hook(layer, reader)) for layer in self.layers)]
 

@@ -12,8 +12,11 @@ from nbclient import NotebookClient
 
 import steerlens as sl
 from steerlens.cli import main
+from steerlens.plotting import Figure
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+README = ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,16 @@ def test_demo_then_steer(
     plan = str(tmp_path / "plans" / "surgical-es-ES.safetensors")
     assert main(["steer", "--plan", plan, "--prompt", "Pregunta: ¿Qué se desayuna?\nRespuesta:", "--max-new-tokens", "8"]) == 0
     assert "│" in capsys.readouterr().out
+
+
+def test_the_readme_s_python_runs_as_it_is(gemma: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer concepts, and figures that are not opened."""
+    shown: list[Figure] = []
+    monkeypatch.setattr(sl, "load", lambda *_: gemma)
+    monkeypatch.setattr(Figure, "show", lambda fig: shown.append(fig))
+    code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(code.replace("sample(60)", "sample(6)").replace("sample(12)", "sample(2)"), {})
+    assert len(shown) == 2
 
 
 def test_second_start_reads_the_cache() -> None:

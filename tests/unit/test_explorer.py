@@ -236,6 +236,13 @@ def test_given_vectors_of_some_locales_and_layers_are_offered_there(llama: sl.Le
     own.close()
 
 
+def test_code_names_what_was_given(llama: sl.LensModel) -> None:
+    split, vector = _items().split(seed=0), difference_of_means(llama, _items().english_pairs("es-ES"))
+    own = sl.explore(llama, split, [vector], concepts=2, max_new_tokens=2)
+    assert own.as_code("steering").startswith("# model, split, vectors: what sl.explore was given")
+    assert str(_made_by(own.as_code("steering"), llama, split=split, vectors=[vector])[1]["plan"]) == str(own.plan)
+
+
 def test_a_vector_without_locale_is_offered_in_all(llama: sl.LensModel) -> None:
     vector = replace(difference_of_means(llama, _items().english_pairs("es-ES")), locale="", name="for")
     own = sl.explore(llama, _items(), [vector], concepts=2, max_new_tokens=2)

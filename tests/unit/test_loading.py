@@ -54,6 +54,17 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         sl.load("nobody/nothing-at-all")
 
 
+def test_a_folder_that_is_not_there_is_named_before_the_hub_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(UnknownNameError, match="could not be loaded"):
+        sl.load("models/mine")
+    assert "no folder mine in models" in caplog.text
+
+
 def test_broken_folders(model_folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no config\.json"):
         sl.load(tmp_path)

@@ -173,6 +173,9 @@ def test_another_model_is_refused_with_its_name(loaded: dict[str, sl.LensModel])
     plan = _random_vector(loaded["llama"]).at(1)
     with pytest.raises(FingerprintError, match="weights"), plan.applied(loaded["qwen2"]):
         pass
+    assert len(plan.hooks(loaded["llama"])) == 2
+    with pytest.raises(FingerprintError, match="weights"):
+        plan.hooks(loaded["qwen2"])
     with pytest.raises(FingerprintError, match="weight_processing: compatibility, none"):
         replace(plan, fingerprint=replace(plan.fingerprint, weight_processing="compatibility")).check(loaded["llama"])
     with pytest.raises(FingerprintError, match="dtype"):

@@ -212,6 +212,14 @@ def test_quick_gives_way_to_what_was_given() -> None:
     assert parsed(["demo", "--quick", "--items", "mine.jsonl"]).locales == "all"  # those of the file
 
 
+def test_an_argument_that_a_command_lacks_shows_what_it_has(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        parsed(["demo", "--lcales", "ko-KR"])
+    said = capsys.readouterr().err
+    assert "--locales LOCALES" in said
+    assert "unrecognized arguments: --lcales ko-KR" in said
+
+
 def test_help_shows_an_example_each(capsys: pytest.CaptureFixture) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit):
