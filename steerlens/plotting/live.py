@@ -20,14 +20,19 @@ def live(fig: go.Figure, width: int) -> Any:
 
 def redraw(shown: Any, fig: go.Figure) -> None:
     """Makes a figure that is on the page look like another one. Traces stay themselves where they can, and with them what a click
-    on them does."""
+    on them does.
+
+    Each trace is changed in a batch of its own: in a batch of several, plotly's widget loses in the browser what changes in one
+    trace and stays in another.
+    """
     width = shown.layout.width
     if [trace.type for trace in shown.data] != [trace.type for trace in fig.data]:
         shown.data = []
         shown.add_traces(fig.data)
-    with shown.batch_update():
-        for old, new in zip(shown.data, fig.data, strict=True):
+    for old, new in zip(shown.data, fig.data, strict=True):
+        with shown.batch_update():
             old.update(new.to_plotly_json(), overwrite=True)
+    with shown.batch_update():
         shown.layout.update({**fig.layout.to_plotly_json(), "width": width}, overwrite=True)
 
 

@@ -36,8 +36,15 @@ def test_the_explorer_answers_to_its_slider(notebook: "Page") -> None:
     assert _numbers(after)[0] == _numbers(before)[0], "the unsteered margin stays"
     assert _numbers(after)[1:] != _numbers(before)[1:], "the predicted and the exact one move"
     assert _bars(notebook) != bars
+    assert notebook.evaluate(_PREDICTED) == [-4, 4], "the line keeps its strengths"
 
 
+_PREDICTED = """() => {
+    const traces = [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data ?? []);
+    const x = Array.from(traces.find(trace => trace.name === 'predicted').x ?? []);
+    return [Math.min(...x), Math.max(...x)];
+}"""
+"""The smallest and the largest strength of the predicted line, as the page has them."""
 _TEXT = (
     "() => [...document.querySelectorAll('.widget-html-content')].map(node => node.innerHTML)"
     f".find(html => html.includes('{SAID}'))"

@@ -5,17 +5,20 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+import steerlens as sl
 from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import Answers, SideEffects, Sweep
 from steerlens.evaluation.intervals import paired_interval, paired_intervals
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
+from steerlens.plotting.live import live, redraw
 from steerlens.plotting.theme import CHANGE_SCALE, DARK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure, symbol_of
 from steerlens.probing import FormSeparability
 
@@ -158,3 +161,23 @@ def test_form_is_drawn_from_chance() -> None:
     (bars,) = FormSeparability(pd.DataFrame([row])).plot().data
     assert bars.base == 0.5
     assert bars.x[0] == pytest.approx(0.3)
+
+
+def test_a_redrawn_figure_sends_no_placeholder_for_what_stays() -> None:
+    """In one message for several traces plotly's widget puts one, and the browser takes it for a value."""
+
+    def curve(y: list[float], runs: list[float]) -> Figure:
+        frame = pd.DataFrame({"strength": [-1.0, 0.0, 1.0], "predicted": y, "exact": runs})
+        return sl.plotting.margin_curve(frame, 1.0, "EN")
+
+    shown = live(curve([0.0, 1.0, 2.0], [np.nan, 1.0, np.nan]), 400)
+    sent: list[dict[str, Any]] = []
+    shown.observe(lambda change: sent.append(change.new) if change.new else None, "_py2js_update")
+    redraw(shown, wanted := curve([0.5, 1.5, 2.5], [np.nan, 1.0, 2.0]))
+    values = [value for message in sent for each in message["style_data"].values() for value in each]
+    assert len(values) == 3, "the line's y; the points' x and y"
+    assert all(isinstance(value, np.ndarray) for value in values)
+    for mine, theirs in zip(shown.data, wanted.data, strict=True):
+        assert np.array_equal(mine.x, theirs.x)
+        assert np.array_equal(mine.y, theirs.y)
+    assert shown.layout.shapes[1].x0 == 1
