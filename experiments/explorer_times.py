@@ -2,8 +2,8 @@
 
     python -m experiments.explorer_times [--app notebook] [--moves 12]
 
-Opens notebook 01 in JupyterLab (or Notebook 7, if it is installed) in headless Chromium, runs all cells, presses an arrow key on
-the strength slider, and notes in the page how many seconds after the key each answer is drawn. Writes
+Opens notebook 01 in JupyterLab (or Notebook 7, if it is installed) in headless Chromium, runs all cells, clicks on the strength
+slider, and notes in the page how many seconds after the click each answer is drawn. Writes
 ``results/explorer_times.json`` and a screenshot.
 """
 
@@ -30,7 +30,7 @@ _WATCH = """words => {
     const said = () => [...document.querySelectorAll('.widget-html-content')].map(node => node.innerText);
     const since = () => (performance.now() - seen.start) / 1000;
     const pressed = () => { seen.start = last = performance.now(); before = said().join(); };
-    document.addEventListener('keydown', pressed, {capture: true, once: true});
+    document.addEventListener('pointerdown', pressed, {capture: true, once: true});
     new MutationObserver(() => {
         if (!seen.start) return;
         const now = said(), line = now.find(text => text.includes(words));
@@ -45,13 +45,16 @@ _WATCH = """words => {
     };
     requestAnimationFrame(frame);
 }"""
-"""Notes seconds from a key to the first new words, to the exact margin, to the last new words, and the longest frame."""
+"""Notes seconds from a click to the first new words, to the exact margin, to the last new words, and the longest frame."""
 
 
-def move(page: "Page", key: str) -> dict[str, Any]:
-    """One press of a key on the strength slider: seconds to each answer."""
+def move(page: "Page", step: int) -> dict[str, Any]:
+    """A click on the strength slider, so many of its 16 steps above zero: seconds to each answer."""
+    slider = page.locator(".widget-slider", has_text="Strength").locator(".noUi-base")
+    box = slider.bounding_box()
+    assert box is not None, "the slider is not on the page"
     page.evaluate(_WATCH, SAID)
-    page.locator(".widget-slider", has_text="Strength").locator(".noUi-handle").press(key)
+    slider.click(position={"x": box["width"] * (0.5 + step / 32), "y": box["height"] / 2}, force=True)
     page.wait_for_function("() => window.seen.exact", timeout=60_000)
     page.wait_for_function("() => (performance.now() - window.seen.start) / 1000 > window.seen.texts + 3", timeout=120_000)
     return dict(page.evaluate("() => window.seen"))
@@ -71,7 +74,7 @@ def measured(app: str, moves: int) -> pd.DataFrame:
         finish(page, SAID)
         page.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
         page.wait_for_timeout(5000)
-        rows = [move(page, "ArrowRight") for _ in range(moves)]
+        rows = [move(page, 15 - step) for step in range(moves)]
         page.screenshot(path=ROOT / "results" / f"explorer-{app}.png")
     return pd.DataFrame(rows)[["predicted", "exact", "texts", "frame"]]
 

@@ -22,12 +22,13 @@ class PointsView(View):
 
     def __init__(self, specimen: Specimen, selection: Selection, width: int) -> None:
         self._specimen, self._selection = specimen, selection
-        self.axes = ipywidgets.Dropdown(options=list(_AXES), description="Axes:")
-        self.colour = ipywidgets.Dropdown(options=["kind", "locale", "topic"], description="Colour:")
-        self.every = ipywidgets.Checkbox(value=False, description="all locales", indent=False)
+        self.axes = _list(list(_AXES), "Axes:", 205)
+        self.colour = _list(["kind", "locale", "topic"], "Colour:", 145)
+        self.every = ipywidgets.Checkbox(value=False, description="all locales", indent=False, layout={"width": "105px"})
         self.controls, self._drawn = (self.axes, self.colour, self.every), self._state
         self._shown = live(self._figure(), width)
-        self.widget = ipywidgets.VBox([ipywidgets.HBox(self.controls, layout={"flex_flow": "row wrap"}), self._shown])
+        row = ipywidgets.HBox(self.controls, layout={"flex_flow": "row wrap", "width": f"{width}px"})
+        self.widget = ipywidgets.VBox([row, self._shown])
 
     def update(self) -> None:
         """Draws it anew, if it would look otherwise."""
@@ -67,3 +68,9 @@ class PointsView(View):
 
     def _figure(self) -> "Figure":
         return self._map().scatter(self.colour.value)
+
+
+def _list(options: list[str], description: str, width: int) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(
+        options=options, description=description, layout={"width": f"{width}px"}, style={"description_width": "55px"}
+    )
