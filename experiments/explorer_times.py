@@ -1,10 +1,10 @@
 """How soon the explorer answers to a slider in the browser, and whether the page freezes.
 
-    python -m experiments.explorer_times [--app notebook] [--moves 12]
+    python -m experiments.explorer_times [--app notebook] [--moves 10]
 
 Opens notebook 01 in JupyterLab (or Notebook 7, if it is installed) in headless Chromium, runs all cells, clicks on the strength
 slider, and notes in the page how many seconds after the click each answer is drawn. Writes
-``results/explorer_times.json`` and a screenshot.
+``results/explorer_times-lab.json`` and a screenshot.
 """
 
 import argparse
@@ -26,20 +26,23 @@ ROOT = Path(__file__).parents[1]
 SAID = "margin in nats per token"
 _WATCH = """words => {
     const seen = window.seen = {frame: 0};
+    window.watching?.disconnect();
     let before = null, last = null;
     const said = () => [...document.querySelectorAll('.widget-html-content')].map(node => node.innerText);
     const since = () => (performance.now() - seen.start) / 1000;
     const pressed = () => { seen.start = last = performance.now(); before = said().join(); };
     document.addEventListener('pointerdown', pressed, {capture: true, once: true});
-    new MutationObserver(() => {
+    window.watching = new MutationObserver(() => {
         if (!seen.start) return;
         const now = said(), line = now.find(text => text.includes(words));
         if (!line || now.join() === before) return;
         seen.predicted ??= since();
         if (!line.includes('running')) seen.exact ??= since();
         seen.texts = since();
-    }).observe(document.body, {subtree: true, childList: true, characterData: true});
+    });
+    window.watching.observe(document.body, {subtree: true, childList: true, characterData: true});
     const frame = now => {
+        if (window.seen !== seen) return;
         if (last) { seen.frame = Math.max(seen.frame, (now - last) / 1000); last = now; }
         requestAnimationFrame(frame);
     };
@@ -83,13 +86,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the medians and the largest, and writes all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--app", choices=("lab", "notebook"), default="lab")
-    parser.add_argument("--moves", type=int, default=12)
+    parser.add_argument("--moves", type=int, default=10, choices=range(1, 11), metavar="1 to 10")
     args = parser.parse_args(argv)
     (ROOT / "results").mkdir(exist_ok=True)
     frame = measured(args.app, args.moves)
     print(frame.agg(["median", "max"]).round(3).to_string())
     write_text(
-        ROOT / "results" / "explorer_times.json", json.dumps({"app": args.app, "seconds": frame.to_dict("list")}, indent=1)
+        ROOT / "results" / f"explorer_times-{args.app}.json",
+        json.dumps({"app": args.app, "seconds": frame.to_dict("list")}, indent=1),
     )
 
 

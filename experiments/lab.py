@@ -92,15 +92,17 @@ def _asked(address: str) -> Any:
 def opened(browser: "Browser", address: str) -> Iterator["Page"]:
     """The notebook's page, 1500 by 1200 pixels, with all its cells sent to its kernel."""
     context = browser.new_context(viewport={"width": 1500, "height": 1200})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{address}?reset")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
-    _until_connected(address)
-    _run_all(page)
-    yield page
-    context.close()
+    try:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}?reset")
+        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        _until_connected(address)
+        _run_all(page)
+        yield page
+    finally:
+        context.close()
 
 
 def _until_connected(address: str) -> None:

@@ -35,7 +35,7 @@ def _depth_line(depth: pd.DataFrame) -> str:
     best = (f"layer {row['layer']:.0f} [{row['low']:.0f}, {row['high']:.0f}]" for row in (en, loc))
     return (
         f"**Depth:** of {en['layers']} layers, facts are steered best at {next(best)} and culture at {next(best)} (95% of "
-        f"resamples); culture's is {said}; the paper says deeper."
+        f"resamples); culture's best layer is {said}; the paper says deeper."
     )
 
 

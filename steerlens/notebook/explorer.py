@@ -128,7 +128,7 @@ class Explorer:
         self._update()
 
     def as_code(self, view: str) -> str:
-        """Code that makes a view from ``model``, ``items`` and, if they were given, ``vectors``.
+        """Code that makes a view from what ``explore`` was given: ``model``, ``items`` or ``split``, and ``vectors``, if any.
 
         Raises:
             UnknownNameError: a view other than ``layers``, ``points``, ``steering`` and ``tokens``.

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class Step:
         if self.operation not in OPERATIONS:
             raise UnknownNameError("operation", self.operation, OPERATIONS)
         for what, given in (("strength", self.strength), ("value", self.value)):
-            if not isinstance(given, Real) or not math.isfinite(given):
+            if isinstance(given, str) or not math.isfinite(given):
                 raise VectorError(f"{what} {given!r} given for {self.label or 'a vector'}: expected a finite number.")
 
     def __str__(self) -> str:

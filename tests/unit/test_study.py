@@ -241,11 +241,14 @@ def test_side_by_side_counts_wide_characters() -> None:
     assert "한국어" in text
 
 
-def test_unknown_choice_of_tokens_offers_the_nearest() -> None:
+@pytest.mark.parametrize(
+    ("given", "said"), [("1.0, 'promt'", "Did you mean prompt"), ("'2'", "strength '2' given"), ("torch.tensor(2.0)", "taken")]
+)
+def test_steps_say_what_is_wrong_with_them(given: str, said: str) -> None:
     """In a process of its own: here the type checker would speak first."""
     script = (
-        "import torch, steerlens.steering as s\nfrom steerlens.errors import UnknownNameError\n"
-        "try:\n    s.Step(torch.ones(2), 1, 1.0, 'promt')\nexcept UnknownNameError as error:\n    print(error)"
+        "import torch, steerlens.steering as s\nfrom steerlens.errors import SteerlensError\n"
+        f"try:\n    s.Step(torch.ones(2), 1, {given})\n    print('taken')\nexcept SteerlensError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "Did you mean prompt" in done.stdout
+    assert said in done.stdout
