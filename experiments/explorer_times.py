@@ -51,6 +51,10 @@ _WATCH = """words => {
 """Notes seconds from a click to the first new words, to the exact margin, to the last new words, and the longest frame."""
 
 
+_STEPS = (15, 9, 14, 8, 13, 7, 12, 6, 11, 5)
+"""Each a strength that was not shown before, clear of the handle where the last one left it."""
+
+
 def move(page: "Page", step: int) -> dict[str, Any]:
     """A click on the strength slider, so many of its 16 steps above zero: seconds to each answer."""
     slider = page.locator(".widget-slider", has_text="Strength").locator(".noUi-base")
@@ -77,7 +81,7 @@ def measured(app: str, moves: int) -> pd.DataFrame:
         finish(page, SAID)
         page.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
         page.wait_for_timeout(5000)
-        rows = [move(page, 15 - step) for step in range(moves)]
+        rows = [move(page, step) for step in _STEPS[:moves]]
         page.screenshot(path=ROOT / "results" / f"explorer-{app}.png")
     return pd.DataFrame(rows)[["predicted", "exact", "texts", "frame"]]
 
@@ -86,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the medians and the largest, and writes all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--app", choices=("lab", "notebook"), default="lab")
-    parser.add_argument("--moves", type=int, default=10, choices=range(1, 11), metavar="1 to 10")
+    parser.add_argument("--moves", type=int, default=10, choices=range(1, len(_STEPS) + 1), metavar="1 to 10")
     args = parser.parse_args(argv)
     (ROOT / "results").mkdir(exist_ok=True)
     frame = measured(args.app, args.moves)

@@ -75,8 +75,8 @@ class SteeringView(View):
         """Shows the predicted margin, where that costs no pass."""
         self.choosing.update()
         if self.item.derived:
-            redraw(self._curve, self._margins())
             self._said.value = self._saying()
+            redraw(self._curve, self._margins())
         else:
             self._said.value = f"<code>{escape(str(self.plan))}</code><br><i>reading the prompt …</i>"
 

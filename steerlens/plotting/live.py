@@ -23,17 +23,17 @@ def redraw(shown: Any, fig: go.Figure) -> None:
     on them does.
 
     Each trace is changed in a batch of its own: in a batch of several, plotly's widget loses in the browser what changes in one
-    trace and stays in another.
+    trace and stays in another. The layout goes with the last one.
     """
     width = shown.layout.width
     if [trace.type for trace in shown.data] != [trace.type for trace in fig.data]:
         shown.data = []
         shown.add_traces(fig.data)
-    for old, new in zip(shown.data, fig.data, strict=True):
+    for at, (old, new) in enumerate(zip(shown.data, fig.data, strict=True), 1):
         with shown.batch_update():
             old.update(new.to_plotly_json(), overwrite=True)
-    with shown.batch_update():
-        shown.layout.update({**fig.layout.to_plotly_json(), "width": width}, overwrite=True)
+            if at == len(shown.data):
+                shown.layout.update({**fig.layout.to_plotly_json(), "width": width}, overwrite=True)
 
 
 def shows_stills() -> bool:
