@@ -39,7 +39,7 @@ links:  ## links to the web that the pages have (those inside are tested)
 
 notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (pictures need Chrome or Chromium)
 	TQDM_DISABLE=1 PLOTLY_RENDERER=png+plotly_mimetype $(BIN)/python -m nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 
 .venv/demo.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -113,3 +113,9 @@ def test_holds_no_path_of_a_machine(path: Path) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     links = [link for cell in _read(path).cells if cell.cell_type == "markdown" for link in LINK.findall(cell.source)]
     assert [link for link in links if not (FOLDER / link).exists()] == []
+
+
+@each_notebook
+def test_widgets_leave_no_state_behind(path: Path) -> None:
+    """It is twenty times the rest, and nothing shows it: pictures stand for the widgets."""
+    assert "widgets" not in _read(path).metadata
