@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments.lab import finish, opened, served, system_browser
+from experiments.lab import SAID, finish, opened, served, system_browser
 from steerlens.storage import write_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[1]
-SAID = "margin in nats per token"
 _WATCH = """words => {
     const seen = window.seen = {frame: 0};
     window.watching?.disconnect();
@@ -49,8 +48,6 @@ _WATCH = """words => {
     requestAnimationFrame(frame);
 }"""
 """Notes seconds from a click to the first new words, to the exact margin, to the last new words, and the longest frame."""
-
-
 _STEPS = (15, 9, 14, 8, 13, 7, 12, 6, 11, 5)
 """Each a strength that was not shown before, clear of the handle where the last one left it."""
 
@@ -78,7 +75,7 @@ def measured(app: str, moves: int) -> pd.DataFrame:
         served(ROOT / "notebooks" / "01_quickstart.ipynb", Path(folder), app) as address,
         opened(browser, address) as page,
     ):
-        finish(page, SAID)
+        finish(page)
         page.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
         page.wait_for_timeout(5000)
         rows = [move(page, step) for step in _STEPS[:moves]]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LONG = 600_000
 """Milliseconds that a slow machine may take for all cells."""
+SAID = "margin in nats per token"
+"""What the explorer says beneath its sliders."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _APPS = {"lab": ("jupyterlab", "lab/tree"), "notebook": ("notebook", "notebooks")}
 """The module that starts each application, and where it opens notebooks."""
@@ -132,8 +134,8 @@ def _run_all(page: "Page") -> None:
     raise RuntimeError("all cells were sent to the kernel four times and none runs")
 
 
-def finish(page: "Page", text: str) -> None:
-    """Waits until a widget says a text and all cells have run.
+def finish(page: "Page") -> None:
+    """Waits until the notebook's explorer is there and all cells have run.
 
     Raises:
         RuntimeError: a cell failed.
@@ -142,7 +144,7 @@ def finish(page: "Page", text: str) -> None:
         "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']",
         has_text="Traceback",
     )
-    page.locator(".widget-html-content", has_text=text).or_(failed).first.wait_for(timeout=LONG)
+    page.locator(".widget-html-content", has_text=SAID).or_(failed).first.wait_for(timeout=LONG)
     page.wait_for_function(_IDLE, timeout=LONG)
     if failed.count():
         raise RuntimeError(failed.first.inner_text())

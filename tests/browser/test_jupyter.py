@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from experiments.lab import finish, opened, served
+from experiments.lab import SAID, finish, opened, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_quickstart.ipynb"
-SAID = "margin in nats per token"
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def notebook(browser: "Browser", tmp_path: Path) -> Iterator["Page"]:
     """The notebook, opened and run."""
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install 'steerlens[notebook]'")
     with served(NOTEBOOK, tmp_path) as address, opened(browser, address) as page:
-        finish(page, SAID)
+        finish(page)
         yield page
 
 
