@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import pandas as pd
 import torch
@@ -11,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.data import Prompt, PromptPairs
-from steerlens.errors import LayerError, PromptError, VectorError
+from steerlens.errors import PromptError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.storage import load_tensors, save_tensors
+from steerlens.plain import Layers, float_tensor, layer_of, layers_of
+from steerlens.storage import load_tensors, restored, save_tensors
 
 _KIND = "residual stack"
 
@@ -23,9 +25,9 @@ class ResidualStack:
     """The residual stream after each block, at one position of each prompt. Frozen: a selection is a new stack."""
 
     residuals: Float[Tensor, "layer prompt d_model"]
-    """``hook_resid_post`` of each layer; float32 on the CPU."""
+    """``hook_resid_post`` of each layer; float32 on the CPU, a constant."""
     layers: tuple[int, ...]
-    """Block index of each entry of the first axis."""
+    """Block index of each entry of the first axis, ascending."""
     prompts: tuple[Prompt, ...]
     """What each entry of the second axis was read from."""
     positions: str
@@ -34,11 +36,15 @@ class ResidualStack:
     """The model they were read from."""
 
     def __post_init__(self) -> None:
-        expected = (len(self.layers), len(self.prompts), self.fingerprint.d_model)
-        if tuple(self.residuals.shape) != expected:
-            raise VectorError(
-                f"residuals have shape {tuple(self.residuals.shape)}: expected [layer, prompt, d_model] = {expected}."
-            )
+        residuals = float_tensor(self.residuals, "this stack")
+        layers = layers_of(self.layers, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
+        if list(layers) != list(self.layers):
+            raise VectorError(f"a stack of layers {list(self.layers)} given: expected each once, in ascending order.")
+        expected = (len(layers), len(self.prompts), self.fingerprint.d_model)
+        if tuple(residuals.shape) != expected:
+            raise VectorError(f"residuals have shape {tuple(residuals.shape)}: expected [layer, prompt, d_model] = {expected}.")
+        for name, own in {"residuals": residuals, "layers": layers}.items():
+            object.__setattr__(self, name, own)
 
     def __repr__(self) -> str:
         return (
@@ -46,24 +52,23 @@ class ResidualStack:
             f"positions={self.positions!r}, model={self.fingerprint.name!r})"
         )
 
-    def at(self, layer: int) -> Float[Tensor, "prompt d_model"]:
+    def at(self, layer: SupportsIndex) -> Float[Tensor, "prompt d_model"]:
         """The residuals after one block.
 
         Raises:
             LayerError: the stack does not hold this layer.
         """
-        if layer not in self.layers:
-            raise LayerError(layer, self.layers, "this stack")
-        return self.residuals[self.layers.index(layer)]
+        return self.residuals[self.layers.index(layer_of(layer, self.layers, "this stack"))]
 
-    def at_layers(self, layers: Sequence[int]) -> "ResidualStack":
-        """The stack of these layers only.
+    def at_layers(self, layers: Layers) -> "ResidualStack":
+        """The stack of these layers only, in ascending order.
 
         Raises:
             LayerError: the stack does not hold one of them.
         """
-        chosen = torch.stack([self.at(layer) for layer in layers])
-        return ResidualStack(chosen, tuple(layers), self.prompts, self.positions, self.fingerprint)
+        wanted = layers_of(layers, self.layers, "this stack")
+        chosen = torch.stack([self.at(layer) for layer in wanted])
+        return ResidualStack(chosen, wanted, self.prompts, self.positions, self.fingerprint)
 
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
         """The stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
@@ -124,16 +129,10 @@ class ResidualStack:
         """Reads a stack that ``save`` wrote.
 
         Raises:
-            FileError: missing, truncated, or no residual stack.
+            FileError: missing, truncated, no residual stack, or of another version.
         """
         tensors, header = load_tensors(path, _KIND)
-        return cls(
-            tensors["residuals"],
-            tuple(header["layers"]),
-            tuple(Prompt(**prompt) for prompt in header["prompts"]),
-            header["positions"],
-            Fingerprint.from_dict(header["fingerprint"]),
-        )
+        return restored(cls, header, str(path), every=True, **tensors)
 
     def _rows(self, rows: list[int]) -> "ResidualStack":
         prompts = tuple(self.prompts[row] for row in rows)

@@ -36,8 +36,9 @@ class LayerError(SteerlensError):
 
     def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
         layers = list(available)
-        span = f"{layers[0]} to {layers[-1]}" if layers == list(range(layers[0], layers[-1] + 1)) else str(layers)
-        super().__init__(f"layer {layer!r} is not in {whose}: it has layers {span}. Choose one of these.")
+        gapless = layers and layers == list(range(layers[0], layers[-1] + 1))
+        span = f"layers {layers[0]} to {layers[-1]}" if gapless else f"layers {layers}" if layers else "no layers"
+        super().__init__(f"layer {layer!r} is not in {whose}: it has {span}. Choose one of these.")
 
 
 class FingerprintError(SteerlensError):

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from steerlens.errors import FingerprintError
+from steerlens.storage import restored
 
 
 @dataclass(frozen=True)
@@ -51,5 +52,9 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Fingerprint":
-        """The inverse of ``to_dict``."""
-        return cls(**values)
+        """The inverse of ``to_dict``.
+
+        Raises:
+            FileError: a field is missing, unknown or of another type.
+        """
+        return restored(cls, values, "the fingerprint")

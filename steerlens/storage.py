@@ -5,10 +5,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from steerlens.errors import FileError
+from steerlens.errors import FileError, SteerlensError
+
+T = TypeVar("T")
 
 _HEADER = "steerlens"
 """Key of our JSON in the safetensors metadata, which maps strings to strings."""
@@ -76,24 +80,41 @@ def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header
     """Writes tensors as safetensors, with ``kind`` and ``header`` as JSON in its metadata.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or the header holds what JSON has no form for.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    content = json.dumps({"kind": kind, "format": _FORMAT, **header}, ensure_ascii=False)
+    try:
+        content = json.dumps({"kind": kind, "format": _FORMAT, **header}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise FileError(
+            f"cannot write {path}: what describes the {kind} is no JSON ({error}). Give notes and names as text, Python's own "
+            "numbers, lists and dictionaries."
+        ) from error
 
     def write(part: Path) -> None:
         try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, {_HEADER: content})
+            save_file(_apart(tensors), part, {_HEADER: content})
         except SafetensorError as error:
             raise FileError(f"cannot write {path}: {error}. Check the free space.") from error
 
     return write_atomically(path, write)
 
 
+def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors without memory in common, which safetensors refuses: a direction may be used twice."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone().contiguous() if memory in seen else tensor.contiguous()
+        seen.add(memory)
+    return apart
+
+
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and header of a file written by ``save_tensors`` with the same ``kind``.
+    """Tensors and header of a file written by ``save_tensors`` with the same ``kind``. ``restored`` makes an object of them.
 
     Raises:
         FileError: no such file, truncated or not safetensors, not ours, or of another kind.
@@ -114,7 +135,68 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         header = json.loads(metadata.get(_HEADER, "{}"))
     except json.JSONDecodeError as error:
         raise FileError(f"{path} has a damaged steerlens header ({error}). Write it again.") from error
-    if header.get("kind") != kind or header.get("format") != _FORMAT:
+    if not isinstance(header, dict) or header.get("kind") != kind or header.get("format") != _FORMAT:
+        header = header if isinstance(header, dict) else {}
         found = f"a {header['kind']}, format {header.get('format')}" if "kind" in header else "a file of other software"
         raise FileError(f"{path} holds {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved as one.")
-    return tensors, header
+    return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
+
+
+def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **given: Any) -> T:
+    """The dataclass that a file describes, its fields checked against their types: the one way from JSON to objects.
+
+    Lists become tuples and dictionaries become dataclasses where a field is one. A field with a default may be missing, since a
+    file may be older than the field.
+
+    Args:
+        values: JSON values by field.
+        whose: the file and the place in it, for errors.
+        every: no field may be missing.
+        given: fields that come from elsewhere, such as tensors.
+
+    Raises:
+        FileError: a field is missing, unknown or of another type, or the object refuses its fields.
+    """
+    if not isinstance(values, Mapping):
+        raise _other_version(f"{whose} holds {values!r:.80}, where fields were expected")
+    hints, known = get_type_hints(cls), {field.name: field for field in fields(cast(Any, cls))}
+    if unknown := [name for name in (*values, *given) if name not in known or (name in values and name in given)]:
+        raise _other_version(f"{whose} has unknown fields: {', '.join(map(repr, unknown))}")
+    needed = [n for n, f in known.items() if every or (f.default is MISSING and f.default_factory is MISSING)]
+    if missing := [name for name in needed if name not in values and name not in given]:
+        raise _other_version(f"{whose} lacks fields: {', '.join(map(repr, missing))}")
+    own = {name: parsed(value, hints[name], f"{whose}: field {name!r}") for name, value in values.items()}
+    try:
+        return cls(**own, **given)
+    except FileError:
+        raise
+    except SteerlensError as error:
+        raise FileError(f"{whose} cannot be used: {error}") from error
+
+
+def parsed(value: Any, hint: Any, place: str) -> Any:
+    """A JSON value as the type that a field is said to have.
+
+    Raises:
+        FileError: it is of another type.
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return restored(cast(type, hint), value, place)
+    if origin is tuple and isinstance(value, list):
+        return tuple(parsed(one, args[0], place) for one in value)
+    if origin is dict and isinstance(value, dict):
+        return {name: parsed(one, args[1], place) for name, one in value.items()}
+    plain: dict[Any, Any] = {float: (float, int), int: int, str: str, bool: bool, type(None): type(None)}
+    kinds = args if origin is UnionType else (hint,)
+    right = any(isinstance(value, plain.get(kind, ())) and (kind is bool or not isinstance(value, bool)) for kind in kinds)
+    if right or hint is Any or (origin is Literal and value in args):
+        return value
+    raise _other_version(f"{place} holds {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
+
+
+def _other_version(fault: str) -> FileError:
+    return FileError(
+        f"{fault}. It was written by another version of steerlens, or changed since: read it with the version that wrote it, or "
+        "make it again with this one."
+    )

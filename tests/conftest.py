@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -86,6 +87,12 @@ def items() -> sl.data.Items:
 def prompts(items: sl.data.Items) -> tuple[sl.data.Prompt, ...]:
     """Prompts of different lengths and scripts."""
     return items.prompts()[:7] + items.prompts()[-7:]
+
+
+@pytest.fixture
+def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the tests' own check of types, which would refuse what users may give."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def _tokenizer(corpus: list[str], architecture: str) -> PreTrainedTokenizerFast:

@@ -1,6 +1,6 @@
 """Difference of means: the direction from the negative prompts' mean residual to the positive prompts'."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from einops import einsum
@@ -10,13 +10,14 @@ from steerlens.data import PromptPairs
 from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
 from steerlens.models.reading import Positions, described
+from steerlens.plain import Layers, layers_of
 from steerlens.steering.vectors import SteeringVector
 
 
 def difference_of_means(
     model: LensModel | ResidualStack,
     pairs: PromptPairs,
-    layers: Sequence[int] | None = None,
+    layers: Layers | None = None,
     positions: Positions = "last",
     *,
     batch_size: int | None = None,
@@ -41,7 +42,8 @@ def difference_of_means(
     """
     if isinstance(model, LensModel):
         each = [1 / len(pairs)] * len(pairs)
-        wanted, where, fingerprint = model.layers(layers), described(positions), model.fingerprint
+        wanted = layers_of(model.layers() if layers is None else layers, model.layers(), f"model {model.name}")
+        where, fingerprint = described(positions), model.fingerprint
         positive, negative = (
             model.weighted_residuals(side, each, wanted, positions, batch_size=batch_size)
             for side in (pairs.positive, pairs.negative)

@@ -1,6 +1,5 @@
 """Steering plans: what is done to the residual stream, where, how strongly and at which tokens; and the hooks that do it."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from steerlens.models.forward import Hook, hooked, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, announced_roles, roles_of
 from steerlens.models.tokens import Text, Tokens
+from steerlens.plain import check_finite, finite_number, float_tensor, layer_of, whole_number
 from steerlens.steering.edits import (
     OPERATIONS,
     WHICH,
@@ -28,7 +28,7 @@ from steerlens.steering.edits import (
     set_component,
     steered_tokens,
 )
-from steerlens.storage import load_tensors, save_tensors
+from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"
 _ROLE_NAMES = {PAD: "padding", BOS: "BOS", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
@@ -36,9 +36,10 @@ _ROLE_NAMES = {PAD: "padding", BOS: "BOS", PROMPT: "prompt", LAST: "last of prom
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One edit along one direction after one block."""
+    """One edit along one direction after one block. Numbers and arrays of NumPy and PyTorch become Python's own and float32."""
 
     direction: Float[Tensor, " d_model"]
+    """A constant, on the CPU: no gradient flows through it."""
     layer: int
     strength: float
     """Factor on the direction that is added; share of an ablated or projected component that is replaced."""
@@ -53,9 +54,16 @@ class Step:
             raise UnknownNameError("choice of tokens", self.tokens, WHICH)
         if self.operation not in OPERATIONS:
             raise UnknownNameError("operation", self.operation, OPERATIONS)
-        for what, given in (("strength", self.strength), ("value", self.value)):
-            if isinstance(given, str) or not math.isfinite(given):
-                raise VectorError(f"{what} {given!r} given for {self.label or 'a vector'}: expected a finite number.")
+        of = self.label or "a vector"
+        layer, direction = whole_number(self.layer), float_tensor(self.direction, f"the direction of {of}")
+        if layer is None or layer < 0:
+            raise VectorError(f"layer {self.layer!r} given for {of}: expected the index of a block, a whole number.")
+        if direction.ndim != 1:
+            raise VectorError(f"the direction of {of} has shape {tuple(direction.shape)}: expected [d_model].")
+        check_finite(direction, f"the direction of {of}")
+        numbers = {what: finite_number(getattr(self, what), what, of) for what in ("strength", "value")}
+        for name, own in {"layer": layer, "direction": direction, **numbers}.items():
+            object.__setattr__(self, name, own)
 
     def __str__(self) -> str:
         where = "" if self.tokens == "all" else f" at {self.tokens} tokens"
@@ -100,6 +108,14 @@ class Shown(tuple[ShownToken, ...]):
     __repr__ = __str__
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What a plan's file says beside the directions."""
+
+    steps: tuple[dict[str, Any], ...]
+    fingerprint: Fingerprint
+
+
 @dataclass(frozen=True, eq=False)
 class SteeringPlan:
     """Steps taken in every forward pass, those at one layer in their order. Plans add with ``+``."""
@@ -107,6 +123,16 @@ class SteeringPlan:
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
     """The model whose residual stream the steps belong to."""
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            layer_of(step.layer, range(self.fingerprint.n_layers), f"{self.fingerprint.name or 'the model'} that {step} is for")
+            if len(step.direction) != self.fingerprint.d_model:
+                raise VectorError(
+                    f"the direction of {step} has {len(step.direction)} numbers: expected the model's d_model, "
+                    f"{self.fingerprint.d_model}. Give a vector of this model."
+                )
+        object.__setattr__(self, "steps", tuple(self.steps))
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.steps)) or "unsteered"
@@ -206,17 +232,18 @@ class SteeringPlan:
         """Reads a plan that ``save`` wrote.
 
         Raises:
-            FileError: missing, truncated, or no steering plan.
-            VectorError: a vector holds NaN.
+            FileError: missing, truncated, no steering plan, of another version, or with NaN.
         """
         tensors, header = load_tensors(path, KIND)
-        if len(tensors) != len(header["steps"]):
-            raise FileError(f"{path} holds {len(tensors)} vectors for {len(header['steps'])} steps. Write it again.")
-        for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
-                raise VectorError(f"{name} of {path} holds NaN or infinity: expected finite numbers. Take the vector again.")
-        steps = tuple(Step(tensors[f"step{i}"], **step) for i, step in enumerate(header["steps"]))
-        return cls(steps, Fingerprint.from_dict(header["fingerprint"]))
+        kept = restored(_Header, header, str(path))
+        names = [f"step{i}" for i in range(len(kept.steps))]
+        if set(tensors) != set(names):
+            raise FileError(f"{path} holds {len(tensors)} vectors for {len(names)} steps. Write it again.")
+        steps = tuple(
+            restored(Step, values, f"{path}: {name}", direction=tensors[name])
+            for name, values in zip(names, kept.steps, strict=True)
+        )
+        return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
 
     def _hook(self, layer: int, reader: "_RoleReader") -> Any:
         def steer(residual: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)

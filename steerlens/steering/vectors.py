@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.errors import LayerError, UnknownNameError, VectorError
+from steerlens.errors import UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.steering.edits import Which
+from steerlens.plain import check_finite, finite_number, float_tensor, layer_of, layers_of, whole_number
+from steerlens.steering.edits import Operation, Which
 from steerlens.steering.plans import SteeringPlan, Step
-from steerlens.storage import load_tensors, save_tensors
+from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
 
@@ -22,9 +23,9 @@ class SteeringVector:
     """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself."""
 
     directions: Float[Tensor, "layer d_model"]
-    """Float32, on the CPU."""
+    """Float32, on the CPU; other tensors and arrays of numbers become that. A constant: no gradient flows through it."""
     layers: tuple[int, ...]
-    """Block index of each direction."""
+    """Block index of each direction, ascending."""
     fingerprint: Fingerprint
     """The model it was taken from."""
     name: str = "custom"
@@ -42,16 +43,36 @@ class SteeringVector:
     """Component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
 
     def __post_init__(self) -> None:
-        expected = (len(self.layers), self.fingerprint.d_model)
-        if tuple(self.directions.shape) != expected:
-            raise VectorError(f"{self.label} has shape {tuple(self.directions.shape)}: expected [layer, d_model] = {expected}.")
-        finite = torch.isfinite(self.directions).all(dim=1)
+        directions, n = float_tensor(self.directions, self.label), whole_number(self.n)
+        layers = layers_of(self.layers, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
+        if list(layers) != list(self.layers):
+            raise VectorError(f"{self.label} has layers {list(self.layers)}: expected each once, in ascending order.")
+        if n is None or n < 0:
+            raise VectorError(f"{self.label} has n={self.n!r}: expected the number of its pairs, 0 or more.")
+        expected = (len(layers), self.fingerprint.d_model)
+        if tuple(directions.shape) != expected:
+            raise VectorError(f"{self.label} has shape {tuple(directions.shape)}: expected [layer, d_model] = {expected}.")
+        finite = torch.isfinite(directions).all(dim=1)
         if not finite.all():
-            bad = [layer for layer, good in zip(self.layers, finite.tolist(), strict=True) if not good]
+            bad = [layer for layer, good in zip(layers, finite.tolist(), strict=True) if not good]
             raise VectorError(
                 f"{self.label} holds NaN or infinity at layers {bad}: expected finite numbers. "
                 "Take it again; with float16 weights, load the model in bfloat16 or float32."
             )
+        for name, own in {"directions": directions, "layers": layers, "n": n, "positive": self._component()}.items():
+            object.__setattr__(self, name, own)
+
+    def _component(self) -> Tensor | None:
+        """``positive``, checked."""
+        if self.positive is None:
+            return None
+        positive = float_tensor(self.positive, f"positive of {self.label}")
+        if tuple(positive.shape) != (len(self.layers),):
+            raise VectorError(
+                f"positive of {self.label} has shape {tuple(positive.shape)}: expected [{len(self.layers)}], a layer each."
+            )
+        check_finite(positive, f"positive of {self.label}")
+        return positive
 
     def __repr__(self) -> str:
         span = f"layers {self.layers[0]} to {self.layers[-1]}"
@@ -62,17 +83,18 @@ class SteeringVector:
         """Name and locale, as in ``EN es-ES``."""
         return f"{self.name} {self.locale}".strip()
 
-    def direction(self, layer: int) -> Float[Tensor, " d_model"]:
+    def direction(self, layer: SupportsIndex) -> Float[Tensor, " d_model"]:
         """The direction at one layer.
 
         Raises:
             LayerError: the vector was not taken at this layer.
         """
-        if layer not in self.layers:
-            raise LayerError(layer, self.layers, f"vector {self.label}")
-        return self.directions[self.layers.index(layer)]
+        return self.directions[self.layers.index(self._layer(layer))]
 
-    def at(self, layer: int, strength: float = 1.0, tokens: Which = "all") -> SteeringPlan:
+    def _layer(self, layer: SupportsIndex) -> int:
+        return layer_of(layer, self.layers, f"vector {self.label}")
+
+    def at(self, layer: SupportsIndex, strength: SupportsFloat = 1.0, tokens: Which = "all") -> SteeringPlan:
         """The plan that adds ``strength`` times this vector's direction after block ``layer``.
 
         Args:
@@ -85,9 +107,16 @@ class SteeringVector:
             UnknownNameError: no such choice of tokens.
             VectorError: a strength that is not finite.
         """
-        return SteeringPlan((Step(self.direction(layer), layer, strength, tokens, self.label),), self.fingerprint)
+        return SteeringPlan((self._step(layer, strength, tokens),), self.fingerprint)
 
-    def ablated(self, layer: int, strength: float = 1.0, tokens: Which = "all") -> SteeringPlan:
+    def _step(
+        self, layer: SupportsIndex, strength: SupportsFloat, tokens: Which, operation: Operation = "add", to: SupportsFloat = 0.0
+    ) -> Step:
+        of = self.label
+        factor, value = finite_number(strength, "strength", of), finite_number(to, "value", of)
+        return Step(self.direction(layer), self._layer(layer), factor, tokens, of, operation, value)
+
+    def ablated(self, layer: SupportsIndex, strength: SupportsFloat = 1.0, tokens: Which = "all") -> SteeringPlan:
         """The plan that removes the residual's component along this vector after block ``layer``.
 
         Directional ablation (Arditi et al., arXiv 2406.11717). ``at`` says what the arguments are and what is raised.
@@ -95,13 +124,13 @@ class SteeringVector:
         Args:
             strength: share of the component that is removed.
         """
-        return self._replacing(Step(self.direction(layer), layer, strength, tokens, self.label, "ablate"))
+        return self._replacing(self._step(layer, strength, tokens, "ablate"))
 
     def projected(
         self,
-        layer: int,
-        to: str | float = "positive",
-        strength: float = 1.0,
+        layer: SupportsIndex,
+        to: str | SupportsFloat = "positive",
+        strength: SupportsFloat = 1.0,
         tokens: Which = "all",
     ) -> SteeringPlan:
         """The plan that sets the residual's component along this vector after block ``layer`` to one value for all prompts.
@@ -116,7 +145,6 @@ class SteeringVector:
         Raises:
             VectorError: the positive or negative mean of a vector that does not know it.
         """
-        direction = self.direction(layer)
         if isinstance(to, str):
             if to not in ("positive", "negative"):
                 raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
@@ -125,8 +153,9 @@ class SteeringVector:
                     f"{self.label} does not know where the {to} prompts' mean lies along it: take it with difference_of_means, "
                     "or give the component as a number."
                 )
-            to = float(self.positive[self.layers.index(layer)]) - (float(direction.norm()) if to == "negative" else 0.0)
-        return self._replacing(Step(direction, layer, strength, tokens, self.label, "project", to))
+            mean = float(self.positive[self.layers.index(self._layer(layer))])
+            to = mean - (float(self.direction(layer).norm()) if to == "negative" else 0.0)
+        return self._replacing(self._step(layer, strength, tokens, "project", to))
 
     def _replacing(self, step: Step) -> SteeringPlan:
         """The plan of one step that needs to know where its direction points.
@@ -162,10 +191,7 @@ class SteeringVector:
         """Reads a vector that ``save`` wrote.
 
         Raises:
-            FileError: missing, truncated, or no steering vector.
-            VectorError: it holds NaN.
+            FileError: missing, truncated, no steering vector, of another version, or with NaN.
         """
         tensors, header = load_tensors(path, KIND)
-        known = {name: header[name] for name in ("name", "locale", "n", "positions", "prompts_sha256", "notes")}
-        fingerprint = Fingerprint.from_dict(header["fingerprint"])
-        return cls(tensors["directions"], tuple(header["layers"]), fingerprint, **known, positive=tensors.get("positive"))
+        return restored(cls, header, str(path), every=True, **{"positive": None, **tensors})

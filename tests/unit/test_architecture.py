@@ -6,10 +6,11 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "storage", "progress"}
+FOUNDATION = {"columns", "errors", "plain", "storage", "progress"}
 ALLOWED = {
     "columns": set(),
     "errors": set(),
+    "plain": {"errors"},
     "progress": set(),
     "storage": {"errors"},
     "tables": {"errors", "storage"},

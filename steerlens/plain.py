@@ -1,0 +1,100 @@
+"""Python's own numbers and float32 tensors from whatever a user gives: numbers and arrays of NumPy and PyTorch too."""
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
+
+from steerlens.errors import LayerError, VectorError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layers = Iterable[SupportsIndex] | SupportsIndex
+"""One layer or several: whole numbers of Python, NumPy or PyTorch."""
+
+
+def whole_number(given: Any) -> int | None:
+    """A whole number as Python's own; ``None`` for anything else, 2.0 and ``True`` among it."""
+    if isinstance(given, bool):
+        return None
+    try:
+        return operator.index(given)
+    except (TypeError, ValueError):
+        return None
+
+
+def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
+    """A number as Python's own.
+
+    Args:
+        what: what the number is, for the error.
+        whose: what it is given for.
+
+    Raises:
+        VectorError: it is no number, or not finite.
+    """
+    try:
+        number = math.nan if isinstance(given, str | bytes | bool) else float(given)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise VectorError(f"{what} {given!r} given for {whose}: expected a finite number.")
+    return number
+
+
+def layer_of(given: Any, available: Sequence[int], whose: str) -> int:
+    """A layer as Python's own number.
+
+    Raises:
+        LayerError: it is no whole number, or not available.
+    """
+    layer = whole_number(given)
+    if layer is None or layer not in available:
+        raise LayerError(given, available, whose)
+    return layer
+
+
+def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int, ...]:
+    """Layers in ascending order, each once.
+
+    Raises:
+        LayerError: none, or one that is no whole number or not available.
+    """
+    several = given if isinstance(given, Iterable) and getattr(given, "ndim", True) else [given]
+    layers = sorted({layer_of(layer, available, whose) for layer in several})
+    if not layers:
+        raise LayerError("none", available, whose)
+    return tuple(layers)
+
+
+def float_tensor(given: Any, what: str) -> "Tensor":
+    """Numbers as a float32 tensor on the CPU that no gradient flows through.
+
+    A tensor that is one already is taken as it is, without a copy.
+
+    Raises:
+        VectorError: these are no real numbers.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        tensor = given.detach() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, order="C"))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise VectorError(f"{what} cannot be made a tensor ({error}): expected a tensor or an array of real numbers.") from error
+    if tensor.is_complex() or tensor.dtype == torch.bool or tensor.layout != torch.strided:
+        raise VectorError(
+            f"{what} holds {tensor.dtype} in layout {tensor.layout}: expected real numbers in a plain tensor or array."
+        )
+    return tensor.to("cpu", torch.float32)
+
+
+def check_finite(tensor: "Tensor", what: str) -> None:
+    """Refuses numbers that are not finite.
+
+    Raises:
+        VectorError: there are some.
+    """
+    if not bool(tensor.isfinite().all()):
+        raise VectorError(f"{what} holds NaN or infinity: expected finite numbers. Take it again, in bfloat16 or float32.")

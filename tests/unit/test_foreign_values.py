@@ -1,0 +1,146 @@
+"""Numbers and arrays of other packages, and numbers that cannot be used, in vectors, plans and stacks."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import steerlens as sl
+from steerlens.errors import FileError, LayerError, SteerlensError, VectorError
+from steerlens.steering import SteeringPlan, SteeringVector, Step, difference_of_means
+
+NAN = float("nan")
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
+
+@pytest.fixture
+def directions(llama: sl.LensModel) -> torch.Tensor:
+    return torch.randn(4, llama.d_model, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def vector(llama: sl.LensModel, directions: torch.Tensor) -> SteeringVector:
+    return SteeringVector(directions, (0, 1, 2, 3), llama.fingerprint, "EN", positive=torch.arange(4.0))
+
+
+@pytest.mark.parametrize("two", [2, np.float32(2), np.int64(2), torch.tensor(2.0), torch.tensor([2]), np.array(2.0), Fraction(2)])
+@pytest.mark.parametrize("layer", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_numbers_of_other_packages_become_plain(vector: SteeringVector, tmp_path: Path, layer: int, two: float) -> None:
+    plan = vector.at(layer, two) + vector.ablated(layer, two) + vector.projected(layer, two)
+    assert str(plan) == "2 × EN at layer 3 + 2 × EN ablated at layer 3 + EN set to 2 at layer 3"
+    for step in (*plan.steps, Step(vector.directions[0], layer, two, value=two)):
+        assert {type(step.layer), type(step.strength), type(step.value)} == {int, float}
+    assert str(SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))) == str(plan)
+    assert torch.equal(vector.direction(layer), vector.directions[3])
+
+
+@pytest.mark.parametrize("bad", [NAN, np.float32("inf"), torch.tensor(NAN), "2", None, True, [1.0], torch.ones(2), 1j, 10**400])
+def test_what_is_no_finite_number(vector: SteeringVector, bad: object) -> None:
+    for given in ({"strength": bad}, {"value": bad}):
+        with pytest.raises(VectorError, match="expected a finite number"):
+            Step(**{"direction": vector.directions[0], "layer": 1, "strength": 1.0} | given)
+
+
+@pytest.mark.parametrize("bad", [1.0, np.float32(1), "1", None, True, torch.tensor(1.5), np.array([1, 2]), -1, 4, 10**30])
+def test_what_is_no_layer(vector: SteeringVector, bad: object) -> None:
+    with pytest.raises((VectorError, LayerError)):
+        SteeringPlan((Step(vector.directions[0], bad, 1.0),), vector.fingerprint)
+    with pytest.raises((VectorError, LayerError)):
+        SteeringVector(vector.directions[:2], (0, bad), vector.fingerprint)
+    for find in (vector.direction, vector.at):
+        with pytest.raises(LayerError):
+            find(bad)
+
+
+@pytest.mark.parametrize("layers", [(0, 7), (1, 1), (1, 0), (-1, 0), ()])
+def test_layers_of_a_vector(vector: SteeringVector, llama: sl.LensModel, layers: tuple[int, ...]) -> None:
+    with pytest.raises((VectorError, LayerError)):
+        SteeringVector(vector.directions[: len(layers)], layers, vector.fingerprint)
+    stack = llama.residuals(["Hello"])
+    with pytest.raises((VectorError, LayerError)):
+        replace(stack, residuals=stack.residuals[: len(layers)], layers=layers)
+
+
+def test_a_plan_fits_its_model(vector: SteeringVector) -> None:
+    with pytest.raises(LayerError, match="layer 7 is not in"):
+        SteeringPlan((Step(vector.directions[0], 7, 1.0),), vector.fingerprint)
+    with pytest.raises(VectorError, match="has 3 numbers: expected the model's d_model, 32"):
+        SteeringPlan((Step(torch.ones(3), 1, 1.0),), vector.fingerprint)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16, np.int32, np.float32])
+def test_arrays_are_directions(vector: SteeringVector, kind: type) -> None:
+    given = (10 * vector.directions.numpy()).astype(kind)
+    for form in (given, given[:, ::-1].copy()[:, ::-1], torch.from_numpy(given), given.tolist()):
+        made = replace(vector, directions=form)
+        assert made.directions.dtype == torch.float32
+        assert torch.equal(made.directions, torch.tensor(given.astype(np.float32)))
+        step = Step(form[1], 1, 1.0)
+        assert torch.equal(step.direction, made.directions[1])
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full((4, 32), NAN), np.full((4, 32), 1e300), np.ones((4, 32), complex), np.ones((4, 32), bool), "abc",
+            np.full((4, 32), "a"), None, np.ones((4, 31)), np.ones(32), torch.ones(4, 32).to_sparse(), [[1.0], [1.0, 2.0]]],
+)  # fmt: skip
+def test_arrays_that_cannot_be_directions(vector: SteeringVector, bad: object) -> None:
+    with pytest.raises(VectorError):
+        replace(vector, directions=bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full(32, NAN), np.ones(31), np.ones((1, 32)), "abc", None, np.ones(32, bool), [[1.0], [1.0, 2.0]]]
+)
+def test_arrays_that_cannot_be_a_direction(vector: SteeringVector, bad: object) -> None:
+    with pytest.raises(VectorError):
+        SteeringPlan((Step(bad, 1, 1.0),), vector.fingerprint)
+
+
+def test_a_vector_is_a_constant(vector: SteeringVector, llama: sl.LensModel, tmp_path: Path) -> None:
+    learned = vector.directions.clone().requires_grad_()
+    made, step = replace(vector, directions=learned), Step(learned[0], 1, 1.0)
+    assert not made.directions.requires_grad
+    assert not step.direction.requires_grad
+    assert torch.equal(SteeringVector.load(made.save(tmp_path / "v.safetensors")).directions, vector.directions)
+    with made.at(1).applied(llama):
+        assert llama.generate("Hello", 2)
+
+
+def test_one_direction_twice_is_saved(vector: SteeringVector, tmp_path: Path) -> None:
+    shared = vector.directions[2]
+    plan = vector.at(1) + vector.at(1, 2.0) + vector.at(2)
+    plan = plan + SteeringPlan(
+        (Step(shared, 0, 1.0), Step(shared.flip(0).flip(0), 0, 1.0), Step(shared, 3, 1.0)), plan.fingerprint
+    )
+    same = SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))
+    assert str(same) == str(plan)
+    for one, other in zip(same.steps, plan.steps, strict=True):
+        assert torch.equal(one.direction, other.direction)
+
+
+def test_notes_that_are_no_json(vector: SteeringVector, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no JSON"):
+        replace(vector, notes={"when": np.float32(1)}).save(tmp_path / "v.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_positive_and_n_are_checked(vector: SteeringVector) -> None:
+    assert type(replace(vector, n=np.int64(3)).n) is int
+    assert replace(vector, positive=np.arange(4)).positive.dtype == torch.float32
+    for bad in ({"n": 1.5}, {"n": -1}, {"positive": torch.ones(3)}, {"positive": torch.full((4,), NAN)}):
+        with pytest.raises(SteerlensError):
+            replace(vector, **bad)
+
+
+def test_layers_are_numpys_too(llama: sl.LensModel, items: sl.data.Items) -> None:
+    pairs, stack = items.english_pairs("es-ES"), llama.residuals(items.prompts())
+    for of in (llama, stack):
+        assert difference_of_means(of, pairs, layers=np.arange(2)).layers == (0, 1)
+    assert stack.at_layers(np.array([2, 0])).layers == (0, 2)
+    assert torch.equal(stack.at_layers(np.array([2, 0])).at(np.int64(2)), stack.at(2))
+    for bad in ([], [7], [0.0]):
+        with pytest.raises(LayerError):
+            stack.at_layers(bad)
