@@ -11,7 +11,7 @@ from steerlens.evaluation import Chosen, Plane, Sweep
 from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector
-from steerlens.storage import read_json, readable_errors, write_text
+from steerlens.storage import field_of, parsed, read_json, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -80,26 +80,27 @@ class Study:
         """Reads a study that ``save`` or ``run_study(out=...)`` wrote.
 
         Raises:
-            FileError: the folder lacks a file, or one is truncated.
+            FileError: the folder lacks a file, or one is truncated or of another version.
         """
-        import pandas as pd
-
         path = Path(folder)
         manifest, chosen = (read_json(path / f"{name}.json", "Run the study again.") for name in ("manifest", "chosen"))
-        with readable_errors(path, "read"):
-            examples = pd.read_parquet(path / "examples.parquet")
-        locales = manifest["settings"]["locales"]
-        methods = [choice["method"] for choice in chosen]
+        examples = ResultTable.load(path / "examples.parquet").frame
+        locales = field_of(manifest, ["settings", "locales"], tuple[str, ...], str(path / "manifest.json"))
+        listed = parsed(chosen, tuple[dict[str, Any], ...], str(path / "chosen.json"))
+        choices = tuple(Chosen.from_dict(one, str(path / "chosen.json")) for one in listed)
         return cls(
             manifest,
             Separability.load(path / "separability.parquet"),
             Sweep.load(path / "sweep.parquet"),
             Sweep.load(path / "surgical.parquet"),
-            tuple(Chosen.from_dict(choice) for choice in chosen),
+            choices,
             Plane.load(path / "plane.parquet"),
             examples,
             {x: {v: SteeringVector.load(path / f"vectors/{v}-{x}.safetensors") for v in ("EN", "LOC")} for x in locales},
-            {m: {x: SteeringPlan.load(path / f"plans/{m}-{x}.safetensors") for x in locales} for m in methods},
+            {
+                m: {x: SteeringPlan.load(path / f"plans/{m}-{x}.safetensors") for x in locales}
+                for m in (choice.method for choice in choices)
+            },
         )
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -193,6 +193,24 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
     if right or hint is Any or (origin is Literal and value in args):
         return value
     raise _other_version(f"{place} holds {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
+
+
+def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
+    """One field, in fields of fields, of JSON values whose other fields do not matter.
+
+    Args:
+        names: of the fields, from the outermost inward.
+        hint: its type.
+        whose: the file, for errors.
+
+    Raises:
+        FileError: it is missing or of another type.
+    """
+    for name in names:
+        if not isinstance(values, Mapping) or name not in values:
+            raise _other_version(f"{whose} lacks field {'.'.join(names)!r}")
+        values = values[name]
+    return parsed(values, hint, f"{whose}: field {'.'.join(names)!r}")
 
 
 def _other_version(fault: str) -> FileError:

@@ -9,6 +9,7 @@ from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import kind_of
@@ -119,7 +120,10 @@ class _Marker:
         """The unsteered English answer to each factual concept that one of the locales asks."""
         asked = {item.concept for item in items if item.kind == "factual" and item.locale in codes}
         part = items.where(lambda item: item.locale == ENGLISH and item.kind == "factual" and item.concept in asked)
-        return {outcome.item.concept: outcome for outcome in self.exam(part).score()} if len(part) else {}
+        return {outcome.item.concept: outcome for outcome in self._scored(part)} if len(part) else {}
+
+    def _scored(self, part: Items | Sequence[Any], scoring: Scoring | None = None) -> Sequence[Outcome]:
+        return finite(self.exam(part, scoring).score(), self.model)
 
     def marked(
         self,
@@ -135,11 +139,13 @@ class _Marker:
         for index, outcomes in exam.sweep([plan for _, plan in variants]):
             advance(bar, len(exam) / exam.n_batches)
             if outcomes is not None:
-                done[index] = outcomes
-        rows = [_row(unsteered, outcome, english) for outcome in exam.base]  # the sweep has scored it on its way
+                done[index] = finite(outcomes, self.model, variants[index][1])
+        rows = [
+            _row(unsteered, outcome, english) for outcome in finite(exam.base, self.model)
+        ]  # the sweep has scored it on its way
         advance(bar, len(exam))
         if unsteered["method"] == UNSTEERED and (named := [item for item in part if item.explicit]):
-            explicit = self.exam(named, replace(self.scoring, form="explicit")).score()
+            explicit = self._scored(named, replace(self.scoring, form="explicit"))
             rows += [_row(_label(EXPLICIT), outcome, english) for outcome in explicit]
         return rows + [_row(label, outcome, english) for index, (label, _) in enumerate(variants) for outcome in done[index]]
 

@@ -10,6 +10,7 @@ through that cell.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -31,8 +32,11 @@ class Attribution:
         return strength * self.slopes[layer] + strength**2 * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
-        """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real."""
-        bend = (change - strength * self.slopes[layer]) / strength**2
+        """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real.
+
+        Where the change is not finite, the line stays straight.
+        """
+        bend = np.where(np.isfinite(change), change - strength * self.slopes[layer], 0.0) / strength**2
         return Attribution(self.slopes, {**self.bends, layer: bend})
 
 

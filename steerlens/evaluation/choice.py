@@ -56,6 +56,11 @@ def choose(
     pairs = combined(candidates(ledger, locales, ens), candidates(ledger, locales, locs), best_loc)
     joint = Aim(ledger, locales, joint_score(OBJECTIVES[LESSER_GAIN]))
     joint.run(pairs, "Surgical")
+    if not any(joint.allowed(pair) for pair in pairs):
+        raise SettingsError(
+            f"every combination of EN and LOC gives NaN or infinite scores, {pairs[0]} among them: sweep smaller strengths, or load "
+            "the model in bfloat16 or float32."
+        )
     tops = (("EN", best_en[0]), ("LOC", best_loc[0]), ("surgical", joint.ordered(pairs)[0]))
     chosen = tuple(Chosen(method, recipe, ledger.gains(recipe, locales)) for method, recipe in tops)
     return chosen, Sweep(_as_sweep(ledger.rows(pairs)))
@@ -63,10 +68,12 @@ def choose(
 
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
     run = swept.frame[swept.frame["exact"]]  # a prediction is no evidence
+    cell = ["vector", "layer", "strength"]
+    run = run[~run["margin"].isna().groupby([run[name] for name in cell]).transform("any")]  # and NaN is no answer
     if {"EN", "LOC"} - set(run["vector"]) or run["layer"].nunique() < 2:
         en, loc = (run[run["vector"] == name].groupby(["layer", "strength"]).ngroups for name in ("EN", "LOC"))
         raise SettingsError(
-            f"the sweep holds {en} EN and {loc} LOC cells that were run, at {run['layer'].nunique()} layers: "
+            f"the sweep holds {en} EN and {loc} LOC cells that were run with finite scores, at {run['layer'].nunique()} layers: "
             "choosing needs cells of both vectors that were run, not predicted, at two layers or more. Sweep both, with more "
             "layers, in mode 'exact' or 'screened'."
         )

@@ -10,6 +10,7 @@ from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import MEMORY, Exam
+from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
@@ -65,11 +66,12 @@ class Grid:
             for (locale, kind), exam in self.exams.items():
                 for name, attribution in self._attributions(locale, exam).items():
                     run = known.get((locale, kind, name), {})
+                    base = finite(exam.base, exam.model)
                     for cell, margins in run.items():
                         attribution = attribution.anchored(cell.layer, cell.strength, margins)
                     for cell in self.cells:
                         if cell.vector == name and cell not in run:
-                            rows.extend(_predicted(cell, exam.base, attribution.predict(cell.layer, cell.strength)))
+                            rows.extend(_predicted(cell, base, attribution.predict(cell.layer, cell.strength)))
                 bar.update()
         return rows
 
@@ -129,7 +131,13 @@ def exams_of(
 
 
 def scored_rows(exams: Exams, plans: Mapping[str, Sequence[tuple[dict[str, Any], SteeringPlan]]], title: str) -> Rows:
-    """A row per labelled plan and item of its locale: the label, the steered outcome and the unsteered one."""
+    """A row per labelled plan and item of its locale: the label, the steered outcome and the unsteered one.
+
+    Where scores are not finite, the margin is NaN and nothing is hit.
+
+    Raises:
+        ModelError: scores of the unsteered model that are not finite.
+    """
     rows: Rows = []
     total = sum(len(exam) * len(plans[locale]) for (locale, _), exam in exams.items())
     with progress(total, title, "item") as bar:
@@ -141,7 +149,7 @@ def scored_rows(exams: Exams, plans: Mapping[str, Sequence[tuple[dict[str, Any],
                 if outcomes is not None:
                     rows.extend(
                         _row(plans[locale][index][0], steered.row(), base, exact=True)
-                        for steered, base in zip(outcomes, exam.base, strict=True)
+                        for steered, base in zip(outcomes, finite(exam.base, exam.model), strict=True)
                     )
     return rows
 
@@ -184,7 +192,13 @@ def _promising(rows: Rows, cells: Iterable[Cell]) -> list[Cell]:
     means = {key: tuple(np.mean(values, axis=0)) for key, values in gains.items()}
     wanted, chosen = set(cells), []
     for kind, vector in dict.fromkeys((kind, cell.vector) for kind, cell in means):
-        own = [cell for k, cell in means if k == kind and cell.vector == vector and cell in wanted]
+        own = [
+            cell for (k, cell), mean in means.items() if k == kind and cell.vector == vector and cell in wanted and _real(mean)
+        ]
         own.sort(key=lambda cell: means[kind, cell], reverse=True)
         chosen += own[: max(1, round(_PROMISING * len(own)))]
     return list(dict.fromkeys(chosen))
+
+
+def _real(gain: Sequence[float]) -> bool:
+    return bool(np.isfinite(gain).all())

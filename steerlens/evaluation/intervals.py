@@ -82,13 +82,15 @@ def paired_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed: in
     change, the tails of a bootstrap are too thin: where many plans are compared, correct this p, not the level of intervals.
 
     Args:
-        changes: steered minus unsteered, one per concept.
+        changes: steered minus unsteered, one per concept. If one is not finite, p is NaN.
 
     Raises:
         SettingsError: no concepts.
     """
     if len(changes) == 0:
         raise SettingsError("0 concepts given: expected at least one.")
+    if not np.isfinite(changes).all():
+        return float("nan")
     moved = changes[changes != 0]
     signs = np.random.default_rng(seed).integers(2, size=(draws, len(moved))) * 2 - 1
     beyond = np.abs(signs @ moved) >= abs(moved.sum()) - 1e-9

@@ -8,6 +8,7 @@ import numpy as np
 from steerlens.data import Item
 from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
@@ -47,13 +48,16 @@ def item_choices(
     Raises:
         FingerprintError: the plan belongs to another model.
         PromptError: the item cannot be asked.
+        ModelError: scores of the unsteered model that are not finite.
+        VectorError: scores under the plan that are not finite.
     """
     exam = Exam(model, [item], scoring)
-    return compared(exam.base[0], exam.score(plan)[0] if plan is not None else None)
+    unsteered = finite(exam.base, model)[0]
+    return compared(unsteered, finite(exam.score(plan), model, plan)[0] if plan is not None else None)
 
 
 def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
-    """The table of one item's outcomes."""
+    """The table of one item's outcomes. Where scores are not finite, shares are NaN and nothing is picked."""
     import pandas as pd
 
     runs = {UNSTEERED: unsteered} if steered is None else {UNSTEERED: unsteered, STEERED: steered}
@@ -62,7 +66,7 @@ def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
 
 def _rows(steering: str, outcome: Outcome) -> list[dict[str, Any]]:
     item, scores = outcome.item, np.array(outcome.scores)
-    shares = np.exp(scores - scores.max())
+    shares = np.exp(scores - scores.max()) if outcome.valid else np.full(len(scores), np.nan)
     shares /= shares.sum()
     owners = [", ".join(own) for own in item.owners] or [""] * len(item.choices)
     return [

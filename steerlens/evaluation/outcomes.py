@@ -1,5 +1,6 @@
 """How an item was answered."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,14 @@ class Outcome:
     """Of each choice: sum of its tokens' log probabilities over the divisor."""
 
     @property
-    def picked(self) -> int:
-        """Index of the best choice."""
-        return int(np.argmax(self.scores))
+    def valid(self) -> bool:
+        """All scores are finite. Where they are not, nothing won: the numbers of the model ran over."""
+        return bool(np.isfinite(self.scores).all())
+
+    @property
+    def picked(self) -> int | None:
+        """Index of the best choice; ``None`` if the scores are not valid."""
+        return int(np.argmax(self.scores)) if self.valid else None
 
     @property
     def hit(self) -> bool:
@@ -29,11 +35,13 @@ class Outcome:
     @property
     def english_centric(self) -> bool:
         """The English locale's answer of a cultural item won, and is not the locale's own."""
-        return self.picked == self.item.english_answer != self.item.answer
+        return self.valid and self.picked == self.item.english_answer != self.item.answer
 
     @property
     def margin(self) -> float:
-        """Score of the answer minus that of the best other choice."""
+        """Score of the answer minus that of the best other choice; NaN if the scores are not valid."""
+        if not self.valid:
+            return math.nan
         return self.scores[self.item.answer] - self.scores[self.runner_up]
 
     @property

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from steerlens.data import KINDS, Items, Kind
-from steerlens.errors import SettingsError
+from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.finite import advice
 from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import sweep
@@ -142,6 +143,7 @@ def response(
         LayerError: a layer that a vector was not taken at.
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items.
+        VectorError: strengths under which scores are not finite.
     """
     given = [vectors] if isinstance(vectors, SteeringVector) else list(vectors)
     wanted = [strength for strength in dict.fromkeys(map(float, strengths)) if strength]
@@ -151,4 +153,11 @@ def response(
             "strengths other than 0, and one vector, or that of several locales."
         )
     common: dict[str, Any] = {"tokens": tokens, "kinds": kinds, "scoring": scoring, "batch_size": batch_size}
-    return Response(sweep(model, items, given, [layer], wanted, **common).frame)
+    frame, dtype = sweep(model, items, given, [layer], wanted, **common).frame, model.fingerprint.dtype
+    bad = sorted(set(frame.loc[frame["margin"].isna(), "strength"]))
+    if bad:
+        raise VectorError(
+            f"{given[0].name} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "
+            f"or {advice(dtype)}."
+        )
+    return Response(frame)

@@ -1,12 +1,17 @@
 """Layer sweeps: every vector at every layer and strength, scored for transfer and for localization."""
 
+import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
+import numpy as np
+
 from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.exam import MEMORY
+from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.questions import Scoring
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from steerlens.plotting import Figure
+
+log = logging.getLogger("steerlens")
 
 _CELL = ["vector", "layer", "strength"]
 _NAMED = 3
@@ -36,13 +43,19 @@ class Sweep(ResultTable):
     """One row per vector, layer, strength and item.
 
     Columns: vector, layer, strength, exact (run, not predicted), locale, kind, concept, hit, english_centric, margin, and
-    the last three with ``base_`` in front: the item unsteered.
+    the last three with ``base_`` in front: the item unsteered. Where steering takes the scores out of the model's numbers (NaN,
+    infinity), the margin is NaN and nothing is hit.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("vector", "layer", "strength", "exact", "locale", "kind", "concept", "hit", "base_hit")
+    columns: ClassVar[tuple[str, ...]] = (
+        "vector", "layer", "strength", "exact", "locale", "kind", "concept", "hit", "english_centric", "margin", "base_hit",
+        "base_english_centric", "base_margin",
+    )  # fmt: skip
 
     def cells(self, score: str = "transfer", locale: str | None = None) -> "pd.DataFrame":
-        """One row per vector, layer and strength: the score steered, unsteered, its change, the margin's, and n.
+        """One row per vector, layer and strength: the score steered, unsteered, its change, the margin's, n, and ``invalid``.
+
+        ``invalid`` is the share of items whose scores are not finite. Where there are any, value, change and margin are NaN.
 
         Args:
             score: ``transfer``, ``localization`` or ``english_centric``.
@@ -108,9 +121,9 @@ def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":
 
     found = []
     for locale, own in rows.assign(change=rows["margin"] - rows["base_margin"]).groupby("locale", sort=False):
-        table = own.pivot_table(index="concept", columns="layer", values="change")
+        table = own.pivot(index="concept", columns="layer", values="change")  # one NaN makes its layer's mean NaN
         low, high = paired_intervals(table.to_numpy())
-        means = {"locale": locale, "layer": table.columns, "value": table.mean().to_numpy(), "low": low, "high": high}
+        means = {"locale": locale, "layer": table.columns, "value": table.mean(skipna=False).to_numpy(), "low": low, "high": high}
         found.append(pd.DataFrame({**means, "n": len(table), "exact": bool(own["exact"].all())}))
     return pd.concat(found)
 
@@ -120,6 +133,7 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     run = changes[changes["exact"]].astype({"change": float})
+    run = run[~run.groupby(_CELL)["invalid"].transform("any")]
     table = run.pivot_table(index="concept", columns=_CELL, values="change").dropna(axis=1)
     low, high = paired_intervals(table.to_numpy())
     return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
@@ -137,21 +151,24 @@ def kind_of(score: str) -> Kind:
 
 
 def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":
-    """Means of one score over items, for each combination of the columns ``by``: value, base, change, margin, exact, n.
+    """Means of one score over items, for each combination of the columns ``by``: value, base, change, margin, invalid, exact, n.
 
-    ``margin`` is the mean change of the answer's margin over the best other choice, in nats per token.
+    ``margin`` is the mean change of the answer's margin over the best other choice, in nats per token; ``invalid`` the share of
+    items whose scores are not finite. If there are any, value, change and margin are NaN.
 
     Raises:
         UnknownNameError: no such score, or a locale without rows.
     """
     part = scored(frame, score, locale)
     grouped = part.groupby(list(by), sort=False)
-    means = grouped[["value", "base", "change", "margin"]].mean()
+    means = grouped[["value", "base", "change", "margin", "invalid"]].mean()
+    means.loc[means["invalid"] > 0, ["value", "change", "margin"]] = math.nan
     return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
 
 
 def scored(frame: "pd.DataFrame", score: str, locale: str | None = None) -> "pd.DataFrame":
-    """The rows that one score is measured on, with value, base and change of the score, and in ``margin`` the margin's change.
+    """The rows that one score is measured on, with value, base and change of the score, in ``margin`` the margin's change, and
+    ``invalid``.
 
     Raises:
         UnknownNameError: no such score, or a locale without rows.
@@ -164,7 +181,8 @@ def scored(frame: "pd.DataFrame", score: str, locale: str | None = None) -> "pd.
         part = part[part["locale"] == locale]
     column = "english_centric" if score == "english_centric" else "hit"
     part = part.assign(value=part[column].astype(float), base=part[f"base_{column}"].astype(float))
-    return part.assign(change=part["value"] - part["base"], margin=part["margin"] - part["base_margin"])
+    change, margin = part["value"] - part["base"], part["margin"] - part["base_margin"]
+    return part.assign(change=change, margin=margin, invalid=~np.isfinite(part["margin"].astype(float)))
 
 
 def sweep(
@@ -204,6 +222,7 @@ def sweep(
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode.
         SettingsError: no vectors or no strengths; a screened sweep of strength 0 alone.
+        ModelError: the unsteered model gives scores that are not finite.
     """
     import pandas as pd
 
@@ -223,4 +242,19 @@ def sweep(
     ]
     grid = Grid(exams, vectors, list(dict.fromkeys(cells)), tokens)
     rows = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
-    return Sweep(pd.DataFrame(rows))
+    found = Sweep(pd.DataFrame(rows))
+    _warn(found, model.fingerprint.dtype)
+    return found
+
+
+def _warn(swept: Sweep, dtype: str) -> None:
+    """Says once how many cells hold scores that are not finite."""
+    bad = swept.frame["margin"].isna()
+    if bad.any():
+        counts = bad.groupby([swept.frame[name] for name in _CELL], sort=False).sum()
+        worst = ", ".join(f"{Cell(*cell)}: {n} items" for cell, n in counts[counts > 0].head(_NAMED).items())
+        log.warning(
+            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are no answers: these cells are NaN and are never "
+            "chosen. To have them, %s.",
+            *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
+        )

@@ -1,10 +1,12 @@
 """How well a model predicts a text, and how much a text repeats itself."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from steerlens.errors import PromptError
+from steerlens.evaluation.finite import refuse
 from steerlens.models.batches import Row
 from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.lens import LensModel
@@ -27,6 +29,8 @@ def nats_per_token(
     Raises:
         PromptError: a text of fewer than two tokens, or longer than the model's context.
         FingerprintError: the plan belongs to another model.
+        ModelError: NaN or infinity from the unsteered model.
+        VectorError: NaN or infinity under the plan.
     """
     if plan is not None:
         plan.check(model)
@@ -44,6 +48,7 @@ def nats_per_token(
         values = unembedding.log_probabilities(final[lines, places - 1], targets)
         for line, index in enumerate(indices):
             found[index] = -float(values[lines == line].mean())
+    refuse(sum(not math.isfinite(value) for value in found), len(found), "texts", model, plan)
     return found
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from steerlens.data import Item
 from steerlens.evaluation import Attribution, Exam, Outcome, attributions
+from steerlens.evaluation.finite import finite
 from steerlens.models import LensModel
 from steerlens.steering import SteeringPlan, SteeringVector, Which
 
@@ -60,7 +61,7 @@ class LiveItem:
     @property
     def unsteered(self) -> Outcome:
         """How it is answered unsteered."""
-        return self._exam.base[0]
+        return finite(self._exam.base, self._exam.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
         """Outcomes that were run with one vector at one layer, by strength."""
@@ -77,7 +78,7 @@ class LiveItem:
     def predicted(self, name: str, layer: int, strength: float) -> float:
         """The margin at one strength: the line with the derivative at 0; where strengths were run, bent through the nearest."""
         attribution, base = self._predicted[name], self.base.margin
-        run = [one for one in self.known(name, layer) if one * strength > 0]
+        run = [one for one, outcome in self.known(name, layer).items() if one * strength > 0 and outcome.valid]
         if run:
             nearest = min(run, key=lambda one: abs(one - strength))
             change = np.array([self.known(name, layer)[nearest].margin - base])

@@ -136,6 +136,8 @@ class SteeringView(View):
         exact = (
             "<i>running …</i>"
             if run is None
+            else "run: <b>NaN or infinite scores</b>, lower the strength"
+            if not run.valid
             else f"run <b>{run.margin:+.2f}</b> {'✓ answer wins' if run.hit else '✗ another wins'}"
         )
         return (

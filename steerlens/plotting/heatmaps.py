@@ -1,6 +1,6 @@
 """Heatmaps: scores by layer and locale, levels by method and locale, and the cells that all heatmaps are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
@@ -13,6 +13,8 @@ _NONE = float("nan")
 _MARK = "•"
 _FRACTION = 2
 """Digits of what lies between -1 and 1."""
+GAPS = "NaN: scores that are not finite"
+"""What a subtitle says of places without a number."""
 MARKED = f"{_MARK} 95% interval excludes zero"
 """What a subtitle says of the mark behind some numbers."""
 
@@ -126,6 +128,7 @@ def add_cells(
         texttemplate="%{text}",
         customdata=customdata,
         hovertemplate=f"{hover}<extra></extra>",
+        hoverongaps=False,
         colorscale=CHANGE_SCALE if signed else LEVEL_SCALE,
         zmid=0 if signed else None,
         zmin=-most if signed and most is not None else least,
@@ -139,6 +142,27 @@ def add_cells(
         fig.update_xaxes(type="category")
         fig.update_yaxes(type="category")
     bare(fig)
+
+
+def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str], *, numbered: bool = False) -> None:
+    """Writes NaN into the places without a number, which the heatmap leaves out.
+
+    Args:
+        said: what the pointer shows there, of a row and a column.
+        numbered: the axes are numbered, not named.
+    """
+    gaps = [(row, column) for row, column in zip(*grid.isna().to_numpy().nonzero(), strict=True)]
+    if not gaps:
+        return
+    fig.add_scatter(
+        x=[column if numbered else str(grid.columns[column]) for _, column in gaps],
+        y=[row if numbered else str(grid.index[row]) for row, _ in gaps],
+        mode="text",
+        text=["NaN"] * len(gaps),
+        hovertext=[said(grid.index[row], grid.columns[column]) for row, column in gaps],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
 
 
 def bare(fig: Figure) -> Figure:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.heatmaps import MARKED, add_cells, bare, by_layer_and_locale, intervals, numbers, stacked
+from steerlens.plotting.heatmaps import GAPS, MARKED, add_cells, add_gaps, bare, by_layer_and_locale, intervals, numbers, stacked
 from steerlens.plotting.theme import HATCH, INK, SCORE_WORDS, figure
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     excludes zero.
 
     Args:
-        cells: one row per layer and strength, with value, base, change, margin, exact, n and items, and with low and high of the
+        cells: one row per layer and strength, with value, base, change, margin, invalid, exact, n and items, and with low and high of the
             change where there are intervals.
     """
     around = {name: 100 * cells[name] if name in cells else float("nan") for name in ("low", "high")}
@@ -29,6 +29,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     fig = figure(
         f"{vector} steering: change of {word}", _subtitle(points, exact, where), "strength (× difference of means)", "layer"
     )
+    share = _grid(points, "invalid")
     how = exact.astype(object).replace({True: "run", False: "predicted"})
     add_cells(
         fig,
@@ -47,6 +48,12 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     for axes, ticks in zip((fig.update_xaxes, fig.update_yaxes), names, strict=True):
         axes(tickvals=list(range(len(ticks))), ticktext=ticks, range=[-0.55, len(ticks) - 0.45])
     fig.update_layout(height=max(fig.layout.height, fig.layout.margin.t + 60 + 24 * len(grid)))
+    add_gaps(
+        fig,
+        grid,
+        lambda layer, s: f"layer {layer}, strength {s:g}<br>{share.loc[layer, s]:.0%} of items: NaN or infinite scores",
+        numbered=True,
+    )
     _hatch(fig, exact)
     _frame(fig, points, grid)
     return bare(fig)
@@ -59,18 +66,23 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: flo
         rows: one per locale and layer, with value, low, high, n, exact.
     """
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
+    gaps = f"; {GAPS}" if rows["value"].isna().any() else ""
     fig = figure(
         f"{vector} steering: change of the margin",
-        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {MARKED}",
+        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {MARKED}{gaps}",
         "locale",
         "layer",
     )
-    return by_layer_and_locale(fig, rows, "nats<br>per token", signed=True)
+    fig = by_layer_and_locale(fig, rows, "nats<br>per token", signed=True)
+    grid = rows.pivot(index="layer", columns="locale", values="value").sort_index()
+    add_gaps(fig, grid, lambda layer, locale: f"layer {layer}, {locale}<br>NaN or infinite scores")
+    return fig
 
 
 def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str) -> str:
     sizes = f"n = {int(cells['n'].max())} concepts, {int(cells['items'].max())} items"
     notes = [MARKED] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (not exact.all(axis=None))
+    notes += [GAPS] * bool(cells["change"].isna().any())
     return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, "frame: best", *notes])
 
 
@@ -101,8 +113,10 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
 
 
 def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:
-    """A frame around the best cell that was run."""
-    run = points[points["exact"]] if points["exact"].any() else points
+    """A frame around the best cell that was run, of those with a number."""
+    run = (points[points["exact"]] if points["exact"].any() else points).dropna(subset="change")
+    if run.empty:
+        return
     best = run.sort_values(["change", "margin"], ascending=False).iloc[0]
     row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])
     box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}

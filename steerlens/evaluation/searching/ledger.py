@@ -11,6 +11,7 @@ from numpy import ndarray
 from steerlens.data import Item
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.evaluation.searching.recipes import Recipe
@@ -50,7 +51,11 @@ class Ledger:
         self._marks: dict[tuple[str, Recipe], Marks] = {}
 
     def run(self, recipes: Iterable[Recipe], locales: Sequence[str], title: str) -> None:
-        """Runs those of the recipes that were not run before, and unsteered."""
+        """Runs those of the recipes that were not run before, and unsteered.
+
+        Raises:
+            ModelError: scores of the unsteered model that are not finite.
+        """
         todo = {x: [r for r in dict.fromkeys(recipes) if (x, r) not in self._marks and r.cells] for x in locales}
         total = sum(len(recipes) * len(self.items[x]) for x, recipes in todo.items())
         self.passes += total
@@ -64,7 +69,7 @@ class Ledger:
                         if outcomes is not None:
                             found.setdefault(index, []).append(marks_of(outcomes))
                 # Unsteered comes after: the pass that the recipes go on from has scored it on its way.
-                self.note(locale, Recipe(), np.hstack([marks_of(part.exam.base) for part in self.parts[locale]]))
+                self.note(locale, Recipe(), np.hstack([_unsteered(part.exam) for part in self.parts[locale]]))
                 for index, recipe in enumerate(wanted):
                     self.note(locale, recipe, np.hstack(found[index]))
 
@@ -151,12 +156,17 @@ class Predictor:
 
 
 def marks_of(outcomes: Sequence[Outcome]) -> Marks:
-    """Outcomes as numbers."""
-    return np.array([(o.hit, o.english_centric, o.margin, o.scores[o.item.answer]) for o in outcomes], dtype=float).T
+    """Outcomes as numbers; NaN where scores are not finite."""
+    marks = [(o.hit, o.english_centric, o.margin, o.scores[o.item.answer]) if o.valid else (np.nan,) * 4 for o in outcomes]
+    return np.array(marks, dtype=float).T
+
+
+def _unsteered(exam: Exam) -> Marks:
+    return marks_of(finite(exam.base, exam.model))
 
 
 def gains_of(changes: Marks, factual: Bool[ndarray, " item"]) -> Gains:
-    """Means of changes, each over the kind of item that it is measured on; 0 where there is none of it."""
+    """Means of changes, each over the kind of item that it is measured on; 0 where there is none of it, NaN where one is NaN."""
     means = [changes[:, kind].mean(axis=1) if kind.any() else np.zeros(len(changes)) for kind in (factual, ~factual)]
     (transfer, _, transfer_margin, _), (localization, english, localization_margin, _) = (map(float, kind) for kind in means)
     text = float(changes[TEXT].mean())
@@ -166,5 +176,5 @@ def gains_of(changes: Marks, factual: Bool[ndarray, " item"]) -> Gains:
 
 def _named(marks: Float[ndarray, " 4"]) -> dict[str, bool | float]:
     return {
-        "hit": bool(marks[HIT]), "english_centric": bool(marks[ENGLISH_CENTRIC]), "margin": float(marks[MARGIN]),
+        "hit": marks[HIT] == 1, "english_centric": marks[ENGLISH_CENTRIC] == 1, "margin": float(marks[MARGIN]),
     }  # fmt: skip

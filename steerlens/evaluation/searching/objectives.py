@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from steerlens.errors import SettingsError, UnknownNameError
 
@@ -24,6 +24,11 @@ class Gains:
     perplexity: float | None = None
     """Perplexity of the right (and local) answers' text over what it is unsteered: above 1 where steering makes even the
     right text unlikely. ``None`` if it was not measured."""
+
+    @property
+    def valid(self) -> bool:
+        """All are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
+        return all(math.isfinite(value) for value in asdict(self).values() if value is not None)
 
     @property
     def margin(self) -> float:
@@ -92,10 +97,10 @@ class Limits:
         return replace(self, english_centric=None)
 
     def allow(self, gains: Gains) -> bool:
-        """Whether a plan keeps within the limits."""
+        """Whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
         rise = math.inf if self.english_centric is None else self.english_centric
         ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
-        return gains.english_centric <= rise and (gains.perplexity or 1.0) <= ratio
+        return gains.valid and gains.english_centric <= rise and (gains.perplexity or 1.0) <= ratio
 
 
 NO_LIMITS = Limits(None, None)

@@ -8,6 +8,7 @@ from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.steering import SteeringPlan, SteeringVector, Which, no_steering
+from steerlens.storage import restored
 
 VectorsByLocale = Mapping[str, Mapping[str, SteeringVector]]
 """``vectors["es-ES"]["EN"]``."""
@@ -60,12 +61,6 @@ class Recipe:
     def to_list(self) -> list[dict[str, Any]]:
         """Plain JSON values, one for each cell."""
         return [{**asdict(cell), "tokens": tokens} for cell, tokens in zip(self.cells, self.tokens, strict=True)]
-
-    @classmethod
-    def from_list(cls, steps: Sequence[Mapping[str, Any]]) -> "Recipe":
-        """The inverse of ``to_list``."""
-        cells = tuple(Cell(step["vector"], step["layer"], step["strength"]) for step in steps)
-        return cls(cells, tuple(step["tokens"] for step in steps))
 
 
 def _at(tokens: Which) -> str:
@@ -134,6 +129,34 @@ class Chosen:
         return {"method": self.method, "steps": self.recipe.to_list(), "dev": asdict(self.gains)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Chosen":
-        """The inverse of ``to_dict``."""
-        return cls(values["method"], Recipe.from_list(values["steps"]), Gains(**values["dev"]))
+    def from_dict(cls, values: Any, whose: str = "a choice") -> "Chosen":
+        """The inverse of ``to_dict``.
+
+        Args:
+            whose: the file that it stands in, for errors.
+
+        Raises:
+            FileError: a field is missing, unknown or of another type.
+        """
+        kept = restored(_Kept, values, whose)
+        cells = tuple(Cell(step.vector, step.layer, step.strength) for step in kept.steps)
+        return cls(kept.method, Recipe(cells, tuple(step.tokens for step in kept.steps)), kept.dev)
+
+
+@dataclass(frozen=True)
+class _KeptStep:
+    """A cell and its tokens in a file."""
+
+    vector: str
+    layer: int
+    strength: float
+    tokens: Which
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A choice in a file."""
+
+    method: str
+    steps: tuple[_KeptStep, ...]
+    dev: Gains

@@ -12,7 +12,7 @@ from steerlens.evaluation.searching.recipes import Chosen
 from steerlens.evaluation.searching.tested import ALL, BEST, Choices
 from steerlens.evaluation.sweeps import SCORES
 from steerlens.steering import SteeringPlan, SteeringVector
-from steerlens.storage import read_json, write_text
+from steerlens.storage import field_of, parsed, read_json, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -209,12 +209,13 @@ class Search:
         path = Path(folder)
         again = "Search again, or copy it whole."
         manifest, content = (read_json(path / f"{name}.json", again) for name in ("manifest", "choices"))
-        choices = {x: {one["method"]: Chosen.from_dict(one) for one in own} for x, own in content.items()}
-        vectors = {
-            x: {v: SteeringVector.load(path / "vectors" / f"{v}-{x}.safetensors") for v in ("EN", "LOC")}
-            for x in manifest["locales"]
-        }
-        tables = {
-            name: kind.load(path / f"{name}.parquet") for name, kind in _TABLES.items() if name != "tested" or manifest["test"]
-        }
+        listed = parsed(content, dict[str, tuple[dict[str, Any], ...]], str(path / "choices.json"))
+        made = {x: [Chosen.from_dict(one, str(path / "choices.json")) for one in own] for x, own in listed.items()}
+        choices = {x: {one.method: one for one in own} for x, own in made.items()}
+        locales, test = (
+            field_of(manifest, [name], hint, str(path / "manifest.json"))
+            for name, hint in (("locales", tuple[str, ...]), ("test", str | None))
+        )
+        vectors = {x: {v: SteeringVector.load(path / "vectors" / f"{v}-{x}.safetensors") for v in ("EN", "LOC")} for x in locales}
+        tables = {name: kind.load(path / f"{name}.parquet") for name, kind in _TABLES.items() if name != "tested" or test}
         return cls(manifest, choices, vectors, **tables)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The search: layers, strengths and tokens of EN, LOC and both together, chosen by cross-fitting and tested elsewhere."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -126,6 +127,6 @@ def _tried(ledger: Ledger, objective: Objective, limits: Limits) -> Tried:
         for recipe, own, fits in zip(recipes, gains, allowed, strict=True):
             place = {"locale": scope, "plan": str(recipe), "method": recipe.method}
             changes = {n: getattr(own, n) for n in ("transfer", "localization", "english_centric", "perplexity")}
-            verdict = {"objective": objective(own), "allowed": fits, "front": fits and next(best)}
+            verdict = {"objective": objective(own) if own.valid else math.nan, "allowed": fits, "front": fits and next(best)}
             rows.append({**place, **changes, **verdict})
     return Tried(pd.DataFrame(rows))

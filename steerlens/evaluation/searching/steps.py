@@ -47,7 +47,7 @@ class Aim:
 
         def key(recipe: Recipe) -> tuple[bool, tuple[float, ...], float]:
             gains = self.ledger.gains(recipe, self.locales)
-            return self.limits.allow(gains), self.rank(gains), -recipe.strength
+            return self.limits.allow(gains), _ranked(self.rank, gains), -recipe.strength
 
         return sorted(recipes, key=key, reverse=True)
 
@@ -60,11 +60,16 @@ class Aim:
         self.ledger.run(recipes, self.locales, title)
 
 
+def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
+    """Behind all others, if the gains are not valid."""
+    return rank(gains) if gains.valid else ()
+
+
 def promising(predictor: Predictor, aim: Aim, cells: Iterable[Recipe], n: int) -> list[Recipe]:
     """The ``n`` cells with the largest predicted gains."""
 
     def key(recipe: Recipe) -> tuple[tuple[float, ...], float]:
-        return aim.rank(predictor.gains(recipe, aim.locales)), -recipe.strength
+        return _ranked(aim.rank, predictor.gains(recipe, aim.locales)), -recipe.strength
 
     return sorted(cells, key=key, reverse=True)[:n]
 
@@ -88,7 +93,7 @@ def expected(aim: Aim, pairs: Sequence[Recipe], n: int) -> list[Recipe]:
 
     def key(pair: Recipe) -> tuple[float, ...]:
         one, two = (aim.ledger.gains(cell, aim.locales) for cell in pair.apart())
-        return aim.rank(one.plus(two))
+        return _ranked(aim.rank, one.plus(two))
 
     return sorted(pairs, key=key, reverse=True)[:n]
 

@@ -57,7 +57,10 @@ def _scored(ledger: Ledger, recipes: Mapping[str, Recipe], seed: int) -> list[di
             concepts = [item.concept for item in ledger.items[locale]]
             part = pd.DataFrame({"concept": concepts, "value": after, "change": after - before})
             parts.append(part[ledger.factual(locale) == factual])
-        each = pd.concat(parts).groupby("concept", sort=False).mean()
+        every = pd.concat(parts)
+        each = every.groupby("concept", sort=False).mean()
+        if every["change"].isna().any():  # scores that are not finite: there is no mean of them
+            each[:] = np.nan
         if len(each):
             changes = each["change"].to_numpy()
             interval, p = paired_interval(changes, seed=seed), paired_p(changes, seed=seed)

@@ -1,0 +1,52 @@
+"""Scores that are NaN or infinite: half precision holds nothing beyond 65,504, and a strong vector takes a model there."""
+
+from collections.abc import Sequence
+
+from steerlens.errors import ModelError, VectorError
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.models.lens import LensModel
+from steerlens.steering import SteeringPlan
+
+
+def finite(outcomes: Sequence[Outcome], model: LensModel, plan: SteeringPlan | None = None) -> Sequence[Outcome]:
+    """The outcomes, if all scores are finite numbers.
+
+    Args:
+        plan: what they were steered by; nothing for ``None``.
+
+    Raises:
+        ModelError: the unsteered model gives others.
+        VectorError: the plan does.
+    """
+    refuse(sum(not outcome.valid for outcome in outcomes), len(outcomes), "items", model, plan)
+    return outcomes
+
+
+def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | None = None) -> None:
+    """Raises an error if some of the scores are bad.
+
+    Args:
+        bad: how many are not finite.
+        n: how many there are.
+        of: what they are scores of.
+
+    Raises:
+        ModelError: unsteered.
+        VectorError: steered by the plan.
+    """
+    dtype = model.fingerprint.dtype
+    what = f"gives NaN or infinite scores for {bad} of {n} {of} in {dtype}"
+    if bad and plan is None:
+        raise ModelError(f"the unsteered model {model.name} {what}: {_wider(dtype) or 'check its weights'}.")
+    if bad:
+        raise VectorError(f"plan {plan} {what}: {advice(dtype)}.")
+
+
+def advice(dtype: str) -> str:
+    """What to do about a plan that takes a model out of its numbers."""
+    wider = _wider(dtype)
+    return f"lower the strength{f', or {wider}' if wider else ''}"
+
+
+def _wider(dtype: str) -> str:
+    return "load it in bfloat16 or float32" if dtype == "float16" else ""
