@@ -58,8 +58,8 @@ def choose(
     joint.run(pairs, "Surgical")
     if not any(joint.allowed(pair) for pair in pairs):
         raise SettingsError(
-            f"every combination of EN and LOC gives NaN or infinite scores, {pairs[0]} among them: sweep smaller strengths, or load "
-            "the model in bfloat16 or float32."
+            f"every combination of EN and LOC gives NaN or infinite scores, {pairs[0]} among them: sweep smaller strengths, or "
+            "load the model in bfloat16 or float32."
         )
     tops = (("EN", best_en[0]), ("LOC", best_loc[0]), ("surgical", joint.ordered(pairs)[0]))
     chosen = tuple(Chosen(method, recipe, ledger.gains(recipe, locales)) for method, recipe in tops)

@@ -1,5 +1,6 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -163,7 +164,7 @@ def _predicted(cell: Cell, base: Sequence[Outcome], change: np.ndarray) -> Rows:
     """Rows of one cell: the answer wins where its margin is predicted to be above zero, else the best other choice unsteered."""
     rows = []
     for outcome, step in zip(base, change.tolist(), strict=True):
-        margin = outcome.margin + step
+        margin = outcome.margin + (step if math.isfinite(step) else math.nan)
         english = margin <= 0 and outcome.runner_up == outcome.item.english_answer
         steered = {"hit": margin > 0, "english_centric": english, "margin": margin}
         rows.append(_row(asdict(cell), {**outcome.row(), **steered}, outcome, exact=False))

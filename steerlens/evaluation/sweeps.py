@@ -80,7 +80,7 @@ class Sweep(ResultTable):
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
         rows = cells(own, _CELL, score, locale)
-        if own["exact"].any():
+        if (rows["exact"] & rows["change"].notna()).any():
             rows = rows.merge(_intervals(scored(own, score, locale)), on=_CELL, how="left")
         return sweep_heatmap(rows, vector, score, where)
 

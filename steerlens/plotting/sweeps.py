@@ -18,8 +18,8 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     excludes zero.
 
     Args:
-        cells: one row per layer and strength, with value, base, change, margin, invalid, exact, n and items, and with low and high of the
-            change where there are intervals.
+        cells: one row per layer and strength, with value, base, change, margin, invalid, exact, n and items, and with low and
+            high of the change where there are intervals.
     """
     around = {name: 100 * cells[name] if name in cells else float("nan") for name in ("low", "high")}
     points = cells.assign(points=100 * cells["change"], **around)
@@ -66,10 +66,10 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: flo
         rows: one per locale and layer, with value, low, high, n, exact.
     """
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
-    gaps = f"; {GAPS}" if rows["value"].isna().any() else ""
+    marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])
     fig = figure(
         f"{vector} steering: change of the margin",
-        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {MARKED}{gaps}",
+        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
         "locale",
         "layer",
     )
