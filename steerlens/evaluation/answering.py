@@ -79,6 +79,8 @@ def answered(
     Raises:
         SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
         FingerprintError: a plan of another model.
+        ModelError: scores of an unsteered model that are NaN or infinite.
+        VectorError: such scores under a plan.
     """
     import pandas as pd
 
@@ -139,10 +141,10 @@ class _Marker:
         for index, outcomes in exam.sweep([plan for _, plan in variants]):
             advance(bar, len(exam) / exam.n_batches)
             if outcomes is not None:
+                finite(exam.base, self.model)  # first, or the plan would be blamed
                 done[index] = finite(outcomes, self.model, variants[index][1])
-        rows = [
-            _row(unsteered, outcome, english) for outcome in finite(exam.base, self.model)
-        ]  # the sweep has scored it on its way
+        base = finite(exam.base, self.model)  # the sweep has scored it on its way
+        rows = [_row(unsteered, outcome, english) for outcome in base]
         advance(bar, len(exam))
         if unsteered["method"] == UNSTEERED and (named := [item for item in part if item.explicit]):
             explicit = self._scored(named, replace(self.scoring, form="explicit"))

@@ -45,7 +45,7 @@ def choose(
         The choices, and the surgical combinations' results as a table like the sweep's.
 
     Raises:
-        SettingsError: the sweep lacks EN or LOC, has only one layer, or was made on other items.
+        SettingsError: the sweep lacks EN or LOC, has only one layer, or was made on other items; or all scores are NaN.
     """
     run = _run_cells(swept)
     locales = tuple(vectors)

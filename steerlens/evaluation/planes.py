@@ -120,6 +120,8 @@ def plane(
     Raises:
         SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
         FingerprintError: a plan of another model.
+        ModelError: scores of an unsteered model that are NaN or infinite.
+        VectorError: such scores under a plan.
     """
     given = answered(model, items, methods, controls=controls, locales=locales, scoring=scoring, batch_size=batch_size)
     table = placed(given, seed=seed)

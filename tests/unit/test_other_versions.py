@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,8 +16,10 @@ import steerlens as sl
 from steerlens.activations import ResidualStack
 from steerlens.data import Items
 from steerlens.errors import FileError
+from steerlens.evaluation import Chosen, Sweep
 from steerlens.fingerprint import Fingerprint
 from steerlens.steering import SteeringPlan, SteeringVector, difference_of_means
+from steerlens.storage import field_of
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
 KINDS = (SteeringVector, SteeringPlan, ResidualStack)
@@ -126,3 +129,24 @@ def test_a_fingerprint_alone(llama: sl.LensModel) -> None:
     for bad in ({**values, "colour": 1}, {k: v for k, v in values.items() if k != "weights"}, {**values, "n_layers": "4"}, None):
         with pytest.raises(FileError, match="another version"):
             Fingerprint.from_dict(bad)
+
+
+@pytest.mark.parametrize("change", [("method",), ("steps",), ("dev",), ("dev", "transfer"), ("steps", 0, "layer")])
+def test_a_choice_and_a_manifest(change: tuple) -> None:
+    cells = [{"vector": "EN", "layer": 1, "strength": 2.0, "tokens": "all"}]
+    gains = dict.fromkeys(("transfer", "localization", "english_centric", "transfer_margin", "localization_margin"), 0.5)
+    values = {"method": "EN", "steps": cells, "dev": {**gains, "perplexity": None}}
+    assert Chosen.from_dict(values).to_dict() == values
+    for wrong in (lambda own, key: own.pop(key), lambda own, key: own.update({key: {"a": []}})):
+        with pytest.raises(FileError, match=r"chosen\.json.*another version"):
+            Chosen.from_dict(_changed(values, change, wrong), "chosen.json")
+    for manifest in (None, {}, {"settings": None}, {"settings": {"locales": "es-ES"}}):
+        with pytest.raises(FileError, match=r"manifest\.json.*'settings\.locales'"):
+            field_of(manifest, ["settings", "locales"], tuple[str, ...], "manifest.json")
+
+
+@pytest.mark.parametrize("lost", Sweep.columns)
+def test_a_sweep_without_a_column(lost: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({name: [1] for name in Sweep.columns if name != lost})
+    with pytest.raises(FileError, match=f"lacks columns {lost}: expected a table of Sweep"):
+        Sweep.load(Sweep(frame).save(tmp_path / "sweep.parquet"))
