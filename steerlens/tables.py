@@ -47,7 +47,7 @@ class ResultTable:
         """Reads a table that ``save`` wrote.
 
         Raises:
-            FileError: missing, truncated, or another kind of table.
+            FileError: missing, truncated, another kind of table, or of another version.
         """
         import pandas as pd
 
@@ -58,5 +58,8 @@ class ResultTable:
                 raise FileError(f"{path} is truncated or not Parquet ({error}). Write it again, or copy it whole.") from error
         missing = [name for name in cls.columns if name not in frame.columns]
         if missing:
-            raise FileError(f"{path} lacks columns {', '.join(missing)}: expected a table of {cls.__name__}.")
+            raise FileError(
+                f"{path} lacks columns {', '.join(missing)}: expected a table of {cls.__name__}. Give one; if another version of "
+                "steerlens wrote this one, read it with that version, or make it again."
+            )
         return cls(frame)
