@@ -183,7 +183,7 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
         return restored(cast(type, hint), value, place)
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, list | tuple):
         return tuple(parsed(one, args[0], place) for one in value)
     if origin is dict and isinstance(value, dict):
         return {name: parsed(one, args[1], place) for name, one in value.items()}

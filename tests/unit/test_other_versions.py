@@ -125,7 +125,7 @@ def test_other_tensors(kept: dict[type, Path], kind: type, tmp_path: Path) -> No
 
 def test_a_fingerprint_alone(llama: sl.LensModel) -> None:
     values = llama.fingerprint.to_dict()
-    assert Fingerprint.from_dict(json.loads(json.dumps(values))) == llama.fingerprint
+    assert Fingerprint.from_dict(values) == Fingerprint.from_dict(json.loads(json.dumps(values))) == llama.fingerprint
     for bad in ({**values, "colour": 1}, {k: v for k, v in values.items() if k != "weights"}, {**values, "n_layers": "4"}, None):
         with pytest.raises(FileError, match="another version"):
             Fingerprint.from_dict(bad)
