@@ -37,6 +37,7 @@ class _Fact:
 
     @property
     def answer(self) -> str:
+        """The text of the right answer."""
         return self.candidates[self.right]
 
 
