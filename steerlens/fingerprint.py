@@ -13,15 +13,19 @@ class Fingerprint:
     """What must be the same for a vector of one model to mean anything in another."""
 
     weights: str
-    """SHA-256 over the name and shape of every parameter and a sample of its values."""
+    """Digest of the name, shape and bytes of every parameter and buffer."""
+    tokenizer: str
+    """Digest of the vocabulary, of what the tokenizer makes of some texts, and of what it puts in front."""
     dtype: str
     """``float32``, ``bfloat16``, …"""
     weight_processing: str
     """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``."""
     n_layers: int
     d_model: int
+    front: tuple[int, ...]
+    """The tokens that stand in front of every text, as BOS does; never averaged over, never steered."""
     bos_id: int | None
-    """The token that begins every prompt; never averaged over, never steered."""
+    """The BOS that the tokenizer declares, whether it puts it in front or not."""
     pad_id: int | None
     name: str = ""
     """What the user called the model; two names for the same weights are the same model."""

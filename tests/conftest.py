@@ -5,7 +5,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -108,6 +108,9 @@ def _tokenizer(corpus: list[str], architecture: str) -> PreTrainedTokenizerFast:
         "gpt2": {"bos_token": "<eos>", "eos_token": "<eos>", "pad_token": "<eos>"},  # GPT-2 has one token for all three
         "qwen2": {"eos_token": "<eos>", "pad_token": "<pad>"},  # Qwen has no BOS
     }.get(architecture, {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"})
+    if names.get("bos_token") == "<bos>":  # these put it in front; GPT-2 declares one and does not
+        ids = [("<bos>", tokenizer.token_to_id("<bos>"))]
+        tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=ids)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
     if architecture == "llama":
         fast.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant]"

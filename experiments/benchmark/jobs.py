@@ -171,7 +171,7 @@ class Bench:
             rows = [list(self.model.tokens(item.prompt().text + place.space + choice).ids) for choice in item.choices]
             length = max(map(len, rows))
             tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows])
-            self.model.tl.run_with_hooks(tokens, fwd_hooks=self.plan.hooks()).log_softmax(-1)
+            self.model.tl.run_with_hooks(tokens, fwd_hooks=self.plan.hooks(self.model)).log_softmax(-1)
 
     def _tokens(self, prompts: Sequence[sl.data.Prompt]) -> int:
         return sum(len(self.model.tokens(prompt.text)) for prompt in prompts)

@@ -37,9 +37,9 @@ def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
 
     Per item: too few choices, or two that are the same; the answer inside its prompt, as a word; a text in another script than
     the locale's; an implicit prompt that names a country, a people, a language or a capital (as far as the locale lists
-    them); an explicit prompt that does not name its country. Over items: a prompt that repeats; a concept that is missing in
-    a locale which has other concepts of its kind, and no locale shares its answer; answers of the letter format that prefer
-    a position.
+    them); an explicit prompt that does not name its country. Over items: a prompt that repeats; a wrong choice that is the
+    answer of another concept with the same question; a concept that is missing in a locale which has other concepts of its
+    kind, and no locale shares its answer; answers of the letter format that prefer a position.
 
     Args:
         least_choices: that an item should have; the atlas has three at the least.
@@ -47,7 +47,7 @@ def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
     problems = [
         Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale), least_choices)
     ]
-    return [*problems, *_repeats(items), *_missing(items), *_unbalanced(items)]
+    return [*problems, *_repeats(items), *_unclear(items), *_missing(items), *_unbalanced(items)]
 
 
 def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
@@ -81,6 +81,20 @@ def _named(item: Item, place: Locale) -> Iterator[str]:
             yield f"choice {choice!r} names {found.group()!r}"
     if place.own_country and item.explicit and not re.search(place.own_country, item.explicit):
         yield f"the explicit question {item.explicit!r} does not name its country"
+
+
+def _unclear(items: Items) -> Iterator[Problem]:
+    """Wrong choices that another item of the same question has for its answer."""
+    right: dict[tuple[str, str], dict[str, str]] = {}
+    for item in items:
+        answers = right.setdefault((item.locale, same_text(item.question)), {})
+        answers.setdefault(same_text(item.choices[item.answer]), item.concept)
+    for item in items:
+        answers = right[item.locale, same_text(item.question)]
+        for n, choice in enumerate(item.choices):
+            if n != item.answer and (other := answers.get(same_text(choice))):
+                what = f"{choice!r} among the choices is the answer of {other}, which asks the same question"
+                yield Problem(item.locale, item.concept, what)
 
 
 def _repeats(items: Items) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """An exam: items made batches once, so that many plans can be scored on them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import groupby
 
@@ -15,7 +16,7 @@ from steerlens.evaluation.answers import Asked, Sums
 from steerlens.evaluation.lines import Line, lines_of, shared_prefix
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring, ask
-from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.batches import TokenBatch
 from steerlens.models.forward import hooked, residual_hook, run_blocks
 from steerlens.models.gradients import residual_gradients
 from steerlens.models.lens import LensModel
@@ -96,7 +97,7 @@ class Exam:
         if plan is not None:
             plan.check(self.model)
         sums, tl = Sums(self.questions), self.model.tl
-        with hooked(tl, plan.hooks() if plan else []):
+        with hooked(tl, plan.hooks(self.model) if plan else []):
             before = self._run_prefix() if plan else self._before
             for part, batch in self._batches():
                 with attending(tl, before, 0):
@@ -209,7 +210,7 @@ class Exam:
         return self._run_prefix()
 
     def _prefix_batch(self) -> TokenBatch:
-        return self.model.batch([Row(self._prefix, (), self.model.tokenizer.bos_id is not None, ends=False)])
+        return self.model.batch([replace(self.model.row(self._prefix), ends=False)])
 
     @torch.no_grad()
     def _run_prefix(self) -> KeyValues:

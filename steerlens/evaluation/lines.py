@@ -24,7 +24,7 @@ def lines_of(number: int, row: Row, model: LensModel) -> list[Line]:
     """One packed row, or a row per choice where the model cannot pack or its attention window is too short to see it whole."""
     if model.packs and (model.attention_window is None or len(row) <= model.attention_window):
         return [Line(number, row)]
-    return [Line(number, Row(row.prompt, (choice,), row.has_bos), at) for at, choice in enumerate(row.choices)]
+    return [Line(number, Row(row.prompt, (choice,), row.front), at) for at, choice in enumerate(row.choices)]
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:

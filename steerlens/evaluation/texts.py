@@ -39,7 +39,7 @@ def nats_per_token(
     unembedding = Unembedding.of(model.tl)
     for indices in model.batches([len(row) for row in rows], batch_size):
         batch = model.batch([rows[i] for i in indices])
-        with hooked(model.tl, plan.hooks() if plan else []):
+        with hooked(model.tl, plan.hooks(model) if plan else []):
             final = run_blocks(model.tl, batch)
         # right padding: a row begins at 0, and each token after its prompt is predicted by the one before
         asked = [(line, at) for line, row in enumerate(batch.rows) for at in range(len(row.prompt), len(row))]
@@ -64,7 +64,8 @@ def repetition(model: LensModel, text: str) -> float | None:
 
 
 def _row(model: LensModel, text: str) -> Row:
-    ids, has_bos = model.tokenizer.ids(text), model.tokenizer.bos_id is not None
-    if len(ids) < 2 + has_bos:
+    ids = model.tokenizer.ids(text)
+    first = 1 + model.tokenizer.n_front(ids)
+    if len(ids) <= first:
         raise PromptError(f"text {text!r} has one token: expected at least two, since the first is not predicted.")
-    return model.row(ids[: 1 + has_bos], [ids[1 + has_bos :]])
+    return model.row(ids[:first], [ids[first:]])

@@ -4,7 +4,8 @@ from steerlens.models.cache import cache_folder
 from steerlens.models.embedded import EMBEDDED, EmbeddedModel
 from steerlens.models.lens import LensModel
 from steerlens.models.loading import load
+from steerlens.models.passes import prompt_of
 from steerlens.models.streaming import stream
 from steerlens.models.tokens import Tokens
 
-__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load", "stream"]
+__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load", "prompt_of", "stream"]

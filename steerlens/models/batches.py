@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT
+from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 
 PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
@@ -31,7 +31,8 @@ class Row:
 
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
-    has_bos: bool = True
+    front: int = 0
+    """How many of the text's first tokens stand in front of it, as BOS does; those before ``offset`` are counted."""
     offset: int = 0
     """Tokens before the row that it attends to: a prefix that it shares with others and that is run apart."""
     ends: bool = True
@@ -67,8 +68,8 @@ class Row:
         roles = [PROMPT] * len(self.prompt) + [GENERATED] * (len(self) - len(self.prompt))
         if self.ends:
             roles[len(self.prompt) - 1] = LAST
-        if self.has_bos and not self.offset:
-            roles[0] = BOS
+        for at in range(max(0, self.front - self.offset)):
+            roles[at] = FRONT
         return roles
 
     def after(self, count: int) -> "Row":

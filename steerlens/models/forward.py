@@ -5,12 +5,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.models.batches import TokenBatch
-from steerlens.models.roles import announced
+from steerlens.models.passes import announced, claimed, of_this_thread
 
 Hook = tuple[str, Callable[..., Any]]
 
@@ -26,7 +25,7 @@ class _SeenEnough(Exception):
 
 def run_blocks(tl: Any, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
     """Residual stream after all blocks and the final norm; nothing is unembedded."""
-    with announced(batch.roles):
+    with claimed(tl), announced(tl, batch.roles):
         output = tl.original_model.base_model(
             input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
         )
@@ -46,8 +45,8 @@ def residuals_after(tl: Any, batch: TokenBatch, layers: Sequence[int], read: Cal
         if layer == highest:
             raise _SeenEnough
 
-    hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in layers]
-    with suppress(_SeenEnough), tl.hooks(fwd_hooks=hooks):
+    hooks = [(residual_hook(layer), of_this_thread(partial(keep, layer=layer))) for layer in layers]
+    with claimed(tl), suppress(_SeenEnough), tl.hooks(fwd_hooks=hooks):
         run_blocks(tl, batch)
     return seen
 
@@ -55,5 +54,5 @@ def residuals_after(tl: Any, batch: TokenBatch, layers: Sequence[int], read: Cal
 @contextmanager
 def hooked(tl: Any, hooks: Sequence[Hook]) -> Iterator[None]:
     """Adds hooks and, however the block ends, removes these and no others."""
-    with torch.no_grad(), tl.hooks(fwd_hooks=list(hooks)):
+    with claimed(tl), tl.hooks(fwd_hooks=[(name, of_this_thread(hook)) for name, hook in hooks]):
         yield

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.models.forward import residual_hook
+from steerlens.models.forward import hooked, residual_hook
 from steerlens.models.recording import Recording, resume
 
 
@@ -37,7 +37,7 @@ def residual_gradients(
         kept[layer] = residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
-    with _frozen(tl), torch.enable_grad(), tl.hooks(fwd_hooks=hooks):
+    with torch.inference_mode(False), torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
         final, _ = resume(tl, recording, lowest, leaf)
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}

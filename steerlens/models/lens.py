@@ -1,7 +1,8 @@
 """``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any, overload
 
 import torch
@@ -16,9 +17,10 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
 from steerlens.models.forward import residuals_after, run_blocks
+from steerlens.models.passes import claimed, watch
 from steerlens.models.reading import Positions, described, placed, read, reading_weights
 from steerlens.models.roles import PAD
-from steerlens.models.tokens import Text, Tokenizer, Tokens
+from steerlens.models.tokens import Text, Tokenizer, Tokens, is_chat, tokenizer_of_bridge
 from steerlens.models.trials import packs, reuses_keys
 from steerlens.models.unembedding import Unembedding
 from steerlens.progress import SHOW_FROM, progress
@@ -33,7 +35,17 @@ class LensModel:
     ``tl`` is the ``TransformerBridge`` itself: everything that TransformerLens can do with it still can be done.
     """
 
-    def __init__(self, tl: Any, name: str = "") -> None:
+    def __init__(self, tl: Any, name: str = "", tokenizer: Tokenizer | None = None) -> None:
+        """Wraps a bridge. ``load`` is the usual way to a model.
+
+        Args:
+            tl: the ``TransformerBridge``.
+            name: what the model is called in tables and files; the bridge's own name for ``""``.
+            tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read anew where its files are at hand.
+
+        Raises:
+            ModelError: an encoder-decoder model, or a bridge without a tokenizer.
+        """
         if getattr(tl.original_model.config, "is_encoder_decoder", False):
             raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
         if tl.tokenizer is None:
@@ -43,9 +55,11 @@ class LensModel:
         tl.original_model.eval()
         self.tl = tl
         self.name = name or str(getattr(tl.cfg, "model_name", "")) or "model"
-        self.tokenizer = Tokenizer(tl.tokenizer)
+        self.tokenizer = tokenizer or Tokenizer(tokenizer_of_bridge(tl))
         self.n_layers = len(tl.blocks)
         self.d_model = int(tl.cfg.d_model)
+        self._kept_fingerprint: tuple[object, Fingerprint] | None = None
+        watch(tl)
 
     def __repr__(self) -> str:
         return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self.device})"
@@ -60,16 +74,28 @@ class LensModel:
         """What the weights are held in."""
         return next(self.tl.original_model.parameters()).dtype
 
-    @cached_property
+    @property
     def fingerprint(self) -> Fingerprint:
-        """Which model this is. Taken once: process the weights before the first use, not between."""
+        """Which model this is. It is taken anew after a weight was changed or replaced.
+
+        A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
+        after one, or change weights in place under ``torch.no_grad()``.
+        """
         state = {name.replace("._original_component", ""): t for name, t in self.tl.original_model.state_dict().items()}
+        stamp = [(name, t.data_ptr(), t._version, t.dtype) for name, t in state.items()]
+        if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
+            self._kept_fingerprint = (stamp, self._fingerprint(state))
+        return self._kept_fingerprint[1]
+
+    def _fingerprint(self, state: dict[str, Tensor]) -> Fingerprint:
         return Fingerprint(
             weights=weights_digest(state),
+            tokenizer=self.tokenizer.digest(),
             dtype=str(self.dtype).removeprefix("torch."),
             weight_processing="compatibility" if getattr(self.tl, "compatibility_mode", False) else "none",
             n_layers=self.n_layers,
             d_model=self.d_model,
+            front=self.tokenizer.front,
             bos_id=self.tokenizer.bos_id,
             pad_id=self.tokenizer.pad_id,
             name=self.name,
@@ -97,8 +123,7 @@ class LensModel:
 
     @cached_property
     def _unembeds(self) -> bool:
-        start = [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
-        batch = self.batch([self.row([*start, 5, 6, 7])])
+        batch = self.batch([self.row([*self.tokenizer.front, 5, 6, 7])])
         with torch.no_grad():
             ours = Unembedding.of(self.tl).logits(run_blocks(self.tl, batch)[0])
             theirs = self.tl.original_model(batch.tokens, use_cache=False).logits[0].float()
@@ -115,7 +140,8 @@ class LensModel:
         return self.packs and reuses_keys(self)
 
     def tokens(self, prompt: Text) -> Tokens:
-        """The tokens that the model sees for a prompt or a chat: BOS once at the front, nothing appended.
+        """The tokens that the model sees for a prompt or a chat: what its own tokenizer or chat template puts in front, once, and
+        nothing appended.
 
         Raises:
             PromptError: the prompt is empty.
@@ -130,13 +156,13 @@ class LensModel:
         """
         if layers is None:
             return tuple(range(self.n_layers))
-        wanted = [layers] if isinstance(layers, int) else list(layers)
+        wanted: list[Any] = list(layers) if isinstance(layers, Iterable) else [layers]
         for layer in wanted:
-            if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < self.n_layers:
+            if isinstance(layer, bool) or not isinstance(layer, Integral) or not 0 <= int(layer) < self.n_layers:
                 raise LayerError(layer, range(self.n_layers), f"model {self.name}")
         if not wanted:
             raise LayerError("none", range(self.n_layers), f"model {self.name}")
-        return tuple(sorted(set(wanted)))
+        return tuple(sorted(set(map(int, wanted))))
 
     def row(self, prompt: Sequence[int], choices: Sequence[Sequence[int]] = ()) -> Row:
         """Token ids as a row of a batch.
@@ -147,7 +173,7 @@ class LensModel:
         length, limit = len(prompt) + max(map(len, choices), default=0), int(getattr(self.tl.cfg, "n_ctx", 0) or 0)
         if limit and length > limit:
             raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten it.")
-        return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.bos_id is not None)
+        return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.n_front(prompt))
 
     def batch(self, rows: Sequence[Row], layout: Layout = "right") -> TokenBatch:
         """Rows padded to one length, on the model's device."""
@@ -183,7 +209,7 @@ class LensModel:
     @torch.no_grad()
     def residuals(
         self,
-        prompts: Sequence[Prompt | str],
+        prompts: Sequence[Prompt | str] | Prompt | str,
         layers: Sequence[int] | int | None = None,
         positions: Positions = "last",
         *,
@@ -196,10 +222,10 @@ class LensModel:
         the highest layer asked for do not run.
 
         Args:
-            prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table.
+            prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table; or one of them.
             layers: block indices; all for ``None``.
-            positions: ``last`` token, ``mean`` over the prompt's tokens without BOS, or the index of a token as
-                ``model.tokens(prompt)`` shows them (BOS is 0; -1 is the last).
+            positions: ``last`` token, ``mean`` over the prompt's tokens without what stands in front, as BOS does, or the index
+                of a token as ``model.tokens(prompt)`` shows them (-1 is the last).
             batch_size: prompts at once; chosen for the device for ``None``.
             padding_side: where shorter prompts of a batch are padded; for checks, it changes nothing.
 
@@ -251,8 +277,9 @@ class LensModel:
             total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt -> layer d_model")
         return total.cpu()
 
-    def _prompts(self, prompts: Sequence[Prompt | str]) -> tuple[Prompt, ...]:
-        given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in prompts)
+    def _prompts(self, prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
+        each = [prompts] if isinstance(prompts, str | Prompt) else prompts
+        given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in each)
         if not given:
             raise PromptError("no prompts given: expected at least one.")
         return given
@@ -279,34 +306,52 @@ class LensModel:
     @overload
     def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
     @overload
-    def generate(self, prompts: list[str], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
+    def generate(self, prompts: Sequence[Text], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
 
     @torch.no_grad()
     def generate(self, prompts: Any, max_new_tokens: int = 30, **settings: Any) -> Any:
-        """What the model writes after a prompt, a chat, or each of a list of texts; greedy unless told otherwise.
+        """What the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
 
         Args:
-            prompts: one prompt, or a list of texts.
+            prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
             max_new_tokens: where it stops if the model does not.
             settings: any of Hugging Face's generation settings, as ``do_sample=True, temperature=0.7``.
 
+        Returns:
+            A text, or one for each of several prompts. With ``num_return_sequences`` above 1, a list of texts in place of each.
+
         Raises:
-            PromptError: an empty prompt.
+            PromptError: no prompt, an empty one, or something that is neither a text nor a chat.
+            SettingsError: settings under which ``generate`` returns more than tokens; call ``model.tl.original_model.generate``.
         """
-        many = isinstance(prompts, list) and all(isinstance(p, str | Prompt) for p in prompts)
-        rows = [self.row(self.tokenizer.ids(p)) for p in (prompts if many else [prompts])]
-        if not rows:
-            raise PromptError("no prompts given: expected at least one.")
+        many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
+        rows = [self.row(self.tokenizer.ids(p)) for p in (self._several(prompts) if many else [prompts])]
         batch = self.batch(rows, "left")
-        output = self.tl.original_model.generate(
-            input_ids=batch.tokens,
-            attention_mask=(batch.roles != PAD).long(),
-            max_new_tokens=max_new_tokens,
-            pad_token_id=self.tokenizer.pad_id,
-            **{"do_sample": False, **settings},
-        )
+        with claimed(self.tl):
+            output = self.tl.original_model.generate(
+                input_ids=batch.tokens,
+                attention_mask=(batch.roles != PAD).long(),
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self.tokenizer.pad_id,
+                **{"do_sample": False, **settings},
+            )
+        if not isinstance(output, Tensor):
+            raise SettingsError(
+                "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "
+                "model.tl.original_model.generate for the rest."
+            )
         texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
-        return texts if many else texts[0]
+        each = len(texts) // len(rows)
+        grouped = [texts[at : at + each] if each > 1 else texts[at] for at in range(0, len(texts), each)]
+        return grouped if many else grouped[0]
+
+    def _several(self, prompts: Any) -> Sequence[Any]:
+        each = prompts if isinstance(prompts, list | tuple) else [prompts]
+        wrong = [type(prompt).__name__ for prompt in each if not isinstance(prompt, str | Prompt) and not is_chat(prompt)]
+        if wrong or not each:
+            given = ", ".join(wrong) or "nothing"
+            raise PromptError(f"{given} given: expected a text, a Prompt, a chat, or a list of at least one of these.")
+        return each
 
 
 def _checked(batch_size: int | None) -> int | None:

@@ -13,6 +13,7 @@ from steerlens.models.embedded import EMBEDDED
 from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
+from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
 
 _log = logging.getLogger(__name__)
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
@@ -26,6 +27,7 @@ def load(
     adapter: str | Path | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    prepend_bos: bool | None = None,
 ) -> LensModel:
     """A model, ready for capture, steering and scoring.
 
@@ -37,6 +39,8 @@ def load(
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
         revision: branch, tag or commit on the hub; pin it for results that shall last.
         trust_remote_code: whether code that comes with a hub model may run.
+        prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
+            the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
 
     Raises:
         UnknownNameError: no such model, with the nearest names; or no such dtype.
@@ -46,15 +50,19 @@ def load(
     if not isinstance(name, str | Path):
         if adapter is not None:
             raise ModelError("an adapter was given with a bridge: give the model's name or path, or merge it before the bridge.")
-        return LensModel(_own_bridge(name))
+        bridge = _own_bridge(name)
+        return LensModel(bridge, tokenizer=Tokenizer(tokenizer_of_bridge(bridge), prepend_bos))
     place, chosen = choose_device(device), str(name)
     kind = choose_dtype(dtype, place)
     source, common = _source(chosen), {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
-    if adapter is None:
-        return LensModel(_boot(source, chosen, device=place, **common), chosen)
-    merged = _merged(source, chosen, str(adapter), **common)
-    named = f"{chosen} + {Path(str(adapter)).name}"
-    return LensModel(_boot(source, chosen, device=place, hf_model=merged.to(place), **common), named)
+    named = chosen
+    if adapter is not None:
+        named = f"{chosen} + {Path(str(adapter)).name}"
+        common["hf_model"] = _merged(source, chosen, str(adapter), **common).to(place)
+    bridge, own = _boot(source, chosen, device=place, **common)
+    tokenizer = Tokenizer(own, prepend_bos)
+    bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
+    return LensModel(bridge, named, tokenizer)
 
 
 def _source(name: str) -> str:
@@ -79,12 +87,14 @@ def _source(name: str) -> str:
     return name
 
 
-def _boot(source: str, name: str, **settings: Any) -> Any:
+def _boot(source: str, name: str, **settings: Any) -> tuple[Any, Any]:
+    """The bridge, and the model's own tokenizer."""
     from transformer_lens.model_bridge import TransformerBridge
 
     try:
         with quiet_transformers():
-            return TransformerBridge.boot_transformers(source, **settings)
+            own = own_tokenizer(source, **{key: settings[key] for key in ("revision", "trust_remote_code")})
+            return TransformerBridge.boot_transformers(source, tokenizer=for_a_bridge(own), **settings), own
     except Exception as error:  # hub, config, weights and bridge each raise their own
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
         if source == name and not Path(name).is_dir():

@@ -8,7 +8,7 @@ from torch import Tensor
 from steerlens.data import Prompt
 from steerlens.errors import PromptError
 from steerlens.models.batches import Row, TokenBatch
-from steerlens.models.roles import BOS
+from steerlens.models.roles import FRONT
 
 Positions = str | int
 """``last``, ``mean`` or the index of a token, as ``model.tokens(prompt)`` counts them."""
@@ -23,7 +23,7 @@ def reading_weights(row: Row, prompt: Prompt, positions: Positions) -> list[floa
     """How much each token of a row counts in what is read."""
     length, roles = len(row), row.roles
     if positions == "mean":
-        inner = [float(role != BOS) for role in roles]
+        inner = [float(role != FRONT) for role in roles]
         return [weight / sum(inner) for weight in inner]
     if positions == "last":
         index = length - 1

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steerlens.models.batches import TokenBatch
 from steerlens.models.forward import residual_hook, run_blocks
-from steerlens.models.roles import announced
+from steerlens.models.passes import announced, claimed, of_this_thread
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor, "_ head key d_head"]]]
@@ -56,10 +56,10 @@ def record(tl: Any, batch: TokenBatch, layers: Sequence[int], start: int = 0, be
     def keep_residual(residual: Tensor, hook: Any, layer: int) -> None:
         residuals[layer] = residual[:, start:].contiguous()
 
-    hooks = [(residual_hook(layer), partial(keep_residual, layer=layer)) for layer in layers]
-    with ExitStack() as stack:
+    hooks = [(residual_hook(layer), of_this_thread(partial(keep_residual, layer=layer))) for layer in layers]
+    with claimed(tl), ExitStack() as stack:
         for index, block in enumerate(tl.blocks):
-            handle = block.register_forward_pre_hook(partial(keep_call, index=index), with_kwargs=True)
+            handle = block.register_forward_pre_hook(of_this_thread(partial(keep_call, index=index)), with_kwargs=True)
             stack.callback(handle.remove)
         stack.enter_context(tl.hooks(fwd_hooks=hooks))
         kept = stack.enter_context(attending(tl, before, start))
@@ -97,7 +97,8 @@ def resume(
     copies = len(residual) // len(batch.rows)
     fitted = _Fitted(recording.start, batch.tokens.shape[1], len(batch.rows), copies)
     roles = batch.roles[:, recording.start :].repeat(copies, 1)
-    with announced(roles), attending(tl, recording.before if before is None else before, keep, a_copy_each=a_copy_each) as kept:
+    seen = recording.before if before is None else before
+    with claimed(tl), announced(tl, roles), attending(tl, seen, keep, a_copy_each=a_copy_each) as kept:
         for block, (args, kwargs) in zip(tl.blocks[layer + 1 :], recording.calls[layer + 1 :], strict=True):
             output = block(residual, *fitted(args), **fitted(kwargs))
             residual = output[0] if isinstance(output, tuple) else output
@@ -115,10 +116,10 @@ def attending(tl: Any, before: KeyValues | None, keep: int, *, a_copy_each: bool
     if not (before or keep):
         yield kept
         return
-    with ExitStack() as stack:
+    with claimed(tl), ExitStack() as stack:
         for index, block in enumerate(tl.blocks):
             seen = _Seen(index, (before or {}).get(index), keep, kept, a_copy_each)
-            handle = block.attn.register_forward_pre_hook(partial(_given, seen), with_kwargs=True)
+            handle = block.attn.register_forward_pre_hook(of_this_thread(partial(_given, seen)), with_kwargs=True)
             stack.callback(handle.remove)
         yield kept
 

@@ -1,62 +1,65 @@
 """What each token of a forward pass is, so that a hook can tell which to touch."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-PAD, BOS, PROMPT, LAST, GENERATED = range(5)
-"""Padding; the first token; the prompt; its last token; what follows it (generated, or a choice that is scored)."""
+from steerlens.models.tokens import front_length
 
-_announced: ContextVar[Tensor | None] = ContextVar("steerlens_roles", default=None)
-
-
-@contextmanager
-def announced(roles: Int[Tensor, "batch pos"]) -> Iterator[None]:
-    """Tells the hooks of the passes inside what their tokens are."""
-    token = _announced.set(roles)
-    try:
-        yield
-    finally:
-        _announced.reset(token)
+PAD, FRONT, PROMPT, LAST, GENERATED = range(5)
+"""Padding; what stands in front of the prompt, as BOS does; the prompt; its last token; what follows it (generated, or a choice
+that is scored)."""
 
 
-def announced_roles() -> Tensor | None:
-    """Roles of the pass that runs now, if steerlens itself runs it."""
-    return _announced.get()
+def roles_of(
+    tokens: Int[Tensor, "batch pos"],
+    front: tuple[int, ...],
+    bos_id: int | None,
+    pad_id: int | None,
+    *,
+    mask: Int[Tensor, "batch key"] | None = None,
+    past: int = 0,
+    prompt: int | None = None,
+) -> Int[Tensor, "batch pos"]:
+    """Roles of a pass's tokens, by their columns.
 
-
-def roles_of(tokens: Int[Tensor, "batch pos"], bos_id: int | None, pad_id: int | None) -> Int[Tensor, "batch pos"]:
-    """Roles read off the tokens alone, for passes that somebody else runs.
-
-    A row that begins with BOS, after padding if any, is a prompt. A row that does not continues a generation with its
-    key-value cache, and so does a single token where the model has no BOS. Padding may be on either side, and may be
-    the same token as BOS, as in GPT-2: then of the leading run the last one is BOS.
+    Args:
+        front: the tokens that the tokenizer puts before a text.
+        bos_id: the declared BOS, which counts as standing in front too, where somebody put it there.
+        pad_id: the padding token. Without a mask, a run of it at either end of a row counts as padding.
+        mask: 1 for a token and 0 for padding, of the cached tokens and these.
+        past: tokens in the key-value cache, before these.
+        prompt: columns that the prompt takes, counted from the first cached token; for ``None`` the pass that begins a text is
+            the prompt, and what goes on from a cache is generated.
     """
-    batch, length = tokens.shape
-    place = torch.arange(length, device=tokens.device).expand(batch, length)
-    special = torch.zeros_like(tokens, dtype=torch.bool)
-    for token in (bos_id, pad_id):
-        if token is not None:
-            special |= tokens == token
-    start = _leading(special)
-    is_pad = tokens == pad_id if pad_id is not None else torch.zeros_like(special)
-    end = length - _leading(is_pad.flip(1))
-    begins = (start > 0) & (tokens.gather(1, (start - 1).clamp(min=0)[:, None])[:, 0] == bos_id) if bos_id is not None else None
-    continues = torch.full((batch,), length == 1, device=tokens.device) if begins is None else ~begins
-
-    roles = torch.full_like(tokens, PROMPT)
-    roles[place < start[:, None]] = PAD
-    if begins is not None:
-        roles[(place == start[:, None] - 1) & begins[:, None]] = BOS
-    roles[(place == end[:, None] - 1) & (place >= start[:, None])] = LAST
-    roles[place >= end[:, None]] = PAD
-    return torch.where(continues[:, None], torch.full_like(roles, GENERATED), roles)
+    length = tokens.shape[1]
+    end = prompt if prompt is not None else past if past else length
+    rows = []
+    for line, ids in enumerate(tokens.tolist()):
+        real = _real(ids, front, bos_id, pad_id) if mask is None else mask[line, past : past + length].bool().tolist()
+        rows.append(_row(ids, real, front, bos_id, past, end))
+    return torch.tensor(rows, device=tokens.device).view(tokens.shape)
 
 
-def _leading(flags: Tensor) -> Tensor:
-    """Length of the run of true values at the front of each row."""
-    return flags.long().cumprod(dim=1).sum(dim=1)
+def _row(ids: list[int], real: list[bool], front: tuple[int, ...], bos_id: int | None, past: int, end: int) -> list[int]:
+    roles = [(PROMPT if past + at < end else GENERATED) if real[at] else PAD for at in range(len(ids))]
+    inside = [at for at in range(len(ids)) if roles[at] == PROMPT]
+    if inside and past + len(ids) >= end:  # the prompt's end is among these tokens
+        roles[inside[-1]] = LAST
+    if inside and not past:
+        for at in inside[: front_length([ids[at] for at in inside], front, bos_id)]:
+            roles[at] = FRONT
+    return roles
+
+
+def _real(ids: list[int], front: tuple[int, ...], bos_id: int | None, pad_id: int | None) -> list[bool]:
+    """Which tokens are no padding, where no mask says so. Padding may be the token that stands in front, as in models with one
+    token for BOS, EOS and padding: then of the leading run the last one stands in front."""
+    start, stop = 0, len(ids)
+    while start < stop and ids[start] == pad_id:
+        start += 1
+    while stop > start and ids[stop - 1] == pad_id:
+        stop -= 1
+    if start and pad_id is not None and pad_id in ((*front[:1], bos_id) if front else (bos_id,)):
+        start -= 1
+    return [start <= at < stop for at in range(len(ids))]

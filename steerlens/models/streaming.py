@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from steerlens.models.lens import LensModel
+from steerlens.models.passes import claimed, prompt_of
 from steerlens.models.tokens import Text
 
 
@@ -32,7 +33,7 @@ def stream(
     ends, written, cache = _ends(model), [], None
     new = torch.tensor([ids], device=model.device)
     for _ in range(max_new_tokens):
-        with around(), torch.no_grad():
+        with around(), claimed(model.tl), prompt_of(model, len(ids)), torch.no_grad():
             output = model.tl.original_model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache, token = output.past_key_values, int(output.logits[0, -1].argmax())
         if token in ends:

@@ -1,15 +1,31 @@
-"""From text to the tokens that a model sees, with BOS once at the front."""
+"""From text to the tokens that a model sees, as the model's own tokenizer and chat template write them."""
 
-from collections.abc import Sequence
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from steerlens.data import Prompt
-from steerlens.errors import PromptError
+from steerlens.errors import ModelError, PromptError
+from steerlens.models.quiet import quiet_transformers
+
+_log = logging.getLogger(__name__)
 
 Message = dict[str, str]
 Text = str | Prompt | Sequence[Message]
 """What a model can be given: a text, a ``Prompt``, or the messages of a chat, as ``{"role": …, "content": …}``."""
+
+_PROBES = (
+    "Question: What is the capital of Japan?\nAnswer:",
+    " ¿Qué se desayuna?  1,234.5 km²",
+    "질문: 대표적인 명절은 무엇입니까?",
+    "السؤال: ما هي عاصمة اليابان؟",
+    "问题：日本的首都是什么？",
+    "Ερώτηση: Café e\u0301 🙂",
+)
+"""Texts whose ids go into a tokenizer's digest, beside its vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,8 @@ class Tokens:
     ids: tuple[int, ...]
     texts: tuple[str, ...]
     """Each token decoded alone. A character cut in two by a token shows as ``�``."""
+    n_front: int = 0
+    """How many of the first tokens stand in front of the text, as BOS does. They are never averaged over and never steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -28,46 +46,96 @@ class Tokens:
 
 
 class Tokenizer:
-    """A Hugging Face tokenizer, used in the one way that residuals and scores can rely on."""
+    """A Hugging Face tokenizer, used in the one way that residuals and scores can rely on.
 
-    def __init__(self, tokenizer: Any) -> None:
+    What stands in front of a text is what the tokenizer itself puts there: BOS for Gemma and Llama, nothing for Qwen and
+    GPT-2, two tokens for GLM. What stands in front of a chat is what the chat template writes.
+    """
+
+    def __init__(self, tokenizer: Any, prepend_bos: bool | None = None) -> None:
+        """Finds out what the tokenizer puts in front of a text.
+
+        Args:
+            tokenizer: the model's own tokenizer, as ``AutoTokenizer.from_pretrained`` reads it.
+            prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; ``None``
+                leaves it to the tokenizer and the chat template.
+
+        Raises:
+            ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
+        """
         self.hf = tokenizer
+        self.prepend_bos = prepend_bos
         self.bos_id: int | None = tokenizer.bos_token_id
         eos_id: int | None = tokenizer.eos_token_id
         self.pad_id: int = next((i for i in (tokenizer.pad_token_id, eos_id, self.bos_id) if i is not None), 0)
+        if prepend_bos and self.bos_id is None:
+            raise ModelError("prepend_bos=True was given, but this model's tokenizer declares no BOS token. Leave it out.")
+        self.front: tuple[int, ...] = self._own_front() if prepend_bos is None else ()
+        if prepend_bos and self.bos_id is not None:
+            self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Token ids of a prompt. BOS stands once at the front, if the model has one, whether the text or the chat
-        template wrote it or not, and nothing is appended.
+        """Token ids of a prompt: what stands in front, once, whether the text wrote it too or not, and the text's own tokens.
+
+        Nothing is appended.
 
         Raises:
-            PromptError: the prompt is empty, or a chat was given to a model without a chat template.
+            PromptError: the prompt is empty or neither a text nor a chat, or a chat that the model has no template for.
         """
-        text = self.text(prompt)
+        return self._ids(self.text(prompt), is_chat(prompt))
+
+    def _ids(self, text: str, chat: bool) -> list[int]:
         ids: list[int] = list(self.hf(text, add_special_tokens=False)["input_ids"])
-        while ids and ids[0] == self.bos_id:
-            ids.pop(0)
-        if not ids or not text.strip():
-            raise PromptError(f"prompt {text!r} is empty: expected at least one token besides BOS. Leave it out or fill it.")
-        return ids if self.bos_id is None else [self.bos_id, *ids]
+        if not chat or self.prepend_bos is not None:
+            once = self.front or ((self.bos_id,) if self.prepend_bos is False and self.bos_id is not None else ())
+            while once and tuple(ids[: len(once)]) == once:
+                del ids[: len(once)]
+            ids = [*self.front, *ids]
+        if len(ids) == self.n_front(ids) or not text.strip():
+            raise PromptError(
+                f"prompt {text!r} is empty: expected at least one token besides those that the tokenizer puts in front. "
+                "Leave it out or fill it."
+            )
+        return ids
+
+    def n_front(self, ids: Sequence[int]) -> int:
+        """How many of the first ids stand in front of the text: those that the tokenizer puts there, or one BOS that the text or
+        the chat template wrote."""
+        return front_length(ids, self.front, self.bos_id)
 
     def text(self, prompt: Text) -> str:
-        """The text that is tokenized: a chat goes through the model's template, with the cue for an answer."""
+        """The text that is tokenized: a chat goes through the model's template, with the cue for an answer.
+
+        Raises:
+            PromptError: neither a text nor a chat, or a chat that the model's template does not take.
+        """
         if isinstance(prompt, Prompt):
             return prompt.text
         if isinstance(prompt, str):
             return prompt
+        if not is_chat(prompt):
+            raise PromptError(
+                f"{type(prompt).__name__} given as a prompt: expected a text, a Prompt, or a chat, a list of messages such as "
+                "[{'role': 'user', 'content': '…'}]."
+            )
         if not getattr(self.hf, "chat_template", None):
             raise PromptError(
                 "chat messages were given, but this model's tokenizer has no chat template: it is a base model. "
                 "Give the prompt as one text."
             )
-        return str(self.hf.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True))
+        try:
+            return str(self.hf.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # templates are programs: they raise what they like
+            roles = ", ".join(str(message.get("role")) for message in prompt)
+            raise PromptError(
+                f"the model's chat template refuses messages of the roles {roles} ({error}). Many templates take no 'system' "
+                "message, and want 'user' and 'assistant' in turns: put instructions into the first 'user' message."
+            ) from error
 
     def tokens(self, prompt: Text) -> Tokens:
         """Ids and texts of a prompt's tokens."""
         ids = self.ids(prompt)
-        return Tokens(tuple(ids), tuple(self.decode([i]) for i in ids))
+        return Tokens(tuple(ids), tuple(self.decode([i]) for i in ids), self.n_front(ids))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some tokens, as written, special ones too."""
@@ -89,13 +157,88 @@ class Tokenizer:
         """
         if not continuations:
             raise PromptError(f"prompt {self.text(prompt)!r} has no choices to score: give at least one.")
-        alone, text = self.ids(prompt), self.text(prompt)
-        together = [self.ids(text + continuation) for continuation in continuations]
+        chat, text = is_chat(prompt), self.text(prompt)
+        alone = self._ids(text, chat)
+        together = [self._ids(text + continuation, chat) for continuation in continuations]
         cut = min(_common_prefix(alone, ids) for ids in together)
         for continuation, ids in zip(continuations, together, strict=True):
             if len(ids) == cut or not continuation.strip():
                 raise PromptError(f"choice {continuation!r} of prompt {text!r} adds no token: expected a text to score.")
         return alone[:cut], [ids[cut:] for ids in together]
+
+    def digest(self) -> str:
+        """SHA-256 over the vocabulary, the ids of some texts in many scripts, and what stands in front."""
+        vocabulary = sorted((index, token) for token, index in self.hf.get_vocab().items())
+        probes = [self.hf(text, add_special_tokens=False)["input_ids"] for text in _PROBES]
+        return hashlib.sha256(repr((vocabulary, probes, self.front)).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _own_front(self) -> tuple[int, ...]:
+        """What the tokenizer puts before a text when it is called plainly."""
+        fronts = set()
+        for text in ("a", "1"):
+            plain, whole = (list(self.hf(text, add_special_tokens=special)["input_ids"]) for special in (False, True))
+            at = next((at for at in range(len(whole) - len(plain) + 1) if whole[at : at + len(plain)] == plain), 0)
+            fronts.add(tuple(whole[:at]))
+        return fronts.pop() if len(fronts) == 1 else ()
+
+
+def is_chat(prompt: object) -> bool:
+    """Whether this is the messages of one chat: a list or tuple of mappings with a role."""
+    return (
+        isinstance(prompt, list | tuple)
+        and bool(prompt)
+        and all(isinstance(message, Mapping) and "role" in message for message in prompt)
+    )
+
+
+def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -> int:
+    """How many of a row's first ids stand in front of its text.
+
+    Args:
+        front: what the tokenizer puts there.
+        bos_id: the declared BOS, which counts too where something else wrote it.
+    """
+    if front and list(ids[: len(front)]) == list(front):
+        return len(front)
+    return int(bos_id is not None and len(ids) > 0 and ids[0] == bos_id)
+
+
+def own_tokenizer(source: str, **settings: Any) -> Any:
+    """The tokenizer of a folder or hub id, as its own files say. TransformerLens puts BOS in front where they do not."""
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        return AutoTokenizer.from_pretrained(source, **settings)
+
+
+def tokenizer_of_bridge(tl: Any) -> Any:
+    """The tokenizer that a bridge's own was made from, read anew where its files are at hand; else the bridge's.
+
+    TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
+    """
+    source = getattr(tl.tokenizer, "name_or_path", "")
+    if not source:
+        return tl.tokenizer
+    try:
+        return own_tokenizer(source, local_files_only=True)
+    except Exception as error:
+        _log.warning(
+            "the bridge's tokenizer cannot be read anew from %s (%s): what TransformerLens made of it is used, and it may put "
+            "a BOS in front of prompts that the model was not trained with. See model.tokens(prompt), and load's prepend_bos.",
+            source,
+            type(error).__name__,
+        )
+        return tl.tokenizer
+
+
+def for_a_bridge(tokenizer: Any) -> Any:
+    """A copy that a bridge can be made with, and that TransformerLens leaves as it is.
+
+    TransformerLens reads a tokenizer anew, with a BOS in front, unless the tokenizer says that it was read so.
+    """
+    copied = deepcopy(tokenizer)
+    copied.init_kwargs["add_bos_token"] = True
+    return copied
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

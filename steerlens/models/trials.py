@@ -28,7 +28,7 @@ def packs(model: Any) -> bool:
         for line, (row, start) in enumerate(zip(packed.rows, packed.starts, strict=True)):
             at = start + len(row.prompt)
             for choice in row.choices:
-                alone = run_blocks(model.tl, model.batch([Row(row.prompt, (choice,), row.has_bos)]))
+                alone = run_blocks(model.tl, model.batch([Row(row.prompt, (choice,), row.front)]))
                 if not _close(final[line, at : at + len(choice)], alone[0, len(row.prompt) :]):
                     return False
                 at += len(choice)
@@ -46,7 +46,7 @@ def reuses_keys(model: Any) -> bool:
         again, _ = resume(tl, recording, 0, recording.residuals[0].repeat(2, 1, 1))
         row = batch.rows[0]
         with attending(tl, None, 2) as before:
-            run_blocks(tl, model.batch([Row(row.prompt[:2], (), row.has_bos, ends=False)]))
+            run_blocks(tl, model.batch([Row(row.prompt[:2], (), row.front, ends=False)]))
         whole = run_blocks(tl, model.batch([row]))
         with attending(tl, before, 0):
             rest = run_blocks(tl, model.batch([row.after(2)]))
@@ -56,8 +56,7 @@ def reuses_keys(model: Any) -> bool:
 
 
 def _batch(model: Any) -> TokenBatch:
-    has_bos = model.tokenizer.bos_id is not None
-    return model.batch([Row(prompt, choices, has_bos) for prompt, choices in _ROWS], "aligned")
+    return model.batch([model.row(prompt, choices) for prompt, choices in _ROWS], "aligned")
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -20,7 +20,7 @@ BASELINES = (SURFACE, LENGTH, EMBEDDINGS, FIRST)
 
 @torch.no_grad()
 def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualStack:
-    """The mean of each prompt's token embeddings without BOS: its words, before any block has put them together.
+    """The mean of the embeddings of each prompt's own tokens: its words, before any block has put them together.
 
     A stack of one layer, -1, of what enters block 0 (without position embeddings), for ``separability(embeddings=...)``.
 
@@ -29,8 +29,8 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
     """
     if not prompts:
         raise PromptError("no prompts given: expected at least one.")
-    table, bos = model.tl.original_model.get_input_embeddings(), model.tokenizer.bos_id
-    rows = [[token for token in model.tokens(prompt).ids if token != bos] for prompt in prompts]
+    table, tokens = model.tl.original_model.get_input_embeddings(), map(model.tokens, prompts)
+    rows = [each.ids[each.n_front :] for each in tokens]
     means = [table(torch.tensor(row, device=model.device)).float().mean(dim=0) for row in rows]
     return ResidualStack(torch.stack(means)[None].cpu(), (-1,), tuple(prompts), "mean", model.fingerprint)
 

@@ -175,6 +175,7 @@ def _steered(
     return [torch.cat([before[:below], after]) for before, after in zip(unsteered, read, strict=True)]
 
 
+@torch.no_grad()
 def _unembedded(model: LensModel, batch: TokenBatch, layers: Sequence[int], tokens: Sequence[tuple[int, ...]]) -> list[float]:
     """Log probabilities by prompt, layer and token, one after another."""
     lines = torch.arange(len(tokens), device=batch.tokens.device)

@@ -73,7 +73,7 @@ def token_lens(
     if last is not None and last < 1:
         raise SettingsError(f"the last {last} tokens were asked for: expected at least 1, or None for all.")
     tokens, wanted = model.tokens(prompt), model.layers(layers)
-    first = max(int(model.tokenizer.bos_id is not None), len(tokens) - (last or len(tokens)))
+    first = max(tokens.n_front, len(tokens) - (last or len(tokens)))
     positions = list(range(first, len(tokens)))
     runs: dict[str, AbstractContextManager[Any]] = {UNSTEERED: nullcontext()}
     if plan is not None:
@@ -88,6 +88,7 @@ def token_lens(
     return TokenLens(pd.DataFrame(rows, columns=list(TokenLens.columns)))
 
 
+@torch.no_grad()
 def _read(model: LensModel, ids: Sequence[int], layers: Sequence[int], positions: list[int]) -> list[list[tuple[int, float]]]:
     """By layer and position, the most probable next token and its probability."""
     batch, unembedding = model.batch([model.row(ids)]), Unembedding.of(model.tl)

@@ -11,11 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steerlens.columns import padded, width
-from steerlens.errors import FileError, PromptError, UnknownNameError, VectorError
+from steerlens.errors import FileError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.forward import Hook, hooked, residual_hook
+from steerlens.models.batches import Row
+from steerlens.models.forward import Hook, residual_hook
 from steerlens.models.lens import LensModel
-from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, announced_roles, roles_of
+from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
+from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.models.tokens import Text, Tokens
 from steerlens.plain import check_finite, finite_number, float_tensor, layer_of, whole_number
 from steerlens.steering.edits import (
@@ -31,7 +33,7 @@ from steerlens.steering.edits import (
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"
-_ROLE_NAMES = {PAD: "padding", BOS: "BOS", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
+_ROLE_NAMES = {PAD: "padding", FRONT: "in front", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +161,22 @@ class SteeringPlan:
         """No token before the prompt's last one is steered."""
         return all(leaves_prompt(step.tokens) for step in self.steps)
 
-    def hooks(self, model: LensModel | None = None) -> list[Hook]:
+    def hooks(self, model: LensModel) -> list[Hook]:
         """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
-        The first hook reads the tokens of the pass, to tell BOS, padding, prompt and generated tokens apart; the
-        others edit the residual stream after their blocks. Keep the list together and in order. In a pass over a whole text
-        without key-value cache, all of the text counts as prompt.
+        Which tokens stand in front of the prompt, are padding, belong to the prompt or were generated follows from their
+        columns in the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a
+        whole, and a token that goes on from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging
+        Face says where the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
 
         Args:
-            model: the one that they are for, so that another is refused. Without it nothing is checked, and a model of the same
-                shape is steered along directions that mean nothing in it.
+            model: the one that they are for.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
         """
-        if model is not None:
-            self.check(model)
-        reader = _RoleReader(self.fingerprint)
-        return [("embed.hook_in", reader), *((residual_hook(layer), self._hook(layer, reader)) for layer in self.layers)]
+        self.check(model)
+        return [(residual_hook(layer), self._hook(layer, state_of(model.tl))) for layer in self.layers]
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
@@ -191,11 +191,14 @@ class SteeringPlan:
     def applied(self, model: LensModel) -> Iterator[LensModel]:
         """Steers every pass inside the block, generation with its key-value cache too, and nothing after it.
 
+        Gradients are left as they are. Passes of other threads are refused inside the block.
+
         Raises:
             FingerprintError: the vectors were taken from another model.
+            SettingsError: a plan is applied to this model in another thread.
+            ModelError: the model is in training mode.
         """
-        self.check(model)
-        with hooked(model.tl, self.hooks()):
+        with steered_here(model.tl), model.tl.hooks(fwd_hooks=self.hooks(model)):
             yield model
 
     def check(self, model: LensModel) -> None:
@@ -245,33 +248,14 @@ class SteeringPlan:
         )
         return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
 
-    def _hook(self, layer: int, reader: "_RoleReader") -> Any:
+    def _hook(self, layer: int, state: ModelState) -> Any:
+        known = self.fingerprint
+
         def steer(residual: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
-            return self.edit(layer, residual, reader.roles_for(residual))
+            shape = (residual.shape[0], residual.shape[1])
+            return self.edit(layer, residual, running_roles(state, shape, known.front, known.bos_id, known.pad_id))
 
         return steer
-
-
-class _RoleReader:
-    """Knows what each token of the running pass is: as steerlens announced it, or read off the tokens."""
-
-    def __init__(self, fingerprint: Fingerprint) -> None:
-        self.fingerprint = fingerprint
-        self.read: Tensor | None = None
-
-    def __call__(self, tokens: Tensor, hook: Any) -> None:  # noqa: ARG002
-        self.read = None if announced_roles() is not None else roles_of(tokens, self.fingerprint.bos_id, self.fingerprint.pad_id)
-
-    def roles_for(self, residual: Tensor) -> Tensor:
-        """What each token of the running pass is, ``[batch, position]``."""
-        roles = announced_roles()
-        roles = self.read if roles is None else roles
-        if roles is None or roles.shape != residual.shape[:2]:
-            raise PromptError(
-                "the steering hook did not see this pass's tokens, so it cannot tell BOS and padding from text: run the "
-                "pass from token ids or text, and install all of plan.hooks(), its first one too."
-            )
-        return roles
 
 
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
@@ -281,7 +265,7 @@ def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
 
 def shown(plan: SteeringPlan, tokens: Tokens) -> Shown:
     """What a plan does at each of a prompt's tokens."""
-    roles = roles_of(torch.tensor([tokens.ids]), plan.fingerprint.bos_id, plan.fingerprint.pad_id)
+    roles = torch.tensor([Row(tokens.ids, front=tokens.n_front).roles])
     steered = {step: steered_tokens(roles, step.tokens)[0] for step in plan.steps}
     return Shown(
         ShownToken(text, _ROLE_NAMES[int(role)], tuple(sorted({s.layer for s, mask in steered.items() if mask[i]})))

@@ -101,7 +101,7 @@ def test_hooks_in_ones_own_transformer_lens_code(gemma: sl.LensModel, plan: sl.s
     tokens = torch.tensor([gemma.tokenizer.ids(CAPITAL)])
     with torch.no_grad():
         plain = gemma.tl(tokens)
-        steered = gemma.tl.run_with_hooks(tokens, fwd_hooks=plan.hooks())
+        steered = gemma.tl.run_with_hooks(tokens, fwd_hooks=plan.hooks(gemma))
         with plan.applied(gemma):
             inside = gemma.tl(tokens)
         assert torch.equal(gemma.tl(tokens), plain)

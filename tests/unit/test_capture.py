@@ -111,23 +111,3 @@ def test_bad_prompts(llama: sl.LensModel) -> None:
         llama.residuals(["Hi"], positions="first")
     with pytest.raises(PromptError, match="takes at most"):
         llama.residuals(["word " * 5000])
-
-
-def test_bos_stands_once(model: sl.LensModel) -> None:
-    bos = model.tokenizer.hf.bos_token
-    plain = model.tokens("Hello there").ids
-    if bos is None:
-        assert plain == tuple(model.tokenizer.hf("Hello there", add_special_tokens=False)["input_ids"])
-    else:
-        assert plain.count(model.tokenizer.bos_id) == 1
-        assert plain[0] == model.tokenizer.bos_id
-        assert model.tokens(f"{bos}{bos}Hello there").ids == plain
-
-
-def test_bos_stands_once_in_a_chat(llama: sl.LensModel, loaded: dict[str, sl.LensModel]) -> None:
-    chat = [{"role": "user", "content": "Hello"}]
-    ids = llama.tokens(chat).ids
-    assert ids.count(llama.tokenizer.bos_id) == 1
-    assert "assistant" in llama.tokenizer.decode(ids)
-    with pytest.raises(PromptError, match="no chat template"):
-        loaded["gpt2"].tokens(chat)

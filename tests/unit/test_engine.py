@@ -10,6 +10,7 @@ from steerlens.evaluation.questions import Question, ask
 from steerlens.models.batches import TokenBatch
 from steerlens.models.devices import token_budget
 from steerlens.models.forward import hooked, run_blocks
+from steerlens.models.passes import announced
 from steerlens.models.recording import record, resume
 from steerlens.models.trials import packs
 from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
@@ -32,7 +33,7 @@ def plain(model: sl.LensModel, question: Question, plan: SteeringPlan | None = N
     sums = []
     for choice in question.row.choices:
         row = model.row(question.row.prompt, [choice])
-        with torch.no_grad(), hooked(model.tl, plan.hooks() if plan else []), sl.models.roles.announced(model.batch([row]).roles):
+        with torch.no_grad(), hooked(model.tl, plan.hooks(model) if plan else []), announced(model.tl, model.batch([row]).roles):
             logits = model.tl.original_model(torch.tensor([row.ids]), use_cache=False).logits[0].log_softmax(-1)
         first = len(question.row.prompt) - 1
         sums.append(sum(logits[first + at, token].item() for at, token in enumerate(choice)))

@@ -10,11 +10,11 @@ import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import PairsError, UnknownNameError, VectorError
 from steerlens.evaluation import Exam
-from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT
+from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.steering import SteeringPlan, SteeringVector, Step, difference_of_means, pooled, set_component
 from steerlens.storage import save_tensors
 
-ROLES = torch.tensor([[BOS, PROMPT, LAST, PAD], [BOS, PROMPT, LAST, GENERATED]])
+ROLES = torch.tensor([[FRONT, PROMPT, LAST, PAD], [FRONT, PROMPT, LAST, GENERATED]])
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_only_the_component_changes_and_only_at_steered_tokens(residual: torch.T
     for operation, value in (("ablate", 0.0), ("project", 1.5)):
         edited = Step(direction, 0, 1.0, "all", "", operation, value).edit(residual, ROLES)
         assert torch.equal(residual, kept)  # the argument is left as it was
-        steered = (ROLES != BOS) & (ROLES != PAD)
+        steered = (ROLES != FRONT) & (ROLES != PAD)
         assert torch.equal(edited[~steered], residual[~steered])
         torch.testing.assert_close(edited[steered] @ unit, torch.full((5,), value), atol=1e-5, rtol=0)
         across = torch.eye(8) - torch.outer(unit, unit)
@@ -73,7 +73,7 @@ def test_positive_and_negative_means_lie_where_the_prompts_do(llama: sl.LensMode
 
 
 def test_a_model_is_ablated_and_projected(model: sl.LensModel) -> None:
-    """What the next block reads has the component that was asked for, at every token but BOS."""
+    """What the next block reads has the component that was asked for, at every token but what stands in front."""
     directions = torch.randn(model.n_layers, model.d_model, generator=torch.Generator().manual_seed(1))
     vector, unit = (
         SteeringVector(directions, tuple(range(model.n_layers)), model.fingerprint),

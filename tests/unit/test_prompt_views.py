@@ -39,7 +39,16 @@ def _labelled(shift: float, n: int = 40, d: int = 200) -> sl.ResidualStack:
     rows = torch.randn(1, n, d, generator=generator)
     rows[0, ::2, 0] += shift
     own = Fingerprint(
-        weights="0", dtype="float32", weight_processing="none", n_layers=1, d_model=d, bos_id=None, pad_id=0, name="t"
+        weights="0",
+        tokenizer="0",
+        dtype="float32",
+        weight_processing="none",
+        n_layers=1,
+        d_model=d,
+        front=(),
+        bos_id=None,
+        pad_id=0,
+        name="t",
     )
     return sl.ResidualStack(rows, (0,), prompts, "last", own)
 
@@ -82,7 +91,7 @@ def test_token_lens_ends_in_the_models_own_next_token(scored: sl.LensModel) -> N
         probability, token = own[position].max(-1)
         assert last.loc[position, "probability"] == pytest.approx(float(probability), abs=1e-4)
         assert last.loc[position, "top"] == scored.tokenizer.decode([int(token)])
-    assert len(frame) == scored.n_layers * (len(tokens) - (scored.tokenizer.bos_id is not None))
+    assert len(frame) == scored.n_layers * (len(tokens) - len(scored.tokenizer.front))
 
 
 def test_token_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, plan: sl.steering.SteeringPlan, tmp_path) -> None:

@@ -258,6 +258,7 @@ def test_mkqa(tmp_path: Path) -> None:
     ]
     rows += [{**rows[0], "example_id": 6, "answers": {code: [answer(None, "unanswerable")] for code in ("en", "es")}}]
     rows += [{**rows[0], "example_id": 7, "answers": {"en": [answer("the e0")], "es": [answer("x")]}}]
+    rows[-1]["queries"] = {"en": "q7", "es": "p7"}
     with gzip.open(tmp_path / "mkqa.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(map(json.dumps, rows)))
     items = sl.data.mkqa(["es"], path=tmp_path)

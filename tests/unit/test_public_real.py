@@ -8,6 +8,7 @@ import pytest
 
 import steerlens as sl
 from steerlens.data.public.blend_countries import COUNTRIES
+from steerlens.data.rows import same_text
 
 REAL = os.environ.get("STEERLENS_REAL_DATA", "")
 pytestmark = pytest.mark.skipif(not REAL, reason="STEERLENS_REAL_DATA is not set: it names a folder with bmlama53/ and blend/")
@@ -16,12 +17,36 @@ LOCALES = ["es-ES", "id-ID", "ko-KR"]
 
 def test_bmlama() -> None:
     items = sl.data.bmlama(LOCALES, path=Path(REAL) / "bmlama53")
-    assert len(items.concepts) == 3036
-    assert len(items.parallel()) == len(items) == 4 * 3036
+    assert len(items.concepts) == 1333
+    # two pairs of questions, on Niger and on Quebec, are worded alike in Spanish
+    assert {code: len(items.of(locale=code)) for code in items.locales} == {
+        code: 1331 if code == "es-ES" else 1333 for code in ("en-US", *LOCALES)
+    }
+    assert len(items.parallel()) == 4 * 1331
     assert {count for note, count in items.notes.items() if "fewer than two" in note} == {34}
+    assert {count for note, count in items.notes.items() if "another right answer of a question" in note} == {3070 - 1367}
     for concept in items.concepts[:200]:
         assert len({(item.answer, len(item.choices)) for item in items.only([concept])}) == 1
     assert all(item.question.count("___") == 1 for item in items)
+
+
+def test_no_question_of_bmlama_is_trained_on_and_tested() -> None:
+    split = sl.data.bmlama(LOCALES, path=Path(REAL) / "bmlama53").split(seed=0)
+    asked = [{(item.locale, same_text(item.question)) for item in part} for part in (split.train, split.dev, split.test)]
+    assert sum(map(len, asked)) == len(set.union(*asked))
+
+
+@pytest.mark.parametrize("code", ["en-US", *LOCALES])
+def test_no_right_answer_of_bmlama_is_a_wrong_choice(code: str) -> None:
+    items = sl.data.bmlama(LOCALES, path=Path(REAL) / "bmlama53").of(locale=code)
+    right: dict[str, set[str]] = {}
+    for line in (Path(REAL) / "bmlama53" / f"{code[:2]}.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        prompt, answer, *_ = line.split("\t")
+        right.setdefault(same_text(prompt.strip().replace("<mask>", "___")), set()).add(same_text(answer))
+    assert sum(len(answers) > 1 for answers in right.values()) > 400
+    for item in items:
+        wrong = {same_text(choice) for n, choice in enumerate(item.choices) if n != item.answer}
+        assert not wrong & right[same_text(item.question)], item
 
 
 def test_blend() -> None:
@@ -37,4 +62,6 @@ def test_blend() -> None:
             assert re.search(country.own, item.explicit), item.explicit
             assert code in item.owners[item.answer]
             assert len(item.choices) >= 3
+            votes = [int(count) for count in item.tags[0].removeprefix("votes:").split(",")]
+            assert all(count < votes[item.answer] for n, count in enumerate(votes) if n != item.answer), item
     assert len(items.localized_pairs("ko-KR")) == len(items.of(locale="ko-KR"))

@@ -25,7 +25,7 @@ def _plan(model: sl.LensModel, strength: float, tokens: str = "all") -> Steering
 
 
 def _cross_entropy(model: sl.LensModel, text: str) -> float:
-    ids, first = torch.tensor(model.tokens(text).ids), 1 if model.tokenizer.bos_id is not None else 0
+    ids, first = torch.tensor(model.tokens(text).ids), len(model.tokenizer.front)
     with torch.no_grad():
         logits = model.tl.original_model(ids[None]).logits[0].float()
     return float(torch.nn.functional.cross_entropy(logits[first:-1], ids[first + 1 :]))
@@ -37,7 +37,7 @@ def test_perplexity_is_pytorchs_cross_entropy(model: sl.LensModel) -> None:
 
 @pytest.mark.parametrize("tokens", ["all", "last_onward"])
 def test_steered_as_if_the_model_had_written_it(model: sl.LensModel, tokens: str) -> None:
-    """Every token but BOS is steered, also by a plan that begins at the prompt's last token."""
+    """Every token but what stands in front is steered, also by a plan that begins at the prompt's last token."""
     with _plan(model, 3.0).applied(model):
         expected = [_cross_entropy(model, text) for text in TEXTS]
     assert nats_per_token(model, TEXTS, _plan(model, 3.0, tokens), batch_size=2) == pytest.approx(expected, abs=1e-3)

@@ -11,7 +11,6 @@ import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, PromptError, VectorError
 from steerlens.models.forward import residual_hook
-from steerlens.models.roles import BOS, GENERATED, LAST, PAD, PROMPT, roles_of
 from steerlens.steering import SteeringPlan, SteeringVector, difference_of_means
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"
@@ -36,7 +35,7 @@ def _cache(model: sl.LensModel, plan: SteeringPlan | None = None) -> dict[int, t
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in range(model.n_layers)]
     with torch.no_grad():
-        model.tl.run_with_hooks(torch.tensor([model.tokens(TEXT).ids]), fwd_hooks=[*(plan.hooks() if plan else []), *hooks])
+        model.tl.run_with_hooks(torch.tensor([model.tokens(TEXT).ids]), fwd_hooks=[*(plan.hooks(model) if plan else []), *hooks])
     return seen
 
 
@@ -50,8 +49,8 @@ def test_adds_exactly_its_vector_at_its_layer_and_leaves_layers_below(model: sl.
     for layer in (0, 1):
         assert torch.equal(before[layer], after[layer])
     change = after[2] - before[2]
-    first = 1 if model.tokenizer.bos_id is not None else 0
-    assert not change[:first].any()  # BOS is never steered
+    first = len(model.tokenizer.front)
+    assert not change[:first].any()  # what stands in front is never steered
     torch.testing.assert_close(change[first:], (1.5 * vector.direction(2)).expand_as(change[first:]), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(before[3], after[3])
 
@@ -76,7 +75,6 @@ def test_nothing_is_left_behind(model: sl.LensModel, vector: SteeringVector) -> 
         raise RuntimeError("the user's own")
     assert torch.equal(_logits(model), plain)
     assert not model.tl.hook_dict[residual_hook(1)].fwd_hooks
-    assert not model.tl.hook_dict["embed.hook_in"].fwd_hooks
 
 
 def test_plans_add(model: sl.LensModel, vector: SteeringVector) -> None:
@@ -105,7 +103,7 @@ def test_generation_with_cache_steers_the_tokens_it_says(model: sl.LensModel, to
     mask = torch.ones_like(ids)
     with plan.applied(model), torch.no_grad():
         out = model.tl.original_model.generate(ids, attention_mask=mask, pad_token_id=model.tokenizer.pad_id, **settings)
-    whole, first = out.sequences, 1 if model.tokenizer.bos_id is not None else 0
+    whole, first = out.sequences, len(model.tokenizer.front)
     span = {
         "all": (first, None),
         "prompt": (first, n_prompt),
@@ -173,7 +171,7 @@ def test_another_model_is_refused_with_its_name(loaded: dict[str, sl.LensModel])
     plan = _random_vector(loaded["llama"]).at(1)
     with pytest.raises(FingerprintError, match="weights"), plan.applied(loaded["qwen2"]):
         pass
-    assert len(plan.hooks(loaded["llama"])) == 2
+    assert len(plan.hooks(loaded["llama"])) == 1
     with pytest.raises(FingerprintError, match="weights"):
         plan.hooks(loaded["qwen2"])
     with pytest.raises(FingerprintError, match="weight_processing: compatibility, none"):
@@ -201,29 +199,7 @@ def test_bad_vectors(llama: sl.LensModel) -> None:
 def test_show(llama: sl.LensModel) -> None:
     plan = _random_vector(llama).at(1) + _random_vector(llama).at(3, 1.0, "last_onward")
     shown = plan.show(llama, "Hello there")
-    assert (shown[0].role, shown[0].steered_at) == ("BOS", ())
+    assert (shown[0].role, shown[0].steered_at) == ("in front", ())
     assert shown[1].steered_at == (1,)
     assert (shown[-1].role, shown[-1].steered_at) == ("last of prompt", (1, 3))
     assert "steered at layers" in str(shown)
-
-
-def test_hooks_need_the_first_one(llama: sl.LensModel) -> None:
-    plan = _random_vector(llama).at(1)
-    with pytest.raises(PromptError, match="install all of"):
-        llama.tl.run_with_hooks(torch.tensor([llama.tokens("Hello").ids]), fwd_hooks=plan.hooks()[1:])
-
-
-@pytest.mark.parametrize(
-    ("bos", "pad", "tokens", "roles"),
-    [
-        (1, 0, [0, 0, 1, 5, 6], [PAD, PAD, BOS, PROMPT, LAST]),
-        (1, 0, [1, 5, 6, 0, 0], [BOS, PROMPT, LAST, PAD, PAD]),
-        (1, 1, [1, 1, 1, 5, 6], [PAD, PAD, BOS, PROMPT, LAST]),  # GPT-2: one token for both
-        (1, 0, [7], [GENERATED]),
-        (1, 0, [7, 8], [GENERATED, GENERATED]),
-        (None, 0, [0, 5, 6], [PAD, PROMPT, LAST]),
-        (None, 0, [7], [GENERATED]),
-    ],
-)
-def test_roles_read_off_tokens(bos: int | None, pad: int, tokens: list[int], roles: list[int]) -> None:
-    assert roles_of(torch.tensor([tokens]), bos, pad).tolist() == [roles]

@@ -34,6 +34,9 @@ def blend(
     that cannot be taken out it is dropped, and a question that names none has no explicit form. Questions that the data set's
     scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
 
+    What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave
+    the answer: it is as right. What fewer of them gave stays a choice unless ``exclusive`` is true.
+
     ``tags`` hold ``votes:``, how many of the asking country's people gave each choice, in the choices' order.
 
     Args:
@@ -82,7 +85,13 @@ def _texts(
         said += [(english, text)] if text else []
         if text is None:
             gathering.drop(locale, "choices without a translation")
-        elif not exclusive or same_text(text) == same_text(own) or not votes(text, here):
+        elif same_text(text) == same_text(own) or not (given := votes(text, here)):
+            texts[other] = text
+        elif given >= votes(own, here):
+            gathering.drop(locale, "choices that as many people here gave as the answer")
+        elif exclusive:
+            gathering.drop(locale, "choices that some people here gave")
+        else:
             texts[other] = text
     return texts
 

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from steerlens.data.public.gathering import Gathering
 from steerlens.data.public.hub import need_columns, rows, source_of
 from steerlens.data.public.implicit import capital
 from steerlens.data.public.languages import chosen
+from steerlens.data.rows import same_text
 from steerlens.errors import SettingsError
 
 _COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
@@ -30,7 +31,9 @@ def blend_choices(
     path: str | Path | None = None,
 ) -> Items:
     """BLEnD's multiple-choice questions about the countries of some locales. All are in English and name their country, so
-    that each has one right answer: the items are factual, in US English, with the country as their topic.
+    that each has one right answer: the items are factual, in US English, with the country as their topic. A concept is
+    ``country/question#n``, so that the sets of choices of one question stay on one side of a split. A set with a wrong choice
+    that is the answer of another set of the same question is not drawn.
 
     Args:
         locales: whose countries are asked about: locales or the data set's countries (``South_Korea``).
@@ -58,18 +61,35 @@ def blend_choices(
         if row["country"] in countries:
             found.setdefault((row["country"], row["ID"]), []).append((place, row))
     for (country, id), sets in found.items():
-        drawn = random.Random(f"{seed}/{country}/{id}").sample(sets, min(per_question, len(sets)))
-        for place, row in drawn:
+        clear = _clear([row for _, row in sets])
+        usable = [one for one, good in zip(sets, clear, strict=True) if good]
+        if not usable:
+            gathering.drop(ENGLISH, "another right answer among the choices")
+        for place, row in random.Random(f"{seed}/{country}/{id}").sample(usable, min(per_question, len(usable))):
             _add(gathering, place, row, source.origin)
     return gathering.finish()
 
 
-def _add(gathering: Gathering, place: str, row: dict[str, Any], origin: str) -> None:
+def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
+    """Whether each set of choices of a question has none that is the answer of another set beside its own answer."""
+    texts = [{letter: same_text(str(text)) for letter, text in (_lettered(row) or {}).items()} for row in rows]
+    own = [lettered.get(str(row["answer_idx"])) for lettered, row in zip(texts, rows, strict=True)]
+    right = set(filter(None, own))
+    return [not (right - {answer}) & set(lettered.values()) for lettered, answer in zip(texts, own, strict=True)]
+
+
+def _lettered(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The choices by letter, or ``None`` if they are no JSON object."""
     try:
         lettered = json.loads(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
     except json.JSONDecodeError:
-        lettered = None
-    if not isinstance(lettered, dict):
+        return None
+    return lettered if isinstance(lettered, dict) else None
+
+
+def _add(gathering: Gathering, place: str, row: dict[str, Any], origin: str) -> None:
+    lettered = _lettered(row)
+    if lettered is None:
         gathering.reader.fault(place, "choices", f"{row['choices']!r} given", "a JSON object of texts by letter")
         return
     letters = [letter for letter, text in lettered.items() if text]
@@ -80,7 +100,7 @@ def _add(gathering: Gathering, place: str, row: dict[str, Any], origin: str) -> 
     gathering.add(
         place,
         Item(
-            f"{country}/{row['MCQID']}",
+            f"{country}/{row['ID']}#{str(row['MCQID']).removeprefix(str(row['ID'])).strip('_')}",
             "factual",
             ENGLISH,
             str(row["prompt"]).split(_INSTRUCTION)[0].replace(country, country.replace("_", " ")).strip(),

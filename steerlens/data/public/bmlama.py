@@ -1,14 +1,17 @@
 """BMLAMA: facts to fill in, the same on the same line in every language."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from steerlens.data.items import Item, Items
 from steerlens.data.lines import lines_of
+from steerlens.data.locales import ENGLISH
 from steerlens.data.public.gathering import Gathering
 from steerlens.data.public.hub import need_path
 from steerlens.data.public.languages import chosen, of_codes
+from steerlens.data.rows import same_text
 from steerlens.errors import DataError, FileError, SettingsError
 
 BLANK = "___"
@@ -22,10 +25,31 @@ _LANGUAGES = of_codes(
 _REPOSITORY = "git clone https://github.com/Betswish/Cross-Lingual-Consistency (folder 1_easyrun/BMLAMA53)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """One line of a file: a question, one of its right answers, and candidates that hold it."""
+
+    question: str
+    candidates: tuple[str, ...]
+    right: int
+    """Index into ``candidates``."""
+    subject: str
+
+    @property
+    def answer(self) -> str:
+        """The text of the right answer."""
+        return self.candidates[self.right]
+
+
 def bmlama(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
     """BMLAMA-53 (arXiv 2310.10378): factual items, parallel by line number; the blank is written ``___``.
+
+    A question with several right answers has a line for each ("The official language of Switzerland is ..."). It is one
+    concept, whose id is the number of its first line, and one item in each locale, with that line's answer. The other lines
+    are counted in ``notes``, and their answers are none of its choices. Which lines ask the same question is read from the
+    English file, so that concepts and choices are the same whichever locales are asked for.
 
     Args:
         locales: locales or language codes. English is always among the items.
@@ -45,9 +69,14 @@ def bmlama(
     if choices < 2:
         raise SettingsError(f"{choices} choices asked for: expected at least 2.")
     root, gathering = need_path("BMLAMA", path, _REPOSITORY), Gathering("bmlama")
-    for code, name in chosen(locales, _LANGUAGES, "BMLAMA").items():
-        for line, cells in _rows(_file(root, name)):
-            _add(gathering, f"{name}.tsv:{line}", code, str(line - 1), cells, (choices, seed))
+    wanted = chosen(locales, _LANGUAGES, "BMLAMA")
+    english = _facts(gathering, root, wanted[ENGLISH])
+    questions = _questions(english)
+    draws = {lines[0]: _places([english[line] for line in lines], _concept(lines[0]), (choices, seed)) for lines in questions}
+    first = {line: lines[0] for lines in questions for line in lines}
+    for code, name in wanted.items():
+        facts = english if code == ENGLISH else _facts(gathering, root, name)
+        _gather(gathering, code, facts, english, draws, first)
     return gathering.finish()
 
 
@@ -74,31 +103,83 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{file} is empty: expected a header and a fact a line.")
 
 
-def _add(gathering: Gathering, place: str, code: str, concept: str, cells: list[str], draw: tuple[int, int]) -> None:
-    if len(cells) != len(_COLUMNS):
-        gathering.reader.fault(place, "line", f"{len(cells)} cells", f"{len(_COLUMNS)}: {', '.join(_COLUMNS)}")
-        return
-    prompt, answer, listed, subject = map(str.strip, cells)
-    candidates = listed.split(", ")
-    if prompt.count(_MASK) != 1:
-        gathering.reader.fault(place, "Prompt", f"{prompt.count(_MASK)} times {_MASK}", "one")
-    elif answer not in candidates:
-        gathering.reader.fault(place, "Ans", f"{answer!r} given", f"one of {listed}")
-    else:
-        right = candidates.index(answer)
-        places = _places(len(candidates), right, concept, draw)
-        drawn = tuple(candidates[at] for at in places)
-        question = prompt.replace(_MASK, BLANK)
-        tags = (f"subject:{subject}",) if subject else ()
-        item = Item(concept, "factual", code, question, drawn, places.index(right), tags=tags, source="BMLAMA-53")
-        gathering.add(place, item)
+def _facts(gathering: Gathering, root: Path, name: str) -> dict[int, _Fact]:
+    """The facts of a language by line number. Lines that are not of the format become faults."""
+    facts = {}
+    for line, cells in _rows(_file(root, name)):
+        place = f"{name}.tsv:{line}"
+        if len(cells) != len(_COLUMNS):
+            gathering.reader.fault(place, "line", f"{len(cells)} cells", f"{len(_COLUMNS)}: {', '.join(_COLUMNS)}")
+            continue
+        prompt, answer, listed, subject = map(str.strip, cells)
+        candidates = tuple(listed.split(", "))
+        if prompt.count(_MASK) != 1:
+            gathering.reader.fault(place, "Prompt", f"{prompt.count(_MASK)} times {_MASK}", "one")
+        elif answer not in candidates:
+            gathering.reader.fault(place, "Ans", f"{answer!r} given", f"one of {listed}")
+        else:
+            facts[line] = _Fact(prompt.replace(_MASK, BLANK), candidates, candidates.index(answer), subject)
+    return facts
 
 
-def _places(size: int, right: int, concept: str, draw: tuple[int, int]) -> list[int]:
-    """Places of the candidates that become choices, in their order: of the concept and the seed alone."""
+def _questions(facts: Mapping[int, _Fact]) -> list[list[int]]:
+    """The lines of each question."""
+    asked: dict[str, list[int]] = {}
+    for line, fact in facts.items():
+        asked.setdefault(same_text(fact.question), []).append(line)
+    return list(asked.values())
+
+
+def _gather(
+    gathering: Gathering,
+    code: str,
+    facts: Mapping[int, _Fact],
+    english: Mapping[int, _Fact],
+    draws: Mapping[int, list[int]],
+    first: Mapping[int, int],
+) -> None:
+    """Adds the items of one locale.
+
+    Args:
+        facts: the locale's, by line.
+        english: the English ones, by line.
+        draws: places of the candidates that become choices, by the first line of each question.
+        first: the first line of the same question, for each English line.
+    """
+    for line, fact in facts.items():
+        # a file may word a question otherwise from line to line: an answer is right for the words of its first line too
+        for asked in {fact.question, facts.get(first.get(line, line), fact).question}:
+            gathering.right(code, asked, fact.answer)
+        if line not in first:
+            gathering.drop(code, "no such line in the English file")
+        elif (len(fact.candidates), fact.right) != (len(english[line].candidates), english[line].right):
+            gathering.drop(code, "candidates not at the places of the English ones")
+        elif first[line] != line:
+            gathering.drop(code, "another right answer of a question")
+        else:
+            gathering.add(f"{code}:{line}", _item(code, line, fact, draws[line]))
+
+
+def _concept(line: int) -> str:
+    return str(line - 1)
+
+
+def _item(code: str, line: int, fact: _Fact, places: list[int]) -> Item:
+    drawn = tuple(fact.candidates[at] for at in places)
+    tags = (f"subject:{fact.subject}",) if fact.subject else ()
+    answer = places.index(fact.right)
+    return Item(_concept(line), "factual", code, fact.question, drawn, answer, tags=tags, source="BMLAMA-53")
+
+
+def _places(facts: Sequence[_Fact], concept: str, draw: tuple[int, int]) -> list[int]:
+    """Places of the candidates that become choices, in their order: of a question's English facts and the seed alone.
+
+    They are places in the first fact's list. What any of the facts has for an answer is no wrong choice.
+    """
     n, seed = draw
-    drawn = random.Random(f"{seed}/{concept}")
-    others = drawn.sample([at for at in range(size) if at != right], min(n, size) - 1)
-    places = [right, *others]
+    first, drawn = facts[0], random.Random(f"{seed}/{concept}")
+    right = {same_text(fact.answer) for fact in facts}
+    wrong = [at for at, candidate in enumerate(first.candidates) if same_text(candidate) not in right]
+    places = [first.right, *drawn.sample(wrong, min(n - 1, len(wrong)))]
     drawn.shuffle(places)
     return places

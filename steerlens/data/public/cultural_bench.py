@@ -31,7 +31,8 @@ def cultural_bench(
     Args:
         locales: English only.
         level: ``easy``: four choices. ``hard``: the four choices one by one, to be called true or false; the concept is
-            ``question/n``, and the data set's own score counts a question if all four are right.
+            ``question#n``, so that the four stay on one side of a split; the data set's own score counts a question if all
+            four are right.
         split: ``test``.
         revision: a commit hash; without one, what the hub has now.
         path: a local folder in place of the hub.
@@ -75,7 +76,7 @@ def _hard(gathering: Gathering, source: Any, split: str) -> None:
         gathering.add(
             place,
             Item(
-                f"{index}/{seen[index]}",
+                f"{index}#{seen[index]}",
                 "factual",
                 ENGLISH,
                 question,

@@ -4,27 +4,46 @@ import logging
 from collections import Counter
 
 from steerlens.data.items import Item, Items
+from steerlens.data.locales import ENGLISH
 from steerlens.data.rows import RowReader, same_text
+from steerlens.data.splits import group_of
 from steerlens.errors import DataError
 
 _log = logging.getLogger(__name__)
 
 
 class Gathering:
-    """Items and counts of what was left out, from which ``Items`` come."""
+    """Items and counts of what was left out, from which ``Items`` come.
+
+    A question has one concept: a data set that asks the same question on several rows would be trained on and tested with the
+    same prompt. The first row is kept and the later ones are left out; what they hold for right is right for the first too.
+    English decides for all locales, so that what is left out of one does not depend on which others are asked for.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.reader = RowReader()
         self.notes: Counter[str] = Counter()
         self._seen: set[tuple[str, str]] = set()
+        self._first: dict[tuple[str, str], str] = {}
+        """What asked a question first: ``group_of`` its concept, by locale and question."""
+        self._repeated: set[str] = set()
+        """Concepts whose English question another one asked before."""
+        self._right: dict[tuple[str, str], set[str]] = {}
+        """All right answers of a question, by locale and question."""
 
     def drop(self, locale: str, why: str) -> None:
         """Counts a question of a locale that is left out."""
         self.notes[f"{locale}: {why}"] += 1
 
+    def right(self, locale: str, question: str, answer: str) -> None:
+        """Remembers a right answer of a question, also one of a row that gives no item: it is no wrong choice."""
+        self._right.setdefault((locale, same_text(question)), set()).add(same_text(answer))
+
     def add(self, place: str, item: Item) -> None:
-        """Adds an item, or counts it as left out if its question is empty, its choices repeat or are fewer than two."""
+        """Adds an item, or counts it as left out: its question is empty, its choices repeat or are fewer than two, or another
+        concept asked its question before.
+        """
         if (item.concept, item.locale) in self._seen:
             given = f"{item.concept!r} given twice for {item.locale}"
             self.reader.fault(place, "concept", given, "each concept once a locale")
@@ -37,19 +56,55 @@ class Gathering:
         elif len(set(map(same_text, item.choices))) < len(item.choices):
             self.drop(item.locale, "choices repeat")
         else:
-            self.reader.add(place, item)
+            self.right(item.locale, item.question, item.choices[item.answer])
+            if self._asked_before(item):
+                self.drop(item.locale, "question of another concept")
+            else:
+                self.reader.add(place, item)
+
+    def _asked_before(self, item: Item) -> bool:
+        """Whether another concept asked this item's question in its locale, or its concept's question in English."""
+        if item.concept in self._repeated:
+            return True
+        group = group_of(item.concept)
+        repeats = self._first.setdefault((item.locale, same_text(item.question)), group) != group
+        if repeats and item.locale == ENGLISH:
+            self._repeated.add(item.concept)
+        return repeats
+
+    def _clear(self, items: Items) -> Items:
+        """The items without those that have a second right answer among their choices, in their own locale or in English."""
+
+        def second(item: Item) -> bool:
+            right = self._right[item.locale, same_text(item.question)] - {same_text(item.choices[item.answer])}
+            return bool(right) and not right.isdisjoint(map(same_text, item.choices))
+
+        unclear = {(item.concept, item.locale) for item in items if second(item)}
+        if not unclear:
+            return items
+        kept = items.where(lambda item: unclear.isdisjoint({(item.concept, item.locale), (item.concept, ENGLISH)}))
+        left_out = Counter(item.locale for item in items) - Counter(item.locale for item in kept)
+        self.notes.update({f"{locale}: another right answer among the choices": n for locale, n in left_out.items()})
+        return kept
 
     def finish(self) -> Items:
-        """All items, with the counts as their ``notes``, which are logged too.
+        """All items but those with a second right answer among their choices, with the counts of what was left out as their
+        ``notes``, which are logged too.
 
         Raises:
             DataError: rows that contradict the data set's own format, or nothing is left.
         """
         if not self.reader.items and not self.reader.faults:
-            left = f" What was left out: {dict(self.notes)}." if self.notes else ""
-            raise DataError(f"{self.name} gives no items: expected at least one question that can be used.{left}")
+            raise self._nothing()
         items = self.reader.finish(self.name)
+        kept = self._clear(items)
+        if not len(kept):
+            raise self._nothing()
         notes = {**self.notes, **items.notes}
         for note, count in notes.items():
             _log.info("%s: %s: %d", self.name, note, count)
-        return Items(items.items, self.name, notes)
+        return Items(kept.items, self.name, notes)
+
+    def _nothing(self) -> DataError:
+        left = f" What was left out: {dict(self.notes)}." if self.notes else ""
+        return DataError(f"{self.name} gives no items: expected at least one question that can be used.{left}")

@@ -53,6 +53,10 @@ def from_hub(
 
         sl.data.from_hub("owner/name", {"question": "q", "choices": ["a", "b", "c"], "answer": "label"}, locale="de-DE")
 
+    A question that a later row asks again under another concept is left out there, so that no split trains on it and tests it;
+    ids that agree up to ``#`` are one concept's. An item is left out too if one of its wrong choices is the answer of such a
+    row. ``notes`` counts both.
+
     Args:
         id: the data set's id.
         columns: names of its columns, by what they hold: ``question``, ``choices`` (a list of columns, or one column that

@@ -25,7 +25,8 @@ def mkqa(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
     """MKQA (arXiv 2007.15207): factual items, parallel by example. It has no distractors: the other choices are answers of
-    the same type (entity, date, number …) of other questions, drawn by ``seed`` and the same in every language.
+    the same type (entity, date, number …) of other questions, drawn by ``seed`` and the same in every language. No answer or
+    alias of a question is among its other choices, also where a later example asks it again, which is left out.
 
     Args:
         locales: locales or language codes. English is always among the items.
@@ -47,6 +48,7 @@ def mkqa(
     file, gathering = _file(need_path("MKQA", path, _REPOSITORY)), Gathering("mkqa")
     wanted = chosen(locales, _LANGUAGES, "MKQA")
     usable: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    asked: dict[str, list[dict[str, Any]]] = {}
     for place, row in _rows(file):
         kind = _type(place, row, wanted)
         if kind in _WITHOUT_TEXT:
@@ -55,9 +57,14 @@ def mkqa(
             gathering.notes["no answer text in one of the languages"] += 1
         else:
             usable.setdefault(kind, []).append((place, row))
-    for kind, rows in usable.items():
-        for index in range(len(rows)):
-            _add(gathering, wanted, kind, rows, index, (choices, seed))
+            asked.setdefault(_query(row), []).append(row)
+    for rows in usable.values():
+        for index, (_, row) in enumerate(rows):
+            first, *again = asked[_query(row)]
+            if row is first:
+                _add(gathering, wanted, rows, index, again, (choices, seed))
+            else:
+                gathering.notes["question of an earlier example"] += 1
     return gathering.finish()
 
 
@@ -98,6 +105,11 @@ def _type(place: str, row: dict[str, Any], wanted: dict[str, str]) -> str:
     return str(row["answers"][next(iter(wanted.values()))][0].get("type"))
 
 
+def _query(row: dict[str, Any]) -> str:
+    """What makes two examples one question: the English text, so that it does not depend on the locales asked for."""
+    return same_text(str(row["queries"]["en"]))
+
+
 def _answer(row: dict[str, Any], name: str) -> str:
     return str(row["answers"][name][0].get("text") or "").strip()
 
@@ -105,11 +117,19 @@ def _answer(row: dict[str, Any], name: str) -> str:
 def _add(
     gathering: Gathering,
     wanted: dict[str, str],
-    kind: str,
     rows: Sequence[tuple[str, dict[str, Any]]],
     index: int,
+    again: Sequence[dict[str, Any]],
     draw: tuple[int, int],
 ) -> None:
+    """Adds an example's item in every locale.
+
+    Args:
+        rows: the examples whose answers have its type, from which the other choices are drawn.
+        index: of the example among ``rows``.
+        again: later examples of the same question, whose answers are right too.
+        draw: how many choices, and the seed.
+    """
     place, row = rows[index]
     concept = str(row["example_id"])
     drawn = random.Random(f"{draw[1]}/{concept}")
@@ -117,12 +137,13 @@ def _add(
     # what an alias of the answer names is not a distractor, and choices must differ in every language that MKQA has
     picked = [index]
     for other in others:
-        if len(picked) < draw[0] and all(_differ(rows[other][1], rows[one][1]) for one in picked):
+        if len(picked) < draw[0] and all(_differ(rows[other][1], one) for one in [*(rows[at][1] for at in picked), *again]):
             picked.append(other)
     if len(picked) < draw[0]:
         gathering.notes["too few other answers of its type"] += 1
         return
     drawn.shuffle(picked)
+    kind = _type(place, row, wanted)
     for code, name in wanted.items():
         texts = tuple(_answer(rows[one][1], name) for one in picked)
         question = str(row["queries"][name]).strip()
