@@ -55,8 +55,8 @@ class ModelState:
     announced: Tensor | None = None
     """Roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
-    counted: "WeakKeyDictionary[Any, int]" = field(default_factory=WeakKeyDictionary)
-    """Tokens in caches that do not know their length."""
+    counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
+    """Of caches that do not know their length: the tokens in it, and those of the last pass."""
     prompts: list[int | None] = field(default_factory=list)
     """Of each generation that runs, one inside another: columns that its prompt takes, ``None`` until its first pass."""
 
@@ -139,12 +139,14 @@ def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor
     with suppress(ValueError, AttributeError):
         return int(cache.get_seq_length())
     # A cache of states alone, as Mamba's, does not know: its passes are counted.
-    before = state.counted.get(cache)
+    before, last = state.counted.get(cache, (None, None))
+    if last is tokens and state.seen is not None:  # the same pass, noted by the model and now by its body
+        return state.seen.past
     if before is None:
         begun = any(any(getattr(layer, "has_previous_state", {}).values()) for layer in getattr(cache, "layers", ()))
         before = state.seen.past + state.seen.tokens.shape[1] if begun and state.seen is not None else 0
-    state.counted[cache] = before + tokens.shape[1]
-    return int(before)
+    state.counted[cache] = (before + tokens.shape[1], tokens)
+    return before
 
 
 @contextmanager
