@@ -117,6 +117,15 @@ def _tokenizer(corpus: list[str], architecture: str) -> PreTrainedTokenizerFast:
     return fast
 
 
+def shuffled(model: PreTrainedModel, seed: int = 0) -> PreTrainedModel:
+    """The model with all parameters drawn at random, norms and biases too, which are ones and zeros otherwise."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
 def _model(name: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     if name == "gemma3":

@@ -93,12 +93,20 @@ class Sums:
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self.questions = questions
+        self.left = sum(len(question.row.choices) for question in questions)
+        """Choices that were not added yet."""
         self.sums = [[float("nan")] * len(question.row.choices) for question in questions]
 
     def add(self, part: Iterable[Line], choices: Iterable[list[float]]) -> None:
         """Take the choices' summed log probabilities of one batch's rows."""
         for line, values in zip(part, choices, strict=True):
             self.sums[line.question][line.first : line.first + len(values)] = values
+            self.left -= len(values)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all choices were added."""
+        return self.left == 0
 
     def outcome(self, number: int) -> Outcome:
         """That of one question, all of whose choices were added."""

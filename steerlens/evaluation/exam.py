@@ -1,26 +1,27 @@
 """An exam: items made batches once, so that many plans can be scored on them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
-from itertools import groupby
+from functools import partial
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError
 from steerlens.evaluation.answers import Asked, Sums
+from steerlens.evaluation.kept import Kept
 from steerlens.evaluation.lines import Line, lines_of, shared_prefix
 from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.plain import add_by_item, margin_weights, plain_answers, plain_gradients, plain_sums
 from steerlens.evaluation.questions import Scoring, ask
+from steerlens.evaluation.resumed import Resumed, sides_of
+from steerlens.evaluation.trust import by_trust, derivatives_agree, sums_agree
 from steerlens.models.batches import TokenBatch
-from steerlens.models.forward import hooked, residual_hook, run_blocks
+from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.gradients import residual_gradients
 from steerlens.models.lens import LensModel
-from steerlens.models.recording import KeyValues, Recording, attending, record, resume
+from steerlens.models.recording import attending, record
 from steerlens.models.unembedding import Unembedding
 from steerlens.steering import SteeringPlan, Which
 from steerlens.steering.edits import leaves_prompt, steered_tokens
@@ -32,6 +33,8 @@ MEMORY = 2 << 30
 
 Part = list[Line]
 """The rows of a batch."""
+Answers = list[list[float]]
+"""The summed log probabilities of the choices of each row of a batch."""
 
 
 class Exam:
@@ -64,13 +67,16 @@ class Exam:
         self.model, self.memory = model, memory
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         lines = [line for number, question in enumerate(self.questions) for line in lines_of(number, question.row, model)]
+        self._packed = any(len(line.row.choices) > 1 for line in lines)
         rows = [line.row for line in lines]
-        self._prefix = shared_prefix(rows, model)
+        self.kept = Kept(model)
+        self.resumed = Resumed(model, shared_prefix(rows, model), memory, self.kept)
+        self._prefix = self.resumed.prefix
         self._parts: list[Part] = [
             [lines[i] for i in indices]
             for indices in model.batches_of_rows([row.after(len(self._prefix)) for row in rows], batch_size)
         ]
-        self._base: list[Outcome] | None = None
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -82,10 +88,8 @@ class Exam:
 
     @property
     def base(self) -> list[Outcome]:
-        """Every item's outcome unsteered, scored once."""
-        if self._base is None:
-            self._base = self.score()
-        return self._base
+        """Every item's outcome without a plan of this exam's, scored once for the hooks and weights that the model has now."""
+        return list(self.kept("base", self.score))
 
     @torch.no_grad()
     def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
@@ -96,14 +100,28 @@ class Exam:
         """
         if plan is not None:
             plan.check(self.model)
-        sums, tl = Sums(self.questions), self.model.tl
-        with hooked(tl, plan.hooks(self.model) if plan else []):
-            before = self._run_prefix() if plan else self._before
-            for part, batch in self._batches():
-                with attending(tl, before, 0):
-                    final = run_blocks(tl, batch)
-                sums.add(part, Asked.of(batch).sums(self._unembedding, final)[0])
+        way = ("scores", self._packed, bool(self._prefix), plan is not None)
+        answers = by_trust(
+            self.model,
+            way,
+            lambda: list(self._whole(plan)),
+            lambda: [self._plain(part, plan) for part in self._parts],
+            lambda found: self._same(self._parts[0], found[0], plan),
+        )
+        sums = Sums(self.questions)
+        for part, choices in zip(self._parts, answers, strict=True):
+            sums.add(part, choices)
         return sums.outcomes()
+
+    def _whole(self, plan: SteeringPlan | None) -> Iterator[Answers]:
+        """The answers of each batch, from full passes."""
+        before, unembedding = None if plan else self.resumed.before, self._unembedding
+        with hooked(self.model.tl, plan.hooks(self.model) if plan else []):
+            before = self.resumed.run_prefix() if before is None else before
+            for _, batch in self._batches():
+                with attending(self.model.tl, before, 0):
+                    final = run_blocks(self.model.tl, batch)
+                yield Asked.of(batch).sums(unembedding, final)[0]
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
         """Every item scored under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens
@@ -115,20 +133,81 @@ class Exam:
         for plan in plans:
             plan.check(self.model)
         sums, base = [Sums(self.questions) for _ in plans], Sums(self.questions)
+        wanted = "base" not in self.kept
         for number, (part, batch) in enumerate(self._batches(), 1):
-            asked, is_last, is_first = Asked.of(batch), number == len(self._parts), True
-            for recording, some in self._recordings(batch, plans):
-                if is_first and self._base is None:
-                    base.add(part, asked.sums(self._unembedding, recording.final, recording.start)[0])
-                    self._base = base.outcomes() if is_last else None
-                is_first = False
-                for stack in self._stacks(recording, plans, some):
-                    final = self._steered(recording, [plans[index] for index in stack])
-                    answers = asked.sums(self._unembedding, final, recording.start, len(stack))
-                    for index, choices in zip(stack, answers, strict=True):
-                        sums[index].add(part, choices)
-                        yield index, sums[index].outcomes() if is_last else None
+            is_last = number == len(self._parts)
+            for index, choices in self._swept(part, batch, plans):
+                if index is not None:
+                    sums[index].add(part, choices)
+                    yield index, sums[index].outcomes() if is_last else None
+                elif wanted:
+                    base.add(part, choices)
+        if wanted and base.complete:
+            self.kept.put("base", base.outcomes())
 
+    def _swept(self, part: Part, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int | None, Answers]]:
+        """Plans by index, ``None`` for unsteered, each with the answers of a batch."""
+        asked, is_first = Asked.of(batch), True
+        for onward in (True, False):
+            own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
+            if not own:
+                continue
+            resumed = partial(self._resumed, batch, asked, plans, own, onward)
+            way = ("sweeps", self._packed, bool(self._prefix), onward, *sides_of([plans[i] for i in own]))
+            found = (
+                resumed()
+                if self.model.trusted.get(way)
+                else by_trust(
+                    self.model,
+                    way,
+                    lambda resumed=resumed: list(resumed()),  # type: ignore[misc]
+                    lambda own=own: [(i, self._plain(part, plans[i])) for i in own],  # type: ignore[misc]
+                    partial(self._all_same, part, plans),
+                )
+            )
+            yield from (pair for pair in found if is_first or pair[0] is not None)
+            is_first = False
+
+    def _resumed(
+        self, batch: TokenBatch, asked: Asked, plans: Sequence[SteeringPlan], own: list[int], onward: bool
+    ) -> Iterator[tuple[int | None, Answers]]:
+        """The same from passes that go on from recorded ones."""
+        is_first = True
+        for recording, some in self.resumed.recordings(batch, plans, own, onward):
+            if is_first:
+                yield None, asked.sums(self._unembedding, recording.final, recording.start)[0]
+            is_first = False
+            for stack in self.resumed.stacks(recording, plans, some):
+                final = self.resumed.steered(recording, [plans[index] for index in stack])
+                yield from zip(stack, asked.sums(self._unembedding, final, recording.start, len(stack)), strict=True)
+
+    # The plain way
+
+    def _plain(self, part: Part, plan: SteeringPlan | None) -> Answers:
+        return plain_answers(self.model, self.questions, part, plan, self.batch_size)
+
+    def _same(self, part: Part, answers: Answers, plan: SteeringPlan | None) -> bool:
+        """Whether the answers of a batch are those of whole passes of one row each: the first and last choice of its longest and
+        its shortest row."""
+        rows = [len(line.row) for line in part]
+        places = [
+            (at, choice)
+            for at in sorted({rows.index(max(rows)), rows.index(min(rows))})
+            for choice in sorted({0, len(part[at].row.choices) - 1})
+        ]
+        choices = [(part[at].question, part[at].first + choice) for at, choice in places]
+        plain = plain_sums(self.model, self.questions, choices, plan, 1)
+        return sums_agree(self.model, [answers[at][choice] for at, choice in places], [plain[choice] for choice in choices])
+
+    def _all_same(self, part: Part, plans: Sequence[SteeringPlan], found: list[tuple[int | None, Answers]]) -> bool:
+        """Of a sweep's answers: the unsteered ones, and those of the first plan, the last, and the one of most layers."""
+        indices = [index for index, _ in found if index is not None]
+        most = max(indices, key=lambda index: len(plans[index].layers))
+        wanted = dict.fromkeys((None, indices[0], indices[-1], most))
+        answers = dict(found)
+        return all(self._same(part, answers[at], None if at is None else plans[at]) for at in wanted if at in answers)
+
+    @torch.inference_mode(False)
     def gradients(self, layers: Sequence[int], tokens: Which) -> Float[Tensor, "layer item d_model"]:
         """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
@@ -142,9 +221,26 @@ class Exam:
             LayerError: a layer that the model does not have.
         """
         layers = self.model.layers(layers)
-        out = torch.zeros(len(layers), len(self), self.model.d_model)
         onward = leaves_prompt(tokens) and self.model.reuses_keys
-        before = self._before if onward else {}
+        plain = partial(plain_gradients, self.model, layers=layers, tokens=tokens)
+
+        def same(found: Tensor) -> bool:
+            at = max(range(len(self)), key=lambda number: len(self.questions[number].row))
+            expected = plain([self.questions[at]], [self.base[at]], batch_size=1)
+            return derivatives_agree(self.model, found[:, at : at + 1], expected)
+
+        return by_trust(
+            self.model,
+            ("gradients", self._packed, bool(self._prefix) and onward, onward),
+            lambda: self._resumed_gradients(layers, tokens, onward),
+            lambda: plain(self.questions, self.base, batch_size=self.batch_size),
+            same,
+        )
+
+    def _resumed_gradients(self, layers: Sequence[int], tokens: Which, onward: bool) -> Float[Tensor, "layer item d_model"]:
+        """The derivatives from passes that go on from recorded ones."""
+        out = torch.zeros(len(layers), len(self), self.model.d_model)
+        before = self.resumed.before if onward else {}
         base = self._base_as_it_comes()
         for part, batch in self._small_batches(shared=onward):
             start, asked = batch.last if onward else 0, Asked.of(batch)
@@ -152,16 +248,14 @@ class Exam:
             weigh = partial(self._weights, part, base)
             final_gradient = partial(asked.gradient, self._unembedding, start, weigh)
             found = residual_gradients(self.model.tl, recording, layers, final_gradient)
-            steered = steered_tokens(batch.roles[:, start:], tokens).float()
-            numbers = torch.tensor([line.question for line in part])
-            for at, layer in enumerate(layers):
-                out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "b pos d, b pos -> b d").cpu())
-        self._base = self._base or (base.outcomes() if base else None)
+            add_by_item(out, found, part, layers, steered_tokens(batch.roles[:, start:], tokens).float())
+        if isinstance(base, Sums):
+            self.kept.put("base", base.outcomes())
         return out
 
-    @cached_property
+    @property
     def _unembedding(self) -> Unembedding:
-        return Unembedding.of(self.model.tl)
+        return self.kept("unembedding", lambda: Unembedding.of(self.model.tl))
 
     # Batches
 
@@ -182,115 +276,15 @@ class Exam:
             for at in range(0, len(part), rows):
                 yield part[at : at + rows], self._batch(part[at : at + rows], shared=shared)
 
-    def _base_as_it_comes(self) -> Sums | None:
-        """Gathers the unsteered outcomes from passes that are run anyway, if they are still wanted and each item is one row."""
-        if self._base is None and sum(map(len, self._parts)) == len(self):
+    def _base_as_it_comes(self) -> Sums | list[Outcome]:
+        """The unsteered outcomes, or what gathers them from passes that are run anyway, where each item is one row."""
+        if "base" not in self.kept and sum(map(len, self._parts)) == len(self):
             return Sums(self.questions)
-        _ = self.base  # scored now, not in the middle of another pass, whose hooks would see it
-        return None
+        return self.base  # scored now, not in the middle of another pass, whose hooks would see it
 
-    def _weights(self, part: Part, base: Sums | None, choices: list[list[float]]) -> Float[Tensor, " choice"]:
-        """What each choice of each row counts in its item's margin, given the choices' sums of log probabilities unsteered."""
-        if base is not None:
+    def _weights(self, part: Part, base: Sums | list[Outcome], choices: Answers) -> Float[Tensor, " choice"]:
+        if isinstance(base, Sums):
             base.add(part, choices)
-        weights: list[float] = []
-        for line in part:
-            question = self.questions[line.question]
-            outcome = base.outcome(line.question) if base else self.base[line.question]
-            of = {outcome.item.answer: 1.0, outcome.runner_up: -1.0}
-            held = range(line.first, line.first + len(line.row.choices))
-            weights.extend(of.get(choice, 0.0) / question.divisors[choice] for choice in held)
-        return torch.tensor(weights)
-
-    # The prefix that all rows share
-
-    @cached_property
-    def _before(self) -> KeyValues:
-        """The prefix's keys and values, unsteered."""
-        return self._run_prefix()
-
-    def _prefix_batch(self) -> TokenBatch:
-        return self.model.batch([replace(self.model.row(self._prefix), ends=False)])
-
-    @torch.no_grad()
-    def _run_prefix(self) -> KeyValues:
-        with attending(self.model.tl, None, len(self._prefix)) as kept:
-            if self._prefix:
-                run_blocks(self.model.tl, self._prefix_batch())
-        return kept
-
-    @cached_property
-    def _prefix_recording(self) -> Recording:
-        return record(self.model.tl, self._prefix_batch(), self.model.layers())
-
-    def _steered_prefix(self, plans: Sequence[SteeringPlan]) -> KeyValues:
-        """Keys and values of the prefix, a row for each plan."""
-        recording, first = self._prefix_recording, _first(plans[0])
-        residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles)
-        with hooked(self.model.tl, hooks):
-            _, kept = resume(self.model.tl, recording, first, residual, keep=len(self._prefix))
-        return kept
-
-    # Passes that go on from a recorded one
-
-    def _recordings(self, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[Recording, list[int]]]:
-        """Recorded passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
-        for onward in (True, False):
-            own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
-            start = batch.last if onward else 0
-            word = self._word(len(batch.rows))
-            keys = 2 * start * word * self.model.n_layers
-            fit = max(1, (self.memory - keys) // (word * (batch.tokens.shape[1] - start)))
-            layers = sorted({_first(plans[index]) for index in own})
-            for at in range(0, len(layers), fit):
-                some = layers[at : at + fit]
-                yield (
-                    record(self.model.tl, batch, [layer for layer in some if layer >= 0], start, self._before),
-                    [index for index in own if _first(plans[index]) in some],
-                )
-
-    def _stacks(self, recording: Recording, plans: Sequence[SteeringPlan], some: Sequence[int]) -> Iterator[list[int]]:
-        """Plans that begin at one layer, as many at once as keep the device busy."""
-        rows, columns, _ = recording.final.shape
-        seen = 4 * self._word(rows) * (recording.batch.tokens.shape[1] + len(self._prefix))  # keys and values of a block, twice
-        size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
-
-        def first(index: int) -> int:
-            return _first(plans[index])
-
-        for _, group in groupby(sorted(some, key=first), key=first):
-            together = list(group)
-            for at in range(0, len(together), size):
-                yield together[at : at + size]
-
-    def _word(self, rows: int) -> int:
-        """Bytes of a residual of each row at one token."""
-        return rows * self.model.d_model * self.model.dtype.itemsize
-
-    @torch.no_grad()
-    def _steered(self, recording: Recording, plans: Sequence[SteeringPlan]) -> Float[Tensor, "line pos d_model"]:
-        """Final residuals of the batch under each plan, one after another."""
-        first, before = _first(plans[0]), None
-        if first < 0:
-            return recording.final.repeat(len(plans), 1, 1)
-        if self._prefix and recording.start == 0:
-            before = self._steered_prefix(plans)
-        residual, hooks = _edited(plans, recording.residuals[first], recording.batch.roles[:, recording.start :])
-        with hooked(self.model.tl, hooks):
-            return resume(self.model.tl, recording, first, residual, before, a_copy_each=before is not None)[0]
-
-
-def _edited(plans: Sequence[SteeringPlan], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
-    """The residual after the plans' first layer as each leaves it, one after another, and hooks for the layers above."""
-
-    def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
-        return torch.cat([plan.edit(layer, part, roles) for plan, part in zip(plans, stacked.chunk(len(plans)), strict=True)])
-
-    first, *above = sorted({layer for plan in plans for layer in plan.layers})
-    edited = torch.cat([plan.edit(first, residual, roles) for plan in plans])
-    return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
-
-
-def _first(plan: SteeringPlan) -> int:
-    """The lowest layer that a plan edits; -1 if it edits none."""
-    return plan.layers[0] if plan.layers else -1
+            known = {line.question: base.outcome(line.question) for line in part}
+            return margin_weights(part, self.questions, known, choices)
+        return margin_weights(part, self.questions, base, choices)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.models.batches import TokenBatch
-from steerlens.models.passes import announced, claimed, of_this_thread
+from steerlens.models.passes import announced, body_of, claimed, of_this_thread
 
 Hook = tuple[str, Callable[..., Any]]
 
@@ -26,7 +26,7 @@ class _SeenEnough(Exception):
 def run_blocks(tl: Any, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
     """Residual stream after all blocks and the final norm; nothing is unembedded."""
     with claimed(tl), announced(tl, batch.roles):
-        output = tl.original_model.base_model(
+        output = body_of(tl.original_model)(
             input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
         )
     return output.last_hidden_state

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.models.forward import hooked, residual_hook
+from steerlens.models.batches import TokenBatch
+from steerlens.models.forward import hooked, residual_hook, run_blocks
 from steerlens.models.recording import Recording, resume
 
 
@@ -37,8 +38,33 @@ def residual_gradients(
         kept[layer] = residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
-    with torch.inference_mode(False), torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
+    with torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
         final, _ = resume(tl, recording, lowest, leaf)
+        torch.autograd.backward(final, final_gradient(final.detach()))
+    return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
+
+
+def whole_gradients(
+    tl: Any, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
+) -> dict[int, Float[Tensor, "batch pos d_model"]]:
+    """The same from a whole pass, which asks nothing of the architecture but that it can be differentiated.
+
+    Args:
+        layers, final_gradient: as for ``residual_gradients``.
+    """
+    kept: dict[int, Tensor] = {}
+
+    def keep(residual: Tensor, hook: Any, layer: int) -> Tensor:
+        if layer == layers[0]:
+            residual = residual.detach().requires_grad_()  # nothing below is differentiated
+        else:
+            residual.retain_grad()
+        kept[layer] = residual
+        return residual
+
+    hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in layers]
+    with torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
+        final = run_blocks(tl, batch)
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
 

@@ -59,6 +59,8 @@ class LensModel:
         self.n_layers = len(tl.blocks)
         self.d_model = int(tl.cfg.d_model)
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None
+        self.trusted: dict[tuple[object, ...], bool] = {}
+        """Ways of computing that were compared with the plain one, at their first use, and whether they gave the same."""
         watch(tl)
 
     def __repr__(self) -> str:
@@ -81,13 +83,18 @@ class LensModel:
         A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
         after one, or change weights in place under ``torch.no_grad()``.
         """
-        state = {name.replace("._original_component", ""): t for name, t in self.tl.original_model.state_dict().items()}
-        stamp = [(name, t.data_ptr(), t._version, t.dtype) for name, t in state.items()]
+        stamp = self.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
-            self._kept_fingerprint = (stamp, self._fingerprint(state))
+            self._kept_fingerprint = (stamp, self._fingerprint())
         return self._kept_fingerprint[1]
 
-    def _fingerprint(self, state: dict[str, Tensor]) -> Fingerprint:
+    def weights_stamp(self) -> tuple[object, ...]:
+        """What changes when a weight is replaced or changed in place: memory, version and dtype of each."""
+        held = self.tl.original_model.parameters()
+        return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in held)
+
+    def _fingerprint(self) -> Fingerprint:
+        state = {name.replace("._original_component", ""): t for name, t in self.tl.original_model.state_dict().items()}
         return Fingerprint(
             weights=weights_digest(state),
             tokenizer=self.tokenizer.digest(),

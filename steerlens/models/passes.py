@@ -9,7 +9,7 @@ ends: ``generate`` is told the prompt, and outside it the pass that begins a tex
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any
@@ -55,8 +55,16 @@ class ModelState:
     announced: Tensor | None = None
     """Roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
+    counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
+    """Of caches that do not know their length: the tokens in it, and those of the last pass."""
     prompts: list[int | None] = field(default_factory=list)
     """Of each generation that runs, one inside another: columns that its prompt takes, ``None`` until its first pass."""
+
+
+def body_of(model: Any) -> Any:
+    """The part of a Hugging Face model that gives the final residual: the model without its unembedding."""
+    base = model.base_model
+    return model.get_decoder() if base is model else base
 
 
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
@@ -73,8 +81,9 @@ def watch(tl: Any) -> None:
     if model in _states:
         return
     _states[model] = ModelState()
-    _states.setdefault(model.base_model, _states[model])
-    model.base_model.register_forward_pre_hook(_note, with_kwargs=True)
+    for module in dict.fromkeys((model, body_of(model), model.get_decoder())):  # OPT calls its decoder past its body
+        _states.setdefault(module, _states[model])
+        module.register_forward_pre_hook(_note, with_kwargs=True)
     for owner in (model, tl):
         if callable(getattr(owner, "generate", None)) and "generate" not in owner.__dict__:
             owner.__dict__["generate"] = MethodType(_generate, owner)
@@ -116,22 +125,28 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         state.seen = None
         return
     mask = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
-    past = _past(given, tokens, mask)
+    past = _past(state, given, tokens, mask)
     if state.prompts and state.prompts[-1] is None and past == 0:
         state.prompts[-1] = tokens.shape[1]
     state.seen = SeenPass(tokens, mask, past, state.prompts[-1] if state.prompts else None)
 
 
-def _past(given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
+def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
     """How many tokens the cache holds."""
-    for name in ("past_key_values", "cache_params"):
-        length = getattr(given.get(name), "get_seq_length", None)
-        if length is not None:
-            return int(length())
-    place = given.get("cache_position")
-    if isinstance(place, Tensor) and place.numel():
-        return int(place.flatten()[0])
-    return max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
+    cache = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
+    if cache is None:
+        return max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
+    with suppress(ValueError, AttributeError):
+        return int(cache.get_seq_length())
+    # A cache of states alone, as Mamba's, does not know: its passes are counted.
+    before, last = state.counted.get(cache, (None, None))
+    if last is tokens and state.seen is not None:  # the same pass, noted by the model and now by its body
+        return state.seen.past
+    if before is None:
+        begun = any(any(getattr(layer, "has_previous_state", {}).values()) for layer in getattr(cache, "layers", ()))
+        before = state.seen.past + state.seen.tokens.shape[1] if begun and state.seen is not None else 0
+    state.counted[cache] = (before + tokens.shape[1], tokens)
+    return before
 
 
 @contextmanager

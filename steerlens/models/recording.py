@@ -4,8 +4,10 @@ What lies below the first block that is edited is not computed again, and neithe
 that is: those tokens' keys and values are all that the others see of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -175,11 +177,23 @@ class _Fitted:
             return type(value)(map(self, value))
         if isinstance(value, dict):
             return {name: self(part) for name, part in value.items()}
+        if isinstance(value, UserDict):  # keys and values that blocks share; blocks that run again write theirs into it
+            return self._once(value, self._shared)
         if not isinstance(value, Tensor) or (not self.start and self.copies == 1):
             return value
+        return self._once(value, self._cut)
+
+    def _once(self, value: Any, fit: Callable[[Any], Any]) -> Any:
         if id(value) not in self.done:
-            self.done[id(value)] = (value, self._cut(value))
+            self.done[id(value)] = (value, fit(value))
         return self.done[id(value)][1]
+
+    def _shared(self, value: UserDict) -> UserDict:
+        """A copy for one run, so that the recorded one stays as it is; what is attended to is not cut."""
+        copied = copy(value)
+        for name, pair in value.items():
+            copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)
+        return copied
 
     def _cut(self, value: Tensor) -> Tensor:
         if value.ndim == 4 and value.shape[2] == self.length:  # a mask: queries are the second to last axis

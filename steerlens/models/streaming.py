@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any
 
 import torch
@@ -30,17 +31,22 @@ def stream(
         PromptError: the prompt is empty.
     """
     ids = model.row(model.tokenizer.ids(prompt)).prompt
-    ends, written, cache = _ends(model), [], None
+    ends, written = _ends(model), []
+    cache: dict[str, Any] = {}
     new = torch.tensor([ids], device=model.device)
+    seen: torch.Tensor | None = torch.ones_like(new)
+    last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.tl.original_model.forward).parameters else {}
     for _ in range(max_new_tokens):
         with around(), claimed(model.tl), prompt_of(model, len(ids)), torch.no_grad():
-            output = model.tl.original_model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache, token = output.past_key_values, int(output.logits[0, -1].argmax())
+            output = model.tl.original_model(input_ids=new, attention_mask=seen, use_cache=True, **last_only, **cache)
+        cache = {name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None}
+        token = int(output.logits[0, -1].argmax())
         if token in ends:
             break
         written.append(token)
         yield model.tokenizer.completion(written)
         new = torch.tensor([[token]], device=model.device)
+        seen = None if "cache_params" in cache else torch.ones(1, len(ids) + len(written), dtype=torch.long, device=model.device)
 
 
 def _ends(model: LensModel) -> set[int]:

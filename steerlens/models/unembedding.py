@@ -29,18 +29,22 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Unembedding:
-    """From normed final residuals to logits, with the soft cap that Gemma 2 puts on them."""
+    """From normed final residuals to logits, with the factor that Cohere and Granite put on them and the soft cap of Gemma 2."""
 
     weight: Float[Tensor, "d_vocab d_model"]
     bias: Float[Tensor, " d_vocab"] | None
     cap: float | None
+    scale: float = 1.0
+    """Factor on the logits, before the cap."""
 
     @classmethod
     def of(cls, tl: Any) -> "Unembedding":
         """That of a model, as its weights are now."""
-        cap = getattr(tl.original_model.config.get_text_config(), "final_logit_softcapping", None)
+        config = tl.original_model.config.get_text_config()
+        cap = getattr(config, "final_logit_softcapping", None)
         bias = tl.unembed.b_U.detach() if tl.unembed.b_U is not None else None
-        return cls(tl.unembed.W_U.detach().T, bias if bias is not None and bool(bias.any()) else None, cap)
+        kept = bias if bias is not None and bool(bias.any()) else None
+        return cls(tl.unembed.W_U.detach().T, kept, cap, _logit_factor(config))
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """All logits, in float32."""
@@ -67,7 +71,8 @@ class Unembedding:
             pull = logits.sub(normaliser).exp_() * self._slope(logits)
             expected += (self.weight[rows].T @ pull.to(final.dtype)).T.float()
         pull = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
-        return (torch.zeros_like(expected).index_add_(0, targets.places, pull) - total * expected).to(final.dtype)
+        found = torch.zeros_like(expected).index_add_(0, targets.places, pull) - total * expected
+        return (self.scale * found).to(final.dtype)
 
     def _read(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Tensor]:
         """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from one product: what rounding does to a logit
@@ -83,7 +88,7 @@ class Unembedding:
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
         """A logit of each place, near enough to its largest for exponentials against it neither to vanish nor to overflow."""
-        logits = (final[targets.places].float() * self.weight[targets.tokens].float()).sum(dim=1)
+        logits = self.scale * (final[targets.places].float() * self.weight[targets.tokens].float()).sum(dim=1)
         least = torch.full((len(final),), -torch.inf, device=final.device)
         most = least.scatter_reduce(0, targets.places, logits, "amax")
         return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
@@ -115,4 +120,22 @@ class Unembedding:
             logits = raw if float32 else raw.float()
             if self.bias is not None:
                 logits += self.bias[rows, None]
+            if self.scale != 1.0:
+                logits *= self.scale
             yield rows, logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)
+
+
+def _logit_factor(config: Any) -> float:
+    """The factor that a model's configuration puts on its logits: Cohere multiplies by ``logit_scale`` and Falcon H1 by
+    ``lm_head_multiplier``; Granite divides by ``logits_scaling``, as HyperCLOVA X multiplies by it.
+
+    Whether this is all that happens to the logits is checked against the model's own (``LensModel.check_unembedding``).
+    """
+
+    def number(name: str) -> float:
+        value = getattr(config, name, None)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value else 1.0
+
+    scaling = number("logits_scaling")
+    inverse = 1 / scaling if str(getattr(config, "model_type", "")).startswith("granite") else scaling
+    return number("logit_scale") * number("lm_head_multiplier") * inverse
