@@ -63,9 +63,8 @@ def noise(seed: int) -> sl.ResidualStack:
         for i in range(CONCEPTS)
     )
     residuals = torch.randn(LAYERS, len(prompts), WIDTH, generator=generator)
-    return sl.ResidualStack(
-        residuals, tuple(range(LAYERS)), prompts, "last", Fingerprint("", "float32", "none", LAYERS, WIDTH, 0, 0)
-    )
+    nobodys = Fingerprint("", "", "float32", "none", LAYERS, WIDTH, (), None, None)
+    return sl.ResidualStack(residuals, tuple(range(LAYERS)), prompts, "last", nobodys)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import PromptError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.plain import Layers, float_tensor, layer_of, layers_of
+from steerlens.numeric import Layers, float_tensor, layer_of, layers_of
 from steerlens.storage import load_tensors, restored, save_tensors
 
 _KIND = "residual stack"

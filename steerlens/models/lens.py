@@ -1,8 +1,7 @@
 """``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from numbers import Integral
 from typing import Any, overload
 
 import torch
@@ -12,17 +11,18 @@ from torch import Tensor
 
 from steerlens.activations import ResidualStack
 from steerlens.data import Prompt
-from steerlens.errors import LayerError, ModelError, PromptError, SettingsError
+from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
 from steerlens.models.devices import token_budget, weights_digest
 from steerlens.models.forward import residuals_after, run_blocks
-from steerlens.models.passes import claimed, watch
+from steerlens.models.generating import generated
+from steerlens.models.passes import watch
 from steerlens.models.reading import Positions, described, placed, read, reading_weights
-from steerlens.models.roles import PAD
-from steerlens.models.tokens import Text, Tokenizer, Tokens, is_chat, tokenizer_of_bridge
+from steerlens.models.tokens import Text, Tokenizer, Tokens, tokenizer_of_bridge
 from steerlens.models.trials import packs, reuses_keys
 from steerlens.models.unembedding import Unembedding
+from steerlens.numeric import Layers, layers_of
 from steerlens.progress import SHOW_FROM, progress
 
 _USUAL = 64
@@ -122,6 +122,10 @@ class LensModel:
         Raises:
             ModelError: the architecture does something to its logits that steerlens does not know of.
         """
+        if self._unembeds is None:
+            raise ModelError(
+                f"{self.name} gives NaN or infinite logits in {self.dtype}: load it in bfloat16 or float32, or check its weights."
+            )
         if not self._unembeds:
             raise ModelError(
                 f"{self.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
@@ -129,12 +133,13 @@ class LensModel:
             )
 
     @cached_property
-    def _unembeds(self) -> bool:
+    def _unembeds(self) -> bool | None:
+        """Whether the logits are the model's own; ``None`` if those are not finite."""
         batch = self.batch([self.row([*self.tokenizer.front, 5, 6, 7])])
         with torch.no_grad():
             ours = Unembedding.of(self.tl).logits(run_blocks(self.tl, batch)[0])
             theirs = self.tl.original_model(batch.tokens, use_cache=False).logits[0].float()
-        return bool((ours - theirs).norm() <= 1e-2 * theirs.norm())
+        return bool((ours - theirs).norm() <= 1e-2 * theirs.norm()) if bool(theirs.isfinite().all()) else None
 
     @cached_property
     def packs(self) -> bool:
@@ -155,21 +160,13 @@ class LensModel:
         """
         return self.tokenizer.tokens(prompt)
 
-    def layers(self, layers: Sequence[int] | int | None = None) -> tuple[int, ...]:
+    def layers(self, layers: Layers | None = None) -> tuple[int, ...]:
         """Checked layer indices in ascending order; all for ``None``.
 
         Raises:
             LayerError: a layer that the model does not have.
         """
-        if layers is None:
-            return tuple(range(self.n_layers))
-        wanted: list[Any] = list(layers) if isinstance(layers, Iterable) else [layers]
-        for layer in wanted:
-            if isinstance(layer, bool) or not isinstance(layer, Integral) or not 0 <= int(layer) < self.n_layers:
-                raise LayerError(layer, range(self.n_layers), f"model {self.name}")
-        if not wanted:
-            raise LayerError("none", range(self.n_layers), f"model {self.name}")
-        return tuple(sorted(set(map(int, wanted))))
+        return tuple(range(self.n_layers)) if layers is None else layers_of(layers, range(self.n_layers), f"model {self.name}")
 
     def row(self, prompt: Sequence[int], choices: Sequence[Sequence[int]] = ()) -> Row:
         """Token ids as a row of a batch.
@@ -315,7 +312,6 @@ class LensModel:
     @overload
     def generate(self, prompts: Sequence[Text], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
 
-    @torch.no_grad()
     def generate(self, prompts: Any, max_new_tokens: int = 30, **settings: Any) -> Any:
         """What the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
 
@@ -331,34 +327,7 @@ class LensModel:
             PromptError: no prompt, an empty one, or something that is neither a text nor a chat.
             SettingsError: settings under which ``generate`` returns more than tokens; call ``model.tl.original_model.generate``.
         """
-        many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
-        rows = [self.row(self.tokenizer.ids(p)) for p in (self._several(prompts) if many else [prompts])]
-        batch = self.batch(rows, "left")
-        with claimed(self.tl):
-            output = self.tl.original_model.generate(
-                input_ids=batch.tokens,
-                attention_mask=(batch.roles != PAD).long(),
-                max_new_tokens=max_new_tokens,
-                pad_token_id=self.tokenizer.pad_id,
-                **{"do_sample": False, **settings},
-            )
-        if not isinstance(output, Tensor):
-            raise SettingsError(
-                "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "
-                "model.tl.original_model.generate for the rest."
-            )
-        texts = [self.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
-        each = len(texts) // len(rows)
-        grouped = [texts[at : at + each] if each > 1 else texts[at] for at in range(0, len(texts), each)]
-        return grouped if many else grouped[0]
-
-    def _several(self, prompts: Any) -> Sequence[Any]:
-        each = prompts if isinstance(prompts, list | tuple) else [prompts]
-        wrong = [type(prompt).__name__ for prompt in each if not isinstance(prompt, str | Prompt) and not is_chat(prompt)]
-        if wrong or not each:
-            given = ", ".join(wrong) or "nothing"
-            raise PromptError(f"{given} given: expected a text, a Prompt, a chat, or a list of at least one of these.")
-        return each
+        return generated(self, prompts, max_new_tokens, settings)
 
 
 def _checked(batch_size: int | None) -> int | None:

@@ -10,7 +10,7 @@ from steerlens.data import PromptPairs
 from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
 from steerlens.models.reading import Positions, described
-from steerlens.plain import Layers, layers_of
+from steerlens.numeric import Layers, layers_of
 from steerlens.steering.vectors import SteeringVector
 
 

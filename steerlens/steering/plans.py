@@ -19,7 +19,7 @@ from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.models.tokens import Text, Tokens
-from steerlens.plain import check_finite, finite_number, float_tensor, layer_of, whole_number
+from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, whole_number
 from steerlens.steering.edits import (
     OPERATIONS,
     WHICH,

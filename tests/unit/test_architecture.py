@@ -6,11 +6,11 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "plain", "storage", "progress"}
+FOUNDATION = {"columns", "errors", "numeric", "storage", "progress"}
 ALLOWED = {
     "columns": set(),
     "errors": set(),
-    "plain": {"errors"},
+    "numeric": {"errors"},
     "progress": set(),
     "storage": {"errors"},
     "tables": {"errors", "storage"},

@@ -1,0 +1,50 @@
+"""What a model writes after prompts, with Hugging Face's ``generate``."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from steerlens.data import Prompt
+from steerlens.errors import PromptError, SettingsError
+from steerlens.models.passes import claimed
+from steerlens.models.roles import PAD
+from steerlens.models.tokens import is_chat
+
+if TYPE_CHECKING:
+    from steerlens.models.lens import LensModel
+
+
+@torch.no_grad()
+def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: dict[str, Any]) -> Any:
+    """The work of ``LensModel.generate``, which says what the arguments are and what is raised."""
+    many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
+    rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
+    batch = model.batch(rows, "left")
+    with claimed(model.tl):
+        output = model.tl.original_model.generate(
+            input_ids=batch.tokens,
+            attention_mask=(batch.roles != PAD).long(),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=model.tokenizer.pad_id,
+            **{"do_sample": False, **settings},
+        )
+    if not isinstance(output, Tensor):
+        raise SettingsError(
+            "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "
+            "model.tl.original_model.generate for the rest."
+        )
+    texts = [model.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
+    each = len(texts) // len(rows)
+    grouped = [texts[at : at + each] if each > 1 else texts[at] for at in range(0, len(texts), each)]
+    return grouped if many else grouped[0]
+
+
+def _several(prompts: Any) -> Sequence[Any]:
+    each = prompts if isinstance(prompts, list | tuple) else [prompts]
+    wrong = [type(prompt).__name__ for prompt in each if not isinstance(prompt, str | Prompt) and not is_chat(prompt)]
+    if wrong or not each:
+        given = ", ".join(wrong) or "nothing"
+        raise PromptError(f"{given} given: expected a text, a Prompt, a chat, or a list of at least one of these.")
+    return each
