@@ -31,7 +31,7 @@ class ResidualStack:
     prompts: tuple[Prompt, ...]
     """What each entry of the second axis was read from."""
     positions: str
-    """``last``, ``mean`` (over the prompt's tokens without BOS) or ``token N``."""
+    """``last``, ``mean`` (over the prompt's tokens without those in front, as BOS) or ``token N``."""
     fingerprint: Fingerprint
     """The model they were read from."""
 

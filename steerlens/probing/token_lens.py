@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TokenLens(ResultTable):
     """The most probable next token after every token and block.
 
-    Columns: steering (``unsteered``, ``steered``), layer, position (BOS is 0), token (of the prompt), top (the most probable next
+    Columns: steering (``unsteered``, ``steered``), layer, position (that of ``model.tokens``), token (of the prompt), top (the most probable next
     token), probability (of ``top``).
     """
 
@@ -58,7 +58,7 @@ def token_lens(
     Args:
         plan: with it every number is given unsteered and steered.
         layers: block indices; all for ``None``.
-        last: only the prompt's last tokens, so many of them; all but BOS for ``None``.
+        last: only the prompt's last tokens, so many of them; all but those in front, as BOS, for ``None``.
 
     Raises:
         PromptError: the prompt is empty.

@@ -10,7 +10,7 @@ from torch import Tensor
 from steerlens.models.roles import GENERATED, LAST, PROMPT
 
 Which = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but BOS; the prompt's; from its last token onward; only those generated after it."""
+"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those generated after it."""
 
 WHICH: tuple[Which, ...] = get_args(Which)
 
@@ -69,7 +69,7 @@ def set_component(
 
 
 def steered_tokens(roles: Int[Tensor, "batch pos"], which: Which) -> Bool[Tensor, "batch pos"]:
-    """Which tokens of a pass are steered. BOS and padding never are."""
+    """Which tokens of a pass are steered. What stands in front and padding never are."""
     steered = torch.zeros_like(roles, dtype=torch.bool)
     for role in _STEERED[which]:
         steered |= roles == role
