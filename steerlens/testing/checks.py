@@ -1,0 +1,119 @@
+"""The checks that read numbers: tokens, residuals, scores, sweeps and gradients, each against the reference."""
+
+from collections.abc import Iterable
+from itertools import product
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from steerlens.evaluation import Outcome
+from steerlens.steering import WHICH
+from steerlens.testing.bench import TEXTS, Bench
+from steerlens.testing.findings import Finding, Tally, flat
+
+_NATS = 1e-3
+_RESIDUAL = 1e-3
+_GRADIENT = 1e-2
+_SIDES: tuple[Literal["left", "right"], ...] = ("right", "left")
+_PLACES: tuple[str | int, ...] = ("last", "mean", 1)
+
+
+def front(bench: Bench) -> dict[str, Finding]:
+    """The tokens that the model sees are the tokenizer's own."""
+    tally = Tally()
+    for text in TEXTS:
+        ours, theirs = list(bench.model.tokens(text).ids), list(bench.hand.tokenizer(text)["input_ids"])
+        if ours != theirs:
+            tally.differ("all texts", f"{ours[:3]} … for {theirs[:3]} …")
+        tally.compared += 1
+    return {"tokens": tally.finding}
+
+
+def residuals(bench: Bench) -> dict[str, Finding]:
+    """The residual stream at the last token, as a mean and at an index; alone and in batches padded on either side."""
+    tally, ids = Tally(_RESIDUAL), [bench.model.tokens(text).ids for text in TEXTS]
+    by_hand = [bench.hand.residuals(row) for row in ids]
+    for place in _PLACES:
+        expected = torch.stack([_read(seen, bench.hand.front(row), place) for seen, row in zip(by_hand, ids, strict=True)], dim=1)
+        for side in _SIDES:
+            with tally.trying(f"{side}-padded"):
+                ours = bench.model.residuals(TEXTS, positions=place, padding_side=side).residuals
+                tally.compare(f"{side}-padded, {place}", ours, expected, relative=True)
+        with tally.trying("alone"):
+            ours = bench.model.residuals(TEXTS[:1], positions=place).residuals
+            tally.compare(f"alone, {place}", ours, expected[:, :1], relative=True)
+    return {"residuals": tally.finding}
+
+
+def scores(bench: Bench) -> dict[str, Finding]:
+    """Scores of the unsteered model, without and with solved examples."""
+    tally = Tally(_NATS)
+    for solved in (False, True):
+        expected = torch.cat([bench.scores(cases, {}, "all") for cases in bench.cases(solved=solved)])
+        with tally.trying(_named(solved)):
+            tally.compare(_named(solved), _scores(bench.exam(solved=solved).score()), expected)
+    return {"scores": tally.finding}
+
+
+def sweeps(bench: Bench) -> dict[str, Finding]:
+    """Scores under ten plans from one sweep and under one of them from a full pass, for each choice of steered tokens; and hits."""
+    swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
+    for solved, tokens in product((False, True), WHICH):
+        where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)
+        cases = bench.cases(solved=solved)
+        expected = [[bench.scores(item, recipe.directions, tokens) for item in cases] for recipe in recipes]
+        with swept.trying(where):
+            found = dict(_finished(bench.exam(solved=solved).sweep([recipe.plan for recipe in recipes])))
+            for index, by_hand in enumerate(expected):
+                swept.compare(where, _scores(found[index]), torch.cat(by_hand))
+                for outcome, item in zip(found[index], by_hand, strict=True):
+                    hits.same(where, outcome.hit, int(item.argmax()) == outcome.item.answer)
+        with full.trying(where):
+            two_layers = len(recipes) - 2
+            full.compare(
+                where, _scores(bench.exam(solved=solved).score(recipes[two_layers].plan)), torch.cat(expected[two_layers])
+            )
+    return {"sweep": swept.finding, "hits": hits.finding, "full pass": full.finding}
+
+
+def gradients(bench: Bench) -> dict[str, Finding]:
+    """Derivatives of the margins, against automatic differentiation through the reference."""
+    tally, layers = Tally(_GRADIENT), range(len(bench.vectors))
+    for solved, tokens in product((False, True), WHICH):
+        where = f"{tokens} {_named(solved)}"
+        with tally.trying(where):
+            ours = bench.exam(solved=solved).gradients(list(layers), tokens)
+            cases = bench.cases(solved=solved)
+            for number, item in enumerate(bench.items):
+                leaves = {layer: torch.zeros(bench.model.d_model, requires_grad=True) for layer in layers}
+                answers = bench.scores(cases[number], leaves, tokens)
+                others = [score for index, score in enumerate(answers) if index != item.answer]
+                (answers[item.answer] - max(others, key=float)).backward()
+                expected = torch.stack([_gradient(leaf) for leaf in leaves.values()])
+                if expected.norm() > 0 or ours[:, number].norm() > 0:
+                    tally.compare(where, ours[:, number], expected, relative=True)
+    return {"gradients": tally.finding}
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _read(seen: Tensor, front: int, place: str | int) -> Tensor:
+    """What is read of one text's residuals ``[layer, pos, d_model]``."""
+    if place == "mean":
+        return seen[:, front:].mean(dim=1)
+    return seen[:, -1 if place == "last" else int(place)]
+
+
+def _named(solved: bool) -> str:
+    return "with examples" if solved else "alone"
+
+
+def _scores(outcomes: Iterable[Outcome]) -> Tensor:
+    return flat([list(outcome.scores) for outcome in outcomes])
+
+
+def _finished(found: Iterable[tuple[int, list[Outcome] | None]]) -> Iterable[tuple[int, list[Outcome]]]:
+    return ((index, outcomes) for index, outcomes in found if outcomes is not None)
