@@ -61,7 +61,7 @@ def examine(family: Family) -> Row:
     return row
 
 
-def examine_all(families: Sequence[Family], told: Callable[[Row], None] = lambda row: None) -> list[Row]:
+def examine_all(families: Sequence[Family], told: Callable[[Row], object] = Row.to_dict) -> list[Row]:
     """Every architecture's row, on one thread.
 
     Args:

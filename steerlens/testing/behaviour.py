@@ -1,7 +1,8 @@
 """The checks of what a model does: the texts that it writes, the hooks that are left, and strength 0."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,8 +32,9 @@ def texts(bench: Bench) -> dict[str, Finding]:
             generated.same(f"{name} alone", model.generate(TEXTS[0], _NEW), expected[0])
         with generated.trying(f"{name} in a batch"), _applied(recipe, model):
             generated.same(f"{name} in a batch", model.generate(list(TEXTS), _NEW), expected)
+        around: Callable[[], AbstractContextManager[Any]] = partial(_applied, recipe, model)
         with streamed.trying(name):
-            pieces = list(stream(model, TEXTS[0], _NEW, around=lambda recipe=recipe: _applied(recipe, bench.model)))
+            pieces = list(stream(model, TEXTS[0], _NEW, around=around))
             streamed.same(name, pieces[-1] if pieces else "", expected[0])
         for setting, values in settings.items():
             with settled.trying(f"{setting} {name}"), _applied(recipe, model):
@@ -50,7 +52,7 @@ def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
     tally.same("normal ends", hooks(model), before)
     recipe = bench.recipe({0: 1.0, 1: 1.0}, "all")
     exam = bench.exam(solved=True)
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "residuals": lambda: model.residuals(TEXTS),
         "score": lambda: exam.score(recipe.plan),
         "sweep": lambda: list(exam.sweep([recipe.plan, recipe.plan])),
@@ -137,7 +139,7 @@ def _takes(bench: Bench, values: dict[str, Any]) -> bool:
 def _failing(model: sl.LensModel) -> Iterator[None]:
     """Passes inside end in an error in the last block."""
 
-    def fail(module: Any, args: Any) -> None:
+    def fail(*_: Any) -> None:
         raise RuntimeError("an error in the middle of a pass")
 
     handle = model.tl.blocks[-1].register_forward_pre_hook(fail)
@@ -149,7 +151,7 @@ def _failing(model: sl.LensModel) -> Iterator[None]:
 
 def _leave_early(bench: Bench, recipe: Recipe) -> None:
     """Begins a sweep and a stream, and closes both."""
-    unfinished = (
+    unfinished: tuple[Any, ...] = (
         bench.exam(solved=False).sweep([recipe.plan]),
         stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model)),
     )

@@ -1,4 +1,4 @@
-"""A second copy of a tiny model, run by Hugging Face alone, one row at a time and without a cache, with plain hooks on its layers.
+"""A second copy of a tiny model, run by Hugging Face alone with plain hooks on its layers, one row at a time and uncached.
 
 It shares no code with the engine: what it gives is what the engine's results are held against.
 """
@@ -43,7 +43,7 @@ class ByHand:
         """The residual stream after every layer, ``[layer, pos, d_model]``."""
         seen: dict[int, Tensor] = {}
 
-        def keep(module: Any, args: Any, output: Any, index: int) -> None:
+        def keep(_: Any, __: Any, output: Any, index: int) -> None:
             seen[index] = _stream(output)[0].clone()
 
         with ExitStack() as stack:
@@ -82,7 +82,7 @@ class ByHand:
 
     @contextmanager
     def _adding(self, added: Added) -> Iterator[None]:
-        def add(module: Any, args: Any, output: Any, vectors: Tensor) -> Any:
+        def add(_: Any, __: Any, output: Any, vectors: Tensor) -> Any:
             return _with_stream(output, _stream(output) + vectors)
 
         with ExitStack() as stack:
@@ -102,7 +102,7 @@ def _layers(model: Any) -> Any:
 
 
 def _stream(output: Any) -> Tensor:
-    """The residual stream ``[batch, pos, d_model]`` in what a layer returns; of several streams (Gemma 3n), the one that is read."""
+    """The residual stream ``[batch, pos, d_model]`` in what a layer returns; of several (Gemma 3n), the active one."""
     stream: Tensor = output[0] if isinstance(output, tuple) else output
     return stream[0] if stream.ndim == 4 else stream
 

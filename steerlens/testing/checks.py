@@ -57,7 +57,7 @@ def scores(bench: Bench) -> dict[str, Finding]:
 
 
 def sweeps(bench: Bench) -> dict[str, Finding]:
-    """Scores under ten plans from one sweep and under one of them from a full pass, for each choice of steered tokens; and hits."""
+    """Scores and hits under ten plans from one sweep, and scores under one of them from a full pass, for all steered tokens."""
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
     for solved, tokens in product((False, True), WHICH):
         where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)

@@ -8,8 +8,8 @@ Front = Literal["bos", "bos, no pad", "eos", "unused", "unused, own pad", "none"
 """What a family's tokenizer usually puts in front of a text, and how it pads.
 
 ``bos``: a BOS, with a padding token; ``bos, no pad``: without one; ``eos``: the end-of-text token serves as BOS and is put in
-front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own pad``: a BOS of its own that
-is declared and not put in front; ``none``: no BOS at all.
+front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own pad``: a BOS of its own
+that is declared and not put in front; ``none``: no BOS at all.
 """
 
 

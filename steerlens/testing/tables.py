@@ -77,7 +77,8 @@ def summary(rows: Sequence[Row]) -> str:
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and _only_refused(row) for row in rows)
     return (
-        f"{right} right in everything; {loaded - right - refused} wrong in something; {refused} refused in something and else right; "
+        f"{right} right in everything; {loaded - right - refused} wrong in something; "
+        f"{refused} refused in something and else right; "
         f"{len(rows) - loaded} not loaded; {len(rows)} in all, {sum(row.seconds for row in rows):.0f} s."
     )
 
