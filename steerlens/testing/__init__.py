@@ -3,6 +3,7 @@
 ``python -m steerlens.testing.architectures`` runs all of it.
 """
 
-from steerlens.testing.families import FAMILIES, Family
+from steerlens.testing.families import FAMILIES
+from steerlens.testing.family import Family
 
 __all__ = ["FAMILIES", "Family"]

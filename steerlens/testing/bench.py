@@ -12,7 +12,7 @@ from steerlens.data import Item, atlas, locale
 from steerlens.evaluation import Exam, Scoring
 from steerlens.steering import SteeringPlan, Step, Which, no_steering
 from steerlens.testing.byhand import ByHand
-from steerlens.testing.families import Family
+from steerlens.testing.family import Family
 
 _CONCEPTS = ("largest-ocean", "river-london", "river-brazil")
 _SOLVED = ("eiffel-tower-city", "colosseum-city")
@@ -87,14 +87,25 @@ class Bench:
         return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
 
     def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: Which) -> Tensor:
-        """Sums of log probabilities of an item's choices by hand, ``[choice]``."""
+        """Sums of log probabilities of an item's choices by hand, ``[copy, choice]``.
+
+        Args:
+            directions: what is added after a layer in each copy of the text, ``[copy, d_model]``.
+        """
         found = []
         for case in cases:
-            mask = self.hand.steered(case.ids, case.prompt, tokens)[:, None]
-            logits = self.hand.logits(case.ids, {layer: mask * vector for layer, vector in directions.items()})
-            behind = torch.tensor(case.ids[case.prompt :])
-            found.append(logits[case.prompt - 1 : -1].log_softmax(-1).gather(1, behind[:, None]).sum())
-        return torch.stack(found)
+            mask = self.hand.steered(case.ids, case.prompt, tokens)[None, :, None]
+            logits = self.hand.logits(case.ids, {layer: mask * vectors[:, None] for layer, vectors in directions.items()})
+            behind = torch.tensor(case.ids[case.prompt :]).expand(len(logits), -1)
+            found.append(logits[:, case.prompt - 1 : -1].log_softmax(-1).gather(2, behind[..., None]).sum(dim=(1, 2)))
+        return torch.stack(found, dim=1)
+
+    def scores_of(self, recipes: Sequence[Recipe], cases: Sequence[Case], tokens: Which) -> Tensor:
+        """The same under each of some plans, ``[plan, choice]``."""
+        nothing = torch.zeros(self.model.d_model)
+        layers = range(len(self.vectors))
+        directions = {layer: torch.stack([recipe.directions.get(layer, nothing) for recipe in recipes]) for layer in layers}
+        return self.scores(cases, directions, tokens)
 
     def _cases(self, item: Item, examples: Sequence[Item]) -> Iterator[Case]:
         space = locale(item.locale).space

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from steerlens.steering import Which
-from steerlens.testing.families import Family
+from steerlens.testing.family import Family
 
 Added = Mapping[int, Tensor]
-"""What is added to the residual stream after each of some layers, ``[pos, d_model]``."""
+"""What is added to the residual stream after each of some layers, ``[copy, pos, d_model]``."""
 
 
 class ByHand:
@@ -33,10 +33,11 @@ class ByHand:
         self.ends: frozenset[int] = frozenset({int(self.tokenizer.eos_token_id)})
 
     def logits(self, ids: Sequence[int], added: Added | None = None) -> Tensor:
-        """Logits ``[pos, d_vocab]`` of one text, with something added after some layers."""
+        """Logits ``[copy, pos, d_vocab]`` of one text, with something added after some layers, in each copy something else."""
+        copies = max((len(vectors) for vectors in (added or {}).values()), default=1)
         with self._adding(added or {}):
-            output = self.model(input_ids=torch.tensor([list(ids)]), use_cache=False)
-        return output.logits[0].float()
+            output = self.model(input_ids=torch.tensor([list(ids)] * copies), use_cache=False)
+        return output.logits.float()
 
     @torch.no_grad()
     def residuals(self, ids: Sequence[int]) -> Tensor:
@@ -57,9 +58,9 @@ class ByHand:
         """The likeliest next tokens, each from a pass over all of the text so far, until one ends the text."""
         text, length = list(ids), len(ids)
         while len(text) < length + count:
-            mask = self.steered(text, length, tokens)[:, None]
+            mask = self.steered(text, length, tokens)[None, :, None]
             added = {layer: mask * direction for layer, direction in directions.items()}
-            text.append(int(self.logits(text, added)[-1].argmax()))
+            text.append(int(self.logits(text, added)[0, -1].argmax()))
             if text[-1] in self.ends:
                 break
         return text[length:]

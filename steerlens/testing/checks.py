@@ -50,7 +50,7 @@ def scores(bench: Bench) -> dict[str, Finding]:
     """Scores of the unsteered model, without and with solved examples."""
     tally = Tally(_NATS)
     for solved in (False, True):
-        expected = torch.cat([bench.scores(cases, {}, "all") for cases in bench.cases(solved=solved)])
+        expected = torch.cat([bench.scores(cases, {}, "all")[0] for cases in bench.cases(solved=solved)])
         with tally.trying(_named(solved)):
             tally.compare(_named(solved), _scores(bench.exam(solved=solved).score()), expected)
     return {"scores": tally.finding}
@@ -62,7 +62,7 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
     for solved, tokens in product((False, True), WHICH):
         where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)
         cases = bench.cases(solved=solved)
-        expected = [[bench.scores(item, recipe.directions, tokens) for item in cases] for recipe in recipes]
+        expected = [list(rows) for rows in zip(*(bench.scores_of(recipes, item, tokens) for item in cases), strict=True)]
         with swept.trying(where):
             found = dict(_finished(bench.exam(solved=solved).sweep([recipe.plan for recipe in recipes])))
             for index, by_hand in enumerate(expected):
@@ -86,11 +86,11 @@ def gradients(bench: Bench) -> dict[str, Finding]:
             ours = bench.exam(solved=solved).gradients(list(layers), tokens)
             cases = bench.cases(solved=solved)
             for number, item in enumerate(bench.items):
-                leaves = {layer: torch.zeros(bench.model.d_model, requires_grad=True) for layer in layers}
-                answers = bench.scores(cases[number], leaves, tokens)
+                leaves = {layer: torch.zeros(1, bench.model.d_model, requires_grad=True) for layer in layers}
+                answers = bench.scores(cases[number], leaves, tokens)[0]
                 others = [score for index, score in enumerate(answers) if index != item.answer]
                 (answers[item.answer] - max(others, key=float)).backward()
-                expected = torch.stack([_gradient(leaf) for leaf in leaves.values()])
+                expected = torch.cat([_gradient(leaf) for leaf in leaves.values()])
                 if expected.norm() > 0 or ours[:, number].norm() > 0:
                     tally.compare(where, ours[:, number], expected, relative=True)
     return {"gradients": tally.finding}

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from steerlens.data import atlas
-from steerlens.testing.families import Family, Front
+from steerlens.testing.family import VOCABULARY, Family, Front
 
-_VOCABULARY = 600
 _EOS, _BOS, _PAD = "<eos>", "<bos>", "<pad>"
 _SPECIAL: dict[Front, dict[str, str]] = {
     "bos": {"bos_token": _BOS, "eos_token": _EOS, "pad_token": _PAD},
@@ -55,11 +54,9 @@ def _config(family: Family, tokenizer: Any) -> Any:
     import transformers
 
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    own = {"vocab_size": _VOCABULARY, **ids, **family.settings}
+    own = {"vocab_size": VOCABULARY, **ids, **family.settings}
     make = getattr(transformers, family.config)
-    if not family.text:
-        return make(**own)
-    return make(text_config=own, vision_config=dict(family.vision or {}), **ids, **family.outer)
+    return make(**own) if family.outer is None else make(text_config=own, **ids, **family.outer)
 
 
 @cache
@@ -71,7 +68,7 @@ def _trained() -> str:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY,
+        vocab_size=VOCABULARY,
         special_tokens=[_EOS, _BOS, _PAD],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

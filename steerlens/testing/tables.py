@@ -37,6 +37,7 @@ class Row:
     reuses_keys: bool | None = None
     """Keys and values are kept and used again."""
     seconds: float = 0.0
+    """Of one core."""
 
     @property
     def loaded(self) -> bool:
