@@ -103,10 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
     parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
     given = parser.parse_args(arguments)
-    rows = examine_all(chosen(given.names), lambda row: _say(row.line))
+    so_far: list[Row] = []
+
+    def tell(row: Row) -> None:
+        so_far.append(row)
+        _say(row.line)
+        if given.out:
+            write(so_far, given.out)
+
+    rows = examine_all(chosen(given.names), tell)
     _say(summary(rows))
-    if given.out:
-        write(rows, given.out)
     return 0 if all(row.right for row in rows if row.loaded) else 1
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -122,7 +123,8 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
     return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _items(concepts: Sequence[str]) -> tuple[Item, ...]:
+@cache
+def _items(concepts: tuple[str, ...]) -> tuple[Item, ...]:
     """Items of the atlas in one language, with their first choices only."""
     known = {item.concept: item for item in atlas([_LOCALE]) if item.locale == _LOCALE}
     return tuple(replace(known[concept], choices=known[concept].choices[:_CHOICES]) for concept in concepts)

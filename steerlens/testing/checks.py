@@ -57,18 +57,22 @@ def scores(bench: Bench) -> dict[str, Finding]:
 
 
 def sweeps(bench: Bench) -> dict[str, Finding]:
-    """Scores and hits under ten plans from one sweep, and scores under one of them from a full pass, for all steered tokens."""
+    """Scores and hits under ten plans from one sweep and under a plan a layer from another; scores from a full pass.
+
+    Plans that begin at one layer are run together, as copies: the second sweep has none.
+    """
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
     for solved, tokens in product((False, True), WHICH):
         where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)
         cases = bench.cases(solved=solved)
         expected = [list(rows) for rows in zip(*(bench.scores_of(recipes, item, tokens) for item in cases), strict=True)]
-        with swept.trying(where):
-            found = dict(_finished(bench.exam(solved=solved).sweep([recipe.plan for recipe in recipes])))
-            for index, by_hand in enumerate(expected):
-                swept.compare(where, _scores(found[index]), torch.cat(by_hand))
-                for outcome, item in zip(found[index], by_hand, strict=True):
-                    hits.same(where, outcome.hit, int(item.argmax()) == outcome.item.answer)
+        for which, some in {"": range(len(recipes)), ", one plan a layer": range(len(bench.vectors))}.items():
+            with swept.trying(where + which):
+                found = dict(_finished(bench.exam(solved=solved).sweep([recipes[index].plan for index in some])))
+                for index, outcomes in found.items():
+                    swept.compare(where + which, _scores(outcomes), torch.cat(expected[index]))
+                    for outcome, item in zip(outcomes, expected[index], strict=True):
+                        hits.same(where + which, outcome.hit, int(item.argmax()) == outcome.item.answer)
         with full.trying(where):
             two_layers = len(recipes) - 2
             full.compare(
