@@ -61,7 +61,7 @@ def examine(family: Family) -> Row:
         else:
             _describe(row, model)
             _check(row, family, Path(folder), model)
-        if asked:
+        if asked and row.findings["load"].verdict == "ok":
             row.findings["load"] = Finding("off", f"runs {asked[0]}")
     row.seconds = time.process_time() - started
     return row
@@ -117,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(row: Row, family: Family, folder: Path, model: sl.LensModel) -> None:
-    before = behaviour.hooks(model)
     try:
+        before = behaviour.hooks_at_rest(model)
         bench = Bench.of(family, folder, model)
     except Exception as error:
         row.findings["load"] = raised(error)

@@ -1,7 +1,7 @@
 """The checks of what a model does: the texts that it writes, the hooks that are left, and strength 0."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,7 @@ def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
     """No hook stays after what ran so far, nor after passes that end in an error.
 
     Args:
-        before: hooks when the model was loaded.
+        before: hooks when the model had been loaded, ``hooks_at_rest``.
     """
     tally, model = Tally(), bench.model
     tally.same("normal ends", hooks(model), before)
@@ -88,6 +88,13 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
         with bench.recipe({0: 0.0, 2: 0.0}, "all").plan.applied(model):
             tally.same("residuals", torch.equal(model.residuals(TEXTS).residuals, plain), True)
     return {"strength 0": tally.finding}
+
+
+def hooks_at_rest(model: sl.LensModel) -> int:
+    """Hooks on all modules after one plain pass: at the first, both libraries install some of their own that stay."""
+    with torch.no_grad(), suppress(Exception):  # where no pass runs, the other checks tell it
+        model.tl.original_model(torch.tensor([model.tokens(TEXTS[0]).ids], device=model.device), use_cache=False)
+    return hooks(model)
 
 
 def hooks(model: sl.LensModel) -> int:

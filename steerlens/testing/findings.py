@@ -11,6 +11,8 @@ from torch import Tensor
 from steerlens.errors import SteerlensError
 
 Verdict = Literal["ok", "off", "refused", "error", "none"]
+_LONGEST = 300
+"""Letters of an error that are told."""
 _RANK: tuple[Verdict, ...] = ("none", "ok", "refused", "off", "error")
 
 
@@ -70,10 +72,8 @@ class Tally:
         try:
             yield
         except Exception as error:  # whatever an architecture raises is what is to be told
-            verdict: Verdict = "refused" if isinstance(error, SteerlensError) else "error"
-            name = "" if verdict == "refused" else f"{type(error).__name__}: "
-            words = f"{name}{' '.join(str(error).split()) or 'no words'}"[:300]
-            self.raised.setdefault(words, (verdict, []))[1].append(where)
+            found = raised(error)
+            self.raised.setdefault(found.text, (found.verdict, []))[1].append(where)
 
     @property
     def finding(self) -> Finding:
@@ -92,11 +92,11 @@ class Tally:
 
 
 def raised(error: Exception) -> Finding:
-    """The state of a check that an error ended."""
-    tally = Tally()
-    with tally.trying("all"):
-        raise error
-    return tally.finding
+    """The state of a check that an error ended: refused, if the package says so itself."""
+    words = " ".join(str(error).split()) or "no words"
+    if isinstance(error, SteerlensError):
+        return Finding("refused", words[:_LONGEST])
+    return Finding("error", f"{type(error).__name__}: {words}"[:_LONGEST])
 
 
 def flat(values: object) -> Tensor:

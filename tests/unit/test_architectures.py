@@ -73,7 +73,7 @@ def test_a_token_with_the_wrong_role_is_seen(gpt2: Bench, monkeypatch: pytest.Mo
 
 
 def test_a_hook_that_stays_is_seen(gpt2: Bench) -> None:
-    before = behaviour.hooks(gpt2.model)
+    before = behaviour.hooks_at_rest(gpt2.model)
     handle = gpt2.model.tl.blocks[0].register_forward_hook(lambda *_: None)
     try:
         assert behaviour.hooks_left(gpt2, before)["hooks"].verdict == "off"
