@@ -62,11 +62,13 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
     Plans that begin at one layer are run together, as copies: the second sweep has none.
     """
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
+    cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
     for solved, tokens in product((False, True), WHICH):
         where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)
-        cases = bench.cases(solved=solved)
-        expected = [list(rows) for rows in zip(*(bench.scores_of(recipes, item, tokens) for item in cases), strict=True)]
-        for which, some in {"": range(len(recipes)), ", one plan a layer": range(len(bench.vectors))}.items():
+        expected = [
+            list(rows) for rows in zip(*(bench.scores_of(recipes, item, tokens) for item in cases_of[solved]), strict=True)
+        ]
+        for which, some in {"": range(len(recipes)), " (one plan a layer)": range(len(bench.vectors))}.items():
             with swept.trying(where + which):
                 found = dict(_finished(bench.exam(solved=solved).sweep([recipes[index].plan for index in some])))
                 for index, outcomes in found.items():
@@ -75,23 +77,22 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
                         hits.same(where + which, outcome.hit, int(item.argmax()) == outcome.item.answer)
         with full.trying(where):
             two_layers = len(recipes) - 2
-            full.compare(
-                where, _scores(bench.exam(solved=solved).score(recipes[two_layers].plan)), torch.cat(expected[two_layers])
-            )
+            outcomes = bench.exam(solved=solved).score(recipes[two_layers].plan)
+            full.compare(where, _scores(outcomes), torch.cat(expected[two_layers]))
     return {"sweep": swept.finding, "hits": hits.finding, "full pass": full.finding}
 
 
 def gradients(bench: Bench) -> dict[str, Finding]:
     """Derivatives of the margins, against automatic differentiation through the reference."""
     tally, layers = Tally(_GRADIENT), range(len(bench.vectors))
+    cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
     for solved, tokens in product((False, True), WHICH):
         where = f"{tokens} {_named(solved)}"
         with tally.trying(where):
             ours = bench.exam(solved=solved).gradients(list(layers), tokens)
-            cases = bench.cases(solved=solved)
             for number, item in enumerate(bench.items):
                 leaves = {layer: torch.zeros(1, bench.model.d_model, requires_grad=True) for layer in layers}
-                answers = bench.scores(cases[number], leaves, tokens)[0]
+                answers = bench.scores(cases_of[solved][number], leaves, tokens)[0]
                 others = [score for index, score in enumerate(answers) if index != item.answer]
                 (answers[item.answer] - max(others, key=float)).backward()
                 expected = torch.cat([_gradient(leaf) for leaf in leaves.values()])

@@ -13,6 +13,8 @@ from steerlens.errors import SteerlensError
 Verdict = Literal["ok", "off", "refused", "error", "none"]
 _LONGEST = 300
 """Letters of an error that are told."""
+_MOST = 12
+"""Places that are told."""
 _RANK: tuple[Verdict, ...] = ("none", "ok", "refused", "off", "error")
 
 
@@ -81,12 +83,12 @@ class Tally:
         verdicts: list[Verdict] = [verdict for verdict, _ in self.raised.values()]
         verdicts += ["off"] if self.off else ["ok"] if self.compared else []
         texts = [self._off()] if self.off else []
-        texts += [f"{words} ({', '.join(places)})" for words, (_, places) in self.raised.items()]
+        texts += [f"{words} ({_listed(places)})" for words, (_, places) in self.raised.items()]
         return Finding(max(verdicts, key=_RANK.index, default="none"), "; ".join(texts))
 
     def _off(self) -> str:
         size = max(self.off.values())
-        places = ", ".join(self.off)
+        places = _listed(list(self.off))
         noted = f"; {'; '.join(dict.fromkeys(self.notes))}" if self.notes else ""
         return f"{f'{size:.2g} ' if size else ''}at {places}{noted}"
 
@@ -97,6 +99,12 @@ def raised(error: Exception) -> Finding:
     if isinstance(error, SteerlensError):
         return Finding("refused", words[:_LONGEST])
     return Finding("error", f"{type(error).__name__}: {words}"[:_LONGEST])
+
+
+def _listed(places: list[str]) -> str:
+    """Some places, and how many more there are."""
+    more = len(places) - _MOST
+    return ", ".join(places[:_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def flat(values: object) -> Tensor:
