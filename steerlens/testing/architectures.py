@@ -31,6 +31,7 @@ from steerlens.testing.towers import without_towers
 
 Check = Callable[[Bench], dict[str, Finding]]
 CHECKS: dict[Check, tuple[str, ...]] = {
+    checks.reference: ("eager",),
     checks.front: ("tokens",),
     checks.residuals: ("residuals",),
     checks.scores: ("scores",),
@@ -55,9 +56,9 @@ def examine(family: Family) -> Row:
         try:
             write_model(family, Path(folder))
             row.findings["load"] = Finding("ok")
-            model = sl.load(folder)
+            model = sl.LensModel(sl.load(folder).tl, family.name)
         except Exception as error:  # whatever an architecture raises is what is to be told
-            row.findings["load"] = raised(error)
+            row.findings["load"] = raised(error, (folder, family.name))
         else:
             _describe(row, model)
             _check(row, family, Path(folder), model)

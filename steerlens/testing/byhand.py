@@ -22,15 +22,20 @@ Added = Mapping[int, Tensor]
 class ByHand:
     """The reference model."""
 
-    def __init__(self, family: Family, folder: Path) -> None:
+    def __init__(self, family: Family, folder: Path, **settings: Any) -> None:
         import transformers
 
+        self._made_from = (family, folder)
         model_class = getattr(transformers, family.model)
-        self.model = model_class.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
+        self.model = model_class.from_pretrained(folder, dtype=torch.float32, **settings).eval().requires_grad_(False)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self.layers = _layers(self.model)
         self.special = frozenset(self.tokenizer.all_special_ids)
         self.ends: frozenset[int] = frozenset({int(self.tokenizer.eos_token_id)})
+
+    def eager(self) -> "ByHand":
+        """The same model with the plainest of Hugging Face's attention functions."""
+        return ByHand(*self._made_from, attn_implementation="eager")
 
     def logits(self, ids: Sequence[int], added: Added | None = None) -> Tensor:
         """Logits ``[copy, pos, d_vocab]`` of one text, with something added after some layers, in each copy something else."""

@@ -30,19 +30,28 @@ def front(bench: Bench) -> dict[str, Finding]:
     return {"tokens": tally.finding}
 
 
+def reference(bench: Bench) -> dict[str, Finding]:
+    """Hugging Face's eager attention, which TransformerLens asks for, agrees with its default, which the reference runs."""
+    tally, ids = Tally(_RESIDUAL), bench.model.tokens(TEXTS[0]).ids
+    with tally.trying("eager attention"):
+        tally.compare("eager attention", bench.hand.eager().residuals(ids), bench.hand.residuals(ids), relative=True)
+    return {"eager": tally.finding}
+
+
 def residuals(bench: Bench) -> dict[str, Finding]:
     """The residual stream at the last token, as a mean and at an index; alone and in batches padded on either side."""
     tally, ids = Tally(_RESIDUAL), [bench.model.tokens(text).ids for text in TEXTS]
     by_hand = [bench.hand.residuals(row) for row in ids]
     for place in _PLACES:
         expected = torch.stack([_read(seen, bench.hand.front(row), place) for seen, row in zip(by_hand, ids, strict=True)], dim=1)
+        named = str(place) if isinstance(place, str) else f"token {place}"
         for side in _SIDES:
-            with tally.trying(f"{side}-padded"):
+            with tally.trying(f"{named} {side}-padded"):
                 ours = bench.model.residuals(TEXTS, positions=place, padding_side=side).residuals
-                tally.compare(f"{side}-padded, {place}", ours, expected, relative=True)
-        with tally.trying("alone"):
+                tally.compare(f"{named} {side}-padded", ours, expected, relative=True)
+        with tally.trying(f"{named} alone"):
             ours = bench.model.residuals(TEXTS[:1], positions=place).residuals
-            tally.compare(f"alone, {place}", ours, expected[:, :1], relative=True)
+            tally.compare(f"{named} alone", ours, expected[:, :1], relative=True)
     return {"residuals": tally.finding}
 
 

@@ -93,9 +93,14 @@ class Tally:
         return f"{f'{size:.2g} ' if size else ''}at {places}{noted}"
 
 
-def raised(error: Exception) -> Finding:
-    """The state of a check that an error ended: refused, if the package says so itself."""
+def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
+    """The state of a check that an error ended: refused, if the package says so itself.
+
+    Args:
+        renamed: a name that is another in every run, and what is told in its place.
+    """
     words = " ".join(str(error).split()) or "no words"
+    words = words.replace(*renamed) if renamed[0] else words
     if isinstance(error, SteerlensError):
         return Finding("refused", words[:_LONGEST])
     return Finding("error", f"{type(error).__name__}: {words}"[:_LONGEST])

@@ -10,6 +10,7 @@ from steerlens.testing.findings import Finding
 
 COLUMNS = (
     "load",
+    "eager",
     "tokens",
     "residuals",
     "scores",
