@@ -23,6 +23,7 @@ ALLOWED = {
     "steering": {"data", "activations", "fingerprint", "models"},
     "evaluation": {"data", "models", "steering", "tables", "plotting"},
     "testbed": {"data", "models"},
+    "testing": {"data", "models", "evaluation", "steering"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {"activations", "data", "evaluation", "models", "probing", "results", "steering"},
     "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "steering"},

@@ -1,0 +1,172 @@
+"""Every architecture, tiny, against Hugging Face alone: ``python -m steerlens.testing.architectures [names …] [--out table.md]``.
+
+Each is made with random weights in a temporary folder, loaded with ``steerlens.load`` and compared with a second copy that
+Hugging Face runs by itself, with plain hooks on its layers. Nothing is downloaded and nothing is installed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+import steerlens as sl
+from steerlens.models.quiet import quiet_transformers
+from steerlens.testing import behaviour, checks
+from steerlens.testing.bench import Bench
+from steerlens.testing.families import FAMILIES
+from steerlens.testing.family import Family
+from steerlens.testing.findings import Finding, Tally, raised
+from steerlens.testing.folders import write_model
+from steerlens.testing.tables import Row, summary, write
+from steerlens.testing.towers import without_towers
+
+Check = Callable[[Bench], dict[str, Finding]]
+CHECKS: dict[Check, tuple[str, ...]] = {
+    checks.reference: ("eager",),
+    checks.front: ("tokens",),
+    checks.residuals: ("residuals",),
+    checks.scores: ("scores",),
+    checks.sweeps: ("sweep", "hits", "full pass"),
+    checks.gradients: ("gradients",),
+    behaviour.texts: ("generate", "stream", "settings"),
+    behaviour.strength_zero: ("strength 0",),
+}
+"""Each check, and the columns that it fills."""
+
+
+def examine(family: Family) -> Row:
+    """All checks of one architecture. What goes wrong is told in the row; nothing is raised."""
+    started, row = time.process_time(), Row(family.name)
+    torch.manual_seed(0)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        asked = stack.enter_context(_nothing_installed())
+        for quiet in (quiet_transformers(), warnings.catch_warnings(), without_towers(family)):
+            stack.enter_context(quiet)
+        warnings.simplefilter("ignore")
+        try:
+            write_model(family, Path(folder))
+            row.findings["load"] = Finding("ok")
+            model = sl.LensModel(sl.load(folder).tl, family.name)
+        except Exception as error:  # whatever an architecture raises is what is to be told
+            row.findings["load"] = raised(error, (folder, family.name))
+        else:
+            _describe(row, model)
+            _check(row, family, Path(folder), model)
+        if asked and row.findings["load"].verdict == "ok":
+            row.findings["load"] = Finding("off", f"runs {asked[0]}")
+    row.seconds = time.process_time() - started
+    return row
+
+
+def examine_all(families: Sequence[Family], told: Callable[[Row], None] | None = None) -> list[Row]:
+    """Every architecture's row, on one thread.
+
+    Args:
+        told: called with each row as it comes.
+    """
+    threads, rows = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        for family in families:
+            rows.append(examine(family))
+            if told is not None:
+                told(rows[-1])
+    finally:
+        torch.set_num_threads(threads)
+    return rows
+
+
+def chosen(names: Sequence[str]) -> list[Family]:
+    """The families whose names begin with one of those given, in any case; all for none.
+
+    Raises:
+        UnknownNameError: none begins so.
+    """
+    for name in names:
+        if not any(_begins(family, name) for family in FAMILIES):
+            raise sl.errors.UnknownNameError("architecture", name, [family.name for family in FAMILIES])
+    return [family for family in FAMILIES if not names or any(_begins(family, name) for name in names)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 0 if all that loaded is right."""
+    parser = argparse.ArgumentParser(prog="steerlens.testing.architectures", description=__doc__)
+    parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
+    parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
+    given = parser.parse_args(arguments)
+    so_far: list[Row] = []
+
+    def tell(row: Row) -> None:
+        so_far.append(row)
+        _say(row.line)
+        if given.out:
+            write(so_far, given.out)
+
+    rows = examine_all(chosen(given.names), tell)
+    _say(summary(rows))
+    return 0 if all(row.right for row in rows if row.loaded) else 1
+
+
+def _check(row: Row, family: Family, folder: Path, model: sl.LensModel) -> None:
+    try:
+        before = behaviour.hooks_at_rest(model)
+        bench = Bench.of(family, folder, model)
+    except Exception as error:
+        row.findings["load"] = raised(error)
+        return
+    for check, columns in CHECKS.items():
+        row.findings.update(_guarded(check, bench, columns))
+    row.findings.update(_guarded(lambda bench: behaviour.hooks_left(bench, before), bench, ("hooks",)))
+
+
+def _guarded(check: Check, bench: Bench, columns: Sequence[str]) -> dict[str, Finding]:
+    try:
+        return check(bench)
+    except Exception as error:
+        return dict.fromkeys(columns, raised(error))
+
+
+def _describe(row: Row, model: sl.LensModel) -> None:
+    row.model_type = str(model.tl.original_model.config.model_type)
+    with Tally().trying("capabilities"):
+        row.packs, row.reuses_keys = bool(model.packs), bool(model.reuses_keys)
+
+
+@contextmanager
+def _nothing_installed() -> Iterator[list[str]]:
+    """Commands that would install something are refused inside, and noted: a library may run one while it loads a model."""
+    asked: list[str] = []
+    begin = subprocess.Popen.__init__
+
+    def refuse(self: Any, args: Any, *rest: Any, **named: Any) -> None:
+        words = [args] if isinstance(args, str) else [str(word) for word in args]
+        if "install" in words or any("pip install" in word for word in words):
+            asked.append(" ".join(words[words.index("pip") :] if "pip" in words else words))
+            raise OSError("installing is refused here")
+        begin(self, args, *rest, **named)
+
+    with mock.patch.object(subprocess.Popen, "__init__", refuse):
+        yield asked
+
+
+def _begins(family: Family, name: str) -> bool:
+    return family.name.lower().startswith(name.lower())
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The checks of what a model does: the texts that it writes, the hooks that are left, and strength 0."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from typing import Any
+
+import torch
+
+import steerlens as sl
+from steerlens.models import stream
+from steerlens.steering import WHICH, Which
+from steerlens.testing.bench import TEXTS, Bench, Recipe
+from steerlens.testing.findings import Finding, Tally
+
+_NEW = 6
+"""Tokens that are generated."""
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "use_cache=False": {"use_cache": False},
+    "prefill_chunk_size=5": {"prefill_chunk_size": 5},
+    "prompt_lookup_num_tokens=3": {"prompt_lookup_num_tokens": 3},
+}
+
+
+def texts(bench: Bench) -> dict[str, Finding]:
+    """Greedy texts alone, in a batch, as a stream and with settings of Hugging Face's, unsteered and steered."""
+    generated, streamed, settled = Tally(), Tally(), Tally()
+    settings = {name: values for name, values in _SETTINGS.items() if _takes(bench, values)}
+    for name, tokens, recipe in _steerings(bench):
+        model, expected = bench.model, [_by_hand(bench, text, recipe, tokens) for text in TEXTS]
+        with generated.trying(f"{name} alone"), _applied(recipe, model):
+            generated.same(f"{name} alone", model.generate(TEXTS[0], _NEW), expected[0])
+        with generated.trying(f"{name} in a batch"), _applied(recipe, model):
+            generated.same(f"{name} in a batch", model.generate(list(TEXTS), _NEW), expected)
+        around: Callable[[], AbstractContextManager[Any]] = partial(_applied, recipe, model)
+        with streamed.trying(name):
+            pieces = list(stream(model, TEXTS[0], _NEW, around=around))
+            streamed.same(name, pieces[-1] if pieces else "", expected[0])
+        for setting, values in settings.items():
+            with settled.trying(f"{setting} {name}"), _applied(recipe, model):
+                settled.same(f"{setting} {name}", model.generate(TEXTS[0], _NEW, **values), expected[0])
+    return {"generate": generated.finding, "stream": streamed.finding, "settings": settled.finding}
+
+
+def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
+    """No hook stays after what ran so far, nor after passes that end in an error.
+
+    Args:
+        before: hooks when the model had been loaded, ``hooks_at_rest``.
+    """
+    tally, model = Tally(), bench.model
+    tally.same("normal ends", hooks(model), before)
+    recipe = bench.recipe({0: 1.0, 1: 1.0}, "all")
+    calls: dict[str, Callable[[], object]] = {
+        "residuals": lambda: model.residuals(TEXTS),
+        "score": lambda: bench.exam(solved=True).score(recipe.plan),
+        "sweep": lambda: list(bench.exam(solved=True).sweep([recipe.plan, recipe.plan])),
+        "gradients": lambda: bench.exam(solved=True).gradients([0, 1], "all"),
+        "generate": lambda: model.generate(TEXTS[0], _NEW),
+        "stream": lambda: list(stream(model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(model))),
+    }
+    for name, call in calls.items():
+        failed = False
+        with _failing(model):
+            try:
+                call()
+            except Exception:
+                failed = True
+        if failed:
+            tally.same(f"an error in {name}", hooks(model), before)
+    _leave_early(bench, recipe)
+    tally.same("a sweep and a stream that are left", hooks(model), before)
+    return {"hooks": tally.finding}
+
+
+def strength_zero(bench: Bench) -> dict[str, Finding]:
+    """Strength 0 gives the unsteered model's scores and texts, bit for bit."""
+    tally, model = Tally(), bench.model
+    with tally.trying("score"):
+        exam = bench.exam(solved=True)
+        unsteered = [outcome.scores for outcome in exam.score()]
+        for tokens in WHICH:
+            zero = bench.recipe({0: 0.0, 2: 0.0}, tokens).plan
+            tally.same(f"scores, {tokens}", [outcome.scores for outcome in exam.score(zero)], unsteered)
+    with tally.trying("residuals"):
+        plain = model.residuals(TEXTS).residuals
+        with bench.recipe({0: 0.0, 2: 0.0}, "all").plan.applied(model):
+            tally.same("residuals", torch.equal(model.residuals(TEXTS).residuals, plain), True)
+    return {"strength 0": tally.finding}
+
+
+def hooks_at_rest(model: sl.LensModel) -> int:
+    """Hooks on all modules after one plain pass: at the first, both libraries install some of their own that stay."""
+    with torch.no_grad(), suppress(Exception):  # where no pass runs, the other checks tell it
+        model.tl.original_model(torch.tensor([model.tokens(TEXTS[0]).ids], device=model.device), use_cache=False)
+    return hooks(model)
+
+
+def hooks(model: sl.LensModel) -> int:
+    """Hooks on all modules of a model."""
+    modules = {id(module): module for top in (model.tl, model.tl.original_model) for module in top.modules()}
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks) for module in modules.values()
+    )
+
+
+def _steerings(bench: Bench) -> Iterator[tuple[str, Which, Recipe | None]]:
+    """Unsteered, and two layers steered at each choice of tokens."""
+    yield "unsteered", "all", None
+    yield from ((tokens, tokens, bench.recipe({0: 1.0, 2: 1.0}, tokens)) for tokens in WHICH)
+
+
+def _applied(recipe: Recipe | None, model: sl.LensModel) -> AbstractContextManager[Any]:
+    return nullcontext() if recipe is None else recipe.plan.applied(model)
+
+
+def _by_hand(bench: Bench, text: str, recipe: Recipe | None, tokens: Which) -> str:
+    ids = bench.model.tokens(text).ids
+    return _decoded(bench, bench.hand.greedy(ids, _NEW, recipe.directions if recipe else {}, tokens))
+
+
+def _decoded(bench: Bench, ids: list[int]) -> str:
+    return str(bench.hand.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _takes(bench: Bench, values: dict[str, Any]) -> bool:
+    """Hugging Face itself takes a setting for this architecture and gives the plain greedy text with it."""
+    ids = list(bench.model.tokens(TEXTS[0]).ids)
+    given = torch.tensor([ids])
+    try:
+        output = bench.hand.model.generate(
+            input_ids=given,
+            attention_mask=torch.ones_like(given),
+            max_new_tokens=_NEW,
+            do_sample=False,
+            pad_token_id=bench.model.tokenizer.pad_id,
+            **values,
+        )
+    except Exception:  # an architecture that keeps a state refuses some of them, each in its own way
+        return False
+    return _decoded(bench, output[0, len(ids) :].tolist()) == _by_hand(bench, TEXTS[0], None, "all")
+
+
+@contextmanager
+def _failing(model: sl.LensModel) -> Iterator[None]:
+    """Passes inside end in an error in the last block."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("an error in the middle of a pass")
+
+    handle = model.tl.blocks[-1].register_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _leave_early(bench: Bench, recipe: Recipe) -> None:
+    """Begins a sweep and a stream, and closes both."""
+    unfinished: list[Any] = [stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model))]
+    with suppress(Exception):  # an exam that is refused
+        unfinished.append(bench.exam(solved=False).sweep([recipe.plan]))
+    for iterator in unfinished:
+        with suppress(Exception):  # told by the checks of sweeps and streams
+            next(iterator)
+        iterator.close()

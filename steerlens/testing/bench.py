@@ -1,0 +1,130 @@
+"""What the checks of one architecture share: the loaded model, the reference, items, vectors and texts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import steerlens as sl
+from steerlens.data import Item, atlas, locale
+from steerlens.evaluation import Exam, Scoring
+from steerlens.steering import SteeringPlan, Step, Which, no_steering
+from steerlens.testing.byhand import ByHand
+from steerlens.testing.family import Family
+
+_CONCEPTS = ("largest-ocean", "river-london", "river-brazil")
+_SOLVED = ("eiffel-tower-city", "colosseum-city")
+_CHOICES = 3
+_LOCALE = "es-ES"
+TEXTS = (
+    "¿Cuál es el océano más grande del mundo? El mar, el mar, el mar",
+    "Un río",
+    "¿Qué gran río atraviesa la selva de Brasil?",
+)
+"""Texts of unlike lengths; the first repeats itself, so that generation by looking up earlier words has some to find."""
+_SHARE = 0.5
+"""Length of a vector, in mean residual norms of its layer."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A plan, and the same thing as vectors by layer for the reference."""
+
+    plan: SteeringPlan
+    directions: dict[int, Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One choice behind its prompt, as tokens."""
+
+    ids: tuple[int, ...]
+    prompt: int
+    """How many of the tokens are the prompt."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """One architecture, ready for its checks."""
+
+    model: sl.LensModel
+    hand: ByHand
+    items: tuple[Item, ...]
+    examples: tuple[Item, ...]
+    vectors: Tensor
+    """A random vector for each layer, ``[layer, d_model]``."""
+
+    @classmethod
+    def of(cls, family: Family, folder: Path, model: sl.LensModel) -> "Bench":
+        """The bench of a tiny model that lies in a folder and was loaded from it."""
+        hand = ByHand(family, folder)
+        norms = hand.residuals(model.tokens(TEXTS[0]).ids).norm(dim=-1).mean(dim=-1)
+        drawn = torch.randn(len(hand.layers), model.d_model, generator=torch.Generator().manual_seed(2))
+        vectors = _SHARE * norms[:, None] * torch.nn.functional.normalize(drawn, dim=1)
+        return cls(model, hand, _items(_CONCEPTS), _items(_SOLVED), vectors)
+
+    def exam(self, *, solved: bool) -> Exam:
+        """The items as an exam, without or with solved examples in front."""
+        return Exam(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
+
+    def recipes(self, tokens: Which) -> list[Recipe]:
+        """Ten plans: each layer with two strengths, two layers at once, and unsteered."""
+        last = len(self.vectors) - 1
+        each = [self.recipe({layer: strength}, tokens) for strength in (1.0, -0.7) for layer in range(last + 1)]
+        nothing = Recipe(no_steering(self.model.fingerprint), {})
+        return [*each, self.recipe({0: 0.6, last - 1: -0.8}, tokens), nothing]
+
+    def recipe(self, strengths: dict[int, float], tokens: Which) -> Recipe:
+        """The plan that adds the layers' vectors so strongly."""
+        steps = tuple(Step(self.vectors[layer], layer, strength, tokens) for layer, strength in strengths.items())
+        directions = {layer: strength * self.vectors[layer] for layer, strength in strengths.items()}
+        return Recipe(SteeringPlan(steps, self.model.fingerprint), directions)
+
+    def cases(self, *, solved: bool) -> list[list[Case]]:
+        """The tokens of every choice of every item. The prompt ends where the first choice leaves its tokens."""
+        return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
+
+    def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: Which) -> Tensor:
+        """Sums of log probabilities of an item's choices by hand, ``[copy, choice]``.
+
+        Args:
+            directions: what is added after a layer in each copy of the text, ``[copy, d_model]``.
+        """
+        found = []
+        for case in cases:
+            mask = self.hand.steered(case.ids, case.prompt, tokens)[None, :, None]
+            logits = self.hand.logits(case.ids, {layer: mask * vectors[:, None] for layer, vectors in directions.items()})
+            behind = torch.tensor(case.ids[case.prompt :]).expand(len(logits), -1)
+            found.append(logits[:, case.prompt - 1 : -1].log_softmax(-1).gather(2, behind[..., None]).sum(dim=(1, 2)))
+        return torch.stack(found, dim=1)
+
+    def scores_of(self, recipes: Sequence[Recipe], cases: Sequence[Case], tokens: Which) -> Tensor:
+        """The same under each of some plans, ``[plan, choice]``."""
+        nothing = torch.zeros(self.model.d_model)
+        layers = range(len(self.vectors))
+        directions = {layer: torch.stack([recipe.directions.get(layer, nothing) for recipe in recipes]) for layer in layers}
+        return self.scores(cases, directions, tokens)
+
+    def _cases(self, item: Item, examples: Sequence[Item]) -> Iterator[Case]:
+        space = locale(item.locale).space
+        shown = "".join(f"{e.prompt('implicit').text}{space}{e.choices[e.answer]}\n\n" for e in examples)
+        text = shown + item.prompt("implicit").text
+        prompt = self.model.tokens(text).ids
+        wholes = [self.model.tokens(f"{text}{space}{choice}").ids for choice in item.choices]
+        cut = min(_shared(prompt, whole) for whole in wholes)
+        yield from (Case(whole, cut) for whole in wholes)
+
+
+def _shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the beginning that two sequences share."""
+    return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+@cache
+def _items(concepts: tuple[str, ...]) -> tuple[Item, ...]:
+    """Items of the atlas in one language, with their first choices only."""
+    known = {item.concept: item for item in atlas([_LOCALE]) if item.locale == _LOCALE}
+    return tuple(replace(known[concept], choices=known[concept].choices[:_CHOICES]) for concept in concepts)

@@ -1,0 +1,8 @@
+"""The architectures that the harness makes tiny models of."""
+
+from steerlens.testing.dense import DENSE
+from steerlens.testing.family import Family
+from steerlens.testing.mixed import MIXED
+
+FAMILIES: tuple[Family, ...] = (*DENSE, *MIXED)
+"""Every one, those with plain attention and one MLP in a layer first."""

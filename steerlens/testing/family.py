@@ -1,0 +1,84 @@
+"""What says how a tiny model of an architecture is made, and the shapes that many share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Front = Literal["bos", "bos, no pad", "eos", "unused", "unused, own pad", "none"]
+"""What a family's tokenizer usually puts in front of a text, and how it pads.
+
+``bos``: a BOS, with a padding token; ``bos, no pad``: without one; ``eos``: the end-of-text token serves as BOS and is put in
+front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own pad``: a BOS of its own
+that is declared and not put in front; ``none``: no BOS at all.
+"""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture, small."""
+
+    name: str
+    config: str
+    """Name of the config class in transformers."""
+    model: str
+    """Name of the model class in transformers, which TransformerLens chooses its adapter by."""
+    front: Front
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the config; of its ``text_config`` if ``outer`` is given."""
+    outer: Mapping[str, Any] | None = None
+    """What stands beside the ``text_config`` of a multimodal model."""
+    towers_need: str = ""
+    """A package that the vision and audio towers need: they are left out, and the package is not asked for."""
+
+
+def causal(name: str, stem: str, front: Front, settings: Mapping[str, Any]) -> Family:
+    """The family of ``{stem}Config`` and ``{stem}ForCausalLM``."""
+    return Family(name, f"{stem}Config", f"{stem}ForCausalLM", front, settings)
+
+
+VOCABULARY = 600
+BARE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 4, "initializer_range": 0.2}
+BASE = BARE | {"intermediate_size": 64, "num_attention_heads": 2, "max_position_embeddings": 1024}
+GROUPED = BASE | {"num_key_value_heads": 1}
+HEADED = GROUPED | {"head_dim": 16}
+ALL_HEADS = BASE | {"num_key_value_heads": 2}
+GPT: dict[str, Any] = {"n_embd": 32, "n_layer": 4, "n_head": 2, "n_positions": 1024, "initializer_range": 0.2}
+MIXED_WINDOWS: dict[str, Any] = {"layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 512}
+"""Windows that no text of the checks is longer than, in every other layer."""
+LINEAR: dict[str, Any] = {
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "layer_types": ["linear_attention", "full_attention"] * 2,
+}
+EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2}
+LOCAL_EXPERTS: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
+SMALL_EXPERTS = EXPERTS | {"moe_intermediate_size": 32}
+SHARED_EXPERT = SMALL_EXPERTS | {"shared_expert_intermediate_size": 32}
+ROUTED: dict[str, Any] = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "moe_intermediate_size": 32}
+LATENT: dict[str, Any] = {
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 16,
+}
+STATES: dict[str, Any] = {
+    "mamba_n_heads": 4,
+    "mamba_d_head": 16,
+    "mamba_n_groups": 1,
+    "mamba_d_state": 8,
+    "mamba_chunk_size": 16,
+}
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+GEMMA_4 = (
+    HEADED | MIXED_WINDOWS | {"global_head_dim": 16, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY}
+)

@@ -1,0 +1,89 @@
+"""Tiny models with a tokenizer, written as Hugging Face writes them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from steerlens.data import atlas
+from steerlens.testing.family import VOCABULARY, Family, Front
+
+_EOS, _BOS, _PAD = "<eos>", "<bos>", "<pad>"
+_SPECIAL: dict[Front, dict[str, str]] = {
+    "bos": {"bos_token": _BOS, "eos_token": _EOS, "pad_token": _PAD},
+    "bos, no pad": {"bos_token": _BOS, "eos_token": _EOS},
+    "eos": {"bos_token": _EOS, "eos_token": _EOS, "pad_token": _PAD},
+    "unused": {"bos_token": _EOS, "eos_token": _EOS},
+    "unused, own pad": {"bos_token": _BOS, "eos_token": _EOS, "pad_token": _PAD},
+    "none": {"eos_token": _EOS, "pad_token": _PAD},
+}
+_PUT_IN_FRONT: dict[Front, str] = {"bos": _BOS, "bos, no pad": _BOS, "eos": _EOS}
+_SPREAD = 0.2
+"""Standard deviation of every parameter: large enough for a random model to have opinions."""
+
+
+def write_model(family: Family, folder: Path) -> None:
+    """Writes config, weights and tokenizer of a tiny model, the same in every run, into a folder."""
+    import transformers
+
+    tokenizer = _tokenizer(family.front)
+    torch.manual_seed(0)
+    model = getattr(transformers, family.model)(_config(family, tokenizer)).float().eval()
+    randomize(model)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def randomize(model: Any) -> None:
+    """Gives every parameter and every saved correction of a router other values: norms and biases too.
+
+    What has one dimension keeps its initial value and gets noise, so that a norm's weights stay near 1; so do the decay rates of
+    state-space layers. Everything else is drawn anew.
+    """
+    generator = torch.Generator().manual_seed(1)
+    corrections = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("correction_bias")]
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *corrections]:
+            noise = _SPREAD * torch.randn(tensor.shape, generator=generator)
+            kept = tensor if tensor.ndim <= 1 or name.endswith("A_log") else torch.zeros_like(tensor)
+            tensor.copy_(kept + noise)
+
+
+def _config(family: Family, tokenizer: Any) -> Any:
+    import transformers
+
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    own = {"vocab_size": VOCABULARY, **ids, **family.settings}
+    make = getattr(transformers, family.config)
+    return make(**own) if family.outer is None else make(text_config=own, **ids, **family.outer)
+
+
+@cache
+def _trained() -> str:
+    """The byte-level BPE of all tiny models, trained on the atlas's texts, as JSON."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[_EOS, _BOS, _PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((text for item in atlas() for text in (item.question, *item.choices)), trainer)
+    return str(tokenizer.to_str())
+
+
+def _tokenizer(front: Front) -> Any:
+    from tokenizers import Tokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer.from_str(_trained())
+    if token := _PUT_IN_FRONT.get(front):
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{token} $A", pair=f"{token} $A {token} $B", special_tokens=[(token, tokenizer.token_to_id(token))]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_SPECIAL[front])
