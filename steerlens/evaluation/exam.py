@@ -172,14 +172,14 @@ class Exam:
         self, batch: TokenBatch, asked: Asked, plans: Sequence[SteeringPlan], own: list[int], onward: bool
     ) -> Iterator[tuple[int | None, Answers]]:
         """The same from passes that go on from recorded ones."""
-        is_first = True
+        is_first, unembedding = True, self._unembedding
         for recording, some in self.resumed.recordings(batch, plans, own, onward):
             if is_first:
-                yield None, asked.sums(self._unembedding, recording.final, recording.start)[0]
+                yield None, asked.sums(unembedding, recording.final, recording.start)[0]
             is_first = False
             for stack in self.resumed.stacks(recording, plans, some):
                 final = self.resumed.steered(recording, [plans[index] for index in stack])
-                yield from zip(stack, asked.sums(self._unembedding, final, recording.start, len(stack)), strict=True)
+                yield from zip(stack, asked.sums(unembedding, final, recording.start, len(stack)), strict=True)
 
     # The plain way
 

@@ -19,11 +19,13 @@ class Kept:
 
     def __call__(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` gives, made once."""
-        if name not in self:
-            made = make()
-            self.put(name, made)
-        found: T = self._now()[name]
-        return found
+        found = self._now()
+        if name in found:
+            kept: T = found[name]
+            return kept
+        made = make()
+        self.put(name, made)
+        return made
 
     def __contains__(self, name: str) -> bool:
         return name in self._now()

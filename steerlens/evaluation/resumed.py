@@ -37,11 +37,11 @@ class Resumed:
         word = self._word(len(batch.rows))
         keys = 2 * start * word * self.model.n_layers
         fit = max(1, (self.memory - keys) // (word * (batch.tokens.shape[1] - start)))
-        layers = sorted({first_layer(plans[index]) for index in own})
+        layers, before = sorted({first_layer(plans[index]) for index in own}), self.before
         for at in range(0, len(layers), fit):
             some = layers[at : at + fit]
             yield (
-                record(self.model.tl, batch, [layer for layer in some if layer >= 0], start, self.before),
+                record(self.model.tl, batch, [layer for layer in some if layer >= 0], start, before),
                 [index for index in own if first_layer(plans[index]) in some],
             )
 

@@ -58,6 +58,7 @@ def whole_gradients(
         if layer == layers[0]:
             residual = residual.detach().requires_grad_()  # nothing below is differentiated
         else:
+            residual = residual.clone()  # what a hook is given may be a view of several streams, which no gradient comes back to
             residual.retain_grad()
         kept[layer] = residual
         return residual

@@ -122,7 +122,8 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     given = {**given.get("kwargs", {}), **given}
     tokens, mask = given.get("input_ids"), given.get("attention_mask")
     if tokens is None:
-        state.seen = None
+        if hasattr(base, "generate"):  # the whole model; a part of one is given embeddings by the whole
+            state.seen = None
         return
     mask = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
     past = _past(state, given, tokens, mask)

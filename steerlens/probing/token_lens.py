@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class TokenLens(ResultTable):
     """The most probable next token after every token and block.
 
-    Columns: steering (``unsteered``, ``steered``), layer, position (that of ``model.tokens``), token (of the prompt), top (the most probable next
-    token), probability (of ``top``).
+    Columns: steering (``unsteered``, ``steered``), layer, position (that of ``model.tokens``), token (of the prompt), top (the
+    most probable next token), probability (of ``top``).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("steering", "layer", "position", "token", "top", "probability")

@@ -10,7 +10,8 @@ from torch import Tensor
 from steerlens.models.roles import GENERATED, LAST, PROMPT
 
 Which = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those generated after it."""
+"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
+generated after it."""
 
 WHICH: tuple[Which, ...] = get_args(Which)
 

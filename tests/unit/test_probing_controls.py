@@ -55,7 +55,7 @@ def _stack(prompts: Sequence[Prompt], *, strength: float = 0.0, at: int = 1, see
     return sl.ResidualStack(noise, tuple(range(LAYERS)), tuple(prompts), "last", _FINGERPRINT)
 
 
-_FINGERPRINT = Fingerprint("", "float32", "none", LAYERS, D, 0, 0, "noise")
+_FINGERPRINT = Fingerprint("", "", "float32", "none", LAYERS, D, (), None, None, "noise")
 
 
 def test_above_is_measured_against_the_best_baseline() -> None:

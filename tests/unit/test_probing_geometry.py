@@ -35,7 +35,7 @@ def _stack(alike: float, *, n: int = 40, noise: float = 1.0, seed: int = 0) -> s
                 rows.append(own)
                 seed += 1
     return sl.ResidualStack(
-        torch.cat(rows)[None], (0,), tuple(prompts), "last", Fingerprint("", "float32", "none", 1, D, 0, 0, "x")
+        torch.cat(rows)[None], (0,), tuple(prompts), "last", Fingerprint("", "", "float32", "none", 1, D, (), None, None, "x")
     )
 
 
@@ -172,7 +172,7 @@ def test_lens_says_what_it_cannot_read(llama: sl.LensModel, items: sl.data.Items
         logit_lens(llama, items.of(locale=LOCALE), {})
     with pytest.raises(PromptError, match="begin with different tokens"):
         logit_lens(llama, items.of(locale=ENGLISH, kind="cultural"))
-    other = Fingerprint("other", "float32", "none", 4, 32, 0, 0)
+    other = Fingerprint("other", "", "float32", "none", 4, 32, (), None, None)
     plan = sl.steering.SteeringPlan((sl.steering.Step(torch.zeros(32), 1, 1.0),), other)
     with pytest.raises(FingerprintError):
         logit_lens(llama, items.of(locale=LOCALE, kind="factual"), plan)
