@@ -153,7 +153,8 @@ class Exam:
             if not own:
                 continue
             resumed = partial(self._resumed, batch, asked, plans, own, onward)
-            way = ("sweeps", self._packed, bool(self._prefix), onward, *sides_of([plans[i] for i in own]))
+            several = len(batch.rows) > 1
+            way = ("sweeps", self._packed, several, bool(self._prefix), onward, *sides_of([plans[i] for i in own]))
             found = (
                 resumed()
                 if self.model.trusted.get(way)

@@ -202,4 +202,6 @@ class _Fitted:
             cut = value[:, self.start :]
         else:
             return value
-        return cut.repeat(self.copies, *[1] * (cut.ndim - 1)) if len(cut) == self.rows > 1 else cut
+        if len(cut) != self.rows:
+            return cut
+        return cut.repeat(self.copies, *[1] * (cut.ndim - 1)) if self.rows > 1 else cut.expand(self.copies, *cut.shape[1:])

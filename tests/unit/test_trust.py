@@ -22,6 +22,8 @@ from transformers import (
     OPTConfig,
     OPTForCausalLM,
     PreTrainedModel,
+    XGLMConfig,
+    XGLMForCausalLM,
 )
 
 import steerlens as sl
@@ -80,6 +82,14 @@ def mamba() -> PreTrainedModel:
     return MambaForCausalLM(MambaConfig(vocab_size=600, hidden_size=32, state_size=8, num_hidden_layers=4, pad_token_id=2))
 
 
+def xglm() -> PreTrainedModel:
+    """It wants a mask of its own for every row."""
+    config = XGLMConfig(
+        vocab_size=600, d_model=32, num_layers=4, attention_heads=4, ffn_dim=64, max_position_embeddings=512, pad_token_id=2
+    )
+    return XGLMForCausalLM(config)
+
+
 def opt_350m() -> PreTrainedModel:
     """Another width in the embedding than in the blocks, and no final norm."""
     config = OPTConfig(
@@ -97,7 +107,7 @@ def opt_350m() -> PreTrainedModel:
 
 
 FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
-    made.__name__: made for made in (cohere, granite, gemma4, bloom, mamba, opt_350m)
+    made.__name__: made for made in (cohere, granite, gemma4, bloom, mamba, xglm, opt_350m)
 }
 
 
@@ -135,11 +145,12 @@ def test_every_job_gives_what_whole_passes_give(
     for tokens in ("all", "last_onward"):
         plans = random_plans(model, tokens)
         expected = [[plain(model, ask(model, item, scoring), plan) for item in asked] for plan in plans]
-        exam = Exam(model, asked, scoring)
-        for mine, theirs in zip(swept(exam, plans), expected, strict=True):
-            close(mine, theirs)
-        close(scores(exam.base), expected[-1])
-        close(scores(exam.score(plans[3])), expected[3])
+        for batch_size in (None, 1):
+            exam = Exam(model, asked, scoring, batch_size=batch_size)
+            for mine, theirs in zip(swept(exam, plans), expected, strict=True):
+                close(mine, theirs)
+            close(scores(exam.base), expected[-1])
+            close(scores(exam.score(plans[3])), expected[3])
 
 
 @pytest.mark.parametrize("name", FAMILIES)
