@@ -109,12 +109,12 @@ def _layers(model: Any) -> Any:
 
 def _stream(output: Any) -> Tensor:
     """The residual stream ``[batch, pos, d_model]`` in what a layer returns; of several (Gemma 3n), the active one."""
-    stream: Tensor = output[0] if isinstance(output, tuple) else output
+    stream: Tensor = output[0] if isinstance(output, tuple | list) else output
     return stream[0] if stream.ndim == 4 else stream
 
 
 def _with_stream(output: Any, stream: Tensor) -> Any:
     """What a layer returned, with another residual stream in it."""
-    if isinstance(output, tuple):
-        return (_with_stream(output[0], stream), *output[1:])
+    if isinstance(output, tuple | list):
+        return type(output)([_with_stream(output[0], stream), *output[1:]])
     return torch.cat([stream[None], output[1:]]) if output.ndim == 4 else stream
