@@ -1,5 +1,6 @@
 """Tiny GGUF files with random weights, and a machine on which nothing may be installed or fetched."""
 
+import json
 import socket
 import subprocess
 from collections.abc import Callable
@@ -20,10 +21,14 @@ WriteGguf = Callable[..., Path]
 def write_gguf(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> WriteGguf:
     """Writes a tiny Llama: ``kind`` ``llama`` is SentencePiece with scores and no merges, ``gpt2`` is byte-level with merges."""
 
+    made: dict[str, tuple[list[str], list[int], list[float], list[str]]] = {}
+
     def write(kind: str, pre: str = "default", **flags: bool) -> Path:
         path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
         writer = gguf.GGUFWriter(path, "llama")
-        tokens, types, scores, merges = (_sentencepiece if kind == "llama" else _byte_level)(corpus)
+        if kind not in made:
+            made[kind] = (_sentencepiece if kind == "llama" else _byte_level)(corpus)
+        tokens, types, scores, merges = made[kind]
         writer.add_tokenizer_model(kind)
         writer.add_tokenizer_pre(pre)
         writer.add_token_list(tokens)
@@ -78,8 +83,6 @@ def _sentencepiece(corpus: list[str]) -> tuple[list[str], list[int], list[float]
 
 
 def _byte_level(corpus: list[str]) -> tuple[list[str], list[int], list[float], list[str]]:
-    import json
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -87,7 +90,7 @@ def _byte_level(corpus: list[str]) -> tuple[list[str], list[int], list[float], l
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = ["<unk>", "<s>", "</s>"]
     trainer = trainers.BpeTrainer(vocab_size=2000, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([*corpus, "  1  2\n\n  é è"] * 2, trainer)
+    tokenizer.train_from_iterator([*corpus, *["  1  2"] * 500], trainer)
     model = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     types = [_CONTROL] * 3 + [1] * (len(tokens) - 3)
