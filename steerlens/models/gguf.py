@@ -1,18 +1,24 @@
 """GGUF files, converted once into the Hugging Face layout that everything else reads."""
 
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from steerlens.errors import ModelError
 from steerlens.models.cache import cache_folder, cached, is_complete
 from steerlens.models.embedded import EmbeddedModel, file_sha256
+from steerlens.models.gguf_tokenizer import prepare, probed, save, verify
 from steerlens.models.quiet import quiet_transformers
+from steerlens.models.vocabulary import read_vocabulary
 from steerlens.progress import progress
 from steerlens.storage import readable_errors
 
 _MAGIC = b"GGUF"
-_FORMAT = 1
+_FORMAT = 2
 """Part of the cache's folder names: raised when a conversion comes to give other files."""
+_CONVERTERS = ("transformers", "tokenizers", "gguf")
+"""Packages whose versions decide what a conversion gives: a folder of other versions is never trusted, but made again."""
 
 
 def converted_embedded(model: EmbeddedModel) -> Path:
@@ -33,35 +39,56 @@ def is_converted(model: EmbeddedModel) -> bool:
 
 
 def _folder_of(model: EmbeddedModel) -> str:
-    return f"{model.name}-{model.sha256[:12]}-{_FORMAT}"
+    return _folder_name(model.name, model.sha256)
+
+
+def _folder_name(name: str, sha256: str) -> str:
+    """The cache's folder of a file, which names the format and the converter, so that no bad copy survives an upgrade.
+
+    Raises:
+        ModelError: one of the converter's packages is not installed.
+    """
+    try:
+        versions = [f"{package}-{version(package)}" for package in _CONVERTERS]
+    except PackageNotFoundError as error:
+        raise ModelError(f"{name} is a GGUF file, read with the package {error.name}: pip install 'steerlens[demo]'.") from error
+    return "-".join([name, sha256[:12], str(_FORMAT), *versions])
 
 
 def converted_file(path: Path) -> Path:
     """Folder of the user's GGUF file in safetensors, converted the first time and known again by its SHA-256.
 
     Raises:
-        ModelError: not a GGUF file, truncated, or of an architecture that Transformers cannot read.
+        ModelError: not a GGUF file, truncated, of an architecture that Transformers cannot read, or with a tokenizer that
+            this version of Transformers breaks.
     """
     with readable_errors(path, "read"), path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start != _MAGIC:
         raise ModelError(f"{path} is not a GGUF file: it begins with {start!r}, expected {_MAGIC!r}.")
-    return cached(f"{path.stem}-{file_sha256(path)[:12]}-{_FORMAT}", lambda folder: convert(path, folder, path.name))
+    return cached(_folder_name(path.stem, file_sha256(path)), lambda folder: convert(path, folder, path.name))
 
 
 def convert(path: Path, folder: Path, called: str) -> None:
     """Writes config, weights (float32 safetensors) and tokenizer of a GGUF file into ``folder``.
 
+    Args:
+        path: the GGUF file.
+        folder: an empty folder.
+        called: what the model is called in the progress bar and in errors.
+
     Raises:
-        ModelError: truncated, or of an architecture that Transformers cannot read.
+        ModelError: truncated, of an architecture that Transformers cannot read, or with a tokenizer that Transformers breaks.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with progress(3, f"Converting {called}, once", "step") as bar, quiet_transformers():
+    with progress(4, f"Converting {called}, once", "step") as bar, quiet_transformers():
         try:
-            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
-            bar.update()
+            vocabulary = read_vocabulary(path)
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            prepare(tokenizer, vocabulary)
+            bar.update()
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
             bar.update()
         except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
             raise ModelError(
@@ -69,11 +96,18 @@ def convert(path: Path, folder: Path, called: str) -> None:
                 "architecture that Transformers does not convert. Compare its size and hash with the original's, or give "
                 "the model in safetensors."
             ) from error
-        # The weights were dequantized in reading, but the model still says that it is quantized, and would not be saved.
-        model.hf_quantizer = None
-        model.is_quantized = False
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        before = probed(tokenizer)
+        _save_weights(model, folder)
         bar.update()
+        save(tokenizer, folder)
+        verify(folder, vocabulary, before, called)
+        bar.update()
+
+
+def _save_weights(model: Any, folder: Path) -> None:
+    # The weights were dequantized in reading, but the model still says that it is quantized, and would not be saved.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)

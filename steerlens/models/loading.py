@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 
-from steerlens.errors import ModelError, UnknownNameError
+from steerlens.errors import ModelError, SteerlensError, UnknownNameError
+from steerlens.models.adapters import adapter_folder, is_for_whole, merged
 from steerlens.models.devices import choose_device, choose_dtype
 from steerlens.models.embedded import EMBEDDED
 from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
+from steerlens.models.multimodal import takes_images, text_model, whole_model
 from steerlens.models.quiet import quiet_transformers
 from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
+from steerlens.models.untouched import untouched
 
 _log = logging.getLogger(__name__)
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
@@ -31,9 +34,13 @@ def load(
 ) -> LensModel:
     """A model, ready for capture, steering and scoring.
 
+    A load changes nothing on the machine but the caches: no package is installed, and weights are read from safetensors only.
+    Of a checkpoint that takes images too, the text model is loaded.
+
     Args:
         name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a
-            GGUF file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is.
+            GGUF file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is: the other arguments must not
+            say otherwise.
         device: a CUDA GPU where there is one, else the CPU.
         dtype: float32 on a CPU, bfloat16 on a GPU that computes in it.
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
@@ -44,24 +51,19 @@ def load(
 
     Raises:
         UnknownNameError: no such model, with the nearest names; or no such dtype.
-        ModelError: a model that cannot be read, verified or run; an adapter that does not fit it, or peft is not installed.
+        ModelError: a model that cannot be read, verified or run; an adapter that does not fit it, or peft is not installed;
+            a setting that a bridge does not have.
         SettingsError: a device that this machine does not have.
     """
     if not isinstance(name, str | Path):
-        if adapter is not None:
-            raise ModelError("an adapter was given with a bridge: give the model's name or path, or merge it before the bridge.")
-        bridge = _own_bridge(name)
+        bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=Tokenizer(tokenizer_of_bridge(bridge), prepend_bos))
     place, chosen = choose_device(device), str(name)
-    kind = choose_dtype(dtype, place)
-    source, common = _source(chosen), {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
-    named = chosen
-    if adapter is not None:
-        named = f"{chosen} + {Path(str(adapter)).name}"
-        common["hf_model"] = _merged(source, chosen, str(adapter), **common).to(place)
-    bridge, own = _boot(source, chosen, device=place, **common)
+    wanted = {"dtype": choose_dtype(dtype, place), "revision": revision, "trust_remote_code": trust_remote_code}
+    bridge, own = _boot(_source(chosen), chosen, place, None if adapter is None else str(adapter), **wanted)
     tokenizer = Tokenizer(own, prepend_bos)
     bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
+    named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"
     return LensModel(bridge, named, tokenizer)
 
 
@@ -75,6 +77,12 @@ def _source(name: str) -> str:
             raise ModelError(
                 f"folder {path} has no config.json: expected a model in Hugging Face's layout (config, weights, tokenizer)."
             )
+        if not list(path.glob("*.safetensors")):
+            raise ModelError(
+                f"folder {path} has no weights in safetensors: expected *.safetensors. Weights in another format are not read, "
+                "as that can run code hidden in them. Convert them, where you trust them, with "
+                "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)."
+            )
         return str(path)
     if path.is_file():
         return str(converted_file(path))
@@ -87,16 +95,21 @@ def _source(name: str) -> str:
     return name
 
 
-def _boot(source: str, name: str, **settings: Any) -> tuple[Any, Any]:
+def _boot(source: str, name: str, place: torch.device, adapter: str | None, **settings: Any) -> tuple[Any, Any]:
     """The bridge, and the model's own tokenizer."""
     from transformer_lens.model_bridge import TransformerBridge
 
     try:
-        with quiet_transformers():
+        with quiet_transformers(), untouched():
             own = own_tokenizer(source, **{key: settings[key] for key in ("revision", "trust_remote_code")})
-            return TransformerBridge.boot_transformers(source, tokenizer=for_a_bridge(own), **settings), own
+            model = _hugging_face(source, name, adapter, **settings)
+            given = {} if model is None else {"hf_model": model.to(place)}
+            bridge = TransformerBridge.boot_transformers(source, device=place, tokenizer=for_a_bridge(own), **given, **settings)
+            return bridge, own
+    except SteerlensError:
+        raise
     except Exception as error:  # hub, config, weights and bridge each raise their own
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        reason = _reason(error)
         if source == name and not Path(name).is_dir():
             raise UnknownNameError(
                 "model",
@@ -111,40 +124,56 @@ def _boot(source: str, name: str, **settings: Any) -> tuple[Any, Any]:
         ) from error
 
 
-def _merged(source: str, name: str, adapter: str, **settings: Any) -> Any:
+def _hugging_face(source: str, name: str, adapter: str | None, **settings: Any) -> Any:
+    """The Hugging Face model where TransformerLens cannot load it itself: with an adapter, or within a model with images."""
+    images = takes_images(source, settings["revision"], settings["trust_remote_code"])
+    if adapter is not None:
+        return _merged(source, name, adapter, images, **settings)
+    return text_model(whole_model(source, **settings), name) if images else None
+
+
+def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any) -> Any:
     """The Hugging Face model with an adapter's weights added to its own."""
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise ModelError(f"adapter {adapter} needs the package peft: pip install 'steerlens[peft]'.") from error
-    from huggingface_hub import snapshot_download
     from transformers import AutoModelForCausalLM
 
     try:
-        folder = Path(adapter).expanduser()
-        if not folder.is_dir():
-            folder = Path(snapshot_download(adapter, allow_patterns=["adapter_config.json", "adapter_model.safetensors"]))
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise FileNotFoundError("no adapter_model.safetensors")  # peft would read another format instead
-        with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(source, **settings)
-            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        folder = adapter_folder(adapter)
+        if not images:
+            return merged(AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings), folder)
+        whole = whole_model(source, **settings)
+        return text_model(merged(whole, folder), name) if is_for_whole(folder) else merged(text_model(whole, name), folder)
+    except SteerlensError:
+        raise
     except Exception as error:  # peft, hub and safetensors each raise their own
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
         raise ModelError(
-            f"adapter {adapter} cannot be merged into {name} ({reason}). Expected a PEFT adapter made for this model: "
+            f"adapter {adapter} cannot be merged into {name} ({_reason(error)}). Expected a PEFT adapter made for this model: "
             "adapter_config.json and adapter_model.safetensors, of a kind whose weights can be merged, as LoRA."
         ) from error
 
 
-def _own_bridge(model: Any) -> Any:
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+
+
+def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str | None) -> Any:
+    """The bridge itself, which is never moved, cast or read again."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    if isinstance(model, LensModel):
-        return model.tl
-    if not isinstance(model, TransformerBridge):
+    bridge = model.tl if isinstance(model, LensModel) else model
+    if not isinstance(bridge, TransformerBridge):
         raise ModelError(
             f"{type(model).__name__} given: expected a model's name, a path, or a TransformerBridge "
             "(TransformerBridge.boot_transformers(...); HookedTransformer left TransformerLens in version 4)."
         )
-    return model
+    if adapter is not None:
+        raise ModelError("an adapter was given with a bridge: give the model's name or path, or merge it before the bridge.")
+    weights = next(bridge.original_model.parameters())
+    if revision is not None:
+        raise ModelError(
+            f"revision {revision!r} was given with a bridge, whose weights are read already: boot it from that revision."
+        )
+    if device is not None and (wanted := choose_device(device)) != weights.device:
+        raise ModelError(f"device {wanted} was given with a bridge on {weights.device}: boot it there, or leave the device out.")
+    if dtype is not None and (kind := choose_dtype(dtype, weights.device)) != weights.dtype:
+        raise ModelError(f"dtype {kind} was given with a bridge of {weights.dtype}: boot it in that, or leave the dtype out.")
+    return bridge

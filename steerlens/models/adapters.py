@@ -1,0 +1,58 @@
+"""PEFT adapters, merged into a model's weights."""
+
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import ModelError
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_TEXT_PART = ".language_model."
+"""Stands in the names of an adapter's weights that was trained on a model with images, of which the text model is a part."""
+
+
+def adapter_folder(adapter: str) -> Path:
+    """The folder of an adapter, from the hub if there is no such folder here.
+
+    Raises:
+        ModelError: the package ``peft`` is not installed.
+        FileNotFoundError: it has no weights in safetensors.
+    """
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise ModelError(f"adapter {adapter} needs the package peft: pip install 'steerlens[peft]'.") from error
+    from huggingface_hub import snapshot_download
+
+    folder = Path(adapter).expanduser()
+    if not folder.is_dir():
+        folder = Path(snapshot_download(adapter, allow_patterns=list(_FILES)))
+    if not (folder / _FILES[1]).is_file():
+        raise FileNotFoundError(f"no {_FILES[1]}")  # peft would read another format instead
+    return folder
+
+
+def is_for_whole(folder: Path) -> bool:
+    """Whether an adapter was trained on a model with images as a whole, rather than on its text model."""
+    return any(_TEXT_PART in name for name in _names(folder))
+
+
+def merged(model: Any, folder: Path) -> Any:
+    """A Hugging Face model with an adapter's weights added to its own.
+
+    Raises:
+        ValueError: some of the adapter's weights have no place in the model; peft leaves them out without an error.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+
+    adapted = PeftModel.from_pretrained(model, str(folder))
+    placed = set(get_peft_model_state_dict(adapted))
+    if lost := sorted(_names(folder) - placed):
+        raise ValueError(f"{len(lost)} of its weights have no place in the model, the first {lost[0]}")
+    return adapted.merge_and_unload()
+
+
+def _names(folder: Path) -> set[str]:
+    from safetensors import safe_open
+
+    with safe_open(folder / _FILES[1], framework="pt") as file:
+        return set(file.keys())

@@ -1,0 +1,162 @@
+"""The tokenizer of a converted GGUF file: made to do what the file says, and tried before it is trusted.
+
+Which tokenizer comes out of a GGUF file depends on the version of Transformers. Of Gemma's, whose vocabulary has scores and
+no merges, versions up to 5.17 make another model, and once saved and read again it cuts every text into single
+characters. No error is raised, and every score falls to chance. So it is the tokenizer as read again that is tried.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import ModelError
+from steerlens.models.vocabulary import GgufVocabulary
+from steerlens.storage import write_text
+
+TESTED = "5.23.0"
+"""The version of Transformers that conversions were tested with."""
+_RIGHT = 0.9
+"""Share of pieces that a right tokenizer finds at least. Right ones find 0.98 to 1.00, broken ones found 0.02 and 0.00."""
+_NFC = {"qwen2", "qwen35", "command-r", "olmo", "mpt"}
+"""Pre-tokenizers (``tokenizer.ggml.pre``) of models whose own tokenizer composes characters first (Unicode's NFC).
+
+A GGUF file does not say so. Transformers' own classes of these tokenizers do: ``Qwen2Tokenizer``, ``Qwen3_5Tokenizer``,
+``CohereTokenizer``, and ``GPTNeoXTokenizer``, whose tokenizer OLMo and MPT use.
+"""
+_DIGITS = {"smollm", "command-r", "refact", "starcoder"}
+"""Pre-tokenizers that part all digits from each other before anything else (llama.cpp: ``\\p{N}`` as their first pattern)."""
+PROBES = (
+    "The capital of France is Paris.",
+    " two  spaces, a tab\tand\n\nnew lines ",
+    "¿Qué se desayuna en España? Un café con leche, por favor.",
+    "한국의 수도는 서울입니다. 아침에 무엇을 먹나요?",
+    "日本の首都は東京です。朝ごはんは？",
+    "中国的首都是北京。",
+    "Столица России — Москва.",
+    "ما هي عاصمة مصر؟ القاهرة",
+    "भारत की राजधानी नई दिल्ली है।",
+    "เมืองหลวงของไทยคือกรุงเทพฯ",
+    "1234567890 3.14 1,000,000 2024-12-31",
+    "👩‍👩‍👧 🇪🇸 🙂 ½ € ﬁ",
+    "Cafe\u0301 in decomposed letters: a\u0308 n\u0303",
+    "def f(x):\n    return {'a': [x, x ** 2]}  # code",
+)
+
+
+def prepare(tokenizer: Any, vocabulary: GgufVocabulary) -> None:
+    """Gives a tokenizer what the original has and Transformers leaves out.
+
+    That is the special tokens that the file names, its normaliser, its splitting of digits, and in front of a text BOS if
+    the file says so, and nothing behind it.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer, changed in place.
+        vocabulary: what the GGUF file says.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+
+    for name, token in vocabulary.special.items():
+        setattr(tokenizer, name, token)
+    backend = tokenizer.backend_tokenizer
+    if vocabulary.kind == "gpt2" and vocabulary.pre in _NFC:
+        backend.normalizer = normalizers.NFC()
+    if vocabulary.kind == "gpt2" and vocabulary.pre in _DIGITS:
+        digits, pieces = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pieces])
+    if _around(tokenizer) != (_front(vocabulary), []):
+        backend.post_processor = _template(vocabulary)
+
+
+def _template(vocabulary: GgufVocabulary) -> Any:
+    from tokenizers.processors import TemplateProcessing
+
+    if not vocabulary.add_bos:
+        return TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    bos = vocabulary.special["bos_token"]
+    return TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, vocabulary.bos_id)])
+
+
+def probed(tokenizer: Any) -> list[list[int]]:
+    """Ids of the probe texts, each with and without special tokens."""
+    return [list(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in PROBES for special in (True, False)]
+
+
+def save(tokenizer: Any, folder: Path) -> None:
+    """Writes a tokenizer such that it is read again as it is, by a class that changes nothing of it."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps(config | {"tokenizer_class": "PreTrainedTokenizerFast"}, ensure_ascii=False, indent=2))
+
+
+def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[int]], called: str) -> float:
+    """Tries the tokenizer of a folder, as read again from there.
+
+    Args:
+        folder: a converted model.
+        vocabulary: what the GGUF file says.
+        before: ids of the probe texts before the tokenizer was saved, as ``probed`` gives them.
+        called: what the model is called in errors.
+
+    Returns:
+        The share of the file's ordinary pieces that the tokenizer gives their own id.
+
+    Raises:
+        ModelError: it has no merges, does not find the file's pieces, changed in saving, has other special tokens than the file
+            says, or puts others around a text.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    saved = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    share = _share(tokenizer, vocabulary)
+    if saved.get("type") == "BPE" and not saved.get("merges") and vocabulary.has_long_pieces:
+        raise _refused(called, "has no merges, so it cuts a text into single characters")
+    if share < _RIGHT:
+        raise _refused(called, f"finds {share:.2f} of the file's own pieces, where a right one finds {_RIGHT} or more")
+    if probed(tokenizer) != [list(ids) for ids in before]:
+        raise _refused(called, "gives other tokens after it was saved and read again")
+    special = {name: getattr(tokenizer, name) for name in vocabulary.special}
+    if special != vocabulary.special:
+        raise _refused(called, f"has the special tokens {special}: the file says {vocabulary.special}")
+    front, behind = _around(tokenizer)
+    if (front, behind) != (_front(vocabulary), []):
+        raise _refused(called, f"puts {front} before and {behind} behind a text: the file says {_front(vocabulary)} and nothing")
+    return share
+
+
+def _share(tokenizer: Any, vocabulary: GgufVocabulary) -> float:
+    """Share of the sample that is encoded to its own id, alone or without the space that the tokenizer puts before it."""
+    sample = vocabulary.sample()
+    whole, bare = (
+        tokenizer([text[cut:] for _, text in sample], add_special_tokens=False)["input_ids"] if sample else [] for cut in (0, 1)
+    )
+    spaced = vocabulary.kind != "gpt2"
+    right = [
+        [number] == list(one) or (spaced and [number] == list(other))
+        for (number, _), one, other in zip(sample, whole, bare, strict=True)
+    ]
+    return sum(right) / len(right) if right else 1.0
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before and behind a text."""
+    text = PROBES[0]
+    full, bare = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (True, False))
+    at = next((i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare), len(full))
+    return full[:at], full[at + len(bare) :]
+
+
+def _front(vocabulary: GgufVocabulary) -> list[int]:
+    return [vocabulary.bos_id] if vocabulary.add_bos and vocabulary.bos_id is not None else []
+
+
+def _refused(called: str, what: str) -> ModelError:
+    import transformers
+
+    return ModelError(
+        f"the tokenizer that Transformers {transformers.__version__} makes of {called} is broken: it {what}. Nothing was kept. "
+        f"Expected the tokenizer that the GGUF file describes. Install a version that was tested: pip install "
+        f"'transformers=={TESTED}', or give the model in Hugging Face's layout."
+    )

@@ -1,0 +1,106 @@
+"""Checkpoints that take images too (Gemma 3 from 4B up, Llama 4, Mistral 3, …), loaded as the text model within them."""
+
+from typing import Any
+
+import torch
+
+from steerlens.errors import ModelError
+
+_TRIED = (1, 2, 3, 4)
+"""Token ids on which the text model is compared with the whole."""
+
+
+def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> bool:
+    """Whether a checkpoint is one that takes images. What cannot be read counts as none: loading it says why.
+
+    Args:
+        source: a folder, or the hub's id.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether code that comes with a hub model may run.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    except Exception:
+        return False
+    composed = config.get_text_config(decoder=True) is not config and not config.is_encoder_decoder
+    return composed and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
+def whole_model(source: str, **settings: Any) -> Any:
+    """A checkpoint that takes images, with every weight from its files, as Hugging Face loads it.
+
+    Args:
+        source: a folder, or the hub's id.
+        settings: what ``from_pretrained`` takes: ``dtype``, ``revision``, ``trust_remote_code``.
+
+    Raises:
+        ModelError: the files lack weights, which would be random.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    model, said = AutoModelForImageTextToText.from_pretrained(source, use_safetensors=True, output_loading_info=True, **settings)
+    if absent := sorted([*map(str, said["missing_keys"]), *map(str, said["mismatched_keys"])]):
+        raise ModelError(
+            f"{source} lacks {len(absent)} of the weights of a {type(model).__name__}, the first {absent[0]}: they would be "
+            "random. Expected a checkpoint that is whole. Download it again, or correct `architectures` in its config.json."
+        )
+    return model.eval()
+
+
+def text_model(whole: Any, name: str) -> Any:
+    """The text model within a checkpoint that takes images: the same modules, so the same numbers.
+
+    Args:
+        whole: the model, as Hugging Face loads it. It shares its modules with what is returned.
+        name: what the user called the model, for errors.
+
+    Raises:
+        ModelError: Transformers has no text model of this kind, or it computes something else than the whole does on text.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    decoder, head, config = whole.get_decoder(), whole.get_output_embeddings(), whole.config.get_text_config(decoder=True)
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if kind is None or config.is_encoder_decoder:
+        raise _refused(whole, name, "Transformers has no text model of this kind")
+    if isinstance(decoder, kind):
+        text = decoder
+    else:
+        with torch.device("meta"):
+            text = kind(config)
+        if type(text.get_decoder()) is not type(decoder):
+            raise _refused(whole, name, f"its text part is a {type(decoder).__name__}, not a {type(text.get_decoder()).__name__}")
+        for own, real in ((text.get_decoder(), decoder), (text.get_output_embeddings(), head)):
+            setattr(text, _called(text, own), real)
+    if text.base_model is text:  # Llama 4's is a part of the whole, and says so in this name
+        text.base_model_prefix = _called(text, text.model)
+    text.generation_config = whole.generation_config
+    text.config.architectures = [kind.__name__]
+    text.config.tie_word_embeddings = head.weight is text.get_input_embeddings().weight
+    _check(whole, text.eval(), name)
+    return text
+
+
+def _called(model: Any, part: Any) -> str:
+    """The name under which a model has a part."""
+    return next(name for name, module in model.named_children() if module is part)
+
+
+@torch.no_grad()
+def _check(whole: Any, text: Any, name: str) -> None:
+    if any(tensor.is_meta for tensor in (*text.parameters(), *text.buffers())):
+        raise _refused(whole, name, "its text model has weights that the checkpoint lacks")
+    ids = torch.tensor([_TRIED], device=next(text.parameters()).device)
+    expected, found = (model(input_ids=ids, use_cache=False).logits.float() for model in (whole, text))
+    if not (found - expected).norm() <= 1e-3 * expected.norm():
+        raise _refused(whole, name, "its text model alone gives other logits than the whole does on text")
+
+
+def _refused(whole: Any, name: str, why: str) -> ModelError:
+    return ModelError(
+        f"{name} is a {type(whole).__name__}, which takes images, and steerlens runs its text model: {why}. Load a text-only "
+        "checkpoint of this family, or boot a TransformerBridge yourself and give that to load."
+    )

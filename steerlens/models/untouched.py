@@ -1,0 +1,70 @@
+"""A load changes nothing on the machine: no package is installed, and no file that can run code is read."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any
+
+import torch
+
+from steerlens.errors import ModelError
+
+_INSTALLERS = {"pip", "pip3", "uv", "conda", "mamba"}
+_READER = "load"
+"""PyTorch's reader of files that can run code."""
+_lock, _inside = threading.Lock(), 0
+_originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__init__, getattr(torch, _READER))
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Refuses, for the block only, to start an installer of packages and to read weights that are not safetensors.
+
+    TransformerLens installs ``torchvision`` by itself for a checkpoint that takes images, and with it another PyTorch.
+
+    Raises:
+        ModelError: where the block tries either. What the block makes of it is the block's affair.
+    """
+    global _inside, _originals
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _originals = (subprocess.Popen.__init__, getattr(torch, _READER))
+            _set(_starting(_originals[0]), _no_load)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _set(*_originals)
+
+
+def _set(start: Callable[..., Any], load: Callable[..., Any]) -> None:
+    setattr(subprocess.Popen, "__init__", start)  # noqa: B010 (mypy knows that this is a method)
+    setattr(torch, _READER, load)
+
+
+def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
+    def start(process: Any, args: Any, *rest: Any, **named: Any) -> None:
+        words = (
+            args.split() if isinstance(args, str) else [str(word) for word in args] if isinstance(args, Sequence) else [str(args)]
+        )
+        if "install" in words and any(PurePath(word).name in _INSTALLERS for word in words):
+            raise ModelError(
+                f"loading this model would run {' '.join(words)!r}, which can replace the PyTorch that is installed. Nothing was "
+                "installed. Install what the model needs yourself, in an environment of its own, and load it again."
+            )
+        original(process, args, *rest, **named)
+
+    return start
+
+
+def _no_load(*_: Any, **__: Any) -> Any:
+    raise ModelError(
+        "the weights are not in safetensors, and reading their format can run code that is hidden in the file: expected "
+        "*.safetensors. Choose a revision of the model that has them, or convert it, where you trust it, with "
+        "AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder), and load that folder."
+    )

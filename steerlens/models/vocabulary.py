@@ -1,0 +1,113 @@
+"""What a GGUF file says about its tokens, read without the tokenizer that is made from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from steerlens.models.gguf_header import read_metadata
+
+NORMAL = 1
+"""The token type of an ordinary piece (``llama_token_type`` of llama.cpp); 3 is control, 4 user-defined, 6 a byte."""
+_SAMPLE = 2000
+"""Pieces that a tokenizer is tried on."""
+_LONG = 4
+"""Characters that a piece has at least, so that no tokenizer finds it by chance."""
+_SPACE = "▁"
+_SENTENCEPIECE = ("llama", "gemma4")
+"""Kinds of vocabulary in which ``▁`` stands for a space. The kind ``gpt2`` writes every byte as a letter."""
+_PREFIX = "tokenizer.ggml."
+_SPECIAL = {
+    "bos_token": "bos_token_id",
+    "eos_token": "eos_token_id",
+    "unk_token": "unknown_token_id",
+    "pad_token": "padding_token_id",
+}
+"""Transformers' names of special tokens, and the keys that hold their ids."""
+_BOS_FIRST = {
+    *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"),
+    *("tekken", "chameleon"),
+}
+"""Byte-level vocabularies to which llama.cpp adds BOS where the file does not say (``llama_vocab::impl::load``, ``add_bos``)."""
+
+
+@dataclass(frozen=True)
+class GgufVocabulary:
+    """The tokens of a GGUF file, under llama.cpp's own keys ``tokenizer.ggml.*``."""
+
+    kind: str
+    """``llama`` for SentencePiece, ``gpt2`` for byte-level pieces, …"""
+    pre: str
+    """Name of the pre-tokenizer; empty where the file does not say."""
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    """Type of each token; empty where the file does not say."""
+    special: dict[str, str]
+    """The special tokens that the file names, as ``bos_token``, ``eos_token``, ``unk_token`` and ``pad_token``."""
+    bos_id: int | None
+    add_bos: bool
+    """Whether the model was trained with BOS in front."""
+
+    @property
+    def has_long_pieces(self) -> bool:
+        """Whether the file has ordinary pieces of more than one character, which only merges or scores can build."""
+        return any(len(self.text(piece) or "") > 1 for _, piece in self._ordinary())
+
+    def text(self, piece: str) -> str | None:
+        """The text that a piece stands for; ``None`` for a part of a character."""
+        if self.kind in _SENTENCEPIECE:
+            return piece.replace(_SPACE, " ")
+        try:
+            return bytes(_BYTES[letter] for letter in piece).decode("utf-8")
+        except (KeyError, UnicodeDecodeError):
+            return None
+
+    def sample(self) -> list[tuple[int, str]]:
+        """Ids and texts of about 2,000 ordinary pieces of at least four characters, evenly over the vocabulary.
+
+        Of a SentencePiece vocabulary only pieces that begin a word are taken: some models put a space before any text,
+        and then no other piece can stand alone.
+        """
+        found = []
+        for number, piece in self._ordinary():
+            text = self.text(piece)
+            if text is None or len(text.strip()) < _LONG or (self.kind in _SENTENCEPIECE and piece[0] != _SPACE):
+                continue
+            found.append((number, text))
+        step = max(1, -(-len(found) // _SAMPLE))
+        return found[::step]
+
+    def _ordinary(self) -> list[tuple[int, str]]:
+        types = self.types or (NORMAL,) * len(self.tokens)
+        return [(at, token) for at, (token, kind) in enumerate(zip(self.tokens, types, strict=True)) if token and kind == NORMAL]
+
+
+def read_vocabulary(path: Path) -> GgufVocabulary:
+    """The vocabulary of a GGUF file.
+
+    Raises:
+        ValueError: the file is not GGUF, is cut short, or has no tokens.
+    """
+    said = {key.removeprefix(_PREFIX): value for key, value in read_metadata(path).items() if key.startswith(_PREFIX)}
+    if not said.get("tokens"):
+        raise ValueError(f"it has no {_PREFIX}tokens")
+    kind, pre, tokens = said.get("model", ""), said.get("pre", ""), tuple(said["tokens"])
+    special = {name: tokens[said[key]] for name, key in _SPECIAL.items() if said.get(key, len(tokens)) < len(tokens)}
+    usual = kind == "llama" or pre in _BOS_FIRST
+    return GgufVocabulary(
+        kind=kind,
+        pre=pre,
+        tokens=tokens,
+        types=tuple(said.get("token_type", ())),
+        special=special,
+        bos_id=said["bos_token_id"] if "bos_token" in special else None,
+        add_bos="bos_token" in special and bool(said.get("add_bos_token", usual)),
+    )
+
+
+def _byte_letters() -> dict[str, int]:
+    """The byte of each letter in which GPT-2 writes bytes: printable ones are themselves, the others follow from U+0100."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
+
+
+_BYTES = _byte_letters()
