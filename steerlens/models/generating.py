@@ -8,6 +8,7 @@ from torch import Tensor
 
 from steerlens.data import Prompt
 from steerlens.errors import PromptError, SettingsError
+from steerlens.models.batches import Row
 from steerlens.models.passes import claimed
 from steerlens.models.roles import PAD
 from steerlens.models.tokens import is_chat
@@ -21,6 +22,26 @@ def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: d
     """The work of ``LensModel.generate``, which says what the arguments are and what is raised."""
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
+    texts: list[list[str]] = [[] for _ in rows]
+    for some in _together(model, rows):
+        for index, own in zip(some, _written(model, [rows[i] for i in some], max_new_tokens, settings), strict=True):
+            texts[index] = own
+    grouped = [own[0] if len(own) == 1 else own for own in texts]
+    return grouped if many else grouped[0]
+
+
+def _together(model: "LensModel", rows: Sequence[Row]) -> list[list[int]]:
+    """Indices of rows that are generated from in one batch: all, or those of one length where padding in front changes them."""
+    if len({len(row) for row in rows}) == 1 or model.pads_left:
+        return [list(range(len(rows)))]
+    by_length: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        by_length.setdefault(len(row), []).append(index)
+    return list(by_length.values())
+
+
+def _written(model: "LensModel", rows: Sequence[Row], max_new_tokens: int, settings: dict[str, Any]) -> list[list[str]]:
+    """The texts of each row, one or as many as ``num_return_sequences`` says."""
     batch = model.batch(rows, "left")
     with claimed(model.tl):
         output = model.tl.original_model.generate(
@@ -37,8 +58,7 @@ def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: d
         )
     texts = [model.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
     each = len(texts) // len(rows)
-    grouped = [texts[at : at + each] if each > 1 else texts[at] for at in range(0, len(texts), each)]
-    return grouped if many else grouped[0]
+    return [texts[at : at + each] for at in range(0, len(texts), each)]
 
 
 def _several(prompts: Any) -> Sequence[Any]:

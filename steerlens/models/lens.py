@@ -20,7 +20,7 @@ from steerlens.models.generating import generated
 from steerlens.models.passes import watch
 from steerlens.models.reading import Positions, described, placed, read, reading_weights
 from steerlens.models.tokens import Text, Tokenizer, Tokens, tokenizer_of_bridge
-from steerlens.models.trials import packs, reuses_keys
+from steerlens.models.trials import packs, pads_left, reuses_keys
 from steerlens.models.unembedding import Unembedding
 from steerlens.numeric import Layers, layers_of
 from steerlens.progress import SHOW_FROM, progress
@@ -151,6 +151,11 @@ class LensModel:
         """Tokens can be run after others whose keys and values are kept. Tried once: some architectures keep more than those."""
         return self.packs and reuses_keys(self)
 
+    @cached_property
+    def pads_left(self) -> bool:
+        """Shorter prompts of a batch can be padded in front, as batched generation does. Tried once."""
+        return pads_left(self)
+
     def tokens(self, prompt: Text) -> Tokens:
         """The tokens that the model sees for a prompt or a chat: what its own tokenizer or chat template puts in front, once, and
         nothing appended.
@@ -239,7 +244,10 @@ class LensModel:
         Raises:
             PromptError: no prompts, an empty one, or one without the token asked for.
             LayerError: a layer that the model does not have.
+            SettingsError: padding on the left, which changes what this architecture computes.
         """
+        if padding_side == "left" and not self.pads_left:
+            raise SettingsError(f"{self.name} keeps a state that runs through padding in front: pad on the right, the default.")
         given, wanted = self._prompts(prompts), self.layers(layers)
         out = torch.empty(len(wanted), len(given), self.d_model)
         for indices, seen in self._read_all(given, wanted, positions, batch_size, padding_side):

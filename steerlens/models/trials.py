@@ -1,4 +1,4 @@
-"""What an architecture can be asked to do, found out once by trying: packed choices, and keys and values that are used again."""
+"""What an architecture can be asked to do, found out once by trying: choices packed, keys used again, padding in front."""
 
 from typing import Any
 
@@ -53,6 +53,16 @@ def reuses_keys(model: Any) -> bool:
     except _FAILURES:
         return False
     return _close(again, recording.final.repeat(2, 1, 1)) and _close(rest, whole[:, 2:])
+
+
+@torch.no_grad()
+def pads_left(model: Any) -> bool:
+    """Padding in front of a row changes nothing of it. Not so where a state runs through the padding too, as in RWKV."""
+    rows = [model.row(prompt) for prompt, _ in _ROWS]
+    padded = model.batch(rows, "left")
+    final = run_blocks(model.tl, padded)
+    alone = [run_blocks(model.tl, model.batch([row]))[0] for row in rows]
+    return all(_close(final[line, start:], own) for line, (start, own) in enumerate(zip(padded.starts, alone, strict=True)))
 
 
 def _batch(model: Any) -> TokenBatch:

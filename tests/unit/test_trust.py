@@ -22,11 +22,14 @@ from transformers import (
     OPTConfig,
     OPTForCausalLM,
     PreTrainedModel,
+    RwkvConfig,
+    RwkvForCausalLM,
     XGLMConfig,
     XGLMForCausalLM,
 )
 
 import steerlens as sl
+from steerlens.errors import ModelError, SettingsError
 from steerlens.evaluation import Exam, Scoring
 from steerlens.evaluation.questions import ask
 from steerlens.models import recording
@@ -183,6 +186,22 @@ def test_texts_grow_as_they_are_generated(name: str, families: dict[str, sl.Lens
             assert whole == model.tokenizer.completion(by_hand(model, plan, "Hello there"))
 
 
+def test_padding_in_front_of_a_state_is_not_used(model_folders: dict[str, Path], tmp_path: Path) -> None:
+    """RWKV's state runs through the padding: texts of unlike lengths are generated one length at a time."""
+    config = RwkvConfig(vocab_size=600, hidden_size=32, attention_hidden_size=32, num_hidden_layers=2, context_length=512)
+    shuffled(RwkvForCausalLM(config)).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model_folders["llama"]).save_pretrained(tmp_path)
+    try:
+        model = sl.load(tmp_path)
+    except ModelError:
+        pytest.skip("this TransformerLens does not run RWKV")
+    texts = ["Hello there, you", "Hi", "¿Qué se desayuna?"]
+    assert not model.pads_left
+    assert model.generate(texts, 4, eos_token_id=-1) == [model.generate(text, 4, eos_token_id=-1) for text in texts]
+    with pytest.raises(SettingsError, match="on the right"):
+        model.residuals(texts, padding_side="left")
+
+
 def test_usual_models_are_run_the_fast_ways(scored: sl.LensModel, items: sl.data.Items, asked: list[sl.data.Item]) -> None:
     """The control: where keys can be used again, they are."""
     for scoring in (Scoring("none"), few_shots(items)):
@@ -191,6 +210,7 @@ def test_usual_models_are_run_the_fast_ways(scored: sl.LensModel, items: sl.data
             swept(exam, plans_of(scored, items, tokens))
             exam.score(plans_of(scored, items, tokens)[0])
             exam.gradients([0, 2], tokens)
+    assert scored.pads_left
     assert scored.trusted
     assert all(scored.trusted.values())
 
