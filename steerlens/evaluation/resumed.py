@@ -77,7 +77,7 @@ class Resumed:
 
     @property
     def before(self) -> KeyValues:
-        """The prefix's keys and values under the hooks that the model has now."""
+        """The same, run once for the hooks and weights that the model has now."""
         kept: KeyValues = self.kept("prefix", self.run_prefix)
         return kept
 
@@ -87,6 +87,7 @@ class Resumed:
     @torch.inference_mode(False)
     @torch.no_grad()
     def run_prefix(self) -> KeyValues:
+        """Keys and values of the prefix under the hooks that are on the model."""
         with attending(self.model.tl, None, len(self.prefix)) as kept:
             if self.prefix:
                 run_blocks(self.model.tl, self._prefix_batch())

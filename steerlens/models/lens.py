@@ -44,10 +44,15 @@ class LensModel:
             tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read anew where its files are at hand.
 
         Raises:
-            ModelError: an encoder-decoder model, or a bridge without a tokenizer.
+            ModelError: an encoder-decoder model, a Falcon with ALiBi, or a bridge without a tokenizer.
         """
         if getattr(tl.original_model.config, "is_encoder_decoder", False):
             raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
+        if getattr(tl.original_model.config, "model_type", "") == "falcon" and tl.original_model.config.alibi:
+            raise ModelError(
+                f"{name or 'this model'} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds ALiBi "
+                "twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary positions."
+            )
         if tl.tokenizer is None:
             raise ModelError(
                 f"{name or 'this model'} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...)."

@@ -13,6 +13,8 @@ from transformers import (
     BloomForCausalLM,
     CohereConfig,
     CohereForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
     Gemma4ForCausalLM,
     Gemma4TextConfig,
     GraniteConfig,
@@ -184,6 +186,20 @@ def test_texts_grow_as_they_are_generated(name: str, families: dict[str, sl.Lens
             assert model.generate("Hello there", 5, eos_token_id=-1, use_cache=False) == whole
         if plan is not None:
             assert whole == model.tokenizer.completion(by_hand(model, plan, "Hello there"))
+
+
+def test_falcon_with_alibi_is_refused(model_folders: dict[str, Path], tmp_path: Path) -> None:
+    """Its eager attention adds ALiBi twice in Transformers: Hugging Face disagrees with itself."""
+    config = FalconConfig(vocab_size=600, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True)
+    model = shuffled(FalconForCausalLM(config)).eval()
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model_folders["llama"]).save_pretrained(tmp_path)
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10]])
+    with torch.no_grad():
+        ways = [FalconForCausalLM.from_pretrained(tmp_path, attn_implementation=way)(ids).logits for way in ("eager", "sdpa")]
+    assert not torch.allclose(*ways, atol=1e-3)  # once this fails, the refusal can go
+    with pytest.raises(ModelError, match="adds ALiBi twice"):
+        sl.load(tmp_path)
 
 
 def test_padding_in_front_of_a_state_is_not_used(model_folders: dict[str, Path], tmp_path: Path) -> None:
