@@ -89,6 +89,7 @@ class Exam:
     @property
     def base(self) -> list[Outcome]:
         """Every item's outcome without a plan of this exam's, scored once for the hooks and weights that the model has now."""
+        self.kept.refresh()
         return list(self.kept("base", self.score))
 
     @torch.no_grad()
@@ -100,6 +101,7 @@ class Exam:
         """
         if plan is not None:
             plan.check(self.model)
+        self.kept.refresh()
         way = ("scores", self._packed, bool(self._prefix), plan is not None)
         answers = by_trust(
             self.model,
@@ -133,8 +135,10 @@ class Exam:
         for plan in plans:
             plan.check(self.model)
         sums, base = [Sums(self.questions) for _ in plans], Sums(self.questions)
-        wanted = "base" not in self.kept
+        self.kept.refresh()
+        wanted, version = "base" not in self.kept, self.kept.version
         for number, (part, batch) in enumerate(self._batches(), 1):
+            self.kept.refresh()  # between two batches the caller may have done anything
             is_last = number == len(self._parts)
             for index, choices in self._swept(part, batch, plans):
                 if index is not None:
@@ -142,7 +146,7 @@ class Exam:
                     yield index, sums[index].outcomes() if is_last else None
                 elif wanted:
                     base.add(part, choices)
-        if wanted and base.complete:
+        if wanted and base.complete and self.kept.version == version:
             self.kept.put("base", base.outcomes())
 
     def _swept(self, part: Part, batch: TokenBatch, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int | None, Answers]]:
@@ -221,6 +225,7 @@ class Exam:
         Raises:
             LayerError: a layer that the model does not have.
         """
+        self.kept.refresh()
         layers = self.model.layers(layers)
         onward = leaves_prompt(tokens) and self.model.reuses_keys
         plain = partial(plain_gradients, self.model, layers=layers, tokens=tokens)

@@ -10,32 +10,31 @@ T = TypeVar("T")
 
 
 class Kept:
-    """What was computed under the hooks and weights that a model has now. Not to be asked while hooks of one's own are on it."""
+    """What was computed under the hooks and weights that a model had when ``refresh`` was last called."""
 
     def __init__(self, model: LensModel) -> None:
         self.model = model
+        self.version = 0
+        """How often everything was dropped."""
         self._state: object = None
         self._found: dict[str, Any] = {}
 
-    def __call__(self, name: str, make: Callable[[], T]) -> T:
-        """What ``make`` gives, made once."""
-        found = self._now()
-        if name in found:
-            kept: T = found[name]
-            return kept
-        made = make()
-        self.put(name, made)
-        return made
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._now()
-
-    def put(self, name: str, value: object) -> None:
-        """Keeps a value that was computed under the hooks and weights of now."""
-        self._now()[name] = value
-
-    def _now(self) -> dict[str, Any]:
+    def refresh(self) -> None:
+        """Drops everything if the model's hooks or weights are others than before. Not to be called under hooks of one's own."""
         state = (hooks_on(self.model.tl), self.model.weights_stamp())
         if state != self._state:
-            self._state, self._found = state, {}
-        return self._found
+            self._state, self._found, self.version = state, {}, self.version + 1
+
+    def __call__(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once."""
+        if name not in self._found:
+            self._found[name] = make()
+        found: T = self._found[name]
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def put(self, name: str, value: object) -> None:
+        """Keeps a value."""
+        self._found[name] = value

@@ -50,8 +50,9 @@ class LensModel:
             raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
         if getattr(tl.original_model.config, "model_type", "") == "falcon" and tl.original_model.config.alibi:
             raise ModelError(
-                f"{name or 'this model'} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds ALiBi "
-                "twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary positions."
+                f"{name or 'this model'} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds "
+                "ALiBi twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary "
+                "positions."
             )
         if tl.tokenizer is None:
             raise ModelError(
