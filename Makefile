@@ -3,7 +3,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test unit check bench experiments docs links notebooks clean help
+OLDEST := .venv/oldest/bin/python
+TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.PHONY: demo test unit oldest check bench experiments docs links notebooks clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -16,6 +19,10 @@ test: check  ## lint, types and all tests
 
 unit: .venv/dev.stamp  ## the tests that need no real model
 	$(BIN)/python -m pytest tests/unit docs
+
+oldest: .venv/oldest.stamp  ## the unit tests with the oldest versions that pyproject.toml names (TORCH=2.6.0: with that torch)
+	$(OLDEST) -m pip --disable-pip-version-check install --quiet torch==$(TORCH)
+	$(OLDEST) -m pytest tests/unit
 
 check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff check .
@@ -50,6 +57,12 @@ notebooks: .venv/dev.stamp  ## run the notebooks and keep their outputs (picture
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,atlas,dev,docs]'
 	touch $@ .venv/demo.stamp
+
+.venv/oldest.stamp: pyproject.toml tests/oldest.py
+	$(PYTHON) -m venv --clear .venv/oldest
+	$(PYTHON) tests/oldest.py > .venv/oldest.txt
+	$(OLDEST) -m pip --disable-pip-version-check install --quiet --constraint .venv/oldest.txt torch==$(TORCH) --editable '.[demo,atlas,dev]'
+	touch $@
 
 .venv/steering-vectors.stamp: Makefile  # another package, in an environment of its own: it needs an older transformers
 	$(PYTHON) -m venv .venv/steering-vectors

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
-from steerlens.data import ENGLISH, Items, Split, atlas
+from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
 from steerlens.evaluation.searching.recipes import VectorsByLocale
@@ -213,7 +213,7 @@ def _examples(
 
     rows = []
     for locale in settings.locales:
-        kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in ("factual", "cultural")]
+        kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in KINDS]
         asked = [item for kind in kinds for item in kind]
         prompts = [item.prompt().text for item in asked]
         texts = {"unsteered": model.generate(prompts, settings.max_new_tokens)}
@@ -238,7 +238,7 @@ def _manifest(model: LensModel, items: Items, split: Split, settings: StudySetti
         "data": {
             "name": items.name,
             "sha256": items.digest(),
-            "concepts": {n: {k: len(p.of(kind=k).concepts) for k in ("factual", "cultural")} for n, p in parts.items()},
+            "concepts": {n: {k: len(p.of(kind=k).concepts) for k in KINDS} for n, p in parts.items()},
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "platform": platform.platform(),

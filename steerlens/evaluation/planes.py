@@ -76,11 +76,11 @@ class Plane(ResultTable):
         """
         import pandas as pd
 
-        rows = {
-            method: {row.score.replace("_", "-"): _described(row) for row in group.itertuples()}
+        rows = [
+            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
             for method, group in self._of(locale).groupby("method", sort=False)
-        }
-        return pd.DataFrame.from_dict(rows, orient="index").fillna("").rename_axis("method").reset_index()
+        ]
+        return pd.DataFrame(rows).fillna("")
 
     def beside(self, effects: SideEffects) -> "Plane":
         """This plane with its methods' side effects as further scores."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.data import Items
+from steerlens.data import KINDS, Items
 from steerlens.errors import DataError
 from steerlens.probing.folds import Folds
 from steerlens.probing.surface import surface_scores
@@ -44,7 +44,7 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
         part = items.of(locale=code)
         folds, scores = _form(part, n_folds, seed)
         auroc, accuracy = (float(score.mean()) for score in (folds.auroc(scores), folds.accuracy(scores)))
-        lengths = [float(np.mean([len(item.question) for item in part.of(kind=kind)])) for kind in ("factual", "cultural")]
+        lengths = [float(np.mean([len(item.question) for item in part.of(kind=kind)])) for kind in KINDS]
         rows.append((code, auroc, accuracy, *lengths, len(part), len(part.concepts)))
     return FormSeparability(pd.DataFrame(rows, columns=list(FormSeparability.columns)))
 
