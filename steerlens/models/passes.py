@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -55,6 +56,8 @@ class ModelState:
     announced: Tensor | None = None
     """Roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
+    read: tuple[SeenPass, object, Tensor] | None = None
+    """What was read off a pass that somebody else runs: the pass, by what it was read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
     """Of caches that do not know their length: the tokens in it, and those of the last pass."""
     prompts: list[int | None] = field(default_factory=list)
@@ -118,7 +121,7 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise SettingsError(_TWO_THREADS)
     if state.announced is not None:
         return
-    given = inspect.signature(base.forward).bind_partial(*args, **kwargs).arguments
+    given = _signature(type(base).forward).bind_partial(base, *args, **kwargs).arguments
     given = {**given.get("kwargs", {}), **given}
     tokens, mask = given.get("input_ids"), given.get("attention_mask")
     if tokens is None:
@@ -132,21 +135,26 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     state.seen = SeenPass(tokens, mask, past, state.prompts[-1] if state.prompts else None)
 
 
+@cache
+def _signature(forward: Any) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
 def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
     """How many tokens the cache holds."""
-    cache = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
-    if cache is None:
+    held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
+    if held is None:
         return max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
     with suppress(ValueError, AttributeError):
-        return int(cache.get_seq_length())
+        return int(held.get_seq_length())
     # A cache of states alone, as Mamba's, does not know: its passes are counted.
-    before, last = state.counted.get(cache, (None, None))
+    before, last = state.counted.get(held, (None, None))
     if last is tokens and state.seen is not None:  # the same pass, noted by the model and now by its body
         return state.seen.past
     if before is None:
-        begun = any(any(getattr(layer, "has_previous_state", {}).values()) for layer in getattr(cache, "layers", ()))
+        begun = any(any(getattr(layer, "has_previous_state", {}).values()) for layer in getattr(held, "layers", ()))
         before = state.seen.past + state.seen.tokens.shape[1] if begun and state.seen is not None else 0
-    state.counted[cache] = (before + tokens.shape[1], tokens)
+    state.counted[held] = (before + tokens.shape[1], tokens)
     return before
 
 
@@ -186,7 +194,11 @@ def running_roles(
                 "or were generated cannot be known. Wrap your loop in steerlens.models.prompt_of(model, length), with the "
                 "prompt's length in tokens, padding included; or use model.generate."
             )
-        roles = roles_of(seen.tokens, front, bos_id, pad_id, mask=seen.mask, past=seen.past, prompt=seen.prompt)
+        key = (front, bos_id, pad_id)
+        if state.read is None or state.read[0] is not seen or state.read[1] != key:  # once a pass, not once a layer
+            found = roles_of(seen.tokens, front, bos_id, pad_id, mask=seen.mask, past=seen.past, prompt=seen.prompt)
+            state.read = (seen, key, found)
+        roles = state.read[2]
     if roles is None or tuple(roles.shape) != shape:
         raise PromptError(
             "the steering hook did not see this pass's tokens, so it cannot tell what stands in front of the prompt and padding "
