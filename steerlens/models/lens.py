@@ -61,7 +61,7 @@ class LensModel:
         tl.original_model.eval()
         self.tl = tl
         self.name = name or str(getattr(tl.cfg, "model_name", "")) or "model"
-        self.tokenizer = tokenizer or Tokenizer(tokenizer_of_bridge(tl))
+        self.tokenizer = tokenizer or tokenizer_of_bridge(tl)
         self.n_layers = len(tl.blocks)
         self.d_model = int(tl.cfg.d_model)
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None

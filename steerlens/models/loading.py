@@ -57,7 +57,7 @@ def load(
     """
     if not isinstance(name, str | Path):
         bridge = _own_bridge(name, device, dtype, adapter, revision)
-        return LensModel(bridge, tokenizer=Tokenizer(tokenizer_of_bridge(bridge), prepend_bos))
+        return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
     place, chosen = choose_device(device), str(name)
     wanted = {"dtype": choose_dtype(dtype, place), "revision": revision, "trust_remote_code": trust_remote_code}
     bridge, own = _boot(_source(chosen), chosen, place, None if adapter is None else str(adapter), **wanted)

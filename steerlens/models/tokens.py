@@ -52,25 +52,28 @@ class Tokenizer:
     GPT-2, two tokens for GLM. What stands in front of a chat is what the chat template writes.
     """
 
-    def __init__(self, tokenizer: Any, prepend_bos: bool | None = None) -> None:
+    def __init__(self, tokenizer: Any, prepend_bos: bool | None = None, *, own: Any = None) -> None:
         """Finds out what the tokenizer puts in front of a text.
 
         Args:
-            tokenizer: the model's own tokenizer, as ``AutoTokenizer.from_pretrained`` reads it.
+            tokenizer: a Hugging Face tokenizer.
             prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; ``None``
                 leaves it to the tokenizer and the chat template.
+            own: the same tokenizer as its files say, where the given one may have been made to put a BOS in front: it says what
+                stands there and which special tokens are declared. The given one, if left out.
 
         Raises:
             ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
         """
+        own = tokenizer if own is None else own
         self.hf = tokenizer
         self.prepend_bos = prepend_bos
-        self.bos_id: int | None = tokenizer.bos_token_id
-        eos_id: int | None = tokenizer.eos_token_id
-        self.pad_id: int = next((i for i in (tokenizer.pad_token_id, eos_id, self.bos_id) if i is not None), 0)
+        self.bos_id: int | None = own.bos_token_id
+        eos_id: int | None = own.eos_token_id
+        self.pad_id: int = next((i for i in (own.pad_token_id, eos_id, self.bos_id) if i is not None), 0)
         if prepend_bos and self.bos_id is None:
             raise ModelError("prepend_bos=True was given, but this model's tokenizer declares no BOS token. Leave it out.")
-        self.front: tuple[int, ...] = self._own_front() if prepend_bos is None else ()
+        self.front: tuple[int, ...] = _front_of(own) if prepend_bos is None else ()
         if prepend_bos and self.bos_id is not None:
             self.front = (self.bos_id,)
 
@@ -172,14 +175,15 @@ class Tokenizer:
         probes = [self.hf(text, add_special_tokens=False)["input_ids"] for text in _PROBES]
         return hashlib.sha256(repr((vocabulary, probes, self.front)).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _own_front(self) -> tuple[int, ...]:
-        """What the tokenizer puts before a text when it is called plainly."""
-        fronts = set()
-        for text in ("a", "1"):
-            plain, whole = (list(self.hf(text, add_special_tokens=special)["input_ids"]) for special in (False, True))
-            at = next((at for at in range(len(whole) - len(plain) + 1) if whole[at : at + len(plain)] == plain), 0)
-            fronts.add(tuple(whole[:at]))
-        return fronts.pop() if len(fronts) == 1 else ()
+
+def _front_of(tokenizer: Any) -> tuple[int, ...]:
+    """What a tokenizer puts before a text when it is called plainly."""
+    fronts = set()
+    for text in ("a", "1"):
+        plain, whole = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (False, True))
+        at = next((at for at in range(len(whole) - len(plain) + 1) if whole[at : at + len(plain)] == plain), 0)
+        fronts.add(tuple(whole[:at]))
+    return fronts.pop() if len(fronts) == 1 else ()
 
 
 def is_chat(prompt: object) -> bool:
@@ -211,16 +215,17 @@ def own_tokenizer(source: str, **settings: Any) -> Any:
         return AutoTokenizer.from_pretrained(source, **settings)
 
 
-def tokenizer_of_bridge(tl: Any) -> Any:
-    """The tokenizer that a bridge's own was made from, read anew where its files are at hand; else the bridge's.
+def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
+    """A bridge's tokenizer, with what its files, where they are at hand, say of the tokens in front.
 
     TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
+
+    Raises:
+        ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
     """
-    source = getattr(tl.tokenizer, "name_or_path", "")
-    if not source:
-        return tl.tokenizer
+    source, own = getattr(tl.tokenizer, "name_or_path", ""), None
     try:
-        return own_tokenizer(source, local_files_only=True)
+        own = own_tokenizer(source, local_files_only=True) if source else None
     except Exception as error:
         _log.warning(
             "the bridge's tokenizer cannot be read anew from %s (%s): what TransformerLens made of it is used, and it may put "
@@ -228,7 +233,7 @@ def tokenizer_of_bridge(tl: Any) -> Any:
             source,
             type(error).__name__,
         )
-        return tl.tokenizer
+    return Tokenizer(tl.tokenizer, prepend_bos, own=own)
 
 
 def for_a_bridge(tokenizer: Any) -> Any:

@@ -39,6 +39,22 @@ def test_a_bridge_of_the_users_own_gets_the_models_own_tokens(name: str, model_f
     assert bridge.to_tokens("Hello", prepend_bos=True)[0].tolist() == forced  # the user's bridge stays as it was
 
 
+def test_what_a_user_did_to_a_bridges_tokenizer_counts(model_folders: dict[str, Path]) -> None:
+    """Only what stands in front is read from the files."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folders["gpt2"])
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    bridge = TransformerBridge.boot_transformers(str(model_folders["gpt2"]), tokenizer=tokenizer)
+    bridge.tokenizer.chat_template = tokenizer.chat_template
+    bridge.tokenizer.add_special_tokens({"additional_special_tokens": ["Hello"]})
+    model = sl.load(bridge)
+    assert model.tokens("Hello").ids == tuple(bridge.tokenizer("Hello", add_special_tokens=False)["input_ids"])
+    assert len(model.tokens("Hello")) == 1
+    assert model.tokens(CHAT).ids == model.tokens("Hello").ids
+    assert model.tokenizer.front == ()
+
+
 def test_what_stands_in_front_stands_there_once(loaded: dict[str, sl.LensModel]) -> None:
     llama, qwen = loaded["llama"], loaded["qwen2"]
     plain = llama.tokens("Hello there").ids
