@@ -161,7 +161,7 @@ class Exam:
             way = ("sweeps", self._packed, several, bool(self._prefix), onward, *sides_of([plans[i] for i in own]))
             found = (
                 resumed()
-                if self.model.trusted.get(way)
+                if self.model.pads_left and self.model.trusted.get(way)
                 else by_trust(
                     self.model,
                     way,

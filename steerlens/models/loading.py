@@ -11,9 +11,10 @@ from steerlens.errors import ModelError, SteerlensError, UnknownNameError
 from steerlens.models.adapters import adapter_folder, is_for_whole, merged
 from steerlens.models.devices import choose_device, choose_dtype
 from steerlens.models.embedded import EMBEDDED
+from steerlens.models.forward import residuals_after, run_blocks
 from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
-from steerlens.models.multimodal import takes_images, text_model, whole_model
+from steerlens.models.multimodal import is_bridged, takes_images, text_model, whole_model
 from steerlens.models.quiet import quiet_transformers
 from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
 from steerlens.models.untouched import untouched
@@ -64,7 +65,29 @@ def load(
     tokenizer = Tokenizer(own, prepend_bos)
     bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
     named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"
-    return LensModel(bridge, named, tokenizer)
+    return _tried(LensModel(bridge, named, tokenizer))
+
+
+@torch.no_grad()
+def _tried(model: LensModel) -> LensModel:
+    """The model, after a pass of a few tokens.
+
+    Raises:
+        ModelError: the pass fails, as it does where TransformerLens knows an architecture and does not run it.
+    """
+    try:
+        batch = model.batch([model.row([*model.tokenizer.front, 1, 2, 3])])
+        run_blocks(model.tl, batch)
+        silent = set(model.layers()) - set(residuals_after(model.tl, batch, model.layers(), torch.Tensor.clone))
+        if silent:
+            raise RuntimeError(f"no residual stream is shown after blocks {sorted(silent)}")
+    except Exception as error:  # an architecture raises what it likes
+        kind = type(model.tl.original_model).__name__
+        raise ModelError(
+            f"{model.name} is a {kind} and was loaded, but a pass of it fails ({_reason(error)}). Expected an architecture that "
+            "these versions of TransformerLens and Transformers run: another one, or other versions."
+        ) from error
+    return model
 
 
 def _source(name: str) -> str:
@@ -129,7 +152,10 @@ def _hugging_face(source: str, name: str, adapter: str | None, **settings: Any) 
     images = takes_images(source, settings["revision"], settings["trust_remote_code"])
     if adapter is not None:
         return _merged(source, name, adapter, images, **settings)
-    return text_model(whole_model(source, **settings), name) if images else None
+    if not images:
+        return None
+    whole = whole_model(source, **settings)
+    return text_model(whole, name) if is_bridged(whole) else whole
 
 
 def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any) -> Any:

@@ -50,6 +50,15 @@ def whole_model(source: str, **settings: Any) -> Any:
     return model.eval()
 
 
+def is_bridged(whole: Any) -> bool:
+    """Whether TransformerLens runs the text model within a checkpoint. Of Gemma 3n it runs only the whole, here on text."""
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    text = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(whole.config.get_text_config(decoder=True)), None)
+    return text is None or text.__name__ in SUPPORTED_ARCHITECTURES or type(whole).__name__ not in SUPPORTED_ARCHITECTURES
+
+
 def text_model(whole: Any, name: str) -> Any:
     """The text model within a checkpoint that takes images: the same modules, so the same numbers.
 

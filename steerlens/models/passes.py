@@ -40,6 +40,20 @@ class SeenPass:
     """Tokens in the key-value cache, before those of this pass."""
     prompt: int | None
     """Columns that the prompt takes; ``None`` if nobody said so."""
+    kept: int = 0
+    """Columns at the end that are unembedded. Blocks that write no keys may be run on these alone; 0 for all."""
+    lost: bool = False
+    """A generation goes on from what the model keeps in a way that is not known, so the columns are not known either."""
+
+
+@dataclass(eq=False)
+class Generation:
+    """What is known of a generation that runs."""
+
+    prompt: int | None = None
+    """Columns that the prompt takes; ``None`` until the first pass where nobody said so."""
+    first: Tensor | None = None
+    """The tokens of its first pass."""
 
 
 @dataclass(eq=False)
@@ -60,14 +74,16 @@ class ModelState:
     """What was read off a pass that somebody else runs: the pass, by what it was read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
     """Of caches that do not know their length: the tokens in it, and those of the last pass."""
-    prompts: list[int | None] = field(default_factory=list)
-    """Of each generation that runs, one inside another: columns that its prompt takes, ``None`` until its first pass."""
+    generations: list["Generation"] = field(default_factory=list)
+    """Those that run, one inside another."""
 
 
 def body_of(model: Any) -> Any:
     """The part of a Hugging Face model that gives the final residual: the model without its unembedding."""
-    base = model.base_model
-    return model.get_decoder() if base is model else base
+    for body in (model.base_model, model.get_decoder()):
+        if body is not model:
+            return body
+    return model.model  # Llama 4's text model names another part as its base
 
 
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
@@ -104,11 +120,11 @@ def _generate(owner: Any, *args: Any, **settings: Any) -> Any:
     if state is None:  # a copy of a watched model
         return type(owner).generate(owner, *args, **settings)
     given = next((v for v in (*args[:1], *map(settings.get, ("inputs", "input_ids"))) if isinstance(v, Tensor)), None)
-    state.prompts.append(None if given is None or given.ndim != 2 else given.shape[1])
+    state.generations.append(Generation(None if given is None or given.ndim != 2 else given.shape[1]))
     try:
         return type(owner).generate(owner, *args, **settings)
     finally:
-        state.prompts.pop()
+        state.generations.pop()
 
 
 def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -130,9 +146,20 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         return
     mask = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
     past = _past(state, given, tokens, mask)
-    if state.prompts and state.prompts[-1] is None and past == 0:
-        state.prompts[-1] = tokens.shape[1]
-    state.seen = SeenPass(tokens, mask, past, state.prompts[-1] if state.prompts else None)
+    kept = given.get("logits_to_keep", state.seen.kept if state.seen is not None and state.seen.tokens is tokens else 0)
+    prompt, lost = _prompt(state, tokens, past)
+    state.seen = SeenPass(tokens, mask, past, prompt, kept if isinstance(kept, int) else 0, lost)
+
+
+def _prompt(state: ModelState, tokens: Tensor, past: int) -> tuple[int | None, bool]:
+    """Where the prompt of the running generation ends, and whether it cannot be known what this pass goes on from."""
+    if not state.generations:
+        return None, False
+    running = state.generations[-1]
+    if running.first is None:
+        running.first, running.prompt = tokens, running.prompt or tokens.shape[1]
+    again = running.first is not tokens and past == 0  # of later passes, only those of the whole text begin without a cache
+    return running.prompt, again and running.prompt is not None and tokens.shape[1] < running.prompt
 
 
 @cache
@@ -188,6 +215,11 @@ def running_roles(
         roles = None
     else:
         seen = state.seen
+        if seen.lost:
+            raise PromptError(
+                "the model keeps what came before in a way that steerlens does not know, so it cannot be told which tokens of "
+                "this generation are steered. Generate with use_cache=False."
+            )
         if seen.prompt is None and seen.past and seen.tokens.shape[1] > 1:
             raise PromptError(
                 f"{seen.tokens.shape[1]} tokens go on from a key-value cache of {seen.past}: whether they belong to the prompt "
@@ -199,6 +231,8 @@ def running_roles(
             found = roles_of(seen.tokens, front, bos_id, pad_id, mask=seen.mask, past=seen.past, prompt=seen.prompt)
             state.read = (seen, key, found)
         roles = state.read[2]
+        if seen.kept and shape[1] == seen.kept < roles.shape[1]:
+            roles = roles[:, -seen.kept :]
     if roles is None or tuple(roles.shape) != shape:
         raise PromptError(
             "the steering hook did not see this pass's tokens, so it cannot tell what stands in front of the prompt and padding "
@@ -223,11 +257,11 @@ def prompt_of(model: Any, length: int) -> Iterator[None]:
     if length < 1:
         raise SettingsError(f"a prompt of {length} tokens given: expected at least 1.")
     state = state_of(model.tl)
-    state.prompts.append(int(length))
+    state.generations.append(Generation(int(length)))
     try:
         yield
     finally:
-        state.prompts.pop()
+        state.generations.pop()
 
 
 @contextmanager

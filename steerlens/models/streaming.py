@@ -31,22 +31,24 @@ def stream(
         PromptError: the prompt is empty.
     """
     ids = model.row(model.tokenizer.ids(prompt)).prompt
-    ends, written = _ends(model), []
+    ends, written, goes_on = _ends(model), [], True
     cache: dict[str, Any] = {}
     new = torch.tensor([ids], device=model.device)
     seen: torch.Tensor | None = torch.ones_like(new)
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.tl.original_model.forward).parameters else {}
     for _ in range(max_new_tokens):
         with around(), claimed(model.tl), prompt_of(model, len(ids)), torch.no_grad():
-            output = model.tl.original_model(input_ids=new, attention_mask=seen, use_cache=True, **last_only, **cache)
+            output = model.tl.original_model(input_ids=new, attention_mask=seen, use_cache=goes_on, **last_only, **cache)
         cache = {name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None}
         token = int(output.logits[0, -1].argmax())
         if token in ends:
             break
         written.append(token)
         yield model.tokenizer.completion(written)
-        new = torch.tensor([[token]], device=model.device)
-        seen = None if "cache_params" in cache else torch.ones(1, len(ids) + len(written), dtype=torch.long, device=model.device)
+        goes_on = bool(cache)  # where what came before is kept in another way, or not at all, all of the text is run again
+        length = len(ids) + len(written)
+        new = torch.tensor([[token]] if goes_on else [[*ids, *written]], device=model.device)
+        seen = None if "cache_params" in cache else torch.ones(1, length, dtype=torch.long, device=model.device)
 
 
 def _ends(model: LensModel) -> set[int]:

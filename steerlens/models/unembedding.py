@@ -29,7 +29,7 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Unembedding:
-    """From normed final residuals to logits, with the factor that Cohere and Granite put on them and the soft cap of Gemma 2."""
+    """From normed final residuals to logits, with a factor (Cohere, Granite) and a soft cap (Gemma 2, RecurrentGemma)."""
 
     weight: Float[Tensor, "d_vocab d_model"]
     bias: Float[Tensor, " d_vocab"] | None
@@ -41,7 +41,7 @@ class Unembedding:
     def of(cls, tl: Any) -> "Unembedding":
         """That of a model, as its weights are now."""
         config = tl.original_model.config.get_text_config()
-        cap = getattr(config, "final_logit_softcapping", None)
+        cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         bias = tl.unembed.b_U.detach() if tl.unembed.b_U is not None else None
         kept = bias if bias is not None and bool(bias.any()) else None
         return cls(tl.unembed.W_U.detach().T, kept, cap, _logit_factor(config))
