@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import steerlens as sl
@@ -51,6 +51,10 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
     items = sl.data.atlas(["es-ES", "ko-KR"])
     tokenizer.train_from_iterator((item.question for item in items), trainer)
+    bos = [("<bos>", tokenizer.token_to_id("<bos>"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=bos
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<bos>",

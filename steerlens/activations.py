@@ -18,6 +18,7 @@ from steerlens.numeric import Layers, float_tensor, layer_of, layers_of
 from steerlens.storage import load_tensors, restored, save_tensors
 
 _KIND = "residual stack"
+_EMBEDDING = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class ResidualStack:
     residuals: Float[Tensor, "layer prompt d_model"]
     """``hook_resid_post`` of each layer; float32 on the CPU, a constant."""
     layers: tuple[int, ...]
-    """Block index of each entry of the first axis, ascending."""
+    """Block index of each entry of the first axis, ascending; -1 for what enters the first block."""
     prompts: tuple[Prompt, ...]
     """What each entry of the second axis was read from."""
     positions: str
@@ -37,7 +38,7 @@ class ResidualStack:
 
     def __post_init__(self) -> None:
         residuals = float_tensor(self.residuals, "this stack")
-        layers = layers_of(self.layers, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
+        layers = layers_of(self.layers, range(_EMBEDDING, self.fingerprint.n_layers), self.fingerprint.name or "the model")
         if list(layers) != list(self.layers):
             raise VectorError(f"a stack of layers {list(self.layers)} given: expected each once, in ascending order.")
         expected = (len(layers), len(self.prompts), self.fingerprint.d_model)

@@ -250,12 +250,14 @@ def _embeddings(known: World, vocabulary: Sequence[str], space: Space, rng: np.r
 
 def _booted(weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequence[str], name: str) -> LensModel:
     """Saved as Hugging Face would and loaded as a user's folder is."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     words = {word: number for number, word in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=SPECIAL[2]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    bos = [(SPECIAL[0], words[SPECIAL[0]])]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{SPECIAL[0]} $A", special_tokens=bos)
     d, width = weights["model.embed_tokens.weight"].shape[1], len(weights["model.layers.0.mlp.gate_proj.weight"])
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=d, intermediate_size=width, num_attention_heads=2, num_key_value_heads=2,
@@ -268,4 +270,5 @@ def _booted(weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequenc
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
         model.save_pretrained(folder)
         fast.save_pretrained(folder)
-        return LensModel(load(folder, device="cpu", dtype="float32").tl, name)
+        loaded = load(folder, device="cpu", dtype="float32")
+        return LensModel(loaded.tl, name, loaded.tokenizer)
