@@ -14,6 +14,8 @@ _ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
 _FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 _CLOSE = 1e-2
 """Of the norm: half precision passes, another computation does not."""
+_PADDED = 5e-2
+"""The same for padding in front: where a state runs through it, the least difference that was seen is 0.19."""
 
 
 @torch.no_grad()
@@ -60,14 +62,19 @@ def pads_left(model: Any) -> bool:
     """Padding in front of a row changes nothing of it. Not so where a state runs through the padding too, as in RWKV."""
     rows = [model.row(prompt) for prompt, _ in _ROWS]
     padded = model.batch(rows, "left")
-    final = run_blocks(model.tl, padded)
+    try:
+        final = run_blocks(model.tl, padded)
+    except _FAILURES:
+        return False
     alone = [run_blocks(model.tl, model.batch([row]))[0] for row in rows]
-    return all(_close(final[line, start:], own) for line, (start, own) in enumerate(zip(padded.starts, alone, strict=True)))
+    return all(
+        _close(final[line, start:], own, _PADDED) for line, (start, own) in enumerate(zip(padded.starts, alone, strict=True))
+    )
 
 
 def _batch(model: Any) -> TokenBatch:
     return model.batch([model.row(prompt, choices) for prompt, choices in _ROWS], "aligned")
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    return bool((a - b).norm() <= _CLOSE * b.norm())
+def _close(a: Tensor, b: Tensor, tolerance: float = _CLOSE) -> bool:
+    return bool((a - b).norm() <= tolerance * b.norm())
