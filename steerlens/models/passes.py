@@ -170,8 +170,9 @@ def _signature(forward: Any) -> inspect.Signature:
 def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
     """How many tokens the cache holds."""
     held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
-    if held is None:
-        return max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
+    masked = max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
+    if held is None or masked:  # a mask spans the cached tokens too; caches of several kinds of layers may miscount
+        return masked
     with suppress(ValueError, AttributeError):
         return int(held.get_seq_length())
     # A cache of states alone, as Mamba's, does not know: its passes are counted.

@@ -31,14 +31,19 @@ def stream(
         PromptError: the prompt is empty.
     """
     ids = model.row(model.tokenizer.ids(prompt)).prompt
-    ends, written, goes_on = _ends(model), [], True
+    ends, goes_on = _ends(model), True
+    written: list[int] = []
     cache: dict[str, Any] = {}
     new = torch.tensor([ids], device=model.device)
     seen: torch.Tensor | None = torch.ones_like(new)
-    last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.tl.original_model.forward).parameters else {}
+    takes = signature(model.tl.original_model.forward).parameters
+    more: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
     for _ in range(max_new_tokens):
         with around(), claimed(model.tl), prompt_of(model, len(ids)), torch.no_grad():
-            output = model.tl.original_model(input_ids=new, attention_mask=seen, use_cache=goes_on, **last_only, **cache)
+            if "position_ids" in takes:  # a cache of several kinds of layers may not know them
+                end = len(ids) + len(written)
+                more["position_ids"] = torch.arange(end - new.shape[1], end, device=model.device)[None]
+            output = model.tl.original_model(input_ids=new, attention_mask=seen, use_cache=goes_on, **more, **cache)
         cache = {name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None}
         token = int(output.logits[0, -1].argmax())
         if token in ends:
