@@ -131,13 +131,13 @@ def families(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def asked(items: sl.data.Items) -> list[sl.data.Item]:
     spanish = list(items.of(locale="es-ES"))
-    return spanish[3:7] + spanish[-3:]
+    return spanish[3:5] + spanish[-2:]
 
 
 def random_plans(model: sl.LensModel, tokens: Which) -> list[SteeringPlan]:
     directions = torch.randn(model.n_layers, model.d_model, generator=torch.Generator().manual_seed(3))
     vector = SteeringVector(directions, model.layers(), model.fingerprint, name="EN")
-    each = [vector.at(layer, strength, tokens) for layer in range(4) for strength in (1.0, -2.0)]
+    each = [vector.at(layer, strength, tokens) for layer, strength in ((0, 1.0), (1, 1.0), (1, -2.0), (3, 1.0))]
     return [*each, vector.at(0, 1.0, tokens) + vector.at(2, 2.0, tokens), sl.steering.no_steering(model.fingerprint)]
 
 
@@ -161,7 +161,7 @@ def test_every_job_gives_what_whole_passes_give(
 @pytest.mark.parametrize("name", FAMILIES)
 def test_derivatives_are_those_of_a_small_step(name: str, families: dict[str, sl.LensModel], asked: list[sl.data.Item]) -> None:
     model = families[name]
-    exam, layers, step = Exam(model, asked[:3], Scoring("none")), [0, 2], 3e-4
+    exam, layers, step = Exam(model, asked[:2], Scoring("none")), [0, 2], 3e-4
     directions = torch.randn(4, model.d_model, generator=torch.Generator().manual_seed(5))
     vector = SteeringVector(directions, model.layers(), model.fingerprint)
     for tokens in ("all", "last_onward"):
