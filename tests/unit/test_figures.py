@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_saves_a_page_that_opens_offline(drawn: Figure, tmp_path: Path) -> None:
     assert "Title" in text
     assert 'name="viewport"' in text
     assert len(text) > 3_000_000  # plotly itself
-    assert 'src="http' not in text
+    assert not re.search(r'<(?:script|link)\b[^>]* (?:src|href)="http', text)  # some versions of plotly's own code name addresses
 
 
 def test_says_what_it_cannot_write(drawn: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_means_axis_shows_what_is_planted_and_not_what_is_not() -> None:
         return float((sides.mean()["factual"] - sides.mean()["cultural"]) / sides.std().mean())
 
     assert gap(12.0) > 4
-    assert abs(gap(0.0)) < 0.7
+    assert abs(gap(0.0)) < 1.5  # chance, by the folds that are drawn; taken from the same points it would be about 4.5
 
 
 def test_residual_map_of_one_locale_is_saved_and_drawn(llama: sl.LensModel, items: Items, tmp_path) -> None:
