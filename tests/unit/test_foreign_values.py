@@ -55,13 +55,22 @@ def test_what_is_no_layer(vector: SteeringVector, bad: object) -> None:
             find(bad)
 
 
-@pytest.mark.parametrize("layers", [(0, 7), (1, 1), (1, 0), (-1, 0), ()])
-def test_layers_of_a_vector(vector: SteeringVector, llama: sl.LensModel, layers: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("layers", [(0, 7), (1, 1), (1, 0), (-2, 0), ()])
+def test_layers_of_vectors_and_stacks(vector: SteeringVector, llama: sl.LensModel, layers: tuple[int, ...]) -> None:
     with pytest.raises((VectorError, LayerError)):
         SteeringVector(vector.directions[: len(layers)], layers, vector.fingerprint)
     stack = llama.residuals(["Hello"])
     with pytest.raises((VectorError, LayerError)):
         replace(stack, residuals=stack.residuals[: len(layers)], layers=layers)
+
+
+def test_what_enters_the_first_block_is_layer_minus_one_of_a_stack_and_no_layer_of_a_vector(
+    vector: SteeringVector, llama: sl.LensModel
+) -> None:
+    stack = llama.residuals(["Hello"])
+    assert replace(stack, residuals=stack.residuals[:2], layers=(-1, 0)).layers == (-1, 0)
+    with pytest.raises(LayerError):
+        SteeringVector(vector.directions[:2], (-1, 0), vector.fingerprint)
 
 
 def test_a_plan_fits_its_model(vector: SteeringVector) -> None:
