@@ -15,7 +15,7 @@ from steerlens.errors import PairsError
 
 @dataclass(frozen=True)
 class PromptPairs:
-    """Positive and negative prompts of the same concepts, in the same order."""
+    """Positive and negative prompts of the same concepts, in the same order. Plain texts become prompts."""
 
     positive: tuple[Prompt, ...]
     negative: tuple[Prompt, ...]
@@ -24,6 +24,8 @@ class PromptPairs:
     locale: str = ""
 
     def __post_init__(self) -> None:
+        for side in ("positive", "negative"):
+            object.__setattr__(self, side, tuple(_prompt(given, side) for given in getattr(self, side)))
         if not self.positive or not self.negative or len(self.positive) != len(self.negative):
             raise PairsError(
                 f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: "
@@ -38,6 +40,14 @@ class PromptPairs:
         """SHA-256 over both sides' texts, in order."""
         texts = [[prompt.text for prompt in side] for side in (self.positive, self.negative)]
         return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
+
+
+def _prompt(given: object, side: str) -> Prompt:
+    if isinstance(given, str):
+        return Prompt(given)
+    if isinstance(given, Prompt):
+        return given
+    raise PairsError(f"{type(given).__name__} given among the {side} prompts: expected texts or prompts, {given!r:.60} is neither.")
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:

@@ -265,23 +265,26 @@ class LensModel:
     def weighted_residuals(
         self,
         prompts: Sequence[Prompt | str],
-        weights: Sequence[float],
+        weights: Float[Tensor, "prompt sum"],
         layers: Sequence[int] | int | None = None,
         positions: Positions = "last",
         *,
         batch_size: int | None = None,
-    ) -> Float[Tensor, "layer d_model"]:
-        """The weighted sum of the prompts' residuals after each block, accumulated in float64 batch by batch.
+    ) -> Float[Tensor, "sum layer d_model"]:
+        """Returns weighted sums of the prompts' residuals after each block, accumulated in float64 batch by batch.
 
         What ``residuals`` would give is never held: memory does not grow with the prompts. A mean difference is the sum with
         weights ``1 / n`` and ``-1 / n``.
 
         Args:
-            prompts, layers, positions, batch_size: as for ``residuals``.
-            weights: one per prompt.
+            prompts: texts, or prompts of items.
+            weights: the weight of each prompt in each sum.
+            layers: block indices; all for ``None``.
+            positions: as for ``residuals``.
+            batch_size: prompts at once; chosen for the device for ``None``.
 
         Returns:
-            Float64 ``[layer, d_model]``, on the CPU.
+            Float64 ``[sum, layer, d_model]``, on the CPU.
 
         Raises:
             PromptError: no prompts, an empty one, one without the token asked for, or not a weight for each.
@@ -289,11 +292,11 @@ class LensModel:
         """
         given, wanted = self._prompts(prompts), self.layers(layers)
         if len(weights) != len(given):
-            raise PromptError(f"{len(weights)} weights given for {len(given)} prompts: expected one for each.")
-        each = torch.tensor(weights, dtype=torch.float64, device=self.device)
-        total = torch.zeros(len(wanted), self.d_model, dtype=torch.float64, device=self.device)
+            raise PromptError(f"{len(weights)} rows of weights given for {len(given)} prompts: expected one for each.")
+        each = weights.to(self.device, torch.float64)
+        total = torch.zeros(each.shape[1], len(wanted), self.d_model, dtype=torch.float64, device=self.device)
         for indices, seen in self._read_all(given, wanted, positions, batch_size):
-            total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt -> layer d_model")
+            total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt sum -> sum layer d_model")
         return total.cpu()
 
     def _prompts(self, prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:

@@ -1,26 +1,51 @@
-"""Difference-of-means vectors, steering plans, the hooks that apply them, and their controls."""
+"""Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply them, and their controls."""
 
+from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
-from steerlens.steering.edits import OPERATIONS, WHICH, Operation, Which, add_direction, set_component
-from steerlens.steering.means import difference_of_means, pooled
+from steerlens.steering.edits import EDITS, Ablate, Add, DirectionalEdit, Edit, Project, add_direction, set_component
+from steerlens.steering.interventions import Intervention, LayerEdits
+from steerlens.steering.means import difference_of_means, differences_of_means, pooled
 from steerlens.steering.plans import SteeringPlan, Step, no_steering
+from steerlens.steering.specs import STRENGTHS, SURGICAL, UNSTEERED, PlanSpec, StepSpec
+from steerlens.steering.taking import take
+from steerlens.steering.tokens import STEERED_TOKENS, SteeredTokens
+from steerlens.steering.vector_sets import VectorSet, vector_set
 from steerlens.steering.vectors import SteeringVector
 
 __all__ = [
-    "OPERATIONS",
-    "WHICH",
+    "CONTRASTS",
+    "EDITS",
+    "EN",
+    "LOC",
+    "STEERED_TOKENS",
+    "STRENGTHS",
+    "SURGICAL",
+    "UNSTEERED",
+    "Ablate",
+    "Add",
+    "Contrast",
     "Controls",
-    "Operation",
+    "DirectionalEdit",
+    "Edit",
+    "Intervention",
+    "LayerEdits",
+    "PlanSpec",
+    "Project",
+    "SteeredTokens",
     "SteeringPlan",
     "SteeringVector",
     "Step",
-    "Which",
+    "StepSpec",
+    "VectorSet",
     "add_direction",
     "difference_of_means",
+    "differences_of_means",
     "no_steering",
     "other_locales",
     "pooled",
     "random_vectors",
     "set_component",
     "shuffled_vectors",
+    "take",
+    "vector_set",
 ]

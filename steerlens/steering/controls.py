@@ -4,9 +4,9 @@ An effect is the vector's own where it differs from its controls'. Controls are 
 the plane take them.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from einops import einsum
@@ -16,29 +16,34 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.errors import PairsError, SettingsError, VectorError
+from steerlens.steering.edits import DirectionalEdit, Edit
+from steerlens.steering.interventions import Intervention, generator
 from steerlens.steering.plans import SteeringPlan, Step
 from steerlens.steering.vectors import SteeringVector
+
+SomeIntervention = TypeVar("SomeIntervention", bound=Intervention)
 
 RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
 DRAWS = 20
 """Random directions that a plan is read against."""
 
 
-def random_vectors(vector: SteeringVector, draws: int = DRAWS, seed: int = 0) -> tuple[SteeringVector, ...]:
-    """Directions drawn uniformly over the sphere, of the vector's norm at each layer, independent from layer to layer.
+def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) -> tuple[SomeIntervention, ...]:
+    """Returns directions (or maps) drawn at random, of the vector's norm at each layer, independent from layer to layer.
 
     A draw depends on seed, number, layer and the vector's label alone.
+
+    Args:
+        vector: a steering vector or another intervention.
+        draws: how many are drawn.
+        seed: of the draws.
 
     Raises:
         SettingsError: no draws.
     """
     _check(draws)
-
-    def drawn(number: int) -> Tensor:
-        pairs = zip(vector.directions, vector.layers, strict=True)
-        return torch.stack([_random_like(own, f"{seed}/{vector.label}/{layer}/{number}") for own, layer in pairs])
-
-    return tuple(_control(vector, f"random {number}", drawn(number)) for number in range(draws))
+    drawn = (vector.random_like(f"{seed}/{vector.label}", number) for number in range(draws))
+    return tuple(_control(vector, f"random {number}", own) for number, own in enumerate(drawn))
 
 
 def shuffled_vectors(
@@ -72,14 +77,15 @@ def shuffled_vectors(
     differences = own.of(pairs.positive).residuals.double() - own.of(pairs.negative).residuals.double()
     signs = torch.ones(draws, len(pairs), dtype=torch.float64)
     for number, row in enumerate(signs):
-        generator = _generator(f"{seed}/{vector.label}/shuffled/{number}")
-        row[torch.randperm(len(pairs), generator=generator)[: len(pairs) // 2]] = -1
+        order = torch.randperm(len(pairs), generator=generator(f"{seed}/{vector.label}/shuffled/{number}"))
+        row[order[: len(pairs) // 2]] = -1
     means = einsum(differences, signs, "layer pair d_model, draw pair -> draw layer d_model")
     directions = torch.nn.functional.normalize(means, dim=2).float() * vector.directions.norm(dim=1, keepdim=True)
-    return tuple(_control(vector, f"shuffled {number}", own) for number, own in enumerate(directions))
+    made = (replace(vector, directions=own, positive=None) for own in directions)
+    return tuple(_control(vector, f"shuffled {number}", own) for number, own in enumerate(made))
 
 
-def other_locales(vectors: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
+def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeIntervention]:
     """For each locale's items the next locale's vector, for the last one the first's; each of its own length.
 
     Raises:
@@ -87,7 +93,8 @@ def other_locales(vectors: Mapping[str, SteeringVector]) -> dict[str, SteeringVe
     """
     if len(vectors) < 2:
         raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
-    return {code: _control(vectors[code], f"of {other}", vectors[other].directions) for code, other in _next(vectors).items()}
+    following = _next(vectors).items()
+    return {code: _control(vectors[code], f"of {other}", replace(vectors[other], locale=code)) for code, other in following}
 
 
 @dataclass(frozen=True)
@@ -114,13 +121,14 @@ class Controls:
         by_label: dict[str, list[SteeringVector]] = {}
         for vector in self.shuffled:
             by_label.setdefault(str(vector.notes.get("control_of")), []).append(vector)
-        if all(step.label in by_label for plan in plans.values() for step in plan.steps):
+        steps = [step for plan in plans.values() for step in plan.steps]
+        if all(step.label in by_label and isinstance(step.edit, DirectionalEdit) for step in steps):
             found[SHUFFLED] = {code: _exchanged(plan, by_label) for code, plan in plans.items()}
         return found
 
     def _random(self, plan: SteeringPlan) -> tuple[SteeringPlan, ...]:
         def drawn(step: Step, number: int) -> Step:
-            return replace(step, direction=_random_like(step.direction, f"{self.seed}/{step.label}/{step.layer}/{number}"))
+            return replace(step, edit=step.edit.random_like(generator(f"{self.seed}/{step.label}/{step.layer}/{number}")))
 
         return tuple(replace(plan, steps=tuple(drawn(step, n) for step in plan.steps)) for n in range(self.draws))
 
@@ -130,7 +138,7 @@ def _exchanged(plan: SteeringPlan, by_label: Mapping[str, list[SteeringVector]])
     draws = min((len(by_label[step.label]) for step in plan.steps), default=0)
 
     def drawn(step: Step, number: int) -> Step:
-        return replace(step, direction=by_label[step.label][number].direction(step.layer))
+        return replace(step, edit=_along(step.edit, by_label[step.label][number].direction(step.layer)))
 
     return tuple(replace(plan, steps=tuple(drawn(step, n) for step in plan.steps)) for n in range(draws))
 
@@ -140,18 +148,13 @@ def _next(codes: Iterable[str]) -> dict[str, str]:
     return dict(zip(given, [*given[1:], *given[:1]], strict=True))
 
 
-def _control(vector: SteeringVector, what: str, directions: Float[Tensor, "layer d_model"]) -> SteeringVector:
+def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
+    return edit.along(direction) if isinstance(edit, DirectionalEdit) else edit
+
+
+def _control(vector: SomeIntervention, what: str, made: SomeIntervention) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    return replace(vector, directions=directions, name=f"{vector.name} {what}", notes=notes, positive=None)
-
-
-def _random_like(direction: Float[Tensor, " d_model"], key: str) -> Float[Tensor, " d_model"]:
-    drawn = torch.randn(len(direction), generator=_generator(key), dtype=torch.float64)
-    return (drawn * (direction.double().norm() / drawn.norm())).to(direction.dtype)
-
-
-def _generator(key: str) -> torch.Generator:
-    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 1)
+    return replace(made, name=f"{vector.name} {what}", notes=notes)  # type: ignore[type-var]
 
 
 def _check(draws: int) -> None:

@@ -1,31 +1,188 @@
-"""The edits themselves, as functions of tensors, and which tokens they touch."""
+"""What can be done to the residual stream at one layer: one class for each operation, each a pure function of tensors."""
 
-from typing import Literal, get_args
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from einops import einsum
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steerlens.models.roles import GENERATED, LAST, PROMPT
+from steerlens.errors import UnknownNameError, VectorError
+from steerlens.numeric import check_finite, finite_number, float_tensor
 
-Which = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
-generated after it."""
+EDITS: dict[str, type["Edit"]] = {}
+"""Every operation by its name: those of this module, and those of the user's own that were imported."""
 
-WHICH: tuple[Which, ...] = get_args(Which)
 
-Operation = Literal["add", "ablate", "project"]
-"""Add the direction; remove the residual's component along it; set that component to a given value."""
+class Edit(ABC):
+    """An edit of the residual stream at one layer.
 
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+    A subclass is a frozen dataclass. Its fields that are tensors are saved as tensors, the others as JSON. A new operation is one
+    such class: it can then be put into plans, swept, chosen, searched, explored, saved and placed on the plane.
+    """
 
-_STEERED = {
-    "all": (PROMPT, LAST, GENERATED),
-    "prompt": (PROMPT, LAST),
-    "last_onward": (LAST, GENERATED),
-    "generated": (GENERATED,),
-}
+    operation: ClassVar[str]
+    """The name of the operation in files and in ``EDITS``."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "operation" in cls.__dict__:
+            EDITS[cls.operation] = cls
+
+    @property
+    @abstractmethod
+    def d_model(self) -> int:
+        """The width of the residual stream that the edit is for."""
+
+    @abstractmethod
+    def __call__(
+        self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Returns the edited residual stream and leaves the argument as it was.
+
+        Args:
+            residual: the residual stream after a block.
+            strength: how much of the edit is made; 1 makes it, 0 returns the residual unchanged, bit for bit.
+            steered: where it is made.
+        """
+
+    @abstractmethod
+    def described(self, name: str, strength: float) -> str:
+        """Returns the edit in words, as ``2 × EN``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
+
+    @abstractmethod
+    def random_like(self, generator: torch.Generator) -> Self:
+        """Returns the edit's control: the same operation and size, with a direction or map drawn at random."""
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The edit's tensors by field, for a file."""
+        return {name: value for name, value in self._fields().items() if isinstance(value, Tensor)}
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The edit's other fields, for a file."""
+        return {name: value for name, value in self._fields().items() if not isinstance(value, Tensor)}
+
+    def _fields(self) -> dict[str, Any]:
+        return {own.name: getattr(self, own.name) for own in fields(self)}  # type: ignore[arg-type]
+
+
+def edit_of(operation: str, values: Mapping[str, Any]) -> Edit:
+    """Returns the edit of a name with the given fields.
+
+    Raises:
+        UnknownNameError: no such operation.
+        VectorError: fields that the operation does not take.
+    """
+    if operation not in EDITS:
+        raise UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
+    try:
+        return EDITS[operation](**values)
+    except TypeError as error:
+        raise VectorError(f"operation {operation!r} does not take the fields {sorted(values)} ({error}).") from error
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionalEdit(Edit):
+    """An edit along one direction."""
+
+    direction: Float[Tensor, " d_model"]
+    """Float32, on the CPU, a constant: no gradient flows through it."""
+
+    def __post_init__(self) -> None:
+        direction = float_tensor(self.direction, "the direction")
+        if direction.ndim != 1:
+            raise VectorError(f"the direction has shape {tuple(direction.shape)}: expected [d_model].")
+        check_finite(direction, "the direction")
+        object.__setattr__(self, "direction", direction)
+
+    @property
+    def d_model(self) -> int:
+        """The length of the direction."""
+        return len(self.direction)
+
+    def along(self, direction: Float[Tensor, " d_model"]) -> Self:
+        """Returns the same edit along another direction."""
+        return replace(self, direction=direction)
+
+    def random_like(self, generator: torch.Generator) -> Self:
+        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere."""
+        drawn = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
+        return self.along((drawn * (self.direction.double().norm() / drawn.norm())).float())
+
+
+@dataclass(frozen=True, eq=False)
+class Add(DirectionalEdit):
+    """Adds the direction, times the strength."""
+
+    operation = "add"
+
+    def __call__(
+        self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere."""
+        return add_direction(residual, self.direction, strength, steered)
+
+    def described(self, name: str, strength: float) -> str:
+        """Returns the strength and the name, as ``2 × EN``."""
+        return f"{strength:g} × {name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Ablate(DirectionalEdit):
+    """Removes the residual's component along the direction; the strength is the share that is removed.
+
+    Directional ablation (Arditi et al., arXiv 2406.11717, section 2.4).
+    """
+
+    operation = "ablate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_points(self.direction)
+
+    def __call__(
+        self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Returns the residual without that share of its component at the steered tokens."""
+        return set_component(residual, self.direction, 0.0, strength, steered)
+
+    def described(self, name: str, strength: float) -> str:
+        """Returns the name and what is done, as ``EN ablated``."""
+        return f"{_times(strength)}{name} ablated"
+
+
+@dataclass(frozen=True, eq=False)
+class Project(DirectionalEdit):
+    """Sets the residual's component along the direction to one value; the strength is the share of the way there."""
+
+    value: float
+    """The component along the unit direction, in the residual stream's units."""
+    operation = "project"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_points(self.direction)
+        object.__setattr__(self, "value", finite_number(self.value, "value", "the component"))
+
+    def __call__(
+        self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Returns the residual with its component moved to the value at the steered tokens."""
+        return set_component(residual, self.direction, self.value, strength, steered)
+
+    def described(self, name: str, strength: float) -> str:
+        """Returns the name and the value, as ``EN set to 2``."""
+        return f"{_times(strength)}{name} set to {self.value:g}"
 
 
 def add_direction(
@@ -34,7 +191,7 @@ def add_direction(
     strength: float,
     steered: Bool[Tensor, "batch pos"],
 ) -> Float[Tensor, "batch pos d_model"]:
-    """``residual + strength * direction`` at the steered tokens, the residual itself elsewhere.
+    """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere.
 
     The argument is left as it was. Strength 0 returns it unchanged, bit for bit.
     """
@@ -51,15 +208,17 @@ def set_component(
     strength: float,
     steered: Bool[Tensor, "batch pos"],
 ) -> Float[Tensor, "batch pos d_model"]:
-    """The residual with its component along ``direction`` set to ``value`` at the steered tokens.
+    """Returns the residual with its component along ``direction`` set to ``value`` at the steered tokens.
 
     ``h + strength * (value - h . u) u`` with the unit direction ``u``. Value 0 is directional ablation (Arditi et al., arXiv
     2406.11717, section 2.4). The component is taken in float32.
 
     Args:
+        residual: the residual stream after a block.
         direction: of any length; only where it points counts.
-        value: in the residual stream's units.
-        strength: share of the way to ``value``; 1 sets it. 0 returns the residual unchanged, bit for bit.
+        value: the component that is set, in the residual stream's units.
+        strength: the share of the way to ``value``; 1 sets it, 0 returns the residual unchanged, bit for bit.
+        steered: where it is set.
     """
     if strength == 0:
         return residual
@@ -69,14 +228,10 @@ def set_component(
     return torch.where(steered[..., None], residual + step.to(residual.dtype), residual)
 
 
-def steered_tokens(roles: Int[Tensor, "batch pos"], which: Which) -> Bool[Tensor, "batch pos"]:
-    """Which tokens of a pass are steered. What stands in front and padding never are."""
-    steered = torch.zeros_like(roles, dtype=torch.bool)
-    for role in _STEERED[which]:
-        steered |= roles == role
-    return steered
+def _times(strength: float) -> str:
+    return "" if strength == 1 else f"{strength:g} × "
 
 
-def leaves_prompt(which: Which) -> bool:
-    """No token before the prompt's last one is steered."""
-    return PROMPT not in _STEERED[which]
+def _check_points(direction: Float[Tensor, " d_model"]) -> None:
+    if not direction.any():
+        raise VectorError("the direction is zero and points nowhere: there is no component along it. Give another vector or layer.")

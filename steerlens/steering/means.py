@@ -1,12 +1,14 @@
 """Difference of means: the direction from the negative prompts' mean residual to the positive prompts'."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
 
 from steerlens.activations import ResidualStack
-from steerlens.data import PromptPairs
+from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
 from steerlens.models.reading import Positions, described
@@ -22,16 +24,16 @@ def difference_of_means(
     *,
     batch_size: int | None = None,
 ) -> SteeringVector:
-    """Mean over concepts of (positive residual - negative residual), at each layer, accumulated in float64.
+    """Returns the mean over pairs of (positive residual - negative residual), at each layer, accumulated in float64.
 
     EN and LOC vectors as in Han, Agrawal and Briakou (arXiv 2510.26024): EN contrasts English with the locale over
     factual concepts, LOC the explicit with the implicit prompt over cultural ones. Difference-of-means steering is
-    contrastive activation addition (Rimsky et al., arXiv 2312.06681).
+    contrastive activation addition (Rimsky et al., arXiv 2312.06681). ``take`` does this for several contrasts and locales.
 
     Args:
         model: the model, or a stack that already holds every prompt of the pairs.
         pairs: the prompts to contrast, of the same concepts in the same order.
-        layers: all layers of the model or the stack for ``None``.
+        layers: block indices; all layers of the model or the stack for ``None``.
         positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
         batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
 
@@ -40,39 +42,71 @@ def difference_of_means(
         LayerError: a layer that the model or the stack does not have.
         VectorError: residuals that are not finite.
     """
+    (vector,) = differences_of_means(model, [pairs], layers, positions, batch_size=batch_size)
+    return vector
+
+
+def differences_of_means(
+    model: LensModel | ResidualStack,
+    pairs: Sequence[PromptPairs],
+    layers: Layers | None = None,
+    positions: Positions = "last",
+    *,
+    batch_size: int | None = None,
+) -> list[SteeringVector]:
+    """Returns the difference of means of each of several sets of pairs; a prompt that several of them hold is run once.
+
+    ``difference_of_means`` says what the arguments are and what is raised.
+    """
     if isinstance(model, LensModel):
-        each = [1 / len(pairs)] * len(pairs)
         wanted = layers_of(model.layers() if layers is None else layers, model.layers(), f"model {model.name}")
         where, fingerprint = described(positions), model.fingerprint
-        positive, negative = (
-            model.weighted_residuals(side, each, wanted, positions, batch_size=batch_size)
-            for side in (pairs.positive, pairs.negative)
-        )
+        means = _means(model, [side for both in pairs for side in (both.positive, both.negative)], wanted, positions, batch_size)
     else:
         stack = model if layers is None else model.at_layers(layers)
         wanted, where, fingerprint = stack.layers, stack.positions, stack.fingerprint
-        positive, negative = (stack.of(side).residuals.double().mean(dim=1) for side in (pairs.positive, pairs.negative))
-    directions = positive - negative
-    unit = torch.nn.functional.normalize(directions, dim=1)
-    return SteeringVector(
-        directions=directions.float(),
-        layers=wanted,
-        fingerprint=fingerprint,
-        name=pairs.name,
-        locale=pairs.locale,
-        n=len(pairs),
-        positions=where,
-        prompts_sha256=pairs.digest(),
-        positive=einsum(positive, unit, "layer d_model, layer d_model -> layer").float(),
-    )
+        means = [stack.of(side).residuals.double().mean(dim=1) for both in pairs for side in (both.positive, both.negative)]
+    made = []
+    for both, positive, negative in zip(pairs, means[::2], means[1::2], strict=True):
+        directions = positive - negative
+        unit = torch.nn.functional.normalize(directions, dim=1)
+        vector = SteeringVector(
+            directions=directions.float(),
+            layers=wanted,
+            fingerprint=fingerprint,
+            name=both.name,
+            locale=both.locale,
+            n=len(both),
+            positions=where,
+            prompts_sha256=both.digest(),
+            positive=einsum(positive, unit, "layer d_model, layer d_model -> layer").float(),
+        )
+        made.append(vector)
+    return made
+
+
+def _means(
+    model: LensModel,
+    sides: Sequence[Sequence[Prompt]],
+    layers: Sequence[int],
+    positions: Positions,
+    batch_size: int | None,
+) -> list[Float[Tensor, "layer d_model"]]:
+    """Returns the mean residual of each side's prompts, from one pass over all prompts; nothing is held of single prompts."""
+    index = {prompt: at for at, prompt in enumerate(dict.fromkeys(prompt for side in sides for prompt in side))}
+    weights = torch.zeros(len(index), len(sides), dtype=torch.float64)
+    for column, side in enumerate(sides):
+        rows = torch.tensor([index[prompt] for prompt in side])
+        weights[:, column].index_add_(0, rows, torch.full((len(side),), 1 / len(side), dtype=torch.float64))
+    return list(model.weighted_residuals(list(index), weights, layers, positions, batch_size=batch_size))
 
 
 def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVector:
-    """One vector from several locales': the difference of means over all their pairs together.
+    """Returns one vector from several: the difference of means over all their pairs together.
 
     Args:
         vectors: of one model, read at the same layers and positions; each counts as often as it has pairs.
-        locale: whose items it is to be used on; sweeps match vectors and items by it.
+        locale: the locale whose items it is for; all items for ``""``.
 
     Raises:
         VectorError: no vectors, one without pairs, or vectors of different layers or positions.
@@ -96,5 +130,6 @@ def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVecto
         locale=locale,
         n=n,
         positions=first.positions,
+        score=first.score,
         notes={"pooled": [vector.label for vector in given]},
     )

@@ -2,125 +2,74 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steerlens.columns import padded, width
-from steerlens.errors import FileError, UnknownNameError, VectorError
+from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.batches import Row
 from steerlens.models.forward import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
-from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
-from steerlens.models.tokens import Text, Tokens
-from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, whole_number
-from steerlens.steering.edits import (
-    OPERATIONS,
-    WHICH,
-    Operation,
-    Which,
-    add_direction,
-    leaves_prompt,
-    set_component,
-    steered_tokens,
-)
+from steerlens.models.tokens import Text
+from steerlens.numeric import finite_number, layer_of, whole_number
+from steerlens.steering.edits import Edit, edit_of
+from steerlens.steering.showing import Shown, shown
+from steerlens.steering.tokens import STEERED_TOKENS, SteeredTokens, leaves_prompt, steered_tokens
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"
-_ROLE_NAMES = {PAD: "padding", FRONT: "in front", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One edit along one direction after one block. Numbers and arrays of NumPy and PyTorch become Python's own and float32."""
+    """One edit after one block. Numbers of NumPy and PyTorch become Python's own."""
 
-    direction: Float[Tensor, " d_model"]
-    """A constant, on the CPU: no gradient flows through it."""
+    edit: Edit
     layer: int
-    strength: float
-    """Factor on the direction that is added; share of an ablated or projected component that is replaced."""
-    tokens: Which = "all"
+    """The index of the block."""
+    strength: float = 1.0
+    """The factor on a direction that is added; the share of a component that is ablated or set."""
+    tokens: SteeredTokens = "last_onward"
     label: str = ""
-    operation: Operation = "add"
-    value: float = 0.0
-    """What ``project`` sets the component along the unit direction to, in the residual stream's units."""
+    """What the edit's vector or map is called."""
 
     def __post_init__(self) -> None:
-        if self.tokens not in WHICH:
-            raise UnknownNameError("choice of tokens", self.tokens, WHICH)
-        if self.operation not in OPERATIONS:
-            raise UnknownNameError("operation", self.operation, OPERATIONS)
-        of = self.label or "a vector"
-        layer, direction = whole_number(self.layer), float_tensor(self.direction, f"the direction of {of}")
+        if self.tokens not in STEERED_TOKENS:
+            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
+        of, layer = self.label or "a vector", whole_number(self.layer)
         if layer is None or layer < 0:
             raise VectorError(f"layer {self.layer!r} given for {of}: expected the index of a block, a whole number.")
-        if direction.ndim != 1:
-            raise VectorError(f"the direction of {of} has shape {tuple(direction.shape)}: expected [d_model].")
-        check_finite(direction, f"the direction of {of}")
-        numbers = {what: finite_number(getattr(self, what), what, of) for what in ("strength", "value")}
-        for name, own in {"layer": layer, "direction": direction, **numbers}.items():
-            object.__setattr__(self, name, own)
+        object.__setattr__(self, "layer", layer)
+        object.__setattr__(self, "strength", finite_number(self.strength, "strength", of))
 
     def __str__(self) -> str:
-        where = "" if self.tokens == "all" else f" at {self.tokens} tokens"
-        name, times = self.label or "vector", "" if self.strength == 1 else f"{self.strength:g} × "
-        what = {
-            "add": f"{self.strength:g} × {name}",
-            "ablate": f"{times}{name} ablated",
-            "project": f"{times}{name} set to {self.value:g}",
-        }[self.operation]
-        return f"{what} at layer {self.layer}{where}"
+        where = "" if self.tokens == "last_onward" else f" at {self.tokens} tokens"
+        return f"{self.edit.described(self.label or 'vector', self.strength)} at layer {self.layer}{where}"
 
-    def edit(
+    def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream as this step leaves it: a pure function."""
-        steered = steered_tokens(roles, self.tokens)
-        if self.operation == "add":
-            return add_direction(residual, self.direction, self.strength, steered)
-        value = self.value if self.operation == "project" else 0.0
-        return set_component(residual, self.direction, value, self.strength, steered)
+        """Returns the residual stream as this step leaves it: a pure function."""
+        return self.edit(residual, self.strength, steered_tokens(roles, self.tokens))
 
-
-@dataclass(frozen=True)
-class ShownToken:
-    """What a plan does at one token of a prompt."""
-
-    text: str
-    role: str
-    steered_at: tuple[int, ...]
-    """Layers at which it is steered."""
-
-
-class Shown(tuple[ShownToken, ...]):
-    """The tokens of a prompt, with what a plan does at each; prints as a table."""
-
-    def __str__(self) -> str:
-        rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
-        rows.insert(0, ("token", "read as", "steered at layers"))
-        first, second = (max(width(row[column]) for row in rows) for column in range(2))
-        return "\n".join(f"{padded(a, first)}  {padded(b, second)}  {c}" for a, b, c in rows)
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What a plan's file says beside the directions."""
-
-    steps: tuple[dict[str, Any], ...]
-    fingerprint: Fingerprint
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values of everything but the tensors."""
+        own = {name: getattr(self, name) for name in ("layer", "strength", "tokens", "label")}
+        return {**own, "operation": self.edit.operation, "edit": self.edit.header}
 
 
 @dataclass(frozen=True, eq=False)
 class SteeringPlan:
-    """Steps taken in every forward pass, those at one layer in their order. Plans add with ``+``."""
+    """Steps taken in every forward pass, those at one layer in their order.
+
+    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan`` and ``-plan``, which multiplies every step's
+    strength.
+    """
 
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
@@ -129,9 +78,9 @@ class SteeringPlan:
     def __post_init__(self) -> None:
         for step in self.steps:
             layer_of(step.layer, range(self.fingerprint.n_layers), f"{self.fingerprint.name or 'the model'} that {step} is for")
-            if len(step.direction) != self.fingerprint.d_model:
+            if step.edit.d_model != self.fingerprint.d_model:
                 raise VectorError(
-                    f"the direction of {step} has {len(step.direction)} numbers: expected the model's d_model, "
+                    f"the edit of {step} has {step.edit.d_model} numbers: expected the model's d_model, "
                     f"{self.fingerprint.d_model}. Give a vector of this model."
                 )
         object.__setattr__(self, "steps", tuple(self.steps))
@@ -142,27 +91,52 @@ class SteeringPlan:
     def __repr__(self) -> str:
         return f"SteeringPlan({self})"
 
-    def __add__(self, other: "SteeringPlan") -> "SteeringPlan":
-        """Both plans at once.
+    def __add__(self, other: "SteeringPlan | int") -> "SteeringPlan":
+        """Returns the plan of both plans' steps; ``0 + plan`` is the plan, so that ``sum()`` works.
 
         Raises:
             FingerprintError: they belong to different models.
         """
+        if isinstance(other, int) and other == 0:
+            return self
+        if not isinstance(other, SteeringPlan):
+            return NotImplemented
         other.fingerprint.check(self.fingerprint, f"plan ({other})")
         return SteeringPlan((*self.steps, *other.steps), self.fingerprint)
 
+    __radd__ = __add__
+
+    def __mul__(self, factor: SupportsFloat) -> "SteeringPlan":
+        """Returns the plan with every step's strength multiplied.
+
+        Raises:
+            VectorError: the factor is no finite number.
+        """
+        times = finite_number(factor, "factor", f"plan ({self})")
+        return replace(self, steps=tuple(replace(step, strength=times * step.strength) for step in self.steps))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "SteeringPlan":
+        """Returns the plan with every step's strength negated."""
+        return self * -1
+
+    def __sub__(self, other: "SteeringPlan") -> "SteeringPlan":
+        """Returns this plan and the negated other one."""
+        return self + -other
+
     @property
     def layers(self) -> tuple[int, ...]:
-        """Layers that are steered, ascending."""
+        """The layers that are steered, ascending."""
         return tuple(sorted({step.layer for step in self.steps}))
 
     @property
     def leaves_prompt(self) -> bool:
-        """No token before the prompt's last one is steered."""
+        """Whether no token before the prompt's last one is steered."""
         return all(leaves_prompt(step.tokens) for step in self.steps)
 
     def hooks(self, model: LensModel) -> list[Hook]:
-        """``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
+        """Returns ``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
         Which tokens stand in front of the prompt, are padding, belong to the prompt or were generated follows from their
         columns in the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a
@@ -170,7 +144,7 @@ class SteeringPlan:
         Face says where the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
 
         Args:
-            model: the one that they are for.
+            model: the model that the hooks are for.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
@@ -181,10 +155,10 @@ class SteeringPlan:
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream after block ``layer`` as this plan leaves it: a pure function."""
+        """Returns the residual stream after block ``layer`` as this plan leaves it: a pure function."""
         for step in self.steps:
             if step.layer == layer:
-                residual = step.edit(residual, roles)
+                residual = step(residual, roles)
         return residual
 
     @contextmanager
@@ -192,6 +166,9 @@ class SteeringPlan:
         """Steers every pass inside the block, generation with its key-value cache too, and nothing after it.
 
         Gradients are left as they are. Passes of other threads are refused inside the block.
+
+        Args:
+            model: the model that is steered.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
@@ -210,15 +187,14 @@ class SteeringPlan:
         self.fingerprint.check(model.fingerprint, f"plan ({self})")
 
     def show(self, model: LensModel, prompt: Text) -> Shown:
-        """Which tokens of a prompt are read as what, and at which layers each is steered.
+        """Returns which tokens of a prompt are read as what, and at which layers each is steered.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
             PromptError: the prompt is empty.
         """
         self.check(model)
-        tokens = model.tokens(prompt)
-        return shown(self, tokens)
+        return shown(model.tokens(prompt), [(step.layer, step.tokens) for step in self.steps])
 
     def save(self, path: str | Path) -> Path:
         """Writes the plan with its vectors as one safetensors file.
@@ -226,9 +202,9 @@ class SteeringPlan:
         Raises:
             FileError: the file cannot be written.
         """
-        steps = [{k: v for k, v in asdict(step).items() if k != "direction"} for step in self.steps]
-        tensors = {f"step{i}": step.direction for i, step in enumerate(self.steps)}
-        return save_tensors(path, KIND, tensors, {"steps": steps, "fingerprint": self.fingerprint.to_dict()})
+        tensors = {f"step{i}.{name}": own for i, step in enumerate(self.steps) for name, own in step.edit.tensors.items()}
+        header = {"steps": [step.to_dict() for step in self.steps], "fingerprint": self.fingerprint.to_dict()}
+        return save_tensors(path, KIND, tensors, header)
 
     @classmethod
     def load(cls, path: str | Path) -> "SteeringPlan":
@@ -239,13 +215,10 @@ class SteeringPlan:
         """
         tensors, header = load_tensors(path, KIND)
         kept = restored(_Header, header, str(path))
-        names = [f"step{i}" for i in range(len(kept.steps))]
-        if set(tensors) != set(names):
-            raise FileError(f"{path} holds {len(tensors)} vectors for {len(names)} steps. Write it again.")
-        steps = tuple(
-            restored(Step, values, f"{path}: {name}", direction=tensors[name])
-            for name, values in zip(names, kept.steps, strict=True)
-        )
+        own = [_tensors_of(f"step{i}.", tensors) for i in range(len(kept.steps))]
+        if sum(map(len, own)) != len(tensors):
+            raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
+        steps = tuple(_restored(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True)))
         return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
 
     def _hook(self, layer: int, state: ModelState) -> Any:
@@ -258,16 +231,38 @@ class SteeringPlan:
         return steer
 
 
+@dataclass(frozen=True)
+class _SavedStep:
+    """A step in a file, without its tensors."""
+
+    layer: int
+    strength: float
+    tokens: SteeredTokens
+    label: str
+    operation: str
+    edit: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a plan's file says beside the tensors."""
+
+    steps: tuple[_SavedStep, ...]
+    fingerprint: Fingerprint
+
+
+def _tensors_of(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _restored(saved: _SavedStep, tensors: dict[str, torch.Tensor], whose: str) -> Step:
+    try:
+        edit = edit_of(saved.operation, {**saved.edit, **tensors})
+        return Step(edit, saved.layer, saved.strength, saved.tokens, saved.label)
+    except SteerlensError as error:
+        raise FileError(f"{whose} cannot be used: {error}") from error
+
+
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
-    """The plan that does nothing, to compare with."""
+    """Returns the plan that does nothing, to compare with."""
     return SteeringPlan((), fingerprint)
-
-
-def shown(plan: SteeringPlan, tokens: Tokens) -> Shown:
-    """What a plan does at each of a prompt's tokens."""
-    roles = torch.tensor([Row(tokens.ids, front=tokens.n_front).roles])
-    steered = {step: steered_tokens(roles, step.tokens)[0] for step in plan.steps}
-    return Shown(
-        ShownToken(text, _ROLE_NAMES[int(role)], tuple(sorted({s.layer for s, mask in steered.items() if mask[i]})))
-        for i, (text, role) in enumerate(zip(tokens.texts, roles[0], strict=True))
-    )

@@ -1,6 +1,7 @@
 """Steering vectors: one direction per layer, with where it came from."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex
 
@@ -10,37 +11,44 @@ from torch import Tensor
 
 from steerlens.errors import UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, layers_of, whole_number
-from steerlens.steering.edits import Operation, Which
-from steerlens.steering.plans import SteeringPlan, Step
+from steerlens.numeric import check_finite, finite_number, float_tensor, layers_of, whole_number
+from steerlens.steering.edits import Ablate, Add, Edit, Project
+from steerlens.steering.interventions import Intervention, LayerEdits, generator
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringVector:
-    """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself."""
+class SteeringVector(Intervention):
+    """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself.
+
+    Vectors of one model and the same layers add and subtract; a number multiplies and divides. The result is named after its
+    parts and keeps no digest of prompts.
+    """
 
     directions: Float[Tensor, "layer d_model"]
     """Float32, on the CPU; other tensors and arrays of numbers become that. A constant: no gradient flows through it."""
     layers: tuple[int, ...]
-    """Block index of each direction, ascending."""
+    """The block index of each direction, ascending."""
     fingerprint: Fingerprint
-    """The model it was taken from."""
+    """The model that it was taken from."""
     name: str = "custom"
     """``EN``, ``LOC`` or the user's own."""
     locale: str = ""
+    """The locale whose items it is for; all items for ``""``."""
     n: int = 0
-    """Pairs it was averaged over."""
+    """The number of pairs that it was averaged over."""
     positions: str = "last"
     """Where the residuals were read."""
     prompts_sha256: str = ""
-    """Digest of the prompts it was taken from."""
+    """The digest of the prompts that it was taken from."""
+    score: str = ""
+    """The score that it is meant to raise; ``""`` if nobody said so."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON values."""
     positive: Float[Tensor, " layer"] | None = None
-    """Component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
+    """The component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
 
     def __post_init__(self) -> None:
         directions, n = float_tensor(self.directions, self.label), whole_number(self.n)
@@ -63,7 +71,7 @@ class SteeringVector:
             object.__setattr__(self, name, own)
 
     def _component(self) -> Tensor | None:
-        """``positive``, checked."""
+        """Returns ``positive``, checked."""
         if self.positive is None:
             return None
         positive = float_tensor(self.positive, f"positive of {self.label}")
@@ -78,94 +86,155 @@ class SteeringVector:
         span = f"layers {self.layers[0]} to {self.layers[-1]}"
         return f"SteeringVector({self.label}, {span}, n={self.n}, model={self.fingerprint.name!r})"
 
-    @property
-    def label(self) -> str:
-        """Name and locale, as in ``EN es-ES``."""
-        return f"{self.name} {self.locale}".strip()
-
     def direction(self, layer: SupportsIndex) -> Float[Tensor, " d_model"]:
-        """The direction at one layer.
+        """Returns the direction at one layer.
 
         Raises:
             LayerError: the vector was not taken at this layer.
         """
-        return self.directions[self.layers.index(self._layer(layer))]
+        return self.directions[self.layers.index(self.layer(layer))]
 
-    def _layer(self, layer: SupportsIndex) -> int:
-        return layer_of(layer, self.layers, f"vector {self.label}")
-
-    def at(self, layer: SupportsIndex, strength: SupportsFloat = 1.0, tokens: Which = "all") -> SteeringPlan:
-        """The plan that adds ``strength`` times this vector's direction after block ``layer``.
-
-        Args:
-            layer: where it is added, the same place where it was read.
-            strength: factor on the raw difference of means; negative steers the other way.
-            tokens: ``all`` but BOS, ``prompt`` only, ``last_onward`` from the last prompt token, or ``generated`` only.
+    def edit(self, layer: SupportsIndex) -> Add:
+        """Returns the edit that adds the direction of one layer.
 
         Raises:
             LayerError: the vector was not taken at this layer.
-            UnknownNameError: no such choice of tokens.
-            VectorError: a strength that is not finite.
         """
-        return SteeringPlan((self._step(layer, strength, tokens),), self.fingerprint)
+        return Add(self.direction(layer))
 
-    def _step(
-        self, layer: SupportsIndex, strength: SupportsFloat, tokens: Which, operation: Operation = "add", to: SupportsFloat = 0.0
-    ) -> Step:
-        of = self.label
-        factor, value = finite_number(strength, "strength", of), finite_number(to, "value", of)
-        return Step(self.direction(layer), self._layer(layer), factor, tokens, of, operation, value)
+    # Arithmetic
 
-    def ablated(self, layer: SupportsIndex, strength: SupportsFloat = 1.0, tokens: Which = "all") -> SteeringPlan:
-        """The plan that removes the residual's component along this vector after block ``layer``.
+    def __add__(self, other: "SteeringVector") -> "SteeringVector":
+        """Returns the sum of both vectors.
 
-        Directional ablation (Arditi et al., arXiv 2406.11717). ``at`` says what the arguments are and what is raised.
+        Raises:
+            FingerprintError: they belong to different models.
+            VectorError: they have different layers.
+        """
+        other.fingerprint.check(self.fingerprint, f"vector {other.label}")
+        if other.layers != self.layers:
+            raise VectorError(f"{self.label} has layers {self.layers} and {other.label} {other.layers}: expected the same layers.")
+        return self._made(self.directions + other.directions, f"{self.name} + {other.name}")
+
+    def __sub__(self, other: "SteeringVector") -> "SteeringVector":
+        """Returns this vector less the other one. ``+`` says what is raised."""
+        return replace(self + -other, name=f"{self.name} - {other.name}")
+
+    def __mul__(self, factor: SupportsFloat) -> "SteeringVector":
+        """Returns the vector times a number.
+
+        Raises:
+            VectorError: the factor is no finite number.
+        """
+        times = finite_number(factor, "factor", self.label)
+        return self._made(times * self.directions, f"{times:g} {self.name}")
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: SupportsFloat) -> "SteeringVector":
+        """Returns the vector divided by a number other than 0."""
+        return self * (1 / finite_number(divisor, "divisor", self.label))
+
+    def __neg__(self) -> "SteeringVector":
+        """Returns the vector that points the other way."""
+        return self._made(-self.directions, f"-{self.name}")
+
+    def _made(self, directions: Float[Tensor, "layer d_model"], name: str) -> "SteeringVector":
+        return replace(self, directions=directions, name=name, prompts_sha256="", positive=None)
+
+    def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
+        """Returns the cosine of both vectors at each layer that both have, in ascending order of layers; 0 for a zero vector.
+
+        Raises:
+            FingerprintError: they belong to different models.
+            LayerError: they have no layer in common.
+        """
+        other.fingerprint.check(self.fingerprint, f"vector {other.label}")
+        common = layers_of([x for x in self.layers if x in other.layers], self.layers, f"both {self.label} and {other.label}")
+        own, theirs = (torch.stack([vector.direction(layer) for layer in common]) for vector in (self, other))
+        return torch.cosine_similarity(own, theirs, dim=1)
+
+    def rescaled(self, like: "SteeringVector | SupportsFloat") -> "SteeringVector":
+        """Returns the vector with another length at each layer, so that two vectors differ in direction alone.
 
         Args:
-            strength: share of the component that is removed.
+            like: the vector whose norms at each layer it is to have, or one norm for all layers.
+
+        Raises:
+            LayerError: a vector without one of this one's layers.
+            VectorError: a norm that is not finite.
         """
-        return self._replacing(self._step(layer, strength, tokens, "ablate"))
+        if isinstance(like, SteeringVector):
+            norms = torch.stack([like.direction(layer).norm() for layer in self.layers])
+        else:
+            norms = torch.full((len(self.layers),), finite_number(like, "norm", self.label))
+        directions = torch.nn.functional.normalize(self.directions, dim=1) * norms[:, None]
+        return replace(self, directions=directions, positive=None)
 
-    def projected(
-        self,
-        layer: SupportsIndex,
-        to: str | SupportsFloat = "positive",
-        strength: SupportsFloat = 1.0,
-        tokens: Which = "all",
-    ) -> SteeringPlan:
-        """The plan that sets the residual's component along this vector after block ``layer`` to one value for all prompts.
+    # Other operations along the same directions
 
-        ``at`` says what the other arguments are and what is raised.
+    def ablation(self) -> LayerEdits:
+        """Returns the edits that remove the residual's component along this vector (Arditi et al., arXiv 2406.11717).
+
+        Raises:
+            VectorError: the direction of a layer is zero.
+        """
+        return self._edits("ablated", lambda layer: Ablate(self.direction(layer)))
+
+    def projection(self, to: str | SupportsFloat = "positive") -> LayerEdits:
+        """Returns the edits that set the residual's component along this vector to one value for all prompts.
 
         Args:
             to: ``positive`` or ``negative``, the component of those prompts' mean residual, or a number in the residual
                 stream's units.
-            strength: share of the way there.
 
         Raises:
-            VectorError: the positive or negative mean of a vector that does not know it.
+            UnknownNameError: neither of these words.
+            VectorError: the mean of a vector that does not know it, or the direction of a layer is zero.
         """
-        if isinstance(to, str):
-            if to not in ("positive", "negative"):
-                raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
-            if self.positive is None:
-                raise VectorError(
-                    f"{self.label} does not know where the {to} prompts' mean lies along it: take it with difference_of_means, "
-                    "or give the component as a number."
-                )
-            mean = float(self.positive[self.layers.index(self._layer(layer))])
-            to = mean - (float(self.direction(layer).norm()) if to == "negative" else 0.0)
-        return self._replacing(self._step(layer, strength, tokens, "project", to))
+        if isinstance(to, str) and to not in ("positive", "negative"):
+            raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
+        name = to if isinstance(to, str) else f"{finite_number(to, 'value', self.label):g}"
+        return self._edits(f"set to {name}", lambda layer: Project(self.direction(layer), self._mean(layer, to)))
 
-    def _replacing(self, step: Step) -> SteeringPlan:
-        """The plan of one step that needs to know where its direction points.
+    def _mean(self, layer: int, to: str | SupportsFloat) -> float:
+        """Returns the component that a projection sets at one layer."""
+        if not isinstance(to, str):
+            return finite_number(to, "value", self.label)
+        if self.positive is None:
+            raise VectorError(
+                f"{self.label} does not know where the {to} prompts' mean lies along it: take it with difference_of_means, "
+                "or give the component as a number."
+            )
+        mean = float(self.positive[self.layers.index(layer)])
+        return mean - (float(self.direction(layer).norm()) if to == "negative" else 0.0)
 
-        Raises:
-            VectorError: the direction is zero.
-        """
-        if not step.direction.any():
-            raise VectorError(f"{self.label} is zero at layer {step.layer} and points nowhere: it has no component to replace.")
-        return SteeringPlan((step,), self.fingerprint)
+    def _edits(self, what: str, edit: Callable[[int], Edit]) -> LayerEdits:
+        edits: dict[int, Edit] = {}
+        for layer in self.layers:
+            try:
+                edits[layer] = edit(layer)
+            except VectorError as error:
+                raise VectorError(f"{self.label} at layer {layer}: {error}") from error
+        name = f"{self.name} {what}"
+        return LayerEdits(edits, self.fingerprint, name, self.locale, self.score, dict(self.notes), self.label)
+
+    def random_like(self, key: str, number: int = 0) -> "SteeringVector":
+        """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer."""
+        pairs = zip(self.layers, self.directions, strict=True)
+        drawn = [Add(own).random_like(generator(f"{key}/{layer}/{number}")).direction for layer, own in pairs]
+        return replace(self, directions=torch.stack(drawn), positive=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values of everything but the tensors."""
+        names = ("name", "locale", "n", "positions", "prompts_sha256", "score", "notes")
+        own = {name: getattr(self, name) for name in names}
+        return {"layers": list(self.layers), "fingerprint": self.fingerprint.to_dict(), **own}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by field, for a file."""
+        return {"directions": self.directions} | ({} if self.positive is None else {"positive": self.positive})
 
     def save(self, path: str | Path) -> Path:
         """Writes the vector and where it came from as one safetensors file.
@@ -173,18 +242,7 @@ class SteeringVector:
         Raises:
             FileError: the file cannot be written.
         """
-        header = {
-            "layers": list(self.layers),
-            "fingerprint": self.fingerprint.to_dict(),
-            "name": self.name,
-            "locale": self.locale,
-            "n": self.n,
-            "positions": self.positions,
-            "prompts_sha256": self.prompts_sha256,
-            "notes": self.notes,
-        }
-        tensors = {"directions": self.directions} | ({} if self.positive is None else {"positive": self.positive})
-        return save_tensors(path, KIND, tensors, header)
+        return save_tensors(path, KIND, self.tensors, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> "SteeringVector":

@@ -1,0 +1,108 @@
+"""Plans without vectors: which vectors are added where, how strongly and at which tokens, the same in every locale."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+from steerlens.steering.interventions import Intervention
+from steerlens.steering.plans import SteeringPlan, no_steering
+from steerlens.steering.tokens import SteeredTokens
+
+UNSTEERED = "unsteered"
+SURGICAL = "surgical"
+STRENGTHS = (0.5, 1.0, 2.0)
+"""The strengths that are tried, if not told otherwise."""
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One vector at one layer and strength, in every locale alike; the vector is each locale's own."""
+
+    vector: str
+    """The vector's name."""
+    layer: int
+    """The index of the block."""
+    strength: float = 1.0
+    """The factor on the vector."""
+    tokens: SteeredTokens = "last_onward"
+
+    def __str__(self) -> str:
+        where = "" if self.tokens == "last_onward" else f" at {self.tokens} tokens"
+        return f"{self.strength:g} × {self.vector} at layer {self.layer}{where}"
+
+
+@dataclass(frozen=True)
+class PlanSpec:
+    """Steps that are taken together, without their vectors. Specs add with ``+``."""
+
+    steps: tuple[StepSpec, ...] = ()
+    """Empty: unsteered."""
+
+    @classmethod
+    def of(cls, vector: str, layer: int, strength: float = 1.0, tokens: SteeredTokens = "last_onward") -> "PlanSpec":
+        """Returns the spec of one step."""
+        return cls((StepSpec(vector, layer, strength, tokens),))
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.steps)) or UNSTEERED
+
+    def __add__(self, other: "PlanSpec") -> "PlanSpec":
+        return PlanSpec((*self.steps, *other.steps))
+
+    def apart(self) -> list["PlanSpec"]:
+        """Returns a spec for each step."""
+        return [PlanSpec((step,)) for step in self.steps]
+
+    @property
+    def strength(self) -> float:
+        """The sum of the strengths' sizes."""
+        return sum(abs(step.strength) for step in self.steps)
+
+    @property
+    def name(self) -> str:
+        """``unsteered``, a vector's name, or ``surgical`` for several."""
+        return UNSTEERED if not self.steps else self.steps[0].vector if len(self.steps) == 1 else SURGICAL
+
+    def plan(self, vectors: Mapping[str, Intervention]) -> SteeringPlan:
+        """Returns the plan with one locale's vectors.
+
+        Args:
+            vectors: by name, as ``VectorSet.of(locale)`` gives them.
+
+        Raises:
+            LayerError: a layer that a vector was not taken at.
+            KeyError: a vector that is not there.
+        """
+        plan = no_steering(next(iter(vectors.values())).fingerprint)
+        return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Returns plain JSON values, one for each step."""
+        return [asdict(step) for step in self.steps]
+
+    def neighbours(
+        self, layers: Sequence[int], strengths: Sequence[float], tokens: Sequence[SteeredTokens]
+    ) -> Iterator["PlanSpec"]:
+        """Yields the specs one move away: the next strength, the next layer or other tokens, of one of the steps.
+
+        No two steps share a layer.
+
+        Args:
+            layers: the layers that are tried, ascending.
+            strengths: the strengths that are tried, ascending.
+            tokens: the choices of tokens that are tried.
+        """
+        for at, step in enumerate(self.steps):
+            taken = {other.layer for other in self.steps if other is not step}
+            near = [replace(step, strength=strength) for strength in _beside(step.strength, strengths)]
+            near += [replace(step, layer=layer) for layer in _beside(step.layer, layers) if layer not in taken]
+            near += [replace(step, tokens=which) for which in tokens if which != step.tokens]
+            for other in near:
+                yield PlanSpec((*self.steps[:at], other, *self.steps[at + 1 :]))
+
+
+def _beside(value: Number, of: Sequence[Number]) -> list[Number]:
+    """Returns the ones before and after a value in an ascending order."""
+    at = list(of).index(value)
+    return [of[n] for n in (at - 1, at + 1) if 0 <= n < len(of)]

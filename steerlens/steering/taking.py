@@ -1,0 +1,57 @@
+"""Taking the vectors of several contrasts in several locales."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from steerlens.activations import ResidualStack
+from steerlens.data import Items
+from steerlens.models.lens import LensModel
+from steerlens.models.reading import Positions
+from steerlens.numeric import Layers
+from steerlens.steering.contrasts import EN, LOC, Contrast, locales_of_items
+from steerlens.steering.means import differences_of_means
+from steerlens.steering.vector_sets import VectorSet
+
+
+def take(
+    model: LensModel | ResidualStack,
+    items: Items | None = None,
+    contrasts: Sequence[Contrast] = (EN, LOC),
+    *,
+    locales: Sequence[str] | None = None,
+    layers: Layers | None = None,
+    positions: Positions = "last",
+    batch_size: int | None = None,
+) -> VectorSet:
+    """Takes the vector of each contrast in each locale: the difference of means over its pairs.
+
+    Every prompt is run once, and no residual is held longer than its batch.
+
+    Args:
+        model: the model, or a stack that already holds every prompt of the pairs.
+        items: what pairs are made of, usually the train part of a split. A contrast of given prompts needs none.
+        contrasts: EN and LOC, or others; ``Contrast.of`` makes one of pairs of texts.
+        locales: all locales of the items but English for ``None``.
+        layers: block indices; all layers of the model or the stack for ``None``.
+        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+
+    Returns:
+        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all.
+
+    Raises:
+        PairsError: a locale whose items give no pairs for a contrast.
+        PromptError: a stack that lacks some of the prompts.
+        LayerError: a layer that the model or the stack does not have.
+        SettingsError: no items, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
+        VectorError: residuals that are not finite.
+    """
+    where = tuple(locales) if locales is not None else locales_of_items(items)
+    wanted = [(contrast, pairs) for contrast in contrasts for pairs in contrast.pairs_of(items, where)]
+    found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
+    vectors = VectorSet(
+        contrast.made(replace(vector, score=contrast.score)).called(contrast.name)
+        for (contrast, _), vector in zip(wanted, found, strict=True)
+    )
+    _ = vectors.fingerprint
+    return vectors

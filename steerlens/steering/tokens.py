@@ -1,0 +1,35 @@
+"""Which tokens of a pass are steered."""
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from steerlens.models.roles import GENERATED, LAST, PROMPT
+
+SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
+"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
+generated after it."""
+
+STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
+
+_STEERED = {
+    "all": (PROMPT, LAST, GENERATED),
+    "prompt": (PROMPT, LAST),
+    "last_onward": (LAST, GENERATED),
+    "generated": (GENERATED,),
+}
+
+
+def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bool[Tensor, "batch pos"]:
+    """Says which tokens of a pass are steered. What stands in front and padding never are."""
+    steered = torch.zeros_like(roles, dtype=torch.bool)
+    for role in _STEERED[tokens]:
+        steered |= roles == role
+    return steered
+
+
+def leaves_prompt(tokens: SteeredTokens) -> bool:
+    """Says whether no token before the prompt's last one is steered."""
+    return PROMPT not in _STEERED[tokens]

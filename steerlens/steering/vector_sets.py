@@ -1,0 +1,189 @@
+"""Vector sets: vectors by name and locale, the one container for them everywhere."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from steerlens.data import Items
+from steerlens.errors import FileError, SettingsError, UnknownNameError
+from steerlens.fingerprint import Fingerprint
+from steerlens.steering.contrasts import locales_of_items
+from steerlens.steering.edits import edit_of
+from steerlens.steering.interventions import Intervention, LayerEdits
+from steerlens.steering.vectors import SteeringVector
+from steerlens.storage import load_tensors, restored, save_tensors
+
+KIND = "vector set"
+Key = tuple[str, str]
+"""A vector's name and its locale."""
+
+
+class VectorSet(Mapping[Key, Intervention]):
+    """Vectors of one model by name and locale.
+
+    ``vectors["EN", "es-ES"]`` is one vector, ``vectors["formal"]`` the only one of its name, ``vectors.of("es-ES")`` what goes
+    with a locale's items, ``vectors.named("EN")`` the set of one name. A vector without a locale goes with all items.
+    """
+
+    def __init__(self, vectors: Iterable[Intervention] = ()) -> None:
+        """Makes a set of vectors.
+
+        Args:
+            vectors: steering vectors or other interventions, each name and locale once.
+
+        Raises:
+            SettingsError: two vectors of one name and locale, or one without a locale beside one of the same name with one.
+            FingerprintError: vectors of different models.
+        """
+        self._vectors: dict[Key, Intervention] = {}
+        for vector in vectors:
+            self._check(vector)
+            self._vectors[vector.name, vector.locale] = vector
+
+    def _check(self, vector: Intervention) -> None:
+        if not isinstance(vector, Intervention):
+            raise SettingsError(f"{type(vector).__name__} given in a vector set: expected steering vectors or other interventions.")
+        for (name, locale), known in self._vectors.items():
+            vector.fingerprint.check(known.fingerprint, f"vector {vector.label}")
+            if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
+                raise SettingsError(
+                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}: they could not be told "
+                    "apart. Name them, as in vector.called('mine')."
+                )
+
+    def __getitem__(self, key: Key | str) -> Intervention:
+        """Returns one vector, by name and locale, or by its name alone where there is only one of it.
+
+        Raises:
+            UnknownNameError: no such vector, or several of that name.
+        """
+        if isinstance(key, tuple) and key in self._vectors:
+            return self._vectors[key]
+        own = [vector for (name, _), vector in self._vectors.items() if name == key]
+        if len(own) == 1:
+            return own[0]
+        advice = f"There is one for each of {', '.join(v.locale for v in own)}: name the locale too." if own else ""
+        raise UnknownNameError("vector", key, [(name, code) if code else name for name, code in self._vectors], advice)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._vectors)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __repr__(self) -> str:
+        where = f" of {', '.join(self.locales)}" if self.locales else ""
+        return f"VectorSet({', '.join(self.names)}{where}, {len(self)} vectors)"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the vectors, each once."""
+        return tuple(dict.fromkeys(name for name, _ in self._vectors))
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales of the vectors, each once; those without a locale give none."""
+        return tuple(dict.fromkeys(locale for _, locale in self._vectors if locale))
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The model that all vectors were taken from.
+
+        Raises:
+            SettingsError: the set is empty.
+        """
+        if not self._vectors:
+            raise SettingsError("no vectors given: expected at least one. Take some with sl.steering.take(model, split.train).")
+        return next(iter(self._vectors.values())).fingerprint
+
+    def of(self, locale: str) -> dict[str, Intervention]:
+        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale."""
+        return {name: vector for (name, code), vector in self._vectors.items() if code in ("", locale)}
+
+    def named(self, *names: str) -> "VectorSet":
+        """Returns the vectors of some names.
+
+        Raises:
+            UnknownNameError: there is none of a name.
+        """
+        for name in names:
+            if name not in self.names:
+                raise UnknownNameError("vector", name, self.names)
+        return VectorSet(vector for (name, _), vector in self._vectors.items() if name in names)
+
+    def locales_in(self, items: Items) -> tuple[str, ...]:
+        """Returns the locales whose items go with these vectors: the vectors' own, and with one for all items all but English.
+
+        Raises:
+            UnknownNameError: a vector's locale has no items.
+        """
+        for locale in self.locales:
+            items.of(locale=locale)
+        everywhere = locales_of_items(items) if any(not locale for _, locale in self._vectors) else ()
+        return tuple(dict.fromkeys((*self.locales, *everywhere)))
+
+    def save(self, path: str | Path) -> Path:
+        """Writes all vectors as one safetensors file.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        packed = [_packed(vector) for vector in self.values()]
+        tensors = {f"{at}.{name}": own for at, (_, held) in enumerate(packed) for name, own in held.items()}
+        return save_tensors(path, KIND, tensors, {"vectors": [header for header, _ in packed]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VectorSet":
+        """Reads a set that ``save`` wrote.
+
+        Raises:
+            FileError: missing, truncated, no vector set, of another version, or with NaN.
+        """
+        tensors, header = load_tensors(path, KIND)
+        listed = header.get("vectors")
+        if not isinstance(listed, list):
+            raise FileError(f"{path} lists no vectors. Write it again.")
+        held: list[dict[str, Any]] = [{} for _ in listed]
+        for name, tensor in tensors.items():
+            at, _, field = name.partition(".")
+            held[int(at)][field] = tensor
+        return cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in enumerate(zip(listed, held, strict=True)))
+
+
+def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> VectorSet:
+    """Returns a set of whatever vectors a user gives: a set, one vector, or several.
+
+    Raises:
+        SettingsError: none, or two of one name and locale.
+        FingerprintError: vectors of different models.
+    """
+    if isinstance(given, VectorSet):
+        made = given
+    else:
+        made = VectorSet([given] if isinstance(given, Intervention) else given)
+    _ = made.fingerprint
+    return made
+
+
+def _packed(vector: Intervention) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns a vector as JSON values and tensors."""
+    if isinstance(vector, SteeringVector):
+        return vector.to_dict(), vector.tensors
+    if not isinstance(vector, LayerEdits):
+        raise FileError(f"{vector!r} cannot be saved: expected steering vectors or LayerEdits.")
+    edits = [{"layer": layer, "operation": edit.operation, "edit": edit.header} for layer, edit in vector.edits.items()]
+    own = {name: getattr(vector, name) for name in ("name", "locale", "score", "notes", "source")}
+    tensors = {f"{layer}.{name}": tensor for layer, edit in vector.edits.items() for name, tensor in edit.tensors.items()}
+    return {"edits": edits, "fingerprint": vector.fingerprint.to_dict(), **own}, tensors
+
+
+def _unpacked(header: dict[str, Any], tensors: dict[str, Any], whose: str) -> Intervention:
+    """Returns the vector that JSON values and tensors describe."""
+    if "edits" not in header:
+        return restored(SteeringVector, header, whose, every=True, **{"positive": None, **tensors})
+    edits = {}
+    for saved in header.pop("edits"):
+        prefix = f"{saved['layer']}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        edits[saved["layer"]] = edit_of(saved["operation"], {**saved["edit"], **own})
+    return restored(LayerEdits, header, whose, every=True, edits=edits)
