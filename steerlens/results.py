@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
 from steerlens.evaluation import Chosen, Plane, Sweep
-from steerlens.evaluation.searching.recipes import VectorsByLocale
+from steerlens.evaluation.searching.specs import VectorSet
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector
 from steerlens.storage import field_of, parsed, read_json, write_text
@@ -36,7 +36,7 @@ class Study:
     """Unsteered, explicit prompt, EN, LOC and surgical, on test."""
     examples: "pd.DataFrame"
     """Columns: locale, kind, concept, question, answer, method, text."""
-    vectors: VectorsByLocale
+    vectors: VectorSet
     plans: dict[str, dict[str, SteeringPlan]]
     """``plans["surgical"]["es-ES"]``."""
 

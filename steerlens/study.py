@@ -14,13 +14,13 @@ from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
-from steerlens.evaluation.searching.recipes import VectorsByLocale
+from steerlens.evaluation.searching.specs import VectorSet
 from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
 from steerlens.results import Folder, Study
-from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens, difference_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ class StudySettings:
     """Concepts of each kind, drawn from dev, that sweeps and choices run on in every locale; all of dev for ``None``."""
     test_concepts: int | None = 32
     """Concepts of each kind, drawn from test, that the plans are scored on; all of test for ``None``."""
-    tokens: Which = "last_onward"
+    tokens: SteeredTokens = "last_onward"
     """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
     positions: Positions = "last"
     controls: bool = False
@@ -65,8 +65,8 @@ class StudySettings:
     max_new_tokens: int = 16
 
     def __post_init__(self) -> None:
-        if self.tokens not in WHICH:
-            raise UnknownNameError("choice of tokens", self.tokens, WHICH)
+        if self.tokens not in STEERED_TOKENS:
+            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         if self.mode not in _MODES:
             raise UnknownNameError("mode of a study", self.mode, _MODES, "A plan is chosen from cells that were run.")
         counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
@@ -195,7 +195,7 @@ def _alike(
     return model.residuals(pairs.prompts(explicit=False), positions=settings.positions, batch_size=batch_size)
 
 
-def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorsByLocale:
+def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorSet:
     return {
         locale: {
             "EN": difference_of_means(stack, train.english_pairs(locale)),

@@ -1,14 +1,18 @@
-"""Result tables: a data frame with a name, saved as Parquet."""
+"""Result tables: a data frame that remembers how it was made, saved as Parquet."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from steerlens.errors import FileError, UnknownNameError
+from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.storage import readable_errors, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_META = b"steerlens"
+"""The key of our JSON in a Parquet file's schema metadata."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,31 +20,57 @@ class ResultTable:
     """One result, a row per thing measured. Subclasses say what the columns are and how it is drawn."""
 
     frame: "pd.DataFrame"
+    meta: dict[str, Any] = field(default_factory=dict)
+    """How the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors, versions.
+    Empty for a table that was put together by hand."""
 
     columns: ClassVar[tuple[str, ...]] = ()
 
     def to_frame(self) -> "pd.DataFrame":
-        """A copy of the table."""
+        """Returns a copy of the table."""
         return self.frame.copy()
 
     def having(self, column: str, value: str) -> str:
-        """The value, if the column holds it.
+        """Returns the value, if the column holds it.
 
         Raises:
-            UnknownNameError: it does not, with what it holds.
+            UnknownNameError: it does not; the message says what it holds.
         """
         known = tuple(dict.fromkeys(self.frame[column]))
         if value not in known:
             raise UnknownNameError(column, value, known)
         return value
 
+    def check(self, **parts: Any) -> None:
+        """Refuses parts that are others than those that the table was made with; a table that remembers nothing checks nothing.
+
+        Args:
+            parts: what is to be used with the table, by the names in ``meta``; ``None`` is not compared.
+
+        Raises:
+            SettingsError: naming what differs.
+        """
+        known = {name: value for name, value in parts.items() if value is not None and name in self.meta}
+        wrong = [name for name, value in known.items() if _as_json(value) != _as_json(self.meta[name])]
+        if wrong:
+            listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
+            raise SettingsError(
+                f"this {type(self).__name__} was made in another way than what is used with it ({listed}). Give what it was made "
+                "with, or make it again."
+            )
+
     def save(self, path: str | Path) -> Path:
-        """Writes the table as Parquet.
+        """Writes the table as Parquet, and how it was made in the schema's metadata.
 
         Raises:
             FileError: the file cannot be written.
         """
-        return write_atomically(path, lambda part: self.frame.to_parquet(part, index=False))
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), _META: json.dumps(self.meta, ensure_ascii=False)})
+        return write_atomically(path, lambda part: pq.write_table(table, part))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -49,11 +79,12 @@ class ResultTable:
         Raises:
             FileError: missing, truncated, another kind of table, or of another version.
         """
-        import pandas as pd
+        import pyarrow.parquet as pq
 
         with readable_errors(Path(path), "read"):
             try:
-                frame = pd.read_parquet(path)
+                table = pq.ParquetFile(path).read()
+                frame, meta = table.to_pandas(), json.loads((table.schema.metadata or {}).get(_META, b"{}"))
             except ValueError as error:  # pyarrow's errors about a file's content
                 raise FileError(f"{path} is truncated or not Parquet ({error}). Write it again, or copy it whole.") from error
         missing = [name for name in cls.columns if name not in frame.columns]
@@ -62,4 +93,12 @@ class ResultTable:
                 f"{path} lacks columns {', '.join(missing)}: expected a table of {cls.__name__}. Give one; if another version of "
                 "steerlens wrote this one, read it with that version, or make it again."
             )
-        return cls(frame)
+        return cls(frame, meta)
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _short(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}…"

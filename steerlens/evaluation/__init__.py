@@ -1,28 +1,41 @@
-"""Scoring answers, layer sweeps, the search for plans, the transfer-localization plane, effects by item and side effects."""
+"""Scores, layer sweeps, choices, the search for plans, methods on the transfer-localization plane, effects and side effects."""
 
-from steerlens.evaluation.answering import EXPLICIT, Answers, answered
+from steerlens.evaluation.answering import Answers, answered
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.choice import choose
-from steerlens.evaluation.comparing import MEAN, UNSTEERED
+from steerlens.evaluation.choosing import Choices
+from steerlens.evaluation.combinations import Combinations
+from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
-from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
-from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.methods import (
+    EXPLICIT,
+    Checkpoint,
+    Checkpoints,
+    Composed,
+    ExplicitPrompt,
+    Hooked,
+    Method,
+    Prepared,
+    Steered,
+    Trained,
+)
+from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
+from steerlens.evaluation.scores import SCORES, Score, register, repetition
+from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
-from steerlens.evaluation.searching.recipes import Chosen, Recipe
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
 from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep
-from steerlens.evaluation.texts import nats_per_token, repetition
+from steerlens.evaluation.sweeps import MODES, Mode, Sweep, sweep
+from steerlens.evaluation.texts import nats_per_token
 
 __all__ = [
     "ALL",
@@ -33,34 +46,43 @@ __all__ = [
     "MODES",
     "OBJECTIVES",
     "SCORES",
-    "STRENGTHS",
-    "UNSTEERED",
     "Answers",
     "Attribution",
-    "Cell",
+    "Checkpoint",
+    "Checkpoints",
+    "Choices",
     "Chosen",
+    "Combinations",
+    "Composed",
     "Effects",
     "Exam",
+    "ExplicitPrompt",
     "Gains",
+    "Hooked",
     "Interval",
     "ItemChoices",
     "Limits",
+    "Method",
     "Mode",
     "Outcome",
     "Plane",
-    "Recipe",
+    "Prepared",
+    "Reading",
     "Regret",
     "Response",
+    "Score",
     "Scoring",
     "Search",
     "SearchSettings",
     "SideEffects",
+    "Steered",
     "Sweep",
     "Tested",
+    "Trained",
     "Tried",
+    "Writing",
     "answered",
     "attributions",
-    "choose",
     "effects",
     "item_choices",
     "nats_per_token",
@@ -70,6 +92,7 @@ __all__ = [
     "placed",
     "plane",
     "rank_consistency",
+    "register",
     "repetition",
     "response",
     "search",

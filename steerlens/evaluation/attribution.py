@@ -8,14 +8,15 @@ through that cell.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from steerlens.errors import SettingsError
 from steerlens.evaluation.exam import Exam
-from steerlens.steering import SteeringVector, Which
+from steerlens.steering import SteeringVector, SteeredTokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,21 +27,44 @@ class Attribution:
     """By layer: change of the margin per unit of strength, in nats per token (or as the scoring normalises)."""
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
     """By layer: the quadratic coefficient, where a cell was run."""
+    unknown_of: str = ""
+    """The name of an intervention whose derivative is not known: only what was run says something of it."""
+
+    @classmethod
+    def unknown(cls, name: str) -> "Attribution":
+        """Returns the attribution of an intervention that is no addition: where a cell is run, a straight line through it.
+
+        Args:
+            name: what the intervention is called, for errors.
+        """
+        return cls({}, {}, name or "an intervention")
 
     def predict(self, layer: int, strength: float) -> Float[ndarray, " item"]:
-        """Change of each item's margin at one cell."""
+        """Returns the change of each item's margin at one cell.
+
+        Raises:
+            SettingsError: the derivative is not known at this layer, and no cell was run there.
+        """
+        if layer not in self.slopes:
+            raise SettingsError(
+                f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, since it adds no fixed "
+                "direction: use mode 'exact' or 'screened'."
+            )
         return strength * self.slopes[layer] + strength**2 * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
         """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real.
 
-        Where the change is not finite, the line stays straight.
+        Where the change is not finite, the line stays straight. Where no derivative is known, it is straight through the change.
         """
+        if layer not in self.slopes:
+            straight = np.where(np.isfinite(change), change, 0.0) / strength
+            return replace(self, slopes={**self.slopes, layer: straight})
         bend = np.where(np.isfinite(change), change - strength * self.slopes[layer], 0.0) / strength**2
-        return Attribution(self.slopes, {**self.bends, layer: bend})
+        return replace(self, bends={**self.bends, layer: bend})
 
 
-def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: Which) -> dict[str, Attribution]:
+def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens) -> dict[str, Attribution]:
     """The attribution of each vector on an exam's items, all from one pass forward and one backward.
 
     Args:

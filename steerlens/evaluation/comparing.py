@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steerlens.evaluation.intervals import paired_interval, percentiles
+from steerlens.steering import UNSTEERED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNSTEERED = "unsteered"
 MEAN = "mean"
 """The row over all locales: a concept counts once, with the mean of its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")

@@ -23,8 +23,8 @@ from steerlens.models.gradients import residual_gradients
 from steerlens.models.lens import LensModel
 from steerlens.models.recording import attending, record
 from steerlens.models.unembedding import Unembedding
-from steerlens.steering import SteeringPlan, Which
-from steerlens.steering.edits import leaves_prompt, steered_tokens
+from steerlens.steering import SteeredTokens, SteeringPlan
+from steerlens.steering.tokens import leaves_prompt, steered_tokens
 
 _WORDS_KEPT = 24
 """Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
@@ -213,7 +213,7 @@ class Exam:
         return all(self._same(part, answers[at], None if at is None else plans[at]) for at in wanted if at in answers)
 
     @torch.inference_mode(False)
-    def gradients(self, layers: Sequence[int], tokens: Which) -> Float[Tensor, "layer item d_model"]:
+    def gradients(self, layers: Sequence[int], tokens: SteeredTokens) -> Float[Tensor, "layer item d_model"]:
         """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
         The margin is the answer's score less that of the choice that is the best other unsteered.
@@ -243,7 +243,7 @@ class Exam:
             same,
         )
 
-    def _resumed_gradients(self, layers: Sequence[int], tokens: Which, onward: bool) -> Float[Tensor, "layer item d_model"]:
+    def _resumed_gradients(self, layers: Sequence[int], tokens: SteeredTokens, onward: bool) -> Float[Tensor, "layer item d_model"]:
         """The derivatives from passes that go on from recorded ones."""
         out = torch.zeros(len(layers), len(self), self.model.d_model)
         before = self.resumed.before if onward else {}

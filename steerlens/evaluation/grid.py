@@ -1,9 +1,8 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,72 +11,98 @@ from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.finite import finite
+from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows, written
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scores import Score, without_companions
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
-from steerlens.steering import SteeringPlan, SteeringVector, Which
+from steerlens.steering import StepSpec, SteeringPlan, SteeringVector, VectorSet
 
-Rows = list[dict[str, Any]]
-Exams = Mapping[tuple[str, Kind], Exam]
-"""By locale and kind."""
+Place = tuple[str, Kind]
+"""A locale and a kind of items."""
+Exams = Mapping[Place, Exam]
 _PROMISING = 0.15
-"""Share of each vector's cells that a screened sweep runs for each score, beside one strength of every layer."""
+"""The share of each vector's cells that a screened sweep runs for each score, beside one strength of every layer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
-    """Where and how strongly one vector is added, in every locale alike; the vector is each locale's own."""
+    """What one cell did to the items of one locale and kind."""
 
-    vector: str
-    layer: int
-    strength: float
+    outcomes: Sequence[Outcome]
+    exact: bool
+    """Whether it was run, not predicted."""
 
-    def __str__(self) -> str:
-        return f"{self.strength:g} × {self.vector} at layer {self.layer}"
+
+Found = dict[Place, dict[StepSpec, Cell]]
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells on exams. The rows of all three ways have the same columns, ``exact`` among them."""
+    """Cells of vectors, layers and strengths on items of some locales and kinds."""
 
     exams: Exams
-    vectors: Sequence[SteeringVector]
-    cells: Sequence[Cell]
-    tokens: Which
+    vectors: VectorSet
+    cells: Sequence[StepSpec]
 
-    def run(self, cells: Iterable[Cell] | None = None, title: str = "Sweep") -> Rows:
-        """A row per cell and item, each run for real."""
-        wanted = list(self.cells if cells is None else cells)
-        plans = {
-            locale: [
-                (asdict(cell), own[cell.vector].at(cell.layer, cell.strength, self.tokens))
-                for cell in wanted
-                if cell.vector in own
-            ]
-            for locale, own in self._by_locale().items()
-        }
-        return scored_rows(self.exams, plans, title)
+    def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
+        """Returns every cell's outcomes, each run for real; all cells for ``None``."""
+        plans = {code: dict(self._plans(code, self.cells if cells is None else cells)) for code, _ in self.exams}
+        found: Found = {place: {} for place in self.exams}
+        with progress(sum(len(exam) * len(plans[code]) for (code, _), exam in self.exams.items()), title, "item") as bar:
+            for (code, kind), exam in self.exams.items():
+                bar.set_postfix_str(code)
+                own = list(plans[code].items())
+                for index, outcomes in exam.sweep([plan for _, plan in own]):
+                    advance(bar, len(exam) / exam.n_batches)
+                    if outcomes is not None:
+                        found[code, kind][own[index][0]] = Cell(outcomes, exact=True)
+        return found
 
-    def predict(self, exact: Iterable[dict[str, Any]] = ()) -> Rows:
-        """A row per cell and item, predicted, but for those that ``exact`` holds; which bend the prediction of others."""
-        rows = list(exact)
-        known = _by_exam(rows)
+    def _plans(self, locale: str, cells: Iterable[StepSpec]) -> Iterator[tuple[StepSpec, SteeringPlan]]:
+        own = self.vectors.of(locale)
+        for cell in cells:
+            if cell.vector in own:
+                yield cell, own[cell.vector].at(cell.layer, cell.strength, cell.tokens)
+
+    def predict(self, run: Found | None = None) -> Found:
+        """Returns every cell's outcomes, predicted, but for those that were run, which bend the prediction of the others.
+
+        Raises:
+            SettingsError: an intervention that is no addition, and none of its cells was run at a layer.
+        """
+        found: Found = {}
         with progress(len(self.exams), "Attribution", "locale and kind") as bar:
-            for (locale, kind), exam in self.exams.items():
-                for name, attribution in self._attributions(locale, exam).items():
-                    run = known.get((locale, kind, name), {})
-                    base = finite(exam.base, exam.model)
-                    for cell, margins in run.items():
-                        attribution = attribution.anchored(cell.layer, cell.strength, margins)
-                    for cell in self.cells:
-                        if cell.vector == name and cell not in run:
-                            rows.extend(_predicted(cell, base, attribution.predict(cell.layer, cell.strength)))
+            for place, exam in self.exams.items():
+                known = (run or {}).get(place, {})
+                attributed, base = self._attributions(place[0], exam), finite(exam.base, exam.model)
+                margins = np.array([outcome.margin for outcome in base])
+                for cell, held in known.items():
+                    change = np.array([outcome.margin for outcome in held.outcomes]) - margins
+                    attributed[cell.vector] = attributed[cell.vector].anchored(cell.layer, cell.strength, change)
+                found[place] = {}
+                for cell in self.cells:
+                    if cell in known:
+                        found[place][cell] = known[cell]
+                    elif cell.vector in attributed:
+                        change = attributed[cell.vector].predict(cell.layer, cell.strength)
+                        found[place][cell] = Cell(_moved(base, change), exact=False)
                 bar.update()
-        return rows
+        return found
 
-    def screen(self) -> Rows:
-        """One strength of every vector and layer run, the others predicted, the most promising of them run.
+    def _attributions(self, locale: str, exam: Exam) -> dict[str, Attribution]:
+        """Returns how each vector's margins answer; of other interventions than additions nothing is known but what was run."""
+        layers: dict[str, set[int]] = {}
+        for cell in self.cells:
+            layers.setdefault(cell.vector, set()).add(cell.layer)
+        own = {name: vector for name, vector in self.vectors.of(locale).items() if name in layers}
+        added = [(vector, sorted(layers[name])) for name, vector in own.items() if isinstance(vector, SteeringVector)]
+        found = attributions(exam, added, self.cells[0].tokens) if added else {}
+        return {name: found.get(name) or Attribution.unknown(name) for name in own}
+
+    def screen(self, scores: Sequence[Score]) -> Found:
+        """Returns one strength of every vector and layer run, the others predicted, and the most promising of them run.
 
         Raises:
             SettingsError: no strength but 0.
@@ -88,25 +113,44 @@ class Grid:
         anchor = strengths[len(strengths) // 2]
         run = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength")
         predicted = self.predict(run)
-        promising = _promising(predicted, [cell for cell in self.cells if cell.strength != anchor])
+        promising = _promising(predicted, self.bases(), scores)
         more = self.run(promising, "Sweep, promising cells")
-        return [row for row in predicted if row["exact"] or _cell(row) not in promising] + more
+        return {place: {**predicted[place], **more[place]} for place in self.exams}
 
-    def _by_locale(self) -> dict[str, dict[str, SteeringVector]]:
-        own: dict[str, dict[str, SteeringVector]] = {}
-        for vector in self.vectors:
-            if vector.name in own.setdefault(vector.locale, {}):
-                raise SettingsError(
-                    f"two vectors called {vector.name!r} were given for {vector.locale or 'no locale'}: their cells could not be "
-                    "told apart. Name them, as in dataclasses.replace(vector, name='mine')."
-                )
-            own[vector.locale][vector.name] = vector
-        return own
+    def bases(self) -> dict[Place, Sequence[Outcome]]:
+        """Returns the unsteered outcomes by locale and kind.
 
-    def _attributions(self, locale: str, exam: Exam) -> dict[str, Attribution]:
-        own = self._by_locale()[locale]
-        layers = {name: sorted({cell.layer for cell in self.cells if cell.vector == name}) for name in own}
-        return attributions(exam, [(own[name], layers[name]) for name in own], self.tokens)
+        Raises:
+            ModelError: scores of the unsteered model that are not finite.
+        """
+        return {place: finite(exam.base, exam.model) for place, exam in self.exams.items()}
+
+    def rows(self, found: Found, scores: Sequence[Score], english: English, max_new_tokens: int) -> Iterator[Row]:
+        """Yields a row for each cell, item and score, with the score unsteered as ``base``.
+
+        Scores of what is written are taken of cells that were run.
+        """
+        written_of = any(score.evidence == "writing" for score in scores)
+        for (code, kind), base in self.bases().items():
+            before = list(choice_rows(base, scores, english))
+            model, items = self.exams[code, kind].model, Items(tuple(outcome.item for outcome in base))
+            said = list(writing_rows(written(model, items, None, max_new_tokens), scores)) if written_of else []
+            plans = dict(self._plans(code, found[code, kind]))
+            for cell, held in found[code, kind].items():
+                label = {**asdict(cell), "exact": held.exact}
+                yield from _paired(label, choice_rows(held.outcomes, scores, english), before)
+                if written_of and held.exact:
+                    yield from _paired(label, writing_rows(written(model, items, plans[cell], max_new_tokens), scores), said)
+
+
+def _paired(label: Mapping[str, object], steered: Iterable[Row], before: Iterable[Row]) -> Iterator[Row]:
+    for after, base in zip(steered, before, strict=True):
+        yield {**label, **after, "base": base["value"]}
+
+
+def _moved(base: Sequence[Outcome], change: np.ndarray) -> list[Outcome]:
+    """Returns the unsteered outcomes with their margins changed as predicted."""
+    return [outcome.moved(step if math.isfinite(step) else math.nan) for outcome, step in zip(base, change.tolist(), strict=True)]
 
 
 def exams_of(
@@ -118,7 +162,7 @@ def exams_of(
     batch_size: int | None = None,
     memory: int = MEMORY,
 ) -> Exams:
-    """The items of each locale and kind, made batches.
+    """Returns the items of each locale and kind, made batches.
 
     Raises:
         UnknownNameError: a locale without items.
@@ -131,75 +175,33 @@ def exams_of(
     }
 
 
-def scored_rows(exams: Exams, plans: Mapping[str, Sequence[tuple[dict[str, Any], SteeringPlan]]], title: str) -> Rows:
-    """A row per labelled plan and item of its locale: the label, the steered outcome and the unsteered one.
-
-    Where scores are not finite, the margin is NaN and nothing is hit.
-
-    Raises:
-        ModelError: scores of the unsteered model that are not finite.
-    """
-    rows: Rows = []
-    total = sum(len(exam) * len(plans[locale]) for (locale, _), exam in exams.items())
-    with progress(total, title, "item") as bar:
-        for (locale, _), exam in exams.items():
-            bar.set_postfix_str(locale)
-            share = len(exam) / exam.n_batches
-            for index, outcomes in exam.sweep([plan for _, plan in plans[locale]]):
-                advance(bar, share)
-                if outcomes is not None:
-                    rows.extend(
-                        _row(plans[locale][index][0], steered.row(), base, exact=True)
-                        for steered, base in zip(outcomes, finite(exam.base, exam.model), strict=True)
-                    )
-    return rows
+def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: Sequence[Score]) -> list[StepSpec]:
+    """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
+    chosen: dict[StepSpec, None] = {}
+    by_name = {score.name: score for score in scores}
+    wanted = [by_name[name] for name in without_companions(list(by_name)) if by_name[name].evidence == "choices"]
+    for score in wanted:
+        if score.higher_is_better:
+            gains = _gains(found, bases, score, by_name.get(score.companion))
+            for vector in dict.fromkeys(cell.vector for cell in gains):
+                own = sorted((cell for cell in gains if cell.vector == vector), key=gains.__getitem__, reverse=True)
+                chosen |= dict.fromkeys(own[: max(1, round(_PROMISING * len(own)))])
+    return list(chosen)
 
 
-def _row(label: Mapping[str, Any], steered: Mapping[str, Any], base: Outcome, *, exact: bool) -> dict[str, Any]:
-    before = base.row()
-    return {**label, "exact": exact, **steered, **{f"base_{name}": before[name] for name in ("hit", "english_centric", "margin")}}
-
-
-def _predicted(cell: Cell, base: Sequence[Outcome], change: np.ndarray) -> Rows:
-    """Rows of one cell: the answer wins where its margin is predicted to be above zero, else the best other choice unsteered."""
-    rows = []
-    for outcome, step in zip(base, change.tolist(), strict=True):
-        margin = outcome.margin + (step if math.isfinite(step) else math.nan)
-        english = margin <= 0 and outcome.runner_up == outcome.item.english_answer
-        steered = {"hit": margin > 0, "english_centric": english, "margin": margin}
-        rows.append(_row(asdict(cell), {**outcome.row(), **steered}, outcome, exact=False))
-    return rows
-
-
-def _by_exam(rows: Rows) -> dict[tuple[str, str, str], dict[Cell, np.ndarray]]:
-    """Changes of margins of cells that were run, by locale, kind and vector, in the order of the items."""
-    changes: dict[tuple[str, str, str], dict[Cell, list[float]]] = {}
-    for row in rows:
-        own = changes.setdefault((row["locale"], row["kind"], row["vector"]), {})
-        own.setdefault(_cell(row), []).append(row["margin"] - row["base_margin"])
-    return {key: {cell: np.array(values) for cell, values in own.items()} for key, own in changes.items()}
-
-
-def _cell(row: Mapping[str, Any]) -> Cell:
-    return Cell(row["vector"], row["layer"], row["strength"])
-
-
-def _promising(rows: Rows, cells: Iterable[Cell]) -> list[Cell]:
-    """Of each vector's cells, those with the largest predicted change of hits, then of margin, for each kind of item."""
-    gains: dict[tuple[str, Cell], list[tuple[float, float]]] = {}
-    for row in rows:
-        gain = (float(row["hit"]) - float(row["base_hit"]), row["margin"] - row["base_margin"])
-        gains.setdefault((row["kind"], _cell(row)), []).append(gain)
-    means = {key: tuple(np.mean(values, axis=0)) for key, values in gains.items()}
-    wanted, chosen = set(cells), []
-    for kind, vector in dict.fromkeys((kind, cell.vector) for kind, cell in means):
-        own = [
-            cell for (k, cell), mean in means.items() if k == kind and cell.vector == vector and cell in wanted and _real(mean)
-        ]
-        own.sort(key=lambda cell: means[kind, cell], reverse=True)
-        chosen += own[: max(1, round(_PROMISING * len(own)))]
-    return list(dict.fromkeys(chosen))
-
-
-def _real(gain: Sequence[float]) -> bool:
-    return bool(np.isfinite(gain).all())
+def _gains(
+    found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None
+) -> dict[StepSpec, tuple[float, ...]]:
+    """Returns the mean predicted change of a score, and of a finer one, of each cell that was not run; none that is not finite."""
+    changes: dict[StepSpec, list[list[float]]] = {}
+    measured = [score, *([finer] if finer else [])]
+    for (code, kind), cells in found.items():
+        if kind in score.kinds:
+            before = bases[code, kind]
+            for cell, held in cells.items():
+                if not held.exact:
+                    own = changes.setdefault(cell, [[] for _ in measured])
+                    for values, each in zip(own, measured, strict=True):
+                        values += [each.value(a) - each.value(b) for a, b in zip(held.outcomes, before, strict=True)]
+    means = {cell: tuple(float(np.mean(values)) for values in own) for cell, own in changes.items()}
+    return {cell: gain for cell, gain in means.items() if np.isfinite(gain).all()}

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from steerlens.data import Item
-from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
-from steerlens.steering import SteeringPlan
+from steerlens.steering import UNSTEERED, SteeringPlan
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -26,11 +25,11 @@ class ItemChoices(ResultTable):
     """One item, a row per choice, unsteered and steered.
 
     Columns: concept, locale, steering, choice, answer (the right one, or the locale's own), owners (locales whose answer it
-    is), score (log probability, normalised as the scoring says), share (softmax of the scores), picked.
+    is), score (log probability, normalised as the scoring says), share (softmax of the scores), predicted.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
-        *("concept", "locale", "steering", "choice", "answer", "owners", "score", "share", "picked"),
+        *("concept", "locale", "steering", "choice", "answer", "owners", "score", "share", "predicted"),
     )
 
     def plot(self) -> "Figure":
@@ -57,7 +56,7 @@ def item_choices(
 
 
 def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
-    """The table of one item's outcomes. Where scores are not finite, shares are NaN and nothing is picked."""
+    """The table of one item's outcomes. Where scores are not finite, shares are NaN and nothing is predicted."""
     import pandas as pd
 
     runs = {UNSTEERED: unsteered} if steered is None else {UNSTEERED: unsteered, STEERED: steered}
@@ -73,7 +72,7 @@ def _rows(steering: str, outcome: Outcome) -> list[dict[str, Any]]:
         {
             **{"concept": item.concept, "locale": item.locale, "steering": steering, "choice": choice},
             **{"answer": at == item.answer, "owners": owners[at], "score": float(scores[at]), "share": float(shares[at])},
-            "picked": at == outcome.picked,
+            "predicted": at == outcome.predicted,
         }
         for at, choice in enumerate(item.choices)
     ]

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.evaluation.answering import EXPLICIT, Answers
-from steerlens.evaluation.comparing import MEAN, UNSTEERED
+from steerlens.evaluation.answering import Answers
+from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.intervals import paired_interval
+from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.methods import EXPLICIT
+from steerlens.evaluation.scores import Score, score_of
+from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -18,25 +22,35 @@ _KEYS = ["locale", "kind", "concept"]
 
 @dataclass(frozen=True, eq=False)
 class Effects(ResultTable):
-    """What each method does to single items.
+    """What each method does to single items, for each score that has a finer companion, as transfer and localization.
 
-    Columns: method, locale (``mean``: all of them), kind, n (items), gained and lost (items whose answer became right, or the
-    locale's own, and ceased to be), margin (mean change, in nats per token), against (share of items whose margin moved the
-    wrong way: the anti-steerable ones of Tan et al., arXiv 2407.12404), low and high of its 95% interval over concepts. A
-    control's counts are means over its draws.
+    Columns: method, locale (``mean``: all of them), kind, score, n (items), gained and lost (items whose answer became right, or
+    the locale's own, and ceased to be), margin (the mean change of the companion, in nats per token), against (the share of items
+    whose margin moved the wrong way: the anti-steerable ones of Tan et al., arXiv 2407.12404), low and high of its 95% interval over
+    concepts. A control's counts are means over its draws.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("method", "locale", "kind", "n", "gained", "lost", "margin", "against", "low", "high")
+    columns: ClassVar[tuple[str, ...]] = (
+        *("method", "locale", "kind", "score", "n", "gained", "lost", "margin", "against", "low", "high"),
+    )
 
-    def plot(self, locale: str = MEAN) -> "Figure":
-        """Shares of items gained (right of zero) and lost (left), a bar per method, factual and cultural items side by side."""
+    def plot(self, locale: str | None = None) -> "Figure":
+        """Draws shares of items gained (right of zero) and lost (left), a bar per method, a panel per score.
+
+        Args:
+            locale: one locale; all of them for ``None``.
+
+        Raises:
+            UnknownNameError: no such locale.
+        """
         from steerlens.plotting import effects_bars
 
-        return effects_bars(self.frame[self.frame["locale"] == locale], locale)
+        code = self.having("locale", locale or MEAN)
+        return effects_bars(self.frame[self.frame["locale"] == code], code)
 
 
 def effects(given: Answers, *, seed: int = 0) -> Effects:
-    """Item by item, every method against the unsteered model.
+    """Returns what every method does to single items, against the unsteered model.
 
     Args:
         given: what ``answered`` returned.
@@ -44,29 +58,37 @@ def effects(given: Answers, *, seed: int = 0) -> Effects:
     """
     import pandas as pd
 
-    frame = given.frame
-    base = frame[frame["method"] == UNSTEERED][[*_KEYS, "hit", "margin"]]
-    paired = frame[frame["method"] != UNSTEERED].merge(base, on=_KEYS, suffixes=("", "_before"), sort=False)
-    moved = paired.assign(
-        gained=paired["hit"] & ~paired["hit_before"],
-        lost=~paired["hit"] & paired["hit_before"],
+    rows: list[dict[str, Any]] = []
+    moved = {score.name: _moved(given.frame, score) for score in map(score_of, given.scores) if score.companion}
+    methods = [method for method in dict.fromkeys(given.frame["method"]) if method != UNSTEERED]
+    for method in sorted(methods, key=lambda name: name != EXPLICIT):  # stable: the rest in their order
+        for locale in (*dict.fromkeys(given.frame["locale"]), MEAN):
+            for score, frame in moved.items():
+                own = frame[(frame["method"] == method) & ((frame["locale"] == locale) | (locale == MEAN))]
+                labels = {"method": method, "locale": locale, "score": score}
+                rows += [{**labels, **_row(part, str(kind), seed)} for kind, part in own.groupby("kind", sort=False)]
+    return Effects(pd.DataFrame(rows, columns=list(Effects.columns)), given.meta)
+
+
+def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":
+    """Returns a row for each method and item: whether it was gained or lost, the change of its margin, whether that is wrong."""
+    keys = ["method", "draw", *_KEYS]
+    own, finer = (rows_of_score(frame, name)[[*keys, "value"]] for name in (score.name, score.companion))
+    both = own.merge(finer.rename(columns={"value": "margin"}), on=keys, sort=False)
+    base = both[both["method"] == UNSTEERED][[*_KEYS, "value", "margin"]]
+    paired = both[both["method"] != UNSTEERED].merge(base, on=_KEYS, suffixes=("", "_before"), sort=False)
+    return paired.assign(
+        gained=paired["value"] > paired["value_before"],
+        lost=paired["value"] < paired["value_before"],
         change=paired["margin"] - paired["margin_before"],
         wrong=(paired["margin"] < paired["margin_before"]).astype(float),
     )
-    rows = []
-    for method in sorted(dict.fromkeys(moved["method"]), key=lambda name: name != EXPLICIT):  # stable: the rest in their order
-        for locale in (*dict.fromkeys(frame["locale"]), MEAN):
-            own = moved[(moved["method"] == method) & ((moved["locale"] == locale) | (locale == MEAN))]
-            rows += [_row(part, method, locale, kind, seed) for kind, part in own.groupby("kind", sort=False)]
-    return Effects(pd.DataFrame(rows, columns=Effects.columns))
 
 
-def _row(part: "pd.DataFrame", method: str, locale: str, kind: str, seed: int) -> dict[str, Any]:
+def _row(part: "pd.DataFrame", kind: str, seed: int) -> dict[str, Any]:
     draws = part["draw"].nunique()
     against = paired_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
     return {
-        "method": method,
-        "locale": locale,
         "kind": kind,
         "n": len(part) // draws,
         "gained": float(part["gained"].sum()) / draws,

@@ -1,8 +1,7 @@
-"""How an item was answered."""
+"""What a model made of an item: the scores of its choices, and what it wrote."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,52 +10,65 @@ from steerlens.data import Item
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one item was answered."""
+    """How the choices of one item were scored."""
 
     item: Item
     scores: tuple[float, ...]
-    """Of each choice: sum of its tokens' log probabilities over the divisor."""
+    """Of each choice: the sum of its tokens' log probabilities over the divisor."""
 
     @property
     def valid(self) -> bool:
-        """All scores are finite. Where they are not, nothing won: the numbers of the model ran over."""
+        """Whether all scores are finite. Where they are not, no choice won: the numbers of the model ran over."""
         return bool(np.isfinite(self.scores).all())
 
     @property
-    def picked(self) -> int | None:
-        """Index of the best choice; ``None`` if the scores are not valid."""
+    def predicted(self) -> int | None:
+        """The index of the best choice; ``None`` if the scores are not valid."""
         return int(np.argmax(self.scores)) if self.valid else None
 
     @property
-    def hit(self) -> bool:
-        """The right answer, or the locale's own, won."""
-        return self.picked == self.item.answer
+    def correct(self) -> bool:
+        """Whether the right answer, or the locale's own, won."""
+        return self.predicted == self.item.answer
 
     @property
     def english_centric(self) -> bool:
-        """The English locale's answer of a cultural item won, and is not the locale's own."""
-        return self.valid and self.picked == self.item.english_answer != self.item.answer
+        """Whether the English locale's answer of a cultural item won, and is not the locale's own."""
+        return self.valid and self.predicted == self.item.english_answer != self.item.answer
 
     @property
     def margin(self) -> float:
-        """Score of the answer minus that of the best other choice; NaN if the scores are not valid."""
+        """The score of the answer minus that of the best other choice; NaN if the scores are not valid."""
         if not self.valid:
             return math.nan
         return self.scores[self.item.answer] - self.scores[self.runner_up]
 
     @property
     def runner_up(self) -> int:
-        """Index of the best choice that is not the answer."""
+        """The index of the best choice that is not the answer."""
         return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)
 
-    def row(self) -> dict[str, Any]:
-        """One line of a result table."""
-        item = self.item
-        return {
-            "locale": item.locale,
-            "kind": item.kind,
-            "concept": item.concept,
-            "hit": self.hit,
-            "english_centric": self.english_centric,
-            "margin": self.margin,
-        }
+    def moved(self, change: float) -> "Outcome":
+        """Returns the outcome with the answer's score changed, and so its margin: what a prediction of the margin stands for."""
+        at = self.item.answer
+        return Outcome(self.item, (*self.scores[:at], self.scores[at] + change, *self.scores[at + 1 :]))
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a model wrote after an item's prompt."""
+
+    item: Item
+    text: str
+    tokens: tuple[int, ...]
+    """The text's tokens, without special ones."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How well a model predicted a text that somebody else wrote."""
+
+    locale: str
+    text: str
+    nats: float
+    """The mean negative log probability of the text's tokens after its first."""

@@ -20,8 +20,8 @@ from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.gradients import whole_gradients
 from steerlens.models.lens import LensModel
 from steerlens.models.unembedding import Unembedding
-from steerlens.steering import SteeringPlan, Which
-from steerlens.steering.edits import steered_tokens
+from steerlens.steering import SteeringPlan, SteeredTokens
+from steerlens.steering.tokens import steered_tokens
 
 Choice = tuple[int, int]
 """A question's number, and the number of one of its choices."""
@@ -59,7 +59,7 @@ def plain_gradients(
     questions: Sequence[Question],
     base: Sequence[Outcome],
     layers: Sequence[int],
-    tokens: Which,
+    tokens: SteeredTokens,
     batch_size: int | None,
 ) -> Float[Tensor, "layer item d_model"]:
     """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.

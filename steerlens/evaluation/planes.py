@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from steerlens.data import Items
-from steerlens.evaluation.answering import EXPLICIT, Answers, Method, answered
-from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
+from steerlens.evaluation.answering import Answers, answered
+from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
 from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
+from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.methods import EXPLICIT, GivenMethod
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scores import ANSWERED, AXES, GivenScore, score_of
 from steerlens.models.lens import LensModel
-from steerlens.steering import Controls
+from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -21,20 +24,12 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
-_SCORES = (
-    ("transfer", "factual", "hit"),
-    ("localization", "cultural", "hit"),
-    ("english_centric", "cultural", "english_centric"),
-    ("consistency", "factual", "consistency"),
-)
-
-
 @dataclass(frozen=True, eq=False)
 class Plane(ResultTable):
     """Every method in every locale, and their mean.
 
-    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, and the
-    side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired 95% interval
+    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or
+    whichever were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired 95% interval
     over concepts; of (the method that a control belongs to), control, draws, p.
 
     A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
@@ -63,10 +58,10 @@ class Plane(ResultTable):
         part = self._of(locale)
         own = part[part["method"] != EXPLICIT]
         table = own[own["control"] == ""] if "control" in own else own
-        points = table.pivot(index="method", columns="score", values="change").reindex(columns=["transfer", "localization"])
-        points = points.dropna().sort_values(["transfer", "localization"], ascending=False)
-        best = points["localization"].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
-        return tuple(points.index[points["localization"] > best][::-1])
+        points = table.pivot(index="method", columns="score", values="change").reindex(columns=list(AXES))
+        points = points.dropna().sort_values(list(AXES), ascending=False)
+        best = points[AXES[1]].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
+        return tuple(points.index[points[AXES[1]] > best][::-1])
 
     def summary(self, locale: str = MEAN) -> "pd.DataFrame":
         """One row per method for a locale or the mean: value, change and interval of each score as text.
@@ -77,7 +72,7 @@ class Plane(ResultTable):
         import pandas as pd
 
         rows = [
-            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
+            {"method": method, **{score_of(row.score).title: _described(row) for row in group.itertuples()}}
             for method, group in self._of(locale).groupby("method", sort=False)
         ]
         return pd.DataFrame(rows).fillna("")
@@ -87,7 +82,7 @@ class Plane(ResultTable):
         import pandas as pd
 
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
-        return Plane(pd.concat([self.frame, own], ignore_index=True))
+        return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
     def _of(self, locale: str) -> "pd.DataFrame":
         return self.frame[self.frame["locale"] == self.having("locale", locale)]
@@ -96,8 +91,9 @@ class Plane(ResultTable):
 def plane(
     model: LensModel,
     items: Items,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, GivenMethod],
     *,
+    scores: Sequence[GivenScore] = ANSWERED,
     controls: Controls | bool = False,
     side_effects: bool = False,
     locales: Sequence[str] | None = None,
@@ -108,11 +104,16 @@ def plane(
     """Scores methods on items, usually the test part of a split, against the unsteered model.
 
     Args:
-        methods: per name, the plan of each locale, or another checkpoint of the same model (``load(..., adapter=...)`` too).
+        model: the base model that methods are compared on.
+        items: what is scored.
+        methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or another ``Method``.
+        scores: by name, or scores of one's own.
         controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
         side_effects: whether the methods' side effects on text are taken too, with the defaults of that function.
         locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
+        scoring: how choices are put and compared; the defaults for ``None``.
         seed: of the bootstrap.
+        batch_size: items at once; chosen for the device for ``None``.
 
     Returns:
         ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
@@ -123,29 +124,35 @@ def plane(
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
     """
-    given = answered(model, items, methods, controls=controls, locales=locales, scoring=scoring, batch_size=batch_size)
+    common: dict[str, Any] = {"locales": locales, "batch_size": batch_size}
+    given = answered(model, items, methods, scores=scores, controls=controls, scoring=scoring, **common)
     table = placed(given, seed=seed)
     if not side_effects:
         return table
-    return table.beside(effects_on_text(model, items, methods, locales=locales, seed=seed, batch_size=batch_size))
+    return table.beside(effects_on_text(model, items, methods, seed=seed, **common))
 
 
-def placed(given: Answers, *, seed: int = 0) -> Plane:
-    """The plane of answers that are there already.
+def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: int = 0) -> Plane:
+    """Returns the plane of answers that are there already.
 
     Args:
+        given: what ``answered`` returned.
+        scores: which of the scores that were measured; all but companions for ``None``.
         seed: of the bootstrap.
+
+    Raises:
+        UnknownNameError: a score that was not measured.
     """
     import pandas as pd
 
     frame = given.frame
     rows: list[dict[str, Any]] = []
-    for score, kind, column in _SCORES:
-        rows += compared(frame[frame["kind"] == kind], score, column, seed)
+    for score in given.scores if scores is None else [score_of(one).name for one in scores]:
+        rows += compared(rows_of_score(frame, score), score, "value", seed)
     order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(frame["method"]))}
     order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values("method", key=lambda names: names.map(order), kind="stable")
-    return Plane(table.reset_index(drop=True))
+    return Plane(table.reset_index(drop=True), given.meta)
 
 
 def _described(row: Any) -> str:

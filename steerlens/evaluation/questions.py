@@ -3,13 +3,14 @@
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from steerlens.data import Form, Item, letter_order, locale
 from steerlens.errors import PromptError, UnknownNameError
 from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
 from steerlens.models.tokens import Text
+from steerlens.storage import restored
 
 Normalisation = Literal["token", "character", "none"]
 Style = Literal["open", "letters"]
@@ -42,6 +43,16 @@ class Scoring:
         ):
             if given not in known:
                 raise UnknownNameError(what, given, known)
+
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Scoring":
+        """Returns the scoring that JSON values of ``asdict`` describe; the defaults for ``None``.
+
+        Raises:
+            FileError: a field is unknown or of another type.
+        """
+        return cls() if values is None else restored(cls, values, "the scoring")
 
 
 @dataclass(frozen=True)

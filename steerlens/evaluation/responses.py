@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from steerlens.data import KINDS, Items, Kind
+from steerlens.data import Items
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.intervals import paired_interval
+from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.sweeps import sweep
+from steerlens.evaluation.scores import AXES, GivenScore, score_of
+from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.models.lens import LensModel
-from steerlens.steering import SteeringVector, Which
+from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -22,99 +24,115 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
-STRENGTHS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
+BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
+"""The usual strengths, and the same the other way."""
 
 
 @dataclass(frozen=True, eq=False)
 class Response(ResultTable):
-    """One vector at one layer, a row per strength and item, in the columns of a sweep; what strength 0 does is in ``base_``."""
+    """One vector at one layer, a row per strength, item and score, in the columns of a sweep; what strength 0 does is ``base``.
 
-    columns: ClassVar[tuple[str, ...]] = (
-        "vector",
-        "layer",
-        "strength",
-        "locale",
-        "kind",
-        "concept",
-        "hit",
-        "margin",
-        "base_margin",
-    )
+    Curves and slopes are those of the scores' companions, the margins.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = Sweep.columns
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores with a companion, whose curves there are."""
+        names = dict.fromkeys(self.frame["score"])
+        return tuple(name for name in names if score_of(name).companion in names)
 
     def slopes(self) -> "pd.DataFrame":
-        """Steerability of each item: the least-squares slope of its margin over the strengths, strength 0 among them.
+        """Returns the steerability of each item: the least-squares slope of its margin over the strengths, 0 among them.
 
         In nats per token and unit of strength, as in Tan et al. (arXiv 2407.12404), who call items with a slope below zero
         anti-steerable.
 
         Returns:
-            Columns vector, locale, kind, concept, slope.
+            Columns vector, score, locale, kind, concept, slope.
         """
         import pandas as pd
 
         keys = ["vector", "locale", "kind", "concept"]
-        margins = self.frame.pivot_table(index=keys, columns="strength", values="margin", sort=False)
-        base = self.frame.groupby(keys, sort=False)["base_margin"].first().reindex(margins.index)
-        values = np.column_stack([base.to_numpy(), margins.to_numpy()])
-        strengths = np.array([0.0, *margins.columns])
-        centred = strengths - strengths.mean()
-        slope = values @ centred / (centred @ centred)  # the mean of the margins drops out, since the strengths are centred
-        return pd.DataFrame({"slope": slope}, index=margins.index).reset_index()
+        found = []
+        for score in self.scores:
+            rows = rows_of_score(self.frame, score_of(score).companion)
+            margins = rows.pivot_table(index=keys, columns="strength", values="value", sort=False)
+            base = rows.groupby(keys, sort=False)["base"].first().reindex(margins.index)
+            values = np.column_stack([base.to_numpy(), margins.to_numpy()])
+            strengths = np.array([0.0, *margins.columns])
+            centred = strengths - strengths.mean()
+            slope = values @ centred / (centred @ centred)  # the mean of the margins drops out, since the strengths are centred
+            found.append(pd.DataFrame({"slope": slope}, index=margins.index).reset_index().assign(score=score))
+        return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Per vector, locale (``mean``: a concept counts once) and kind: the mean slope and the share of items below zero.
+        """Returns, per vector, score, kind and locale (``mean``: a concept counts once), the mean slope and the share below zero.
+
+        Args:
+            seed: of the bootstrap.
 
         Returns:
-            Columns vector, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items), against_low,
-            against_high; 95% intervals over concepts.
+            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items),
+            against_low, against_high; 95% intervals over concepts.
         """
         import pandas as pd
 
         table, rows = self.slopes(), []
         table["below"] = (table["slope"] < 0).astype(float)
-        for (vector, kind), own in table.groupby(["vector", "kind"], sort=False):
+        for (vector, score, kind), own in table.groupby(["vector", "score", "kind"], sort=False):
             for locale, part in _by_locale(own):
                 concepts = part.groupby("concept", sort=False)[["slope", "below"]].mean()
                 slope, below = (paired_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
-                found: dict[str, Any] = {"vector": vector, "locale": locale, "kind": kind, "n": slope.n, "slope": slope.mean}
-                found |= {"low": slope.low, "high": slope.high}
+                found: dict[str, Any] = {"vector": vector, "score": score, "locale": locale, "kind": kind, "n": slope.n}
+                found |= {"slope": slope.mean, "low": slope.low, "high": slope.high}
                 rows.append({**found, "against": below.mean, "against_low": below.low, "against_high": below.high})
         return pd.DataFrame(rows)
 
     def curve(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Mean change of margin and of hits by strength, with strength 0.
+        """Returns the mean change of each score and of its margin by strength, with strength 0.
+
+        Args:
+            seed: of the bootstrap.
 
         Returns:
-            Columns vector, locale, kind, strength, n, margin (change, nats per token), low, high (95%, over concepts), hits
-            (change of the share of right or local answers).
+            Columns vector, score, locale, kind, strength, n, margin (change, nats per token), low, high (95%, over concepts),
+            change (of the score).
         """
         import pandas as pd
 
-        frame = self.frame.assign(change=self.frame["margin"] - self.frame["base_margin"])
-        frame["hits"] = frame["hit"].astype(float) - frame["base_hit"].astype(float)
         rows: list[dict[str, Any]] = []
-        for (vector, kind), own in frame.groupby(["vector", "kind"], sort=False):
-            for locale, part in _by_locale(own):
-                label = {"vector": vector, "locale": locale, "kind": kind}
-                for strength, at in part.groupby("strength"):
-                    concepts = at.groupby("concept", sort=False)[["change", "hits"]].mean()
-                    change = paired_interval(concepts["change"].to_numpy(), seed=seed)
-                    numbers = {"n": change.n, "margin": change.mean, "low": change.low, "high": change.high}
-                    rows.append({**label, "strength": strength, **numbers, "hits": float(concepts["hits"].mean())})
-                rows.append(
-                    {**label, "strength": 0.0, "n": rows[-1]["n"], **dict.fromkeys(("margin", "low", "high", "hits"), 0.0)}
-                )
-        return pd.DataFrame(rows).sort_values(["vector", "kind", "locale", "strength"], kind="stable", ignore_index=True)
+        for score in self.scores:
+            own, finer = (rows_of_score(self.frame, name) for name in (score, score_of(score).companion))
+            changes = finer.assign(coarse=own["change"].to_numpy())
+            for (vector, kind), both in changes.groupby(["vector", "kind"], sort=False):
+                for locale, part in _by_locale(both):
+                    label = {"vector": vector, "score": score, "locale": locale, "kind": kind}
+                    rows += [{**label, **numbers} for numbers in _curve(part, seed)]
+        by = ["vector", "kind", "score", "locale", "strength"]
+        return pd.DataFrame(rows).sort_values(by, kind="stable", ignore_index=True)
 
     def plot(self) -> "Figure":
-        """Mean change of margin by strength, a line per locale and their mean with its band; a panel per kind of item."""
+        """Draws the mean change of margin by strength, a line per locale and their mean with its band; a panel per score."""
         from steerlens.plotting import response_lines
 
         return response_lines(self.curve(), self.summary(), int(self.frame["layer"].iloc[0]))
 
 
+def _curve(part: "pd.DataFrame", seed: int) -> Iterator[dict[str, Any]]:
+    """Yields the numbers of one curve by strength; strength 0 last."""
+    n = 0
+    for strength, at in part.groupby("strength"):
+        concepts = at.groupby("concept", sort=False)[["change", "coarse"]].mean()
+        change = paired_interval(concepts["change"].to_numpy(), seed=seed)
+        n, numbers = change.n, {"margin": change.mean, "low": change.low, "high": change.high}
+        yield {"strength": strength, "n": n, **numbers, "change": float(concepts["coarse"].mean())}
+    yield {"strength": 0.0, "n": n, **dict.fromkeys(("margin", "low", "high", "change"), 0.0)}
+
+
 def _by_locale(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """The rows of each locale, and all of them as ``mean``."""
+    """Yields the rows of each locale, and all of them as ``mean``."""
     yield from ((str(locale), part) for locale, part in rows.groupby("locale", sort=False))
     yield MEAN, rows
 
@@ -122,21 +140,27 @@ def _by_locale(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
 def response(
     model: LensModel,
     items: Items,
-    vectors: SteeringVector | Iterable[SteeringVector],
+    vectors: VectorSet | Intervention | Iterable[Intervention],
     layer: int,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Sequence[float] = BOTH_WAYS,
     *,
-    tokens: Which = "all",
-    kinds: Sequence[Kind] = KINDS,
+    scores: Sequence[GivenScore] = AXES,
+    tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
     batch_size: int | None = None,
 ) -> Response:
-    """Scores one vector (of one or more locales) at one layer over a range of strengths.
+    """Measures one vector (of one or more locales) at one layer over a range of strengths.
 
     Args:
+        model: the model.
         items: usually dev; vectors are used on items of their own locale.
-        vectors: one name, a vector per locale.
+        vectors: one name, a vector per locale or one without a locale.
+        layer: a block's index.
         strengths: other than 0, which is always there.
+        scores: scores with companions, whose curves are drawn.
+        tokens: which tokens are steered.
+        scoring: how choices are put and compared; the defaults for ``None``.
+        batch_size: items at once; chosen for the device for ``None``.
 
     Raises:
         SettingsError: vectors of several names, or fewer than two strengths other than 0.
@@ -145,19 +169,19 @@ def response(
         UnknownNameError: a vector's locale has no items.
         VectorError: strengths under which scores are not finite.
     """
-    given = [vectors] if isinstance(vectors, SteeringVector) else list(vectors)
+    given = vector_set(vectors)
     wanted = [strength for strength in dict.fromkeys(map(float, strengths)) if strength]
-    if len(wanted) < 2 or len({vector.name for vector in given}) != 1:
+    if len(wanted) < 2 or len(given.names) != 1:
         raise SettingsError(
-            f"strengths {tuple(strengths)} and vectors {[vector.label for vector in given]} given: expected two or more "
+            f"strengths {tuple(strengths)} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
             "strengths other than 0, and one vector, or that of several locales."
         )
-    common: dict[str, Any] = {"tokens": tokens, "kinds": kinds, "scoring": scoring, "batch_size": batch_size}
-    frame, dtype = sweep(model, items, given, [layer], wanted, **common).frame, model.fingerprint.dtype
-    bad = sorted(set(frame.loc[frame["margin"].isna(), "strength"]))
+    swept = sweep(model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring, batch_size=batch_size)
+    frame, dtype = swept.frame, model.fingerprint.dtype
+    bad = sorted(set(frame.loc[frame["value"].isna() & frame["score"].isin(swept.scores), "strength"]))
     if bad:
         raise VectorError(
-            f"{given[0].name} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "
+            f"{given.names[0]} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "
             f"or {advice(dtype)}."
         )
-    return Response(frame)
+    return Response(frame, swept.meta)

@@ -1,126 +1,195 @@
-"""Layer sweeps: every vector at every layer and strength, scored for transfer and for localization."""
+"""Layer sweeps: every vector at every layer and strength, measured by any scores."""
 
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-import numpy as np
-
-from steerlens.data import KINDS, Items, Kind
+from steerlens.data import ENGLISH, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.exam import MEMORY
-from steerlens.evaluation.finite import advice
-from steerlens.evaluation.grid import Cell, Grid, exams_of
+from steerlens.evaluation.exam import MEMORY, Exam
+from steerlens.evaluation.finite import advice, finite
+from steerlens.evaluation.grid import Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
+from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scores import SWEPT, GivenScore, Score, score_of, scores_of, without_companions
 from steerlens.models.lens import LensModel
-from steerlens.steering import SteeringVector, Which
+from steerlens.provenance import provenance
+from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from steerlens.evaluation.choosing import Choices
     from steerlens.plotting import Figure
 
 log = logging.getLogger("steerlens")
 
-_CELL = ["vector", "layer", "strength"]
+CELL = ["vector", "layer", "strength", "tokens"]
+"""The columns that name a cell."""
 _NAMED = 3
-"""Locales that a heatmap of half a page has room to name."""
-STRENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""The locales that a heatmap of half a page has room to name."""
 Mode = Literal["exact", "attribution", "screened"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-SCORES = ("transfer", "localization", "english_centric")
-"""T: factual items answered right. L: cultural items whose local answer wins. English-centric: whose English one wins."""
-_WITH_MARGIN = ("transfer", "localization")
-"""Scores that are won by a margin."""
+
+
+@dataclass(frozen=True, eq=False)
+class SweptFrom:
+    """What a sweep was made from: what choosing needs to run combinations of its cells. It is not saved."""
+
+    model: LensModel
+    items: Items
+    vectors: VectorSet
+    scoring: Scoring
+    batch_size: int | None
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep(ResultTable):
-    """One row per vector, layer, strength and item.
+    """A row for each cell (vector, layer, strength, tokens), item and score.
 
-    Columns: vector, layer, strength, exact (run, not predicted), locale, kind, concept, hit, english_centric, margin, and
-    the last three with ``base_`` in front: the item unsteered. Where steering takes the scores out of the model's numbers (NaN,
-    infinity), the margin is NaN and nothing is hit.
+    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, and base: the item's
+    score unsteered. Where steering takes the model's scores out of its numbers (NaN, infinity), the value is NaN.
     """
 
-    columns: ClassVar[tuple[str, ...]] = (
-        "vector", "layer", "strength", "exact", "locale", "kind", "concept", "hit", "english_centric", "margin", "base_hit",
-        "base_english_centric", "base_margin",
-    )  # fmt: skip
+    source: SweptFrom | None = field(default=None, repr=False)
+    """What it was made from; ``None`` for a sweep that was loaded from a file."""
 
-    def cells(self, score: str = "transfer", locale: str | None = None) -> "pd.DataFrame":
-        """One row per vector, layer and strength: the score steered, unsteered, its change, the margin's, n, and ``invalid``.
+    columns: ClassVar[tuple[str, ...]] = (*CELL, "exact", *ITEM_COLUMNS, "base")
 
-        ``invalid`` is the share of items whose scores are not finite. Where there are any, value, change and margin are NaN.
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores that were measured, without companions."""
+        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+
+    def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
+        """Returns a row for each cell: the score steered, unsteered, its change, that of its companion, n, and ``invalid``.
 
         Args:
-            score: ``transfer``, ``localization`` or ``english_centric``.
+            score: one of those that were measured.
             locale: one locale; all of them pooled for ``None``.
+
+        Returns:
+            Columns vector, layer, strength, tokens, value, base, change, margin (the mean change of the score's companion, as the
+            margin of transfer; NaN for a score without one), invalid (the share of items whose scores are not finite; where there
+            are any, value, change and margin are NaN), exact, n (concepts), items.
 
         Raises:
             UnknownNameError: no such score or locale.
         """
-        return cells(self.frame, _CELL, score, locale)
+        return cell_means(self.frame, CELL, score, locale)
 
-    def heatmap(self, vector: str = "EN", score: str = "transfer", locale: str | None = None) -> "Figure":
-        """Layer by strength, coloured by the score's change against unsteered, centred at zero; a dot marks cells that were run
-        and whose paired 95% interval over concepts, taken by itself, excludes zero.
+    def heatmap(self, vector: str = "EN", score: GivenScore = "transfer", locale: str | None = None) -> "Figure":
+        """Draws layer by strength, coloured by the score's change against unsteered, centred at zero.
+
+        A dot marks cells that were run and whose paired 95% interval over concepts, taken by itself, excludes zero.
+
+        Args:
+            vector: the name of the vector.
+            score: one of those that were measured.
+            locale: one locale; all of them pooled for ``None``.
 
         Raises:
             UnknownNameError: no such vector, score or locale.
-            SettingsError: no items of the kind that the score is measured on.
         """
         from steerlens.plotting import sweep_heatmap
 
-        own = self._of(vector, score)
+        own, known = self._of(vector), score_of(score)
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
-        rows = cells(own, _CELL, score, locale)
+        rows = cell_means(own, CELL, known, locale)
         if (rows["exact"] & rows["change"].notna()).any():
-            rows = rows.merge(_intervals(scored(own, score, locale)), on=_CELL, how="left")
-        return sweep_heatmap(rows, vector, score, where)
+            rows = rows.merge(_intervals(rows_of_score(own, known, locale)), on=CELL, how="left")
+        return sweep_heatmap(rows, vector, known, where)
 
-    def by_locale(self, vector: str = "EN", score: str = "transfer", strength: float | None = None) -> "Figure":
-        """Layers by locales, coloured by the mean change of the answer's margin (nats per token), centred at zero.
+    def by_locale(self, vector: str = "EN", score: GivenScore = "transfer", strength: float | None = None) -> "Figure":
+        """Draws layers by locales, coloured by the mean change of the score's companion (its margin), centred at zero.
 
         Args:
-            score: ``transfer``: of right answers; ``localization``: of the locale's own.
+            vector: the name of the vector.
+            score: a score with a companion, as transfer and localization have their margins.
             strength: one of those swept; the one nearest to 1 for ``None``.
 
         Raises:
             UnknownNameError: no such vector, score or strength.
-            SettingsError: no items of the kind that the score is measured on.
+            SettingsError: the score has no companion.
         """
         from steerlens.plotting import sweep_by_locale
 
-        if score not in _WITH_MARGIN:
-            raise UnknownNameError("score with a margin", score, _WITH_MARGIN)
-        own = self._of(vector, score)
-        own = own[own["kind"] == kind_of(score)]
-        known = sorted(set(own["strength"]))
-        chosen = min(known, key=lambda one: abs(one - 1)) if strength is None else float(strength)
-        if chosen not in known:
-            raise UnknownNameError("strength", chosen, known)
-        return sweep_by_locale(_margins(own[own["strength"] == chosen]), vector, score, chosen)
+        known = score_of(score)
+        if not known.companion:
+            raise SettingsError(f"score {known.name!r} has no finer companion to colour by: expected one that has, as 'transfer'.")
+        own = rows_of_score(self._of(vector), score_of(known.companion))
+        strengths = sorted(set(own["strength"]))
+        chosen = min(strengths, key=lambda one: abs(one - 1)) if strength is None else float(strength)
+        if chosen not in strengths:
+            raise UnknownNameError("strength", chosen, strengths)
+        return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen)
 
-    def _of(self, vector: str, score: str) -> "pd.DataFrame":
-        """The rows of one vector, if there are items that the score is measured on."""
-        own = self.frame[self.frame["vector"] == self.having("vector", vector)]
-        if not (own["kind"] == kind_of(score)).any():
-            raise SettingsError(f"this sweep has no {kind_of(score)} items, which {score} is measured on. Sweep both kinds.")
-        return own
+    def choose(
+        self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None
+    ) -> "Choices":
+        """Chooses the best cell of each contrast, by the score that it is meant to raise, and the best combination of all.
+
+        Combinations of the best cells at different layers are run on the items that were swept. Ties go to the larger change of
+        the score's companion, then to the smaller strength. A contrast that raises its score nowhere is left out (unsteered).
+
+        Args:
+            model, items, vectors: what the sweep was made from, if it was loaded from a file; checked against what it remembers.
+
+        Raises:
+            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given.
+            FingerprintError: another model.
+        """
+        from steerlens.evaluation.choosing import choose
+
+        return choose(self, self._source(model, items, vectors))
+
+    def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
+        """Returns what the sweep was made from."""
+        if self.source is not None and model is items is vectors is None:
+            return self.source
+        kept = self.source
+        own = (model or (kept and kept.model), items or (kept and kept.items), vectors or (kept and kept.vectors))
+        if not (own[0] and own[1] and own[2]):
+            raise SettingsError("this sweep was loaded from a file: give the model, items and vectors that it was made from.")
+        self.check(model=own[0].fingerprint.to_dict(), items=own[1].digest(), vectors=own[2].digest())
+        scoring = kept.scoring if kept else Scoring.from_dict(self.meta.get("scoring"))
+        return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None)
+
+    def _of(self, vector: str) -> "pd.DataFrame":
+        """Returns the rows of one vector."""
+        return self.frame[self.frame["vector"] == self.having("vector", vector)]
 
 
-def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """By locale and layer, the mean change of the margin as value, its interval over concepts as low and high, n, exact."""
+def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
+    """Returns means of one score over items, for each combination of the columns ``by``. ``Sweep.cells`` names the columns.
+
+    Raises:
+        UnknownNameError: a score or locale without rows.
+    """
+    part = rows_of_score(frame, score, locale)
+    grouped = part.assign(invalid=part["value"].isna()).groupby(list(by), sort=False)
+    means = grouped[["value", "base", "change", "invalid"]].mean()
+    companion = score_of(score).companion
+    if companion in set(frame["score"]):
+        finer = rows_of_score(frame, companion, locale)
+        means["margin"] = finer.groupby(list(by), sort=False)["change"].mean()
+    else:
+        means["margin"] = math.nan
+    means.loc[means["invalid"] > 0, ["value", "change", "margin"]] = math.nan
+    return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
+
+
+def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Returns, by locale and layer, the mean change as value, its interval over concepts as low and high, n, and exact."""
     import pandas as pd
 
     found = []
-    for locale, own in rows.assign(change=rows["margin"] - rows["base_margin"]).groupby("locale", sort=False):
+    for locale, own in rows.groupby("locale", sort=False):
         table = own.pivot(index="concept", columns="layer", values="change")  # one NaN makes its layer's mean NaN
         low, high = paired_intervals(table.to_numpy())
         means = {"locale": locale, "layer": table.columns, "value": table.mean(skipna=False).to_numpy(), "low": low, "high": high}
@@ -129,130 +198,121 @@ def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
-    """Low and high of the mean change over concepts of each cell that was run."""
+    """Returns low and high of the mean change over concepts of each cell that was run."""
     import pandas as pd
 
-    run = changes[changes["exact"]].astype({"change": float})
-    run = run[~run.groupby(_CELL)["invalid"].transform("any")]
-    table = run.pivot_table(index="concept", columns=_CELL, values="change").dropna(axis=1)
+    run = changes[changes["exact"]]
+    run = run[~run.groupby(CELL)["value"].transform(lambda values: values.isna().any()).astype(bool)]
+    table = run.pivot_table(index="concept", columns=CELL, values="change").dropna(axis=1)
     low, high = paired_intervals(table.to_numpy())
     return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
-
-
-def kind_of(score: str) -> Kind:
-    """The kind of item that a score is measured on.
-
-    Raises:
-        UnknownNameError: no such score.
-    """
-    if score not in SCORES:
-        raise UnknownNameError("score", score, SCORES)
-    return "factual" if score == "transfer" else "cultural"
-
-
-def cells(frame: "pd.DataFrame", by: Sequence[str], score: str, locale: str | None = None) -> "pd.DataFrame":
-    """Means of one score over items, for each combination of the columns ``by``: value, base, change, margin, invalid, exact, n.
-
-    ``margin`` is the mean change of the answer's margin over the best other choice, in nats per token; ``invalid`` the share of
-    items whose scores are not finite. If there are any, value, change and margin are NaN.
-
-    Raises:
-        UnknownNameError: no such score, or a locale without rows.
-    """
-    part = scored(frame, score, locale)
-    grouped = part.groupby(list(by), sort=False)
-    means = grouped[["value", "base", "change", "margin", "invalid"]].mean()
-    means.loc[means["invalid"] > 0, ["value", "change", "margin"]] = math.nan
-    return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
-
-
-def scored(frame: "pd.DataFrame", score: str, locale: str | None = None) -> "pd.DataFrame":
-    """The rows that one score is measured on, with value, base and change of the score, in ``margin`` the margin's change, and
-    ``invalid``.
-
-    Raises:
-        UnknownNameError: no such score, or a locale without rows.
-    """
-    part = frame[frame["kind"] == kind_of(score)]
-    if locale is not None:
-        known = tuple(dict.fromkeys(frame["locale"]))
-        if locale not in known:
-            raise UnknownNameError("locale", locale, known)
-        part = part[part["locale"] == locale]
-    column = "english_centric" if score == "english_centric" else "hit"
-    part = part.assign(value=part[column].astype(float), base=part[f"base_{column}"].astype(float))
-    change, margin = part["value"] - part["base"], part["margin"] - part["base_margin"]
-    return part.assign(change=change, margin=margin, invalid=~np.isfinite(part["margin"].astype(float)))
 
 
 def sweep(
     model: LensModel,
     items: Items,
-    vectors: Iterable[SteeringVector],
+    vectors: VectorSet | Intervention | Iterable[Intervention],
     layers: Sequence[int] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     *,
+    scores: Sequence[GivenScore] = SWEPT,
     mode: Mode = "exact",
-    tokens: Which = "all",
-    kinds: Sequence[Kind] = KINDS,
+    tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
+    max_new_tokens: int = 32,
     batch_size: int | None = None,
     memory: int = MEMORY,
 ) -> Sweep:
-    """Scores every vector of a locale on that locale's items, at every layer and strength.
+    """Measures every vector of a locale on that locale's items, at every layer and strength.
 
     Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices'
     tokens only.
 
     Args:
+        model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: EN and LOC vectors, or any others with a locale.
+        vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
         layers: the vectors' own layers for ``None``.
         strengths: factors on the raw difference of means.
+        scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
+            have the model write after every prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
             backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
             runs one strength of each vector and layer, predicts the others from that and the derivative, and runs the most
             promising. Column ``exact`` says which cells were run.
         tokens: which tokens are steered.
-        kinds: score transfer (``factual``), localization (``cultural``) or both.
+        scoring: how choices are put and compared; the defaults for ``None``.
+        max_new_tokens: the length of what is written, for scores of that.
+        batch_size: items at once; chosen for the device for ``None``.
         memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
         FingerprintError: a vector of another model.
-        UnknownNameError: a vector's locale has no items, or no such mode.
-        SettingsError: no vectors or no strengths; a screened sweep of strength 0 alone.
+        UnknownNameError: a vector's locale has no items, or no such mode or score.
+        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone.
         ModelError: the unsteered model gives scores that are not finite.
     """
     import pandas as pd
 
-    vectors, strengths = list(vectors), sorted(dict.fromkeys(map(float, strengths)))
-    if not vectors or not strengths:
-        raise SettingsError(f"{len(vectors)} vectors and {len(strengths)} strengths given: expected at least one of each.")
+    given, sizes, measured = vector_set(vectors), sorted(dict.fromkeys(map(float, strengths))), scores_of(scores)
+    if not sizes:
+        raise SettingsError("no strengths given: expected at least one.")
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
-    exams = exams_of(model, items, [vector.locale for vector in vectors], kinds, scoring, batch_size, memory)
+    codes, kinds = given.locales_in(items), _kinds(measured)
+    exams = exams_of(model, items, codes, kinds, scoring, batch_size, memory)
     if not exams:
         raise SettingsError(f"{items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score.")
+    wanted = None if layers is None else model.layers(layers)
     cells = [
-        Cell(vector.name, layer, strength)
-        for vector in vectors
-        for layer in (vector.layers if layers is None else model.layers(layers))
-        for strength in strengths
+        StepSpec(vector.name, layer, strength, tokens)
+        for vector in given.values()
+        for layer in (vector.layers if wanted is None else wanted)
+        for strength in sizes
     ]
-    grid = Grid(exams, vectors, list(dict.fromkeys(cells)), tokens)
-    rows = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
-    found = Sweep(pd.DataFrame(rows))
-    _warn(found, model.fingerprint.dtype)
-    return found
+    grid = Grid(exams, given, list(dict.fromkeys(cells)))
+    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
+    english = english_outcomes(model, items, codes, measured, scoring, batch_size)
+    frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
+    own = scoring or Scoring()
+    meta = provenance(
+        model=model.fingerprint.to_dict(), items=items.digest(), vectors=given.digest(), tokens=tokens, mode=mode,
+        scoring=asdict(own), scores=[score.name for score in measured],
+    )  # fmt: skip
+    made = Sweep(frame, meta, SweptFrom(model, items, given, own, batch_size))
+    _warn(made, model.fingerprint.dtype)
+    return made
+
+
+def _kinds(scores: Iterable[Score]) -> list[Kind]:
+    return list(dict.fromkeys(kind for score in scores for kind in score.kinds))
+
+
+def english_outcomes(
+    model: LensModel,
+    items: Items,
+    locales: Sequence[str],
+    scores: Iterable[Score],
+    scoring: Scoring | None,
+    batch_size: int | None,
+) -> English:
+    """Returns the unsteered English outcome of each concept that one of the locales asks, if a score compares with it."""
+    wanted = _kinds(score for score in scores if score.evidence == "english")
+    asked = {item.concept for item in items if item.kind in wanted and item.locale in locales}
+    part = items.where(lambda item: item.locale == ENGLISH and item.kind in wanted and item.concept in asked)
+    if not len(part):
+        return {}
+    return {o.item.concept: o for o in finite(Exam(model, part, scoring, batch_size=batch_size).score(), model)}
 
 
 def _warn(swept: Sweep, dtype: str) -> None:
     """Says once how many cells hold scores that are not finite."""
-    bad = swept.frame["margin"].isna()
+    run = swept.frame[swept.frame["base"].notna()]
+    bad = run["value"].isna() & run["score"].isin(swept.scores)
     if bad.any():
-        counts = bad.groupby([swept.frame[name] for name in _CELL], sort=False).sum()
-        worst = ", ".join(f"{Cell(*cell)}: {n} items" for cell, n in counts[counts > 0].head(_NAMED).items())
+        counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
+        worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
         log.warning(
             "%d of %d cells give NaN or infinite scores in %s (%s%s). They are no answers: these cells are NaN and are never "
             "chosen. To have them, %s.",

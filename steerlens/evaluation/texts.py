@@ -1,4 +1,4 @@
-"""How well a model predicts a text, and how much a text repeats itself."""
+"""How well a model predicts a text."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,6 @@ from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.lens import LensModel
 from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import SteeringPlan
-
-_GRAM = 4
-"""Tokens of the sequences whose repetition is counted."""
 
 
 @torch.no_grad()
@@ -50,17 +47,6 @@ def nats_per_token(
             found[index] = -float(values[lines == line].mean())
     refuse(sum(not math.isfinite(value) for value in found), len(found), "texts", model, plan)
     return found
-
-
-def repetition(model: LensModel, text: str) -> float | None:
-    """Share of a text's four-token sequences that came before in it (seq-rep-4 of Welleck et al., arXiv 1908.04319).
-
-    Returns:
-        ``None`` for a text of fewer than four tokens.
-    """
-    ids = model.tokenizer.hf(text, add_special_tokens=False)["input_ids"]
-    grams = [tuple(ids[at : at + _GRAM]) for at in range(len(ids) - _GRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else None
 
 
 def _row(model: LensModel, text: str) -> Row:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from steerlens.data import Items, Split
 from steerlens.errors import SteerlensError
 from steerlens.models import LensModel
-from steerlens.steering import SteeringVector, Which
+from steerlens.steering import SteeringVector, SteeredTokens
 
 if TYPE_CHECKING:
     from steerlens.notebook.explorer import Explorer
@@ -21,7 +21,7 @@ def explore(
     *,
     train_concepts: int | None = 60,
     concepts: int | None = 12,
-    tokens: Which = "last_onward",
+    tokens: SteeredTokens = "last_onward",
     limit: float = 4.0,
     max_new_tokens: int = 20,
     seed: int = 0,

@@ -10,7 +10,7 @@ from steerlens.data import Item
 from steerlens.evaluation import Attribution, Exam, Outcome, attributions
 from steerlens.evaluation.finite import finite
 from steerlens.models import LensModel
-from steerlens.steering import SteeringPlan, SteeringVector, Which
+from steerlens.steering import SteeringPlan, SteeringVector, SteeredTokens
 
 _CURVE = 33
 """Strengths that the predicted line is drawn through."""
@@ -25,7 +25,7 @@ class LiveItem:
         item: Item,
         vectors: Sequence[SteeringVector],
         layers: Sequence[int],
-        tokens: Which,
+        tokens: SteeredTokens,
         kept: SteeringPlan | None = None,
     ) -> None:
         """Nothing is run yet.

@@ -7,7 +7,7 @@ from typing import Any
 import traitlets
 
 from steerlens.notebook.specimen import Specimen
-from steerlens.steering import WHICH, SteeringPlan, Which
+from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Move:
     vector: str
     layer: int
     strength: float
-    tokens: Which
+    tokens: SteeredTokens
 
     def plan(self, specimen: Specimen) -> SteeringPlan:
         """The plan that does it."""
@@ -41,7 +41,7 @@ class Selection(traitlets.HasTraits):
     strength = traitlets.Float()
     tokens = traitlets.Unicode()
 
-    def __init__(self, specimen: Specimen, tokens: Which, limit: float) -> None:
+    def __init__(self, specimen: Specimen, tokens: SteeredTokens, limit: float) -> None:
         self._specimen, self._limit = specimen, limit
         first = specimen.locales[0]
         super().__init__(
@@ -77,7 +77,7 @@ class Selection(traitlets.HasTraits):
             "layer": self._specimen.layers,
             "concept": self._specimen.concepts(self.locale),
             "vector": tuple(self._specimen.vectors[self.locale]),
-            "tokens": WHICH,
+            "tokens": STEERED_TOKENS,
         }
         name = proposal["trait"].name
         return _among(proposal["value"], known[name], name)

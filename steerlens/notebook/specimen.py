@@ -12,7 +12,7 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Sweep, sweep
 from steerlens.models import LensModel
 from steerlens.probing import Separability, separability
-from steerlens.steering import SteeringVector, Which, difference_of_means
+from steerlens.steering import SteeringVector, SteeredTokens, difference_of_means
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -53,7 +53,7 @@ class Specimen:
     separated: Separability
     swept: Sweep
     """Every vector at strength 1, predicted."""
-    tokens: Which
+    tokens: SteeredTokens
     """Steered there."""
     seed: int
     begin: str
@@ -121,7 +121,7 @@ def specimen(
     *,
     train_concepts: int | None = 60,
     concepts: int | None = 12,
-    tokens: Which = "last_onward",
+    tokens: SteeredTokens = "last_onward",
     seed: int = 0,
 ) -> Specimen:
     """Takes vectors from train, and residuals, separability and predicted effects of dev items.

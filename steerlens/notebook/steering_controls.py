@@ -8,7 +8,7 @@ import traitlets
 
 from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import Specimen
-from steerlens.steering import WHICH
+from steerlens.steering import STEERED_TOKENS
 
 _LONGEST = 70
 """Letters of a question in the list."""
@@ -24,7 +24,7 @@ class SteeringControls:
         self.layer = ipywidgets.SelectionSlider(options=list(specimen.layers), value=selection.layer, description="Layer:")
         look = {"min": -limit, "max": limit, "step": limit / 16, "readout_format": ".2f", "description": "Strength:"}
         self.strength = ipywidgets.FloatSlider(value=selection.strength, **look)
-        self.tokens = ipywidgets.Dropdown(options=list(WHICH), value=selection.tokens, description="Tokens:")
+        self.tokens = ipywidgets.Dropdown(options=list(STEERED_TOKENS), value=selection.tokens, description="Tokens:")
         self.keep = ipywidgets.Button(description="Keep this step", tooltip="Later moves are added to it")
         self.clear = ipywidgets.Button(description="Forget kept steps")
         for name in ("layer", "strength", "tokens"):

@@ -186,6 +186,22 @@ class SteeringPlan:
         """
         self.fingerprint.check(model.fingerprint, f"plan ({self})")
 
+    def moved_to(self, model: LensModel) -> "SteeringPlan":
+        """Returns the plan for another model of the same shape, as an adapter of the one that the vectors were taken from.
+
+        Whether vectors of one model mean anything in another is not known: this says that it is meant.
+
+        Args:
+            model: the other model.
+
+        Raises:
+            FingerprintError: it has another number of layers or another width.
+        """
+        own, other = self.fingerprint, model.fingerprint
+        if (own.n_layers, own.d_model) != (other.n_layers, other.d_model):
+            own.check(other, f"plan ({self})")
+        return replace(self, fingerprint=other)
+
     def show(self, model: LensModel, prompt: Text) -> Shown:
         """Returns which tokens of a prompt are read as what, and at which layers each is steered.
 

@@ -1,5 +1,7 @@
 """Vector sets: vectors by name and locale, the one container for them everywhere."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,16 @@ class VectorSet(Mapping[Key, Intervention]):
             items.of(locale=locale)
         everywhere = locales_of_items(items) if any(not locale for _, locale in self._vectors) else ()
         return tuple(dict.fromkeys((*self.locales, *everywhere)))
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of all vectors' names, locales, layers and numbers."""
+        found = hashlib.sha256()
+        for vector in self.values():
+            header, tensors = _packed(vector)
+            found.update(json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
+            for name in sorted(tensors):
+                found.update(tensors[name].contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
         """Writes all vectors as one safetensors file.

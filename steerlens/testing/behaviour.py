@@ -9,7 +9,7 @@ import torch
 
 import steerlens as sl
 from steerlens.models import stream
-from steerlens.steering import WHICH, Which
+from steerlens.steering import STEERED_TOKENS, SteeredTokens
 from steerlens.testing.bench import TEXTS, Bench, Recipe
 from steerlens.testing.findings import Finding, Tally
 
@@ -79,7 +79,7 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
     with tally.trying("score"):
         exam = bench.exam(solved=True)
         unsteered = [outcome.scores for outcome in exam.score()]
-        for tokens in WHICH:
+        for tokens in STEERED_TOKENS:
             zero = bench.recipe({0: 0.0, 2: 0.0}, tokens).plan
             tally.same(f"scores, {tokens}", [outcome.scores for outcome in exam.score(zero)], unsteered)
     with tally.trying("residuals"):
@@ -104,17 +104,17 @@ def hooks(model: sl.LensModel) -> int:
     )
 
 
-def _steerings(bench: Bench) -> Iterator[tuple[str, Which, Recipe | None]]:
+def _steerings(bench: Bench) -> Iterator[tuple[str, SteeredTokens, Recipe | None]]:
     """Unsteered, and two layers steered at each choice of tokens."""
     yield "unsteered", "all", None
-    yield from ((tokens, tokens, bench.recipe({0: 1.0, 2: 1.0}, tokens)) for tokens in WHICH)
+    yield from ((tokens, tokens, bench.recipe({0: 1.0, 2: 1.0}, tokens)) for tokens in STEERED_TOKENS)
 
 
 def _applied(recipe: Recipe | None, model: sl.LensModel) -> AbstractContextManager[Any]:
     return nullcontext() if recipe is None else recipe.plan.applied(model)
 
 
-def _by_hand(bench: Bench, text: str, recipe: Recipe | None, tokens: Which) -> str:
+def _by_hand(bench: Bench, text: str, recipe: Recipe | None, tokens: SteeredTokens) -> str:
     ids = bench.model.tokens(text).ids
     return _decoded(bench, bench.hand.greedy(ids, _NEW, recipe.directions if recipe else {}, tokens))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 import steerlens as sl
 from steerlens.data import Item, atlas, locale
 from steerlens.evaluation import Exam, Scoring
-from steerlens.steering import SteeringPlan, Step, Which, no_steering
+from steerlens.steering import SteeringPlan, Step, SteeredTokens, no_steering
 from steerlens.testing.byhand import ByHand
 from steerlens.testing.family import Family
 
@@ -70,14 +70,14 @@ class Bench:
         """The items as an exam, without or with solved examples in front."""
         return Exam(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
 
-    def recipes(self, tokens: Which) -> list[Recipe]:
+    def recipes(self, tokens: SteeredTokens) -> list[Recipe]:
         """Ten plans: each layer with two strengths, two layers at once, and unsteered."""
         last = len(self.vectors) - 1
         each = [self.recipe({layer: strength}, tokens) for strength in (1.0, -0.7) for layer in range(last + 1)]
         nothing = Recipe(no_steering(self.model.fingerprint), {})
         return [*each, self.recipe({0: 0.6, last - 1: -0.8}, tokens), nothing]
 
-    def recipe(self, strengths: dict[int, float], tokens: Which) -> Recipe:
+    def recipe(self, strengths: dict[int, float], tokens: SteeredTokens) -> Recipe:
         """The plan that adds the layers' vectors so strongly."""
         steps = tuple(Step(self.vectors[layer], layer, strength, tokens) for layer, strength in strengths.items())
         directions = {layer: strength * self.vectors[layer] for layer, strength in strengths.items()}
@@ -87,7 +87,7 @@ class Bench:
         """The tokens of every choice of every item. The prompt ends where the first choice leaves its tokens."""
         return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
 
-    def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: Which) -> Tensor:
+    def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: SteeredTokens) -> Tensor:
         """Sums of log probabilities of an item's choices by hand, ``[copy, choice]``.
 
         Args:
@@ -101,7 +101,7 @@ class Bench:
             found.append(logits[:, case.prompt - 1 : -1].log_softmax(-1).gather(2, behind[..., None]).sum(dim=(1, 2)))
         return torch.stack(found, dim=1)
 
-    def scores_of(self, recipes: Sequence[Recipe], cases: Sequence[Case], tokens: Which) -> Tensor:
+    def scores_of(self, recipes: Sequence[Recipe], cases: Sequence[Case], tokens: SteeredTokens) -> Tensor:
         """The same under each of some plans, ``[plan, choice]``."""
         nothing = torch.zeros(self.model.d_model)
         layers = range(len(self.vectors))

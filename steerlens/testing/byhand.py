@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerlens.steering import Which
+from steerlens.steering import SteeredTokens
 from steerlens.testing.family import Family
 
 Added = Mapping[int, Tensor]
@@ -59,7 +59,7 @@ class ByHand:
         return torch.stack([seen[index] for index in range(len(self.layers))])
 
     @torch.no_grad()
-    def greedy(self, ids: Sequence[int], count: int, directions: Mapping[int, Tensor], tokens: Which) -> list[int]:
+    def greedy(self, ids: Sequence[int], count: int, directions: Mapping[int, Tensor], tokens: SteeredTokens) -> list[int]:
         """The likeliest next tokens, each from a pass over all of the text so far, until one ends the text."""
         text, length = list(ids), len(ids)
         while len(text) < length + count:
@@ -70,7 +70,7 @@ class ByHand:
                 break
         return text[length:]
 
-    def steered(self, ids: Sequence[int], prompt: int, tokens: Which) -> Tensor:
+    def steered(self, ids: Sequence[int], prompt: int, tokens: SteeredTokens) -> Tensor:
         """1 at the tokens that are steered and 0 elsewhere, ``[pos]``.
 
         Args:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from steerlens.evaluation import Outcome
-from steerlens.steering import WHICH
+from steerlens.steering import STEERED_TOKENS
 from steerlens.testing.bench import TEXTS, Bench
 from steerlens.testing.findings import Finding, Tally, flat
 
@@ -72,7 +72,7 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
     """
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
-    for solved, tokens in product((False, True), WHICH):
+    for solved, tokens in product((False, True), STEERED_TOKENS):
         where, recipes = f"{tokens} {_named(solved)}", bench.recipes(tokens)
         expected = [
             list(rows) for rows in zip(*(bench.scores_of(recipes, item, tokens) for item in cases_of[solved]), strict=True)
@@ -95,7 +95,7 @@ def gradients(bench: Bench) -> dict[str, Finding]:
     """Derivatives of the margins, against automatic differentiation through the reference."""
     tally, layers = Tally(_GRADIENT), range(len(bench.vectors))
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
-    for solved, tokens in product((False, True), WHICH):
+    for solved, tokens in product((False, True), STEERED_TOKENS):
         where = f"{tokens} {_named(solved)}"
         with tally.trying(where):
             ours = bench.exam(solved=solved).gradients(list(layers), tokens)

@@ -9,7 +9,7 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Exam, choose, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.steering import WHICH, SteeringVector, Which, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeringVector, SteeredTokens, difference_of_means
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def vector(model: sl.LensModel) -> SteeringVector:
     return SteeringVector(directions, model.layers(), model.fingerprint, name="EN", locale="es-ES")
 
 
-@pytest.mark.parametrize("tokens", WHICH)
-def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: Which) -> None:
+@pytest.mark.parametrize("tokens", STEERED_TOKENS)
+def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens) -> None:
     exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
     attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):

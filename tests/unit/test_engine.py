@@ -13,7 +13,7 @@ from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.passes import announced
 from steerlens.models.recording import record, resume
 from steerlens.models.trials import packs
-from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens, difference_of_means
 
 NO_DIVISOR = Scoring("none")
 
@@ -40,7 +40,7 @@ def plain(model: sl.LensModel, question: Question, plan: SteeringPlan | None = N
     return sums
 
 
-def plans_of(model: sl.LensModel, items: Items, tokens: Which) -> list[SteeringPlan]:
+def plans_of(model: sl.LensModel, items: Items, tokens: SteeredTokens) -> list[SteeringPlan]:
     en = difference_of_means(model, items.english_pairs("es-ES"))
     return [
         en.at(1, 3.0, tokens),
@@ -81,8 +81,8 @@ def test_equal_the_plain_way_in_any_batch_and_order(
 
 
 @pytest.mark.parametrize("shots", [False, True])
-@pytest.mark.parametrize("tokens", WHICH)
-def test_steered_paths_agree(scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: Which, shots: bool) -> None:
+@pytest.mark.parametrize("tokens", STEERED_TOKENS)
+def test_steered_paths_agree(scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: SteeredTokens, shots: bool) -> None:
     """Full passes with hooks, and passes that go on from a recorded one at a layer and, where the plan allows, at a token."""
     scoring, plans = few_shots(items) if shots else NO_DIVISOR, plans_of(scored, items, tokens)
     assert scored.reuses_keys

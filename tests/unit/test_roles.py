@@ -13,13 +13,13 @@ import steerlens as sl
 from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.forward import residual_hook
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT, roles_of
-from steerlens.steering import WHICH, SteeringPlan, SteeringVector, Which
+from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeringVector, SteeredTokens
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"
 NEW = 5
 
 
-def plan_of(model: sl.LensModel, tokens: Which = "all", scale: float = 3.0) -> SteeringPlan:
+def plan_of(model: sl.LensModel, tokens: SteeredTokens = "all", scale: float = 3.0) -> SteeringPlan:
     directions = scale * torch.randn(model.n_layers, model.d_model, generator=torch.Generator().manual_seed(1))
     return SteeringVector(directions, model.layers(), model.fingerprint).at(1, 1.0, tokens)
 
@@ -32,7 +32,7 @@ def _instead(embedded: torch.Tensor, residual: torch.Tensor, hook: object) -> to
     return embedded
 
 
-def span(model: sl.LensModel, prompt: int, tokens: Which) -> slice:
+def span(model: sl.LensModel, prompt: int, tokens: SteeredTokens) -> slice:
     front = len(model.tokenizer.front)
     return {
         "all": slice(front, None),
@@ -64,8 +64,8 @@ def by_hand(model: sl.LensModel, plan: SteeringPlan, text: str, new: int = NEW) 
     [{}, {"use_cache": False}, {"prefill_chunk_size": 3}, {"prompt_lookup_num_tokens": 3}, {"cache_implementation": "static"}],
     ids=lambda settings: next(iter(settings), "plain"),
 )
-@pytest.mark.parametrize("tokens", WHICH)
-def test_generation_in_every_way_steers_the_same_tokens(model: sl.LensModel, tokens: Which, settings: dict) -> None:
+@pytest.mark.parametrize("tokens", STEERED_TOKENS)
+def test_generation_in_every_way_steers_the_same_tokens(model: sl.LensModel, tokens: SteeredTokens, settings: dict) -> None:
     """With the cache, without it, the prompt in chunks, and several proposed tokens at once."""
     plan = plan_of(model, tokens)
     expected = model.tokenizer.completion(by_hand(model, plan, TEXT))
@@ -76,8 +76,8 @@ def test_generation_in_every_way_steers_the_same_tokens(model: sl.LensModel, tok
             assert list(sl.models.stream(model, TEXT, NEW))[-1:] in ([expected], [])  # a stream ends at EOS
 
 
-@pytest.mark.parametrize("tokens", WHICH)
-def test_other_peoples_generation_steers_the_same_tokens(model: sl.LensModel, tokens: Which) -> None:
+@pytest.mark.parametrize("tokens", STEERED_TOKENS)
+def test_other_peoples_generation_steers_the_same_tokens(model: sl.LensModel, tokens: SteeredTokens) -> None:
     """Hugging Face's and TransformerLens' own ``generate``, under ``applied`` and under a list of hooks."""
     plan, ids = plan_of(model, tokens), torch.tensor([model.tokens(TEXT).ids])
     expected = by_hand(model, plan, TEXT)
@@ -97,7 +97,7 @@ def test_other_peoples_generation_steers_the_same_tokens(model: sl.LensModel, to
 
 
 @pytest.mark.parametrize("tokens", ["prompt", "last_onward"])
-def test_a_text_of_ones_own_is_a_prompt(model: sl.LensModel, tokens: Which) -> None:
+def test_a_text_of_ones_own_is_a_prompt(model: sl.LensModel, tokens: SteeredTokens) -> None:
     """Also where no BOS begins it, as text, as ids and as one token; and TransformerLens sees the same tokens for it."""
     plan = plan_of(model, tokens)
     for text in (TEXT, "a"):

@@ -11,10 +11,10 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, Recipe, Search, SearchSettings, search
+from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, PlanSpec, Search, SearchSettings, search
 from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
 from steerlens.evaluation.searching.objectives import objective_of
-from steerlens.evaluation.searching.recipes import neighbours, single
+from steerlens.evaluation.searching.specs import neighbours, single
 from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
 from steerlens.evaluation.searching.tested import front_of
 from steerlens.evaluation.searching.vectors import CrossFit
@@ -139,8 +139,8 @@ def test_predictions_meet_what_was_run(llama: sl.LensModel, items: Items) -> Non
     anchors = [single(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
     ledger.run(anchors, ["es-ES"], "")
     predictor = Predictor(ledger, anchors)
-    for recipe in anchors:
-        predicted, run = predictor.gains(recipe, ["es-ES"]), ledger.gains(recipe, ["es-ES"])
+    for spec in anchors:
+        predicted, run = predictor.gains(spec, ["es-ES"]), ledger.gains(spec, ["es-ES"])
         assert predicted.transfer_margin == pytest.approx(run.transfer_margin, abs=1e-4)
         assert (predicted.transfer, predicted.localization) == (run.transfer, run.localization)
     still = predictor.gains(single("EN", 1, 1e-6, "all"), ["es-ES"])
@@ -204,8 +204,8 @@ def test_layers_are_spaced_with_the_last() -> None:
 
 
 def test_neighbours_are_one_step_away_at_different_layers() -> None:
-    recipe = single("EN", 1, 1.0, "all") + single("LOC", 2, 2.0, "all")
-    near = list(neighbours(recipe, [0, 1, 2, 3], [0.5, 1.0, 2.0], ["all", "prompt"]))
+    spec = single("EN", 1, 1.0, "all") + single("LOC", 2, 2.0, "all")
+    near = list(neighbours(spec, [0, 1, 2, 3], [0.5, 1.0, 2.0], ["all", "prompt"]))
     assert {str(other) for other in near} == {
         "0.5 × EN at layer 1 + 2 × LOC at layer 2",
         "2 × EN at layer 1 + 2 × LOC at layer 2",
@@ -222,7 +222,7 @@ def test_the_side_effect_limit_binds(bed: Planted) -> None:
     split = bed.items.split(seed=0)
     tight = SearchSettings(**{**vars(QUICK), "limits": Limits(0.0, 1.0)}, )  # fmt: skip
     found = search(bed.model, split.dev, ["es-ES"], lambda gains: gains.english_centric, settings=tight)
-    assert found.chosen().recipe == Recipe()
+    assert found.chosen().spec == PlanSpec()
     assert found.plan("es-ES").layers == ()
     frame = found.tried.frame
     assert not frame["allowed"].all()

@@ -37,7 +37,7 @@ from steerlens.evaluation.questions import ask
 from steerlens.models import recording
 from steerlens.models.forward import residual_hook
 from steerlens.models.roles import GENERATED
-from steerlens.steering import WHICH, SteeringPlan, SteeringVector, Which
+from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeringVector, SteeredTokens
 from tests.conftest import shuffled
 from tests.unit.test_engine import close, few_shots, plain, plans_of, scores, swept
 from tests.unit.test_roles import by_hand
@@ -134,7 +134,7 @@ def asked(items: sl.data.Items) -> list[sl.data.Item]:
     return spanish[3:5] + spanish[-2:]
 
 
-def random_plans(model: sl.LensModel, tokens: Which) -> list[SteeringPlan]:
+def random_plans(model: sl.LensModel, tokens: SteeredTokens) -> list[SteeringPlan]:
     directions = torch.randn(model.n_layers, model.d_model, generator=torch.Generator().manual_seed(3))
     vector = SteeringVector(directions, model.layers(), model.fingerprint, name="EN")
     each = [vector.at(layer, strength, tokens) for layer, strength in ((0, 1.0), (1, 1.0), (1, -2.0), (3, 1.0))]
@@ -178,7 +178,7 @@ def test_derivatives_are_those_of_a_small_step(name: str, families: dict[str, sl
 @pytest.mark.parametrize("name", FAMILIES)
 def test_texts_grow_as_they_are_generated(name: str, families: dict[str, sl.LensModel]) -> None:
     model = families[name]
-    for plan in (None, *(random_plans(model, tokens)[1] for tokens in WHICH)):
+    for plan in (None, *(random_plans(model, tokens)[1] for tokens in STEERED_TOKENS)):
         with plan.applied(model) if plan else torch.no_grad():
             whole = model.generate("Hello there", 5, eos_token_id=-1)
             texts = list(sl.models.stream(model, "Hello there", 5))

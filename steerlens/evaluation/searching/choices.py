@@ -1,15 +1,14 @@
-"""The choices for one locale, or for several together: EN alone, LOC alone, both, and the best of them."""
+"""The choices for one locale, or for several together: each contrast alone, all of them, and the best of these."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from steerlens.evaluation.searching.ledger import Ledger, Predictor
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.evaluation.searching.measured import Predictor, ScoreCache
 from steerlens.evaluation.searching.objectives import Objective
-from steerlens.evaluation.searching.recipes import Chosen, Recipe, neighbours, single
 from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.steps import (
-    SCORE_OF,
     Aim,
     candidates,
     climb,
@@ -22,6 +21,7 @@ from steerlens.evaluation.searching.steps import (
     spaced,
 )
 from steerlens.evaluation.searching.tested import BEST
+from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 
 log = logging.getLogger("steerlens")
 
@@ -29,55 +29,79 @@ log = logging.getLogger("steerlens")
 class Chooser:
     """Chooses for some locales at a time; what was run for one choice serves the next."""
 
-    def __init__(self, ledger: Ledger, objective: Objective, layers: Sequence[int], settings: SearchSettings) -> None:
-        """Runs one strength of both vectors at the first layers, and takes the derivatives."""
-        self.ledger, self.objective, self.settings = ledger, objective, settings
+    def __init__(
+        self,
+        cache: ScoreCache,
+        aims: Mapping[str, str],
+        objective: Objective,
+        layers: Sequence[int],
+        settings: SearchSettings,
+        vectors: VectorSet,
+    ) -> None:
+        """Runs one strength of every contrast at the first layers, and takes the derivatives.
+
+        Args:
+            cache: what is scored, and what was run of it.
+            aims: the score that each contrast is meant to raise.
+            objective: what combinations are chosen by.
+            layers: the layers that are tried.
+            settings: what is tried and what may be spent.
+            vectors: what choices are made with at last.
+        """
+        self.cache, self.aims, self.objective, self.settings, self.vectors = cache, dict(aims), objective, settings, vectors
         self.strengths = tuple(sorted(dict.fromkeys(map(float, settings.strengths))))
         ordered = sorted(self.strengths, key=abs)
         tokens, few = settings.tokens[0], spaced(layers, settings.first_layers)
-        self.grid = [single(v, x, s, tokens) for v in SCORE_OF for x in few for s in self.strengths]
-        self.anchors = [recipe for recipe in self.grid if recipe.cells[0].strength == ordered[(len(ordered) - 1) // 2]]
-        ledger.run(self.anchors, ledger.locales, "One strength")
-        self.predictor = Predictor(ledger, self.anchors)
-        self._moves = partial(neighbours, layers=layers, strengths=self.strengths, tokens=settings.tokens)
+        self.grid = [PlanSpec.of(v, x, s, tokens) for v in self.aims for x in few for s in self.strengths]
+        self.anchors = [spec for spec in self.grid if spec.steps[0].strength == ordered[(len(ordered) - 1) // 2]]
+        cache.run(self.anchors, cache.locales, "One strength")
+        self.predictor = Predictor(cache, self.anchors)
+        self._moves = partial(PlanSpec.neighbours, layers=layers, strengths=self.strengths, tokens=settings.tokens)
 
     def choices(self, locales: Sequence[str], name: str) -> dict[str, Chosen]:
-        """EN, LOC, surgical and the best, for these locales together.
+        """Returns the choice of every contrast, of all together (``surgical``) and the best of them, for these locales together.
 
         Where no plan of a method keeps within the limits, it does nothing.
         """
         here, limits = tuple(locales), self.settings.limits
-        singles = {vector: self._singles(vector, here, name) for vector in SCORE_OF}
-        ens, locs = (candidates(self.ledger, here, own, limits.of_text) for own in singles.values())
-        joint = Aim(self.ledger, here, joint_score(self.objective), limits)
-        budget = self.settings.combinations
-        starts = expected(joint, combined(ens, locs, singles["LOC"]), -(-2 * budget // 3))
-        pairs = climb(joint, starts, self._moves, budget, f"{name}: EN and LOC together")
+        singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
         kept = {
-            vector: self._kept(own, Aim(self.ledger, here, own_score(vector), limits.of_text)) for vector, own in singles.items()
+            contrast: self._kept(own, Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text))
+            for contrast, own in singles.items()
         }
-        kept["surgical"] = self._kept(pairs, joint)
+        joint = Aim(self.cache, here, joint_score(self.objective), limits)
+        if len(self.aims) > 1:
+            kept[SURGICAL] = self._kept(self._combinations(singles, joint, name), joint)
         best = self._kept(list(kept.values()), joint)
-        if not self._score(best, here) > self._score(Recipe(), here):
-            best = Recipe()
+        if not self._score(best, here) > self._score(PlanSpec(), here):
+            best = PlanSpec()
         log.info("%s: %s", name, best)
-        return {method: Chosen(method, r, self.ledger.gains(r, here)) for method, r in {**kept, BEST: best}.items()}
+        return {
+            method: Chosen(method, spec, self.cache.gains(spec, here), self.vectors) for method, spec in {**kept, BEST: best}.items()
+        }
 
-    def _singles(self, vector: str, here: tuple[str, ...], name: str) -> list[Recipe]:
-        """Every cell of one vector that was run in these locales, after half the budget went to promising ones."""
-        budget = self.settings.singles
-        fresh = [r for r in self.grid if r.method == vector and r not in self.anchors]
-        starts = promising(self.predictor, Aim(self.ledger, here, net_score(vector)), fresh, -(-budget // 2))
-        title = f"{name}: {vector}"
-        Aim(self.ledger, here, own_score(vector)).run(starts, title)
-        run = [recipe for recipe in self.ledger.tried(here) if recipe.method == vector]
-        own = Aim(self.ledger, here, own_score(vector), self.settings.limits.of_text)
+    def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
+        """Returns the combinations that were run, the best first."""
+        limits, budget = self.settings.limits.of_text, self.settings.combinations
+        each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
+        starts = expected(joint, combined(each, list(singles.values())[-1]), -(-2 * budget // 3))
+        return climb(joint, starts, self._moves, budget, f"{name}: {' and '.join(singles)} together")
+
+    def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
+        """Returns every cell of one contrast that was run in these locales, after half the budget went to promising ones."""
+        budget, aim = self.settings.singles, self.aims[contrast]
+        fresh = [spec for spec in self.grid if spec.name == contrast and spec not in self.anchors]
+        starts = promising(self.predictor, Aim(self.cache, here, net_score(aim)), fresh, -(-budget // 2))
+        title = f"{name}: {contrast}"
+        Aim(self.cache, here, own_score(aim)).run(starts, title)
+        run = [spec for spec in self.cache.tried(here) if spec.name == contrast]
+        own = Aim(self.cache, here, own_score(aim), self.settings.limits.of_text)
         return climb(own, run, self._moves, len(run) + budget // 2, title)
 
-    def _kept(self, recipes: Sequence[Recipe], aim: Aim) -> Recipe:
-        """The best of some recipes; none at all, if none keeps within the limits."""
-        top = aim.ordered(recipes)[0]
-        return top if aim.allowed(top) else Recipe()
+    def _kept(self, specs: Sequence[PlanSpec], aim: Aim) -> PlanSpec:
+        """Returns the best of some specs; unsteered, if none keeps within the limits."""
+        top = aim.ordered(specs)[0]
+        return top if aim.allowed(top) else PlanSpec()
 
-    def _score(self, recipe: Recipe, here: tuple[str, ...]) -> float:
-        return self.objective(self.ledger.gains(recipe, here))
+    def _score(self, spec: PlanSpec, here: tuple[str, ...]) -> float:
+        return self.objective(self.cache.gains(spec, here))

@@ -1,76 +1,101 @@
 """What a plan is chosen by: its gains, a number made of them, and limits on what it may cost."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, SCORES, score_of
 
 
-@dataclass(frozen=True)
-class Gains:
-    """What a plan did to some items against unsteered: means over items."""
+@dataclass(frozen=True, eq=False)
+class Gains(Mapping[str, float]):
+    """What a plan did to some items against unsteered: ``gains["transfer"]`` is the mean change of that score over items."""
 
-    transfer: float
-    """Change of T."""
-    localization: float
-    """Change of L."""
-    english_centric: float
-    """Change of the English-centric rate."""
-    transfer_margin: float
-    """Change of the right answers' margin over the best other choice, in nats per token (or as the scoring normalises)."""
-    localization_margin: float
-    """The same of the local answers'."""
-    perplexity: float | None = None
-    """Perplexity of the right (and local) answers' text over what it is unsteered: above 1 where steering makes even the
-    right text unlikely. ``None`` if it was not measured."""
+    changes: Mapping[str, float]
+    """The mean change of each score that was measured; NaN where the model's scores were not finite."""
+    aims: tuple[str, ...]
+    """The scores that the contrasts are meant to raise."""
+
+    def __getitem__(self, score: str) -> float:
+        return self.changes[score]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
 
     @property
     def valid(self) -> bool:
-        """All are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
-        return all(math.isfinite(value) for value in asdict(self).values() if value is not None)
+        """Whether all changes are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
+        return all(math.isfinite(value) for name, value in self.changes.items() if name != ANSWER.name)
+
+    def gain(self, score: str) -> float:
+        """Returns the change of a score in its better direction; 0 for one that was not measured."""
+        change = self.changes.get(score, 0.0)
+        return change if score_of(score).higher_is_better else -change
+
+    def finer(self, score: str) -> float:
+        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one."""
+        companion = SCORES[score].companion
+        return self.gain(companion) if companion else 0.0
 
     @property
-    def margin(self) -> float:
-        """Both margins' changes."""
-        return self.transfer_margin + self.localization_margin
+    def worst(self) -> float:
+        """The least gain among the scores that the contrasts are meant to raise."""
+        return min(map(self.gain, self.aims))
+
+    @property
+    def total(self) -> float:
+        """The sum of the gains of the scores that the contrasts are meant to raise."""
+        return sum(map(self.gain, self.aims))
+
+    @property
+    def margins(self) -> float:
+        """The sum of these scores' companions' gains."""
+        return sum(map(self.finer, self.aims))
+
+    @property
+    def perplexity(self) -> float | None:
+        """The perplexity of the right (and local) answers' text over what it is unsteered; ``None`` if it was not measured.
+
+        Above 1 where steering makes even the right text unlikely.
+        """
+        change = self.changes.get(ANSWER.name, math.nan)
+        return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """What both would do if nothing of the one touched the other."""
-        perplexity = self.perplexity * other.perplexity if self.perplexity and other.perplexity else None
-        return Gains(
-            self.transfer + other.transfer,
-            self.localization + other.localization,
-            self.english_centric + other.english_centric,
-            self.transfer_margin + other.transfer_margin,
-            self.localization_margin + other.localization_margin,
-            perplexity,
-        )
+        """Returns what both would do if nothing of the one touched the other."""
+        return replace(self, changes={name: value + other[name] for name, value in self.changes.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the changes as plain JSON values."""
+        return dict(self.changes)
 
 
 Objective = Callable[[Gains], float]
-"""The larger, the better; unsteered has gains of 0 and perplexity 1, and a plan is taken only if it is better than that."""
+"""The larger, the better; unsteered has gains of 0, and a plan is taken only if it is better than that."""
 
 LESSER_GAIN = "lesser gain"
-OBJECTIVES: dict[str, Objective] = {
-    LESSER_GAIN: lambda gains: min(gains.transfer, gains.localization),
-    "sum of gains": lambda gains: gains.transfer + gains.localization,
-    "transfer": lambda gains: gains.transfer,
-    "localization": lambda gains: gains.localization,
-}
+OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum of gains": lambda gains: gains.total}
+"""The least, or the sum, of the gains of all scores that the contrasts are meant to raise. A score's name is an objective too."""
 
 
 def objective_of(given: str | Objective) -> tuple[str, Objective]:
-    """An objective and its name.
+    """Returns an objective and its name.
 
     Raises:
         UnknownNameError: no such objective.
     """
     if not isinstance(given, str):
         return getattr(given, "__name__", "own objective"), given
-    if given not in OBJECTIVES:
-        raise UnknownNameError("objective", given, OBJECTIVES, "Or give a function from Gains to a number.")
-    return given, OBJECTIVES[given]
+    if given in OBJECTIVES:
+        return given, OBJECTIVES[given]
+    if given in SCORES:
+        return given, lambda gains: gains.gain(given)
+    raise UnknownNameError("objective", given, (*OBJECTIVES, *SCORES), "Or give a function from Gains to a number.")
 
 
 @dataclass(frozen=True)
@@ -97,10 +122,10 @@ class Limits:
         return replace(self, english_centric=None)
 
     def allow(self, gains: Gains) -> bool:
-        """Whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
+        """Says whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
         rise = math.inf if self.english_centric is None else self.english_centric
-        ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
-        return gains.valid and gains.english_centric <= rise and (gains.perplexity or 1.0) <= ratio
+        ratio = math.inf if self.perplexity is None else self.perplexity
+        return gains.valid and gains.get(ENGLISH_CENTRIC.name, 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
 
 
 NO_LIMITS = Limits(None, None)

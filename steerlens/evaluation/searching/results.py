@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.comparing import MEAN
-from steerlens.evaluation.searching.recipes import Chosen
-from steerlens.evaluation.searching.tested import ALL, BEST, Choices
-from steerlens.evaluation.sweeps import SCORES
-from steerlens.steering import SteeringPlan, SteeringVector
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.evaluation.searching.tested import ALL, BEST, ChoicesByLocale
+from steerlens.steering import SteeringPlan, VectorSet
 from steerlens.storage import field_of, parsed, read_json, write_text
 from steerlens.tables import ResultTable
 
@@ -23,23 +22,21 @@ if TYPE_CHECKING:
 class Tried(ResultTable):
     """Every plan that was run on dev, in each locale and over all of them.
 
-    Columns: locale (``all``: over all of them), plan, method, transfer, localization and english_centric (changes),
-    perplexity (ratio of the right answers' text), objective, allowed (within the limits), front (allowed, and no other such plan
-    gains as much of both and more of one).
+    Columns: locale (``all``: over all of them), plan, method, a column for each score (changes; transfer, localization and
+    english_centric for EN and LOC), perplexity (ratio of the right answers' text), objective, allowed (within the limits), front
+    (allowed, and no other such plan gains as much of all scores that the contrasts are for and more of one).
     """
 
-    columns: ClassVar[tuple[str, ...]] = (
-        "locale", "plan", "method", "transfer", "localization", "english_centric", "perplexity", "objective", "allowed", "front",
-    )  # fmt: skip
+    columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")
 
     def front(self, locale: str = ALL) -> "ResultTable":
-        """The Pareto front of one locale, or of all together, by rising transfer.
+        """The Pareto front of one locale, or of all together, by the rising change of the first score (transfer).
 
         Raises:
             UnknownNameError: a locale that was not searched.
         """
         part = self.frame[(self.frame["locale"] == self.having("locale", locale)) & self.frame["front"]]
-        return Tried(part.sort_values("transfer", kind="stable").reset_index(drop=True))
+        return Tried(part.sort_values(self.frame.columns[3], kind="stable").reset_index(drop=True))
 
     def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
         """Every plan of one locale, or of all together, in the plane of both gains, with the Pareto front.
@@ -59,8 +56,8 @@ class Tried(ResultTable):
 class Tested(ResultTable):
     """The choices on test, each against unsteered with a paired 95% interval over concepts.
 
-    Columns: choice (``own``: each locale's, ``all``: the one for all), method (EN, LOC, surgical, best), locale (``mean`` over
-    them), plan, score (transfer, localization, english_centric), n (concepts), value, change, low, high, p (two-sided, of no
+    Columns: choice (``own``: each locale's, ``all``: the one for all), method (a contrast's name, surgical, best), locale (``mean`` over
+    them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change, low, high, p (two-sided, of no
     change; correct it if several plans are claimed of).
     """
 
@@ -95,7 +92,7 @@ class Tested(ResultTable):
         where = (self.frame["locale"] == self.having("locale", locale)) & (self.frame["choice"] == self.having("choice", choice))
         whose = "each locale's own choice" if choice == "own" else "one choice for all locales"
         words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test against unsteered; bars: paired 95% intervals"
-        return forest_figure(forest_rows(self.frame[where]), "The choices on test", words, SCORES)
+        return forest_figure(forest_rows(self.frame[where]), "The choices on test", words, list(dict.fromkeys(self.frame["score"])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +125,10 @@ class Search:
 
     manifest: dict[str, Any]
     """Objective, settings, locales, layers, model's fingerprint, digests of the data, passes run, seconds."""
-    choices: Choices
-    """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; methods EN, LOC, surgical, best."""
-    vectors: Mapping[str, Mapping[str, SteeringVector]]
-    """``vectors["es-ES"]["EN"]``: taken from all concepts that were searched on."""
+    choices: ChoicesByLocale
+    """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; every contrast, surgical and best."""
+    vectors: VectorSet
+    """Taken from all concepts that were searched on."""
     tried: Tried
     regret: Regret
     tested: Tested | None = None
@@ -152,20 +149,28 @@ class Search:
         """The plan to steer one locale with.
 
         Args:
+            locale: the locale that is steered.
+            method: a contrast's name, ``surgical`` or ``best``.
             choice_of: whose choice, a locale or ``all``; the locale's own for ``None``. The vectors are its own in any case.
 
         Raises:
             UnknownNameError: no such locale or method.
         """
-        chosen = self.chosen(choice_of or locale, method)
-        if locale not in self.vectors:
-            raise UnknownNameError("locale", locale, self.vectors)
-        return chosen.plan(self.vectors[locale])
+        return self.chosen(choice_of or locale, method).plan(locale)
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales that were searched."""
+        return tuple(locale for locale in self.choices if locale != ALL)
 
     def methods(self, choice_of: str | None = None) -> dict[str, dict[str, SteeringPlan]]:
-        """EN, LOC and surgical plans of every locale, as ``plane`` takes them."""
+        """Returns every contrast's and the surgical plans of every locale, as ``plane`` takes them.
+
+        Args:
+            choice_of: whose choice, a locale or ``all``; each locale's own for ``None``.
+        """
         return {
-            method: {locale: self.plan(locale, method, choice_of) for locale in self.vectors}
+            method: {locale: self.plan(locale, method, choice_of) for locale in self.locales}
             for method in self.choices[ALL]
             if method != BEST
         }
@@ -180,7 +185,7 @@ class Search:
         return self.tried.scatter(locale, {method: str(choice) for method, choice in self.choices[locale].items()})
 
     def save(self, folder: str | Path) -> Path:
-        """Writes a folder: JSON, a Parquet file per table, safetensors for each vector and for each locale's best plan.
+        """Writes a folder: JSON, a Parquet file per table, safetensors for all vectors and for each locale's best plan.
 
         Raises:
             FileError: the folder cannot be written.
@@ -193,9 +198,8 @@ class Search:
             table = getattr(self, name)
             if table is not None:
                 table.save(path / f"{name}.parquet")
-        for locale, own in self.vectors.items():
-            for name, vector in own.items():
-                vector.save(path / "vectors" / f"{name}-{locale}.safetensors")
+        self.vectors.save(path / "vectors.safetensors")
+        for locale in self.locales:
             self.plan(locale).save(path / "plans" / f"{BEST}-{locale}.safetensors")
         return path
 
@@ -210,12 +214,9 @@ class Search:
         again = "Search again, or copy it whole."
         manifest, content = (read_json(path / f"{name}.json", again) for name in ("manifest", "choices"))
         listed = parsed(content, dict[str, tuple[dict[str, Any], ...]], str(path / "choices.json"))
-        made = {x: [Chosen.from_dict(one, str(path / "choices.json")) for one in own] for x, own in listed.items()}
-        choices = {x: {one.method: one for one in own} for x, own in made.items()}
-        locales, test = (
-            field_of(manifest, [name], hint, str(path / "manifest.json"))
-            for name, hint in (("locales", tuple[str, ...]), ("test", str | None))
-        )
-        vectors = {x: {v: SteeringVector.load(path / "vectors" / f"{v}-{x}.safetensors") for v in ("EN", "LOC")} for x in locales}
+        vectors = VectorSet.load(path / "vectors.safetensors")
+        made = {x: [Chosen.from_dict(one, str(path / "choices.json"), vectors) for one in own] for x, own in listed.items()}
+        choices = {x: {one.name: one for one in own} for x, own in made.items()}
+        test = field_of(manifest, ["test"], str, str(path / "manifest.json"))
         tables = {name: kind.load(path / f"{name}.parquet") for name, kind in _TABLES.items() if name != "tested" or test}
         return cls(manifest, choices, vectors, **tables)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The search: layers, strengths and tokens of EN, LOC and both together, chosen by cross-fitting and tested elsewhere."""
+"""The search: layers, strengths and tokens of each contrast and of all together, chosen by cross-fitting and tested elsewhere."""
 
 import logging
 import math
@@ -10,14 +10,23 @@ from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.searching.choices import Chooser
-from steerlens.evaluation.searching.ledger import Ledger, Part
+from steerlens.evaluation.searching.measured import Part, ScoreCache
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
-from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.settings import SearchSettings
-from steerlens.evaluation.searching.tested import ALL, front_of, regret_table, run_choices, tested_table
+from steerlens.evaluation.searching.tested import (
+    ALL,
+    front_of,
+    regret_table,
+    run_choices,
+    tested_scores,
+    tested_table,
+)
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
+from steerlens.provenance import provenance
+from steerlens.steering import EN, LOC, Contrast, VectorSet
+from steerlens.steering.contrasts import CONTRASTS
 
 log = logging.getLogger("steerlens")
 
@@ -28,6 +37,7 @@ def search(
     locales: Sequence[str],
     objective: str | Objective = LESSER_GAIN,
     *,
+    contrasts: Sequence[Contrast] = (EN, LOC),
     settings: SearchSettings | None = None,
     test: Items | None = None,
     batch_size: int | None = None,
@@ -36,57 +46,71 @@ def search(
 
     Concepts of ``items`` give vectors and are scored, none under its own: a fold is scored under vectors from the other folds.
     Each vector is run at ``first_layers`` of the layers at one strength; that and derivatives predict the other strengths (as
-    ``sweep`` does in mode ``screened``) and the most promising cells are run; the best cells of both vectors are combined, since
-    the two interact; and the best of each is improved by a step of layer, strength or tokens at a time. Only what was run, within
+    ``sweep`` does in mode ``screened``) and the most promising cells are run; the best cells of all contrasts are combined, since
+    they interact; and the best of each is improved by a step of layer, strength or tokens at a time. Only what was run, within
     the limits, is chosen from. The final vectors are taken from all folds.
 
     Args:
+        model: the model.
         items: what vectors are taken from and choices rest on; of a split, train and dev, and its test for ``test``.
         locales: searched one by one and together.
-        objective: ``lesser gain`` (of transfer and localization), ``sum of gains``, ``transfer``, ``localization``, or a function
-            from ``Gains`` to a number. EN alone is chosen by transfer and LOC alone by localization.
+        objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score's name, or a
+            function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
+        contrasts: what vectors are taken from; each knows its score.
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
             construction.
+        batch_size: items at once; chosen for the device for ``None``.
 
     Raises:
         UnknownNameError: no such objective, or a locale without items.
-        SettingsError: no locales, English among them, or fewer than two layers.
+        SettingsError: no locales, English among them, a contrast without a score, or fewer than two layers.
         DataError: fewer concepts of a kind than folds; a concept both in ``items`` and in ``test``.
-        PairsError: a locale whose items give no pairs for a vector in some fold.
+        PairsError: a locale whose items give no pairs for a contrast in some fold.
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
     if isinstance(items, Split):
         test = items.test if test is None else test
         items = Items((*items.train, *items.dev), items.train.name)
-    locales = _checked(items, test, locales)
+    locales, aims = _checked(items, test, locales), _aims(contrasts)
     layers = model.layers(settings.layers)
     if len(layers) < 2:
-        raise SettingsError(f"layers {layers} given: a search adds two vectors at two layers. Give two or more.")
+        raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
     log.info("Taking vectors from all folds but one")
-    fitted = CrossFit(model, items, locales, layers, settings, batch_size)
-    ledger = Ledger(fitted.parts())
-    chooser = Chooser(ledger, value, layers, settings)
+    fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
+    cache, vectors = ScoreCache(fitted.parts(), list(aims.values())), fitted.vectors()
+    chooser = Chooser(cache, aims, value, layers, settings, vectors)
     choices = {x: chooser.choices((x,), x) for x in locales}
     choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
-    vectors, tried = {x: fitted.vectors(x) for x in locales}, _tried(ledger, value, settings.limits)
-    judge = ledger if test is None else _judge(model, test, vectors, settings, batch_size)
+    judge = cache if test is None else _judge(model, test, locales, vectors, cache.aims, settings, batch_size)
     part = "dev" if test is None else "test"
     run_choices(judge, choices, f"Choices on {part}")
-    manifest = {
-        "objective": name, "locales": list(locales), "layers": list(layers), "settings": settings.to_dict(),
-        "model": model.fingerprint.to_dict(), "data": items.digest(), "test": None if test is None else test.digest(),
-        "passes": {"dev": ledger.passes, "test": 0 if test is None else judge.passes}, "seconds": round(time.time() - started, 1),
-    }  # fmt: skip
+    manifest = provenance(
+        objective=name, locales=list(locales), contrasts=aims, layers=list(layers), settings=settings.to_dict(),
+        model=model.fingerprint.to_dict(), data=items.digest(), test="" if test is None else test.digest(),
+        passes={"dev": cache.passes, "test": 0 if test is None else judge.passes}, seconds=round(time.time() - started, 1),
+    )  # fmt: skip
     return Search(
         manifest,
         choices,
         vectors,
-        tried,
+        _tried(cache, value, settings.limits),
         Regret(regret_table(judge, choices, value, part, settings.seed)),
         None if test is None else Tested(tested_table(judge, choices, settings.seed)),
     )
+
+
+def _aims(contrasts: Sequence[Contrast]) -> dict[str, str]:
+    """Returns the score that each contrast is meant to raise."""
+    aims = {own.name: own.score or getattr(CONTRASTS.get(own.name), "score", "") for own in contrasts}
+    lacking = [name for name, score in aims.items() if not score]
+    if lacking or not aims:
+        raise SettingsError(
+            f"contrasts {lacking or 'none'} given without a score: expected at least one, each with the score that it is meant to "
+            "raise, as Contrast(name, pairs, score='localization')."
+        )
+    return aims
 
 
 def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[str, ...]:
@@ -106,27 +130,37 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
     return tuple(dict.fromkeys(locales))
 
 
-def _judge(model: LensModel, test: Items, vectors: VectorsByLocale, settings: SearchSettings, batch_size: int | None) -> Ledger:
+def _judge(
+    model: LensModel,
+    test: Items,
+    locales: Sequence[str],
+    vectors: VectorSet,
+    aims: Sequence[str],
+    settings: SearchSettings,
+    batch_size: int | None,
+) -> ScoreCache:
+    """Returns what test items are scored with."""
     some = test.sample(settings.test_concepts, seed=settings.seed)
-    return Ledger(
-        [Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), own) for x, own in vectors.items()]
-    )
+    parts = [
+        Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), vectors.of(x)) for x in locales
+    ]
+    return ScoreCache(parts, aims)
 
 
-def _tried(ledger: Ledger, objective: Objective, limits: Limits) -> Tried:
-    """Every recipe that was run, in each locale and, where it was run in all, over all."""
+def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
+    """Returns every spec that was run, in each locale and, where it was run in all, over all."""
     import pandas as pd
 
-    rows = []
-    scopes = {**{x: (x,) for x in ledger.locales}, ALL: ledger.locales}
+    rows, names = [], [score.name for score in tested_scores(cache)]
+    scopes = {**{x: (x,) for x in cache.locales}, ALL: cache.locales}
     for scope, locales in scopes.items():
-        recipes = ledger.tried(locales)
-        gains = [ledger.gains(recipe, locales) for recipe in recipes]
+        specs = cache.tried(locales)
+        gains = [cache.gains(spec, locales) for spec in specs]
         allowed = [limits.allow(own) for own in gains]
         best = iter(front_of([own for own, fits in zip(gains, allowed, strict=True) if fits]))
-        for recipe, own, fits in zip(recipes, gains, allowed, strict=True):
-            place = {"locale": scope, "plan": str(recipe), "method": recipe.method}
-            changes = {n: getattr(own, n) for n in ("transfer", "localization", "english_centric", "perplexity")}
+        for spec, own, fits in zip(specs, gains, allowed, strict=True):
+            place = {"locale": scope, "plan": str(spec), "method": spec.name}
+            changes = {**{score: own[score] for score in names}, "perplexity": own.perplexity}
             verdict = {"objective": objective(own) if own.valid else math.nan, "allowed": fits, "front": fits and next(best)}
             rows.append({**place, **changes, **verdict})
     return Tried(pd.DataFrame(rows))

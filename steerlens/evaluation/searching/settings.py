@@ -7,7 +7,7 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.searching.objectives import Limits
 from steerlens.models.reading import Positions
-from steerlens.steering import WHICH, Which
+from steerlens.steering import STEERED_TOKENS, STRENGTHS, SteeredTokens
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class SearchSettings:
     """Layers tried; all for ``None``."""
     first_layers: int = 9
     """Of these, how many are run at first, evenly spaced with the last among them; the steps from the best reach the others."""
-    strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    strengths: tuple[float, ...] = STRENGTHS
     """Strengths tried; the first layers are run at the middle one (of two, the weaker)."""
-    tokens: tuple[Which, ...] = ("last_onward", "all")
+    tokens: tuple[SteeredTokens, ...] = ("last_onward", "all")
     """Tokens tried; the first layers are run at the first of them."""
     vector_concepts: int | None = 120
     """Concepts of each kind that vectors are taken from; all for ``None``."""
@@ -43,8 +43,8 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for which in self.tokens:
-            if which not in WHICH:
-                raise UnknownNameError("choice of tokens", which, WHICH)
+            if which not in STEERED_TOKENS:
+                raise UnknownNameError("choice of tokens", which, STEERED_TOKENS)
         concepts = (self.vector_concepts, self.dev_concepts, self.test_concepts)
         counts = (
             self.first_layers - 1,

@@ -1,112 +1,133 @@
-"""The steps of a search: cells screened, the promising ones run, both vectors combined, and the best improved step by step."""
+"""The steps of a search: cells screened, the promising ones run, contrasts combined, and the best improved step by step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from steerlens.evaluation.searching.ledger import Ledger, Predictor
+from steerlens.evaluation.searching.measured import Predictor, ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Limits, Objective
-from steerlens.evaluation.searching.recipes import Recipe
+from steerlens.steering import PlanSpec
 
 Rank = Callable[[Gains], tuple[float, ...]]
-"""What recipes are ordered by, the largest first."""
+"""What specs are ordered by, the largest first."""
 CANDIDATES = 3
-"""Cells of each vector that are combined: their pairs are run for real."""
-SCORE_OF = {"EN": "transfer", "LOC": "localization"}
-"""What each vector is for."""
+"""The cells of each contrast that are combined: their combinations are run for real."""
 
 
-def own_score(vector: str) -> Rank:
-    """The change of the score that a vector is for; ties go to the larger change of its margin."""
-    score = SCORE_OF[vector]
-    return lambda gains: (getattr(gains, score), getattr(gains, f"{score}_margin"))
+def own_score(aim: str) -> Rank:
+    """Returns the order by the gain of one score; ties go to the larger gain of its companion."""
+    return lambda gains: (gains.gain(aim), gains.finer(aim))
 
 
-def net_score(vector: str) -> Rank:
-    """The same less what it costs the other score; ties go to the larger change of both margins."""
-    score, other = SCORE_OF[vector], next(name for name in SCORE_OF.values() if name != SCORE_OF[vector])
-    return lambda gains: (getattr(gains, score) + min(0.0, getattr(gains, other)), gains.margin)
+def net_score(aim: str) -> Rank:
+    """Returns the order by the same less what it costs the other contrasts' scores; ties go to the larger gain of all margins."""
+
+    def rank(gains: Gains) -> tuple[float, ...]:
+        others = sum(min(0.0, gains.gain(other)) for other in gains.aims if other != aim)
+        return gains.gain(aim) + others, gains.margins
+
+    return rank
 
 
 def joint_score(objective: Objective) -> Rank:
-    """The objective; ties go to the larger sum of gains, then of margins."""
-    return lambda gains: (objective(gains), gains.transfer + gains.localization, gains.margin)
+    """Returns the order by the objective; ties go to the larger sum of gains, then of margins."""
+    return lambda gains: (objective(gains), gains.total, gains.margins)
 
 
 @dataclass(frozen=True, eq=False)
 class Aim:
     """Whose gains count, in what order, within what limits."""
 
-    ledger: Ledger
+    cache: ScoreCache
     locales: tuple[str, ...]
     rank: Rank
     limits: Limits = NO_LIMITS
 
-    def ordered(self, recipes: Iterable[Recipe]) -> list[Recipe]:
-        """Recipes that were run, the best first: those within the limits before the others; ties go to the smaller strength."""
+    def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
+        """Returns specs that were run, the best first: those within the limits before the others; ties go to the smaller strength."""
 
-        def key(recipe: Recipe) -> tuple[bool, tuple[float, ...], float]:
-            gains = self.ledger.gains(recipe, self.locales)
-            return self.limits.allow(gains), _ranked(self.rank, gains), -recipe.strength
+        def key(spec: PlanSpec) -> tuple[bool, tuple[float, ...], float]:
+            gains = self.cache.gains(spec, self.locales)
+            return self.limits.allow(gains), _ranked(self.rank, gains), -spec.strength
 
-        return sorted(recipes, key=key, reverse=True)
+        return sorted(specs, key=key, reverse=True)
 
-    def allowed(self, recipe: Recipe) -> bool:
-        """Whether a recipe that was run keeps within the limits."""
-        return self.limits.allow(self.ledger.gains(recipe, self.locales))
+    def allowed(self, spec: PlanSpec) -> bool:
+        """Says whether a spec that was run keeps within the limits."""
+        return self.limits.allow(self.cache.gains(spec, self.locales))
 
-    def run(self, recipes: Iterable[Recipe], title: str) -> None:
-        """Runs recipes in this aim's locales."""
-        self.ledger.run(recipes, self.locales, title)
+    def helps(self, spec: PlanSpec) -> bool:
+        """Says whether a spec that was run is better than unsteered."""
+        gains, nothing = self.cache.gains(spec, self.locales), self.cache.gains(PlanSpec(), self.locales)
+        return gains.valid and self.rank(gains) > self.rank(nothing)
+
+    def run(self, specs: Iterable[PlanSpec], title: str) -> None:
+        """Runs specs in this aim's locales."""
+        self.cache.run(specs, self.locales, title)
 
 
 def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Behind all others, if the gains are not valid."""
+    """Returns the order of some gains; behind all others, if they are not valid."""
     return rank(gains) if gains.valid else ()
 
 
-def promising(predictor: Predictor, aim: Aim, cells: Iterable[Recipe], n: int) -> list[Recipe]:
-    """The ``n`` cells with the largest predicted gains."""
+def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int) -> list[PlanSpec]:
+    """Returns the ``n`` cells with the largest predicted gains."""
 
-    def key(recipe: Recipe) -> tuple[tuple[float, ...], float]:
-        return _ranked(aim.rank, predictor.gains(recipe, aim.locales)), -recipe.strength
+    def key(spec: PlanSpec) -> tuple[tuple[float, ...], float]:
+        return _ranked(aim.rank, predictor.gains(spec, aim.locales)), -spec.strength
 
     return sorted(cells, key=key, reverse=True)[:n]
 
 
-def candidates(ledger: Ledger, locales: tuple[str, ...], cells: Sequence[Recipe], limits: Limits = NO_LIMITS) -> list[Recipe]:
-    """The cells of one vector that are worth combining: the best by its own score, then those by their net gain."""
-    vector = cells[0].cells[0].vector
-    best = Aim(ledger, locales, own_score(vector), limits).ordered(cells)[:1]
-    return list(dict.fromkeys(best + Aim(ledger, locales, net_score(vector), limits).ordered(cells)))[:CANDIDATES]
+def candidates(
+    cache: ScoreCache, locales: tuple[str, ...], cells: Sequence[PlanSpec], aim: str, limits: Limits = NO_LIMITS
+) -> list[PlanSpec]:
+    """Returns the cells of one contrast that are worth combining: the best by its own score, then those by their net gain."""
+    best = Aim(cache, locales, own_score(aim), limits).ordered(cells)[:1]
+    return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
 
 
-def combined(ens: Sequence[Recipe], locs: Sequence[Recipe], others: Sequence[Recipe]) -> list[Recipe]:
-    """Every EN cell with every LOC cell at another layer; where there is none, the first EN cell with the first of ``others``
-    at another layer."""
-    pairs = [en + loc for en, loc in product(ens, locs) if en.cells[0].layer != loc.cells[0].layer]
-    return pairs or [ens[0] + loc for loc in others if loc.cells[0].layer != ens[0].cells[0].layer][:1]
+def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[PlanSpec]) -> list[PlanSpec]:
+    """Returns every combination of a cell of each contrast at layers of their own.
+
+    Where there is none, the first cells of all contrasts but the last with the first of ``others`` at another layer.
+
+    Args:
+        each: the cells of each contrast.
+        others: more cells of the last contrast, the best first.
+    """
+    found = [_together(cells) for cells in product(*each)]
+    apart = [spec for spec in found if spec is not None]
+    return apart or [spec for other in others if (spec := _together([*(own[0] for own in each[:-1]), other])) is not None][:1]
 
 
-def expected(aim: Aim, pairs: Sequence[Recipe], n: int) -> list[Recipe]:
-    """The ``n`` pairs that would do best if the gains of their two cells, which were run, added up."""
+def _together(cells: Sequence[PlanSpec]) -> PlanSpec | None:
+    layers = [cell.steps[0].layer for cell in cells]
+    return PlanSpec(tuple(step for cell in cells for step in cell.steps)) if len(set(layers)) == len(layers) else None
 
-    def key(pair: Recipe) -> tuple[float, ...]:
-        one, two = (aim.ledger.gains(cell, aim.locales) for cell in pair.apart())
-        return _ranked(aim.rank, one.plus(two))
 
-    return sorted(pairs, key=key, reverse=True)[:n]
+def expected(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
+    """Returns the ``n`` combinations that would do best if the gains of their cells, which were run, added up."""
+
+    def key(spec: PlanSpec) -> tuple[float, ...]:
+        first, *others = (aim.cache.gains(cell, aim.locales) for cell in spec.apart())
+        for other in others:
+            first = first.plus(other)
+        return _ranked(aim.rank, first)
+
+    return sorted(combinations, key=key, reverse=True)[:n]
 
 
 def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
+    """Returns ``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
     return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]
 
 
 def climb(
-    aim: Aim, starts: Sequence[Recipe], moves: Callable[[Recipe], Iterable[Recipe]], budget: int, title: str
-) -> list[Recipe]:
-    """Runs the starts, then the moves from the best so far, until none is better or ``budget`` recipes were run.
+    aim: Aim, starts: Sequence[PlanSpec], moves: Callable[[PlanSpec], Iterable[PlanSpec]], budget: int, title: str
+) -> list[PlanSpec]:
+    """Runs the starts, then the moves from the best so far (hill climbing), until none is better or ``budget`` specs were run.
 
     Returns:
         Everything that was run, the best first.
@@ -116,7 +137,7 @@ def climb(
     left = budget - len(tried)
     while tried:
         top = aim.ordered(tried)[0]
-        fresh = [recipe for recipe in dict.fromkeys(moves(top)) if recipe not in tried][:left]
+        fresh = [spec for spec in dict.fromkeys(moves(top)) if spec not in tried][:left]
         aim.run(fresh, title)
         tried, left = [*tried, *fresh], left - len(fresh)
         if not fresh or aim.ordered(tried)[0] == top:

@@ -10,53 +10,60 @@ from numpy import ndarray
 
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.intervals import paired_interval, paired_p
-from steerlens.evaluation.searching.ledger import ENGLISH_CENTRIC, HIT, Ledger
+from steerlens.evaluation.scores import ANSWER, MARGIN, Score, without_companions
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Gains, Objective
-from steerlens.evaluation.searching.recipes import Chosen, Recipe
+from steerlens.steering import PlanSpec
 
 ALL = "all"
 """The choice made for all locales together."""
 BEST = "best"
 """The choice that the objective prefers, which may be to do nothing."""
 OWN = "own"
-Choices = Mapping[str, Mapping[str, Chosen]]
-"""``choices["es-ES"]["surgical"]``; the locales and ``all``, each with EN, LOC, surgical and best."""
-_SCORES = (("transfer", True, HIT), ("localization", False, HIT), ("english_centric", False, ENGLISH_CENTRIC))
+ChoicesByLocale = Mapping[str, Mapping[str, Chosen]]
+"""``choices["es-ES"]["surgical"]``; the locales and ``all``, each with every contrast, surgical and best."""
 _DRAWS = 2000
 
 
-def run_choices(ledger: Ledger, choices: Choices, title: str) -> None:
+def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None:
     """Runs in every locale its own choices, and the best for all and for every other locale."""
-    for locale in ledger.locales:
+    for locale in cache.locales:
         wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
-        ledger.run([choice.recipe for choice in wanted], (locale,), title)
+        cache.run([choice.spec for choice in wanted], (locale,), title)
 
 
-def tested_table(ledger: Ledger, choices: Choices, seed: int) -> pd.DataFrame:
-    """A row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
+def tested_scores(cache: ScoreCache) -> list[Score]:
+    """Returns the scores that choices are told by: without companions, margins and the answer's text."""
+    names = set(without_companions([score.name for score in cache.scores])) - {ANSWER.name, MARGIN.name}
+    return [score for score in cache.scores if score.name in names or score.name in cache.aims]
+
+
+def tested_table(cache: ScoreCache, choices: ChoicesByLocale, seed: int) -> pd.DataFrame:
+    """Returns a row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
     rows = []
-    several = len(ledger.locales) > 1
+    several = len(cache.locales) > 1
     for choice in (OWN, ALL) if several else (OWN,):
         for method in choices[ALL] if choice == OWN else (BEST,):
-            recipes = {x: choices[x if choice == OWN else ALL][method].recipe for x in ledger.locales}
-            for locale in (*ledger.locales, MEAN) if several else ledger.locales:
-                asked = ledger.locales if locale == MEAN else (locale,)
-                plan = str(recipes[locale]) if locale != MEAN else str(recipes[asked[0]]) if choice == ALL else ""
+            specs = {x: choices[x if choice == OWN else ALL][method].spec for x in cache.locales}
+            for locale in (*cache.locales, MEAN) if several else cache.locales:
+                asked = cache.locales if locale == MEAN else (locale,)
+                plan = str(specs[locale]) if locale != MEAN else str(specs[asked[0]]) if choice == ALL else ""
                 place = {"choice": choice, "method": method, "locale": locale, "plan": plan}
-                rows += [{**place, **row} for row in _scored(ledger, {x: recipes[x] for x in asked}, seed)]
+                rows += [{**place, **row} for row in _scored(cache, {x: specs[x] for x in asked}, seed)]
     return pd.DataFrame(rows)
 
 
-def _scored(ledger: Ledger, recipes: Mapping[str, Recipe], seed: int) -> list[dict[str, Any]]:
-    """Value and paired change of each score; over several locales a concept counts once, with their mean."""
+def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list[dict[str, Any]]:
+    """Returns value and paired change of each score; over several locales a concept counts once, with their mean."""
     rows = []
-    for score, factual, line in _SCORES:
-        parts = []
-        for locale, recipe in recipes.items():
-            after, before = ledger.marks(locale, recipe)[line], ledger.marks(locale, Recipe())[line]
-            concepts = [item.concept for item in ledger.items[locale]]
+    for score in tested_scores(cache):
+        line, parts = cache.line(score.name), []
+        for locale, spec in specs.items():
+            after, before = cache.values(locale, spec)[line], cache.values(locale, PlanSpec())[line]
+            concepts = [item.concept for item in cache.items[locale]]
             part = pd.DataFrame({"concept": concepts, "value": after, "change": after - before})
-            parts.append(part[ledger.factual(locale) == factual])
+            parts.append(part[cache.of_kind(locale, score.kinds)])
         every = pd.concat(parts)
         each = every.groupby("concept", sort=False).mean()
         if every["change"].isna().any():  # scores that are not finite: there is no mean of them
@@ -65,18 +72,21 @@ def _scored(ledger: Ledger, recipes: Mapping[str, Recipe], seed: int) -> list[di
             changes = each["change"].to_numpy()
             interval, p = paired_interval(changes, seed=seed), paired_p(changes, seed=seed)
             change = {"change": interval.mean, "low": interval.low, "high": interval.high, "p": p}
-            rows.append({"score": score, "n": interval.n, "value": float(each["value"].mean()), **change})
+            rows.append({"score": score.name, "n": interval.n, "value": float(each["value"].mean()), **change})
     return rows
 
 
-def regret_table(ledger: Ledger, choices: Choices, objective: Objective, part: str, seed: int) -> pd.DataFrame:
-    """How much less each locale gains with the best plan of another, or of all, than with its own."""
+def regret_table(
+    cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int
+) -> pd.DataFrame:
+    """Returns how much less each locale gains with the best plan of another, or of all, than with its own."""
     rows = []
-    for locale in ledger.locales:
-        own = _resampled(ledger, locale, choices[locale][BEST].recipe, seed)
+    judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
+    for locale in cache.locales:
+        own = _resampled(cache, locale, choices[locale][BEST].spec, seed)
         for other, chosen in choices.items():
-            theirs = _resampled(ledger, locale, chosen[BEST].recipe, seed)
-            for score, of in (("objective", objective), ("transfer", _transfer), ("localization", _localization)):
+            theirs = _resampled(cache, locale, chosen[BEST].spec, seed)
+            for score, of in judged.items():
                 lost = np.array([of(a) - of(b) for a, b in zip(own, theirs, strict=True)])
                 low, high = np.quantile(lost[1:], [0.025, 0.975])
                 place = {"locale": locale, "choice_of": other, "score": score, "part": part}
@@ -84,27 +94,22 @@ def regret_table(ledger: Ledger, choices: Choices, objective: Objective, part: s
     return pd.DataFrame(rows)
 
 
-def _transfer(gains: Gains) -> float:
-    return gains.transfer
+def _gain_of(aim: str) -> Objective:
+    return lambda gains: gains.gain(aim)
 
 
-def _localization(gains: Gains) -> float:
-    return gains.localization
-
-
-def _resampled(ledger: Ledger, locale: str, recipe: Recipe, seed: int) -> list[Gains]:
-    """A recipe's gains, then those of bootstrap draws of each kind's concepts; the same draws for every recipe."""
-    changes, factual = ledger.marks(locale, recipe) - ledger.marks(locale, Recipe()), ledger.factual(locale)
-    means = [_means(changes[:, kind], seed) for kind in (factual, ~factual)]
-    text = _means(changes[3:], seed)[:, 0]
-    return [
-        Gains(float(f[0]), float(c[0]), float(c[1]), float(f[2]), float(c[2]), float(np.exp(-t)))
-        for f, c, t in zip(*means, text, strict=True)
-    ]
+def _resampled(cache: ScoreCache, locale: str, spec: PlanSpec, seed: int) -> list[Gains]:
+    """Returns a spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec."""
+    changes = cache.values(locale, spec) - cache.values(locale, PlanSpec())
+    means = {
+        score.name: _means(changes[line : line + 1, cache.of_kind(locale, score.kinds)], seed)[:, 0]
+        for line, score in enumerate(cache.scores)
+    }
+    return [Gains(dict(zip(means, map(float, draw), strict=True)), cache.aims) for draw in zip(*means.values(), strict=True)]
 
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
-    """The mean over items, then those of draws with replacement."""
+    """Returns the mean over items, then those of draws with replacement."""
     n = changes.shape[1]
     if n == 0:
         return np.zeros((1 + _DRAWS, len(changes)))
@@ -113,6 +118,6 @@ def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "d
 
 
 def front_of(points: Sequence[Gains]) -> list[bool]:
-    """Which points no other dominates: none is as good in both gains and better in one."""
-    pairs = [(own.transfer, own.localization) for own in points]
-    return [not any(t >= own[0] and c >= own[1] and (t, c) != own for t, c in pairs) for own in pairs]
+    """Says which points no other dominates: none gains as much of every aim and more of one."""
+    pairs = [tuple(own.gain(aim) for aim in own.aims) for own in points]
+    return [not any(all(a >= b for a, b in zip(other, own, strict=True)) and other != own for other in pairs) for own in pairs]

@@ -1,0 +1,34 @@
+"""The table of combinations: every step of each, and the scores of every item under it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from steerlens.evaluation.scores import GivenScore
+from steerlens.evaluation.sweeps import cell_means
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Combinations(ResultTable):
+    """A row for each combination of cells, item and score.
+
+    Columns: plan (in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind, concept, score, value,
+    base (the item's score unsteered).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    def means(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
+        """Returns a row for each combination with the columns of ``Sweep.cells``.
+
+        Args:
+            score: one of those that were measured.
+            locale: one locale; all of them pooled for ``None``.
+
+        Raises:
+            UnknownNameError: no such score or locale.
+        """
+        return cell_means(self.frame.assign(exact=True), ["plan"], score, locale)

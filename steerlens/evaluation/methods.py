@@ -1,0 +1,237 @@
+"""Methods: whatever is placed on the plane, behind one protocol, and their composition."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from steerlens.data import ENGLISH, Form, Items
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.models import LensModel, load
+from steerlens.models.forward import Hook
+from steerlens.steering import SteeringPlan
+
+EXPLICIT = "explicit prompt"
+"""The country named in the prompt and nothing steered: what LOC steering wants to reach."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a method comes to in one locale."""
+
+    model: LensModel
+    """The model that runs."""
+    plan: SteeringPlan | None = None
+    """What it is steered by."""
+    form: Form = "implicit"
+    """Which prompt of a cultural item is asked."""
+    hooks: tuple[Hook, ...] = ()
+    """Hooks that are on the model while it runs."""
+
+
+class Method(ABC):
+    """Anything that answers items in its own way. Methods compose with ``+``: the second on top of the first."""
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The locales that the method is for; ``None`` for all."""
+        return None
+
+    @abstractmethod
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns what the method comes to in one locale.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered.
+
+        Raises:
+            UnknownNameError: the method is not for this locale.
+        """
+
+    def __add__(self, other: "Method") -> "Composed":
+        return Composed(self, other)
+
+
+@dataclass(frozen=True, eq=False)
+class Steered(Method):
+    """The model under a steering plan: one for all locales, or one of each."""
+
+    plans: SteeringPlan | Mapping[str, SteeringPlan]
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The locales of the plans; ``None`` for one plan."""
+        return None if isinstance(self.plans, SteeringPlan) else tuple(self.plans)
+
+    def plan(self, locale: str) -> SteeringPlan:
+        """Returns the plan of one locale.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        if isinstance(self.plans, SteeringPlan):
+            return self.plans
+        if locale not in self.plans:
+            raise UnknownNameError("locale of a plan", locale, self.plans)
+        return self.plans[locale]
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns the model with the locale's plan."""
+        return Prepared(model, self.plan(locale))
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint(Method):
+    """Another checkpoint of the base model, or an adapter of it; loaded when it is first used."""
+
+    source: LensModel | str | Path
+    """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
+    _loaded: dict[str, LensModel] = field(default_factory=dict, init=False, repr=False)
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns the checkpoint, unsteered."""
+        if isinstance(self.source, LensModel):
+            return Prepared(self.source)
+        if "model" not in self._loaded:
+            self._loaded["model"] = self._load(model)
+        return Prepared(self._loaded["model"])
+
+    def _load(self, model: LensModel) -> LensModel:
+        path = Path(str(self.source)).expanduser()
+        if (path / "adapter_config.json").is_file():
+            return replace(model.spec, adapter=str(path)).load()
+        return load(self.source, model.device, model.dtype)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoints(Method):
+    """A checkpoint or adapter of its own for each locale."""
+
+    each: Mapping[str, Checkpoint]
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales of the checkpoints."""
+        return tuple(self.each)
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns the locale's checkpoint, unsteered."""
+        if locale not in self.each:
+            raise UnknownNameError("locale of a checkpoint", locale, self.each)
+        return self.each[locale].prepared(model, locale)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Method):
+    """A model that a function makes of the base model, once: alignment by training, merging, editing of weights."""
+
+    make: Callable[[LensModel], LensModel]
+    _made: dict[int, LensModel] = field(default_factory=dict, init=False, repr=False)
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
+        """Returns the trained model, unsteered."""
+        if id(model) not in self._made:
+            self._made[id(model)] = self.make(model)
+        return Prepared(self._made[id(model)])
+
+
+@dataclass(frozen=True, eq=False)
+class ExplicitPrompt(Method):
+    """The country named in the prompt, and nothing steered."""
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002
+        """Returns the model, asked by its explicit prompts."""
+        return Prepared(model, form="explicit")
+
+
+@dataclass(frozen=True, eq=False)
+class Hooked(Method):
+    """The model with TransformerLens hooks of one's own on it."""
+
+    hooks: Sequence[Hook] | Callable[[LensModel, str], Sequence[Hook]]
+    """``[(hook_name, fn)]``, or a function from the model and a locale to it."""
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns the model with the hooks."""
+        return Prepared(model, hooks=tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks))
+
+
+@dataclass(frozen=True, eq=False)
+class Composed(Method):
+    """Two methods at once: the second on top of the first, as a plan on an adapter."""
+
+    first: Method
+    second: Method
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The locales that both methods are for."""
+        one, two = self.first.locales, self.second.locales
+        return two if one is None else one if two is None else tuple(code for code in one if code in two)
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns both together. Plans that were taken from the base model are used on the first method's model."""
+        below = self.first.prepared(model, locale)
+        above = self.second.prepared(below.model, locale)
+        plans = [own.plan.moved_to(above.model) for own in (below, above) if own.plan is not None]
+        form: Form = "explicit" if "explicit" in (below.form, above.form) else "implicit"
+        return Prepared(above.model, sum(plans[1:], plans[0]) if plans else None, form, (*below.hooks, *above.hooks))
+
+
+GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
+"""What a user may give as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
+
+
+def method_of(given: Any, name: str = "a method") -> Method:
+    """Returns whatever a user gives as a method.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, LensModel):
+        return Checkpoint(given)
+    if isinstance(given, Chosen):
+        return Steered(given.plans())
+    if isinstance(given, SteeringPlan) or (isinstance(given, Mapping) and all(isinstance(p, SteeringPlan) for p in given.values())):
+        return Steered(given)
+    if isinstance(given, list | tuple) and given and all(isinstance(hook, tuple) and len(hook) == 2 for hook in given):
+        return Hooked(given)
+    raise SettingsError(
+        f"{type(given).__name__} given as method {name!r}: expected a plan, the plan of each locale, a choice, a Checkpoint, another "
+        "model, hooks [(name, function)], or another Method."
+    )
+
+
+def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
+    """Returns methods by name.
+
+    Raises:
+        SettingsError: none, or something that is no method.
+    """
+    if not given:
+        raise SettingsError("no methods given: expected at least one, as {'surgical': chosen.surgical}.")
+    return {name: method_of(own, name) for name, own in given.items()}
+
+
+def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Returns the locales that methods are scored in: those wanted, else the methods' own, else all of the items' but English.
+
+    Raises:
+        SettingsError: methods for different locales, or not for all that are wanted.
+    """
+    own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
+    first = next(iter(own.values()), None)
+    if any(found != first for found in own.values()) or (wanted and first is not None and not set(wanted) <= first):
+        named = {name: sorted(found) for name, found in own.items()}
+        raise SettingsError(
+            f"methods must be given, all for the same locales{f', {wanted} among them' if wanted else ''}: {named}"
+        )
+    if wanted:
+        return tuple(wanted)
+    ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
+    return ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)

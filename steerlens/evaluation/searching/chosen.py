@@ -1,0 +1,85 @@
+"""Choices: the plan spec taken for a contrast, or for all together, with its vectors and what dev said of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from steerlens.errors import UnknownNameError
+from steerlens.evaluation.searching.objectives import Gains
+from steerlens.steering import PlanSpec, SteeringPlan, StepSpec, VectorSet
+from steerlens.storage import restored
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The plan spec taken for a method, and what dev said of it: it was the best of many, so read test, not this."""
+
+    name: str
+    """A contrast's name, ``surgical`` for a combination, or ``best``."""
+    spec: PlanSpec
+    """Empty: nothing helped, so the model is left unsteered."""
+    gains: Gains
+    vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
+    """What the spec's steps are made with."""
+
+    def __str__(self) -> str:
+        return str(self.spec)
+
+    @property
+    def steps(self) -> tuple[StepSpec, ...]:
+        """The spec's steps."""
+        return self.spec.steps
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales that there are vectors for."""
+        return self.vectors.locales
+
+    def plan(self, locale: str) -> SteeringPlan:
+        """Returns the plan for one locale.
+
+        Raises:
+            UnknownNameError: there is no vector for the locale.
+        """
+        own = self.vectors.of(locale)
+        if not own:
+            raise UnknownNameError("locale of a vector", locale, self.vectors.locales)
+        return self.spec.plan(own)
+
+    def plans(self, locales: tuple[str, ...] | None = None) -> dict[str, SteeringPlan]:
+        """Returns the plan of each locale; of all that there are vectors for with ``None``."""
+        return {locale: self.plan(locale) for locale in (self.locales if locales is None else locales)}
+
+    def with_vectors(self, vectors: VectorSet) -> "Chosen":
+        """Returns the same choice with other vectors."""
+        return replace(self, vectors=vectors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values, without the vectors."""
+        return {"method": self.name, "steps": self.spec.to_list(), "aims": list(self.gains.aims), "dev": self.gains.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Any, whose: str = "a choice", vectors: VectorSet | None = None) -> "Chosen":
+        """Returns the choice that ``to_dict`` described.
+
+        Args:
+            values: JSON values.
+            whose: the file that they stand in, for errors.
+            vectors: what the spec's steps are made with.
+
+        Raises:
+            FileError: a field is missing, unknown or of another type.
+        """
+        kept = restored(_Kept, values, whose)
+        dev: Mapping[str, float] = kept.dev
+        return cls(kept.method, PlanSpec(kept.steps), Gains(dev, kept.aims), vectors if vectors is not None else VectorSet())
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A choice in a file."""
+
+    method: str
+    steps: tuple[StepSpec, ...]
+    dev: dict[str, float]
+    aims: tuple[str, ...]

@@ -1,0 +1,206 @@
+"""What plan specs did to items: each is run once in a locale and remembered."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from steerlens.data import Item, Kind
+from steerlens.evaluation.attribution import Attribution, attributions
+from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.finite import finite
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, Score, scores_of
+from steerlens.evaluation.searching.objectives import Gains
+from steerlens.progress import SHOW_FROM, advance, progress
+from steerlens.steering import Intervention, PlanSpec, SteeringVector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = Float[ndarray, "score item"]
+"""The scores of items; NaN where a score is not measured on an item's kind, or is not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Items of one locale, and the vectors that they are steered with: taken from other concepts."""
+
+    locale: str
+    exam: Exam
+    vectors: Mapping[str, Intervention]
+    """By name."""
+
+
+class ScoreCache:
+    """What each item got, by locale and plan spec. A locale's items stand in the order of its parts."""
+
+    def __init__(self, parts: Sequence[Part], aims: Sequence[str]) -> None:
+        """Makes an empty cache; nothing is run yet.
+
+        Args:
+            parts: what is scored, and with which vectors.
+            aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and the
+                log probability of the answers' text are measured with them.
+        """
+        self.aims = tuple(dict.fromkeys(aims))
+        self.scores: tuple[Score, ...] = scores_of((*self.aims, ENGLISH_CENTRIC.name, MARGIN.name, ANSWER.name))
+        self.locales = tuple(dict.fromkeys(part.locale for part in parts))
+        self.parts = {locale: [part for part in parts if part.locale == locale] for locale in self.locales}
+        self.items: dict[str, tuple[Item, ...]] = {
+            locale: tuple(question.item for part in own for question in part.exam.questions) for locale, own in self.parts.items()
+        }
+        self.passes = 0
+        """The items that were run, over all specs."""
+        self._values: dict[tuple[str, PlanSpec], Values] = {}
+
+    def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str) -> None:
+        """Runs those of the specs that were not run before, and unsteered.
+
+        Raises:
+            ModelError: scores of the unsteered model that are not finite.
+        """
+        todo = {x: [s for s in dict.fromkeys(specs) if (x, s) not in self._values and s.steps] for x in locales}
+        total = sum(len(wanted) * len(self.items[x]) for x, wanted in todo.items())
+        self.passes += total
+        with progress(total, title, "item", show=total >= SHOW_FROM) as bar:
+            for locale, wanted in todo.items():
+                bar.set_postfix_str(locale)
+                found: dict[int, list[Values]] = {}
+                for part in self.parts[locale]:
+                    for index, outcomes in part.exam.sweep([spec.plan(part.vectors) for spec in wanted]):
+                        advance(bar, len(part.exam) / part.exam.n_batches)
+                        if outcomes is not None:
+                            found.setdefault(index, []).append(self.of_outcomes(outcomes))
+                # Unsteered comes after: the pass that the specs go on from has scored it on its way.
+                base = [self.of_outcomes(finite(part.exam.base, part.exam.model)) for part in self.parts[locale]]
+                self.note(locale, PlanSpec(), np.hstack(base))
+                for index, spec in enumerate(wanted):
+                    self.note(locale, spec, np.hstack(found[index]))
+
+    def of_outcomes(self, outcomes: Sequence[Outcome]) -> Values:
+        """Returns outcomes as numbers."""
+        rows = [[score.value(o) if o.item.kind in score.kinds else np.nan for o in outcomes] for score in self.scores]
+        return np.array(rows, dtype=float)
+
+    def note(self, locale: str, spec: PlanSpec, values: Values) -> None:
+        """Remembers what was run, here or elsewhere."""
+        self._values[locale, spec] = values
+
+    def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
+        """Returns the specs that were run in all of these locales, in the order in which they were, unsteered among them."""
+        first, *others = locales
+        return [spec for x, spec in self._values if x == first and all((other, spec) in self._values for other in others)]
+
+    def values(self, locale: str, spec: PlanSpec) -> Values:
+        """Returns what a spec that was run made of a locale's items."""
+        return self._values[locale, spec]
+
+    def line(self, score: str) -> int:
+        """Returns which row of the values a score stands in."""
+        return [own.name for own in self.scores].index(score)
+
+    def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
+        """Returns mean changes over the items of some locales, in all of which the spec was run."""
+        return self.gains_of([self.values(x, spec) for x in locales], locales)
+
+    def gains_of(self, values: Sequence[Values], locales: Sequence[str]) -> Gains:
+        """Returns the same of values that come from elsewhere: one array a locale."""
+        changes = np.hstack([own - self.values(x, PlanSpec()) for x, own in zip(locales, values, strict=True)])
+        kinds = np.concatenate([self.kinds(x) for x in locales])
+        return self.mean_gains(changes, kinds)
+
+    def mean_gains(self, changes: Values, kinds: ndarray) -> Gains:
+        """Returns means of changes, each over the items that its score is measured on; 0 where there are none of them."""
+        measured = {score.name: np.isin(kinds, score.kinds) for score in self.scores}
+        means = {
+            score.name: float(row[measured[score.name]].mean()) if measured[score.name].any() else 0.0
+            for score, row in zip(self.scores, changes, strict=True)
+        }
+        return Gains(means, self.aims)
+
+    def kinds(self, locale: str) -> ndarray:
+        """Returns the kind of each of a locale's items."""
+        return np.array([item.kind for item in self.items[locale]])
+
+    def of_kind(self, locale: str, kinds: Sequence[Kind]) -> Bool[ndarray, " item"]:
+        """Says which of a locale's items are of one of some kinds."""
+        return np.isin(self.kinds(locale), kinds)
+
+    def table(self, specs: Sequence[PlanSpec]) -> "pd.DataFrame":
+        """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens beside it."""
+        import pandas as pd
+
+        return pd.DataFrame([row for spec in specs for locale in self.locales for row in self._rows(spec, locale)])
+
+    def _rows(self, spec: PlanSpec, locale: str) -> list[dict[str, Any]]:
+        steps = {f"{name}_{at}": value for at, step in enumerate(spec.steps, 1) for name, value in asdict(step).items()}
+        values, base = self.values(locale, spec), self.values(locale, PlanSpec())
+        rows = []
+        for column, item in enumerate(self.items[locale]):
+            place = {"plan": str(spec), **steps, "locale": locale, "kind": item.kind, "concept": item.concept}
+            for line, score in enumerate(self.scores):
+                if item.kind in score.kinds and not np.isnan(base[line, column]):
+                    numbers = {"value": float(values[line, column]), "base": float(base[line, column])}
+                    rows.append({**place, "score": score.name, **numbers})
+        return rows
+
+
+class Predictor:
+    """Predicts what a vector does at strengths that were not run, from one that was at the same layer, and the derivative."""
+
+    def __init__(self, cache: ScoreCache, anchors: Sequence[PlanSpec]) -> None:
+        """Runs a pass forward and one backward for each part.
+
+        Args:
+            cache: holds what the anchors did.
+            anchors: specs of one step, run in every locale, all at the same tokens.
+        """
+        self.cache, self._known, self._base = cache, {}, {}
+        layers: dict[str, list[int]] = {}
+        for spec in anchors:
+            layers.setdefault(spec.steps[0].vector, []).append(spec.steps[0].layer)
+        with progress(sum(map(len, cache.parts.values())), "Derivatives", "part") as bar:
+            for locale, parts in cache.parts.items():
+                pieces = []
+                for part in parts:
+                    wanted = [(own, sorted(layers[name])) for name, own in part.vectors.items() if isinstance(own, SteeringVector)]
+                    pieces.append(attributions(part.exam, wanted, anchors[0].steps[0].tokens) if wanted else {})
+                    bar.update()
+                self._base[locale] = [outcome for part in parts for outcome in part.exam.base]
+                for name in layers:
+                    self._known[locale, name] = self._anchored(locale, name, [piece.get(name) for piece in pieces], anchors)
+
+    def _anchored(
+        self, locale: str, name: str, pieces: Sequence[Attribution | None], anchors: Sequence[PlanSpec]
+    ) -> Attribution:
+        """Returns how a vector's items answer, bent through what was run."""
+        known = Attribution.unknown(name)
+        if all(piece is not None for piece in pieces):
+            layers = pieces[0].slopes if pieces[0] else ()
+            known = Attribution({x: np.concatenate([piece.slopes[x] for piece in pieces if piece]) for x in layers})
+        for spec in anchors:
+            (step,) = spec.steps
+            if step.vector == name:
+                known = known.anchored(step.layer, step.strength, self._margin_changes(locale, spec))
+        return known
+
+    def _margin_changes(self, locale: str, spec: PlanSpec) -> Float[ndarray, " item"]:
+        """Returns the change of every item's margin under a spec that was run."""
+        line = self.cache.line(MARGIN.name)
+        return self.cache.values(locale, spec)[line] - self.cache.values(locale, PlanSpec())[line]
+
+    def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
+        """Returns the predicted gains of one step; side effects are not predicted."""
+        return self.cache.gains_of([self._predicted(locale, spec) for locale in locales], locales)
+
+    def _predicted(self, locale: str, spec: PlanSpec) -> Values:
+        (step,) = spec.steps
+        change = self._known[locale, step.vector].predict(step.layer, step.strength)
+        moved = [outcome.moved(own) for outcome, own in zip(self._base[locale], change.tolist(), strict=True)]
+        values, answer = self.cache.of_outcomes(moved), self.cache.line(ANSWER.name)
+        values[answer] = self.cache.values(locale, PlanSpec())[answer]
+        return values

@@ -1,0 +1,25 @@
+"""How a result was made, for manifests and for the metadata of tables: one function for all of them."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
+"""The packages whose versions are noted."""
+
+
+def provenance(**parts: Any) -> dict[str, Any]:
+    """Returns JSON values that say how a result was made: the given parts, and the versions of Python and of the packages.
+
+    Args:
+        parts: what else belongs to it, as ``model=model.fingerprint.to_dict()``; ``None`` is left out.
+    """
+    own = {name: value for name, value in parts.items() if value is not None}
+    return {**own, "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
