@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
-from steerlens.evaluation import Chosen, Plane, Sweep
-from steerlens.evaluation.searching.specs import VectorSet
+from steerlens.errors import UnknownNameError
+from steerlens.evaluation import Choices, Chosen, Combinations, Plane, Sweep
 from steerlens.probing import Separability
-from steerlens.steering import SteeringPlan, SteeringVector
-from steerlens.storage import field_of, parsed, read_json, write_text
+from steerlens.steering import SteeringPlan, SteeringVector, VectorSet
+from steerlens.storage import parsed, read_json, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -29,19 +29,30 @@ class Study:
     separability: Separability
     sweep: Sweep
     """EN and LOC at every swept layer and strength, on dev."""
-    surgical: Sweep
-    """The combinations that surgical steering was chosen from, on dev."""
-    chosen: tuple[Chosen, ...]
+    chosen: Choices
+    """EN, LOC and surgical steering, chosen on dev, and the combinations that surgical steering was chosen from."""
     plane: Plane
     """Unsteered, explicit prompt, EN, LOC and surgical, on test."""
     examples: "pd.DataFrame"
     """Columns: locale, kind, concept, question, answer, method, text."""
     vectors: VectorSet
-    plans: dict[str, dict[str, SteeringPlan]]
-    """``plans["surgical"]["es-ES"]``."""
 
-    def summary(self, locale: str = "mean") -> "pd.DataFrame":
-        """The test results of each method, as text with intervals."""
+    def plan(self, method: str, locale: str) -> SteeringPlan:
+        """Returns the chosen plan of a method for one locale.
+
+        Args:
+            method: ``EN``, ``LOC`` or ``surgical``.
+            locale: one of those studied.
+
+        Raises:
+            UnknownNameError: no such method or locale.
+        """
+        if method not in self.chosen:
+            raise UnknownNameError("method", method, self.chosen)
+        return self.chosen[method].plan(locale)
+
+    def summary(self, locale: str | None = None) -> "pd.DataFrame":
+        """Returns the test results of each method, as text with intervals; the mean over locales for ``None``."""
         return self.plane.summary(locale)
 
     def plot(self) -> "Figure":
@@ -65,13 +76,12 @@ class Study:
             FileError: the folder cannot be written.
         """
         kept = Folder.ready(folder)
-        for name in ("separability", "sweep", "surgical", "chosen", "plane", "examples", "manifest"):
+        for name in ("separability", "sweep", "plane", "examples", "manifest", "vectors"):
             kept.write(name, getattr(self, name))
-        for locale, own in self.vectors.items():
-            for vector in own.values():
-                kept.write(f"vectors/{vector.name}-{locale}", vector)
-        for method, own_plans in self.plans.items():
-            for locale, plan in own_plans.items():
+        kept.write("surgical", self.chosen.tried)
+        kept.write("chosen", list(self.chosen.values()))
+        for method, choice in self.chosen.items():
+            for locale, plan in choice.plans().items():
                 kept.write(f"plans/{method}-{locale}", plan)
         return kept.path
 
@@ -85,22 +95,17 @@ class Study:
         path = Path(folder)
         manifest, chosen = (read_json(path / f"{name}.json", "Run the study again.") for name in ("manifest", "chosen"))
         examples = ResultTable.load(path / "examples.parquet").frame
-        locales = field_of(manifest, ["settings", "locales"], tuple[str, ...], str(path / "manifest.json"))
+        vectors = VectorSet.load(path / "vectors.safetensors")
         listed = parsed(chosen, tuple[dict[str, Any], ...], str(path / "chosen.json"))
-        choices = tuple(Chosen.from_dict(one, str(path / "chosen.json")) for one in listed)
+        each = {one.name: one for one in (Chosen.from_dict(own, str(path / "chosen.json"), vectors) for own in listed)}
         return cls(
             manifest,
             Separability.load(path / "separability.parquet"),
             Sweep.load(path / "sweep.parquet"),
-            Sweep.load(path / "surgical.parquet"),
-            choices,
+            Choices(each, Combinations.load(path / "surgical.parquet")),
             Plane.load(path / "plane.parquet"),
             examples,
-            {x: {v: SteeringVector.load(path / f"vectors/{v}-{x}.safetensors") for v in ("EN", "LOC")} for x in locales},
-            {
-                m: {x: SteeringPlan.load(path / f"plans/{m}-{x}.safetensors") for x in locales}
-                for m in (choice.method for choice in choices)
-            },
+            vectors,
         )
 
 
@@ -130,7 +135,7 @@ class Folder:
         import pandas as pd
 
         target = self.path / name
-        if isinstance(result, ResidualStack | SteeringVector | SteeringPlan):
+        if isinstance(result, ResidualStack | SteeringVector | VectorSet | SteeringPlan):
             return result.save(target.with_name(f"{target.name}.safetensors"))
         if isinstance(result, ResultTable):
             return result.save(target.with_suffix(".parquet"))

@@ -6,21 +6,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, sweep
-from steerlens.evaluation.searching.specs import VectorSet
+from steerlens.evaluation import Mode, Plane, Scoring, Sweep, plane, sweep
 from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
+from steerlens.provenance import provenance
 from steerlens.results import Folder, Study
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens, difference_of_means
+from steerlens.steering import STEERED_TOKENS, STRENGTHS, UNSTEERED, SteeredTokens, SteeringPlan, VectorSet, take
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +40,7 @@ class StudySettings:
     locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
     layers: tuple[int, ...] | str = "all"
     """Layers swept: ``all``, ``strided`` (six, evenly spaced), or block indices. All are captured and probed."""
-    strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
+    strengths: tuple[float, ...] = STRENGTHS
     mode: Mode = "screened"
     """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
     train_concepts: int | None = 96
@@ -147,28 +146,26 @@ def run_study(
     log.info("Separability of factual and cultural prompts by layer")
     probed = _alike(lens, items, stack, settings, batch_size)
     separated: Separability = keep("separability", separability(probed, vectors_from=stack, seed=settings.seed))
-    vectors = _vectors(stack, split.train, settings.locales)
-    for name, vector in ((f"{v.name}-{v.locale}", v) for own in vectors.values() for v in own.values()):
-        keep(f"vectors/{name}", vector)
+    vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
     log.info("Sweeping layers and strengths on dev")
-    flat = [vector for own in vectors.values() for vector in own.values()]
-    common: dict[str, Any] = {"tokens": settings.tokens, "scoring": settings.scoring, "batch_size": batch_size}
-    swept: Sweep = keep("sweep", sweep(lens, split.dev, flat, layers, settings.strengths, mode=settings.mode, **common))
+    common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size}
+    on_dev: dict[str, Any] = {"mode": settings.mode, "tokens": settings.tokens, **common}
+    swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
-    chosen, tried = choose(lens, split.dev, swept, vectors, **common)
-    keep("surgical", tried)
-    keep("chosen", chosen)
-    plans = {c.method: {locale: c.plan(own) for locale, own in vectors.items()} for c in chosen}
+    chosen = swept.choose()
+    keep("surgical", chosen.tried)
+    keep("chosen", list(chosen.values()))
+    plans = {name: own.plans() for name, own in chosen.items()}
     for method, own_plans in plans.items():
         for locale, plan in own_plans.items():
             keep(f"plans/{method}-{locale}", plan)
     log.info("Scoring the chosen plans on test")
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
-    placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, scoring=settings.scoring, batch_size=batch_size))
+    placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, **common))
     log.info("Writing examples")
     examples = keep("examples", _examples(lens, split.test, plans, settings))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))
-    return Study(manifest, separated, swept, tried, chosen, placed, examples, vectors, plans)
+    return Study(manifest, separated, swept, chosen, placed, examples, vectors)
 
 
 def _check_locales(locales: Sequence[str], items: Items) -> None:
@@ -195,16 +192,6 @@ def _alike(
     return model.residuals(pairs.prompts(explicit=False), positions=settings.positions, batch_size=batch_size)
 
 
-def _vectors(stack: ResidualStack, train: Items, locales: Sequence[str]) -> VectorSet:
-    return {
-        locale: {
-            "EN": difference_of_means(stack, train.english_pairs(locale)),
-            "LOC": difference_of_means(stack, train.localized_pairs(locale)),
-        }
-        for locale in locales
-    }
-
-
 def _examples(
     model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings
 ) -> "pd.DataFrame":
@@ -216,7 +203,7 @@ def _examples(
         kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in KINDS]
         asked = [item for kind in kinds for item in kind]
         prompts = [item.prompt().text for item in asked]
-        texts = {"unsteered": model.generate(prompts, settings.max_new_tokens)}
+        texts = {UNSTEERED: model.generate(prompts, settings.max_new_tokens)}
         for method, own in plans.items():
             with own[locale].applied(model):
                 texts[method] = model.generate(prompts, settings.max_new_tokens)
@@ -229,20 +216,18 @@ def _examples(
 
 
 def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:
-    packages = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
     parts = {"train": split.train, "dev": split.dev, "test": split.test}
-    return {
-        "model": model.fingerprint.to_dict(),
-        "device": str(model.device),
-        "settings": {**asdict(settings), "layers_swept": list(settings.swept(model))},
-        "data": {
+    return provenance(
+        model=model.fingerprint.to_dict(),
+        device=str(model.device),
+        settings={**asdict(settings), "layers_swept": list(settings.swept(model))},
+        data={
             "name": items.name,
             "sha256": items.digest(),
             "concepts": {n: {k: len(p.of(kind=k).concepts) for k in KINDS} for n, p in parts.items()},
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "platform": platform.platform(),
-        "command": sys.argv[1:],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(time.time() - started, 1),
-    }
+        platform=platform.platform(),
+        command=sys.argv[1:],
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        seconds=round(time.time() - started, 1),
+    )

@@ -14,7 +14,7 @@ from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
 from steerlens.probing import matched, separability
 from steerlens.results import Folder
-from steerlens.steering import SteeringPlan, difference_of_means
+from steerlens.steering import CONTRASTS, SteeringPlan, take
 
 if TYPE_CHECKING:
     from steerlens.plotting import Figure
@@ -40,7 +40,7 @@ def demo(args: Namespace) -> str:
     Folder.ready(args.out)
     found = study.run_study(arguments.model(args), own, settings, out=args.out)
     report = found.report(Path(args.out) / "report.html")
-    plans = "\n".join(f"  {choice.method:<9} {choice}" for choice in found.chosen)
+    plans = "\n".join(f"  {line}" for line in str(found.chosen).splitlines())
     return (
         f"\nOn test, mean over {', '.join(settings.locales)} (change against unsteered, paired 95% interval over concepts):\n\n"
         f"{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
@@ -65,20 +65,19 @@ def probe(args: Namespace) -> str:
 
 def sweep(args: Namespace) -> str:
     """One vector of one locale at many layers and strengths."""
-    if args.vector not in ("EN", "LOC"):
-        raise UnknownNameError("vector", args.vector, ("EN", "LOC"))
+    if args.vector not in CONTRASTS:
+        raise UnknownNameError("vector", args.vector, CONTRASTS)
     folder = Folder.ready(args.out)
     split = atlas([args.locale]).split(seed=args.seed)
-    pairs = (split.train.english_pairs if args.vector == "EN" else split.train.localized_pairs)(args.locale)
     strengths = arguments.listed(args.strengths, "strengths", float)
     layers, few = arguments.layers(args.layers), arguments.concepts(args.dev_concepts, "dev")
     model = arguments.model(args)
-    vector = difference_of_means(model, pairs)
+    vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[args.locale])
     swept = study.StudySettings(layers=layers).swept(model) if isinstance(layers, str) else layers
     dev = split.dev.sample(few, seed=args.seed)
-    table = run_sweep(model, dev, [vector], swept, strengths, mode=args.mode, tokens=args.tokens)
+    table = run_sweep(model, dev, vectors, swept, strengths, mode=args.mode, tokens=args.tokens)
     table.save(folder.path / "sweep.parquet")
-    vector.save(folder.path / f"{args.vector}-{args.locale}.safetensors")
+    vectors.save(folder.path / "vectors.safetensors")
     return "\n\n".join(_swept(table, args.vector, score, folder.path) for score in ("transfer", "localization"))
 
 
@@ -102,7 +101,7 @@ def search(args: Namespace) -> str:
     settings = SearchSettings(dev_concepts=few, test_concepts=tested, seed=args.seed)
     found = run_search(arguments.model(args), split, locales, args.objective, settings=settings)
     found.save(folder.path)
-    lines = [f"  {locale:<6} {choice.method:<9} {choice}" for locale, each in found.choices.items() for choice in each.values()]
+    lines = [f"  {locale:<6} {choice.name:<9} {choice}" for locale, each in found.choices.items() for choice in each.values()]
     figures = [_write(found.plot(), folder.path / "tried.html")]
     shown = ""
     if found.tested is not None:

@@ -47,7 +47,9 @@ def _prompt(given: object, side: str) -> Prompt:
         return Prompt(given)
     if isinstance(given, Prompt):
         return given
-    raise PairsError(f"{type(given).__name__} given among the {side} prompts: expected texts or prompts, {given!r:.60} is neither.")
+    raise PairsError(
+        f"{type(given).__name__} given among the {side} prompts: expected texts or prompts, {given!r:.60} is neither."
+    )
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:

@@ -27,7 +27,7 @@ from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
-from steerlens.evaluation.scores import SCORES, Score, register, repetition
+from steerlens.evaluation.scores import repetition
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
@@ -36,6 +36,7 @@ from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, BEST
 from steerlens.evaluation.sweeps import MODES, Mode, Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token
+from steerlens.scores import SCORES, Score, register
 
 __all__ = [
     "ALL",

@@ -23,13 +23,14 @@ from steerlens.evaluation.item_scores import (
 from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, Steered, locales_of, methods_of
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.scores import ANSWERED, GivenScore, Score, score_of, scores_of, without_companions
+from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
 from steerlens.evaluation.sweeps import english_outcomes
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.models.forward import hooked
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
 from steerlens.provenance import provenance
+from steerlens.scores import GivenScore, Score, score_of
 from steerlens.steering import Controls
 from steerlens.tables import ResultTable
 

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.exam import Exam
-from steerlens.steering import SteeringVector, SteeredTokens
+from steerlens.steering import SteeredTokens, SteeringVector
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,9 @@ class Attribution:
         return replace(self, bends={**self.bends, layer: bend})
 
 
-def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens) -> dict[str, Attribution]:
+def attributions(
+    exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens
+) -> dict[str, Attribution]:
     """The attribution of each vector on an exam's items, all from one pass forward and one backward.
 
     Args:

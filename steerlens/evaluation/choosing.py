@@ -61,7 +61,11 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     run, locales = _run_cells(swept), source.vectors.locales_in(source.items)
     aims = {name: aim_of(next(v for (own, _), v in source.vectors.items() if own == name)) for name in source.vectors.names}
     parts = [
-        Part(code, Exam(source.model, source.items.of(locale=code), source.scoring, batch_size=source.batch_size), source.vectors.of(code))
+        Part(
+            code,
+            Exam(source.model, source.items.of(locale=code), source.scoring, batch_size=source.batch_size),
+            source.vectors.of(code),
+        )
         for code in locales
     ]
     cache = ScoreCache(parts, list(aims.values()))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from steerlens.evaluation.scores import GivenScore
 from steerlens.evaluation.sweeps import cell_means
+from steerlens.scores import GivenScore
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:

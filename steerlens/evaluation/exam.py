@@ -243,7 +243,9 @@ class Exam:
             same,
         )
 
-    def _resumed_gradients(self, layers: Sequence[int], tokens: SteeredTokens, onward: bool) -> Float[Tensor, "layer item d_model"]:
+    def _resumed_gradients(
+        self, layers: Sequence[int], tokens: SteeredTokens, onward: bool
+    ) -> Float[Tensor, "layer item d_model"]:
         """The derivatives from passes that go on from recorded ones."""
         out = torch.zeros(len(layers), len(self), self.model.d_model)
         before = self.resumed.before if onward else {}

@@ -9,8 +9,9 @@ from steerlens.evaluation.answering import Texts, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
-from steerlens.evaluation.scores import SIDE_EFFECTS, GivenScore, score_of
+from steerlens.evaluation.scores import SIDE_EFFECTS
 from steerlens.models.lens import LensModel
+from steerlens.scores import GivenScore, score_of
 from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
 

@@ -14,10 +14,11 @@ from steerlens.evaluation.finite import finite
 from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows, written
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.scores import Score, without_companions
+from steerlens.evaluation.scores import without_companions
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
-from steerlens.steering import StepSpec, SteeringPlan, SteeringVector, VectorSet
+from steerlens.scores import Score
+from steerlens.steering import SteeringPlan, SteeringVector, StepSpec, VectorSet
 
 Place = tuple[str, Kind]
 """A locale and a kind of items."""

@@ -8,7 +8,7 @@ from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT
-from steerlens.evaluation.scores import Score, score_of
+from steerlens.scores import Score, score_of
 from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
 

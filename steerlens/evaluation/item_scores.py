@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from steerlens.data import Items
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
-from steerlens.evaluation.scores import GivenScore, Score
 from steerlens.models.lens import LensModel
+from steerlens.scores import GivenScore, Score
 from steerlens.steering import SteeringPlan
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterat
     for writing in writings:
         item = writing.item
         yield from (
-            _row(item.locale, item.kind, item.concept, score, score.value(writing)) for score in wanted if item.kind in score.kinds
+            _row(item.locale, item.kind, item.concept, score, score.value(writing))
+            for score in wanted
+            if item.kind in score.kinds
         )
 
 

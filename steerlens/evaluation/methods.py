@@ -197,7 +197,9 @@ def method_of(given: Any, name: str = "a method") -> Method:
         return Checkpoint(given)
     if isinstance(given, Chosen):
         return Steered(given.plans())
-    if isinstance(given, SteeringPlan) or (isinstance(given, Mapping) and all(isinstance(p, SteeringPlan) for p in given.values())):
+    if isinstance(given, SteeringPlan) or (
+        isinstance(given, Mapping) and all(isinstance(p, SteeringPlan) for p in given.values())
+    ):
         return Steered(given)
     if isinstance(given, list | tuple) and given and all(isinstance(hook, tuple) and len(hook) == 2 for hook in given):
         return Hooked(given)

@@ -20,7 +20,7 @@ from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.gradients import whole_gradients
 from steerlens.models.lens import LensModel
 from steerlens.models.unembedding import Unembedding
-from steerlens.steering import SteeringPlan, SteeredTokens
+from steerlens.steering import SteeredTokens, SteeringPlan
 from steerlens.steering.tokens import steered_tokens
 
 Choice = tuple[int, int]

@@ -14,8 +14,9 @@ from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.scores import ANSWERED, AXES, GivenScore, score_of
+from steerlens.evaluation.scores import ANSWERED, AXES
 from steerlens.models.lens import LensModel
+from steerlens.scores import GivenScore, score_of
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from steerlens.plotting import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class Plane(ResultTable):
@@ -47,7 +49,7 @@ class Plane(ResultTable):
 
         return plane_figure(self.frame, self.front(), by_locale=by_locale)
 
-    def front(self, locale: str = MEAN) -> tuple[str, ...]:
+    def front(self, locale: str | None = None) -> tuple[str, ...]:
         """The methods that none other beats on both axes (Pareto front), by ascending transfer; ``unsteered`` is a candidate.
 
         The explicit prompt and controls are not: the one is told what the others are to find, and the others are to fail.
@@ -63,7 +65,7 @@ class Plane(ResultTable):
         best = points[AXES[1]].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
         return tuple(points.index[points[AXES[1]] > best][::-1])
 
-    def summary(self, locale: str = MEAN) -> "pd.DataFrame":
+    def summary(self, locale: str | None = None) -> "pd.DataFrame":
         """One row per method for a locale or the mean: value, change and interval of each score as text.
 
         Raises:
@@ -84,8 +86,9 @@ class Plane(ResultTable):
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
-    def _of(self, locale: str) -> "pd.DataFrame":
-        return self.frame[self.frame["locale"] == self.having("locale", locale)]
+    def _of(self, locale: str | None) -> "pd.DataFrame":
+        """Returns the rows of one locale; those of the mean over locales for ``None``."""
+        return self.frame[self.frame["locale"] == self.having("locale", locale or MEAN)]
 
 
 def plane(

@@ -44,7 +44,6 @@ class Scoring:
             if given not in known:
                 raise UnknownNameError(what, given, known)
 
-
     @classmethod
     def from_dict(cls, values: Any) -> "Scoring":
         """Returns the scoring that JSON values of ``asdict`` describe; the defaults for ``None``.

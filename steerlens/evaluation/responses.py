@@ -13,9 +13,10 @@ from steerlens.evaluation.finite import advice
 from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.scores import AXES, GivenScore, score_of
+from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.models.lens import LensModel
+from steerlens.scores import GivenScore, score_of
 from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, VectorSet, vector_set
 from steerlens.tables import ResultTable
 

@@ -1,79 +1,15 @@
-"""Scores: a number for an item under a method, with its kind, unit, label and direction; the built-in ones and the user's own.
+"""The built-in scores."""
 
-Everything that measures or draws goes over these values: a new score is one ``Score``, given where scores are asked for, or
-registered under its name.
-"""
+from collections.abc import Iterable, Sequence
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-from steerlens.data import Kind
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import SettingsError
 from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.languages import in_language
-from steerlens.evaluation.outcomes import Outcome, Writing
+from steerlens.evaluation.outcomes import Writing
+from steerlens.scores import SCORES, GivenScore, Score, register, score_of
 
-Evidence = Literal["choices", "english", "writing", "reading"]
-"""What a score is a function of: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or ``None``); a
-``Writing``; a ``Reading`` of held-out text."""
 _GRAM = 4
 """The tokens of the sequences whose repetition is counted."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A number for an item under a method."""
-
-    name: str
-    """What the score is called in tables, as ``transfer``."""
-    of: Callable[..., float | bool | None]
-    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be told for this item."""
-    kind: Kind | None = None
-    """The kind of item that it is measured on; both for ``None``."""
-    evidence: Evidence = "choices"
-    """What ``of`` is given."""
-    unit: str = "share"
-    """``share`` of items, shown in points; or another unit, as ``nats per token``."""
-    label: str = ""
-    """What figures call it; the name for ``""``."""
-    higher_is_better: bool = True
-    """Whether more of it is better."""
-    companion: str = ""
-    """The name of a finer score of the same items, which breaks ties between methods; ``""`` for none."""
-
-    def __post_init__(self) -> None:
-        if self.evidence not in get_args(Evidence):
-            raise UnknownNameError("evidence of a score", self.evidence, get_args(Evidence))
-        if not self.name or not callable(self.of):
-            raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name and a function.")
-
-    @property
-    def title(self) -> str:
-        """What figures and tables to read call it."""
-        return self.label or self.name.replace("_", "-")
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of items that it is measured on."""
-        return get_args(Kind) if self.kind is None else (self.kind,)
-
-    def value(self, *evidence: Any) -> float:
-        """Returns the score as a number; NaN where it cannot be told, or where the model's scores are not finite.
-
-        Raises:
-            SettingsError: the function gives something that is no number.
-        """
-        if isinstance(evidence[0], Outcome) and not evidence[0].valid:
-            return math.nan
-        found = self.of(*evidence)
-        if found is None:
-            return math.nan
-        try:
-            return float(found)
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"score {self.name!r} gave {found!r:.60}: expected a number, True or False, or None.") from error
 
 
 def repetition(writing: Writing) -> float | None:
@@ -109,7 +45,9 @@ ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit
 """The log probability of the right (or the local) answer's text, as the scoring normalises it."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
 """RankC with the same model's unsteered English answer (Qi, Fernández and Bisazza, arXiv 2310.10378)."""
-PERPLEXITY = Score("log_perplexity", lambda r: r.nats, None, "reading", "nats per token", "log perplexity", higher_is_better=False)
+PERPLEXITY = Score(
+    "log_perplexity", lambda r: r.nats, None, "reading", "nats per token", "log perplexity", higher_is_better=False
+)
 """The logarithm of the perplexity of held-out text; +0.1 is a perplexity 1.105 times as high."""
 LANGUAGE = Score("right_language", lambda w: in_language(w.text, w.item.locale), None, "writing", label="right language")
 """What is written is in the locale's language."""
@@ -122,8 +60,8 @@ _BUILT_IN = (
     *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN, ANSWER, CONSISTENCY),
     *(PERPLEXITY, LANGUAGE, REPETITION, EXACT_MATCH),
 )
-SCORES: dict[str, Score] = {score.name: score for score in _BUILT_IN}
-"""Every score by its name: the built-in ones, and those that were registered."""
+for _score in _BUILT_IN:
+    register(_score)
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
@@ -133,35 +71,6 @@ ANSWERED = (*SWEPT, CONSISTENCY.name)
 """What methods are measured by, if not told otherwise."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
 """What steering may cost besides."""
-GivenScore = str | Score
-"""A score by name, or one of the user's own."""
-
-
-def register(score: Score) -> Score:
-    """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
-
-    Raises:
-        SettingsError: another score has this name.
-    """
-    known = SCORES.get(score.name)
-    if known is not None and known != score:
-        raise SettingsError(f"a score called {score.name!r} is there already: give yours another name.")
-    SCORES[score.name] = score
-    return score
-
-
-def score_of(given: GivenScore) -> Score:
-    """Returns a score by its name, or the one that was given, which is registered.
-
-    Raises:
-        UnknownNameError: no score of this name.
-        SettingsError: another score has the given one's name.
-    """
-    if isinstance(given, Score):
-        return register(given)
-    if given not in SCORES:
-        raise UnknownNameError("score", given, SCORES, "Or give a Score of your own.")
-    return SCORES[given]
 
 
 def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:

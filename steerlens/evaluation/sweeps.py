@@ -14,9 +14,10 @@ from steerlens.evaluation.grid import Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
 from steerlens.evaluation.questions import Scoring
-from steerlens.evaluation.scores import SWEPT, GivenScore, Score, score_of, scores_of, without_companions
+from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
+from steerlens.scores import GivenScore, Score, score_of
 from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
@@ -121,7 +122,9 @@ class Sweep(ResultTable):
 
         known = score_of(score)
         if not known.companion:
-            raise SettingsError(f"score {known.name!r} has no finer companion to colour by: expected one that has, as 'transfer'.")
+            raise SettingsError(
+                f"score {known.name!r} has no finer companion to colour by: expected one that has, as 'transfer'."
+            )
         own = rows_of_score(self._of(vector), score_of(known.companion))
         strengths = sorted(set(own["strength"]))
         chosen = min(strengths, key=lambda one: abs(one - 1)) if strength is None else float(strength)
@@ -129,9 +132,7 @@ class Sweep(ResultTable):
             raise UnknownNameError("strength", chosen, strengths)
         return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen)
 
-    def choose(
-        self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None
-    ) -> "Choices":
+    def choose(self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None) -> "Choices":
         """Chooses the best cell of each contrast, by the score that it is meant to raise, and the best combination of all.
 
         Combinations of the best cells at different layers are run on the items that were swept. Ties go to the larger change of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from steerlens.data import Items, Split
 from steerlens.errors import SteerlensError
 from steerlens.models import LensModel
-from steerlens.steering import SteeringVector, SteeredTokens
+from steerlens.steering import Intervention, SteeredTokens, VectorSet
 
 if TYPE_CHECKING:
     from steerlens.notebook.explorer import Explorer
@@ -17,7 +17,7 @@ __all__ = ["explore"]
 def explore(
     model: LensModel,
     items: Items | Split,
-    vectors: Iterable[SteeringVector] | None = None,
+    vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
     *,
     train_concepts: int | None = 60,
     concepts: int | None = 12,
@@ -37,7 +37,7 @@ def explore(
     Args:
         items: factual and cultural items in English and other locales; split by concept here, or given as a split. Vectors
             are taken from train, what is looked at comes from dev.
-        vectors: SteeringVectors to offer; EN and LOC of every locale for ``None``.
+        vectors: a vector set, or vectors and other interventions to offer; EN and LOC of every locale for ``None``.
         train_concepts: concepts of each kind that vectors are taken from; all of train for ``None``.
         concepts: dev concepts of each kind that are looked at; all of dev for ``None``.
         tokens: which tokens are steered, to begin with.

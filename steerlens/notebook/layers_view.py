@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from steerlens.evaluation.sweeps import kind_of
 from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import HeatScore, Specimen
 from steerlens.notebook.view import View
@@ -44,7 +43,7 @@ class LayersView(View):
         if not of.vector:
             return self._specimen.separated.to_frame()
         frame = self._specimen.swept.to_frame()
-        return frame[(frame["vector"] == of.vector) & (frame["kind"] == kind_of(of.score))]
+        return frame[(frame["vector"] == of.vector) & (frame["score"] == of.score)]
 
     def as_code(self) -> str:
         """Code that makes the heatmap."""
@@ -53,11 +52,8 @@ class LayersView(View):
             made = f"stack = model.residuals(dev.prompts(explicit=False), {list(own.layers)})\n"
             made += f'separated = sl.probing.separability(stack, probes=("difference of means",), seed={own.seed})\n'
             return f"{own.begin}{made}{self._of.call}"
-        made = "own = []\n"
-        for code in own.locales:
-            made += "\n".join(own.lines(code)) + f"\nown += [{', '.join(map(own.variable, own.vectors[code]))}]\n"
-        made += f'swept = sl.evaluation.sweep(model, dev, own, {list(own.layers)}, [1.0], mode="attribution", '
-        return f"{own.begin}{made}tokens={own.tokens!r})\n{self._of.call}"
+        made = f'swept = sl.evaluation.sweep(model, dev, vectors, {list(own.layers)}, [1.0], mode="attribution", '
+        return f"{own.begin}{own.code}{made}tokens={own.tokens!r})\n{self._of.call}"
 
     @property
     def _of(self) -> HeatScore:

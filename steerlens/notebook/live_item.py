@@ -10,7 +10,7 @@ from steerlens.data import Item
 from steerlens.evaluation import Attribution, Exam, Outcome, attributions
 from steerlens.evaluation.finite import finite
 from steerlens.models import LensModel
-from steerlens.steering import SteeringPlan, SteeringVector, SteeredTokens
+from steerlens.steering import Intervention, SteeredTokens, SteeringPlan, SteeringVector, StepSpec
 
 _CURVE = 33
 """Strengths that the predicted line is drawn through."""
@@ -23,7 +23,7 @@ class LiveItem:
         self,
         model: LensModel,
         item: Item,
-        vectors: Sequence[SteeringVector],
+        vectors: Sequence[Intervention],
         layers: Sequence[int],
         tokens: SteeredTokens,
         kept: SteeringPlan | None = None,
@@ -42,7 +42,9 @@ class LiveItem:
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
         """From one pass forward and one backward."""
-        return attributions(self._exam, self._wanted, self._tokens)
+        added = [(vector, layers) for vector, layers in self._wanted if isinstance(vector, SteeringVector)]
+        found = attributions(self._exam, added, self._tokens) if added else {}
+        return {vector.name: found.get(vector.name) or Attribution.unknown(vector.name) for vector, _ in self._wanted}
 
     @property
     def derived(self) -> bool:
@@ -67,13 +69,18 @@ class LiveItem:
         """Outcomes that were run with one vector at one layer, by strength."""
         return self._exact.setdefault((name, layer), {})
 
-    def run(self, step: SteeringPlan, name: str, layer: int, strength: float) -> Outcome:
-        """The outcome for real of the kept steps and one more: a vector at one layer and strength."""
-        known = self.known(name, layer)
-        if strength not in known:
-            plan = step if self.kept is None else self.kept + step
-            known[strength] = self.base if strength == 0 else self._exam.score(plan)[0]
-        return known[strength]
+    def run(self, plan: SteeringPlan, step: StepSpec) -> Outcome:
+        """Returns the outcome for real of the kept steps and one more.
+
+        Args:
+            plan: the plan of the one more.
+            step: which vector it adds where.
+        """
+        known = self.known(step.vector, step.layer)
+        if step.strength not in known:
+            whole = plan if self.kept is None else self.kept + plan
+            known[step.strength] = self.base if step.strength == 0 else self._exam.score(whole)[0]
+        return known[step.strength]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:
         """The margin at one strength: the line with the derivative at 0; where strengths were run, bent through the nearest."""
@@ -83,6 +90,8 @@ class LiveItem:
             nearest = min(run, key=lambda one: abs(one - strength))
             change = np.array([self.known(name, layer)[nearest].margin - base])
             attribution = attribution.anchored(layer, nearest, change)
+        if layer not in attribution.slopes:  # an intervention that is no addition, and nothing was run yet
+            return base if strength == 0 else float("nan")
         return base + float(attribution.predict(layer, strength)[0])
 
     def curve(self, name: str, layer: int, limit: float) -> pd.DataFrame:

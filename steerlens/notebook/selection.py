@@ -7,27 +7,25 @@ from typing import Any
 import traitlets
 
 from steerlens.notebook.specimen import Specimen
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens
+from steerlens.steering import STEERED_TOKENS, PlanSpec, SteeredTokens, SteeringPlan, StepSpec, VectorSet
 
 
 @dataclass(frozen=True)
 class Move:
-    """One vector of one locale at one layer and strength."""
+    """One step of steering with one locale's vector."""
 
     locale: str
-    vector: str
-    layer: int
-    strength: float
-    tokens: SteeredTokens
+    step: StepSpec
 
-    def plan(self, specimen: Specimen) -> SteeringPlan:
-        """The plan that does it."""
-        return specimen.vectors[self.locale][self.vector].at(self.layer, self.strength, self.tokens)
+    def plan(self, vectors: VectorSet) -> SteeringPlan:
+        """Returns the plan that takes the step."""
+        return PlanSpec((self.step,)).plan(vectors.of(self.locale))
 
-    def code(self, specimen: Specimen) -> str:
-        """What makes the plan, from the vector's variable."""
-        name = specimen.variable(self.vector)
-        return f"{name}.at(layer={self.layer}, strength={self.strength!r}, tokens={self.tokens!r})"
+    def code(self) -> str:
+        """Returns the code that makes the plan from ``vectors``."""
+        step = self.step
+        named = f"vectors.of({self.locale!r})[{step.vector!r}]"
+        return f"{named}.at(layers={step.layer}, strength={step.strength!r}, tokens={step.tokens!r})"
 
 
 class Selection(traitlets.HasTraits):
@@ -48,7 +46,7 @@ class Selection(traitlets.HasTraits):
             locale=first,
             layer=specimen.layers[len(specimen.layers) // 2],
             concept=specimen.concepts(first)[0],
-            vector=next(iter(specimen.vectors[first])),
+            vector=next(iter(specimen.vectors.of(first))),
             strength=min(1.0, limit),
             tokens=tokens,
         )
@@ -57,7 +55,7 @@ class Selection(traitlets.HasTraits):
     def move(self) -> Move:
         """The step of steering that is chosen."""
         tokens: Any = self.tokens  # validated
-        return Move(self.locale, self.vector, self.layer, self.strength, tokens)
+        return Move(self.locale, StepSpec(self.vector, self.layer, self.strength, tokens))
 
     def set(self, **choices: object) -> None:
         """Chooses several things at once, as ``set(layer=9, strength=2.0)``.
@@ -76,7 +74,7 @@ class Selection(traitlets.HasTraits):
             "locale": self._specimen.locales,
             "layer": self._specimen.layers,
             "concept": self._specimen.concepts(self.locale),
-            "vector": tuple(self._specimen.vectors[self.locale]),
+            "vector": tuple(self._specimen.vectors.of(self.locale)),
             "tokens": STEERED_TOKENS,
         }
         name = proposal["trait"].name
@@ -93,7 +91,7 @@ class Selection(traitlets.HasTraits):
     @traitlets.observe("locale")
     def _moved_to(self, change: Any) -> None:
         """Keeps the concept and the vector if the new locale has them."""
-        concepts, vectors = self._specimen.concepts(change.new), list(self._specimen.vectors[change.new])
+        concepts, vectors = self._specimen.concepts(change.new), list(self._specimen.vectors.of(change.new))
         self.concept = self.concept if self.concept in concepts else concepts[0]
         self.vector = self.vector if self.vector in vectors else vectors[0]
 

@@ -1,25 +1,21 @@
 """What an explorer looks at: items with their vectors, residuals and scores by layer, all made with public functions."""
 
-import keyword
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Item, Items, Split
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import SettingsError
 from steerlens.evaluation import Sweep, sweep
+from steerlens.evaluation.scores import AXES
 from steerlens.models import LensModel
 from steerlens.probing import Separability, separability
-from steerlens.steering import SteeringVector, SteeredTokens, difference_of_means
+from steerlens.steering import Intervention, SteeredTokens, VectorSet, take, vector_set
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-Vectors = Mapping[str, Mapping[str, SteeringVector]]
-"""By locale and name."""
-_TAKEN = {"EN": "english_pairs", "LOC": "localized_pairs"}
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,9 @@ class Specimen:
     model: LensModel
     looked: Items
     """Dev items of the locales."""
-    vectors: Vectors
-    unplaced: frozenset[str]
-    """Names of vectors that were given without a locale."""
-    taken: bool
-    """The vectors were taken here, not given."""
+    vectors: VectorSet
+    code: str
+    """Code that makes ``vectors`` from ``train``; empty if they were given."""
     stack: ResidualStack
     """The items' implicit prompts' residuals, at the layers that all vectors have."""
     separated: Separability
@@ -76,7 +70,7 @@ class Specimen:
         return (
             HeatScore("separability", "auroc"),
             HeatScore("separability above the baselines", "above"),
-            *(HeatScore(f"{v} → {s}", s, v) for v, s in product(names, ("transfer", "localization"))),
+            *(HeatScore(f"{v} → {s}", s, v) for v, s in product(names, AXES)),
         )
 
     def drawn(self, of: HeatScore) -> "Figure":
@@ -95,29 +89,11 @@ class Specimen:
         """One of them."""
         return next(item for item in self.of(locale) if item.concept == concept)
 
-    def variable(self, name: str) -> str:
-        """What code calls a vector: ``en`` and ``loc``, or the given name made one that Python takes."""
-        if self.taken:
-            return name.lower()
-        bare = "v_" + "".join(letter if letter.isalnum() else "_" for letter in name)
-        return bare if bare.isidentifier() and not keyword.iskeyword(bare) else f"v_{abs(hash(name))}"
-
-    def lines(self, locale: str) -> Iterator[str]:
-        """Code that makes the vectors of one locale."""
-        for name in self.vectors[locale]:
-            if self.taken:
-                made = f"sl.steering.difference_of_means(model, train.{_TAKEN[name]}({locale!r}))"
-            elif name in self.unplaced:
-                made = f"replace(next(v for v in vectors if v.name == {name!r}), locale={locale!r})"
-            else:
-                made = f"next(v for v in vectors if (v.name, v.locale) == {(name, locale)!r})"
-            yield f"{self.variable(name)} = {made}"
-
 
 def specimen(
     model: LensModel,
     items: Items | Split,
-    vectors: Iterable[SteeringVector] | None = None,
+    vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
     *,
     train_concepts: int | None = 60,
     concepts: int | None = 12,
@@ -143,11 +119,10 @@ def specimen(
     looked = split.dev.sample(concepts, seed=seed).where(lambda item: item.locale != ENGLISH)
     if not looked:
         raise SettingsError(f"{split.dev!r} holds no locale besides {ENGLISH}: give items of at least one.")
-    given = None if vectors is None else tuple(vectors)
-    own = _taken(model, train, looked.locales) if given is None else _given(given, looked.locales)
-    looked = looked.where(lambda item: item.locale in own)
-    flat = [vector for each in own.values() for vector in each.values()]
-    layers = sorted(set.intersection(*(set(vector.layers) for vector in flat)))
+    own = take(model, train, locales=looked.locales) if vectors is None else vector_set(vectors)
+    there = set(own.locales_in(looked))
+    looked = looked.where(lambda item: item.locale in there)
+    layers = sorted(set.intersection(*(set(vector.layers) for vector in own.values())))
     if not layers:
         raise SettingsError("the vectors have no layer in common: take them at the same layers.")
     stack = model.residuals(looked.prompts(explicit=False), layers)
@@ -155,37 +130,14 @@ def specimen(
         model,
         looked,
         own,
-        frozenset(vector.name for vector in given or () if not vector.locale),
-        given is None,
+        "" if vectors is not None else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
         stack,
         separability(stack, probes=("difference of means",), seed=seed),
-        sweep(model, looked, flat, layers, [1.0], mode="attribution", tokens=tokens),
+        sweep(model, looked, own, layers, [1.0], mode="attribution", tokens=tokens),
         tokens,
         seed,
-        _begin(items, given is not None, train_concepts, concepts, seed, tuple(own)),
+        _begin(items, vectors is not None, train_concepts, concepts, seed, looked.locales),
     )
-
-
-def _taken(model: LensModel, train: Items, locales: Iterable[str]) -> Vectors:
-    return {
-        code: {name: difference_of_means(model, getattr(train, pairs)(code)) for name, pairs in _TAKEN.items()}
-        for code in locales
-    }
-
-
-def _given(vectors: tuple[SteeringVector, ...], locales: tuple[str, ...]) -> Vectors:
-    """By locale and name; locales without any are left out."""
-    found: dict[str, dict[str, SteeringVector]] = {code: {} for code in locales}
-    if not vectors:
-        raise SettingsError("no vectors were given: expected at least one, or None to take EN and LOC from train.")
-    for vector in vectors:
-        if vector.locale and vector.locale not in found:
-            raise UnknownNameError("locale of a vector", vector.locale, locales, "Give items of that locale too.")
-        for code in [vector.locale] if vector.locale else locales:
-            if vector.name in found[code]:
-                raise SettingsError(f"two vectors {vector.name!r} of {code} given: tell them apart with replace(vector, name=…).")
-            found[code][vector.name] = replace(vector, locale=code)
-    return {code: own for code, own in found.items() if own}
 
 
 def _begin(
@@ -194,7 +146,7 @@ def _begin(
     names = ["model", "items" if isinstance(items, Items) else "split", *(["vectors"] if given else [])]
     return (
         f"# {', '.join(names)}: what sl.explore was given\n"
-        "from dataclasses import replace\n\nimport steerlens as sl\n\n"
+        "import steerlens as sl\n\n"
         + (f"split = items.split(seed={seed})\n" if isinstance(items, Items) else "")
         + f"train = split.train.sample({train}, seed={seed})\n"
         + f"dev = split.dev.sample({concepts}, seed={seed}).where(lambda item: item.locale in {locales!r})\n"

@@ -43,7 +43,7 @@ class SteeringControls:
                 self._filled = self._selection.locale
                 items = self._specimen.of(self._filled)
                 self.concept.options = [(_short(f"{item.kind}: {item.question}"), item.concept) for item in items]
-                self.vector.options = list(self._specimen.vectors[self._filled])
+                self.vector.options = list(self._specimen.vectors.of(self._filled))
             self.concept.value, self.vector.value = self._selection.concept, self._selection.vector
         finally:
             self._filling = False

@@ -44,7 +44,7 @@ class SteeringView(View):
     def moves(self) -> tuple[Move, ...]:
         """The kept steps and the chosen one, which counts for nothing at strength 0 where others were kept."""
         move = self._selection.move
-        return self.kept if self.kept and move.strength == 0 else (*self.kept, move)
+        return self.kept if self.kept and move.step.strength == 0 else (*self.kept, move)
 
     @property
     def plan(self) -> SteeringPlan:
@@ -58,8 +58,9 @@ class SteeringView(View):
         key = (chosen.locale, chosen.concept, chosen.tokens, self.kept)
         if key not in self._live:
             kept = _plan(self.kept, self._specimen) if self.kept else None
-            item, vectors = self._specimen.item(chosen.locale, chosen.concept), self._specimen.vectors[chosen.locale].values()
-            self._live[key] = LiveItem(self._specimen.model, item, list(vectors), self._specimen.layers, chosen.move.tokens, kept)
+            item, vectors = self._specimen.item(chosen.locale, chosen.concept), self._specimen.vectors.of(chosen.locale)
+            tokens = chosen.move.step.tokens
+            self._live[key] = LiveItem(self._specimen.model, item, list(vectors.values()), self._specimen.layers, tokens, kept)
         return self._live[key]
 
     def keep_step(self) -> None:
@@ -107,18 +108,15 @@ class SteeringView(View):
 
     def as_code(self) -> str:
         """Code that makes the plan and the bars."""
-        own, chosen, lines = self._specimen, self._selection, []
-        for code in dict.fromkeys(move.locale for move in self.moves):
-            steps = " + ".join(move.code(own) for move in self.moves if move.locale == code)
-            before = "plan + " if code != self.moves[0].locale else ""
-            lines += [*own.lines(code), f"plan = {before}{steps}"]
+        chosen, own = self._selection, self._specimen
         which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
-        lines.append(f"item = next(item for item in dev if {which})")
-        return own.begin + "\n".join([*lines, "sl.evaluation.item_choices(model, item, plan).plot()"])
+        steps = " + ".join(move.code() for move in self.moves)
+        found = f"item = next(item for item in dev if {which})\n"
+        return f"{own.begin}{own.code}plan = {steps}\n{found}sl.evaluation.item_choices(model, item, plan).plot()"
 
     def _run(self) -> None:
         move = self._selection.move
-        self.item.run(move.plan(self._specimen), move.vector, move.layer, move.strength)
+        self.item.run(move.plan(self._specimen.vectors), move.step)
 
     def _choices(self) -> ItemChoices:
         """What is known: unsteered only, until it was run."""
@@ -138,7 +136,7 @@ class SteeringView(View):
             if run is None
             else "run: <b>NaN or infinite scores</b>, lower the strength"
             if not run.valid
-            else f"run <b>{run.margin:+.2f}</b> {'✓ answer wins' if run.hit else '✗ another wins'}"
+            else f"run <b>{run.margin:+.2f}</b> {'✓ answer wins' if run.correct else '✗ another wins'}"
         )
         return (
             f"<code>{escape(str(self.plan))}</code><br>margin in nats per token: unsteered <b>{item.unsteered.margin:+.2f}</b>, "
@@ -163,5 +161,5 @@ class SteeringView(View):
 
 
 def _plan(moves: tuple[Move, ...], specimen: Specimen) -> SteeringPlan:
-    first, *others = (move.plan(specimen) for move in moves)
+    first, *others = (move.plan(specimen.vectors) for move in moves)
     return sum(others, first)

@@ -13,18 +13,18 @@ _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """A panel for factual and one for cultural items: shares gained to the right and lost to the left of zero, per method.
+    """Draws a panel for each score (factual and cultural items): shares gained to the right and lost to the left of zero, per method.
 
     Args:
-        frame: one locale's rows, with method, kind, n, gained, lost, against.
+        frame: one locale's rows, with method, kind, score, n, gained, lost, against.
     """
-    kinds = sorted(set(frame["kind"]), reverse=True)  # factual first
-    titles = [f"{kind}, n = {frame.loc[frame['kind'] == kind, 'n'].max():.0f} items" for kind in kinds]
+    scores = list(dict.fromkeys(frame["score"]))
+    titles = [_panel(frame[frame["score"] == score], "items") for score in scores]
     where = "all locales" if locale == _MEAN else locale
     fig = figure("Items gained and lost", f"{where}; against the unsteered model", "", "", width="page")
-    fig.set_subplots(rows=1, cols=len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
-    for column, kind in enumerate(kinds, 1):
-        part = frame[frame["kind"] == kind][::-1]  # the first method on top
+    fig.set_subplots(rows=1, cols=len(scores), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    for column, score in enumerate(scores, 1):
+        part = frame[frame["score"] == score][::-1]  # the first method on top
         for name, colour, sign in (("gained", _GAINED, 1), ("lost", _LOST, -1)):
             fig.add_bar(
                 x=100 * sign * part[name] / part["n"],
@@ -50,29 +50,33 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     return below(fig)
 
 
+def _panel(rows: "pd.DataFrame", what: str) -> str:
+    """Returns the title of a score's panel: the kinds of its items, and how many there are."""
+    return f"{' and '.join(dict.fromkeys(rows['kind']))}, n = {rows['n'].max():.0f} {what}"
+
+
 def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
     """Mean change of the answer's margin by strength: thin lines for locales, a thick one with its 95% band for their mean.
 
     Args:
-        curve: columns locale, kind, strength, n, margin, low, high, hits of one vector.
-        summary: mean slope and share of anti-steerable items, by locale and kind.
+        curve: columns locale, kind, score, strength, n, margin, low, high, change of one vector.
+        summary: mean slope and share of anti-steerable items, by locale, score and kind.
     """
-    kinds, vector = sorted(set(curve["kind"]), reverse=True), curve["vector"].iloc[0]  # factual first
+    scores, vector = list(dict.fromkeys(summary["score"])), curve["vector"].iloc[0]
     locales = [name for name in dict.fromkeys(curve["locale"]) if name != _MEAN]
-    means = summary[summary["locale"] == _MEAN].set_index("kind")
+    means = {row.score: row for row in summary[summary["locale"] == _MEAN].itertuples()}
     titles = [
-        f"{kind}: slope {means['slope'][kind]:+.3f} [{means['low'][kind]:+.3f}, {means['high'][kind]:+.3f}], "
-        f"{100 * means['against'][kind]:.0f}% of items below 0"
-        for kind in kinds
+        f"{row.kind}: slope {row.slope:+.3f} [{row.low:+.3f}, {row.high:+.3f}], {100 * row.against:.0f}% of items below 0"
+        for row in means.values()
     ]
-    n = ", ".join(f"{means['n'][kind]} {kind} concepts" for kind in kinds)
+    n = ", ".join(f"{row.n} {row.kind} concepts" for row in means.values())
     fig = figure(
         f"{vector} steering at layer {layer}: response to strength", f"{n}; band: 95% over concepts", "", "", width="page"
     )
-    fig.set_subplots(rows=1, cols=len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    fig.set_subplots(rows=1, cols=len(scores), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     fig.update_annotations(font={"size": 12})
-    for column, kind in enumerate(kinds, 1):
-        part = curve[curve["kind"] == kind]
+    for column, score in enumerate(scores, 1):
+        part = curve[curve["score"] == score]
         _band(fig, part[part["locale"] == _MEAN], column)
         for at, locale in enumerate([*locales, _MEAN] if len(locales) > 1 else locales):
             colour = INK if locale == _MEAN else SERIES[at % len(SERIES)][0]
@@ -99,9 +103,9 @@ def _line(fig: Figure, rows: "pd.DataFrame", locale: str, colour: str, column: i
         showlegend=column == 1,
         line={"color": colour, "width": 3 if locale == _MEAN else 1.5},
         marker={"symbol": symbol_of(colour), "size": 7},
-        customdata=rows[["low", "high", "hits", "n"]],
+        customdata=rows[["low", "high", "change", "n"]],
         hovertemplate=f"<b>{locale}</b>, strength %{{x}}<br>margin %{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
-        "<br>hits %{customdata[2]:+.3f}<br>n = %{customdata[3]} concepts<extra></extra>",
+        "<br>score %{customdata[2]:+.3f}<br>n = %{customdata[3]} concepts<extra></extra>",
         row=1,
         col=column,
     )

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, OTHER_COLOURS, below, figure, symbol_of
+from steerlens.scores import shown_score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NATS = (1.0, "nats per token")
-_UNITS = {"margin": _NATS, "log_perplexity": _NATS}
-"""By what a share's or a mean's change is multiplied, and what it is then in. All others are shares, in points."""
 CONTROL = "control"
 """The group of controls, in grey."""
 _LINE = 26
@@ -19,7 +17,7 @@ _LINE = 26
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
-    """Changes with their intervals, in points, or in nats per token; a filled marker where the interval excludes zero.
+    """Draws changes with their intervals, of shares in points, or in the score's unit; a filled marker where the interval excludes zero.
 
     Args:
         rows: columns method, score, change, low, high, group (which colours and marks), and n (concepts) where it is known.
@@ -29,10 +27,10 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
     own = METHOD_COLOURS | {CONTROL: GREY}
     colours = {group: own.get(group, OTHER_COLOURS[at % len(OTHER_COLOURS)]) for at, group in enumerate(groups)}
     fig = figure(title, f"{subtitle}; filled: interval excludes zero", "", "", width="page")
-    titles = [score.replace("_", " ").replace("english centric", "English-centric") for score in panels]
+    titles = [shown_score(score).title for score in panels]
     fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
     for column, score in enumerate(panels, 1):
-        factor, unit = next((found for name, found in _UNITS.items() if name in score), (100.0, "points"))
+        factor, unit = shown_score(score).factor, shown_score(score).change_unit
         for group, colour in colours.items():
             part = rows[(rows["score"] == score) & (rows["group"] == group)]
             legend = {"name": group, "legendgroup": group, "showlegend": column == 1}

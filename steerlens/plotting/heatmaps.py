@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.theme import CHANGE_SCALE, LEVEL_SCALE, SCORE_WORDS, figure
+from steerlens.plotting.theme import CHANGE_SCALE, LEVEL_SCALE, figure
+from steerlens.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,17 +70,18 @@ def by_layer_and_locale(
     return fig
 
 
-def answers_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
-    """Methods by locales, coloured by the share of items that count for a score, from none to all.
+def answers_heatmap(frame: "pd.DataFrame", score: Score) -> Figure:
+    """Draws methods by locales, coloured by the mean of a score over items; a share from none to all.
 
     Args:
-        frame: method, locale, value (share) and n (items).
+        frame: columns method, locale, value (the mean) and n (items).
+        score: what is shown.
     """
     rows, columns = list(dict.fromkeys(frame["method"])), list(dict.fromkeys(frame["locale"]))
     grid, n = (frame.pivot(index="method", columns="locale", values=name).loc[rows, columns] for name in ("value", "n"))
-    word = SCORE_WORDS[score]
+    word, share = score.title, score.unit == "share"
     title = f"{word[0].upper()}{word[1:]} by method and locale"
-    fig = figure(title, f"share of items; up to n = {int(n.max().max())} in each cell", "locale", "")
+    fig = figure(title, f"{'share of items' if share else score.unit}; up to n = {int(n.max().max())} in each cell", "locale", "")
     none = grid * _NONE
     add_cells(
         fig,
@@ -88,9 +90,9 @@ def answers_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
         y=rows,
         text=numbers(grid, none, none, 2, signed=False),
         customdata=stacked(n),
-        bar="share of<br>items",
+        bar="share of<br>items" if share else score.unit.replace(" ", "<br>"),
         signed=False,
-        most=1.0,
+        most=1.0 if share else float(grid.max().max()),
         hover="%{y}, %{x}<br>" + word + " %{z:.3f}<br>n = %{customdata[0]} items",
     )
     fig.update_yaxes(autorange="reversed")

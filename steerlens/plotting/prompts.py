@@ -100,7 +100,7 @@ def choice_bars(frame: "pd.DataFrame") -> Figure:
             orientation="h",
             name=steering,
             marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": "white", "solidity": 0.2}},
-            text=[f"{share:.2f}{' ✓' if picked else ''}" for share, picked in zip(own["share"], own["picked"], strict=True)],
+            text=[f"{share:.2f}{' ✓' if wins else ''}" for share, wins in zip(own["share"], own["predicted"], strict=True)],
             textposition="outside",
             cliponaxis=False,
             customdata=own[["choice", "owners", "score"]],

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.heatmaps import MARKED, add_cells, intervals, numbers, stacked
-from steerlens.plotting.theme import GREY, INK, METHOD_COLOURS, SCORE_WORDS, below, figure, symbol_of
+from steerlens.plotting.theme import GREY, INK, METHOD_COLOURS, below, figure, symbol_of
+from steerlens.scores import shown_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,19 +18,20 @@ _PARTS = {
 
 
 def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
-    """Every plan that was run on dev in the plane of both gains, the Pareto front as a line and the chosen ones large.
+    """Draws every plan that was run on dev in the plane of the first two scores, the Pareto front as a line and the chosen ones large.
 
     Args:
         tried: the rows of one locale, or of all together.
         chosen: by method, the plan as the rows name it; ``best`` gets a ring.
     """
-    points = tried.assign(x=100 * tried["transfer"], y=100 * tried["localization"])
+    one, two = (shown_score(name) for name in tried.columns[3:5])
+    points = tried.assign(x=one.factor * tried[one.name], y=two.factor * tried[two.name])
     where = "all locales together" if locale == "all" else locale
     fig = figure(
         "Plans tried",
         f"{where}; {len(points)} plans on dev; faint: beyond the limits; ring: chosen",
-        "change of transfer (points)",
-        "change of localization (points)",
+        f"change of {one.title} ({one.change_unit})",
+        f"change of {two.title} ({two.change_unit})",
         width="page",
     )
     for method, rows in points.groupby("method", sort=False):
@@ -53,8 +55,9 @@ def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) 
 def _scatter(
     fig: Figure, rows: "pd.DataFrame", method: str, opacity: "pd.Series | float", size: int, *, legend: bool = True
 ) -> None:
+    names = list(rows.columns[3 : list(rows.columns).index("perplexity")])
     hover = [
-        f"<b>{r.plan}</b><br>transfer {r.x:+.1f}, localization {r.y:+.1f}, English-centric {100 * r.english_centric:+.1f} points"
+        f"<b>{r.plan}</b><br>{', '.join(f'{shown_score(n).title} {shown_score(n).factor * getattr(r, n):+.1f}' for n in names)}"
         f"<br>perplexity of the right answers × {r.perplexity:.2f}"
         for r in rows.itertuples()
     ]
@@ -73,7 +76,7 @@ def regret_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
     grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
     regret, low, high = (grid.loc[rows, columns] for grid in grids)
-    what = "the objective's value" if score == "objective" else SCORE_WORDS[score]
+    what = "the objective's value" if score == "objective" else shown_score(score).title
     where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
         "What another locale's choice costs",

@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.heatmaps import GAPS, MARKED, add_cells, add_gaps, bare, by_layer_and_locale, intervals, numbers, stacked
-from steerlens.plotting.theme import HATCH, INK, SCORE_WORDS, figure
+from steerlens.plotting.theme import HATCH, INK, figure
+from steerlens.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) -> Figure:
-    """Layer by strength, coloured by the change of a score against unsteered, in points; the best cell is framed.
+def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
+    """Draws layer by strength, coloured by the change of a score against unsteered, of shares in points; the best cell is framed.
 
     Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
     predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose interval, taken by itself,
@@ -20,28 +21,37 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
     Args:
         cells: one row per layer and strength, with value, base, change, margin, invalid, exact, n and items, and with low and
             high of the change where there are intervals.
+        vector: the vector's name.
+        score: what is shown.
+        where: the locales, in words.
     """
-    around = {name: 100 * cells[name] if name in cells else float("nan") for name in ("low", "high")}
-    points = cells.assign(points=100 * cells["change"], **around)
+    around = {name: score.factor * cells[name] if name in cells else float("nan") for name in ("low", "high")}
+    points = cells.assign(points=score.factor * cells["change"], **around)
     grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact", "low", "high")}
     grid, low, high = (grids[name] for name in ("points", "low", "high"))
-    exact, word, n = grids["exact"].fillna(False).astype(bool), SCORE_WORDS[score], int(cells["n"].max())
+    exact, word, n = grids["exact"].fillna(False).astype(bool), score.title, int(cells["n"].max())
     fig = figure(
-        f"{vector} steering: change of {word}", _subtitle(points, exact, where), "strength (× difference of means)", "layer"
+        f"{vector} steering: change of {word}",
+        _subtitle(points, exact, where, score),
+        "strength (× difference of means)",
+        "layer",
     )
     share = _grid(points, "invalid")
     how = exact.astype(object).replace({True: "run", False: "predicted"})
     add_cells(
         fig,
         grid,
-        text=numbers(grid, low, high, 0, signed=True),
-        customdata=stacked(grids["value"], grids["margin"], how, *_names(grid), intervals(low, high, 1)),
-        bar="points against<br>unsteered",
+        text=numbers(grid, low, high, 0 if score.factor > 1 else 2, signed=True),
+        customdata=stacked(
+            grids["value"], grids["margin"], how, *_names(grid), intervals(low, high, 1 if score.factor > 1 else 3)
+        ),
+        bar=f"{score.change_unit} against<br>unsteered",
         signed=True,
-        most=max(1.0, float(grid.abs().max().max())),
+        most=max(0.01 * score.factor, float(grid.abs().max().max())),
         hover="layer %{customdata[3]}, strength %{customdata[4]}, %{customdata[2]}<br>"
         + word
-        + " %{customdata[0]:.2f}: %{z:+.1f} points%{customdata[5]}<br>margin %{customdata[1]:+.3f} nats per token"
+        + f" %{{customdata[0]:.2f}}: %{{z:+.{1 if score.factor > 1 else 3}f}} {score.change_unit}%{{customdata[5]}}"
+        + "<br>margin %{customdata[1]:+.3f} nats per token"
         + f"<br>n = {n} concepts",
     )
     names = [f"{strength:g}" for strength in grid.columns], [str(layer) for layer in grid.index]
@@ -55,21 +65,24 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: str, where: str) ->
         numbered=True,
     )
     _hatch(fig, exact)
-    _frame(fig, points, grid)
+    _frame(fig, points, grid, score)
     return bare(fig)
 
 
-def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: float) -> Figure:
-    """Layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
+def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: float) -> Figure:
+    """Draws layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
 
     Args:
         rows: one per locale and layer, with value, low, high, n, exact.
+        vector: the vector's name.
+        score: whose margin it is.
+        strength: the strength.
     """
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
     marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])
     fig = figure(
         f"{vector} steering: change of the margin",
-        f"of {SCORE_WORDS[score]} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
+        f"of {score.title} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
         "locale",
         "layer",
     )
@@ -79,11 +92,11 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: str, strength: flo
     return fig
 
 
-def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str) -> str:
+def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: Score) -> str:
     sizes = f"n = {int(cells['n'].max())} concepts, {int(cells['items'].max())} items"
     notes = [MARKED] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (not exact.all(axis=None))
     notes += [GAPS] * bool(cells["change"].isna().any())
-    return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, "frame: best", *notes])
+    return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, *["frame: best"] * score.higher_is_better, *notes])
 
 
 def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":
@@ -112,10 +125,10 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
         fig.add_scatter(x=x, y=y, mode="lines", line={"color": HATCH, "width": 1}, hoverinfo="skip", showlegend=False)
 
 
-def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame") -> None:
-    """A frame around the best cell that was run, of those with a number."""
+def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame", score: Score) -> None:
+    """Draws a frame around the best cell that was run, of those with a number; none for a score of which less is better."""
     run = (points[points["exact"]] if points["exact"].any() else points).dropna(subset="change")
-    if run.empty:
+    if run.empty or not score.higher_is_better:
         return
     best = run.sort_values(["change", "margin"], ascending=False).iloc[0]
     row, column = list(grid.index).index(best["layer"]), list(grid.columns).index(best["strength"])

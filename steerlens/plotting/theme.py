@@ -80,12 +80,6 @@ DARK = dict(zip(_DIVERGING, _NIGHT, strict=True)) | {
 }
 """What each colour of a figure, opaque or not, becomes on a dark page, whose cards are ``#1d232a``."""
 
-SCORE_WORDS = {
-    "transfer": "transfer",
-    "localization": "localization",
-    "english_centric": "English-centric rate",
-}
-
 _HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 112}
 """Characters of a title's and a subtitle's line over a figure half as wide as a page, and as wide."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerlens.evaluation import MEAN, Chosen
+from steerlens.evaluation import MEAN, Choices
 from steerlens.models import EMBEDDED
 from steerlens.results import Study
 from steerlens.storage import write_text
@@ -37,7 +37,7 @@ def _content(study: Study) -> dict[str, Any]:
 
     manifest = study.manifest
     name, locales = manifest["model"]["name"], manifest["settings"]["locales"]
-    sweeps = [study.sweep.heatmap(vector, score) for vector in ("EN", "LOC") for score in ("transfer", "localization")]
+    sweeps = [study.sweep.heatmap(vector, score) for vector in study.vectors.names for score in ("transfer", "localization")]
     return {
         "model": name,
         "licence": EMBEDDED[name].licence if name in EMBEDDED else "",
@@ -65,13 +65,13 @@ def verdict(study: Study) -> list[str]:
     """What the test results say, a sentence per method: which changes have an interval that excludes zero, which do not."""
     frame = study.plane.frame
     parts = []
-    for choice in study.chosen:
-        rows = frame[(frame["method"] == choice.method) & (frame["locale"] == MEAN)].set_index("score")
+    for name, choice in study.chosen.items():
+        rows = frame[(frame["method"] == name) & (frame["locale"] == MEAN)].set_index("score")
         said = [
             f"{score} {_points(rows.loc[score])} (interval {'excludes' if _excludes_zero(rows.loc[score]) else 'includes'} zero)"
             for score in ("transfer", "localization")
         ]
-        method = choice.method[0].upper() + choice.method[1:]
+        method = name[0].upper() + name[1:]
         parts.append(f"{method} steering ({choice}) changes {' and '.join(said)}.")
     return parts
 
@@ -84,17 +84,14 @@ def _excludes_zero(row: "pd.Series") -> bool:
     return bool(row["low"] > 0 or row["high"] < 0)
 
 
-def _chosen(chosen: tuple[Chosen, ...]) -> "pd.DataFrame":
+def _chosen(chosen: Choices) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "method": [choice.method for choice in chosen],
-            "plan": [str(choice) for choice in chosen],
-            "transfer on dev": [f"{choice.transfer:+.2f}" for choice in chosen],
-            "localization on dev": [f"{choice.localization:+.2f}" for choice in chosen],
-        }
-    )
+    rows = [
+        {"method": name, "plan": str(own), **{f"{aim} on dev": f"{own.gains[aim]:+.2f}" for aim in own.gains.aims}}
+        for name, own in chosen.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _examples(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -43,7 +43,9 @@ class Contrast:
         wrong = [pair for pair in given if not _is_pair(pair)]
         if wrong or not given:
             shown = repr(wrong[0]) if wrong else "no pairs"
-            raise PairsError(f"{shown:.80} given for contrast {name!r}: expected pairs of texts (positive, negative), at least one.")
+            raise PairsError(
+                f"{shown:.80} given for contrast {name!r}: expected pairs of texts (positive, negative), at least one."
+            )
         positive, negative = zip(*given, strict=True)
         return cls(name, PromptPairs(positive, negative, name), score)
 

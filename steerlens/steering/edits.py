@@ -234,4 +234,6 @@ def _times(strength: float) -> str:
 
 def _check_points(direction: Float[Tensor, " d_model"]) -> None:
     if not direction.any():
-        raise VectorError("the direction is zero and points nowhere: there is no component along it. Give another vector or layer.")
+        raise VectorError(
+            "the direction is zero and points nowhere: there is no component along it. Give another vector or layer."
+        )

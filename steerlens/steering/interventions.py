@@ -117,7 +117,9 @@ class LayerEdits(Intervention):
         layers = layers_of(self.edits, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
         wrong = {layer: edit.d_model for layer, edit in self.edits.items() if edit.d_model != self.fingerprint.d_model}
         if wrong:
-            raise VectorError(f"edits of {self.label} have widths {wrong} by layer: expected the model's d_model, {self.fingerprint.d_model}.")
+            raise VectorError(
+                f"edits of {self.label} have widths {wrong} by layer: expected the model's d_model, {self.fingerprint.d_model}."
+            )
         object.__setattr__(self, "edits", {layer: self.edits[layer] for layer in layers})
 
     def __repr__(self) -> str:

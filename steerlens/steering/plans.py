@@ -234,7 +234,9 @@ class SteeringPlan:
         own = [_tensors_of(f"step{i}.", tensors) for i in range(len(kept.steps))]
         if sum(map(len, own)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
-        steps = tuple(_restored(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True)))
+        steps = tuple(
+            _restored(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
+        )
         return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
 
     def _hook(self, layer: int, state: ModelState) -> Any:

@@ -44,7 +44,9 @@ class VectorSet(Mapping[Key, Intervention]):
 
     def _check(self, vector: Intervention) -> None:
         if not isinstance(vector, Intervention):
-            raise SettingsError(f"{type(vector).__name__} given in a vector set: expected steering vectors or other interventions.")
+            raise SettingsError(
+                f"{type(vector).__name__} given in a vector set: expected steering vectors or other interventions."
+            )
         for (name, locale), known in self._vectors.items():
             vector.fingerprint.check(known.fingerprint, f"vector {vector.label}")
             if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
@@ -159,7 +161,9 @@ class VectorSet(Mapping[Key, Intervention]):
         for name, tensor in tensors.items():
             at, _, field = name.partition(".")
             held[int(at)][field] = tensor
-        return cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in enumerate(zip(listed, held, strict=True)))
+        return cls(
+            _unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in enumerate(zip(listed, held, strict=True))
+        )
 
 
 def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> VectorSet:

@@ -113,7 +113,9 @@ class SteeringVector(Intervention):
         """
         other.fingerprint.check(self.fingerprint, f"vector {other.label}")
         if other.layers != self.layers:
-            raise VectorError(f"{self.label} has layers {self.layers} and {other.label} {other.layers}: expected the same layers.")
+            raise VectorError(
+                f"{self.label} has layers {self.layers} and {other.label} {other.layers}: expected the same layers."
+            )
         return self._made(self.directions + other.directions, f"{self.name} + {other.name}")
 
     def __sub__(self, other: "SteeringVector") -> "SteeringVector":

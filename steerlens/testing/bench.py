@@ -11,7 +11,7 @@ from torch import Tensor
 import steerlens as sl
 from steerlens.data import Item, atlas, locale
 from steerlens.evaluation import Exam, Scoring
-from steerlens.steering import SteeringPlan, Step, SteeredTokens, no_steering
+from steerlens.steering import Add, SteeredTokens, SteeringPlan, Step, no_steering
 from steerlens.testing.byhand import ByHand
 from steerlens.testing.family import Family
 
@@ -79,7 +79,7 @@ class Bench:
 
     def recipe(self, strengths: dict[int, float], tokens: SteeredTokens) -> Recipe:
         """The plan that adds the layers' vectors so strongly."""
-        steps = tuple(Step(self.vectors[layer], layer, strength, tokens) for layer, strength in strengths.items())
+        steps = tuple(Step(Add(self.vectors[layer]), layer, strength, tokens) for layer, strength in strengths.items())
         directions = {layer: strength * self.vectors[layer] for layer, strength in strengths.items()}
         return Recipe(SteeringPlan(steps, self.model.fingerprint), directions)
 

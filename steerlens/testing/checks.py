@@ -83,7 +83,7 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
                 for index, outcomes in found.items():
                     swept.compare(where + which, _scores(outcomes), torch.cat(expected[index]))
                     for outcome, item in zip(outcomes, expected[index], strict=True):
-                        hits.same(where + which, outcome.hit, int(item.argmax()) == outcome.item.answer)
+                        hits.same(where + which, outcome.correct, int(item.argmax()) == outcome.item.answer)
         with full.trying(where):
             two_layers = len(recipes) - 2
             outcomes = bench.exam(solved=solved).score(recipes[two_layers].plan)

@@ -77,7 +77,8 @@ class Chooser:
             best = PlanSpec()
         log.info("%s: %s", name, best)
         return {
-            method: Chosen(method, spec, self.cache.gains(spec, here), self.vectors) for method, spec in {**kept, BEST: best}.items()
+            method: Chosen(method, spec, self.cache.gains(spec, here), self.vectors)
+            for method, spec in {**kept, BEST: best}.items()
         }
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:

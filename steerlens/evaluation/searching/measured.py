@@ -13,9 +13,10 @@ from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, Score, scores_of
+from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, scores_of
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.progress import SHOW_FROM, advance, progress
+from steerlens.scores import Score
 from steerlens.steering import Intervention, PlanSpec, SteeringVector
 
 if TYPE_CHECKING:
@@ -167,16 +168,16 @@ class Predictor:
             for locale, parts in cache.parts.items():
                 pieces = []
                 for part in parts:
-                    wanted = [(own, sorted(layers[name])) for name, own in part.vectors.items() if isinstance(own, SteeringVector)]
+                    wanted = [
+                        (own, sorted(layers[name])) for name, own in part.vectors.items() if isinstance(own, SteeringVector)
+                    ]
                     pieces.append(attributions(part.exam, wanted, anchors[0].steps[0].tokens) if wanted else {})
                     bar.update()
                 self._base[locale] = [outcome for part in parts for outcome in part.exam.base]
                 for name in layers:
                     self._known[locale, name] = self._anchored(locale, name, [piece.get(name) for piece in pieces], anchors)
 
-    def _anchored(
-        self, locale: str, name: str, pieces: Sequence[Attribution | None], anchors: Sequence[PlanSpec]
-    ) -> Attribution:
+    def _anchored(self, locale: str, name: str, pieces: Sequence[Attribution | None], anchors: Sequence[PlanSpec]) -> Attribution:
         """Returns how a vector's items answer, bent through what was run."""
         known = Attribution.unknown(name)
         if all(piece is not None for piece in pieces):

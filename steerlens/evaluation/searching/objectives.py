@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, SCORES, score_of
+from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC
+from steerlens.scores import SCORES, score_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,7 +92,9 @@ class Tested(ResultTable):
         where = (self.frame["locale"] == self.having("locale", locale)) & (self.frame["choice"] == self.having("choice", choice))
         whose = "each locale's own choice" if choice == "own" else "one choice for all locales"
         words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test against unsteered; bars: paired 95% intervals"
-        return forest_figure(forest_rows(self.frame[where]), "The choices on test", words, list(dict.fromkeys(self.frame["score"])))
+        return forest_figure(
+            forest_rows(self.frame[where]), "The choices on test", words, list(dict.fromkeys(self.frame["score"]))
+        )
 
 
 @dataclass(frozen=True, eq=False)

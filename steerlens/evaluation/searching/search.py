@@ -141,9 +141,7 @@ def _judge(
 ) -> ScoreCache:
     """Returns what test items are scored with."""
     some = test.sample(settings.test_concepts, seed=settings.seed)
-    parts = [
-        Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), vectors.of(x)) for x in locales
-    ]
+    parts = [Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), vectors.of(x)) for x in locales]
     return ScoreCache(parts, aims)
 
 

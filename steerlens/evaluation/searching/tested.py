@@ -10,10 +10,11 @@ from numpy import ndarray
 
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.intervals import paired_interval, paired_p
-from steerlens.evaluation.scores import ANSWER, MARGIN, Score, without_companions
+from steerlens.evaluation.scores import ANSWER, MARGIN, without_companions
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Gains, Objective
+from steerlens.scores import Score
 from steerlens.steering import PlanSpec
 
 ALL = "all"
@@ -76,9 +77,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
     return rows
 
 
-def regret_table(
-    cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int
-) -> pd.DataFrame:
+def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int) -> pd.DataFrame:
     """Returns how much less each locale gains with the best plan of another, or of all, than with its own."""
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}

@@ -1,0 +1,120 @@
+"""Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of them.
+
+Everything that measures or draws goes over these values: a new score is one ``Score``, given where scores are asked for, or
+registered under its name. The built-in ones stand in ``steerlens.evaluation.scores``.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from steerlens.errors import SettingsError, UnknownNameError
+
+KINDS = ("factual", "cultural")
+"""The kinds of items."""
+Evidence = Literal["choices", "english", "writing", "reading"]
+"""What a score is a function of: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or ``None``); a
+``Writing``; a ``Reading`` of held-out text."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number for an item under a method."""
+
+    name: str
+    """What the score is called in tables, as ``transfer``."""
+    of: Callable[..., float | bool | None]
+    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be told for this item."""
+    kind: str | None = None
+    """The kind of item that it is measured on, ``factual`` or ``cultural``; both for ``None``."""
+    evidence: Evidence = "choices"
+    """What ``of`` is given."""
+    unit: str = "share"
+    """``share`` of items, shown in points; or another unit, as ``nats per token``."""
+    label: str = ""
+    """What figures call it; the name for ``""``."""
+    higher_is_better: bool = True
+    """Whether more of it is better."""
+    companion: str = ""
+    """The name of a finer score of the same items, which breaks ties between methods; ``""`` for none."""
+
+    def __post_init__(self) -> None:
+        if self.evidence not in get_args(Evidence):
+            raise UnknownNameError("evidence of a score", self.evidence, get_args(Evidence))
+        if not self.name or not callable(self.of):
+            raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name and a function.")
+
+    @property
+    def title(self) -> str:
+        """What figures and tables to read call it."""
+        return self.label or self.name.replace("_", "-")
+
+    @property
+    def factor(self) -> float:
+        """What a change is multiplied by where it is shown: shares are shown in points."""
+        return 100.0 if self.unit == "share" else 1.0
+
+    @property
+    def change_unit(self) -> str:
+        """The unit of a change where it is shown."""
+        return "points" if self.unit == "share" else self.unit
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of items that it is measured on."""
+        return KINDS if self.kind is None else (self.kind,)
+
+    def value(self, *evidence: Any) -> float:
+        """Returns the score as a number; NaN where it cannot be told, or where the model's scores are not finite.
+
+        Raises:
+            SettingsError: the function gives something that is no number.
+        """
+        if not getattr(evidence[0], "valid", True):
+            return math.nan
+        found = self.of(*evidence)
+        if found is None:
+            return math.nan
+        try:
+            return float(found)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"score {self.name!r} gave {found!r:.60}: expected a number, True or False, or None.") from error
+
+
+SCORES: dict[str, Score] = {}
+"""Every score by its name: the built-in ones, and those that were registered."""
+GivenScore = str | Score
+"""A score by name, or one of the user's own."""
+
+
+def register(score: Score) -> Score:
+    """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
+
+    Raises:
+        SettingsError: another score has this name.
+    """
+    known = SCORES.get(score.name)
+    if known is not None and known != score:
+        raise SettingsError(f"a score called {score.name!r} is there already: give yours another name.")
+    SCORES[score.name] = score
+    return score
+
+
+def score_of(given: GivenScore) -> Score:
+    """Returns a score by its name, or the one that was given, which is registered.
+
+    Raises:
+        UnknownNameError: no score of this name.
+        SettingsError: another score has the given one's name.
+    """
+    if isinstance(given, Score):
+        return register(given)
+    if given not in SCORES:
+        raise UnknownNameError("score", given, SCORES, "Or give a Score of your own.")
+    return SCORES[given]
+
+
+def shown_score(name: str) -> Score:
+    """Returns a score by its name for figures: one that nobody registered is shown as a share under its name."""
+    return SCORES.get(name) or Score(name, lambda *_: None)
