@@ -19,9 +19,10 @@ import torch
 
 import steerlens as sl
 from experiments.common import Results
-from steerlens.evaluation import BEST, SearchSettings, answered, paired_p, placed, search
+from steerlens.evaluation import BEST, SearchSettings, answered, placed, search
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure, symbol_of
+from steerlens.statistics import sign_flip_p
 from steerlens.steering import SteeringVector, difference_of_means
 from steerlens.storage import write_text
 from steerlens.testbed import Planted, planted
@@ -144,7 +145,7 @@ def p_of(answers: pd.DataFrame, method: str, score: str, seed: int) -> float:
     """Of no change of a score under a method, paired by concept."""
     part = answers[answers["kind"] == ("factual" if score == "transfer" else "cultural")]
     hits = part.pivot(index="concept", columns="method", values="hit").astype(float)
-    return paired_p((hits[method] - hits["unsteered"]).to_numpy(), seed=seed)
+    return sign_flip_p((hits[method] - hits["unsteered"]).to_numpy(), seed=seed)
 
 
 def cosines(bed: Planted, vector: SteeringVector) -> list[float]:

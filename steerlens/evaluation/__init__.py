@@ -3,12 +3,12 @@
 from steerlens.evaluation.answering import EXPLICIT, Answers, answered
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.choice import choose
-from steerlens.evaluation.comparing import MEAN, UNSTEERED
+from steerlens.evaluation.comparing import MEAN, UNSTEERED, Comparison
 from steerlens.evaluation.consistency import rank_consistency
+from steerlens.evaluation.depths import Depths
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.grid import Cell
-from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.outcomes import Outcome
@@ -39,10 +39,11 @@ __all__ = [
     "Attribution",
     "Cell",
     "Chosen",
+    "Comparison",
+    "Depths",
     "Effects",
     "Exam",
     "Gains",
-    "Interval",
     "ItemChoices",
     "Limits",
     "Mode",
@@ -64,9 +65,6 @@ __all__ = [
     "effects",
     "item_choices",
     "nats_per_token",
-    "paired_interval",
-    "paired_p",
-    "percentiles",
     "placed",
     "plane",
     "rank_consistency",

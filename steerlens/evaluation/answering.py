@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import ENGLISH, KINDS, Items
 from steerlens.errors import SettingsError
-from steerlens.evaluation.comparing import UNSTEERED
+from steerlens.evaluation.comparing import UNSTEERED, Comparison, compare
 from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
@@ -56,6 +56,28 @@ class Answers(ResultTable):
         column = "english_centric" if score == "english_centric" else "hit"
         means = part.astype({column: float}).groupby(["method", "locale"], sort=False)
         return answers_heatmap(means.agg(value=(column, "mean"), n=("concept", "nunique")).reset_index(), score)
+
+    def compare(
+        self, first: str, second: str, score: str | None = None, locale: str | None = None, *, seed: int = 0
+    ) -> Comparison:
+        """One method less another, paired item by item, with an interval over concepts and p by sign flips.
+
+        This is how one method is shown to be better than another, as surgical steering than EN alone. That the change of one
+        excludes zero and that of the other does not shows nothing about the two.
+
+        Args:
+            first: The name of a method, ``unsteered`` and ``explicit prompt`` among them. Of a control, the draws are averaged.
+            second: The name of the method that is subtracted.
+            score: ``transfer``, ``localization``, ``english_centric``, ``consistency``, ``factual margin`` or
+                ``cultural margin``; for ``None`` all that both methods were scored by.
+            locale: A locale; for ``None`` all of them, and a concept counts once, with the mean of its locales.
+            seed: The seed of the interval and of the sign flips.
+
+        Raises:
+            UnknownNameError: There is no such method, score or locale.
+            SettingsError: Both methods were not scored on any item in common.
+        """
+        return compare(self.frame, first, second, score, locale, seed)
 
 
 def answered(

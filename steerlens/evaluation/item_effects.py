@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.evaluation.answering import EXPLICIT, Answers
 from steerlens.evaluation.comparing import MEAN, UNSTEERED
-from steerlens.evaluation.intervals import paired_interval
+from steerlens.statistics import bootstrap_interval
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def effects(given: Answers, *, seed: int = 0) -> Effects:
 
 def _row(part: "pd.DataFrame", method: str, locale: str, kind: str, seed: int) -> dict[str, Any]:
     draws = part["draw"].nunique()
-    against = paired_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
+    against = bootstrap_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
     return {
         "method": method,
         "locale": locale,

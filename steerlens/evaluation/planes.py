@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from steerlens.data import Items
 from steerlens.evaluation.answering import EXPLICIT, Answers, Method, answered
-from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
+from steerlens.evaluation.comparing import COLUMNS, MEAN, MEASURED, UNSTEERED, compared
 from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.statistics import pareto_front
 from steerlens.steering import Controls
 from steerlens.tables import ResultTable
 
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
-_SCORES = (
-    ("transfer", "factual", "hit"),
-    ("localization", "cultural", "hit"),
-    ("english_centric", "cultural", "english_centric"),
-    ("consistency", "factual", "consistency"),
-)
+_SCORES = ("transfer", "localization", "english_centric", "consistency")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +58,8 @@ class Plane(ResultTable):
         own = part[part["method"] != EXPLICIT]
         table = own[own["control"] == ""] if "control" in own else own
         points = table.pivot(index="method", columns="score", values="change").reindex(columns=["transfer", "localization"])
-        points = points.dropna().sort_values(["transfer", "localization"], ascending=False)
-        best = points["localization"].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
-        return tuple(points.index[points["localization"] > best][::-1])
+        best = points[pareto_front(points.to_numpy(dtype=float))]
+        return tuple(best.sort_values(["transfer", "localization"], kind="stable").index)
 
     def summary(self, locale: str = MEAN) -> "pd.DataFrame":
         """One row per method for a locale or the mean: value, change and interval of each score as text.
@@ -140,7 +133,8 @@ def placed(given: Answers, *, seed: int = 0) -> Plane:
 
     frame = given.frame
     rows: list[dict[str, Any]] = []
-    for score, kind, column in _SCORES:
+    for score in _SCORES:
+        kind, column = MEASURED[score]
         rows += compared(frame[frame["kind"] == kind], score, column, seed)
     order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(frame["method"]))}
     order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods

@@ -10,10 +10,10 @@ from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import sweep
 from steerlens.models.lens import LensModel
+from steerlens.statistics import bootstrap_interval
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 
@@ -75,7 +75,7 @@ class Response(ResultTable):
         for (vector, kind), own in table.groupby(["vector", "kind"], sort=False):
             for locale, part in _by_locale(own):
                 concepts = part.groupby("concept", sort=False)[["slope", "below"]].mean()
-                slope, below = (paired_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
+                slope, below = (bootstrap_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
                 found: dict[str, Any] = {"vector": vector, "locale": locale, "kind": kind, "n": slope.n, "slope": slope.mean}
                 found |= {"low": slope.low, "high": slope.high}
                 rows.append({**found, "against": below.mean, "against_low": below.low, "against_high": below.high})
@@ -98,7 +98,7 @@ class Response(ResultTable):
                 label = {"vector": vector, "locale": locale, "kind": kind}
                 for strength, at in part.groupby("strength"):
                     concepts = at.groupby("concept", sort=False)[["change", "hits"]].mean()
-                    change = paired_interval(concepts["change"].to_numpy(), seed=seed)
+                    change = bootstrap_interval(concepts["change"].to_numpy(), seed=seed)
                     numbers = {"n": change.n, "margin": change.mean, "low": change.low, "high": change.high}
                     rows.append({**label, "strength": strength, **numbers, "hits": float(concepts["hits"].mean())})
                 rows.append(

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Cell, Grid, exams_of
-from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.statistics import bootstrap_means, percentile_interval
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _CELL = ["vector", "layer", "strength"]
+_DRAWS = 2000
 _NAMED = 3
 """Locales that a heatmap of half a page has room to name."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
@@ -107,6 +109,24 @@ class Sweep(ResultTable):
             raise UnknownNameError("strength", chosen, known)
         return sweep_by_locale(_margins(own[own["strength"] == chosen]), vector, score, chosen)
 
+    def depth(self, scores: Mapping[str, str] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
+        """At which depth each vector works, with intervals over concepts, and how much deeper one works than another.
+
+        A layer counts with the strength that is best for it. Each vector has its own resamples of concepts.
+
+        Args:
+            scores: The score that each vector is meant to raise, by the vector's name: ``transfer``, ``localization``,
+                ``english_centric``, ``factual margin`` or ``cultural margin``. For ``None``, EN is measured by transfer and LOC
+                by localization, as far as they were swept.
+            draws: The number of resamples of concepts.
+            seed: The seed of the resamples.
+
+        Raises:
+            UnknownNameError: The sweep has no such vector, or there is no such score.
+            SettingsError: No score is named, or there are no items of the kind that a score is measured on.
+        """
+        return depths(self.frame, scores, draws=draws, seed=seed)
+
     def _of(self, vector: str, score: str) -> "pd.DataFrame":
         """The rows of one vector, if there are items that the score is measured on."""
         own = self.frame[self.frame["vector"] == self.having("vector", vector)]
@@ -122,7 +142,7 @@ def _margins(rows: "pd.DataFrame") -> "pd.DataFrame":
     found = []
     for locale, own in rows.assign(change=rows["margin"] - rows["base_margin"]).groupby("locale", sort=False):
         table = own.pivot(index="concept", columns="layer", values="change")  # one NaN makes its layer's mean NaN
-        low, high = paired_intervals(table.to_numpy())
+        low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
         means = {"locale": locale, "layer": table.columns, "value": table.mean(skipna=False).to_numpy(), "low": low, "high": high}
         found.append(pd.DataFrame({**means, "n": len(table), "exact": bool(own["exact"].all())}))
     return pd.concat(found)
@@ -135,7 +155,7 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     run = changes[changes["exact"]].astype({"change": float})
     run = run[~run.groupby(_CELL)["invalid"].transform("any")]
     table = run.pivot_table(index="concept", columns=_CELL, values="change").dropna(axis=1)
-    low, high = paired_intervals(table.to_numpy())
+    low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
     return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "numeric", "storage", "progress"}
+FOUNDATION = {"columns", "errors", "numeric", "storage", "statistics", "progress"}
 ALLOWED = {
     "columns": set(),
     "errors": set(),
     "numeric": {"errors"},
     "progress": set(),
+    "statistics": {"errors"},
     "storage": {"errors"},
     "tables": {"errors", "storage"},
     "fingerprint": {"errors"},

@@ -5,6 +5,8 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
@@ -15,9 +17,10 @@ from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objec
 from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.settings import SearchSettings
-from steerlens.evaluation.searching.tested import ALL, front_of, regret_table, run_choices, tested_table
+from steerlens.evaluation.searching.tested import ALL, regret_table, run_choices, tested_table
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
+from steerlens.statistics import pareto_front
 
 log = logging.getLogger("steerlens")
 
@@ -123,7 +126,8 @@ def _tried(ledger: Ledger, objective: Objective, limits: Limits) -> Tried:
         recipes = ledger.tried(locales)
         gains = [ledger.gains(recipe, locales) for recipe in recipes]
         allowed = [limits.allow(own) for own in gains]
-        best = iter(front_of([own for own, fits in zip(gains, allowed, strict=True) if fits]))
+        points = [(own.transfer, own.localization) for own, fits in zip(gains, allowed, strict=True) if fits]
+        best = iter(pareto_front(np.array(points, dtype=float).reshape(-1, 2)).tolist())
         for recipe, own, fits in zip(recipes, gains, allowed, strict=True):
             place = {"locale": scope, "plan": str(recipe), "method": recipe.method}
             changes = {n: getattr(own, n) for n in ("transfer", "localization", "english_centric", "perplexity")}

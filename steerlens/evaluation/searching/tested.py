@@ -1,6 +1,6 @@
 """What the choices do on items that no choice saw, and what another locale's choice costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from steerlens.evaluation.comparing import MEAN
-from steerlens.evaluation.intervals import paired_interval, paired_p
 from steerlens.evaluation.searching.ledger import ENGLISH_CENTRIC, HIT, Ledger
 from steerlens.evaluation.searching.objectives import Gains, Objective
 from steerlens.evaluation.searching.recipes import Chosen, Recipe
+from steerlens.statistics import bootstrap_means, paired_difference, percentile_interval
 
 ALL = "all"
 """The choice made for all locales together."""
@@ -55,17 +55,13 @@ def _scored(ledger: Ledger, recipes: Mapping[str, Recipe], seed: int) -> list[di
         for locale, recipe in recipes.items():
             after, before = ledger.marks(locale, recipe)[line], ledger.marks(locale, Recipe())[line]
             concepts = [item.concept for item in ledger.items[locale]]
-            part = pd.DataFrame({"concept": concepts, "value": after, "change": after - before})
+            part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
             parts.append(part[ledger.factual(locale) == factual])
         every = pd.concat(parts)
-        each = every.groupby("concept", sort=False).mean()
-        if every["change"].isna().any():  # scores that are not finite: there is no mean of them
-            each[:] = np.nan
-        if len(each):
-            changes = each["change"].to_numpy()
-            interval, p = paired_interval(changes, seed=seed), paired_p(changes, seed=seed)
-            change = {"change": interval.mean, "low": interval.low, "high": interval.high, "p": p}
-            rows.append({"score": score, "n": interval.n, "value": float(each["value"].mean()), **change})
+        if len(every):  # where scores are not finite, there is no mean of them: NaN
+            found = paired_difference(every["after"].to_numpy(), every["before"].to_numpy(), list(every["concept"]), seed=seed)
+            change = {"change": found.change.mean, "low": found.change.low, "high": found.change.high, "p": found.p}
+            rows.append({"score": score, "n": found.change.n, "value": found.first, **change})
     return rows
 
 
@@ -78,7 +74,7 @@ def regret_table(ledger: Ledger, choices: Choices, objective: Objective, part: s
             theirs = _resampled(ledger, locale, chosen[BEST].recipe, seed)
             for score, of in (("objective", objective), ("transfer", _transfer), ("localization", _localization)):
                 lost = np.array([of(a) - of(b) for a, b in zip(own, theirs, strict=True)])
-                low, high = np.quantile(lost[1:], [0.025, 0.975])
+                low, high = percentile_interval(lost[1:])
                 place = {"locale": locale, "choice_of": other, "score": score, "part": part}
                 rows.append({**place, "regret": float(lost[0]), "low": float(low), "high": float(high)})
     return pd.DataFrame(rows)
@@ -105,14 +101,6 @@ def _resampled(ledger: Ledger, locale: str, recipe: Recipe, seed: int) -> list[G
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
     """The mean over items, then those of draws with replacement."""
-    n = changes.shape[1]
-    if n == 0:
+    if changes.shape[1] == 0:
         return np.zeros((1 + _DRAWS, len(changes)))
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
-    return np.vstack([changes.mean(axis=1), counts @ changes.T / n])
-
-
-def front_of(points: Sequence[Gains]) -> list[bool]:
-    """Which points no other dominates: none is as good in both gains and better in one."""
-    pairs = [(own.transfer, own.localization) for own in points]
-    return [not any(t >= own[0] and c >= own[1] and (t, c) != own for t, c in pairs) for own in pairs]
+    return np.vstack([changes.mean(axis=1), bootstrap_means(changes.T, draws=_DRAWS, seed=seed)])
