@@ -78,6 +78,7 @@ def test_pareto_front() -> None:
     methods = {"a": (5.0, 1.0), "b": (3.0, 3.0), "c": (2.0, 2.0), "d": (-1.0, 6.0), "e": (5.0, 0.0), "f": (-2.0, 5.0)}
     assert placed(_answers(methods)).front() == ("d", "b", "a")
     assert placed(_answers({"a": (-1.0, 0.0), "b": (0.0, -2.0)})).front() == ("unsteered",)
+    assert placed(_answers({"a": (5.0, 1.0), "b": (5.0, 1.0), "c": (-1.0, 2.0)})).front() == ("c", "a", "b")  # a tie
     assert placed(_answers({"a": (-1.0, 1.0)}, {"random direction": [20.0, 21.0]})).front() == ("a", "unsteered")
     with pytest.raises(UnknownNameError, match="locale"):
         placed(_answers(methods)).front("es-EX")

@@ -202,6 +202,12 @@ def test_the_max_statistic_is_the_formula_of_before() -> None:
     assert (corrected >= p).all()
 
 
+def test_p_is_not_rounded() -> None:
+    """One in twenty is 0.05 and no more, so that it is at most 0.05."""
+    values = np.arange(20.0)[::-1, None]
+    assert [p.item() for p in max_statistic_p(values)] == [0.05, 0.05]
+
+
 def test_a_method_does_not_differ_from_itself() -> None:
     scores = _normal(12)
     found = paired_difference(scores, scores, [f"c{at // 2}" for at in range(12)])
