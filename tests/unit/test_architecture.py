@@ -93,6 +93,12 @@ def test_heavy_packages_have_one_importer() -> None:
             assert not uses or part in allowed, path
 
 
+def test_statistics_know_numbers_alone() -> None:
+    known = {"collections", "dataclasses", "jaxtyping", "numpy", "steerlens", "typing"}
+    for part, path, tree in _modules():
+        assert part != "statistics" or {name.split(".")[0] for name in _imported(tree)} <= known, path
+
+
 def test_no_unpickling_and_no_remote_code() -> None:
     for _, path, _ in _modules():
         text = path.read_text(encoding="utf-8")
