@@ -18,6 +18,7 @@ PARTS = (
     "plotting",
     "probing",
     "report",
+    "statistics",
     "steering",
     "testbed",
 )

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 import steerlens as sl
-from steerlens.evaluation import Exam, Scoring, paired_interval
+from steerlens.evaluation import Exam, Scoring
+from steerlens.statistics import bootstrap_interval
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def scored(model: sl.LensModel, items: sl.data.Items) -> Iterator[dict]:
 
 
 def row(score: str, hits: list[bool], chance: float) -> dict:
-    interval = paired_interval(np.array(hits, dtype=float))
+    interval = bootstrap_interval(np.array(hits, dtype=float))
     return {"score": score, "value": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n, "chance": chance}
 
 

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerlens import data, errors, evaluation, models, plotting, probing, report, steering, testbed
+    from steerlens import data, errors, evaluation, models, plotting, probing, report, statistics, steering, testbed
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
     from steerlens.models import LensModel, load
@@ -26,7 +26,7 @@ try:
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "steering", "testbed")
+_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "statistics", "steering", "testbed")
 _NAMES = {
     "LensModel": "steerlens.models",
     "ResidualStack": "steerlens.activations",
@@ -54,6 +54,7 @@ __all__ = [
     "probing",
     "report",
     "run_study",
+    "statistics",
     "steering",
     "testbed",
 ]

@@ -66,7 +66,7 @@ def _tested(context: Context, target: str, source: Source, plans: Plans, names: 
     other = next(name for name in names if name != target)
     pairs = [(f"{method} of {other}", f"{method} of {target}") for method in ("EN", "LOC", "surgical")]
     against = [*pairs, *((name, "unsteered") for name in plans)]
-    compared = differences(answers.frame, against, SCORES, seed)
+    compared = differences(answers, against, SCORES, seed)
     return mean_rows(placed(answers, seed=seed).frame).assign(target=target), compared.assign(target=target)
 
 

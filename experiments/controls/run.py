@@ -40,7 +40,7 @@ def run(context: Context) -> None:
     methods = [method for method in dict.fromkeys(answers["method"]) if ": " in method]
     pairs = [(name, UNSTEERED) for name in plans]
     pairs += [(method, against) for method in methods for against in (UNSTEERED, method.partition(":")[0])]
-    context.results.write("differences", differences(answers, pairs, SCORES, config["seed"]))
+    context.results.write("differences", differences(Answers(answers), pairs, SCORES, config["seed"]))
     _draw(context)
 
 

@@ -9,10 +9,11 @@ import steerlens as sl
 from experiments.common import Context, main
 from experiments.figures import cosine_figure, depth_figure
 from experiments.finding.found import found
-from experiments.measures import CLAIMED, MARGINS, SCORES, cosines, depths, differences, mean_rows
+from experiments.measures import CLAIMED, MARGINS, SCORES, cosines, differences, mean_rows
 from experiments.steps import TOKENS, Plans, Source, drawn, plans_of, prepared, spaced
 from steerlens.evaluation import Answers, Sweep, answered, choose, effects, placed, side_effects
 from steerlens.probing import geometry
+from steerlens.statistics import percentile_interval
 from steerlens.steering import Controls
 
 _MEASURES = ("cosine", "ceiling", "reliability", "split-half cosine", "relative norm")
@@ -49,7 +50,8 @@ def _swept(context: Context, source: Source) -> Sweep:
 def _depth(context: Context, swept: Sweep) -> None:
     """By the scores, and by the margins behind them."""
     draws, seed = context.config["draws"], context.config["seed"]
-    tables = [depths(swept.frame, scores, draws, seed).assign(by=by) for by, scores in (("score", CLAIMED), ("margin", MARGINS))]
+    by_score, by_margin = (swept.depth(scores, draws=draws, seed=seed).frame for scores in (CLAIMED, MARGINS))
+    tables = [by_score.assign(by="score"), by_margin.assign(by="margin")]
     table = context.results.write("depth", pd.concat(tables).assign(layers=context.model.n_layers))
     cells = context.results.table("sweep")
     context.results.figure("depth", depth_figure(cells, table, CLAIMED), ["depth", "sweep"])
@@ -65,7 +67,7 @@ def _directions(context: Context, source: Source) -> None:
     for code, own in source.vectors.items():
         unrelated = [vector for vector in controls if vector.locale == code and vector.name.startswith("LOC ")]
         drawn_cosines = torch.stack([cosines(own["EN"], vector) for vector in unrelated])
-        low, high = torch.quantile(drawn_cosines, torch.tensor([0.025, 0.975]), dim=0)
+        low, high = percentile_interval(drawn_cosines.numpy())
         for at, layer in enumerate(own["EN"].layers):
             common = {"locale": code, "layer": layer, "measure": "shuffled", "of": "EN-LOC", "n": len(unrelated)}
             rows.append({**common, "value": float(drawn_cosines[:, at].mean()), "low": float(low[at]), "high": float(high[at])})
@@ -89,7 +91,7 @@ def _placed(context: Context, source: Source, plans: Plans) -> None:
     moved = effects(answers, seed=config["seed"])
     context.results.write("effects", moved.frame)
     pairs = [("surgical", "EN"), ("surgical", "LOC"), ("LOC", "explicit prompt"), ("surgical", "explicit prompt")]
-    context.results.write("against", differences(answers.frame, pairs, SCORES, config["seed"]))
+    context.results.write("against", differences(answers, pairs, SCORES, config["seed"]))
     context.results.figure("plane", plane.plot(), ["plane"])
     context.results.figure("effects", moved.plot(), ["effects"])
 

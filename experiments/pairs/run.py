@@ -14,7 +14,8 @@ from experiments.figures import pairs_figure
 from experiments.measures import CLAIMED, MARGINS, SCORES, lengthened, split_halves
 from experiments.pairs.found import found
 from experiments.steps import TOKENS, Source, chosen_by, prepared
-from steerlens.evaluation import Cell, Exam, paired_interval, percentiles
+from steerlens.evaluation import Cell, Exam
+from steerlens.statistics import bootstrap_interval, draws_interval, percentile_interval
 from steerlens.steering import SteeringPlan, Step
 
 
@@ -74,7 +75,7 @@ def _reliability(drawn: Drawn) -> Iterator[dict[str, Any]]:
         found = {n: split_halves(differences, n, config["halves"], config["seed"]) for n in sizes}
         largest, reached = sizes[-1], float(found[sizes[-1]].mean())
         for n, values in found.items():
-            low, high = np.quantile(values, [0.025, 0.975])
+            low, high = percentile_interval(values)
             length = float(np.mean([float(mean.norm()) for mean in drawn.means(code, n)])) / whole
             numbers = {"cosine": values.mean(), "low": low, "high": high, "predicted": lengthened(reached, n / largest)}
             yield {"vector": drawn.cell.vector, "locale": code, "pairs": n, "all": len(differences), **numbers, "length": length}
@@ -105,8 +106,8 @@ def _effects(answers: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
             changed = own.assign(change=own[column].astype(float) - own[f"base_{column}"].astype(float))
             for n, part in changed.groupby("pairs"):
                 values = part.pivot_table(index="concept", columns="draw", values="change").to_numpy()  # means over locales
-                over = paired_interval(values.mean(axis=1), seed=seed)
-                spread = percentiles(values)
+                over = bootstrap_interval(values.mean(axis=1), seed=seed)
+                spread = draws_interval(values)
                 numbers = {"n": over.n, "draws": values.shape[1], "change": over.mean, "low": spread.low, "high": spread.high}
                 label = {"vector": vector, "score": score, "pairs": n}
                 yield {**label, **numbers, "concepts_low": over.low, "concepts_high": over.high}

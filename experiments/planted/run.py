@@ -19,7 +19,7 @@ import torch
 
 import steerlens as sl
 from experiments.common import Results
-from steerlens.evaluation import BEST, SearchSettings, answered, paired_p, placed, search
+from steerlens.evaluation import BEST, UNSTEERED, Answers, SearchSettings, answered, placed, search
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure, symbol_of
 from steerlens.steering import SteeringVector, difference_of_means
@@ -124,7 +124,7 @@ def by_plane(bed: Planted) -> tuple[tuple[list[str], bool], list[dict[str, Any]]
     }
     given = answered(bed.model, held_out, methods)
     own = placed(given, seed=bed.seed).frame.query("locale == @LOCALE and method in @methods and score in @SCORE_OF.values()")
-    p = {(name, score): p_of(given.frame, name, score, bed.seed) for name in methods for score in SCORE_OF.values()}
+    p = {(name, score): p_of(given, name, score, bed.seed) for name in methods for score in SCORE_OF.values()}
     raised = [(row.method, row.score) for row in own.itertuples() if row.change > 0]
     claims = {which for which in raised if p[which] < ALPHA / len(p)}
     found = bool(bed.truth)
@@ -140,11 +140,9 @@ def by_plane(bed: Planted) -> tuple[tuple[list[str], bool], list[dict[str, Any]]
     return (sorted(f"{score} by {method}" for method, score in claims), found), moved
 
 
-def p_of(answers: pd.DataFrame, method: str, score: str, seed: int) -> float:
+def p_of(answers: Answers, method: str, score: str, seed: int) -> float:
     """Of no change of a score under a method, paired by concept."""
-    part = answers[answers["kind"] == ("factual" if score == "transfer" else "cultural")]
-    hits = part.pivot(index="concept", columns="method", values="hit").astype(float)
-    return paired_p((hits[method] - hits["unsteered"]).to_numpy(), seed=seed)
+    return answers.compare(method, UNSTEERED, score, seed=seed).frame["p"].item()
 
 
 def cosines(bed: Planted, vector: SteeringVector) -> list[float]:

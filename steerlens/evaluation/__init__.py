@@ -4,11 +4,11 @@ from steerlens.evaluation.answering import Answers, answered
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.choosing import Choices
 from steerlens.evaluation.combinations import Combinations
-from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.comparing import MEAN, Comparison
 from steerlens.evaluation.consistency import rank_consistency
+from steerlens.evaluation.depths import Depths
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
-from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.methods import (
@@ -54,13 +54,14 @@ __all__ = [
     "Choices",
     "Chosen",
     "Combinations",
+    "Comparison",
     "Composed",
+    "Depths",
     "Effects",
     "Exam",
     "ExplicitPrompt",
     "Gains",
     "Hooked",
-    "Interval",
     "ItemChoices",
     "Limits",
     "Method",
@@ -87,9 +88,6 @@ __all__ = [
     "effects",
     "item_choices",
     "nats_per_token",
-    "paired_interval",
-    "paired_p",
-    "percentiles",
     "placed",
     "plane",
     "rank_consistency",

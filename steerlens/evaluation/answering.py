@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import KINDS, Item, Items, locale
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.comparing import UNSTEERED
+from steerlens.evaluation.comparing import Comparison, compare
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.item_scores import (
@@ -31,7 +31,7 @@ from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
-from steerlens.steering import Controls
+from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -72,6 +72,28 @@ class Answers(ResultTable):
         known = score_of(score)
         means = rows_of_score(self.frame, known).groupby(["method", "locale"], sort=False)
         return answers_heatmap(means.agg(value=("value", "mean"), n=("concept", "nunique")).reset_index(), known)
+
+    def compare(
+        self, first: str, second: str, score: GivenScore | None = None, locale: str | None = None, *, seed: int = 0
+    ) -> Comparison:
+        """Returns one method less another, paired item by item, with an interval over concepts and p by sign flips.
+
+        This is how one method is shown to be better than another, as surgical steering than EN alone. That the change of one
+        excludes zero and that of the other does not shows nothing about the two.
+
+        Args:
+            first: the name of a method, ``unsteered`` and ``explicit prompt`` among them. Of a control, the draws are averaged.
+            second: the name of the method that is subtracted.
+            score: one of those that were measured; for ``None`` all of them but companions.
+            locale: a locale; for ``None`` all of them, and a concept counts once, with the mean of its locales.
+            seed: of the interval and of the sign flips.
+
+        Raises:
+            UnknownNameError: there is no such method, score or locale.
+            SettingsError: both methods were not scored on any item in common.
+        """
+        name = score_of(score).name if score is not None else None
+        return compare(self.frame, first, second, name, locale, seed)
 
 
 def answered(

@@ -1,12 +1,14 @@
-"""Methods against the unsteered model: changes paired item by item, with intervals over concepts."""
+"""Methods against the unsteered model and against each other: changes paired item by item, with intervals over concepts."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from steerlens.evaluation.intervals import paired_interval, percentiles
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.scores import without_companions
+from steerlens.statistics import bootstrap_interval, draws_interval, monte_carlo_p, paired_difference
 from steerlens.steering import UNSTEERED
+from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +16,67 @@ if TYPE_CHECKING:
 MEAN = "mean"
 """The row over all locales: a concept counts once, with the mean of its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(ResultTable):
+    """One method less another, on the same items.
+
+    Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
+    mean of each method over these concepts), change (first less second), low and high of its paired 95% interval over concepts, p
+    (two-sided, of no difference, by sign flips of the concepts' changes; correct it if several differences are claimed).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("method", "against", "score", "locale", "n", "first", "second", "change", "low", "high", "p"),
+    )
+
+
+def compare(answers: "pd.DataFrame", first: str, second: str, score: str | None, locale: str | None, seed: int) -> Comparison:
+    """One method less another in one score or all, as ``Answers.compare`` describes.
+
+    Raises:
+        UnknownNameError: There is no such method, score or locale.
+        SettingsError: Both methods were not scored on any item in common.
+    """
+    import pandas as pd
+
+    _check_names(answers, first, second, score, locale)
+    part = answers[answers["method"].isin((first, second))]
+    part = part if locale in (None, MEAN) else part[part["locale"] == locale]
+    scores = without_companions(list(dict.fromkeys(answers["score"]))) if score is None else (score,)
+    rows = [row for name in scores for row in _difference(part, first, second, name, seed)]
+    if not rows:
+        raise SettingsError(
+            f"{first!r} and {second!r} were not scored by {score or 'any score'} on any item in common"
+            f"{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both kinds."
+        )
+    return Comparison(pd.DataFrame(rows).assign(locale=locale or MEAN)[list(Comparison.columns)])
+
+
+def _check_names(answers: "pd.DataFrame", first: str, second: str, score: str | None, locale: str | None) -> None:
+    methods, locales = (tuple(dict.fromkeys(answers[column])) for column in ("method", "locale"))
+    for what, given, known in (
+        ("method", first, methods),
+        ("method", second, methods),
+        ("score", score, tuple(dict.fromkeys(answers["score"]))),
+        ("locale", locale, (*locales, MEAN)),
+    ):
+        if given is not None and given not in known:
+            raise UnknownNameError(what, given, known)
+
+
+def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed: int) -> Iterator[dict[str, Any]]:
+    """The row of one score, if both methods were measured by it on some item; concepts are in the order of their names."""
+    own = part[part["score"] == score]
+    table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
+    table = table.reindex(columns=list(dict.fromkeys((first, second)))).dropna()
+    if len(table):
+        concepts = list(table.index.get_level_values("concept"))
+        found = paired_difference(table[first].to_numpy(), table[second].to_numpy(), concepts, seed=seed)
+        change = {"change": found.change.mean, "low": found.change.low, "high": found.change.high, "p": found.p}
+        means = {"n": found.change.n, "first": found.first, "second": found.second}
+        yield {"method": first, "against": second, "score": score, **means, **change}
 
 
 def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> list[dict[str, Any]]:
@@ -51,7 +114,7 @@ def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, An
         values = both.groupby("concept", sort=False).mean().to_numpy()  # [concept, 1 + draw]
         changes = values[:, 1:] - values[:, :1]
         draws = changes.shape[1]
-        interval = percentiles(changes) if draws > 1 else paired_interval(changes[:, 0], seed=seed)
+        interval = draws_interval(changes) if draws > 1 else bootstrap_interval(changes[:, 0], seed=seed)
         found[method] = interval.mean
         yield {
             "method": method,
@@ -63,10 +126,5 @@ def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, An
             "of": of,
             "control": control,
             "draws": draws,
-            "p": _p_value(found[of], changes.mean(axis=0)) if draws > 1 and of in found else float("nan"),
+            "p": monte_carlo_p(found[of], changes.mean(axis=0)) if draws > 1 and of in found else float("nan"),
         }
-
-
-def _p_value(change: float, drawn: np.ndarray) -> float:
-    beyond = np.abs(drawn) >= abs(change) - 1e-12
-    return float((1 + beyond.sum()) / (1 + len(drawn)))

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.evaluation.answering import Answers
 from steerlens.evaluation.comparing import MEAN
-from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT
 from steerlens.scores import Score, score_of
+from steerlens.statistics import bootstrap_interval
 from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
 
@@ -87,7 +87,7 @@ def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":
 
 def _row(part: "pd.DataFrame", kind: str, seed: int) -> dict[str, Any]:
     draws = part["draw"].nunique()
-    against = paired_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
+    against = bootstrap_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
     return {
         "kind": kind,
         "n": len(part) // draws,

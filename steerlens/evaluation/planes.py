@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from steerlens.data import Items
 from steerlens.evaluation.answering import Answers, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
@@ -17,6 +15,7 @@ from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.scores import ANSWERED, AXES
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.statistics import pareto_front
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
@@ -61,9 +60,8 @@ class Plane(ResultTable):
         own = part[part["method"] != EXPLICIT]
         table = own[own["control"] == ""] if "control" in own else own
         points = table.pivot(index="method", columns="score", values="change").reindex(columns=list(AXES))
-        points = points.dropna().sort_values(list(AXES), ascending=False)
-        best = points[AXES[1]].cummax().shift(fill_value=-np.inf)  # of the methods that transfer more
-        return tuple(points.index[points[AXES[1]] > best][::-1])
+        best = points[pareto_front(points.to_numpy(dtype=float))]
+        return tuple(best.sort_values(list(AXES), kind="stable").index)
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
         """One row per method for a locale or the mean: value, change and interval of each score as text.

@@ -10,13 +10,13 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.intervals import paired_interval
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.statistics import bootstrap_interval
 from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
@@ -85,7 +85,7 @@ class Response(ResultTable):
         for (vector, score, kind), own in table.groupby(["vector", "score", "kind"], sort=False):
             for locale, part in _by_locale(own):
                 concepts = part.groupby("concept", sort=False)[["slope", "below"]].mean()
-                slope, below = (paired_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
+                slope, below = (bootstrap_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
                 found: dict[str, Any] = {"vector": vector, "score": score, "locale": locale, "kind": kind, "n": slope.n}
                 found |= {"slope": slope.mean, "low": slope.low, "high": slope.high}
                 rows.append({**found, "against": below.mean, "against_low": below.low, "against_high": below.high})
@@ -126,7 +126,7 @@ def _curve(part: "pd.DataFrame", seed: int) -> Iterator[dict[str, Any]]:
     n = 0
     for strength, at in part.groupby("strength"):
         concepts = at.groupby("concept", sort=False)[["change", "coarse"]].mean()
-        change = paired_interval(concepts["change"].to_numpy(), seed=seed)
+        change = bootstrap_interval(concepts["change"].to_numpy(), seed=seed)
         n, numbers = change.n, {"margin": change.mean, "low": change.low, "high": change.high}
         yield {"strength": strength, "n": n, **numbers, "change": float(concepts["coarse"].mean())}
     yield {"strength": 0.0, "n": n, **dict.fromkeys(("margin", "low", "high", "change"), 0.0)}

@@ -2,23 +2,25 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from steerlens.data import ENGLISH, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.finite import advice, finite
 from steerlens.evaluation.grid import Grid, exams_of
-from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
+from steerlens.statistics import bootstrap_means, percentile_interval
 from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _NAMED = 3
 """The locales that a heatmap of half a page has room to name."""
 Mode = Literal["exact", "attribution", "screened"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+_DRAWS = 2000
+"""The resamples of concepts behind the intervals of a heatmap's cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +153,30 @@ class Sweep(ResultTable):
 
         return choose(self, self._source(model, items, vectors))
 
+    @property
+    def aims(self) -> dict[str, str]:
+        """The score that each swept vector is meant to raise, as far as somebody said so."""
+        known: dict[str, str] = self.meta.get("aims", {})
+        found = {name: known.get(name) or builtin_aim(name) for name in dict.fromkeys(self.frame["vector"])}
+        return {name: score for name, score in found.items() if score}
+
+    def depth(self, scores: Mapping[str, GivenScore] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
+        """Says at which depth each vector works, with intervals over concepts, and how much deeper one works than another.
+
+        A layer counts with the strength that is best for it. Each vector has its own resamples of concepts.
+
+        Args:
+            scores: by the vector's name, the score that it is measured by; for ``None`` those that the vectors are meant to raise.
+            draws: the number of resamples of concepts.
+            seed: of the resamples.
+
+        Raises:
+            UnknownNameError: the sweep has no such vector or score.
+            SettingsError: no score is named, or no concept has a finite score in all cells.
+        """
+        named = self.aims if scores is None else {name: score_of(score).name for name, score in scores.items()}
+        return depths(self.frame, named, draws=draws, seed=seed)
+
     def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
         """Returns what the sweep was made from."""
         if self.source is not None and model is items is vectors is None:
@@ -192,7 +220,7 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
     found = []
     for locale, own in rows.groupby("locale", sort=False):
         table = own.pivot(index="concept", columns="layer", values="change")  # one NaN makes its layer's mean NaN
-        low, high = paired_intervals(table.to_numpy())
+        low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
         means = {"locale": locale, "layer": table.columns, "value": table.mean(skipna=False).to_numpy(), "low": low, "high": high}
         found.append(pd.DataFrame({**means, "n": len(table), "exact": bool(own["exact"].all())}))
     return pd.concat(found)
@@ -205,7 +233,7 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     run = changes[changes["exact"]]
     run = run[~run.groupby(CELL)["value"].transform(lambda values: values.isna().any()).astype(bool)]
     table = run.pivot_table(index="concept", columns=CELL, values="change").dropna(axis=1)
-    low, high = paired_intervals(table.to_numpy())
+    low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
     return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
 
 
@@ -280,6 +308,7 @@ def sweep(
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), vectors=given.digest(), tokens=tokens, mode=mode,
         scoring=asdict(own), scores=[score.name for score in measured],
+        aims={name: vector.score for (name, _), vector in given.items() if vector.score},
     )  # fmt: skip
     made = Sweep(frame, meta, SweptFrom(model, items, given, own, batch_size))
     _warn(made, model.fingerprint.dtype)

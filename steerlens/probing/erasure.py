@@ -12,11 +12,11 @@ from torch import Tensor
 
 from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
-from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
 from steerlens.probing.folds import Folds
 from steerlens.probing.holding import Group, groups, implicit
 from steerlens.probing.probes import Probe, chosen_probes
 from steerlens.progress import progress
+from steerlens.statistics import cluster_counts, percentile_interval
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def erasure(
     parts = groups(told, "concept", n_folds, seed)
     with progress(len(parts), "Erasure", "locale") as bar:
         for group in parts:
-            weights = concept_weights(group.concepts, draws, seed)
+            counts = cluster_counts(group.concepts, draws=draws, seed=seed)
             found = [_left(group, solver, erase, directions, seed, place, shuffled=shuffled) for shuffled in (False, True)]
-            rows.extend(_rows(group, found[0], found[1], weights))
+            rows.extend(_rows(group, found[0], found[1], counts))
             bar.update()
     return Erasure(pd.DataFrame(rows, columns=list(Erasure.columns)))
 
@@ -163,12 +163,12 @@ def _by_concept(labels: NDArray, concepts: list[str], generator: np.random.Gener
     return generator.permutation(labels[first])[of_row]
 
 
-def _rows(group: Group, scores: Tensor, control: Tensor, weights: Tensor) -> list[dict[str, Any]]:
+def _rows(group: Group, scores: Tensor, control: Tensor, counts: NDArray) -> list[dict[str, Any]]:
     folds, (locale,) = group.folds, group.parts
     common = {"locale": locale, "n": len(group.concepts), "concepts": len(set(group.concepts))}
     rows = []
     for erased, (own, other) in enumerate(zip(scores, control, strict=True)):
-        low, high = interval(resampled_auroc(folds, own, weights))
+        low, high = percentile_interval(folds.resampled_auroc(own, counts).numpy(), nan_policy="omit")
         values = zip(group.stack.layers, *(folds.auroc(s).mean(1).tolist() for s in (own, other)), low, high, strict=True)
         for layer, auroc, controlled, down, up in values:
             cell = {"layer": layer, "erased": erased, "auroc": auroc, "control": controlled, "low": down, "high": up}

@@ -6,12 +6,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from steerlens.errors import DataError
 from steerlens.probing.auroc import auroc
+
+_NUMBERS = 1 << 25
+"""The most numbers that are held at once while AUROCs are resampled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +107,49 @@ class Folds:
         each = [auroc(scores[:, fold, rows], self.positive[rows]) for fold, rows in enumerate(self.test)]
         return torch.stack(each, dim=1)
 
+    def resampled_auroc(
+        self, scores: Float[Tensor, "layer fold row"], counts: Int[np.ndarray, "draw row"]
+    ) -> Float[Tensor, "draw layer"]:
+        """The AUROC, mean over folds, of every layer in every resample of the concepts.
+
+        The probes stay as they were fitted. A fold that has lost a label in a resample does not count there, and a resample in
+        which every fold has is NaN.
+
+        Args:
+            scores: What each fold's probe says of each row, ``[layer, fold, row]``.
+            counts: How often each row is drawn in each resample, ``[draw, row]``, from ``steerlens.statistics.cluster_counts``.
+        """
+        weights = torch.from_numpy(counts).float()
+        sums, counted = torch.zeros(len(weights), len(scores)), torch.zeros(len(weights), 1)
+        for fold, held in enumerate(self.test):
+            ones, zeros = held & self.positive, held & ~self.positive
+            pairs = (weights[:, ones].sum(1) * weights[:, zeros].sum(1))[:, None]
+            counted += pairs > 0
+            right = _right_pairs(scores[:, fold], weights, ones, zeros)
+            sums += torch.where(pairs > 0, right / pairs, 0.0)
+        return sums / counted
+
     def accuracy(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
         """Mean accuracy of the two labels on each fold's held-out rows (balanced, so that 0.5 is chance)."""
         right = (scores > 0) == self.positive
         sides = [self.test & side for side in (self.positive, ~self.positive)]
         return torch.stack([(right * side).sum(-1) / side.sum(-1) for side in sides]).mean(0)
+
+
+def _right_pairs(
+    scores: Float[Tensor, "layer row"],
+    weights: Float[Tensor, "draw row"],
+    ones: Bool[Tensor, " row"],
+    zeros: Bool[Tensor, " row"],
+) -> Float[Tensor, "draw layer"]:
+    """The number of pairs of a positive and a negative row that each layer orders rightly in each draw; a tie counts one half."""
+    up, down, found = weights[:, ones], weights[:, zeros], []
+    size = max(1, _NUMBERS // max(1, down.numel(), up.shape[1] * down.shape[1]))
+    for at in range(0, len(scores), size):
+        own = scores[at : at + size].cpu()
+        higher = own[:, ones, None] - own[:, None, zeros]
+        found.append(((up @ ((higher.sign() + 1) / 2)) * down).sum(-1).T)
+    return torch.cat(found, dim=1)
 
 
 def _held_out(labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str) -> Bool[Tensor, "fold row"]:

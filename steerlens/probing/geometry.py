@@ -11,10 +11,10 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Prompt, PromptPairs, english_pairs, localized_pairs
 from steerlens.errors import DataError, PairsError, UnknownNameError
-from steerlens.probing.bootstrap import interval
 from steerlens.probing.holding import implicit
 from steerlens.probing.similarity import centred_cosines, halves, linear_cka, retrieved
 from steerlens.progress import progress
+from steerlens.statistics import percentile_interval
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _between(layers: Sequence[int], en: Any, loc: Any) -> Iterator[dict[str, Any
 
 
 def _lines(layers: Sequence[int], measure: str, of: str, value: Tensor, drawn: Tensor | None, n: int) -> Iterator[dict[str, Any]]:
-    low, high = interval(drawn) if drawn is not None else (value * float("nan"),) * 2
+    low, high = percentile_interval(drawn.numpy(), nan_policy="omit") if drawn is not None else (value * float("nan"),) * 2
     for at, layer in enumerate(layers):
         row = {"layer": layer, "measure": measure, "of": of, "n": n}
         yield {**row, "value": float(value[at]), "low": float(low[at]), "high": float(high[at])}

@@ -15,8 +15,8 @@ from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.forward import residuals_after
 from steerlens.models.lens import LensModel
 from steerlens.models.unembedding import Targets, Unembedding
-from steerlens.probing.bootstrap import concept_weights, interval
 from steerlens.progress import SHOW_FROM, progress
+from steerlens.statistics import cluster_counts, percentile_interval
 from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
 
@@ -201,7 +201,7 @@ def _rows(
     if not own:
         return
     concepts = [asked[i].item.concept for i, _ in own]
-    weights = concept_weights(concepts, draws, seed)
+    weights = torch.from_numpy(cluster_counts(concepts, draws=draws, seed=seed)).float()
     means = weights / weights.sum(1, keepdim=True)
     logs = {name: torch.stack([values[i][:, index] for i, index in own]) for name, values in runs.items()}
     firsts = {name: torch.stack([_leads(values[i], index) for i, index in own]) for name, values in runs.items()}
@@ -211,7 +211,7 @@ def _rows(
             read[CHANGE] = read[STEERED] - read[UNSTEERED]
     common = {"locale": asked[0].item.locale, "answer": answer, "n": len(set(concepts))}
     for steering, values in logs.items():
-        low, high = interval(means @ values)
+        low, high = percentile_interval((means @ values).numpy(), nan_policy="omit")
         scores = {"log_probability": values.mean(0), "probability": chances[steering].mean(0), "first": firsts[steering].mean(0)}
         for at, layer in enumerate(layers):
             numbers = {name: float(score[at]) for name, score in scores.items()}

@@ -15,6 +15,7 @@ from steerlens.probing.folds import Folds
 from steerlens.probing.holding import Group, groups, implicit
 from steerlens.probing.logistic import centred
 from steerlens.progress import progress
+from steerlens.statistics import max_statistic_p
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -92,17 +93,14 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
     labels = permuted(folds, group.concepts, draws, seed)
     values = torch.stack([_auroc_of(layer.to(device), labels.to(device), folds) for layer in group.stack.residuals], dim=1).cpu()
     observed, null = values[0], values[1:]
-    spread = values.std(dim=0)
-    standard = torch.where(spread > 1e-6, (values - values.mean(dim=0)) / spread, 0.0)  # 0: a layer that is the same for all
-    reached = values >= observed - 1e-6  # in float32, what ties may differ by a rounding
-    best = standard.amax(dim=1, keepdim=True) >= standard[0] - 1e-4
+    p, corrected = max_statistic_p(values.double().numpy())
     columns = {
         "layer": list(group.stack.layers),
         "auroc": observed.tolist(),
         "null_mean": null.mean(0).tolist(),
         "null_high": null.quantile(0.95, dim=0).tolist(),
-        "p": reached.float().mean(0).tolist(),
-        "p_corrected": best.float().mean(0).tolist(),
+        "p": p.tolist(),
+        "p_corrected": corrected.tolist(),
     }
     common = {"locale": locale, "draws": draws, "n": len(group.concepts), "concepts": len(set(group.concepts))}
     return [{**common, **dict(zip(columns, row, strict=True))} for row in zip(*columns.values(), strict=True)]

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError
-from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
 from steerlens.probing.folds import Folds
 from steerlens.probing.holding import ALL, concepts_of, implicit, labels_of
 from steerlens.probing.probes import Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
+from steerlens.statistics import cluster_counts, percentile_interval
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def selectivity(
     concepts = concepts_of(told.prompts)
     folds = Folds.sharing(labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
     tasks = [folds, *(folds.relabelled(labels) for labels in _by_lot(folds, concepts, labellings, seed))]
-    weights, rows = concept_weights(concepts, draws, seed), []
+    counts, rows = cluster_counts(concepts, draws=draws, seed=seed), []
     with progress(len(solvers), "Selectivity", "probe") as bar:
         for name, probe in solvers.items():
-            rows.extend(_measured(told, name, probe, tasks, weights, place))
+            rows.extend(_measured(told, name, probe, tasks, counts, place))
             bar.update()
     return Selectivity(pd.DataFrame(rows, columns=list(Selectivity.columns)))
 
@@ -99,7 +99,7 @@ def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> li
 
 
 def _measured(
-    stack: ResidualStack, name: str, probe: Probe, tasks: list[Folds], weights: Tensor, device: torch.device
+    stack: ResidualStack, name: str, probe: Probe, tasks: list[Folds], counts: NDArray, device: torch.device
 ) -> list[dict[str, Any]]:
     scores = [scores_by_layer(probe, stack.residuals, task, device) for task in tasks]
     rows = []
@@ -111,7 +111,7 @@ def _measured(
         held = parts[0][0].test.any(0)
         seen = {"n": int(held.sum()), "concepts": len({stack.prompts[i].concept for i in held.nonzero()[:, 0]})}
         common = {"locale": locale, "probe": name, "draws": len(tasks) - 1, **seen}
-        aurocs, (low, high) = _aurocs(parts), _interval(parts, weights)
+        aurocs, (low, high) = _aurocs(parts), _interval(parts, counts)
         for at, layer in enumerate(stack.layers):
             real, control = float(aurocs[0, at]), float(aurocs[1:, at].mean())
             values = {"auroc": real, "control": control, "selectivity": real - control, "low": low[at], "high": high[at]}
@@ -123,7 +123,7 @@ def _aurocs(parts: list[tuple[Folds, Tensor]]) -> Float[Tensor, "task layer"]:
     return torch.stack([folds.auroc(scores).mean(1) for folds, scores in parts])
 
 
-def _interval(parts: list[tuple[Folds, Tensor]], weights: Float[Tensor, "draw row"]) -> tuple[NDArray, NDArray]:
+def _interval(parts: list[tuple[Folds, Tensor]], counts: NDArray) -> tuple[NDArray, NDArray]:
     """Of the difference, in the same resamples of concepts for the true labels and those by lot."""
-    real, *controls = (resampled_auroc(folds, scores, weights) for folds, scores in parts)
-    return interval(real - torch.stack(controls).mean(0))
+    real, *controls = (folds.resampled_auroc(scores, counts) for folds, scores in parts)
+    return percentile_interval((real - torch.stack(controls).mean(0)).numpy(), nan_policy="omit")

@@ -14,10 +14,10 @@ from steerlens.activations import ResidualStack
 from steerlens.data import english_pairs, localized_pairs
 from steerlens.errors import PairsError, UnknownNameError
 from steerlens.probing.baselines import baseline_scores
-from steerlens.probing.bootstrap import concept_weights, interval, resampled_auroc
 from steerlens.probing.holding import ALL, Group, HoldOut, groups, implicit
 from steerlens.probing.probes import PROBES, Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
+from steerlens.statistics import cluster_counts, percentile_interval
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -151,16 +151,16 @@ def _measured(
     group: Group, scored: dict[tuple[str, int], Float[Tensor, "fold row"]], draws: int, seed: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of a table, one a probe and layer, for each part of a group."""
-    weights, all_scores = concept_weights(group.concepts, draws, seed), torch.stack(list(scored.values()))
+    counts, all_scores = cluster_counts(group.concepts, draws=draws, seed=seed), torch.stack(list(scored.values()))
     for locale, folds in group.parts.items():
         own = torch.tensor([name == locale or locale == ALL or not name for name in group.folds.names])
         scores = all_scores[:, own]
-        auroc, drawn = folds.auroc(scores).mean(1), resampled_auroc(folds, scores, weights)
+        auroc, drawn = folds.auroc(scores).mean(1), folds.resampled_auroc(scores, counts).numpy()
         held = folds.test.any(0)
         common = {"locale": locale, "n": int(held.sum()), "concepts": len({group.concepts[i] for i in held.nonzero()[:, 0]})}
         columns = {
             "auroc": auroc.numpy(),
-            **dict(zip(("low", "high"), interval(drawn), strict=True)),
+            **dict(zip(("low", "high"), percentile_interval(drawn, nan_policy="omit"), strict=True)),
             "accuracy": folds.accuracy(scores).mean(1).numpy(),
             **_above(auroc, drawn, list(scored)),
             "peak": _peaks(drawn, list(scored)),
@@ -170,11 +170,11 @@ def _measured(
             yield {**common, "probe": probe, "layer": layer, **{name: values[i] for name, values in columns.items()}}
 
 
-def _above(auroc: Tensor, drawn: Float[Tensor, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
+def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
     """How far each probe lies above the best baseline, in the same resamples; nothing for the baselines."""
     is_baseline = np.array([layer < 0 for _, layer in names])
     best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
-    low, high = interval(drawn - drawn[:, [best]])
+    low, high = percentile_interval(drawn - drawn[:, [best]], nan_policy="omit")
     values = {"above": (auroc - auroc[best]).numpy(), "above_low": low, "above_high": high}
     return {
         "baseline": np.where(is_baseline, None, names[best][0]),  # type: ignore[call-overload]
@@ -182,13 +182,13 @@ def _above(auroc: Tensor, drawn: Float[Tensor, "draw score"], names: list[tuple[
     }
 
 
-def _peaks(drawn: Float[Tensor, "draw score"], names: list[tuple[str, int]]) -> NDArray:
+def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> NDArray:
     """The share of resamples in which each layer is its probe's best."""
     shares = np.full(len(names), np.nan)
     for probe in {name for name, layer in names if layer >= 0}:
         own = [i for i, (name, _) in enumerate(names) if name == probe]
-        best = drawn[:, own].nan_to_num(-1).argmax(dim=1)
-        shares[own] = np.bincount(best.numpy(), minlength=len(own)) / len(drawn)
+        best = np.nan_to_num(drawn[:, own], nan=-1).argmax(axis=1)
+        shares[own] = np.bincount(best, minlength=len(own)) / len(drawn)
     return shares
 
 

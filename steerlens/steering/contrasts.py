@@ -75,16 +75,19 @@ CONTRASTS = {contrast.name: contrast for contrast in (EN, LOC)}
 """The built-in contrasts by name."""
 
 
+def builtin_aim(name: str) -> str:
+    """Returns the score that the built-in contrast of a name is meant to raise; ``""`` for any other name."""
+    return CONTRASTS[name].score if name in CONTRASTS else ""
+
+
 def aim_of(vector: Intervention) -> str:
     """Returns the score that a vector is meant to raise.
 
     Raises:
         UnknownNameError: nobody said so, and its name is that of no built-in contrast.
     """
-    if vector.score:
-        return vector.score
-    if vector.name in CONTRASTS:
-        return CONTRASTS[vector.name].score
+    if aim := vector.score or builtin_aim(vector.name):
+        return aim
     raise UnknownNameError(
         "contrast", vector.name, CONTRASTS,
         "Say which score the vector is meant to raise: Contrast(name, pairs, score=…), or dataclasses.replace(vector, score=…).",

@@ -6,12 +6,13 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "numeric", "storage", "progress"}
+FOUNDATION = {"columns", "errors", "numeric", "storage", "statistics", "progress"}
 ALLOWED = {
     "columns": set(),
     "errors": set(),
     "numeric": {"errors"},
     "progress": set(),
+    "statistics": {"errors"},
     "storage": {"errors"},
     "tables": {"errors", "storage"},
     "fingerprint": {"errors"},
@@ -90,6 +91,12 @@ def test_heavy_packages_have_one_importer() -> None:
         for package, allowed in owners.items():
             uses = any(name.split(".")[0] == package for name in _imported(body) - typed_only)
             assert not uses or part in allowed, path
+
+
+def test_statistics_know_numbers_alone() -> None:
+    known = {"collections", "dataclasses", "jaxtyping", "numpy", "steerlens", "typing"}
+    for part, path, tree in _modules():
+        assert part != "statistics" or {name.split(".")[0] for name in _imported(tree)} <= known, path
 
 
 def test_no_unpickling_and_no_remote_code() -> None:

@@ -1,8 +1,7 @@
-"""Intervals, the choice of plans and the plane, on hand-made cases."""
+"""The choice of plans and the plane, on hand-made cases."""
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,43 +9,8 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import Cell, Plane, Sweep, choose, paired_interval, paired_p, plane, sweep
+from steerlens.evaluation import Cell, Plane, Sweep, choose, plane, sweep
 from steerlens.steering import SteeringVector, difference_of_means
-
-
-def test_interval_of_a_hand_computed_case() -> None:
-    """Two concepts, changes 0 and 1: the mean is 0, 0.5 or 1 with chance 1/4, 1/2, 1/4."""
-    interval = paired_interval(np.array([0.0, 1.0]), level=0.4)
-    assert (interval.mean, interval.low, interval.high, interval.n) == (0.5, 0.5, 0.5, 2)
-    wide = paired_interval(np.array([0.0, 1.0]))
-    assert (wide.low, wide.high) == (0.0, 1.0)
-    assert str(wide) == "+0.500 [+0.000, +1.000], n=2"
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    draws = np.random.default_rng(0).normal(0.3, 1.0, size=(200, 60))
-    covered = [i.low <= 0.3 <= i.high for i in (paired_interval(d, draws=500) for d in draws)]
-    assert 0.88 < np.mean(covered) <= 1.0
-
-
-def test_interval_of_nothing() -> None:
-    for of in (paired_interval, paired_p):
-        with pytest.raises(SettingsError, match="0 concepts"):
-            of(np.array([]))
-
-
-def test_p_of_the_sign_test() -> None:
-    """Seven up, one down and many unchanged: the binomial's 2 * (1 + 8) / 256."""
-    changes = np.array([1.0] * 7 + [-1.0] + [0.0] * 40)
-    assert paired_p(changes) == pytest.approx(18 / 256, abs=0.01)
-    assert paired_p(-changes) == pytest.approx(18 / 256, abs=0.01)
-    assert paired_p(np.zeros(5)) == 1.0
-    assert paired_p(np.ones(60)) == 1 / 10000
-
-
-def test_p_is_below_five_percent_as_often_as_that() -> None:
-    draws = np.random.default_rng(0).normal(0.0, 1.0, size=(300, 12))
-    assert 0.02 < np.mean([paired_p(d, draws=499) <= 0.05 for d in draws]) < 0.085
 
 
 def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.DataFrame:

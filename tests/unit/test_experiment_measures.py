@@ -5,74 +5,24 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.measures import CLAIMED, depths, differences, lengthened, profile, split_halves
+from experiments.measures import differences, lengthened, split_halves
 from experiments.words import interval, one, table, third, verdict
-
-LAYERS, STRENGTHS, CONCEPTS = (1, 3, 5, 7, 9, 11), (0.5, 1.0), 40
-
-
-def _sweep(gains: dict[str, np.ndarray], seed: int, noise: float = 0.3) -> pd.DataFrame:
-    """Rows of a sweep whose margins gain so much at each layer, in two locales, and whose hits follow their margins."""
-    drawn, rows = np.random.default_rng(seed), []
-    for vector, kind in (("EN", "factual"), ("LOC", "cultural")):
-        for concept in range(CONCEPTS):
-            for locale in ("es-ES", "ko-KR"):
-                base = drawn.normal()
-                for at, layer in enumerate(LAYERS):
-                    for strength in STRENGTHS:
-                        margin = base + strength * gains[vector][at] + noise * drawn.normal()
-                        key = {"vector": vector, "kind": kind, "concept": f"{kind}{concept}", "locale": locale}
-                        cell = {"layer": layer, "strength": strength, "margin": margin, "hit": margin > 0}
-                        rows.append({**key, **cell, "base_margin": base, "base_hit": base > 0})
-    return pd.DataFrame(rows)
+from steerlens.evaluation import Answers
 
 
-def _peaked(at: int) -> np.ndarray:
-    return 1.5 * np.exp(-0.5 * (np.arange(len(LAYERS)) - at) ** 2)
-
-
-def test_planted_depths_are_found() -> None:
-    found = depths(_sweep({"EN": _peaked(1), "LOC": _peaked(4)}, 0), CLAIMED, draws=400, seed=0)
-    for measure in ("peak", "centre"):
-        for vector, layer in (("EN", LAYERS[1]), ("LOC", LAYERS[4])):
-            row = one(found, vector=vector, measure=measure)
-            assert row["low"] - 1 <= layer <= row["high"] + 1
-            assert abs(row["layer"] - layer) <= 1
-        between = one(found, vector="LOC - EN", measure=measure)
-        assert between["low"] > 0
-        assert between["deeper"] > 0.97
-    assert one(found, vector="EN", measure="peak")["n"] == CONCEPTS
-
-
-def test_noise_has_no_depth() -> None:
-    flat = {"EN": np.zeros(len(LAYERS)), "LOC": np.zeros(len(LAYERS))}
-    rows = [one(depths(_sweep(flat, seed), CLAIMED, 200, seed), vector="LOC - EN", measure="peak") for seed in range(12)]
-    assert sum(verdict(row) != "not shown" for row in rows) <= 1
-
-
-def test_profile_is_the_mean_of_a_concepts_locales() -> None:
-    sweep = _sweep({"EN": _peaked(1), "LOC": _peaked(4)}, 1)
-    layers, strengths, cells = profile(sweep, "LOC", "cultural margin")
-    assert (layers, strengths, cells.shape) == (list(LAYERS), list(STRENGTHS), (CONCEPTS, len(LAYERS), len(STRENGTHS)))
-    own = sweep[(sweep["concept"] == "cultural7") & (sweep["layer"] == 5) & (sweep["strength"] == 1.0)]
-    order = sorted(f"cultural{n}" for n in range(CONCEPTS)).index("cultural7")
-    assert cells[order, 2, 1] == pytest.approx((own["margin"] - own["base_margin"]).mean())
-
-
-def test_differences_are_paired_by_item_and_count_a_concept_once() -> None:
+def test_differences_are_by_score_and_pair() -> None:
+    kinds = (("a", "factual"), ("b", "factual"), ("c", "cultural"))
+    item = {"draw": 0, "locale": "es-ES", "english_centric": False, "consistency": np.nan}
     rows = [
-        {"method": method, "draw": draw, "kind": "factual", "concept": concept, "locale": locale, "hit": hit, "margin": 1.0 * hit}
-        for method, draw, concept, locale, hit in (
-            ("EN", 0, "a", "es-ES", True), ("EN", 0, "a", "ko-KR", True), ("EN", 0, "b", "es-ES", False),
-            ("random", 0, "a", "es-ES", True), ("random", 0, "a", "ko-KR", False), ("random", 0, "b", "es-ES", False),
-            ("random", 1, "a", "es-ES", False), ("random", 1, "a", "ko-KR", False), ("random", 1, "b", "es-ES", True),
-        )
-    ]  # fmt: skip
-    found = differences(pd.DataFrame(rows), [("EN", "random"), ("EN", "absent")], ["transfer", "factual margin"], seed=0)
-    row = one(found, method="EN", score="transfer")
-    assert row["change"] == pytest.approx(((0.5 + 1) / 2 - 0.5) / 2)  # a: 0.75, b: -0.5
-    assert (row["n"], row["low"], row["high"]) == (2, -0.5, 0.75)
-    assert len(found) == 2
+        {**item, "method": method, "kind": kind, "concept": concept, "hit": hit, "margin": 1.0 * hit}
+        for method, hits in (("EN", (1, 1, 0)), ("LOC", (0, 1, 1)), ("surgical", (1, 1, 1)))
+        for (concept, kind), hit in zip(kinds, hits, strict=True)
+    ]
+    pairs = [("surgical", "EN"), ("surgical", "LOC")]
+    found = differences(Answers(pd.DataFrame(rows)), pairs, ["localization", "transfer", "consistency"], seed=0)
+    assert found["score"].tolist() == ["localization", "localization", "transfer", "transfer"]
+    assert found["against"].tolist() == ["EN", "LOC"] * 2
+    assert found["change"].tolist() == [1.0, 0.0, 0.0, 0.5]
 
 
 def test_halves_agree_as_far_as_there_is_a_direction() -> None:

@@ -16,7 +16,6 @@ import pytest
 import steerlens as sl
 from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import Answers, SideEffects, Sweep
-from steerlens.evaluation.intervals import paired_interval, paired_intervals
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.live import live, redraw
@@ -87,16 +86,6 @@ def test_names_keep_clear_of_each_other() -> None:
     places = beside([0, 0, 0], [0, 0, 0], ["es", "ko", "id"], (1, 1), [(0, 20)])
     assert len(set(places)) == 3
     assert "top center" not in places  # something else is there
-
-
-def test_intervals_of_many_cells_are_those_of_each() -> None:
-    changes = np.random.default_rng(0).normal([0.0, 1.0], 1.0, size=(40, 2))
-    low, high = paired_intervals(changes, draws=20_000)
-    for at in (0, 1):
-        one = paired_interval(changes[:, at], draws=20_000)
-        assert (low[at], high[at]) == pytest.approx((one.low, one.high), abs=0.02)
-    with pytest.raises(SettingsError, match="0 concepts"):
-        paired_intervals(changes[:0])
 
 
 def test_sweep_marks_what_excludes_zero_and_was_run() -> None:

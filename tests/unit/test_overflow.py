@@ -20,7 +20,6 @@ from steerlens.evaluation import (
     Sweep,
     choose,
     item_choices,
-    paired_p,
     plane,
     response,
     search,
@@ -187,7 +186,7 @@ def test_a_search_does_not_choose_them(llama: sl.LensModel, items: Items) -> Non
 
 
 def test_p_of_changes_that_are_not_finite_is_none() -> None:
-    assert math.isnan(paired_p(np.array([1.0, math.nan, 1.0])))
+    assert math.isnan(sl.statistics.sign_flip_p(np.array([1.0, math.nan, 1.0])))
 
 
 def test_a_vector_may_be_used_up_to_the_edge(llama: sl.LensModel, items: Items, vectors: dict) -> None:

@@ -9,8 +9,8 @@ import torch
 
 import steerlens as sl
 from steerlens.data import Items
-from steerlens.errors import PromptError, SettingsError, UnknownNameError
-from steerlens.evaluation import Answers, Exam, Plane, answered, percentiles, placed, plane, rank_consistency
+from steerlens.errors import PromptError, UnknownNameError
+from steerlens.evaluation import Answers, Exam, Plane, answered, placed, plane, rank_consistency
 from steerlens.evaluation.consistency import consistency
 from steerlens.steering import Controls, SteeringVector, random_vectors
 
@@ -74,17 +74,11 @@ def test_controls_are_one_row_with_the_spread_of_their_draws() -> None:
     assert "p=0.29, 20 draws" in placed(given).summary().set_index("method").loc["EN: random direction", "transfer"]
 
 
-def test_percentiles_of_a_hand_computed_case() -> None:
-    interval = percentiles(np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]), level=0.5)
-    assert (interval.mean, interval.low, interval.high, interval.n) == (2.0, 1.5, 2.5, 2)
-    with pytest.raises(SettingsError, match="shape"):
-        percentiles(np.zeros((0, 3)))
-
-
 def test_pareto_front() -> None:
     methods = {"a": (5.0, 1.0), "b": (3.0, 3.0), "c": (2.0, 2.0), "d": (-1.0, 6.0), "e": (5.0, 0.0), "f": (-2.0, 5.0)}
     assert placed(_answers(methods)).front() == ("d", "b", "a")
     assert placed(_answers({"a": (-1.0, 0.0), "b": (0.0, -2.0)})).front() == ("unsteered",)
+    assert placed(_answers({"a": (5.0, 1.0), "b": (5.0, 1.0), "c": (-1.0, 2.0)})).front() == ("c", "a", "b")  # a tie
     assert placed(_answers({"a": (-1.0, 1.0)}, {"random direction": [20.0, 21.0]})).front() == ("a", "unsteered")
     with pytest.raises(UnknownNameError, match="locale"):
         placed(_answers(methods)).front("es-EX")

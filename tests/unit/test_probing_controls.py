@@ -22,9 +22,9 @@ from steerlens.probing import (
     separability,
     token_embeddings,
 )
-from steerlens.probing.bootstrap import concept_weights, resampled_auroc
 from steerlens.probing.erasure import mean_projection
 from steerlens.probing.permutation import permuted
+from steerlens.statistics import cluster_counts
 
 D, LAYERS = 24, 3
 LOCALES = ("es-ES", "ko-KR", "de-DE")
@@ -96,9 +96,9 @@ def test_resampled_auroc_equals_the_weighted_one_of_scikit_learn() -> None:
     concepts, labels = [p.concept for p in prompts], [int(p.kind == "factual") for p in prompts]
     folds, generator = Folds.by_concept(labels, concepts), torch.Generator().manual_seed(0)
     scores = torch.randint(9, (2, len(folds), len(prompts)), generator=generator).float()
-    weights = concept_weights(concepts, 4, seed=1)
-    drawn = resampled_auroc(folds, scores, weights)
-    for draw, own in enumerate(weights.numpy()):
+    counts = cluster_counts(concepts, draws=4, seed=1)
+    drawn = folds.resampled_auroc(scores, counts)
+    for draw, own in enumerate(counts):
         for layer in range(2):
             each = [
                 roc_auc_score(folds.labels[rows], scores[layer, fold, rows], sample_weight=own[rows])

@@ -16,7 +16,6 @@ from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Pre
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.specs import neighbours, single
 from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
-from steerlens.evaluation.searching.tested import front_of
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.steering import difference_of_means
 from steerlens.testbed import Planted, planted
@@ -173,11 +172,6 @@ def test_limits_and_objectives() -> None:
     for bad in ((-0.1, 1.2), (0.1, 0.9), (float("nan"), 1.2)):
         with pytest.raises(SettingsError, match="rise of 0 or more"):
             Limits(*bad)
-
-
-def test_the_front_is_what_nothing_dominates() -> None:
-    points = [Gains(t, c, 0, 0, 0) for t, c in ((0, 0), (0.2, 0.1), (0.1, 0.2), (0.2, 0.05), (0.2, 0.1))]
-    assert front_of(points) == [False, True, True, False, True]
 
 
 def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: Items) -> None:

@@ -5,6 +5,8 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
@@ -16,7 +18,6 @@ from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import (
     ALL,
-    front_of,
     regret_table,
     run_choices,
     tested_scores,
@@ -25,6 +26,7 @@ from steerlens.evaluation.searching.tested import (
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
+from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
 from steerlens.steering.contrasts import CONTRASTS
 
@@ -155,7 +157,8 @@ def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
         specs = cache.tried(locales)
         gains = [cache.gains(spec, locales) for spec in specs]
         allowed = [limits.allow(own) for own in gains]
-        best = iter(front_of([own for own, fits in zip(gains, allowed, strict=True) if fits]))
+        points = [[own.gain(aim) for aim in own.aims] for own, fits in zip(gains, allowed, strict=True) if fits]
+        best = iter(pareto_front(np.array(points, dtype=float).reshape(-1, len(cache.aims))).tolist())
         for spec, own, fits in zip(specs, gains, allowed, strict=True):
             place = {"locale": scope, "plan": str(spec), "method": spec.name}
             changes = {**{score: own[score] for score in names}, "perplexity": own.perplexity}

@@ -1,6 +1,6 @@
 """What the choices do on items that no choice saw, and what another locale's choice costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from steerlens.evaluation.comparing import MEAN
-from steerlens.evaluation.intervals import paired_interval, paired_p
 from steerlens.evaluation.scores import ANSWER, MARGIN, without_companions
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Gains, Objective
 from steerlens.scores import Score
+from steerlens.statistics import bootstrap_means, paired_difference, percentile_interval
 from steerlens.steering import PlanSpec
 
 ALL = "all"
@@ -63,17 +63,13 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
         for locale, spec in specs.items():
             after, before = cache.values(locale, spec)[line], cache.values(locale, PlanSpec())[line]
             concepts = [item.concept for item in cache.items[locale]]
-            part = pd.DataFrame({"concept": concepts, "value": after, "change": after - before})
+            part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
             parts.append(part[cache.of_kind(locale, score.kinds)])
         every = pd.concat(parts)
-        each = every.groupby("concept", sort=False).mean()
-        if every["change"].isna().any():  # scores that are not finite: there is no mean of them
-            each[:] = np.nan
-        if len(each):
-            changes = each["change"].to_numpy()
-            interval, p = paired_interval(changes, seed=seed), paired_p(changes, seed=seed)
-            change = {"change": interval.mean, "low": interval.low, "high": interval.high, "p": p}
-            rows.append({"score": score.name, "n": interval.n, "value": float(each["value"].mean()), **change})
+        if len(every):  # where scores are not finite, there is no mean of them: NaN
+            found = paired_difference(every["after"].to_numpy(), every["before"].to_numpy(), list(every["concept"]), seed=seed)
+            change = {"change": found.change.mean, "low": found.change.low, "high": found.change.high, "p": found.p}
+            rows.append({"score": score.name, "n": found.change.n, "value": found.first, **change})
     return rows
 
 
@@ -87,7 +83,7 @@ def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objecti
             theirs = _resampled(cache, locale, chosen[BEST].spec, seed)
             for score, of in judged.items():
                 lost = np.array([of(a) - of(b) for a, b in zip(own, theirs, strict=True)])
-                low, high = np.quantile(lost[1:], [0.025, 0.975])
+                low, high = percentile_interval(lost[1:])
                 place = {"locale": locale, "choice_of": other, "score": score, "part": part}
                 rows.append({**place, "regret": float(lost[0]), "low": float(low), "high": float(high)})
     return pd.DataFrame(rows)
@@ -109,14 +105,6 @@ def _resampled(cache: ScoreCache, locale: str, spec: PlanSpec, seed: int) -> lis
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
     """Returns the mean over items, then those of draws with replacement."""
-    n = changes.shape[1]
-    if n == 0:
+    if changes.shape[1] == 0:
         return np.zeros((1 + _DRAWS, len(changes)))
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
-    return np.vstack([changes.mean(axis=1), counts @ changes.T / n])
-
-
-def front_of(points: Sequence[Gains]) -> list[bool]:
-    """Says which points no other dominates: none gains as much of every aim and more of one."""
-    pairs = [tuple(own.gain(aim) for aim in own.aims) for own in points]
-    return [not any(all(a >= b for a, b in zip(other, own, strict=True)) and other != own for other in pairs) for own in pairs]
+    return np.vstack([changes.mean(axis=1), bootstrap_means(changes.T, draws=_DRAWS, seed=seed)])

@@ -1,0 +1,138 @@
+"""At which depth of the model a vector works: the layer where it raises its score most, with intervals over concepts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.scores import score_of
+from steerlens.statistics import bootstrap_means, percentile_interval
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TIE = 1e-6
+"""The weight of the margin beside the share of right answers, so that layers with the same share are told apart by it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Depths(ResultTable):
+    """Where each vector raises its score most, and how much deeper one vector does than another.
+
+    Columns: vector, score, n (concepts), gain, measure, layer with its 95% interval low and high over concepts, deeper.
+
+    The measure ``peak`` is the best layer. ``centre`` is the mean layer, weighted by the gain (zero where there is none): it
+    depends less on single cells. A layer counts with its best strength. The gain is that at the peak; it is the best of many, so
+    it is too large.
+
+    Each two vectors have rows of their difference too, as ``LOC - EN``: there ``layer`` is how many layers deeper the one is than
+    the other, and ``deeper`` the share of resamples in which it is deeper at all.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("vector", "score", "n", "gain", "measure", "layer", "low", "high", "deeper")
+
+
+def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed: int) -> Depths:
+    """The depths of the vectors of a sweep, as ``Sweep.depth`` describes.
+
+    Args:
+        frame: The rows of a sweep.
+        scores: The score of each vector, in order.
+        draws: The number of resamples of concepts. Each vector has its own, since their items have no concept in common.
+        seed: The seed of the resamples.
+
+    Raises:
+        UnknownNameError: The sweep has no such vector, or there is no such score.
+        SettingsError: No score is named, or there are no items of the kind that a score is measured on.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    drawn: dict[str, dict[str, NDArray]] = {}
+    for at, (vector, score) in enumerate(_checked(frame, scores).items()):
+        layers, _, changes = changes_by_cell(frame, vector, score)
+        drawn[vector], gain = _resampled(layers, changes, draws, [seed, at])
+        common = {"vector": vector, "score": score, "n": len(changes), "gain": gain}
+        rows += [{**common, "measure": measure, **_spread(values)} for measure, values in drawn[vector].items()]
+    rows += [row for first, second in combinations(drawn, 2) for row in _between(drawn, first, second)]
+    return Depths(pd.DataFrame(rows, columns=list(Depths.columns)))
+
+
+def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[list[int], list[float], NDArray]:
+    """The change of a score in each cell of one vector, by concept.
+
+    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie. A concept that lacks a
+    cell is left out.
+
+    Returns:
+        The layers, the strengths, and the changes ``[concept, layer, strength]``, each the mean of the concept's locales.
+
+    Raises:
+        SettingsError: The sweep has no items that the score is measured on.
+    """
+    import pandas as pd
+
+    own, known = frame[frame["vector"] == vector], score_of(score)
+    part = rows_of_score(own, score)
+    change = part["change"] if known.higher_is_better else -part["change"]
+    if known.companion in set(own["score"]):
+        change = change + _TIE * rows_of_score(own, known.companion)["change"].to_numpy()
+    table = part.assign(change=change).pivot_table(index="concept", columns=["layer", "strength"], values="change")
+    layers, strengths = (sorted(set(part[name])) for name in ("layer", "strength"))
+    table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths])).dropna()
+    if table.empty:
+        raise SettingsError(
+            f"no item has a finite {score} in all cells of {vector}. Sweep items that it is measured on, under all cells."
+        )
+    return layers, strengths, table.to_numpy().reshape(len(table), len(layers), len(strengths))
+
+
+def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, str]:
+    vectors, known = (tuple(dict.fromkeys(frame[column])) for column in ("vector", "score"))
+    if not scores:
+        raise SettingsError(
+            f"no score is named for any of the vectors {', '.join(vectors)}. Give scores, as {{{vectors[0]!r}: 'transfer'}}."
+        )
+    for vector, score in scores.items():
+        for what, given, names in (("vector", vector, vectors), ("score of a sweep", score, known)):
+            if given not in names:
+                raise UnknownNameError(what, given, names)
+    return scores
+
+
+def _resampled(layers: Sequence[int], changes: NDArray, draws: int, seed: Sequence[int]) -> tuple[dict[str, NDArray], float]:
+    """Peak and centre, ``[1 + draw]``, and the gain at the peak. The first value is that of all concepts, the others those of
+    resamples."""
+    means = np.concatenate([changes.mean(axis=0)[None], bootstrap_means(changes, draws=draws, seed=seed)])
+    best = means.max(axis=2)  # [1 + draw, layer]
+    return {"peak": _peak(layers, best), "centre": _centre(layers, best)}, float(best[0].max())
+
+
+def _peak(layers: Sequence[int], best: NDArray) -> NDArray:
+    return np.array(layers, dtype=float)[best.argmax(axis=1)]
+
+
+def _centre(layers: Sequence[int], best: NDArray) -> NDArray:
+    gains = np.clip(best, 0, None)
+    total = gains.sum(axis=1)
+    middle = float(np.mean(layers))  # where nothing is gained anywhere
+    return np.where(total > 0, gains @ np.array(layers, dtype=float) / np.where(total > 0, total, 1), middle)
+
+
+def _between(drawn: Mapping[str, Mapping[str, NDArray]], first: str, second: str) -> Iterator[dict[str, Any]]:
+    """The rows of how much deeper the second vector works than the first."""
+    for measure in drawn[first]:
+        between = drawn[second][measure] - drawn[first][measure]
+        label = {"vector": f"{second} - {first}", "measure": measure}
+        yield {**label, **_spread(between), "deeper": float((between[1:] > 0).mean())}
+
+
+def _spread(values: NDArray) -> dict[str, float]:
+    low, high = percentile_interval(values[1:])
+    return {"layer": float(values[0]), "low": float(low), "high": float(high)}

@@ -1,0 +1,31 @@
+"""Statistics of paired changes: bootstrap intervals over concepts, differences of two methods, p values, Pareto fronts.
+
+Everything here takes arrays of numbers and returns numbers; it knows nothing of models, items or tables.
+"""
+
+from steerlens.statistics.bootstrap import (
+    Interval,
+    bootstrap_interval,
+    bootstrap_means,
+    cluster_counts,
+    draws_interval,
+    percentile_interval,
+)
+from steerlens.statistics.paired import PairedDifference, paired_difference
+from steerlens.statistics.pareto import pareto_front
+from steerlens.statistics.significance import max_statistic_p, monte_carlo_p, sign_flip_p
+
+__all__ = [
+    "Interval",
+    "PairedDifference",
+    "bootstrap_interval",
+    "bootstrap_means",
+    "cluster_counts",
+    "draws_interval",
+    "max_statistic_p",
+    "monte_carlo_p",
+    "paired_difference",
+    "pareto_front",
+    "percentile_interval",
+    "sign_flip_p",
+]
