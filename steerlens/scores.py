@@ -14,8 +14,8 @@ from steerlens.errors import SettingsError, UnknownNameError
 KINDS = ("factual", "cultural")
 """The kinds of items."""
 Evidence = Literal["choices", "english", "writing", "reading"]
-"""What a score is a function of: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or ``None``); a
-``Writing``; a ``Reading`` of held-out text."""
+"""What a score is a function of: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or
+``None``); a ``Writing``; a ``Reading`` of held-out text."""
 
 
 @dataclass(frozen=True)

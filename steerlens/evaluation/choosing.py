@@ -74,9 +74,9 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     missing = [name for name, held in own.items() if not held]
     if missing or (len(aims) > 1 and run["layer"].nunique() < 2):
         raise SettingsError(
-            f"the sweep holds {', '.join(f'{len(held)} cells of {name}' for name, held in own.items())} that were run with finite "
-            f"scores, at {run['layer'].nunique()} layers: choosing needs cells of every contrast that were run, not predicted, at "
-            "two layers or more. Sweep all, with more layers, in mode 'exact' or 'screened'."
+            f"the sweep holds {', '.join(f'{len(held)} cells of {name}' for name, held in own.items())} that were run with "
+            f"finite scores, at {run['layer'].nunique()} layers: choosing needs cells of every contrast that were run, not predicted, "
+            "at two layers or more. Sweep all, with more layers, in mode 'exact' or 'screened'."
         )
     best = {name: Aim(cache, locales, own_score(aim)).ordered(own[name]) for name, aim in aims.items()}
     tops = {
@@ -90,8 +90,8 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
         joint.run(pairs, "Surgical")
         if not any(joint.allowed(pair) for pair in pairs):
             raise SettingsError(
-                f"every combination gives NaN or infinite scores, {pairs[0]} among them: sweep smaller strengths, or load the model "
-                "in bfloat16 or float32."
+                f"every combination gives NaN or infinite scores, {pairs[0]} among them: sweep smaller strengths, or load the "
+                "model in bfloat16 or float32."
             )
         tops[SURGICAL] = joint.ordered(pairs)[0]
     each = {name: Chosen(name, spec, cache.gains(spec, locales), source.vectors) for name, spec in tops.items()}
@@ -121,8 +121,8 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
         order = {(item.kind, item.concept): at for at, item in enumerate(cache.items.get(str(locale), ()))}
         if set(zip(rows["kind"], rows["concept"], strict=True)) != order.keys():
             raise SettingsError(
-                f"the sweep and the items differ in {locale}: give the items that were swept, of all kinds, and the vectors of the "
-                "same locales."
+                f"the sweep and the items differ in {locale}: give the items that were swept, of all kinds, and the vectors of "
+                "the same locales."
             )
         for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
             spec = PlanSpec.of(str(vector), int(layer), float(strength), tokens)

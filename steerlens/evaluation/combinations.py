@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Combinations(ResultTable):
     """A row for each combination of cells, item and score.
 
-    Columns: plan (in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind, concept, score, value,
-    base (the item's score unsteered).
+    Columns: plan (in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind, concept, score,
+    value, base (the item's score unsteered).
     """
 
     columns: ClassVar[tuple[str, ...]] = ()

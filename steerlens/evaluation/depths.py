@@ -67,8 +67,8 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
 def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[list[int], list[float], NDArray]:
     """The change of a score in each cell of one vector, by concept.
 
-    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie. A concept that lacks a
-    cell is left out.
+    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie.
+    A concept that lacks a cell is left out.
 
     Returns:
         The layers, the strengths, and the changes ``[concept, layer, strength]``, each the mean of the concept's locales.

@@ -193,7 +193,7 @@ def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: S
 def _gains(
     found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None
 ) -> dict[StepSpec, tuple[float, ...]]:
-    """Returns the mean predicted change of a score, and of a finer one, of each cell that was not run; none that is not finite."""
+    """Returns the mean predicted change of a score, and of a finer one, of each cell that was not run and is finite."""
     changes: dict[StepSpec, list[list[float]]] = {}
     measured = [score, *([finer] if finer else [])]
     for (code, kind), cells in found.items():

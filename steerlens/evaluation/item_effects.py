@@ -26,8 +26,8 @@ class Effects(ResultTable):
 
     Columns: method, locale (``mean``: all of them), kind, score, n (items), gained and lost (items whose answer became right, or
     the locale's own, and ceased to be), margin (the mean change of the companion, in nats per token), against (the share of items
-    whose margin moved the wrong way: the anti-steerable ones of Tan et al., arXiv 2407.12404), low and high of its 95% interval over
-    concepts. A control's counts are means over its draws.
+    whose margin moved the wrong way: the anti-steerable ones of Tan et al., arXiv 2407.12404), low and high of its 95% interval
+    over concepts. A control's counts are means over its draws.
     """
 
     columns: ClassVar[tuple[str, ...]] = (

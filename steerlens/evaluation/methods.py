@@ -91,7 +91,7 @@ class Checkpoint(Method):
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
     _loaded: dict[str, LensModel] = field(default_factory=dict, init=False, repr=False)
 
-    def prepared(self, model: LensModel, locale: str) -> Prepared:
+    def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
         """Returns the checkpoint, unsteered."""
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
@@ -204,8 +204,8 @@ def method_of(given: Any, name: str = "a method") -> Method:
     if isinstance(given, list | tuple) and given and all(isinstance(hook, tuple) and len(hook) == 2 for hook in given):
         return Hooked(given)
     raise SettingsError(
-        f"{type(given).__name__} given as method {name!r}: expected a plan, the plan of each locale, a choice, a Checkpoint, another "
-        "model, hooks [(name, function)], or another Method."
+        f"{type(given).__name__} given as method {name!r}: expected a plan, the plan of each locale, a choice, a Checkpoint, "
+        "another model, hooks [(name, function)], or another Method."
     )
 
 

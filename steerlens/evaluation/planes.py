@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class Plane(ResultTable):
     """Every method in every locale, and their mean.
 
-    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or
-    whichever were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired 95% interval
-    over concepts; of (the method that a control belongs to), control, draws, p.
+    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever were
+    measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired
+    95% interval over concepts; of (the method that a control belongs to), control, draws, p.
 
     A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
     the draws' changes. Its p is the share of draws, the method counted among them, that change the score at least as much as
@@ -107,7 +107,7 @@ def plane(
     Args:
         model: the base model that methods are compared on.
         items: what is scored.
-        methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or another ``Method``.
+        methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
         scores: by name, or scores of one's own.
         controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
         side_effects: whether the methods' side effects on text are taken too, with the defaults of that function.

@@ -56,8 +56,8 @@ class SweptFrom:
 class Sweep(ResultTable):
     """A row for each cell (vector, layer, strength, tokens), item and score.
 
-    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, and base: the item's
-    score unsteered. Where steering takes the model's scores out of its numbers (NaN, infinity), the value is NaN.
+    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, and base: the
+    item's score unsteered. Where steering takes the model's scores out of its numbers (NaN, infinity), the value is NaN.
     """
 
     source: SweptFrom | None = field(default=None, repr=False)

@@ -13,7 +13,7 @@ _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws a panel for each score (factual and cultural items): shares gained to the right and lost to the left of zero, per method.
+    """Draws a panel for each score: shares gained to the right and lost to the left of zero, a bar per method.
 
     Args:
         frame: one locale's rows, with method, kind, score, n, gained, lost, against.

@@ -17,7 +17,7 @@ _LINE = 26
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
-    """Draws changes with their intervals, of shares in points, or in the score's unit; a filled marker where the interval excludes zero.
+    """Draws changes with their intervals, in points or the score's unit; a filled marker where the interval excludes zero.
 
     Args:
         rows: columns method, score, change, low, high, group (which colours and marks), and n (concepts) where it is known.

@@ -18,7 +18,7 @@ _PARTS = {
 
 
 def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
-    """Draws every plan that was run on dev in the plane of the first two scores, the Pareto front as a line and the chosen ones large.
+    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front; the chosen ones large.
 
     Args:
         tried: the rows of one locale, or of all together.

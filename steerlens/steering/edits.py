@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from einops import einsum
@@ -59,7 +59,7 @@ class Edit(ABC):
         """
 
     @abstractmethod
-    def random_like(self, generator: torch.Generator) -> Self:
+    def random_like(self, generator: torch.Generator) -> "Edit":
         """Returns the edit's control: the same operation and size, with a direction or map drawn at random."""
 
     @property
@@ -110,11 +110,11 @@ class DirectionalEdit(Edit):
         """The length of the direction."""
         return len(self.direction)
 
-    def along(self, direction: Float[Tensor, " d_model"]) -> Self:
+    def along(self, direction: Float[Tensor, " d_model"]) -> "DirectionalEdit":
         """Returns the same edit along another direction."""
         return replace(self, direction=direction)
 
-    def random_like(self, generator: torch.Generator) -> Self:
+    def random_like(self, generator: torch.Generator) -> "DirectionalEdit":
         """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere."""
         drawn = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
         return self.along((drawn * (self.direction.double().norm() / drawn.norm())).float())

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
 
@@ -44,7 +44,7 @@ class Intervention(ABC):
         """
 
     @abstractmethod
-    def random_like(self, key: str, number: int = 0) -> Self:
+    def random_like(self, key: str, number: int = 0) -> "Intervention":
         """Returns a control: the same operation and size at each layer, with a direction or map drawn at random.
 
         Args:
@@ -89,7 +89,7 @@ class Intervention(ABC):
         steps = [Step(self.edit(layer), layer, strength, tokens, self.step_label) for layer in wanted]  # type: ignore[arg-type]
         return SteeringPlan(tuple(steps), self.fingerprint)
 
-    def called(self, name: str) -> Self:
+    def called(self, name: str) -> "Intervention":
         """Returns the same intervention under another name, so that two of one kind can stand side by side."""
         return replace(self, name=name)  # type: ignore[type-var]
 

@@ -51,8 +51,8 @@ class VectorSet(Mapping[Key, Intervention]):
             vector.fingerprint.check(known.fingerprint, f"vector {vector.label}")
             if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
                 raise SettingsError(
-                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}: they could not be told "
-                    "apart. Name them, as in vector.called('mine')."
+                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}: they could not be "
+                    "told apart. Name them, as in vector.called('mine')."
                 )
 
     def __getitem__(self, key: Key | str) -> Intervention:
@@ -173,10 +173,8 @@ def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> Ve
         SettingsError: none, or two of one name and locale.
         FingerprintError: vectors of different models.
     """
-    if isinstance(given, VectorSet):
-        made = given
-    else:
-        made = VectorSet([given] if isinstance(given, Intervention) else given)
+    several = [given] if isinstance(given, Intervention) else given
+    made = several if isinstance(several, VectorSet) else VectorSet(several)
     _ = made.fingerprint
     return made
 

@@ -109,8 +109,8 @@ def _aims(contrasts: Sequence[Contrast]) -> dict[str, str]:
     lacking = [name for name, score in aims.items() if not score]
     if lacking or not aims:
         raise SettingsError(
-            f"contrasts {lacking or 'none'} given without a score: expected at least one, each with the score that it is meant to "
-            "raise, as Contrast(name, pairs, score='localization')."
+            f"contrasts {lacking or 'none'} given without a score: expected at least one, each with the score that it is meant "
+            "to raise, as Contrast(name, pairs, score='localization')."
         )
     return aims
 

@@ -44,7 +44,7 @@ class Aim:
     limits: Limits = NO_LIMITS
 
     def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
-        """Returns specs that were run, the best first: those within the limits before the others; ties go to the smaller strength."""
+        """Returns specs that were run, the best first: those within the limits before the others; ties go to less strength."""
 
         def key(spec: PlanSpec) -> tuple[bool, tuple[float, ...], float]:
             gains = self.cache.gains(spec, self.locales)
