@@ -1,6 +1,6 @@
 """How every item is answered under every method: what the plane and the effects by item are computed from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -213,7 +213,9 @@ class _Marker:
             kept[id(model)] = english_outcomes(model, self.items, self.locales, self.scores, self.scoring, self.batch_size)
         return kept[id(model)]
 
-    def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None, wanted: set[str]) -> Iterator[Row]:
+    def _of_text(
+        self, items: Items, code: str, prepared: Prepared, texts: Texts | None, wanted: Collection[str]
+    ) -> Iterator[Row]:
         """Yields the scores of held-out text and of what is written."""
         model, plan = prepared.model, prepared.plan
         with hooked(model.tl, prepared.hooks) if prepared.hooks else nullcontext():

@@ -75,8 +75,8 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     if missing or (len(aims) > 1 and run["layer"].nunique() < 2):
         raise SettingsError(
             f"the sweep holds {', '.join(f'{len(held)} cells of {name}' for name, held in own.items())} that were run with "
-            f"finite scores, at {run['layer'].nunique()} layers: choosing needs cells of every contrast that were run, not predicted, "
-            "at two layers or more. Sweep all, with more layers, in mode 'exact' or 'screened'."
+            f"finite scores, at {run['layer'].nunique()} layers: choosing needs cells of every contrast that were run, not "
+            "predicted, at two layers or more. Sweep all, with more layers, in mode 'exact' or 'screened'."
         )
     best = {name: Aim(cache, locales, own_score(aim)).ordered(own[name]) for name, aim in aims.items()}
     tops = {

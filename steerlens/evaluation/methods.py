@@ -103,7 +103,7 @@ class Checkpoint(Method):
         path = Path(str(self.source)).expanduser()
         if (path / "adapter_config.json").is_file():
             return replace(model.spec, adapter=str(path)).load()
-        return load(self.source, model.device, model.dtype)  # type: ignore[arg-type]
+        return load(self.source, model.device, model.dtype)
 
 
 @dataclass(frozen=True, eq=False)

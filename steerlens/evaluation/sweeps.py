@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from steerlens.data import ENGLISH, Items, Kind
+from steerlens.data import ENGLISH, KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.exam import MEMORY, Exam
@@ -166,7 +166,7 @@ class Sweep(ResultTable):
         A layer counts with the strength that is best for it. Each vector has its own resamples of concepts.
 
         Args:
-            scores: by the vector's name, the score that it is measured by; for ``None`` those that the vectors are meant to raise.
+            scores: by the vector's name, the score that it is measured by; for ``None`` those that vectors are meant to raise.
             draws: the number of resamples of concepts.
             seed: of the resamples.
 
@@ -179,7 +179,7 @@ class Sweep(ResultTable):
 
     def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
         """Returns what the sweep was made from."""
-        if self.source is not None and model is items is vectors is None:
+        if self.source is not None and model is None and items is None and vectors is None:
             return self.source
         kept = self.source
         own = (model or (kept and kept.model), items or (kept and kept.items), vectors or (kept and kept.vectors))
@@ -316,7 +316,8 @@ def sweep(
 
 
 def _kinds(scores: Iterable[Score]) -> list[Kind]:
-    return list(dict.fromkeys(kind for score in scores for kind in score.kinds))
+    measured = {kind for score in scores for kind in score.kinds}
+    return [kind for kind in KINDS if kind in measured]
 
 
 def english_outcomes(

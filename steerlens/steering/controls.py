@@ -6,7 +6,7 @@ the plane take them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from einops import einsum
@@ -42,7 +42,7 @@ def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) 
         SettingsError: no draws.
     """
     _check(draws)
-    drawn = (vector.random_like(f"{seed}/{vector.label}", number) for number in range(draws))
+    drawn = (cast(SomeIntervention, vector.random_like(f"{seed}/{vector.label}", number)) for number in range(draws))
     return tuple(_control(vector, f"random {number}", own) for number, own in enumerate(drawn))
 
 
@@ -154,7 +154,7 @@ def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
 
 def _control(vector: SomeIntervention, what: str, made: SomeIntervention) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    return replace(made, name=f"{vector.name} {what}", notes=notes)  # type: ignore[type-var]
+    return cast(SomeIntervention, replace(cast(Any, made), name=f"{vector.name} {what}", notes=notes))
 
 
 def _check(draws: int) -> None:

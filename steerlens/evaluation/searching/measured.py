@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from steerlens.data import Item, Kind
+from steerlens.data import Item
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
@@ -127,7 +127,7 @@ class ScoreCache:
         """Returns the kind of each of a locale's items."""
         return np.array([item.kind for item in self.items[locale]])
 
-    def of_kind(self, locale: str, kinds: Sequence[Kind]) -> Bool[ndarray, " item"]:
+    def of_kind(self, locale: str, kinds: Sequence[str]) -> Bool[ndarray, " item"]:
         """Says which of a locale's items are of one of some kinds."""
         return np.isin(self.kinds(locale), kinds)
 

@@ -56,9 +56,9 @@ class Tried(ResultTable):
 class Tested(ResultTable):
     """The choices on test, each against unsteered with a paired 95% interval over concepts.
 
-    Columns: choice (``own``: each locale's, ``all``: the one for all), method (a contrast's name, surgical, best), locale (``mean``
-    over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change, low, high, p (two-sided, of
-    no change; correct it if several plans are claimed of).
+    Columns: choice (``own``: each locale's, ``all``: the one for all), method (a contrast's name, surgical, best), locale
+    (``mean`` over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change, low, high, p
+    (two-sided, of no change; correct it if several plans are claimed of).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
