@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, plane, sweep
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
@@ -111,6 +113,8 @@ def run_study(
     settings: StudySettings | None = None,
     *,
     out: str | Path | None = None,
+    resume: bool = True,
+    executor: Executor | None = None,
     batch_size: int | None = None,
 ) -> Study:
     """Runs the whole chain: vectors from train, choices from dev, claims from test.
@@ -119,7 +123,10 @@ def run_study(
         model: a model, or a name for ``load``.
         items: factual and cultural items in English and the locales; the atlas for ``None``.
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
-        out: a folder that every result is written to as soon as it is there.
+        out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
+        resume: whether tasks that ``out`` holds are taken as they are. If not, they are removed.
+        executor: who runs the tasks, as for ``sweep``.
+        batch_size: prompts or items at once; chosen for the device for ``None``.
 
     Raises:
         FileError: the folder cannot be written; said before anything is computed.
@@ -148,7 +155,8 @@ def run_study(
     separated: Separability = keep("separability", separability(probed, vectors_from=stack, seed=settings.seed))
     vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
     log.info("Sweeping layers and strengths on dev")
-    common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size}
+    running = _running(folder, resume, executor)
+    common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size, "resume": running}
     on_dev: dict[str, Any] = {"mode": settings.mode, "tokens": settings.tokens, **common}
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
@@ -166,6 +174,14 @@ def run_study(
     examples = keep("examples", _examples(lens, split.test, plans, settings))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))
     return Study(manifest, separated, swept, chosen, placed, examples, vectors)
+
+
+def _running(folder: Folder | None, resume: bool, executor: Executor | None) -> Running:
+    """Returns how tasks are run: finished ones are kept in the study's folder."""
+    kept = None if folder is None else folder.path / "tasks"
+    if kept is not None and not resume:
+        shutil.rmtree(kept, ignore_errors=True)
+    return Running(executor, kept)
 
 
 def _check_locales(locales: Sequence[str], items: Items) -> None:

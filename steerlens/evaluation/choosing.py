@@ -8,7 +8,6 @@ import numpy as np
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.combinations import Combinations
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Part, ScoreCache
@@ -60,15 +59,8 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     """Chooses as ``Sweep.choose`` says, which names what is raised."""
     run, locales = _run_cells(swept), source.vectors.locales_in(source.items)
     aims = {name: aim_of(next(v for (own, _), v in source.vectors.items() if own == name)) for name in source.vectors.names}
-    parts = [
-        Part(
-            code,
-            Exam(source.model, source.items.of(locale=code), source.scoring, batch_size=source.batch_size),
-            source.vectors.of(code),
-        )
-        for code in locales
-    ]
-    cache = ScoreCache(parts, list(aims.values()))
+    parts = [Part(code, source.items.of(locale=code), source.vectors.of(code)) for code in locales]
+    cache = ScoreCache(source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running)
     cells = _noted(cache, run)
     own = {name: [spec for spec in cells if spec.name == name] for name in aims}
     missing = [name for name, held in own.items() if not held]

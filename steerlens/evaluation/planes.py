@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items
@@ -12,6 +13,7 @@ from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, AXES
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
@@ -30,8 +32,8 @@ class Plane(ResultTable):
     """Every method in every locale, and their mean.
 
     Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever
-    were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired
-    95% interval over concepts; of (the method that a control belongs to), control, draws, p.
+    were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its
+    paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
 
     A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
     the draws' changes. Its p is the share of draws, the method counted among them, that change the score at least as much as
@@ -101,6 +103,8 @@ def plane(
     scoring: Scoring | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Plane:
     """Scores methods on items, usually the test part of a split, against the unsteered model.
 
@@ -115,6 +119,8 @@ def plane(
         scoring: how choices are put and compared; the defaults for ``None``.
         seed: of the bootstrap.
         batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Returns:
         ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
@@ -125,7 +131,7 @@ def plane(
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
     """
-    common: dict[str, Any] = {"locales": locales, "batch_size": batch_size}
+    common: dict[str, Any] = {"locales": locales, "batch_size": batch_size, "executor": executor, "resume": resume}
     given = answered(model, items, methods, scores=scores, controls=controls, scoring=scoring, **common)
     table = placed(given, seed=seed)
     if not side_effects:

@@ -1,5 +1,7 @@
 """Steering plans: what is done to the residual stream, where, how strongly and at which tokens; and the hooks that do it."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -211,6 +213,15 @@ class SteeringPlan:
         """
         self.check(model)
         return shown(model.tokens(prompt), [(step.layer, step.tokens) for step in self.steps])
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the steps with their tensors."""
+        found = hashlib.sha256()
+        for step in self.steps:
+            found.update(json.dumps(step.to_dict(), sort_keys=True, ensure_ascii=False).encode())
+            for name in sorted(step.edit.tensors):
+                found.update(step.edit.tensors[name].contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
         """Writes the plan with its vectors as one safetensors file.

@@ -30,8 +30,12 @@ class Gains(Mapping[str, float]):
 
     @property
     def valid(self) -> bool:
-        """Whether all changes are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
-        return all(math.isfinite(value) for name, value in self.changes.items() if name != ANSWER.name)
+        """Whether the changes of the aims and their companions are finite.
+
+        Under a plan that takes some item's scores out of the model's numbers, they are NaN.
+        """
+        needed = {*self.aims, *(SCORES[aim].companion for aim in self.aims)} - {""}
+        return all(math.isfinite(self.changes.get(name, 0.0)) for name in needed)
 
     def gain(self, score: str) -> float:
         """Returns the change of a score in its better direction; 0 for one that was not measured."""
