@@ -7,18 +7,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerlens.activations import ResidualStack
-from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
+from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Mode, Plane, Scoring, Sweep, plane, sweep
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.searching.steps import spaced
+from steerlens.evaluation.tasks import WritingTask, captured
 from steerlens.models import LensModel, load
 from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
+from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.results import Folder, Study
 from steerlens.steering import STEERED_TOKENS, STRENGTHS, UNSTEERED, SteeredTokens, SteeringPlan, VectorSet, take
@@ -146,17 +148,18 @@ def run_study(
             folder.write(name, result)
         return result
 
-    log.info("Capturing residual streams of the train prompts")
-    stack = keep(
-        "residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size)
-    )
-    log.info("Separability of factual and cultural prompts by layer")
-    probed = _alike(lens, items, stack, settings, batch_size)
-    separated: Separability = keep("separability", separability(probed, vectors_from=stack, seed=settings.seed))
-    vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
-    log.info("Sweeping layers and strengths on dev")
     running = _running(folder, resume, executor)
     common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size, "resume": running}
+    read = partial(captured, lens, positions=settings.positions, batch_size=batch_size, results=running.results)
+    log.info("Capturing residual streams of the train prompts")
+    stack = keep("residuals", read(_prompts(split, settings.locales)))
+    log.info("Separability of factual and cultural prompts by layer")
+    alike = _alike(items, settings)
+    separated: Separability = keep(
+        "separability", separability(read(alike) if alike else stack, vectors_from=stack, seed=settings.seed)
+    )
+    vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
+    log.info("Sweeping layers and strengths on dev")
     on_dev: dict[str, Any] = {"mode": settings.mode, "tokens": settings.tokens, **common}
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
@@ -171,7 +174,7 @@ def run_study(
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
     placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, **common))
     log.info("Writing examples")
-    examples = keep("examples", _examples(lens, split.test, plans, settings))
+    examples = keep("examples", _examples(lens, split.test, plans, settings, running))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))
     return Study(manifest, separated, swept, chosen, placed, examples, vectors)
 
@@ -193,42 +196,44 @@ def _check_locales(locales: Sequence[str], items: Items) -> None:
         items.of(locale=locale)
 
 
-def _captured(split: Split, locales: Sequence[str]) -> tuple[Any, ...]:
+def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
+    """Returns the train prompts in English and the locales."""
     return tuple(prompt for prompt in split.train.prompts() if prompt.locale in (ENGLISH, *locales))
 
 
-def _alike(
-    model: LensModel, items: Items, stack: ResidualStack, settings: StudySettings, batch_size: int | None
-) -> ResidualStack:
-    """Residuals of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
+def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
+    """Returns the prompts of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few concepts are alike in form: all train prompts are probed")
-        return stack
-    return model.residuals(pairs.prompts(explicit=False), positions=settings.positions, batch_size=batch_size)
+        return ()
+    return tuple(pairs.prompts(explicit=False))
 
 
 def _examples(
-    model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings
+    model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings, running: Running
 ) -> "pd.DataFrame":
-    """What the model writes to a few test questions, unsteered and under each plan."""
+    """Returns what the model writes to a few test questions, unsteered and under each plan."""
     import pandas as pd
 
-    rows = []
+    tasks = []
     for locale in settings.locales:
-        kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in KINDS]
-        asked = [item for kind in kinds for item in kind]
-        prompts = [item.prompt().text for item in asked]
-        texts = {UNSTEERED: model.generate(prompts, settings.max_new_tokens)}
-        for method, own in plans.items():
-            with own[locale].applied(model):
-                texts[method] = model.generate(prompts, settings.max_new_tokens)
-        for method, written in texts.items():
-            for item, text in zip(asked, written, strict=True):
-                answer = item.choices[item.answer]
-                base = {"locale": locale, "kind": item.kind, "concept": item.concept, "question": item.question, "answer": answer}
-                rows.append({**base, "method": method, "text": text.strip().split("\n")[0]})
+        asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
+        methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
+        tasks += [(method, WritingTask(asked, plan, settings.max_new_tokens)) for method, plan in methods.items()]
+    with progress(sum(task.size for _, task in tasks), "Examples", "text") as bar:
+        results = running.results([task for _, task in tasks], model, bar)
+        rows = [
+            {**_asked(writing.item), "method": method, "text": writing.text.strip().split("\n")[0]}
+            for (method, task), result in zip(tasks, results, strict=True)
+            for writing in task.writings(result)
+        ]
     return pd.DataFrame(rows)
+
+
+def _asked(item: Item) -> dict[str, str]:
+    own = {"locale": item.locale, "kind": item.kind, "concept": item.concept, "question": item.question}
+    return {**own, "answer": item.choices[item.answer]}
 
 
 def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:

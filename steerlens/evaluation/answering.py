@@ -203,7 +203,8 @@ class _Marker:
     ) -> dict[int, Sequence[Outcome]]:
         """Returns the outcomes of variants that share their model, form and hooks, by number."""
         steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
-        numbers, found = list(steered), {}
+        numbers = list(steered)
+        found: dict[int, Sequence[Outcome]] = {}
         chunks = [numbers[at : at + PLANS] for at in range(0, len(numbers), PLANS)] or [[]]
         scoring = replace(self.scoring, form=first.form)
         tasks = [ScoringTask(tuple(asked), tuple(steered[n] for n in own), scoring, self.batch_size) for own in chunks]

@@ -7,13 +7,17 @@ which Parquet keeps exactly.
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from steerlens.data import Item, Items
+from steerlens.activations import ResidualStack
+from steerlens.data import Item, Items, Prompt
 from steerlens.evaluation.attribution import attributions
 from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.item_scores import written
@@ -22,6 +26,8 @@ from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.lens import LensModel
+from steerlens.models.reading import Positions, described
+from steerlens.progress import progress
 from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
 
 if TYPE_CHECKING:
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
 
 Report = Callable[[float], None]
 """Called with the number of items that were done since the last call."""
+
+
+_PROMPTS = 128
+"""The prompts of one task of capture."""
 
 
 class Task(ABC):
@@ -205,6 +215,64 @@ class ReadingTask(Task):
         nats = nats_per_token(model, self.texts, self.plan, batch_size=self.batch_size)
         report(len(self.texts))
         return pd.DataFrame({"nats": nats})
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualTask(Task):
+    """The residual streams of some prompts at all layers."""
+
+    prompts: tuple[Prompt, ...]
+    positions: Positions = "last"
+    batch_size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The prompts."""
+        return len(self.prompts)
+
+    def described(self) -> dict[str, Any]:
+        """Returns the prompts and where they are read."""
+        texts = [prompt.text for prompt in self.prompts]
+        return {"prompts": texts, "positions": described(self.positions), "batch_size": self.batch_size}
+
+    def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
+        """Returns a row for each prompt with its residuals ``[layer, d_model]`` as bytes of float32."""
+        import pandas as pd
+
+        stack = model.residuals(self.prompts, positions=self.positions, batch_size=self.batch_size)
+        report(len(self.prompts))
+        return pd.DataFrame({"residuals": [own.contiguous().numpy().tobytes() for own in stack.residuals.unbind(1)]})
+
+    def residuals(self, result: "pd.DataFrame", fingerprint: Fingerprint) -> Float[Tensor, "layer prompt d_model"]:
+        """Returns the residuals of a result."""
+        shape = (fingerprint.n_layers, fingerprint.d_model)
+        each = [torch.from_numpy(np.frombuffer(own, dtype=np.float32).reshape(shape).copy()) for own in result["residuals"]]
+        return torch.stack(each, dim=1)
+
+
+def captured(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    positions: Positions,
+    batch_size: int | None,
+    results: Callable[[Sequence[Task], LensModel, Any], Iterator["pd.DataFrame"]],
+) -> ResidualStack:
+    """Returns the residual streams of prompts at all layers, captured in tasks.
+
+    Args:
+        model: the model.
+        prompts: what is read.
+        positions: where it is read.
+        batch_size: prompts at once; chosen for the device for ``None``.
+        results: runs tasks, as ``Running.results`` does.
+    """
+    given = tuple(prompts)
+    tasks = [ResidualTask(given[at : at + _PROMPTS], positions, batch_size) for at in range(0, len(given), _PROMPTS)]
+    with progress(len(given), "Residuals", "prompt") as bar:
+        parts = [
+            task.residuals(result, model.fingerprint) for task, result in zip(tasks, results(tasks, model, bar), strict=True)
+        ]
+    return ResidualStack(torch.cat(parts, dim=1), model.layers(), given, described(positions), model.fingerprint)
 
 
 def _without_name(fingerprint: Fingerprint) -> dict[str, Any]:

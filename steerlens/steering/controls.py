@@ -154,7 +154,8 @@ def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
 
 def _control(vector: SomeIntervention, what: str, made: SomeIntervention) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    return cast(SomeIntervention, replace(cast(Any, made), name=f"{vector.name} {what}", notes=notes))
+    own: Any = made
+    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes))
 
 
 def _check(draws: int) -> None:
