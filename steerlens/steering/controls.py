@@ -94,7 +94,8 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
     if len(vectors) < 2:
         raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
     following = _next(vectors).items()
-    return {code: _control(vectors[code], f"of {other}", replace(vectors[other], locale=code)) for code, other in following}
+    moved: dict[str, Any] = {code: replace(cast(Any, vectors[other]), locale=code) for code, other in following}
+    return {code: _control(vectors[code], f"of {other}", moved[code]) for code, other in following}
 
 
 @dataclass(frozen=True)
