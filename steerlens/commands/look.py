@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from steerlens.columns import padded, width
 from steerlens.commands import arguments
-from steerlens.data import KINDS, Item, Items, atlas, check
+from steerlens.data import KINDS, Item, Items, atlas, check, load_items
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.models import EMBEDDED, cache_folder
 from steerlens.models.gguf import is_converted
@@ -40,7 +40,7 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
 
 def data(args: Namespace) -> str:
     """Counts, the items asked for, or a check of all of them."""
-    items = arguments.items(args) or atlas()
+    items = load_items(args.items) if args.items else atlas()
     if args.topic is not None:
         items = _of_topic(items, args.topic)
     if args.locale is not None or args.kind is not None:

@@ -13,16 +13,15 @@ from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import Plane, placed, plane
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
+from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
 from steerlens.evaluation.searching.recipes import Chosen, Recipe
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import MODES, SCORES, STRENGTHS, Mode, Sweep, sweep
+from steerlens.evaluation.sweeps import SCORES, STRENGTHS, Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token, repetition
+from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
 
 __all__ = [
     "ALL",

@@ -11,10 +11,10 @@ from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import kind_of
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
+from steerlens.settings import Scoring
 from steerlens.steering import Controls, SteeringPlan
 from steerlens.tables import ResultTable
 

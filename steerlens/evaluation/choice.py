@@ -7,13 +7,13 @@ import numpy as np
 from steerlens.data import Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation.exam import Exam
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.searching.ledger import Ledger, Part
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES
+from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.recipes import Chosen, Recipe, VectorsByLocale, single
 from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
+from steerlens.settings import LESSER_GAIN, Scoring
 from steerlens.steering import Which
 
 if TYPE_CHECKING:

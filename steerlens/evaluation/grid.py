@@ -13,9 +13,9 @@ from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
+from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan, SteeringVector, Which
 
 Rows = list[dict[str, Any]]

@@ -10,8 +10,8 @@ from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
 

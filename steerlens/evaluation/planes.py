@@ -11,8 +11,8 @@ from steerlens.evaluation.answering import EXPLICIT, Answers, Method, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, UNSTEERED, compared
 from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
-from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
 from steerlens.steering import Controls
 from steerlens.tables import ResultTable
 

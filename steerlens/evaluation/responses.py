@@ -11,9 +11,9 @@ from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.intervals import paired_interval
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.sweeps import sweep
 from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
-from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.settings import MODES, Mode, Scoring
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 
@@ -30,8 +30,6 @@ _CELL = ["vector", "layer", "strength"]
 _NAMED = 3
 """Locales that a heatmap of half a page has room to name."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
-Mode = Literal["exact", "attribution", "screened"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 SCORES = ("transfer", "localization", "english_centric")
 """T: factual items answered right. L: cultural items whose local answer wins. English-centric: whose English one wins."""
 _WITH_MARGIN = ("transfer", "localization")

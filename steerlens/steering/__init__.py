@@ -1,7 +1,8 @@
 """Difference-of-means vectors, steering plans, the hooks that apply them, and their controls."""
 
+from steerlens.settings import WHICH, Which
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
-from steerlens.steering.edits import OPERATIONS, WHICH, Operation, Which, add_direction, set_component
+from steerlens.steering.edits import OPERATIONS, Operation, add_direction, set_component
 from steerlens.steering.means import difference_of_means, pooled
 from steerlens.steering.plans import SteeringPlan, Step, no_steering
 from steerlens.steering.vectors import SteeringVector

@@ -8,12 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from steerlens.models.roles import GENERATED, LAST, PROMPT
-
-Which = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
-generated after it."""
-
-WHICH: tuple[Which, ...] = get_args(Which)
+from steerlens.settings import Which
 
 Operation = Literal["add", "ablate", "project"]
 """Add the direction; remove the residual's component along it; set that component to a given value."""

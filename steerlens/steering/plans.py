@@ -20,11 +20,10 @@ from steerlens.models.passes import ModelState, running_roles, state_of, steered
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.models.tokens import Text, Tokens
 from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, whole_number
+from steerlens.settings import WHICH, Which
 from steerlens.steering.edits import (
     OPERATIONS,
-    WHICH,
     Operation,
-    Which,
     add_direction,
     leaves_prompt,
     set_component,

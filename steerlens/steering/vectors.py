@@ -11,7 +11,8 @@ from torch import Tensor
 from steerlens.errors import UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, layers_of, whole_number
-from steerlens.steering.edits import Operation, Which
+from steerlens.settings import Which
+from steerlens.steering.edits import Operation
 from steerlens.steering.plans import SteeringPlan, Step
 from steerlens.storage import load_tensors, restored, save_tensors
 

@@ -7,7 +7,6 @@ from functools import partial
 from steerlens.evaluation.searching.ledger import Ledger, Predictor
 from steerlens.evaluation.searching.objectives import Objective
 from steerlens.evaluation.searching.recipes import Chosen, Recipe, neighbours, single
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.steps import (
     SCORE_OF,
     Aim,
@@ -19,9 +18,9 @@ from steerlens.evaluation.searching.steps import (
     net_score,
     own_score,
     promising,
-    spaced,
 )
 from steerlens.evaluation.searching.tested import BEST
+from steerlens.settings import SearchSettings, spaced
 
 log = logging.getLogger("steerlens")
 

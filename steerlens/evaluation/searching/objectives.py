@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import UnknownNameError
+from steerlens.settings import LESSER_GAIN, Limits, ObjectiveName
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Gains:
 Objective = Callable[[Gains], float]
 """The larger, the better; unsteered has gains of 0 and perplexity 1, and a plan is taken only if it is better than that."""
 
-LESSER_GAIN = "lesser gain"
-OBJECTIVES: dict[str, Objective] = {
+OBJECTIVES: dict[ObjectiveName, Objective] = {
     LESSER_GAIN: lambda gains: min(gains.transfer, gains.localization),
     "sum of gains": lambda gains: gains.transfer + gains.localization,
     "transfer": lambda gains: gains.transfer,
@@ -71,36 +71,6 @@ def objective_of(given: str | Objective) -> tuple[str, Objective]:
     if given not in OBJECTIVES:
         raise UnknownNameError("objective", given, OBJECTIVES, "Or give a function from Gains to a number.")
     return given, OBJECTIVES[given]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a plan may cost on dev. ``None`` lifts a limit.
-
-    EN and LOC alone keep to the second only: that EN alone erases is what is to be seen, and in combination it may not.
-    """
-
-    english_centric: float | None = 0.05
-    """The most by which the English-centric rate may rise."""
-    perplexity: float | None = 1.25
-    """The most by which the perplexity of the right answers' text may be multiplied."""
-
-    def __post_init__(self) -> None:
-        if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
-            raise SettingsError(
-                f"{self} given: expected an English-centric rise of 0 or more and a perplexity ratio of 1 or more, or None."
-            )
-
-    @property
-    def of_text(self) -> "Limits":
-        """The limit on perplexity alone."""
-        return replace(self, english_centric=None)
-
-    def allow(self, gains: Gains) -> bool:
-        """Whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
-        rise = math.inf if self.english_centric is None else self.english_centric
-        ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
-        return gains.valid and gains.english_centric <= rise and (gains.perplexity or 1.0) <= ratio
 
 
 NO_LIMITS = Limits(None, None)

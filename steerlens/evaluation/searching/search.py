@@ -11,13 +11,13 @@ from steerlens.errors import DataError, SettingsError
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.searching.choices import Chooser
 from steerlens.evaluation.searching.ledger import Ledger, Part
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
+from steerlens.evaluation.searching.objectives import Objective, objective_of
 from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, front_of, regret_table, run_choices, tested_table
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
+from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 
 log = logging.getLogger("steerlens")
 

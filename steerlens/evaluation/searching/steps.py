@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from steerlens.evaluation.searching.ledger import Ledger, Predictor
-from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Limits, Objective
+from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
 from steerlens.evaluation.searching.recipes import Recipe
+from steerlens.settings import Limits
 
 Rank = Callable[[Gains], tuple[float, ...]]
 """What recipes are ordered by, the largest first."""
@@ -96,11 +97,6 @@ def expected(aim: Aim, pairs: Sequence[Recipe], n: int) -> list[Recipe]:
         return _ranked(aim.rank, one.plus(two))
 
     return sorted(pairs, key=key, reverse=True)[:n]
-
-
-def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
-    return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]
 
 
 def climb(

@@ -8,9 +8,9 @@ import torch
 from steerlens.data import Items, PromptPairs
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.searching.ledger import Part
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
+from steerlens.settings import SearchSettings
 from steerlens.steering import SteeringVector, difference_of_means
 
 
