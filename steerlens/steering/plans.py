@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from wcwidth import ljust, width
 
-from steerlens.columns import padded, width
 from steerlens.errors import FileError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import Row
@@ -104,7 +104,7 @@ class Shown(tuple[ShownToken, ...]):
         rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
         rows.insert(0, ("token", "read as", "steered at layers"))
         first, second = (max(width(row[column]) for row in rows) for column in range(2))
-        return "\n".join(f"{padded(a, first)}  {padded(b, second)}  {c}" for a, b, c in rows)
+        return "\n".join(f"{ljust(a, first)}  {ljust(b, second)}  {c}" for a, b, c in rows)
 
     __repr__ = __str__
 

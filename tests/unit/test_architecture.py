@@ -6,9 +6,8 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "numeric", "storage", "progress"}
+FOUNDATION = {"errors", "numeric", "storage", "progress"}
 ALLOWED = {
-    "columns": set(),
     "errors": set(),
     "numeric": {"errors"},
     "progress": set(),

@@ -15,9 +15,10 @@ from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, Recipe, S
 from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.recipes import neighbours, single
-from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
+from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.tested import front_of
 from steerlens.evaluation.searching.vectors import CrossFit
+from steerlens.settings import spaced
 from steerlens.steering import difference_of_means
 from steerlens.testbed import Planted, planted
 
