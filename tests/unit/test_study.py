@@ -97,14 +97,14 @@ def test_strided_layers_are_the_demos(llama: sl.LensModel) -> None:
     assert sl.StudySettings(layers="strided").swept(Eighteen()) == (2, 5, 8, 11, 14, 17)
 
 
-@pytest.mark.parametrize(
-    ("given", "said"), [("1.0, 'promt'", "Did you mean prompt"), ("'2'", "strength '2' given"), ("torch.tensor(2.0)", "taken")]
-)
-def test_steps_say_what_is_wrong_with_them(given: str, said: str) -> None:
+def test_steps_say_what_is_wrong_with_them() -> None:
     """In a process of its own: here the type checker would speak first."""
-    script = (
-        "import torch, steerlens.steering as s\nfrom steerlens.errors import SteerlensError\n"
-        f"try:\n    s.Step(torch.ones(2), 1, {given})\n    print('taken')\nexcept SteerlensError as error:\n    print(error)"
+    given = ("1.0, 'promt'", "'2'", "torch.tensor(2.0)")
+    tried = "".join(
+        f"try:\n    s.Step(torch.ones(2), 1, {one})\n    print('taken')\nexcept SteerlensError as error:\n    print(error)\n"
+        for one in given
     )
+    script = f"import torch, steerlens.steering as s\nfrom steerlens.errors import SteerlensError\n{tried}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said in done.stdout
+    for said, printed in zip(("Did you mean prompt", "strength '2' given", "taken"), done.stdout.splitlines(), strict=True):
+        assert said in printed
