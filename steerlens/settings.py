@@ -41,19 +41,19 @@ class Scoring:
     """How the choices of an item are scored. The best score counts as the model's answer."""
 
     normalisation: Normalisation = "token"
-    """What the sum of a choice's log probabilities is divided by: its tokens, its characters, or nothing."""
+    """What the sum of a choice's log probabilities is divided by: the number of its tokens, of its characters, or nothing."""
     style: Style = "open"
     """``open``: the choice's text follows the prompt. ``letters``: the choices are listed and a letter follows, for
     instruction-tuned models."""
     chat: bool = False
-    """Put the question through the model's chat template."""
+    """Whether the question goes through the model's chat template."""
     examples: tuple[Item, ...] = ()
     """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
     questions of an exam begin with the same ones, they run once for all."""
     form: Form = "implicit"
-    """Which prompt of a cultural item: without (``implicit``) or with (``explicit``) its country."""
+    """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0
-    """Of the order in which the letter format lists the choices; the same for a concept in every locale."""
+    """The seed of the order in which the letter format lists the choices, the same for a concept in every locale."""
 
     def __post_init__(self) -> None:
         for what, given, known in (
@@ -85,7 +85,8 @@ class Costs(Protocol):
 class Limits:
     """What a plan may cost on dev. ``None`` lifts a limit.
 
-    EN and LOC alone keep to the second only: that EN alone erases is what is to be seen, and in combination it may not.
+    EN and LOC alone keep to the limit on perplexity only: that EN alone erases culture is what is to be seen, and in combination
+    it may not.
     """
 
     english_centric: float | None = 0.05
@@ -221,7 +222,7 @@ class SearchSettings:
     layers: tuple[int, ...] | None = None
     """The layers that are tried, or ``None`` for all."""
     first_layers: int = 9
-    """Of these, how many are run at first, evenly spaced with the last among them; the steps from the best reach the others."""
+    """The number of these that are run at first, evenly spaced with the last among them; steps from the best reach the others."""
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """The strengths that are tried; the first layers are run at the middle one (of two, the weaker)."""
     tokens: tuple[Which, ...] = ("last_onward", "all")
@@ -234,7 +235,7 @@ class SearchSettings:
     test_concepts: int | None = 50
     """The number of concepts of each kind, of those given, that choices are tested on, or ``None`` for all."""
     singles: int = 4
-    """The number of cells of each vector that are run after these, for each locale and for all together."""
+    """The number of cells of each vector that are run after the first ones, for each locale and for all together."""
     combinations: int = 12
     """The number of combinations of both vectors that are run, for each locale and for all together."""
     n_folds: int = 3

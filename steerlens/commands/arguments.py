@@ -19,12 +19,14 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
 
     Raises:
         UnknownNameError: a locale that the atlas or the file does not have.
-        DataError: no items of a kind in a locale.
+        DataError: no items of a kind in a locale, or none in English where they are needed.
         SettingsError: no locale was asked for, and the file does not say which.
     """
     own = load_items(args.items) if args.items else None
     codes = _codes(args, own.locales if own else atlas_locales(), from_file=own is not None)
     given = own or atlas(codes)
+    if english and ENGLISH not in given.locales:
+        raise DataError(f"{given.name} holds no items in {ENGLISH}, which the other locales are compared with: add rows in it.")
     for code in (*((ENGLISH,) if english else ()), *codes):
         held = given.of(locale=code)
         for kind in kinds:

@@ -1,6 +1,7 @@
 """The arrows of import, and who may import what."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import steerlens
@@ -39,6 +40,7 @@ LAZY = {"plotting", "report"}  # results draw themselves: imported inside a meth
 """Parts that others may import inside a function only."""
 
 
+@cache
 def _modules() -> list[tuple[str, Path, ast.Module]]:
     found = []
     for path in sorted(ROOT.rglob("*.py")):
@@ -105,8 +107,9 @@ def test_no_unpickling_and_no_remote_code() -> None:
 
 def test_public_functions_have_docstrings() -> None:
     for _, path, tree in _modules():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inner = {node for function in functions for node in ast.walk(function) if node is not function}
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                inner = any(node in ast.walk(f) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f is not node)
                 overload = any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
-                assert inner or overload or ast.get_docstring(node), (path, node.name)
+                assert node in inner or overload or ast.get_docstring(node), (path, node.name)

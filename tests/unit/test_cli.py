@@ -139,7 +139,7 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
 def test_items_without_english_or_a_kind_are_refused(items: sl.data.Items, tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
     file.write_text(_rows(items.of(locale="ko-KR")), encoding="utf-8")
-    with pytest.raises(UnknownNameError, match="en-US"):
+    with pytest.raises(DataError, match=r"some\.jsonl holds no items in en-US, which the other locales are compared with"):
         arguments.items(parsed(["demo", "--items", str(file)]))
     assert arguments.items(parsed(["plane", "--items", str(file), "--plan", "a=b"]), (), english=False)[1] == ("ko-KR",)
     file.write_text(_rows(items.where(lambda item: (item.locale, item.kind) != ("ko-KR", "cultural"))), encoding="utf-8")
