@@ -67,6 +67,17 @@ def test_items_are_made_from_open_data_for_a_new_folder(folder: Path, tmp_path: 
             assert made == {**before, "locale": code}
 
 
+def test_what_is_looked_up_for_a_locale_has_the_fields_that_it_needs(folder: Path) -> None:
+    pytest.importorskip("babel")
+    from steerlens.data.grounded.customs_base import owners
+
+    file = folder / "locale.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"zone"', '"zon"'), encoding="utf-8")
+    add_locale(folder)
+    with pytest.raises(DataError, match=r"open_data in the locale\.json of es-EA: .*'zon'"):
+        owners()
+
+
 def test_names_are_those_of_cldr() -> None:
     """All but four, which have another name in everyday English and are not of the atlas."""
     babel = pytest.importorskip("babel")

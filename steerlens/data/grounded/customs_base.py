@@ -10,6 +10,7 @@ from typing import Any
 from babel import Locale
 
 from steerlens.data.locales import atlas_folder, atlas_locales
+from steerlens.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,12 @@ def owners() -> tuple[Owner, ...]:
     return tuple(sorted(found, key=lambda one: one.place))
 
 
-@cache
 def _owner(code: str) -> Owner | None:
     fields = json.loads(atlas_folder(code).joinpath("locale.json").read_text(encoding="utf-8")).get("open_data")
-    return None if fields is None else Owner(code, **fields)
+    try:
+        return None if fields is None else Owner(code, **fields)
+    except TypeError as error:
+        raise DataError(f"open_data in the locale.json of {code}: {error}. Expected the fields of {Owner.__name__}.") from error
 
 
 def by_owner(value: Callable[[Owner], Any]) -> dict[str, Any]:
