@@ -37,7 +37,9 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
             command.add_argument(flag, action="store_true", help=explained)
         else:
             values, default = _expected(hints[each.name]), given_as(getattr(settings(), each.name))
-            command.add_argument(flag, default=default, metavar="…", help=f"{explained} Values: {values}; default: %(default)s.")
+            command.add_argument(
+                flag, default=default, metavar="VALUE", help=f"{explained} Values: {values}; default: %(default)s."
+            )
 
 
 def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:

@@ -32,6 +32,9 @@ Style = Literal["open", "letters"]
 ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization"]
 LESSER_GAIN: ObjectiveName = "lesser gain"
 
+STRENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""The strengths of a sweep and of a search."""
+
 _STRIDED = 6
 """Layers of a strided sweep, evenly spaced, the last one included."""
 
@@ -223,7 +226,7 @@ class SearchSettings:
     """The layers that are tried, or ``None`` for all."""
     first_layers: int = 9
     """The number of these that are run at first, evenly spaced with the last among them; steps from the best reach the others."""
-    strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    strengths: tuple[float, ...] = STRENGTHS
     """The strengths that are tried; the first layers are run at the middle one (of two, the weaker)."""
     tokens: tuple[Which, ...] = ("last_onward", "all")
     """The tokens that are tried; the first layers are run at the first of them."""

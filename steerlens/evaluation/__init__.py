@@ -19,9 +19,9 @@ from steerlens.evaluation.searching.recipes import Chosen, Recipe
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import SCORES, STRENGTHS, Sweep, sweep
+from steerlens.evaluation.sweeps import SCORES, Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token, repetition
-from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
+from steerlens.settings import LESSER_GAIN, MODES, STRENGTHS, Limits, Mode, Scoring, SearchSettings
 
 __all__ = [
     "ALL",

@@ -15,7 +15,7 @@ from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
 from steerlens.models.lens import LensModel
-from steerlens.settings import MODES, Mode, Scoring
+from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable
 
@@ -29,7 +29,6 @@ log = logging.getLogger("steerlens")
 _CELL = ["vector", "layer", "strength"]
 _NAMED = 3
 """Locales that a heatmap of half a page has room to name."""
-STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 SCORES = ("transfer", "localization", "english_centric")
 """T: factual items answered right. L: cultural items whose local answer wins. English-centric: whose English one wins."""
 _WITH_MARGIN = ("transfer", "localization")
