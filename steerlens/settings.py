@@ -128,13 +128,12 @@ class Layered(Protocol):
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study does. The defaults are those of ``steerlens demo``."""
+    """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed, whichever are swept."""
 
     locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
     """The locales that vectors are taken for and plans are chosen for."""
     layers: tuple[int, ...] | Literal["all", "strided"] = "all"
-    """The layers that are swept: ``strided`` are six, evenly spaced, the last one included. Every layer is captured and
-    probed in any case."""
+    """The layers that are swept: ``strided`` are six, evenly spaced, the last one included."""
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
     """The factors on the difference of means that are swept."""
     mode: StudyMode = "screened"
