@@ -6,107 +6,31 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
-from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Mode, Plane, Scoring, Sweep, plane, sweep
+from steerlens.errors import SettingsError
+from steerlens.evaluation import Plane, Sweep, plane, sweep
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.searching.steps import spaced
 from steerlens.evaluation.tasks import WritingTask, captured
 from steerlens.models import LensModel, load
-from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
 from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.results import Folder, Study
-from steerlens.steering import STEERED_TOKENS, STRENGTHS, UNSTEERED, SteeredTokens, SteeringPlan, VectorSet, take
+from steerlens.settings import StudySettings
+from steerlens.steering import UNSTEERED, SteeringPlan, VectorSet, take
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("steerlens")
 
-_MODES: tuple[Mode, ...] = ("exact", "screened")
 _ALIKE = 10
 """Pairs of concepts matched in form below which all train prompts are probed."""
-_STRIDED = 6
-"""Layers of a strided sweep, evenly spaced, the last one included."""
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What a study does. The defaults are the demo's."""
-
-    locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
-    layers: tuple[int, ...] | str = "all"
-    """Layers swept: ``all``, ``strided`` (six, evenly spaced), or block indices. All are captured and probed."""
-    strengths: tuple[float, ...] = STRENGTHS
-    mode: Mode = "screened"
-    """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    train_concepts: int | None = 96
-    """Concepts of each kind, drawn from train, that vectors are taken from; all of train for ``None``."""
-    dev_concepts: int | None = 5
-    """Concepts of each kind, drawn from dev, that sweeps and choices run on in every locale; all of dev for ``None``."""
-    test_concepts: int | None = 32
-    """Concepts of each kind, drawn from test, that the plans are scored on; all of test for ``None``."""
-    tokens: SteeredTokens = "last_onward"
-    """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
-    positions: Positions = "last"
-    controls: bool = False
-    """Whether 20 random directions and another locale's plan stand beside every plan on test, as ``plane`` has them."""
-    side_effects: bool = False
-    """Whether the plans' side effects on text are taken too."""
-    seed: int = 0
-    """Of the split, the folds and the bootstrap."""
-    scoring: Scoring = field(default_factory=Scoring)
-    examples: int = 2
-    """Test concepts of each kind and locale whose generations are kept, before and after."""
-    max_new_tokens: int = 16
-
-    def __post_init__(self) -> None:
-        if self.tokens not in STEERED_TOKENS:
-            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
-        if self.mode not in _MODES:
-            raise UnknownNameError("mode of a study", self.mode, _MODES, "A plan is chosen from cells that were run.")
-        counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
-        if not self.strengths or 0 in self.strengths or any(count is not None and count < 1 for count in counts):
-            raise SettingsError(
-                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
-                "and at least one concept of each kind, or None for all."
-            )
-
-    def parts(self, items: Items) -> Split:
-        """Train, dev and test, each with as many concepts of a kind as are used."""
-        split = items.split(seed=self.seed)
-        return replace(
-            split,
-            train=split.train.sample(self.train_concepts, seed=self.seed),
-            dev=split.dev.sample(self.dev_concepts, seed=self.seed),
-            test=split.test.sample(self.test_concepts, seed=self.seed),
-        )
-
-    def swept(self, model: LensModel) -> tuple[int, ...]:
-        """Block indices that are swept.
-
-        Raises:
-            LayerError: a layer that the model does not have.
-            SettingsError: a word that is none of ``strided`` and ``all``, or fewer than two layers.
-        """
-        chosen: Sequence[int] | None = None
-        if self.layers == "strided":
-            chosen = spaced(range(model.n_layers), _STRIDED)
-        elif not isinstance(self.layers, str):
-            chosen = self.layers
-        elif self.layers != "all":
-            raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
-        layers = model.layers(chosen)
-        if len(layers) < 2:
-            raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
-        return layers
 
 
 def run_study(

@@ -25,18 +25,17 @@ from steerlens.evaluation.methods import (
 )
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
 from steerlens.evaluation.scores import repetition
 from steerlens.evaluation.searching.chosen import Chosen
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
+from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import MODES, Mode, Sweep, sweep
+from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.scores import SCORES, Score, register
+from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
 
 __all__ = [
     "ALL",

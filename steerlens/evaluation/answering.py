@@ -22,7 +22,6 @@ from steerlens.evaluation.item_scores import (
 )
 from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, Steered, locales_of, methods_of
 from steerlens.evaluation.outcomes import Outcome, Reading
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
 from steerlens.evaluation.sweeps import english_outcomes
@@ -32,6 +31,7 @@ from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
+from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 

@@ -11,9 +11,10 @@ from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Part, ScoreCache
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES
+from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
+from steerlens.settings import LESSER_GAIN
 from steerlens.steering import SURGICAL, PlanSpec
 from steerlens.steering.contrasts import aim_of
 

@@ -14,7 +14,7 @@ from steerlens.evaluation.kept import Kept
 from steerlens.evaluation.lines import Line, lines_of, shared_prefix
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.plain import add_by_item, margin_weights, plain_answers, plain_gradients, plain_sums
-from steerlens.evaluation.questions import Scoring, ask
+from steerlens.evaluation.questions import ask
 from steerlens.evaluation.resumed import Resumed, sides_of
 from steerlens.evaluation.trust import by_trust, derivatives_agree, sums_agree
 from steerlens.models.batches import TokenBatch
@@ -23,6 +23,7 @@ from steerlens.models.gradients import residual_gradients
 from steerlens.models.lens import LensModel
 from steerlens.models.recording import attending, record
 from steerlens.models.unembedding import Unembedding
+from steerlens.settings import Scoring
 from steerlens.steering import SteeredTokens, SteeringPlan
 from steerlens.steering.tokens import leaves_prompt, steered_tokens
 

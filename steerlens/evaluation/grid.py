@@ -12,13 +12,13 @@ from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import without_companions
 from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.scores import Score
+from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan, SteeringVector, StepSpec, VectorSet
 
 Place = tuple[str, Kind]

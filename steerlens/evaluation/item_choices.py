@@ -9,8 +9,8 @@ from steerlens.data import Item
 from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, SteeringPlan
 from steerlens.tables import ResultTable
 

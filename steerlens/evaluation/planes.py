@@ -12,11 +12,11 @@ from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, AXES
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.settings import Scoring
 from steerlens.statistics import pareto_front
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable

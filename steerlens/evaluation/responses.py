@@ -12,14 +12,14 @@ from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.item_scores import rows_of_score
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.settings import STRENGTHS, Scoring
 from steerlens.statistics import bootstrap_interval
-from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, VectorSet, vector_set
+from steerlens.steering import Intervention, SteeredTokens, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 from steerlens.data import ENGLISH, KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
@@ -14,7 +14,6 @@ from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.finite import advice, finite
 from steerlens.evaluation.grid import Grid, parts_of
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
 from steerlens.evaluation.tasks import ScoringTask
@@ -22,8 +21,9 @@ from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
+from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.statistics import bootstrap_means, percentile_interval
-from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
@@ -39,8 +39,6 @@ CELL = ["vector", "layer", "strength", "tokens"]
 """The columns that name a cell."""
 _NAMED = 3
 """The locales that a heatmap of half a page has room to name."""
-Mode = Literal["exact", "attribution", "screened"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 _DRAWS = 2000
 """The resamples of concepts behind the intervals of a heatmap's cells."""
 

@@ -22,12 +22,12 @@ from steerlens.evaluation.attribution import attributions
 from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.item_scores import written
 from steerlens.evaluation.outcomes import Outcome, Writing
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.lens import LensModel
 from steerlens.models.reading import Positions, described
 from steerlens.progress import progress
+from steerlens.settings import Scoring
 from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
 from steerlens.models.tokens import Text
 from steerlens.numeric import finite_number, layer_of, whole_number
+from steerlens.settings import STEERED_TOKENS, SteeredTokens
 from steerlens.steering.edits import Edit, edit_of
 from steerlens.steering.showing import Shown, shown
-from steerlens.steering.tokens import STEERED_TOKENS, SteeredTokens, leaves_prompt, steered_tokens
+from steerlens.steering.tokens import leaves_prompt, steered_tokens
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"

@@ -12,7 +12,6 @@ from steerlens.data import Item, Items
 from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, scores_of
 from steerlens.evaluation.searching.objectives import Gains
@@ -20,6 +19,7 @@ from steerlens.evaluation.tasks import ScoringTask, SlopeTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import SHOW_FROM, progress
 from steerlens.scores import Score
+from steerlens.settings import Scoring
 from steerlens.steering import Intervention, PlanSpec, SteeredTokens, SteeringVector
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from steerlens.errors import DataError, SettingsError
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.searching.choices import Chooser
 from steerlens.evaluation.searching.measured import Part, ScoreCache
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
+from steerlens.evaluation.searching.objectives import Objective, objective_of
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import (
     ALL,
     regret_table,
@@ -27,6 +26,7 @@ from steerlens.evaluation.searching.tested import (
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
+from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
 from steerlens.steering.contrasts import CONTRASTS

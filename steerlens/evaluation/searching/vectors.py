@@ -7,9 +7,9 @@ import torch
 
 from steerlens.data import Items
 from steerlens.evaluation.searching.measured import Part
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
+from steerlens.settings import SearchSettings
 from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet, differences_of_means
 
 
