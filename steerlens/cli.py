@@ -101,7 +101,7 @@ def _probe(commands: Any) -> None:
     _model(probe)
     _items(probe, locales=_FEW)
     add_settings(probe, StudySettings, ("positions", "seed"))
-    _out(probe, "results/probe")
+    _out(probe, "results/probe", tasks=False)
 
 
 def _sweep(commands: Any) -> None:
@@ -187,8 +187,12 @@ def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str =
         command.add_argument("--locale", help=f"The locale that is steered and scored. {other}")
 
 
-def _out(command: argparse.ArgumentParser, folder: str) -> None:
+def _out(command: argparse.ArgumentParser, folder: str, *, tasks: bool = True) -> None:
+    """The folder for results, and whether the command goes on from the finished tasks that it holds."""
     command.add_argument("--out", default=folder, help="The folder for results and figures. Default: %(default)s.")
+    if tasks:
+        kept = "Go on from the finished tasks that the folder holds, or do all of them again. Default: go on."
+        command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=kept)
 
 
 if __name__ == "__main__":

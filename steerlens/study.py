@@ -2,7 +2,6 @@
 
 import logging
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -72,7 +71,7 @@ def run_study(
             folder.write(name, result)
         return result
 
-    running = _running(folder, resume, executor)
+    running = Running(executor) if folder is None else Running.in_folder(folder.path, resume=resume, executor=executor)
     common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size, "resume": running}
     read = partial(captured, lens, positions=settings.positions, batch_size=batch_size, results=running.results)
     log.info("Capturing residual streams of the train prompts")
@@ -101,14 +100,6 @@ def run_study(
     examples = keep("examples", _examples(lens, split.test, plans, settings, running))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))
     return Study(manifest, separated, swept, chosen, placed, examples, vectors)
-
-
-def _running(folder: Folder | None, resume: bool, executor: Executor | None) -> Running:
-    """Returns how tasks are run: finished ones are kept in the study's folder."""
-    kept = None if folder is None else folder.path / "tasks"
-    if kept is not None and not resume:
-        shutil.rmtree(kept, ignore_errors=True)
-    return Running(executor, kept)
 
 
 def _check_locales(locales: Sequence[str], items: Items) -> None:

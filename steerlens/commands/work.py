@@ -11,6 +11,7 @@ from steerlens.evaluation import Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
+from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import AXES
 from steerlens.options import settings_of
 from steerlens.probing import matched, separability
@@ -31,7 +32,7 @@ def demo(args: Namespace) -> str:
     items, locales = arguments.items(args)
     settings = settings_of(StudySettings, args, locales=locales)
     Folder.ready(args.out)
-    found = run_study(arguments.model(args), items, settings, out=args.out)
+    found = run_study(arguments.model(args), items, settings, out=args.out, resume=args.resume)
     report = found.report(Path(args.out) / "report.html")
     plans = "\n".join(f"  {line}" for line in str(found.chosen).splitlines())
     return (
@@ -77,6 +78,7 @@ def sweep(args: Namespace) -> str:
         mode=settings.mode,
         tokens=settings.tokens,
         scoring=settings.scoring,
+        resume=Running.in_folder(folder.path, resume=args.resume),
     )
     table.save(folder.path / "sweep.parquet")
     vectors.save(folder.path / "vectors.safetensors")
@@ -100,8 +102,8 @@ def search(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     items, locales = arguments.items(args)
     settings = settings_of(SearchSettings, args)
-    split = items.split(seed=settings.seed)
-    found = run_search(arguments.model(args), split, locales, args.objective, settings=settings)
+    split, running = items.split(seed=settings.seed), Running.in_folder(folder.path, resume=args.resume)
+    found = run_search(arguments.model(args), split, locales, args.objective, settings=settings, resume=running)
     found.save(folder.path)
     lines = [f"  {locale:<6} {choice.name:<9} {choice}" for locale, each in found.choices.items() for choice in each.values()]
     figures = [_write(found.plot(), folder.path / "tried.html")]
@@ -124,7 +126,8 @@ def plane(args: Namespace) -> str:
     settings = settings_of(StudySettings, args, locales=(locale,))
     test = settings.parts(items).test
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
-    table = scored_plane(arguments.model(args), test, plans, **beside)
+    running = Running.in_folder(folder.path, resume=args.resume)
+    table = scored_plane(arguments.model(args), test, plans, **beside, resume=running)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
     return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"

@@ -1,9 +1,10 @@
 """Running tasks: here or by an executor, each result kept on disk as soon as it is there, and none run twice."""
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,7 +35,6 @@ class Running:
     """``None``: one after another, here. Otherwise each worker loads the model for itself, from where it was loaded here."""
     folder: Path | None = None
     """Where results are kept, a Parquet file each; a task whose result is there is not run again. ``None``: nowhere."""
-    _said: list[str] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, executor: Executor | None, resume: "str | Path | Running | None") -> "Running":
@@ -42,6 +42,23 @@ class Running:
         if isinstance(resume, Running):
             return resume
         return cls(executor, Path(resume) if resume is not None else None)
+
+    @classmethod
+    def in_folder(cls, folder: Path, *, resume: bool = True, executor: Executor | None = None) -> "Running":
+        """Returns how tasks are run whose results are kept in the folder ``tasks`` of a folder of results.
+
+        Args:
+            folder: the folder of results.
+            resume: whether tasks that it holds are taken as they are; if not, they are removed.
+            executor: who runs the tasks; ``None``: this process.
+        """
+        kept = folder / "tasks"
+        if not resume:
+            shutil.rmtree(kept, ignore_errors=True)
+        found = len(list(kept.glob("*.parquet")))
+        if found:
+            log.info("%d finished tasks are kept in %s: what they did is not done again", found, kept)
+        return cls(executor, kept)
 
     def results(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
         """Yields the result of every task, in their order.
@@ -56,7 +73,6 @@ class Running:
         """
         kept = [self._kept(task, model) for task in tasks]
         todo = [task for task, path in zip(tasks, kept, strict=True) if path is None or not path.is_file()]
-        self._say(len(tasks) - len(todo))
         fresh = iter(self._run(todo, model, bar))
         for task, path in zip(tasks, kept, strict=True):
             if path is None or not path.is_file():
@@ -79,11 +95,6 @@ class Running:
             for task, found in zip(tasks, self.executor.map(run_elsewhere, work), strict=True):
                 advance(bar, task.size)
                 yield found
-
-    def _say(self, found: int) -> None:
-        if found and not self._said:
-            self._said.append(str(self.folder))
-            log.info("Going on from results that are kept in %s", self.folder)
 
 
 def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":
