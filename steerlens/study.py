@@ -17,7 +17,7 @@ from steerlens.evaluation import Mode, Plane, Scoring, Sweep, choose, plane, swe
 from steerlens.evaluation.searching.recipes import VectorsByLocale
 from steerlens.evaluation.searching.steps import spaced
 from steerlens.models import LensModel, load
-from steerlens.models.reading import Positions
+from steerlens.models.pooling import Positions
 from steerlens.probing import Separability, matched, separability
 from steerlens.results import Folder, Study
 from steerlens.steering import WHICH, SteeringPlan, Which, difference_of_means

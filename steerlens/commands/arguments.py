@@ -7,7 +7,7 @@ from typing import TypeVar
 from steerlens.data import ENGLISH, Items, atlas_locales, load_items
 from steerlens.errors import SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
-from steerlens.models.reading import Positions
+from steerlens.models.pooling import Positions
 
 T = TypeVar("T")
 

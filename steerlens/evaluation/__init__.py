@@ -5,7 +5,6 @@ from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.choice import choose
 from steerlens.evaluation.comparing import MEAN, UNSTEERED
 from steerlens.evaluation.consistency import rank_consistency
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.grid import Cell
 from steerlens.evaluation.intervals import Interval, paired_interval, paired_p, percentiles
@@ -15,6 +14,7 @@ from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
 from steerlens.evaluation.searching.recipes import Chosen, Recipe
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
@@ -40,7 +40,6 @@ __all__ = [
     "Cell",
     "Chosen",
     "Effects",
-    "Exam",
     "Gains",
     "Interval",
     "ItemChoices",
@@ -51,6 +50,7 @@ __all__ = [
     "Recipe",
     "Regret",
     "Response",
+    "Scorer",
     "Scoring",
     "Search",
     "SearchSettings",

@@ -8,10 +8,10 @@ from steerlens.data import ENGLISH, KINDS, Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import UNSTEERED
 from steerlens.evaluation.consistency import consistency
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.sweeps import kind_of
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
@@ -114,9 +114,9 @@ class _Marker:
     scoring: Scoring
     batch_size: int | None
 
-    def exam(self, part: Items | Sequence[Any], scoring: Scoring | None = None) -> Exam:
+    def scorer(self, part: Items | Sequence[Any], scoring: Scoring | None = None) -> Scorer:
         """The items made batches."""
-        return Exam(self.model, part, scoring or self.scoring, batch_size=self.batch_size)
+        return Scorer(self.model, part, scoring or self.scoring, batch_size=self.batch_size)
 
     def english(self, items: Items, codes: Sequence[str]) -> dict[str, Outcome]:
         """The unsteered English answer to each factual concept that one of the locales asks."""
@@ -125,7 +125,7 @@ class _Marker:
         return {outcome.item.concept: outcome for outcome in self._scored(part)} if len(part) else {}
 
     def _scored(self, part: Items | Sequence[Any], scoring: Scoring | None = None) -> Sequence[Outcome]:
-        return finite(self.exam(part, scoring).score(), self.model)
+        return finite(self.scorer(part, scoring).score(), self.model)
 
     def marked(
         self,
@@ -137,15 +137,15 @@ class _Marker:
     ) -> list[_Label]:
         """A row per item of one locale and kind, unsteered, with its explicit prompt, and under each variant."""
         bar.set_postfix_str(part[0].locale)
-        exam, done = self.exam(part), {}
-        for index, outcomes in exam.sweep([plan for _, plan in variants]):
-            advance(bar, len(exam) / exam.n_batches)
+        scorer, done = self.scorer(part), {}
+        for index, outcomes in scorer.sweep([plan for _, plan in variants]):
+            advance(bar, len(scorer) / scorer.n_batches)
             if outcomes is not None:
-                finite(exam.base, self.model)  # first, or the plan would be blamed
+                finite(scorer.base, self.model)  # first, or the plan would be blamed
                 done[index] = finite(outcomes, self.model, variants[index][1])
-        base = finite(exam.base, self.model)  # the sweep has scored it on its way
+        base = finite(scorer.base, self.model)  # the sweep has scored it on its way
         rows = [_row(unsteered, outcome, english) for outcome in base]
-        advance(bar, len(exam))
+        advance(bar, len(scorer))
         if unsteered["method"] == UNSTEERED and (named := [item for item in part if item.explicit]):
             explicit = self._scored(named, replace(self.scoring, form="explicit"))
             rows += [_row(_label(EXPLICIT), outcome, english) for outcome in explicit]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.scorer import Scorer
 from steerlens.steering import SteeringVector, Which
 
 
@@ -40,8 +40,10 @@ class Attribution:
         return Attribution(self.slopes, {**self.bends, layer: bend})
 
 
-def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: Which) -> dict[str, Attribution]:
-    """The attribution of each vector on an exam's items, all from one pass forward and one backward.
+def attributions(
+    scorer: Scorer, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: Which
+) -> dict[str, Attribution]:
+    """The attribution of each vector on a scorer's items, all from one pass forward and one backward.
 
     Args:
         vectors: each with the layers that it is wanted at.
@@ -54,7 +56,7 @@ def attributions(exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[in
         LayerError: a layer that a vector was not taken at.
     """
     every = sorted({layer for _, layers in vectors for layer in layers})
-    gradients = dict(zip(every, exam.gradients(every, tokens), strict=True))
+    gradients = dict(zip(every, scorer.gradients(every, tokens), strict=True))
     return {
         vector.name: Attribution({layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers})
         for vector, layers in vectors

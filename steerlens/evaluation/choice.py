@@ -6,8 +6,8 @@ import numpy as np
 
 from steerlens.data import Items
 from steerlens.errors import SettingsError
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.searching.ledger import Ledger, Part
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES
 from steerlens.evaluation.searching.recipes import Chosen, Recipe, VectorsByLocale, single
@@ -49,7 +49,7 @@ def choose(
     """
     run = _run_cells(swept)
     locales = tuple(vectors)
-    ledger = Ledger([Part(x, Exam(model, dev.of(locale=x), scoring, batch_size=batch_size), own) for x, own in vectors.items()])
+    ledger = Ledger([Part(x, Scorer(model, dev.of(locale=x), scoring, batch_size=batch_size), own) for x, own in vectors.items()])
     cells = _noted(ledger, run, tokens)
     ens, locs = ([recipe for recipe in cells if recipe.method == name] for name in ("EN", "LOC"))
     best_en, best_loc = (Aim(ledger, locales, own_score(n)).ordered(own) for n, own in (("EN", ens), ("LOC", locs)))

@@ -10,16 +10,17 @@ import numpy as np
 from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scorer import Scorer
+from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance, progress
 from steerlens.steering import SteeringPlan, SteeringVector, Which
 
 Rows = list[dict[str, Any]]
-Exams = Mapping[tuple[str, Kind], Exam]
+Exams = Mapping[tuple[str, Kind], Scorer]
 """By locale and kind."""
 _PROMISING = 0.15
 """Share of each vector's cells that a screened sweep runs for each score, beside one strength of every layer."""
@@ -103,7 +104,7 @@ class Grid:
             own[vector.locale][vector.name] = vector
         return own
 
-    def _attributions(self, locale: str, exam: Exam) -> dict[str, Attribution]:
+    def _attributions(self, locale: str, exam: Scorer) -> dict[str, Attribution]:
         own = self._by_locale()[locale]
         layers = {name: sorted({cell.layer for cell in self.cells if cell.vector == name}) for name in own}
         return attributions(exam, [(own[name], layers[name]) for name in own], self.tokens)
@@ -124,7 +125,7 @@ def exams_of(
         UnknownNameError: a locale without items.
     """
     return {
-        (locale, kind): Exam(model, part, scoring, batch_size=batch_size, memory=memory)
+        (locale, kind): Scorer(model, part, scoring, batch_size=batch_size, memory=memory)
         for locale in dict.fromkeys(locales)
         for kind in kinds
         if len(part := items.of(kind=kind, locale=locale))

@@ -10,11 +10,11 @@ import numpy as np
 
 from steerlens.data import KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Cell, Grid, exams_of
 from steerlens.evaluation.intervals import paired_intervals
 from steerlens.evaluation.questions import Scoring
+from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.steering import SteeringVector, Which
 from steerlens.tables import ResultTable

@@ -28,8 +28,9 @@ def adapter_folder(adapter: str) -> Path:
     if not (folder / _FILES[1]).is_file():  # peft would read another format instead
         raise ModelError(
             f"adapter {adapter} has no weights in safetensors: expected adapter_config.json and {_FILES[1]}. Weights in another "
-            "format, as adapter_model.bin, are not read, as that can run code hidden in them. Convert them, where you trust them, "
-            "with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter).save_pretrained(new_folder)."
+            "format, as adapter_model.bin, are not read, as that can run code hidden in them. Convert them, where you "
+            "trust them, with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)"
+            ".save_pretrained(new_folder)."
         )
     return folder
 

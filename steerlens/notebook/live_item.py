@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from steerlens.data import Item
-from steerlens.evaluation import Attribution, Exam, Outcome, attributions
+from steerlens.evaluation import Attribution, Outcome, Scorer, attributions
 from steerlens.evaluation.finite import finite
 from steerlens.models import LensModel
 from steerlens.steering import SteeringPlan, SteeringVector, Which
@@ -36,13 +36,13 @@ class LiveItem:
         """
         self.item, self.kept = item, kept
         self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
-        self._exam = Exam(model, [item])
+        self._scorer = Scorer(model, [item])
         self._exact: dict[tuple[str, int], dict[float, Outcome]] = {}
 
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
         """From one pass forward and one backward."""
-        return attributions(self._exam, self._wanted, self._tokens)
+        return attributions(self._scorer, self._wanted, self._tokens)
 
     @property
     def derived(self) -> bool:
@@ -56,12 +56,12 @@ class LiveItem:
     @cached_property
     def base(self) -> Outcome:
         """Strength 0: how it is answered under the kept steps alone."""
-        return self.unsteered if self.kept is None else self._exam.score(self.kept)[0]
+        return self.unsteered if self.kept is None else self._scorer.score(self.kept)[0]
 
     @property
     def unsteered(self) -> Outcome:
         """How it is answered unsteered."""
-        return finite(self._exam.base, self._exam.model)[0]
+        return finite(self._scorer.base, self._scorer.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
         """Outcomes that were run with one vector at one layer, by strength."""
@@ -72,7 +72,7 @@ class LiveItem:
         known = self.known(name, layer)
         if strength not in known:
             plan = step if self.kept is None else self.kept + step
-            known[strength] = self.base if strength == 0 else self._exam.score(plan)[0]
+            known[strength] = self.base if strength == 0 else self._scorer.score(plan)[0]
         return known[strength]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:

@@ -9,7 +9,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
-from steerlens.models.reading import Positions, described
+from steerlens.models.pooling import Positions, described
 from steerlens.numeric import Layers, layers_of
 from steerlens.steering.vectors import SteeringVector
 

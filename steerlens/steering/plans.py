@@ -14,9 +14,9 @@ from steerlens.columns import padded, width
 from steerlens.errors import FileError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.batches import Row
-from steerlens.models.forward import Hook, residual_hook
+from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
-from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
+from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.models.tokens import Text, Tokens
 from steerlens.numeric import check_finite, finite_number, float_tensor, layer_of, whole_number
@@ -176,7 +176,7 @@ class SteeringPlan:
             FingerprintError: the vectors were taken from another model.
         """
         self.check(model)
-        return [(residual_hook(layer), self._hook(layer, state_of(model.tl))) for layer in self.layers]
+        return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
@@ -198,7 +198,7 @@ class SteeringPlan:
             SettingsError: a plan is applied to this model in another thread.
             ModelError: the model is in training mode.
         """
-        with steered_here(model.tl), model.tl.hooks(fwd_hooks=self.hooks(model)):
+        with model.backend.applied(self.hooks(model)):
             yield model
 
     def check(self, model: LensModel) -> None:

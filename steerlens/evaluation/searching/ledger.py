@@ -10,9 +10,9 @@ from numpy import ndarray
 
 from steerlens.data import Item
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.evaluation.searching.recipes import Recipe
 from steerlens.progress import SHOW_FROM, advance, progress
@@ -31,7 +31,7 @@ class Part:
     """Items of one locale, and the vectors that they are steered with: taken from other concepts."""
 
     locale: str
-    exam: Exam
+    exam: Scorer
     vectors: Mapping[str, SteeringVector]
     """By name."""
 
@@ -161,7 +161,7 @@ def marks_of(outcomes: Sequence[Outcome]) -> Marks:
     return np.array(marks, dtype=float).T
 
 
-def _unsteered(exam: Exam) -> Marks:
+def _unsteered(exam: Scorer) -> Marks:
     return marks_of(finite(exam.base, exam.model))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
-from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.searching.choices import Chooser
 from steerlens.evaluation.searching.ledger import Ledger, Part
 from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
@@ -109,7 +109,7 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
 def _judge(model: LensModel, test: Items, vectors: VectorsByLocale, settings: SearchSettings, batch_size: int | None) -> Ledger:
     some = test.sample(settings.test_concepts, seed=settings.seed)
     return Ledger(
-        [Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), own) for x, own in vectors.items()]
+        [Part(x, Scorer(model, some.of(locale=x), settings.scoring, batch_size=batch_size), own) for x, own in vectors.items()]
     )
 
 

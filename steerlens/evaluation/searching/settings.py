@@ -6,7 +6,7 @@ from typing import Any
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.searching.objectives import Limits
-from steerlens.models.reading import Positions
+from steerlens.models.pooling import Positions
 from steerlens.steering import WHICH, Which
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from steerlens.data import Items, PromptPairs
-from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.searching.ledger import Part
 from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.models.lens import LensModel
@@ -69,7 +69,7 @@ class CrossFit:
         return [
             Part(
                 locale,
-                Exam(self.model, fold.of(locale=locale), scoring, batch_size=self.batch_size),
+                Scorer(self.model, fold.of(locale=locale), scoring, batch_size=self.batch_size),
                 self.vectors(locale, without=at),
             )
             for locale in self.locales

@@ -1,4 +1,4 @@
-"""What an architecture can be asked to do, found out once by trying: choices packed, keys used again, padding in front."""
+"""What a model can be asked to do, found out once by trying: choices packed, keys used again, padding in front, unembedding."""
 
 from typing import Any
 
@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from steerlens.models.batches import Row, TokenBatch
-from steerlens.models.forward import run_blocks
-from steerlens.models.recording import attending, record, resume
 
 _ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
 """Prompts and choices of unlike lengths, so that a position or a mask that is off by one shows."""
@@ -26,11 +24,11 @@ def packs(model: Any) -> bool:
     """
     packed = _batch(model)
     try:
-        final = run_blocks(model.tl, packed)
+        final = model.backend.final(packed)
         for line, (row, start) in enumerate(zip(packed.rows, packed.starts, strict=True)):
             at = start + len(row.prompt)
             for choice in row.choices:
-                alone = run_blocks(model.tl, model.batch([Row(row.prompt, (choice,), row.front)]))
+                alone = model.backend.final(model.batch([Row(row.prompt, (choice,), row.front)]))
                 if not _close(final[line, at : at + len(choice)], alone[0, len(row.prompt) :]):
                     return False
                 at += len(choice)
@@ -42,19 +40,19 @@ def packs(model: Any) -> bool:
 @torch.no_grad()
 def reuses_keys(model: Any) -> bool:
     """Tokens can be run after others whose keys and values are kept, for several copies of a batch, and after a shared prefix."""
-    batch, tl = _batch(model), model.tl
+    batch, backend = _batch(model), model.backend
     try:
-        recording = record(tl, batch, [0], batch.last)
-        again, _ = resume(tl, recording, 0, recording.residuals[0].repeat(2, 1, 1))
+        cached = backend.cached_pass(batch, [0], batch.last)
+        again, _ = backend.resume(cached, 0, cached.residuals[0].repeat(2, 1, 1))
         row = batch.rows[0]
-        with attending(tl, None, 2) as before:
-            run_blocks(tl, model.batch([Row(row.prompt[:2], (), row.front, ends=False)]))
-        whole = run_blocks(tl, model.batch([row]))
-        with attending(tl, before, 0):
-            rest = run_blocks(tl, model.batch([row.after(2)]))
+        with backend.attending(None, 2) as before:
+            backend.final(model.batch([Row(row.prompt[:2], (), row.front, ends=False)]))
+        whole = backend.final(model.batch([row]))
+        with backend.attending(before, 0):
+            rest = backend.final(model.batch([row.after(2)]))
     except _FAILURES:
         return False
-    return _close(again, recording.final.repeat(2, 1, 1)) and _close(rest, whole[:, 2:])
+    return _close(again, cached.final.repeat(2, 1, 1)) and _close(rest, whole[:, 2:])
 
 
 @torch.no_grad()
@@ -63,13 +61,23 @@ def pads_left(model: Any) -> bool:
     rows = [model.row(prompt) for prompt, _ in _ROWS]
     padded = model.batch(rows, "left")
     try:
-        final = run_blocks(model.tl, padded)
+        final = model.backend.final(padded)
     except _FAILURES:
         return False
-    alone = [run_blocks(model.tl, model.batch([row]))[0] for row in rows]
+    alone = [model.backend.final(model.batch([row]))[0] for row in rows]
     return all(
         _close(final[line, start:], own, _PADDED) for line, (start, own) in enumerate(zip(padded.starts, alone, strict=True))
     )
+
+
+@torch.no_grad()
+def unembeds(model: Any) -> bool | None:
+    """Unembedding the final residuals gives the model's own logits; ``None`` if those are not finite."""
+    batch = model.batch([model.row([*model.tokenizer.front, 5, 6, 7])])
+    ours = model.backend.unembedding().logits(model.backend.final(batch)[0])
+    theirs = model.backend.logits(batch)[0].float()
+    tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
+    return _close(ours, theirs, tolerance) if bool(theirs.isfinite().all()) else None
 
 
 def _batch(model: Any) -> TokenBatch:
