@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steerlens.errors import ModelError
 from steerlens.models.batches import Row, TokenBatch
 
 _ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
@@ -78,6 +79,40 @@ def unembeds(model: Any) -> bool | None:
     theirs = model.backend.logits(batch)[0].float()
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
     return _close(ours, theirs, tolerance) if bool(theirs.isfinite().all()) else None
+
+
+def check_unembedding(model: Any, agrees: bool | None) -> None:
+    """Refuses to score with a model whose logits cannot be computed from its final residuals.
+
+    Args:
+        model: the model.
+        agrees: what ``unembeds`` found.
+
+    Raises:
+        ModelError: the logits are not finite, or the architecture does something to them that steerlens does not know of.
+    """
+    if agrees is None:
+        raise ModelError(
+            f"{model.name} gives NaN or infinite logits in {model.dtype}: load it in bfloat16 or float32, or check its weights."
+        )
+    if not agrees:
+        raise ModelError(
+            f"{model.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
+            "be wrong. Capture and steering work; scoring does not for this architecture."
+        )
+
+
+def check_gradients(model: Any) -> None:
+    """Refuses to differentiate passes of a model that cannot be.
+
+    Raises:
+        ModelError: its backend gives no derivatives.
+    """
+    if not model.backend.capabilities.gradients:
+        raise ModelError(
+            f"{model.name} is run by a {type(model.backend).__name__}, which gives no derivatives: expected a backend that does. "
+            "Run the sweep exactly (mode='exact'), or load the model with steerlens.load."
+        )
 
 
 def _batch(model: Any) -> TokenBatch:

@@ -20,7 +20,7 @@ class Computed:
 
     def refresh(self) -> None:
         """Drops everything if the model's hooks or weights are others than before. Not to be called under hooks of one's own."""
-        state = (self.model.backend.hooks_on(), self.model.weights_stamp())
+        state = (self.model.backend.hooks_on(), self.model.backend.weights_stamp())
         if state != self._state:
             self._state, self._found, self.version = state, {}, self.version + 1
 

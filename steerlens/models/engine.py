@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steerlens.models.backends import CachedPass
 from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.capabilities import check_gradients
 from steerlens.models.computed import Computed
 from steerlens.models.gradients import residual_gradients
 from steerlens.models.interventions import Intervention
@@ -215,7 +216,7 @@ class Engine:
             LayerError: a layer that the model does not have.
             ModelError: the backend does not differentiate.
         """
-        self.model.check_gradients()
+        check_gradients(self.model)
         self._kept.refresh()
         layers = self.model.layers(layers)
         onward = leaves_prompt and self.model.reuses_keys

@@ -16,7 +16,7 @@ from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.backends import Backend, BridgeBackend, Capabilities
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
-from steerlens.models.capabilities import packs, pads_left, reuses_keys, unembeds
+from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
 from steerlens.models.capture import prompts_of, read_all
 from steerlens.models.devices import token_budget
 from steerlens.models.generating import generated
@@ -57,7 +57,7 @@ class LensModel:
         """Ways of computing that were compared with the plain one, at their first use, and whether they gave the same."""
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None
         self._made_from = made_from
-        self._stamp_when_made = self.weights_stamp() if made_from else None
+        self._stamp_when_made = self.backend.weights_stamp() if made_from else None
 
     def __repr__(self) -> str:
         return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self.device})"
@@ -70,10 +70,7 @@ class LensModel:
             ModelError: another backend runs this model.
         """
         if not isinstance(self.backend, BridgeBackend):
-            raise ModelError(
-                f"{self.name} is run by a {type(self.backend).__name__}, so there is no TransformerBridge: use model.backend, "
-                "or load the model with steerlens.load."
-            )
+            raise ModelError(f"{self.name} is run by a {type(self.backend).__name__}, not by TransformerLens: use model.backend.")
         return self.backend.tl
 
     @property
@@ -83,7 +80,7 @@ class LensModel:
         Raises:
             ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.
         """
-        changed = self._stamp_when_made != self.weights_stamp() or self.backend.weight_processing != "none"
+        changed = self._stamp_when_made != self.backend.weights_stamp() or self.backend.weight_processing != "none"
         return loadable(self._made_from, self.name, changed=changed)
 
     @property
@@ -110,14 +107,10 @@ class LensModel:
         A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
         after one, or change weights in place under ``torch.no_grad()``.
         """
-        stamp = self.weights_stamp()
+        stamp = self.backend.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
             self._kept_fingerprint = (stamp, fingerprint_of(self))
         return self._kept_fingerprint[1]
-
-    def weights_stamp(self) -> tuple[object, ...]:
-        """What changes when a weight is replaced or changed in place: memory, version and dtype of each."""
-        return self.backend.weights_stamp()
 
     def check_unembedding(self) -> None:
         """Makes sure, once, that unembedding the blocks' output gives the model's own logits.
@@ -125,27 +118,7 @@ class LensModel:
         Raises:
             ModelError: the architecture does something to its logits that steerlens does not know of.
         """
-        if self._unembeds is None:
-            raise ModelError(
-                f"{self.name} gives NaN or infinite logits in {self.dtype}: load it in bfloat16 or float32, or check its weights."
-            )
-        if not self._unembeds:
-            raise ModelError(
-                f"{self.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
-                "be wrong. Capture and steering work; scoring does not for this architecture."
-            )
-
-    def check_gradients(self) -> None:
-        """Makes sure that passes of this model can be differentiated.
-
-        Raises:
-            ModelError: the backend does not differentiate.
-        """
-        if not self.backend.capabilities.gradients:
-            raise ModelError(
-                f"{self.name} is run by a {type(self.backend).__name__}, which gives no derivatives: expected a backend that "
-                "does. Run the sweep exactly (mode='exact'), or load the model with steerlens.load."
-            )
+        check_unembedding(self, self._unembeds)
 
     @cached_property
     def _unembeds(self) -> bool | None:
@@ -204,7 +177,7 @@ class LensModel:
         Raises:
             SettingsError: a batch size below 1.
         """
-        return list(by_length(lengths, _checked(batch_size), self.token_budget))
+        return list(by_length(lengths, batch_size, self.token_budget))
 
     def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None) -> list[list[int]]:
         """Indices of rows with choices in batches whose prompts are aligned; of a size chosen for the device, or the given one.
@@ -212,7 +185,7 @@ class LensModel:
         Raises:
             SettingsError: a batch size below 1.
         """
-        return list(by_choices(rows, _checked(batch_size), self.token_budget))
+        return list(by_choices(rows, batch_size, self.token_budget))
 
     @cached_property
     def token_budget(self) -> int:
@@ -321,9 +294,3 @@ class LensModel:
             ModelError: the backend does not generate.
         """
         return generated(self, prompts, max_new_tokens, settings)
-
-
-def _checked(batch_size: int | None) -> int | None:
-    if batch_size is not None and batch_size < 1:
-        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
-    return batch_size

@@ -8,6 +8,7 @@ from collections import UserDict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from torch import Tensor
@@ -40,15 +41,21 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
     Raises:
         NotImplementedError: more positional arguments than have a name.
     """
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    known = [p.name for p in inspect.signature(block.original_component.forward).parameters.values() if p.kind in kinds]
-    if len(args) > len(known):
+    known = _names(type(block.original_component).forward)  # TransformerLens may have put another forward on the module itself
+    if len(args) > max(1, len(known)):
         raise NotImplementedError(
             f"a block is called with {len(args)} arguments without names, and its forward names {len(known)} "
             f"({', '.join(known)}): what the others are cannot be known."
         )
-    given = {**dict(zip(known, args, strict=False)), **kwargs}
-    return {name: value for name, value in given.items() if name not in (known[0] if args else "", "hidden_states")}
+    given = {**dict(zip(known[1:], args[1:], strict=False)), **kwargs}
+    return {name: value for name, value in given.items() if name != "hidden_states"}
+
+
+@cache
+def _names(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's positional arguments, without that of the object itself."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds)[1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +67,9 @@ class Fitted:
     """Columns of the batch."""
     rows: int
     copies: int
-    done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-    """By the value's identity; the value is held, so that no other takes its place. Blocks share their masks."""
+    done: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+    """By the argument's name and the value's identity; the value is held, so that no other takes its place. Blocks share
+    their masks."""
 
     def __call__(self, arguments: Arguments) -> Arguments:
         """The arguments for the columns and copies that are run.
@@ -75,17 +83,17 @@ class Fitted:
         if isinstance(value, tuple | list):
             return type(value)(self._value(name, part) for part in value)
         if isinstance(value, UserDict) and name in _SHARED:
-            return self._once(value, self._shared)
+            return self._once(name, value, self._shared)
         if isinstance(value, dict):
             return {key: self._value(name, part) for key, part in value.items()}
         if not isinstance(value, Tensor) or (not self.start and self.copies == 1):
             return value
-        return self._once(value, lambda tensor: self._tensor(name, tensor))
+        return self._once(name, value, partial(self._tensor, name))
 
-    def _once(self, value: Any, fit: Callable[[Any], Any]) -> Any:
-        if id(value) not in self.done:
-            self.done[id(value)] = (value, fit(value))
-        return self.done[id(value)][1]
+    def _once(self, name: str, value: Any, fit: Callable[[Any], Any]) -> Any:
+        if (name, id(value)) not in self.done:
+            self.done[name, id(value)] = (value, fit(value))
+        return self.done[name, id(value)][1]
 
     def _tensor(self, name: str, value: Tensor) -> Tensor:
         if name in _WHOLE:
