@@ -138,7 +138,7 @@ class Layered(Protocol):
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed, whichever are swept."""
+    """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed."""
 
     locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
     """The locales that vectors are taken for and plans are chosen for."""

@@ -7,7 +7,6 @@ from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.comparing import MEAN, Comparison
 from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.depths import Depths
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
@@ -26,6 +25,7 @@ from steerlens.evaluation.methods import (
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.responses import Response, response
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.scores import repetition
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
@@ -57,7 +57,6 @@ __all__ = [
     "Composed",
     "Depths",
     "Effects",
-    "Exam",
     "ExplicitPrompt",
     "Gains",
     "Hooked",
@@ -72,6 +71,7 @@ __all__ = [
     "Regret",
     "Response",
     "Score",
+    "Scorer",
     "Scoring",
     "Search",
     "SearchSettings",

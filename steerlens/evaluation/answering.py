@@ -26,7 +26,6 @@ from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
 from steerlens.evaluation.sweeps import english_outcomes
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
-from steerlens.models.forward import hooked
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
@@ -218,7 +217,7 @@ class _Marker:
     def _results(self, tasks: Sequence[Task], prepared: Prepared, bar: Any) -> Iterator["pd.DataFrame"]:
         """Yields the tasks' results; under hooks of the user's own they are run here, and kept nowhere."""
         running = Running() if prepared.hooks else self.running
-        with hooked(prepared.model.tl, prepared.hooks) if prepared.hooks else nullcontext():
+        with prepared.model.backend.hooked(prepared.hooks) if prepared.hooks else nullcontext():
             yield from running.results(tasks, prepared.model, bar)
 
     def _english(self, model: LensModel) -> English:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 from steerlens.data import ENGLISH, KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
-from steerlens.evaluation.exam import MEMORY
 from steerlens.evaluation.finite import advice, finite
 from steerlens.evaluation.grid import Grid, parts_of
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
 from steerlens.evaluation.tasks import ScoringTask
+from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance

@@ -19,13 +19,14 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.data import Item, Items, Prompt
 from steerlens.evaluation.attribution import attributions
-from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.item_scores import written
 from steerlens.evaluation.outcomes import Outcome, Writing
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.fingerprint import Fingerprint
+from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
-from steerlens.models.reading import Positions, described
+from steerlens.models.pooling import Positions, described
 from steerlens.progress import progress
 from steerlens.settings import Scoring
 from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
@@ -94,15 +95,15 @@ class ScoringTask(Task):
         """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
         import pandas as pd
 
-        exam = Exam(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
+        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
         found: dict[int, Sequence[Outcome]] = {}
-        for index, outcomes in exam.sweep(self.plans):
-            report(len(exam) / exam.n_batches)
+        for index, outcomes in scorer.sweep(self.plans):
+            report(len(scorer) / scorer.n_batches)
             if outcomes is not None:
                 found[index] = outcomes
-        found[-1] = exam.base  # a sweep has scored it on its way
+        found[-1] = scorer.base  # a sweep has scored it on its way
         if not self.plans:
-            report(len(exam))
+            report(len(scorer))
         rows = [(index, at, list(o.scores)) for index in sorted(found) for at, o in enumerate(found[index])]
         return pd.DataFrame(rows, columns=["plan", "item", "scores"])
 
@@ -141,9 +142,9 @@ class SlopeTask(Task):
         """Returns a row for each vector and layer, with the slope of each item."""
         import pandas as pd
 
-        exam = Exam(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
-        found = attributions(exam, self.vectors, self.tokens)
-        report(len(exam))
+        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
+        found = attributions(scorer, self.vectors, self.tokens)
+        report(len(scorer))
         rows = [(name, layer, own.tolist()) for name, one in found.items() for layer, own in one.slopes.items()]
         return pd.DataFrame(rows, columns=["vector", "layer", "slopes"])
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.forward import Hook, residual_hook
+from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
-from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
+from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
 from steerlens.numeric import finite_number, layer_of, whole_number
 from steerlens.settings import STEERED_TOKENS, SteeredTokens
@@ -153,7 +153,7 @@ class SteeringPlan:
             FingerprintError: the vectors were taken from another model.
         """
         self.check(model)
-        return [(residual_hook(layer), self._hook(layer, state_of(model.tl))) for layer in self.layers]
+        return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
@@ -178,7 +178,7 @@ class SteeringPlan:
             SettingsError: a plan is applied to this model in another thread.
             ModelError: the model is in training mode.
         """
-        with steered_here(model.tl), model.tl.hooks(fwd_hooks=self.hooks(model)):
+        with model.backend.applied(self.hooks(model)):
             yield model
 
     def check(self, model: LensModel) -> None:

@@ -68,6 +68,24 @@ def test_arrows_go_one_way() -> None:
         assert targets - {part} - FOUNDATION <= ALLOWED[part], path
 
 
+def test_what_runs_a_model_is_known_in_models_only() -> None:
+    """Another backend is one file: nothing else looks into a bridge or into Hugging Face's model."""
+    for part, path, tree in _modules():
+        looked_at = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if part == "models" and (path.parent.name == "backends" or path.name in ("lens.py", "loading.py")):
+            continue  # the bridge's own backend, LensModel.tl for users, and what boots a bridge
+        assert not {"tl", "original_model"} & looked_at, path
+
+
+def test_the_engine_knows_no_items() -> None:
+    """Rows of tokens go in and log probabilities come out; what they are scores of is said in ``evaluation``."""
+    engine = ("engine", "resumed", "plain", "packing", "targets", "trust", "computed", "interventions")
+    for name in engine:
+        tree = ast.parse((ROOT / "models" / f"{name}.py").read_text(encoding="utf-8"))
+        targets = {imported.split(".")[1] for imported in _imported(tree) if imported.startswith("steerlens.")}
+        assert targets <= {"models", "errors"}, name
+
+
 def test_figures_and_reports_are_imported_when_asked_for() -> None:
     for part, path, tree in _modules():
         if part == "notebook" and path.name != "__init__.py":

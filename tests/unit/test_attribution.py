@@ -7,7 +7,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Exam, choose, sweep
+from steerlens.evaluation import Scorer, choose, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.steering import STEERED_TOKENS, SteeringVector, SteeredTokens, difference_of_means
 
@@ -20,7 +20,7 @@ def vector(model: sl.LensModel) -> SteeringVector:
 
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
 def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens) -> None:
-    exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
+    exam, step = Scorer(model, items.of(locale="es-ES")), 1e-3
     attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):
         moved = [
@@ -33,7 +33,7 @@ def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringV
 
 def test_gradients_leave_the_model_as_it_was(llama: sl.LensModel, items: Items) -> None:
     asked = {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()}
-    exam = Exam(llama, items.of(locale="es-ES"))
+    exam = Scorer(llama, items.of(locale="es-ES"))
     exam.gradients([0, 2], "all")
     assert {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()} == asked
     assert all(parameter.grad is None for parameter in llama.tl.original_model.parameters())
@@ -92,7 +92,7 @@ def test_a_predicted_loss_can_be_the_english_answers(llama: sl.LensModel, items:
     some = items.of(locale="es-ES", kind="cultural")
     frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution", kinds=["cultural"]).frame
     lost = frame[frame["base_hit"] & ~frame["hit"]]
-    runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Exam(llama, some).base}
+    runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Scorer(llama, some).base}
     assert len(lost)
     assert (lost["english_centric"] == lost["concept"].map(runner_up)).all()
 
@@ -112,7 +112,7 @@ def test_vectors_need_not_share_layers_or_kinds(llama: sl.LensModel, items: Item
 
 def test_little_memory_changes_no_gradient(llama: sl.LensModel, items: Items) -> None:
     some = items.of(locale="es-ES")
-    much, little = (Exam(llama, some, memory=memory).gradients([1, 2], "all") for memory in (1 << 30, 1))
+    much, little = (Scorer(llama, some, memory=memory).gradients([1, 2], "all") for memory in (1 << 30, 1))
     torch.testing.assert_close(much, little, atol=1e-4, rtol=1e-3)
 
 

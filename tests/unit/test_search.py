@@ -11,7 +11,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, Cell, Exam, Gains, Limits, PlanSpec, Search, SearchSettings, search
+from steerlens.evaluation import ALL, BEST, Cell, Scorer, Gains, Limits, PlanSpec, Search, SearchSettings, search
 from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.specs import neighbours, single
@@ -114,7 +114,7 @@ def _ledger(model: sl.LensModel, items: Items) -> tuple[Ledger, dict]:
     own = {
         pairs.name: difference_of_means(model, pairs) for pairs in (items.english_pairs("es-ES"), items.localized_pairs("es-ES"))
     }
-    return Ledger([Part("es-ES", Exam(model, items.of(locale="es-ES")), own)]), own
+    return Ledger([Part("es-ES", Scorer(model, items.of(locale="es-ES")), own)]), own
 
 
 def test_a_ledger_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.LensModel, items: Items) -> None:
@@ -122,7 +122,7 @@ def test_a_ledger_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.L
     both = single("EN", 1, 2.0, "all") + single("LOC", 2, 1.0, "last_onward")
     for _ in range(2):
         ledger.run([both, single("EN", 1, 2.0, "all")], ["es-ES"], "")
-    exam = Exam(llama, items.of(locale="es-ES"))
+    exam = Scorer(llama, items.of(locale="es-ES"))
     outcomes = exam.score(own["EN"].at(1, 2.0) + own["LOC"].at(2, 1.0, "last_onward"))
     np.testing.assert_allclose(ledger.marks("es-ES", both)[MARGIN], [o.margin for o in outcomes], atol=1e-4)
     gains = ledger.gains(both, ["es-ES"])
