@@ -30,7 +30,7 @@ NOT_RUN = "Not run yet."
 TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
 """What an experiment's tables are put into, and what a person wrote of one model's, with its numbers left to be filled in."""
 _UNREAD = "{% set headline %}Nobody has written yet what these tables say.{% endset %}"
-_PROSE = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown)
+_PROSE = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
 _BLOCK = re.compile(r"(<!-- found: [^\n]* -->\n).*?(<!-- /found -->)", re.DOTALL)
 _DIGITS = 5
 """Significant digits of numbers in tables: fewer than differ between machines."""

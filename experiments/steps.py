@@ -11,7 +11,7 @@ import steerlens as sl
 from experiments.common import Context, Skipped
 from steerlens.data import ENGLISH, Items, PromptPairs, Split
 from steerlens.evaluation import MEAN, SCORES, Answers, Chosen
-from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, VectorSet, shuffled_vectors, take
+from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, StepSpec, VectorSet, shuffled_vectors, take
 
 Plans = dict[str, dict[str, SteeringPlan]]
 """``plans["surgical"]["es-ES"]``."""
@@ -139,6 +139,16 @@ def chosen_by(context: Context, name: str, source: Source) -> dict[str, Chosen]:
     """Returns what another experiment chose on dev, with the source's vectors."""
     choices = context.other(name).json("chosen")
     return {choice["method"]: Chosen.from_dict(choice, vectors=source.vectors) for choice in choices}
+
+
+def best_cells(context: Context, name: str) -> dict[str, StepSpec]:
+    """Returns the cell of each vector that raised its score most in another experiment's sweep on dev, even if it lowered it."""
+    cells, found = context.other(name).table("sweep"), {}
+    for vector, score in CLAIMED.items():
+        own = cells[(cells["vector"] == vector) & (cells["score"] == score) & cells["change"].notna()]
+        best = own.sort_values(["change", "margin", "strength"], ascending=[False, False, True]).iloc[0]
+        found[vector] = StepSpec(vector, int(best["layer"]), float(best["strength"]))
+    return found
 
 
 def differences(answers: Answers, pairs: Iterable[tuple[str, str]], scores: Iterable[str], seed: int) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def _draw(context: Context) -> None:
 def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     rows, cosines = results.table("differences"), results.table("cosines")
-    own = {target: part for target, part in rows.groupby("target", sort=False)}
+    own = dict(list(rows.groupby("target", sort=False)))
     header = ["vector", "locale", "median cosine over layers", "smallest", "largest", "ceiling (median)"]
     return {
         "cosines": table(header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]),

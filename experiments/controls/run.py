@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from experiments.common import Context, Results, main
-from experiments.steps import CLAIMED, MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared
+from experiments.steps import CLAIMED, MARGINS, Plans, Source, best_cells, differences, mean_rows, prepared
 from experiments.words import Row, interval, marked, one, rows_of, score_word, table, verdict
 from steerlens.data import Items
 from steerlens.evaluation import Answers, answered, placed
@@ -27,10 +27,9 @@ VARIANTS = {
 
 
 def run(context: Context) -> None:
-    """Runs both vectors at the cells that the finding chose on dev, and all of their controls."""
+    """Runs both vectors at the cells that were best in the finding's sweep on dev, and all of their controls."""
     config, source = context.config, prepared(context)
-    chosen = chosen_by(context, config["from"], source)
-    steps = {name: chosen[name].steps[0] for name in CLAIMED if chosen[name].steps}
+    steps = best_cells(context, config["from"])
     context.notes["cells"] = list(map(str, steps.values()))
     own: dict[str, Any] = {name: {code: source.vectors[name, code] for code in source.locales} for name in steps}
     others = {name: _others(context, source, name, own[name]) for name in steps}
@@ -134,7 +133,7 @@ def _vector(results: Results, rows: pd.DataFrame, vector: str) -> dict[str, Any]
 
 
 def judged(rows: pd.DataFrame, vector: str) -> dict[str, str]:
-    """Says of each control whether it does what the vector does to its margin; empty if the vector is not shown to do anything."""
+    """Says of each control whether it raises the margin as the vector does; empty if the vector is not shown to raise it."""
     score = MARGINS[vector]
     if one(rows, method=vector, against=UNSTEERED, score=score)["low"] <= 0:
         return {}

@@ -83,7 +83,7 @@ def _controls(controls: pd.DataFrame) -> str:
 
 
 def _steps(steps: list[Row]) -> str:
-    return " + ".join(f"{step['strength']:g} × {step['vector']} at layer {step['layer']}" for step in steps)
+    return " + ".join(f"{step['strength']:g} × {step['vector']} at layer {step['layer']}" for step in steps) or "unsteered"
 
 
 def _concepts(means: pd.DataFrame) -> str:

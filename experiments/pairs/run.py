@@ -13,7 +13,7 @@ from torch import Tensor
 
 from experiments.common import Context, Results, main
 from experiments.figures import pairs_figure
-from experiments.steps import CLAIMED, MARGINS, Source, chosen_by, prepared
+from experiments.steps import CLAIMED, MARGINS, Source, best_cells, prepared
 from experiments.words import Row, interval, rows_of, score_word, table, verdict
 from steerlens.evaluation import SCORES, answered
 from steerlens.statistics import bootstrap_interval, draws_interval, percentile_interval
@@ -48,10 +48,9 @@ class Drawn:
 
 
 def run(context: Context) -> None:
-    """Takes both vectors again, at the cells that the finding chose on dev."""
+    """Takes both vectors again, at the cells that were best in the finding's sweep on dev."""
     source, seed = prepared(context), context.config["seed"]
-    chosen = chosen_by(context, context.config["from"], source)
-    cells = [chosen[name].steps[0] for name in CLAIMED if chosen[name].steps]
+    cells = list(best_cells(context, context.config["from"]).values())
     context.notes["cells"] = list(map(str, cells))
     drawn = [Drawn(cell, {code: _at_cell(source, cell, code) for code in source.locales}, context.config) for cell in cells]
     halves = context.results.write("reliability", pd.DataFrame(row for one in drawn for row in _reliability(one)))
@@ -82,8 +81,10 @@ def lengthened(reliability: float, times: float) -> float:
 
 
 def _reliability(drawn: Drawn) -> Iterator[dict[str, Any]]:
-    """Yields how far two vectors of n pairs each agree, measured, and as Spearman and Brown predict it from the largest n; and how
-    long a vector of n pairs is against that of all."""
+    """Yields how far two vectors of n pairs each agree, measured, and predicted from the largest n (Spearman-Brown).
+
+    With it, how long a vector of n pairs is against that of all.
+    """
     config, sizes = drawn.config, drawn.sizes(drawn.all // 2)
     for code, differences in drawn.differences.items():
         whole = float(differences.mean(dim=0).norm())
@@ -128,7 +129,7 @@ def shown(results: Results) -> dict[str, Any]:
         "halves": _halves(means),
         "effect": table(_HEADER, [_effect(row, effect) for row in effect.to_dict("records")]),
         "all": effect.groupby("vector")["pairs"].max().to_dict(),
-        "reliable": lambda vector, cosine: means[vector].query("cosine >= @cosine").index[0],
+        "reliable": lambda vector, least: means[vector].index[means[vector]["cosine"] >= least][0],
         "effective": lambda vector, share: _enough(rows_of(effect, vector=vector, score=MARGINS[vector]), share),
     }
 

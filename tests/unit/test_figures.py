@@ -134,13 +134,16 @@ def test_answers_are_drawn_as_levels() -> None:
 @pytest.fixture
 def surprise() -> Iterator[Score]:
     """A score of a user's own, in a unit of its own, of which less is better."""
-    own = register(Score("surprise", lambda _: None, "factual", unit="bits", label="surprise at the answer", higher_is_better=False))
+    own = register(
+        Score("surprise", lambda _: None, "factual", unit="bits", label="surprise at the answer", higher_is_better=False)
+    )
     yield own
     del SCORES["surprise"]
 
 
 def test_a_score_of_ones_own_is_drawn_under_its_label_in_its_unit(surprise: Score) -> None:
-    fig = Sweep(pd.DataFrame(_cell(0, lambda at: 1.25, "surprise") + _cell(1, lambda at: 0.5, "surprise"))).heatmap("EN", surprise)
+    swept = Sweep(pd.DataFrame(_cell(0, lambda _: 1.25, "surprise") + _cell(1, lambda _: 0.5, "surprise")))
+    fig = swept.heatmap("EN", surprise)
     assert "EN steering: change of surprise at the answer" in fig.layout.title.text
     assert "frame: best" not in fig.layout.title.text
     assert fig.data[0].colorbar.title.text == "bits against<br>unsteered"
