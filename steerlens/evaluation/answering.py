@@ -58,7 +58,7 @@ class Answers(ResultTable):
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores that were measured, without companions."""
-        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+        return without_companions(self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
         """Draws methods by locales, coloured by the mean of a score over items.

@@ -219,7 +219,7 @@ def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: S
     """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
     chosen: dict[StepSpec, None] = {}
     by_name = {score.name: score for score in scores}
-    wanted = [by_name[name] for name in without_companions(list(by_name)) if by_name[name].evidence == "choices"]
+    wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
     for score in wanted:
         if score.higher_is_better:
             gains = _gains(found, bases, score, by_name.get(score.companion))

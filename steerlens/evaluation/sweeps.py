@@ -71,7 +71,7 @@ class Sweep(ResultTable):
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores that were measured, without companions."""
-        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+        return without_companions(self.frame["score"])
 
     def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
         """Returns a row for each cell: the score steered, unsteered, its change, that of its companion, n, and ``invalid``.

@@ -9,7 +9,7 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Scorer, choose, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.steering import STEERED_TOKENS, SteeringVector, SteeredTokens, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringVector, difference_of_means
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from steerlens.models.batches import TokenBatch
 from steerlens.models.capabilities import packs
 from steerlens.models.devices import token_budget
 from steerlens.models.passes import announced
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, difference_of_means
 
 NO_DIVISOR = Scoring("none")
 

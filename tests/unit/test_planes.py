@@ -10,7 +10,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import PromptError, UnknownNameError
-from steerlens.evaluation import Answers, Scorer, Plane, answered, placed, plane, rank_consistency
+from steerlens.evaluation import Answers, Plane, Scorer, answered, placed, plane, rank_consistency
 from steerlens.evaluation.consistency import consistency
 from steerlens.steering import Controls, SteeringVector, random_vectors
 

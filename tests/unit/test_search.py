@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
+from steerlens.evaluation.searching.specs import neighbours, single
 
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, Cell, Scorer, Gains, Limits, PlanSpec, Search, SearchSettings, search
-from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
+from steerlens.evaluation import ALL, BEST, Cell, Gains, Limits, PlanSpec, Scorer, Search, SearchSettings, search
 from steerlens.evaluation.searching.objectives import objective_of
-from steerlens.evaluation.searching.specs import neighbours, single
 from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.steering import difference_of_means
