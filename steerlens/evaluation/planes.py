@@ -83,6 +83,7 @@ class Plane(ResultTable):
         """This plane with its methods' side effects as further scores."""
         import pandas as pd
 
+        self.check(model=effects.meta.get("model"))
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
