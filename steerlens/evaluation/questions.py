@@ -28,7 +28,7 @@ class Scoring:
     """Put the question through the model's chat template."""
     examples: tuple[Item, ...] = ()
     """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
-    questions of an exam begin with the same ones, they run once for all."""
+    questions of a scorer begin with the same ones, they run once for all."""
     form: Form = "implicit"
     """Which prompt of a cultural item: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0
