@@ -14,6 +14,7 @@ from torch import Tensor
 
 from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
+from steerlens.models.capabilities import check_hooks
 from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
@@ -151,8 +152,10 @@ class SteeringPlan:
 
         Raises:
             FingerprintError: the vectors were taken from another model.
+            ModelError: the model's backend takes no hooks.
         """
         self.check(model)
+        check_hooks(model)
         return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(

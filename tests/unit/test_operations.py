@@ -90,10 +90,10 @@ def test_a_sweep_scores_every_operation_as_full_passes_do(llama: sl.LensModel, i
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
     both = vector.ablated(0, tokens=tokens) + vector.projected(2, "positive", tokens=tokens)
     plans = [vector.ablated(1, tokens=tokens), vector.projected(1, "negative", 0.5, tokens), both]
-    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
-    swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    swept = {index: outcomes for index, outcomes in scorer.sweep(plans) if outcomes is not None}
     for index, plan in enumerate(plans):
-        for found, expected in zip(swept[index], exam.score(plan), strict=True):
+        for found, expected in zip(swept[index], scorer.score(plan), strict=True):
             assert found.scores == pytest.approx(expected.scores, abs=1e-4)
 
 
