@@ -173,7 +173,7 @@ def test_lens_says_what_it_cannot_read(llama: sl.LensModel, items: sl.data.Items
     with pytest.raises(PromptError, match="begin with different tokens"):
         logit_lens(llama, items.of(locale=ENGLISH, kind="cultural"))
     other = Fingerprint("other", "", "float32", "none", 4, 32, (), None, None)
-    plan = sl.steering.SteeringPlan((sl.steering.Step(torch.zeros(32), 1, 1.0),), other)
+    plan = sl.steering.SteeringPlan((sl.steering.Step(sl.steering.Add(torch.zeros(32)), 1),), other)
     with pytest.raises(FingerprintError):
         logit_lens(llama, items.of(locale=LOCALE, kind="factual"), plan)
     with pytest.raises(UnknownNameError, match="unknown score"):
