@@ -177,7 +177,11 @@ def test_depths_of_vectors_and_scores_that_are_not_there() -> None:
         alone.depth({"LOC": "localization"})
     with pytest.raises(UnknownNameError, match="unknown score of a sweep 'consistency'"):
         alone.depth({"EN": "consistency"})
-    with pytest.raises(SettingsError, match="no cultural item"):
+    with pytest.raises(UnknownNameError, match="unknown score of a sweep 'localization': expected one of transfer"):
         alone.depth({"EN": "localization"})
+    with pytest.raises(UnknownNameError, match="unknown score of this table 'localization'"):
+        swept.depth({"EN": "localization"})  # it is there, of other items than this vector's
+    with pytest.raises(SettingsError, match="no item has a finite transfer in all cells of EN"):
+        Sweep(alone.frame.assign(value=np.nan)).depth({"EN": "transfer"})
     with pytest.raises(SettingsError, match=r"Give scores, as \{'formal': 'transfer'\}"):
         Sweep(alone.frame.assign(vector="formal")).depth()

@@ -155,7 +155,7 @@ def _log_probability(model: sl.LensModel, item: Item, choice: str) -> float:
 
 def test_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, items: sl.data.Items) -> None:
     stack = llama.residuals(items.prompts())
-    plan = sl.steering.difference_of_means(stack, items.english_pairs(LOCALE)).at(layer=2, strength=3.0)
+    plan = sl.steering.difference_of_means(stack, items.english_pairs(LOCALE)).at(2, 3.0, "all")
     table = logit_lens(llama, items.of(locale=LOCALE), {LOCALE: plan})
     change = table.frame.query("steering == 'change' and answer == 'factual'").set_index("layer")["log_probability"]
     assert (change[:1] == 0).all()
