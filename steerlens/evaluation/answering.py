@@ -1,6 +1,6 @@
 """How every item is answered under every method: what the plane and the effects by item are computed from."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
+_OF_CHOICES = ("choices", "english")
+"""The evidence of scores of choices."""
 Texts = Mapping[str, Sequence[str]]
 """Held-out texts of each locale."""
 
@@ -139,7 +141,7 @@ def answered(
     for name, prepared in ((label["method"], own) for own_variants in variants.values() for label, own in own_variants):
         _check_tokens(model, prepared.model, name, items)
     marker = _Marker(model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size)
-    total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items())
+    total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items()) * marker.rounds
     with progress(total, "Answers", "item") as bar:
         rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
     meta = provenance(
@@ -161,19 +163,29 @@ class _Marker:
     max_new_tokens: int
     batch_size: int | None
 
+    @property
+    def evidence(self) -> set[str]:
+        """What the scores are functions of."""
+        return {score.evidence for score in self.scores}
+
+    @property
+    def rounds(self) -> int:
+        """How often the items are gone through: for choices, and for text."""
+        return len({score.evidence in _OF_CHOICES for score in self.scores})
+
     def rows(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the rows of one locale under each of the variants."""
         bar.set_postfix_str(code)
-        wanted = {score.evidence for score in self.scores}
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
-            if part and wanted & {"choices", "english"} and any(kind in score.kinds for score in self.scores):
+            if part and any(kind in score.kinds and score.evidence in _OF_CHOICES for score in self.scores):
                 yield from self._scored(part, variants, bar)
-        for label, prepared in variants:
-            if prepared.form == "implicit":
-                for row in self._of_text(own, code, prepared, texts, wanted):
-                    yield {**label, **row}
+        if self.evidence - set(_OF_CHOICES):
+            for label, prepared in variants:
+                if prepared.form == "implicit":
+                    yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts))
+                advance(bar, len(own))
 
     def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
         """Yields the scores of choices of items of one locale and kind, method by method."""
@@ -213,18 +225,16 @@ class _Marker:
             kept[id(model)] = english_outcomes(model, self.items, self.locales, self.scores, self.scoring, self.batch_size)
         return kept[id(model)]
 
-    def _of_text(
-        self, items: Items, code: str, prepared: Prepared, texts: Texts | None, wanted: Collection[str]
-    ) -> Iterator[Row]:
+    def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None) -> Iterator[Row]:
         """Yields the scores of held-out text and of what is written."""
         model, plan = prepared.model, prepared.plan
         with hooked(model.tl, prepared.hooks) if prepared.hooks else nullcontext():
-            if "reading" in wanted:
+            if "reading" in self.evidence:
                 held_out = held_out_texts(items, code, texts)
                 nats = nats_per_token(model, list(held_out.values()), plan, batch_size=self.batch_size)
                 readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, nats, strict=True)}
                 yield from reading_rows(readings, self.scores)
-            if "writing" in wanted:
+            if "writing" in self.evidence:
                 yield from writing_rows(written(model, items, plan, self.max_new_tokens, self.batch_size), self.scores)
 
 

@@ -10,7 +10,7 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.item_scores import not_finite, rows_of_score
 from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeps import Sweep, sweep
@@ -179,7 +179,7 @@ def response(
         )
     swept = sweep(model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring, batch_size=batch_size)
     frame, dtype = swept.frame, model.fingerprint.dtype
-    bad = sorted(set(frame.loc[frame["value"].isna() & frame["score"].isin(swept.scores), "strength"]))
+    bad = sorted(set(frame.loc[not_finite(frame), "strength"]))
     if bad:
         raise VectorError(
             f"{given.names[0]} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "

@@ -15,7 +15,7 @@ class Gains(Mapping[str, float]):
     """What a plan did to some items against unsteered: ``gains["transfer"]`` is the mean change of that score over items."""
 
     changes: Mapping[str, float]
-    """The mean change of each score that was measured; NaN where the model's scores were not finite."""
+    """The mean change of each score that was measured; NaN where the model's scores were not finite. Others are left out."""
     aims: tuple[str, ...]
     """The scores that the contrasts are meant to raise."""
 
@@ -31,7 +31,7 @@ class Gains(Mapping[str, float]):
     @property
     def valid(self) -> bool:
         """Whether all changes are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
-        return all(math.isfinite(value) for name, value in self.changes.items() if name != ANSWER.name)
+        return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
         """Returns the change of a score in its better direction; 0 for one that was not measured."""
@@ -68,8 +68,8 @@ class Gains(Mapping[str, float]):
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns what both would do if nothing of the one touched the other."""
-        return replace(self, changes={name: value + other[name] for name, value in self.changes.items()})
+        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both."""
+        return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the changes as plain JSON values."""

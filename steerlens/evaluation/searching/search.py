@@ -161,7 +161,7 @@ def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
         best = iter(pareto_front(np.array(points, dtype=float).reshape(-1, len(cache.aims))).tolist())
         for spec, own, fits in zip(specs, gains, allowed, strict=True):
             place = {"locale": scope, "plan": str(spec), "method": spec.name}
-            changes = {**{score: own[score] for score in names}, "perplexity": own.perplexity}
+            changes = {**{score: own.get(score, math.nan) for score in names}, "perplexity": own.perplexity}
             verdict = {"objective": objective(own) if own.valid else math.nan, "allowed": fits, "front": fits and next(best)}
             rows.append({**place, **changes, **verdict})
     return Tried(pd.DataFrame(rows))
