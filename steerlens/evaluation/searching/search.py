@@ -85,6 +85,7 @@ def search(
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
     choices = {x: chooser.choices((x,), x) for x in locales}
     choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
+    tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
     judge = cache if test is None else _judge(model, test, locales, vectors, cache.aims, settings, batch_size)
     part = "dev" if test is None else "test"
     run_choices(judge, choices, f"Choices on {part}")
@@ -97,7 +98,7 @@ def search(
         manifest,
         choices,
         vectors,
-        _tried(cache, value, settings.limits),
+        tried,
         Regret(regret_table(judge, choices, value, part, settings.seed)),
         None if test is None else Tested(tested_table(judge, choices, settings.seed)),
     )
