@@ -96,10 +96,11 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     counts = {name: len(run.loc[run["vector"] == name, CELL].drop_duplicates()) for name in aims}
     layers = run["layer"].nunique()
     if not all(counts.values()) or (len(aims) > 1 and layers < 2):
+        listed = " and ".join(f"{n} {name}" for name, n in counts.items())
         raise SettingsError(
-            f"the sweep holds {' and '.join(f'{n} {name}' for name, n in counts.items())} cells that were run with finite scores, "
-            f"at {layers} layers: choosing needs cells of every contrast that were run, not predicted, at two layers or more. "
-            "Sweep all, with more layers, in mode 'exact' or 'screened'."
+            f"the sweep holds {listed} cells that were run with finite scores, at {layers} layers: choosing needs cells of every "
+            "contrast that were run, not predicted, at two layers or more. Sweep all, with more layers, in mode 'exact' or "
+            "'screened'."
         )
     specs = _noted(cache, run)
     return {name: [spec for spec in specs if spec.name == name] for name in aims}

@@ -30,8 +30,8 @@ class Plane(ResultTable):
     """Every method in every locale, and their mean.
 
     Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever
-    were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its paired
-    95% interval over concepts; of (the method that a control belongs to), control, draws, p.
+    were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its
+    paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
 
     A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
     the draws' changes. Its p is the share of draws, the method counted among them, that change the score at least as much as

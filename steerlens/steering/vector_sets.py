@@ -210,7 +210,9 @@ def _unpacked(header: dict[str, Any], tensors: dict[str, Any], whose: str) -> In
         return restored(SteeringVector, header, whose, every=True, **{"positive": None, **tensors})
     others = {name: value for name, value in header.items() if name != "edits"}
     edits = {
-        saved.layer: restored_edit(saved.operation, saved.edit, _under(f"{saved.layer}.", tensors), f"{whose}, layer {saved.layer}")
+        saved.layer: restored_edit(
+            saved.operation, saved.edit, _under(f"{saved.layer}.", tensors), f"{whose}, layer {saved.layer}"
+        )
         for saved in parsed(header["edits"], tuple[_SavedEdit, ...], whose)
     }
     return restored(LayerEdits, others, whose, every=True, edits=edits)

@@ -9,7 +9,7 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Exam, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.steering import STEERED_TOKENS, SteeringVector, SteeredTokens, difference_of_means, take
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringVector, difference_of_means, take
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def vector(model: sl.LensModel) -> SteeringVector:
 
 
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
-def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens) -> None:
+def test_slope_equals_a_finite_difference(
+    model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens
+) -> None:
     exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
     attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):

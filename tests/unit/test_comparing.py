@@ -68,7 +68,7 @@ def test_what_cannot_be_compared_is_said(answers: Answers) -> None:
 
 
 def _planted_answers(gain: float, seed: int) -> Answers:
-    """Two methods on 80 concepts in two locales, whose items are hard or easy for both; the first is right more often by the gain."""
+    """Two methods on 80 concepts in two locales, whose items are hard or easy for both; the first is better by the gain."""
     drawn, rows = np.random.default_rng(seed), []
     for at in range(80):
         for locale in ("es-ES", "ko-KR"):

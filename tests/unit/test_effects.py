@@ -80,7 +80,10 @@ def test_a_planted_direction_is_steerable_and_a_random_one_is_not(llama: sl.Lens
     noise = [random_vectors(vector, 1)[0] for vector in planted.values()]
     strengths = (-0.2, 0.2)  # where the model is still linear
     mean, random = (
-        response(llama, items, vectors, 2, strengths, scores=["transfer"], tokens="all").summary().query("locale == 'mean'").iloc[0]
+        response(llama, items, vectors, 2, strengths, scores=["transfer"], tokens="all")
+        .summary()
+        .query("locale == 'mean'")
+        .iloc[0]
         for vectors in (planted.values(), [SteeringVector(v.directions, v.layers, v.fingerprint, "R", v.locale) for v in noise])
     )
     assert mean["low"] > 0

@@ -13,7 +13,7 @@ from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.passes import announced
 from steerlens.models.recording import record, resume
 from steerlens.models.trials import packs
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeredTokens, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, difference_of_means
 
 NO_DIVISOR = Scoring("none")
 
@@ -82,7 +82,9 @@ def test_equal_the_plain_way_in_any_batch_and_order(
 
 @pytest.mark.parametrize("shots", [False, True])
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
-def test_steered_paths_agree(scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: SteeredTokens, shots: bool) -> None:
+def test_steered_paths_agree(
+    scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: SteeredTokens, shots: bool
+) -> None:
     """Full passes with hooks, and passes that go on from a recorded one at a layer and, where the plan allows, at a token."""
     scoring, plans = few_shots(items) if shots else NO_DIVISOR, plans_of(scored, items, tokens)
     assert scored.reuses_keys

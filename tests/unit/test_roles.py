@@ -13,7 +13,7 @@ import steerlens as sl
 from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.forward import residual_hook
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT, roles_of
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeringVector, SteeredTokens
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, SteeringVector
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"
 NEW = 5

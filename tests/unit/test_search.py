@@ -164,7 +164,13 @@ def test_gains_of_a_hand_computed_case() -> None:
     before = np.zeros((7, 5))
     before[4, 4], before[6] = np.nan, np.nan
     gains = mean_gains(scores, AIMS, before, after, kinds)
-    expected = {"transfer": 0.5, "localization": 0.0, "english_centric": 2 / 3, "transfer_margin": 1.0, "localization_margin": 1.0}
+    expected = {
+        "transfer": 0.5,
+        "localization": 0.0,
+        "english_centric": 2 / 3,
+        "transfer_margin": 1.0,
+        "localization_margin": 1.0,
+    }
     assert dict(gains) == pytest.approx({**expected, "answer_log_probability": np.log(0.5)})
     assert gains.perplexity == pytest.approx(2.0)
     assert (gains.margins, gains.worst, gains.total) == pytest.approx((2.0, 0.0, 0.5))

@@ -59,12 +59,12 @@ class CrossFit:
         read = [self._spread(fold, settings.vector_concepts) for fold in self.folds]
         every = Items(tuple(item for fold in read for item in fold))
         self._digests = {(c.name, p.locale): p.digest() for c in by_items for p in c.pairs_of(every, self.locales)}
-        given = [contrast for contrast in contrasts if not contrast.needs_items]
-        common = {"layers": layers, "positions": settings.positions, "batch_size": batch_size}
-        self._given = take(model, contrasts=given, **common) if given else VectorSet()
+        self._given = VectorSet()
+        if given := [contrast for contrast in contrasts if not contrast.needs_items]:
+            self._given = take(model, None, given, layers=layers, positions=settings.positions, batch_size=batch_size)
         self._pieces: dict[tuple[str, str], list[SteeringVector]] = {}
         with progress(len(read), "Vectors", "fold") as bar:
-            for fold in read:
+            for fold in read if by_items else ():
                 wanted = [(contrast, pairs) for contrast in by_items for pairs in contrast.pairs_of(fold, self.locales)]
                 taken = differences_of_means(
                     model, [pairs for _, pairs in wanted], layers, settings.positions, batch_size=batch_size
