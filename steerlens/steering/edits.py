@@ -92,7 +92,8 @@ def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[st
     if operation not in EDITS:
         error = UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
         raise FileError(f"{whose} cannot be used: {error}")
-    return restored(EDITS[operation], header, whose, **tensors)
+    held: dict[str, Any] = dict(tensors)
+    return restored(EDITS[operation], header, whose, **held)
 
 
 @dataclass(frozen=True, eq=False)
