@@ -12,7 +12,7 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.finite import advice, finite
 from steerlens.evaluation.grid import Grid, parts_of
-from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, rows_of_score
+from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, not_finite, rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
 from steerlens.evaluation.tasks import ScoringTask
@@ -205,7 +205,9 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
         UnknownNameError: a score or locale without rows.
     """
     part = rows_of_score(frame, score, locale)
-    grouped = part.assign(invalid=part["value"].isna()).groupby(list(by), sort=False)
+    part = part.assign(invalid=not_finite(part))
+    part = part[part["change"].notna() | part["invalid"]]  # the others could not be told
+    grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "invalid"]].mean()
     companion = score_of(score).companion
     if companion in set(frame["score"]):
@@ -352,8 +354,8 @@ def english_outcomes(
 
 def _warn(swept: Sweep, dtype: str) -> None:
     """Says once how many cells hold scores that are not finite."""
-    run = swept.frame[swept.frame["base"].notna()]
-    bad = run["value"].isna() & run["score"].isin(swept.scores)
+    run = swept.frame
+    bad = not_finite(run) & run["score"].isin(swept.scores)
     if bad.any():
         counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
         worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())

@@ -84,7 +84,9 @@ def test_equal_the_plain_way_in_any_batch_and_order(
 
 @pytest.mark.parametrize("shots", [False, True])
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
-def test_steered_paths_agree(scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: SteeredTokens, shots: bool) -> None:
+def test_steered_paths_agree(
+    scored: sl.LensModel, items: Items, asked: list[sl.data.Item], tokens: SteeredTokens, shots: bool
+) -> None:
     """Full passes with hooks, and passes that go on from a recorded one at a layer and, where the plan allows, at a token."""
     scoring, plans = few_shots(items) if shots else NO_DIVISOR, plans_of(scored, items, tokens)
     assert scored.reuses_keys
