@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.data import KINDS, Item, Items, locale
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.data import KINDS, Item, Items
+from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import Comparison, compare
+from steerlens.evaluation.english import english_outcomes
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.grid import PLANS
+from steerlens.evaluation.held_out import Texts, held_out_texts
 from steerlens.evaluation.item_scores import (
     ITEM_COLUMNS,
     English,
@@ -24,7 +26,6 @@ from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, 
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
-from steerlens.evaluation.sweeps import english_outcomes
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -43,8 +44,6 @@ Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
 _OF_CHOICES = ("choices", "english")
 """The evidence of scores of choices."""
-Texts = Mapping[str, Sequence[str]]
-"""Held-out texts of each locale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,19 +257,6 @@ def _together(variants: Sequence[Prepared]) -> list[list[int]]:
     for number, own in enumerate(variants):
         groups.setdefault((id(own.model), own.form, tuple(map(id, own.hooks))), []).append(number)
     return list(groups.values())
-
-
-def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
-    """Returns the held-out texts of a locale, by the concept that each counts as.
-
-    Raises:
-        UnknownNameError: texts were given, and none of this locale.
-    """
-    if given is None:
-        return {item.concept: f"{item.prompt().text}{locale(code).space}{item.choices[item.answer]}" for item in items}
-    if code not in given:
-        raise UnknownNameError("locale of texts", code, given)
-    return {f"{code}/{number}": text for number, text in enumerate(given[code])}
 
 
 def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label:

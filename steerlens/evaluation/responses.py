@@ -14,7 +14,8 @@ from steerlens.evaluation.finite import advice
 from steerlens.evaluation.item_scores import not_finite, rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES
-from steerlens.evaluation.sweeps import Sweep, sweep
+from steerlens.evaluation.sweeping import sweep
+from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import STRENGTHS, Scoring

@@ -45,7 +45,7 @@ ALLOWED = {
         *("activations", "data", "evaluation", "models", "probing"),
         *("provenance", "results", "settings", "steering"),
     },
-    "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "steering"},
+    "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "settings", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
     "commands": {
         *("data", "evaluation", "models", "options", "plotting", "probing"),

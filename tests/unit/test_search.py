@@ -15,9 +15,9 @@ from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Searc
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Part, Predictor, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
-from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
+from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.vectors import CrossFit
-from steerlens.settings import Scoring
+from steerlens.settings import Scoring, spaced
 from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
 from steerlens.testbed import Planted, planted
 
