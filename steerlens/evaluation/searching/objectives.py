@@ -35,12 +35,20 @@ class Gains(Mapping[str, float]):
         return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
-        """Returns the change of a score in its better direction; 0 for one that was not measured."""
+        """Returns the change of a score in its better direction; 0 for one that was not measured.
+
+        Args:
+            score: the name of the score.
+        """
         change = self.changes.get(score, 0.0)
         return change if score_of(score).higher_is_better else -change
 
     def finer(self, score: str) -> float:
-        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one."""
+        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one.
+
+        Args:
+            score: the name of the score whose companion is meant.
+        """
         companion = SCORES[score].companion
         return self.gain(companion) if companion else 0.0
 
