@@ -122,8 +122,8 @@ class Limits:
         return replace(self, english_centric=None)
 
     def allow(self, gains: Costs) -> bool:
-        """Says whether a plan whose changes on dev are ``gains`` keeps within the limits. One with a score that is not finite
-        never does."""
+        """Says whether a plan whose changes on dev are ``gains`` keeps within the limits. A score that is not finite never
+        does."""
         rise = math.inf if self.english_centric is None else self.english_centric
         ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
         return gains.valid and gains.get("english_centric", 0.0) <= rise and (gains.perplexity or 1.0) <= ratio

@@ -172,8 +172,7 @@ class LensModel:
         return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, layout)
 
     def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
-        """Returns batches of indices of rows of these ``lengths`` (tokens), longest first; ``batch_size`` is the device's for
-        ``None``.
+        """Returns batches of indices of rows of these ``lengths``, longest first; ``batch_size`` is the device's for ``None``.
 
         Raises:
             SettingsError: the batch size is below 1.

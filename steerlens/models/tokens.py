@@ -79,8 +79,7 @@ class Tokenizer:
             self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Returns the ids of what stands in front of a prompt, once, also where the text wrote it too, and of the text's own
-        tokens.
+        """Returns the ids of what stands in front, once, also where the text wrote it too, and of the text's own tokens.
 
         Nothing is appended.
 

@@ -195,8 +195,7 @@ class Backend(Protocol):
         """
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Returns what Hugging Face's ``generate`` gives for a batch padded in front: ids of the prompts and of what follows
-        them.
+        """Returns what Hugging Face's ``generate`` gives for a batch padded in front: the prompts' ids and those that follow.
 
         Args:
             batch: the prompts.
