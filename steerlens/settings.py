@@ -86,7 +86,7 @@ class Costs(Protocol):
     """What a plan did to dev items, as far as limits are set on it."""
 
     def get(self, score: str, other: float, /) -> float:
-        """The change of a score, or another number if it was not measured."""
+        """Returns the change of a ``score``, or the ``other`` number if it was not measured."""
 
     @property
     def valid(self) -> bool:
@@ -137,7 +137,7 @@ class Layered(Protocol):
         """The number of the model's blocks."""
 
     def layers(self, layers: Sequence[int] | None, /) -> tuple[int, ...]:
-        """Block indices that the model has; all of them for ``None``."""
+        """Returns block indices that the model has: the given ``layers``, or all of them for ``None``."""
 
 
 @dataclass(frozen=True)
