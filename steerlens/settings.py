@@ -54,7 +54,7 @@ class Scoring:
     """Whether the question goes through the model's chat template."""
     examples: tuple[Item, ...] = ()
     """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
-    questions of an exam begin with the same ones, they run once for all."""
+    questions of a scorer begin with the same ones, they run once for all."""
     form: Form = "implicit"
     """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0

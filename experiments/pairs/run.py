@@ -91,10 +91,10 @@ def _answers(context: Context, source: Source, drawn: Drawn) -> Iterator[dict[st
                 step = Step(direction.float(), cell.layer, cell.strength, TOKENS, f"{cell.vector} {code}")
                 labels.append({"vector": cell.vector, "pairs": n, "draw": draw})
                 plans.append(SteeringPlan((step,), context.model.fingerprint))
-        exam = Scorer(context.model, source.part("test").of(kind=kind, locale=code))
-        for index, outcomes in exam.sweep(plans):
+        scorer = Scorer(context.model, source.part("test").of(kind=kind, locale=code))
+        for index, outcomes in scorer.sweep(plans):
             for at, outcome in enumerate(outcomes or ()):
-                base = exam.base[at]
+                base = scorer.base[at]
                 yield {**labels[index], **outcome.row(), "base_hit": base.hit, "base_margin": base.margin}
 
 

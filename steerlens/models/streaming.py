@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from steerlens.models.capabilities import check_generation
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import prompt_of
 from steerlens.models.tokens import Text
@@ -31,7 +32,9 @@ def stream(
 
     Raises:
         PromptError: the prompt is empty.
+        ModelError: the backend does not generate.
     """
+    check_generation(model)
     ids, ends = model.row(model.tokenizer.ids(prompt)).prompt, model.backend.ends()
     written: list[int] = []
     cache: Any = None

@@ -94,8 +94,7 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
     if len(vectors) < 2:
         raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
     following = _next(vectors).items()
-    moved: dict[str, Any] = {code: replace(cast(Any, vectors[other]), locale=code) for code, other in following}
-    return {code: _control(vectors[code], f"of {other}", moved[code]) for code, other in following}
+    return {code: _control(vectors[code], f"of {other}", vectors[other], locale=code) for code, other in following}
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,10 @@ def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
     return edit.along(direction) if isinstance(edit, DirectionalEdit) else edit
 
 
-def _control(vector: SomeIntervention, what: str, made: SomeIntervention) -> SomeIntervention:
+def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **others: Any) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
     own: Any = made
-    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes))
+    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes, **others))
 
 
 def _check(draws: int) -> None:

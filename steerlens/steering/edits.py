@@ -10,8 +10,9 @@ from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steerlens.errors import UnknownNameError, VectorError
+from steerlens.errors import FileError, UnknownNameError, VectorError
 from steerlens.numeric import check_finite, finite_number, float_tensor
+from steerlens.storage import restored
 
 EDITS: dict[str, type["Edit"]] = {}
 """Every operation by its name: those of this module, and those of the user's own that were imported."""
@@ -76,19 +77,23 @@ class Edit(ABC):
         return {own.name: getattr(self, own.name) for own in fields(self)}  # type: ignore[arg-type]
 
 
-def edit_of(operation: str, values: Mapping[str, Any]) -> Edit:
-    """Returns the edit of a name with the given fields.
+def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor], whose: str) -> Edit:
+    """Returns the edit that a file describes.
+
+    Args:
+        operation: its name.
+        header: the fields that are no tensors.
+        tensors: the fields that are.
+        whose: the file and the place in it, for errors.
 
     Raises:
-        UnknownNameError: no such operation.
-        VectorError: fields that the operation does not take.
+        FileError: no such operation, or fields that it does not take.
     """
     if operation not in EDITS:
-        raise UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
-    try:
-        return EDITS[operation](**values)
-    except TypeError as error:
-        raise VectorError(f"operation {operation!r} does not take the fields {sorted(values)} ({error}).") from error
+        error = UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
+        raise FileError(f"{whose} cannot be used: {error}")
+    held: dict[str, Any] = dict(tensors)
+    return restored(EDITS[operation], header, whose, **held)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
+from steerlens.models.capabilities import check_hooks
 from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
 from steerlens.numeric import finite_number, layer_of, whole_number
 from steerlens.settings import STEERED_TOKENS, SteeredTokens
-from steerlens.steering.edits import Edit, edit_of
+from steerlens.steering.edits import Edit, restored_edit
 from steerlens.steering.showing import Shown, shown
 from steerlens.steering.tokens import leaves_prompt, steered_tokens
 from steerlens.storage import load_tensors, restored, save_tensors
@@ -151,8 +152,10 @@ class SteeringPlan:
 
         Raises:
             FingerprintError: the vectors were taken from another model.
+            ModelError: the model's backend takes no hooks.
         """
         self.check(model)
+        check_hooks(model)
         return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(
@@ -286,8 +289,8 @@ def _tensors_of(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torc
 
 
 def _restored(saved: _SavedStep, tensors: dict[str, torch.Tensor], whose: str) -> Step:
+    edit = restored_edit(saved.operation, saved.edit, tensors, whose)
     try:
-        edit = edit_of(saved.operation, {**saved.edit, **tensors})
         return Step(edit, saved.layer, saved.strength, saved.tokens, saved.label)
     except SteerlensError as error:
         raise FileError(f"{whose} cannot be used: {error}") from error

@@ -66,8 +66,8 @@ def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(ex
     assert {0.0, 1.0} <= set(run.index)
     assert curve.loc[run.index, "predicted"].to_numpy() == pytest.approx(run.to_numpy(), abs=1e-5)
     vector = explorer._steering._specimen.vectors["es-ES"]["EN"]
-    exam, layer = Scorer(llama, [live.item]), explorer.selection.layer
-    slope = float(exam.gradients([layer], "last_onward")[0, 0] @ vector.direction(layer))
+    scorer, layer = Scorer(llama, [live.item]), explorer.selection.layer
+    slope = float(scorer.gradients([layer], "last_onward")[0, 0] @ vector.direction(layer))
     assert live.predicted("EN", layer, -0.001) == pytest.approx(live.base.margin - 0.001 * slope, abs=1e-6)
 
 

@@ -49,7 +49,7 @@ def by_hand(model: sl.LensModel, plan: SteeringPlan, text: str, new: int = NEW) 
 
     def edit(residual: torch.Tensor, hook: object) -> torch.Tensor:
         edited = residual.clone()
-        edited[:, span(model, prompt, step.tokens)] += step.strength * step.direction
+        edited[:, span(model, prompt, step.tokens)] += step.strength * step.edit.direction
         return edited
 
     for _ in range(new):
