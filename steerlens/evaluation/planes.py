@@ -83,7 +83,7 @@ class Plane(ResultTable):
         import pandas as pd
 
         rows = [
-            {"method": method, **{score_of(row.score).title: _described(row) for row in group.itertuples()}}
+            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
             for method, group in self._of(locale).groupby("method", sort=False)
         ]
         return pd.DataFrame(rows).fillna("")

@@ -40,7 +40,9 @@ TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer
 """T: a factual item is answered right."""
 LOCALIZATION = Score("localization", lambda o: o.correct, "cultural", companion="localization_margin")
 """L: the local answer of an implicit cultural item wins."""
-ENGLISH_CENTRIC = Score("english_centric", lambda o: o.english_centric, "cultural", higher_is_better=False)
+ENGLISH_CENTRIC = Score(
+    "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
+)
 """The English locale's answer of an implicit cultural item wins, and is not the locale's own."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
 """The score of the right answer over the best other choice."""

@@ -32,7 +32,7 @@ def _methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
         for name, member in vars(base).items():
             function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
             own = inspect.isfunction(function) and function.__qualname__ == f"{base.__name__}.{name}"
-            if own and not name.startswith("_") or (own and name == "__init__" and not hasattr(base, "__dataclass_fields__")):
+            if (own and not name.startswith("_")) or (own and name == "__init__" and not hasattr(base, "__dataclass_fields__")):
                 yield name, function
 
 
@@ -85,6 +85,9 @@ def test_faults_are_found() -> None:
 
     def bare(items: int) -> None: ...
 
-    assert faults_of(fragment) == ["begins 'The items that are left.', not with a verb such as Returns", "does not say what seed is"]
+    assert faults_of(fragment) == [
+        "begins 'The items that are left.', not with a verb such as Returns",
+        "does not say what seed is",
+    ]
     assert faults_of(whole) == []
     assert len(faults_of(bare)) == 2

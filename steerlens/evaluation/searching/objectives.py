@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.scores import ANSWER
@@ -80,9 +79,14 @@ class Gains(Mapping[str, float]):
         """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both."""
         return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the changes as plain JSON values."""
-        return dict(self.changes)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Gains) and (self.aims, self.to_dict()) == (other.aims, other.to_dict())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns the changes as plain JSON values: ``None`` for NaN, which JSON does not know."""
+        return {name: None if math.isnan(value) else value for name, value in self.changes.items()}
 
 
 Objective = Callable[[Gains], float]
