@@ -10,9 +10,7 @@ import pytest
 
 import steerlens as sl
 
-_LATER = ("steering", "evaluation", "notebook")
-"""Parts that are not held to it yet."""
-PARTS = tuple(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))) + ("scores", "settings", "tables", "notebook")
+PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), "scores", "settings", "tables", "notebook")
 
 
 def documented_functions(part: str) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -49,13 +47,12 @@ def faults_of(function: Callable[..., Any]) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part not in _LATER])
+@pytest.mark.parametrize("part", PARTS)
 def test_docstrings_say_what_is_done_and_what_each_argument_is(part: str) -> None:
     functions = {
         name: function
         for name, function in documented_functions(part)
         if inspect.unwrap(function).__module__.startswith("steerlens.")
-        and inspect.unwrap(function).__module__.split(".")[1] not in _LATER
     }
     assert {name: faults for name, function in functions.items() if (faults := faults_of(function))} == {}
 

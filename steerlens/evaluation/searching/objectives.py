@@ -76,7 +76,11 @@ class Gains(Mapping[str, float]):
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both."""
+        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both.
+
+        Args:
+            other: gains of another plan on the same items.
+        """
         return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
     def __eq__(self, other: object) -> bool:
