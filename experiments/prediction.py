@@ -59,10 +59,10 @@ def main() -> None:
 
 def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, kind: str) -> Iterator[dict]:
     """A row per way and cell: predicted and exact mean change of margin, and whether the way has run it."""
-    exam, layers = Scorer(model, items), model.layers()
-    exact = run(exam, vector, STRENGTHS)
-    near = run(exam, vector, (_HALF - _STEP, _HALF + _STEP))
-    slope = attributions(exam, [(vector, layers)], TOKENS)[vector.name]
+    scorer, layers = Scorer(model, items), model.layers()
+    exact = run(scorer, vector, STRENGTHS)
+    near = run(scorer, vector, (_HALF - _STEP, _HALF + _STEP))
+    slope = attributions(scorer, [(vector, layers)], TOKENS)[vector.name]
     middle = (near[_HALF + _STEP] - near[_HALF - _STEP]) / (2 * _STEP)
     ways = {
         "slope": (bent(slope, exact, None), ()),
@@ -79,11 +79,11 @@ def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, 
                 yield {**where, "layer": layer, "strength": strength, "run": strength in done, **values}
 
 
-def run(exam: Scorer, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
+def run(scorer: Scorer, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
     layers = vector.layers
     plans = [vector.at(layer, strength, TOKENS) for strength in strengths for layer in layers]
-    outcomes = {index: outcome for index, outcome in exam.sweep(plans) if outcome is not None}
-    base = np.array([outcome.margin for outcome in exam.base])
+    outcomes = {index: outcome for index, outcome in scorer.sweep(plans) if outcome is not None}
+    base = np.array([outcome.margin for outcome in scorer.base])
     margins = np.array([[outcome.margin for outcome in outcomes[index]] for index in range(len(plans))]) - base
     return dict(zip(strengths, margins.reshape(len(strengths), len(layers), -1), strict=True))
 

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.data import KINDS, Item, Items, locale
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.data import KINDS, Item, Items
+from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import Comparison, compare
+from steerlens.evaluation.english import english_outcomes
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.grid import PLANS
+from steerlens.evaluation.held_out import Texts, held_out_texts
 from steerlens.evaluation.item_scores import (
     ITEM_COLUMNS,
     English,
@@ -24,7 +26,6 @@ from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, 
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
-from steerlens.evaluation.sweeps import english_outcomes
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
-Texts = Mapping[str, Sequence[str]]
-"""Held-out texts of each locale."""
+_OF_CHOICES = ("choices", "english")
+"""The evidence of scores of choices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Answers(ResultTable):
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores that were measured, without companions."""
-        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+        return without_companions(self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
         """Draws methods by locales, coloured by the mean of a score over items.
@@ -147,7 +148,7 @@ def answered(
     marker = _Marker(
         model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size, Running.of(executor, resume)
     )
-    total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items())
+    total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items()) * marker.rounds
     with progress(total, "Answers", "item") as bar:
         rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
     meta = provenance(
@@ -171,18 +172,28 @@ class _Marker:
     running: Running
     _kept: dict[int, English] = field(default_factory=dict)
 
+    @property
+    def evidence(self) -> set[str]:
+        """What the scores are functions of."""
+        return {score.evidence for score in self.scores}
+
+    @property
+    def rounds(self) -> int:
+        """How often the items are gone through: for choices, for held-out text and for what is written."""
+        return len({"choices" if own in _OF_CHOICES else own for own in self.evidence})
+
     def rows(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the rows of one locale under each of the variants."""
         bar.set_postfix_str(code)
-        wanted = {score.evidence for score in self.scores}
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
-            if part and wanted & {"choices", "english"} and any(kind in score.kinds for score in self.scores):
+            if part and any(kind in score.kinds and score.evidence in _OF_CHOICES for score in self.scores):
                 yield from self._scored(part, variants, bar)
-        for label, prepared in variants:
-            if prepared.form == "implicit":
-                yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
+        if self.evidence - set(_OF_CHOICES):
+            for label, prepared in variants:
+                if prepared.form == "implicit":
+                    yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
 
     def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
         """Yields the scores of choices of items of one locale and kind, method by method."""
@@ -229,13 +240,12 @@ class _Marker:
 
     def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the scores of held-out text and of what is written."""
-        wanted = {score.evidence for score in self.scores}
-        if "reading" in wanted:
+        if "reading" in self.evidence:
             held_out = held_out_texts(items, code, texts)
             (result,) = self._results([ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)], prepared, bar)
             readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, result["nats"], strict=True)}
             yield from reading_rows(readings, self.scores)
-        if "writing" in wanted:
+        if "writing" in self.evidence:
             task = WritingTask(tuple(items), prepared.plan, self.max_new_tokens, self.batch_size)
             (result,) = self._results([task], prepared, bar)
             yield from writing_rows(task.writings(result), self.scores)
@@ -247,19 +257,6 @@ def _together(variants: Sequence[Prepared]) -> list[list[int]]:
     for number, own in enumerate(variants):
         groups.setdefault((id(own.model), own.form, tuple(map(id, own.hooks))), []).append(number)
     return list(groups.values())
-
-
-def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
-    """Returns the held-out texts of a locale, by the concept that each counts as.
-
-    Raises:
-        UnknownNameError: texts were given, and none of this locale.
-    """
-    if given is None:
-        return {item.concept: f"{item.prompt().text}{locale(code).space}{item.choices[item.answer]}" for item in items}
-    if code not in given:
-        raise UnknownNameError("locale of texts", code, given)
-    return {f"{code}/{number}": text for number, text in enumerate(given[code])}
 
 
 def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label:

@@ -55,6 +55,11 @@ class Grid:
     running: Running
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales of the items."""
+        return tuple(dict.fromkeys(code for code, _ in self.parts))
+
     def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``."""
         wanted = list(self.cells if cells is None else cells)
@@ -219,7 +224,7 @@ def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: S
     """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
     chosen: dict[StepSpec, None] = {}
     by_name = {score.name: score for score in scores}
-    wanted = [by_name[name] for name in without_companions(list(by_name)) if by_name[name].evidence == "choices"]
+    wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
     for score in wanted:
         if score.higher_is_better:
             gains = _gains(found, bases, score, by_name.get(score.companion))

@@ -7,7 +7,7 @@ from steerlens.data import Items
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.models.lens import LensModel
-from steerlens.scores import GivenScore, Score
+from steerlens.scores import GivenScore, Score, shown_score
 from steerlens.steering import SteeringPlan
 
 if TYPE_CHECKING:
@@ -81,6 +81,16 @@ def written(
 def _under(plan: SteeringPlan, model: LensModel, write: Callable[[], list[str]]) -> list[str]:
     with plan.applied(model):
         return write()
+
+
+def not_finite(frame: "pd.DataFrame") -> "pd.Series":
+    """Says which rows have no value because steering took the model's scores out of its numbers.
+
+    A score of choices that could be told unsteered and not steered is one of those. What is written may be too short to be told
+    anything of, and is none.
+    """
+    by_choices = frame["score"].map(lambda name: shown_score(name).evidence == "choices").astype(bool)
+    return by_choices & frame["base"].notna() & frame["value"].isna()
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":

@@ -1,6 +1,6 @@
 """The built-in scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.consistency import consistency
@@ -15,6 +15,9 @@ _GRAM = 4
 def repetition(writing: Writing) -> float | None:
     """Returns the share of a text's four-token sequences that came before in it (seq-rep-4 of Welleck et al., arXiv 1908.04319).
 
+    Args:
+        writing: the text with its tokens.
+
     Returns:
         ``None`` for a text of fewer than four tokens.
     """
@@ -24,7 +27,11 @@ def repetition(writing: Writing) -> float | None:
 
 
 def exact_match(writing: Writing) -> bool:
-    """Says whether a text begins with the item's answer, letter case and what stands around it aside."""
+    """Says whether a text begins with the item's answer, letter case and what stands around it aside.
+
+    Args:
+        writing: the text and the item that it answers.
+    """
     item = writing.item
     return writing.text.strip().casefold().startswith(item.choices[item.answer].strip().casefold())
 
@@ -92,7 +99,8 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
     return tuple(found.values())
 
 
-def without_companions(names: Sequence[str]) -> list[str]:
-    """Returns the names but those that are companions of another one of them."""
-    companions = {SCORES[name].companion for name in names if name in SCORES}
-    return [name for name in names if name not in companions]
+def without_companions(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names but those that are companions of another one of them, in the order of the registry."""
+    given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
+    companions = {SCORES[name].companion for name in given if name in SCORES}
+    return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))

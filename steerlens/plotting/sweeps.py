@@ -73,10 +73,10 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     """Draws layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
 
     Args:
-        rows: one per locale and layer, with value, low, high, n, exact.
+        rows: one per locale and layer, with value (nats per token), low, high, n, exact.
         vector: the vector's name.
-        score: whose margin it is.
-        strength: the strength.
+        score: the score whose answers the margin is of.
+        strength: the strength, a factor on the vector.
     """
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
     marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])

@@ -1,5 +1,6 @@
 """How well labels that mean nothing would be told apart: the null of the difference-of-means probe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,8 @@ from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError
 from steerlens.probing.auroc import auroc
 from steerlens.probing.folds import Folds
-from steerlens.probing.holding import Group, groups, implicit
+from steerlens.probing.holding import Group, labelled
+from steerlens.probing.holding import groups as parts_of
 from steerlens.probing.logistic import centred
 from steerlens.progress import progress
 from steerlens.statistics import max_statistic_p
@@ -28,7 +30,7 @@ class PermutationTest(ResultTable):
 
     Columns: locale, layer, auroc, null_mean and null_high (mean and 95th percentile over the permutations), p (share of
     permutations, with the true labels among them, that reach the AUROC), p_corrected (share whose best layer, standardised,
-    reaches it), draws, n prompts, concepts.
+    reaches it), draws (permutations), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -36,11 +38,13 @@ class PermutationTest(ResultTable):
     )
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled. The last locale for
-        ``None``.
+        """Draws the AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled.
+
+        Args:
+            locale: the locale that is drawn; for ``None`` the table's last, which is ``all`` where there are several.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import permutation_lines
 
@@ -50,37 +54,41 @@ class PermutationTest(ResultTable):
 def permutation_test(
     stack: ResidualStack,
     *,
+    labels: Sequence[Any] | None = None,
+    groups: Sequence[str] | None = None,
     draws: int = 1000,
     n_folds: int = 5,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> PermutationTest:
-    """Whether the difference-of-means probe tells the kinds apart better than it would labels drawn at random, by layer.
+    """Tests whether the difference-of-means probe tells the kinds apart better than labels drawn at random, by layer.
 
-    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold
-    its counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations
-    (Phipson and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and
-    Young 1993), layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer
-    is 5% if none tells the kinds apart. Locales are not corrected for.
+    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
+    counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
+    and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
+    layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none
+    tells the kinds apart. Locales are not corrected for.
 
     Args:
-        stack: residuals of factual and cultural prompts.
-        draws: permutations.
-        n_folds: fewer where there are fewer concepts of a kind.
-        seed: of the folds and the permutations.
-        device: where it is computed; a CUDA GPU where there is one, else the CPU.
+        stack: residuals of factual and cultural prompts, or of any prompts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        groups: what keeps one label and is held out together, a name for each prompt; its concept for ``None``.
+        draws: the number of permutations.
+        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        seed: the seed of the folds and the permutations.
+        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: fewer than two concepts of a kind.
-        SettingsError: no draws.
+        DataError: there are fewer than two concepts of a kind, or not a label or group for each prompt.
+        SettingsError: ``draws`` is below 1.
     """
     import pandas as pd
 
     if draws < 1:
         raise SettingsError(f"{draws} draws given: expected at least 1, and 1,000 for a p value that can be quoted.")
-    told, rows = implicit(stack), []
+    told, rows = labelled(stack, labels, groups), []
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    parts = groups(told, "concept", n_folds, seed)
+    parts = parts_of(told, "concept", n_folds, seed)
     with progress(len(parts), "Permutations", "locale") as bar:
         for group in parts:
             rows.extend(_tested(group, draws, seed, place))
@@ -107,8 +115,16 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """The true labels, then permutations of them between the concepts that a fold holds out. Concepts that none does keep
-    theirs."""
+    """Returns the true labels, and then permutations of them between the concepts that a fold holds out.
+
+    Concepts that no fold holds out keep their labels.
+
+    Args:
+        folds: the folds, with the true labels.
+        concepts: the concept of each row.
+        draws: the number of permutations.
+        seed: their seed.
+    """
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     labels, generator = np.tile(folds.labels[first] == 1, (draws + 1, 1)), np.random.default_rng(seed)
     for held in folds.test.numpy():

@@ -13,7 +13,7 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError
 from steerlens.probing.folds import Folds
-from steerlens.probing.holding import ALL, concepts_of, implicit, labels_of
+from steerlens.probing.holding import ALL, labelled
 from steerlens.probing.probes import Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
 from steerlens.statistics import cluster_counts, percentile_interval
@@ -28,7 +28,7 @@ class Selectivity(ResultTable):
     """A probe against the same probe on random labels of concepts that it has seen.
 
     Columns: locale (held out; ``all``: mean over them), layer, probe, auroc, control (AUROC of random labels, mean over draws),
-    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n prompts, concepts.
+    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -36,10 +36,13 @@ class Selectivity(ResultTable):
     )
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Selectivity of each probe by layer for one held-out locale, with intervals.
+        """Draws the selectivity of each probe by layer for one held-out locale, with intervals.
+
+        Args:
+            locale: the locale that was held out, or ``all`` for the mean over them.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import selectivity_lines
 
@@ -49,44 +52,50 @@ class Selectivity(ResultTable):
 def selectivity(
     stack: ResidualStack,
     *,
+    labels: Sequence[Any] | None = None,
+    groups: Sequence[str] | None = None,
     probes: Sequence[str] = ("difference of means", "logistic"),
     labellings: int = 10,
     draws: int = 1000,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Selectivity:
-    """AUROC of telling factual from cultural less that of telling concepts apart that were given a label by lot.
+    """Subtracts from the AUROC of factual against cultural concepts that of concepts which were given a label by lot.
 
-    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have
-    learnt it by heart. That shows where the concepts that are asked of were trained on: here a locale is held out and its
-    concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there the null is
-    ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
+    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have learnt
+    it by heart (Hewitt and Liang, arXiv 1909.03368). That shows where the concepts that are asked of were trained on: here a
+    locale is held out and its concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there
+    the null is ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
 
     Args:
-        stack: residuals of factual and cultural prompts in two or more locales.
+        stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        groups: what keeps one label, a name for each prompt; its concept for ``None``.
         probes: names from ``PROBES``.
-        labellings: random labellings, each with as many factual concepts as there are.
-        draws: resamples of concepts, for the intervals.
-        seed: of labellings and resamples.
-        device: where the probes are solved; a CUDA GPU where there is one, else the CPU.
+        labellings: the number of random labellings, each with as many factual concepts as there are.
+        draws: the number of resamples of concepts, for the intervals.
+        seed: the seed of labellings and resamples.
+        device: where the probes are solved; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: only one locale.
-        SettingsError: no labellings.
+        DataError: there is only one locale, or not a label or group for each prompt.
+        SettingsError: ``labellings`` is below 1.
+        UnknownNameError: there is no such probe.
     """
     import pandas as pd
 
     if labellings < 1:
         raise SettingsError(f"{labellings} labellings given: expected at least 1.")
-    solvers, told = chosen_probes(probes), implicit(stack)
+    solvers, named = chosen_probes(probes), labelled(stack, labels, groups)
+    told = named.stack
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    concepts = concepts_of(told.prompts)
-    folds = Folds.sharing(labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
+    concepts = named.groups_of(told.prompts)
+    folds = Folds.sharing(named.labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
     tasks = [folds, *(folds.relabelled(labels) for labels in _by_lot(folds, concepts, labellings, seed))]
     counts, rows = cluster_counts(concepts, draws=draws, seed=seed), []
     with progress(len(solvers), "Selectivity", "probe") as bar:
         for name, probe in solvers.items():
-            rows.extend(_measured(told, name, probe, tasks, counts, place))
+            rows.extend(_measured(told, concepts, name, probe, tasks, counts, place))
             bar.update()
     return Selectivity(pd.DataFrame(rows, columns=list(Selectivity.columns)))
 
@@ -99,7 +108,13 @@ def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> li
 
 
 def _measured(
-    stack: ResidualStack, name: str, probe: Probe, tasks: list[Folds], counts: NDArray, device: torch.device
+    stack: ResidualStack,
+    concepts: list[str],
+    name: str,
+    probe: Probe,
+    tasks: list[Folds],
+    counts: NDArray,
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     scores = [scores_by_layer(probe, stack.residuals, task, device) for task in tasks]
     rows = []
@@ -109,7 +124,7 @@ def _measured(
             (task if locale == ALL else task.named(locale), score[:, own]) for task, score in zip(tasks, scores, strict=True)
         ]
         held = parts[0][0].test.any(0)
-        seen = {"n": int(held.sum()), "concepts": len({stack.prompts[i].concept for i in held.nonzero()[:, 0]})}
+        seen = {"n": int(held.sum()), "concepts": len({concepts[i] for i in held.nonzero()[:, 0]})}
         common = {"locale": locale, "probe": name, "draws": len(tasks) - 1, **seen}
         aurocs, (low, high) = _aurocs(parts), _interval(parts, counts)
         for at, layer in enumerate(stack.layers):

@@ -49,6 +49,11 @@ class Contrast:
         positive, negative = zip(*given, strict=True)
         return cls(name, PromptPairs(positive, negative, name), score)
 
+    @property
+    def needs_items(self) -> bool:
+        """Whether its pairs are made of items; else they are the same for all locales."""
+        return not isinstance(self.pairs, PromptPairs)
+
     def pairs_of(self, items: Items | None, locales: Sequence[str]) -> list[PromptPairs]:
         """Returns the pairs of each locale; one set of pairs, without a locale, where they are the same for all.
 

@@ -10,8 +10,9 @@ from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steerlens.errors import UnknownNameError, VectorError
+from steerlens.errors import FileError, UnknownNameError, VectorError
 from steerlens.numeric import check_finite, finite_number, float_tensor
+from steerlens.storage import restored
 
 EDITS: dict[str, type["Edit"]] = {}
 """Every operation by its name: those of this module, and those of the user's own that were imported."""
@@ -60,7 +61,11 @@ class Edit(ABC):
 
     @abstractmethod
     def random_like(self, generator: torch.Generator) -> "Edit":
-        """Returns the edit's control: the same operation and size, with a direction or map drawn at random."""
+        """Returns the edit's control: the same operation and size, with a direction or map drawn at random.
+
+        Args:
+            generator: where the numbers come from.
+        """
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -76,19 +81,23 @@ class Edit(ABC):
         return {own.name: getattr(self, own.name) for own in fields(self)}  # type: ignore[arg-type]
 
 
-def edit_of(operation: str, values: Mapping[str, Any]) -> Edit:
-    """Returns the edit of a name with the given fields.
+def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor], whose: str) -> Edit:
+    """Returns the edit that a file describes.
+
+    Args:
+        operation: its name.
+        header: the fields that are no tensors.
+        tensors: the fields that are.
+        whose: the file and the place in it, for errors.
 
     Raises:
-        UnknownNameError: no such operation.
-        VectorError: fields that the operation does not take.
+        FileError: no such operation, or fields that it does not take.
     """
     if operation not in EDITS:
-        raise UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
-    try:
-        return EDITS[operation](**values)
-    except TypeError as error:
-        raise VectorError(f"operation {operation!r} does not take the fields {sorted(values)} ({error}).") from error
+        error = UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
+        raise FileError(f"{whose} cannot be used: {error}")
+    held: dict[str, Any] = dict(tensors)
+    return restored(EDITS[operation], header, whose, **held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +120,19 @@ class DirectionalEdit(Edit):
         return len(self.direction)
 
     def along(self, direction: Float[Tensor, " d_model"]) -> "DirectionalEdit":
-        """Returns the same edit along another direction."""
+        """Returns the same edit along another direction.
+
+        Args:
+            direction: of any length, ``[d_model]``.
+        """
         return replace(self, direction=direction)
 
     def random_like(self, generator: torch.Generator) -> "DirectionalEdit":
-        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere."""
+        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere.
+
+        Args:
+            generator: where the numbers come from.
+        """
         drawn = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
         return self.along((drawn * (self.direction.double().norm() / drawn.norm())).float())
 
@@ -133,7 +150,12 @@ class Add(DirectionalEdit):
         return add_direction(residual, self.direction, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the strength and the name, as ``2 × EN``."""
+        """Returns the strength and the name, as ``2 × EN``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{strength:g} × {name}"
 
 
@@ -157,7 +179,12 @@ class Ablate(DirectionalEdit):
         return set_component(residual, self.direction, 0.0, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and what is done, as ``EN ablated``."""
+        """Returns the name and what is done, as ``EN ablated``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{_times(strength)}{name} ablated"
 
 
@@ -181,7 +208,12 @@ class Project(DirectionalEdit):
         return set_component(residual, self.direction, self.value, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and the value, as ``EN set to 2``."""
+        """Returns the name and the value, as ``EN set to 2``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{_times(strength)}{name} set to {self.value:g}"
 
 
@@ -194,6 +226,12 @@ def add_direction(
     """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere.
 
     The argument is left as it was. Strength 0 returns it unchanged, bit for bit.
+
+    Args:
+        residual: the residual stream after a block.
+        direction: in the residual stream's units.
+        strength: the factor on the direction.
+        steered: where it is added.
     """
     if strength == 0:
         return residual

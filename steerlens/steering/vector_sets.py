@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from steerlens.data import Items
 from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.fingerprint import Fingerprint
 from steerlens.steering.contrasts import locales_of_items
-from steerlens.steering.edits import edit_of
+from steerlens.steering.edits import restored_edit
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.vectors import SteeringVector
-from steerlens.storage import load_tensors, restored, save_tensors
+from steerlens.storage import load_tensors, parsed, restored, save_tensors
 
 KIND = "vector set"
 Key = tuple[str, str]
@@ -101,11 +102,18 @@ class VectorSet(Mapping[Key, Intervention]):
         return next(iter(self._vectors.values())).fingerprint
 
     def of(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale."""
+        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale.
+
+        Args:
+            locale: as ``es-ES``.
+        """
         return {name: vector for (name, code), vector in self._vectors.items() if code in ("", locale)}
 
     def named(self, *names: str) -> "VectorSet":
         """Returns the vectors of some names.
+
+        Args:
+            names: as ``EN``.
 
         Raises:
             UnknownNameError: there is none of a name.
@@ -117,6 +125,9 @@ class VectorSet(Mapping[Key, Intervention]):
 
     def locales_in(self, items: Items) -> tuple[str, ...]:
         """Returns the locales whose items go with these vectors: the vectors' own, and with one for all items all but English.
+
+        Args:
+            items: what is to be steered.
 
         Raises:
             UnknownNameError: a vector's locale has no items.
@@ -139,6 +150,9 @@ class VectorSet(Mapping[Key, Intervention]):
     def save(self, path: str | Path) -> Path:
         """Writes all vectors as one safetensors file.
 
+        Args:
+            path: the file, as ``vectors.safetensors``.
+
         Raises:
             FileError: the file cannot be written.
         """
@@ -150,24 +164,42 @@ class VectorSet(Mapping[Key, Intervention]):
     def load(cls, path: str | Path) -> "VectorSet":
         """Reads a set that ``save`` wrote.
 
+        Args:
+            path: what ``save`` was given.
+
         Raises:
             FileError: missing, truncated, no vector set, of another version, or with NaN.
         """
         tensors, header = load_tensors(path, KIND)
-        listed = header.get("vectors")
-        if not isinstance(listed, list):
-            raise FileError(f"{path} lists no vectors. Write it again.")
-        held: list[dict[str, Any]] = [{} for _ in listed]
-        for name, tensor in tensors.items():
-            at, _, field = name.partition(".")
-            held[int(at)][field] = tensor
-        return cls(
-            _unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in enumerate(zip(listed, held, strict=True))
-        )
+        listed = restored(_Header, header, str(path)).vectors
+        held = [_under(f"{at}.", tensors) for at in range(len(listed))]
+        if sum(map(len, held)) != len(tensors):
+            raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
+        each = enumerate(zip(listed, held, strict=True))
+        return cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a set's file says beside the tensors."""
+
+    vectors: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _SavedEdit:
+    """An edit in a file, without its tensors."""
+
+    layer: int
+    operation: str
+    edit: dict[str, Any]
 
 
 def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> VectorSet:
     """Returns a set of whatever vectors a user gives: a set, one vector, or several.
+
+    Args:
+        given: a set, a vector or other intervention, or several of these.
 
     Raises:
         SettingsError: none, or two of one name and locale.
@@ -195,9 +227,16 @@ def _unpacked(header: dict[str, Any], tensors: dict[str, Any], whose: str) -> In
     """Returns the vector that JSON values and tensors describe."""
     if "edits" not in header:
         return restored(SteeringVector, header, whose, every=True, **{"positive": None, **tensors})
-    edits = {}
-    for saved in header.pop("edits"):
-        prefix = f"{saved['layer']}."
-        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        edits[saved["layer"]] = edit_of(saved["operation"], {**saved["edit"], **own})
-    return restored(LayerEdits, header, whose, every=True, edits=edits)
+    others = {name: value for name, value in header.items() if name != "edits"}
+    edits = {
+        saved.layer: restored_edit(
+            saved.operation, saved.edit, _under(f"{saved.layer}.", tensors), f"{whose}, layer {saved.layer}"
+        )
+        for saved in parsed(header["edits"], tuple[_SavedEdit, ...], whose)
+    }
+    return restored(LayerEdits, others, whose, every=True, edits=edits)
+
+
+def _under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -51,8 +51,8 @@ def test_residuals_do_not_depend_on_the_batch(gemma: sl.LensModel, split: sl.dat
 
 def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.Module, split: sl.data.Split) -> None:
     some = [*list(split.dev.of(kind="factual"))[:3], *list(split.dev.of(kind="cultural"))[:2]]
-    exam = Scorer(gemma, some, sl.evaluation.Scoring("none"))
-    for outcome, question in zip(exam.score(), exam.questions, strict=True):
+    scorer = Scorer(gemma, some, sl.evaluation.Scoring("none"))
+    for outcome, question in zip(scorer.score(), scorer.questions, strict=True):
         prompt = question.row.prompt
         for score, choice in zip(outcome.scores, question.row.choices, strict=True):
             with torch.no_grad():
@@ -62,8 +62,8 @@ def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.
 
 
 def test_knows_english_facts_far_above_chance(gemma: sl.LensModel, split: sl.data.Split) -> None:
-    hits = [outcome.hit for outcome in Scorer(gemma, split.train.of(kind="factual", locale="en-US")).score()]
-    assert sum(hits) / len(hits) > 0.5  # four choices: chance is 0.25
+    correct = [outcome.correct for outcome in Scorer(gemma, split.train.of(kind="factual", locale="en-US")).score()]
+    assert sum(correct) / len(correct) > 0.5  # four choices: chance is 0.25
 
 
 def test_factual_and_cultural_prompts_are_told_apart(stack: sl.ResidualStack) -> None:
@@ -113,8 +113,8 @@ def test_sweep_equals_full_passes(gemma: sl.LensModel, stack: sl.ResidualStack, 
     """Resumed at the layer, a cell's scores are those of a pass through the whole model with the plan applied."""
     vector = difference_of_means(stack, split.train.sample(24).english_pairs("es-ES"))
     some = sl.data.Items(list(split.dev.of(kind="factual", locale="es-ES"))[:6], "six")
-    frame = sweep(gemma, some, [vector], [11], [1.0], kinds=["factual"]).frame
-    exam = Scorer(gemma, some)
+    frame = sweep(gemma, some, vector, [11], [1.0], scores=["transfer_margin"]).frame
+    scorer = Scorer(gemma, some)
     with vector.at(11, 1.0).applied(gemma):
-        outcomes = exam.score()
-    assert frame["margin"].tolist() == pytest.approx([outcome.margin for outcome in outcomes], abs=1e-3)
+        outcomes = scorer.score()
+    assert frame["value"].tolist() == pytest.approx([outcome.margin for outcome in outcomes], abs=1e-3)

@@ -7,9 +7,9 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Scorer, choose, sweep
+from steerlens.evaluation import Scorer, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.steering import STEERED_TOKENS, SteeringVector, SteeredTokens, difference_of_means
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringVector, difference_of_means, take
 
 
 @pytest.fixture
@@ -19,13 +19,18 @@ def vector(model: sl.LensModel) -> SteeringVector:
 
 
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
-def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens) -> None:
-    exam, step = Scorer(model, items.of(locale="es-ES")), 1e-3
-    attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
+def test_slope_equals_a_finite_difference(
+    model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens
+) -> None:
+    scorer, step = Scorer(model, items.of(locale="es-ES")), 1e-3
+    attribution = attributions(scorer, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):
         moved = [
-            [outcome.scores[o.item.answer] - outcome.scores[o.runner_up] for outcome, o in zip(outcomes, exam.base, strict=True)]
-            for outcomes in (exam.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
+            [
+                outcome.scores[o.item.answer] - outcome.scores[o.runner_up]
+                for outcome, o in zip(outcomes, scorer.base, strict=True)
+            ]
+            for outcomes in (scorer.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
         ]
         slope = (np.array(moved[0]) - np.array(moved[1])) / (2 * step)
         np.testing.assert_allclose(attribution.slopes[layer], slope, atol=2e-2, rtol=2e-2)
@@ -33,11 +38,11 @@ def test_slope_equals_a_finite_difference(model: sl.LensModel, vector: SteeringV
 
 def test_gradients_leave_the_model_as_it_was(llama: sl.LensModel, items: Items) -> None:
     asked = {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()}
-    exam = Scorer(llama, items.of(locale="es-ES"))
-    exam.gradients([0, 2], "all")
+    scorer = Scorer(llama, items.of(locale="es-ES"))
+    scorer.gradients([0, 2], "all")
     assert {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()} == asked
     assert all(parameter.grad is None for parameter in llama.tl.original_model.parameters())
-    assert exam.score() == exam.base
+    assert scorer.score() == scorer.base
 
 
 def test_an_anchor_is_met_and_the_slope_kept() -> None:
@@ -52,7 +57,7 @@ def test_modes_agree_where_cells_were_run(llama: sl.LensModel, items: Items) -> 
     exact, predicted, screened = (
         sweep(llama, some, vectors, strengths=strengths, mode=mode).frame for mode in ("exact", "attribution", "screened")
     )
-    keys = ["vector", "layer", "strength", "kind", "concept"]
+    keys = ["vector", "layer", "strength", "kind", "concept", "score"]
     for frame in (exact, predicted, screened):
         assert len(frame) == len(exact)
         assert not frame.duplicated(keys).any()
@@ -60,41 +65,42 @@ def test_modes_agree_where_cells_were_run(llama: sl.LensModel, items: Items) -> 
     assert not predicted["exact"].any()
     assert 0.3 < screened["exact"].mean() < 1
     both = screened[screened["exact"]].merge(exact, on=keys, suffixes=("", "_run"))
-    np.testing.assert_allclose(both["margin"], both["margin_run"], atol=1e-3)
+    both = both[both["score"].isin(["transfer_margin", "localization_margin"])]
+    assert len(both)
+    np.testing.assert_allclose(both["value"], both["value_run"], atol=1e-3)
 
 
 def test_choice_rests_on_cells_that_were_run(llama: sl.LensModel, items: Items) -> None:
-    own = {
-        "EN": difference_of_means(llama, items.english_pairs("es-ES")),
-        "LOC": difference_of_means(llama, items.localized_pairs("es-ES")),
-    }
+    own = take(llama, items, locales=["es-ES"])
     some = items.of(locale="es-ES")
     with pytest.raises(SettingsError, match="not predicted"):
-        choose(llama, some, sweep(llama, some, own.values(), mode="attribution"), {"es-ES": own})
-    screened = sweep(llama, some, own.values(), mode="screened")
+        sweep(llama, some, own, mode="attribution").choose()
+    screened = sweep(llama, some, own, mode="screened")
     run = {(r.vector, r.layer, r.strength) for r in screened.frame[screened.frame["exact"]].itertuples()}
-    chosen, _ = choose(llama, some, screened, {"es-ES": own})
-    assert {(c.vector, c.layer, c.strength) for choice in chosen for c in choice.cells} <= run
+    steps = {(s.vector, s.layer, s.strength) for chosen in screened.choose().values() for s in chosen.steps}
+    assert steps
+    assert steps <= run
 
 
 def test_predicted_cells_are_hatched(llama: sl.LensModel, items: Items) -> None:
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
     some = items.of(locale="es-ES", kind="factual")
-    figure = sweep(llama, some, [vector], mode="screened", kinds=["factual"]).heatmap("EN")
+    figure = sweep(llama, some, [vector], mode="screened", scores=["transfer"]).heatmap("EN")
     assert len(figure.data) == 2
     assert "predicted, not run" in figure.layout.title.text
-    assert len(sweep(llama, some, [vector], [1], [1.0], kinds=["factual"]).heatmap("EN").data) == 1
+    assert len(sweep(llama, some, [vector], [1], [1.0], scores=["transfer"]).heatmap("EN").data) == 1
 
 
 def test_a_predicted_loss_can_be_the_english_answers(llama: sl.LensModel, items: Items) -> None:
     """Where a predicted margin turns negative, the best other choice wins: the English one, if that is it."""
     vector = difference_of_means(llama, items.localized_pairs("es-ES"))
     some = items.of(locale="es-ES", kind="cultural")
-    frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution", kinds=["cultural"]).frame
-    lost = frame[frame["base_hit"] & ~frame["hit"]]
+    frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution").frame
+    wide = frame.pivot_table(index=["strength", "layer", "concept"], columns="score", values=["value", "base"]).reset_index()
+    lost = wide[(wide["base", "localization"] == 1) & (wide["value", "localization"] == 0)]
     runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Scorer(llama, some).base}
     assert len(lost)
-    assert (lost["english_centric"] == lost["concept"].map(runner_up)).all()
+    assert (lost["value", "english_centric"].astype(bool) == lost["concept"].map(runner_up)).all()
 
 
 def test_vectors_need_not_share_layers_or_kinds(llama: sl.LensModel, items: Items) -> None:
@@ -123,9 +129,9 @@ def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
     with pytest.raises(SettingsError, match="two vectors called 'EN'"):
         sweep(llama, items, [vector, vector])
     with pytest.raises(SettingsError, match="nothing to score"):
-        sweep(llama, items.of(kind="cultural"), [vector], kinds=["factual"])
-    only = sweep(llama, items, [vector], [1], [1.0], kinds=["factual"])
-    with pytest.raises(SettingsError, match="no cultural items"):
+        sweep(llama, items.of(kind="cultural"), [vector], scores=["transfer"])
+    only = sweep(llama, items, [vector], [1], [1.0], scores=["transfer"])
+    with pytest.raises(UnknownNameError, match="localization"):
         only.heatmap("EN", "localization")
     with pytest.raises(SettingsError, match="strength 0 alone"):
         sweep(llama, items, [vector], strengths=[0.0], mode="screened")

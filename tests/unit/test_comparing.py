@@ -8,27 +8,29 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Answers, Depths, Sweep
 from steerlens.evaluation.depths import changes_by_cell
 from steerlens.statistics import bootstrap_interval, sign_flip_p
+from tests.unit.longform import cell_rows, item_rows
 
 LAYERS, STRENGTHS, CONCEPTS = (1, 3, 5, 7, 9, 11), (0.5, 1.0), 40
-MARGINS = {"EN": "factual margin", "LOC": "cultural margin"}
+MARGINS = {"EN": "transfer_margin", "LOC": "localization_margin"}
 
 
-def _answer(method: str, draw: int, concept: str, locale: str, hit: bool, kind: str = "factual") -> dict:
-    label = {"method": method, "of": "", "control": "", "draw": draw, "locale": locale, "kind": kind, "concept": concept}
-    agreed = np.nan if kind == "cultural" else 0.5
-    return {**label, "hit": hit, "english_centric": False, "margin": 1.0 * hit, "consistency": agreed}
+def _answer(method: str, draw: int, concept: str, locale: str, correct: bool, kind: str = "factual") -> list[dict]:
+    label = {"method": method, "of": "", "control": "", "draw": draw}
+    others = {"consistency": 0.5} if kind == "factual" else {"english_centric": 0.0}
+    return item_rows(label, locale, kind, concept, correct, 1.0 * correct, **others)
 
 
 @pytest.fixture
 def answers() -> Answers:
     rows = [
-        _answer(*row)
+        answer
         for row in (
             ("EN", 0, "b", "es-ES", False), ("EN", 0, "a", "es-ES", True), ("EN", 0, "a", "ko-KR", True),
             ("random", 0, "a", "es-ES", True), ("random", 0, "a", "ko-KR", False), ("random", 0, "b", "es-ES", False),
             ("random", 1, "a", "es-ES", False), ("random", 1, "a", "ko-KR", False), ("random", 1, "b", "es-ES", True),
             ("prompt", 0, "c", "es-ES", True, "cultural"),
         )
+        for answer in _answer(*row)
     ]  # fmt: skip
     return Answers(pd.DataFrame(rows))
 
@@ -43,7 +45,7 @@ def test_methods_are_paired_by_item_and_a_concept_counts_once(answers: Answers) 
 
 
 def test_all_scores_are_those_that_both_were_scored_by(answers: Answers) -> None:
-    assert answers.compare("EN", "random").frame["score"].tolist() == ["transfer", "consistency", "factual margin"]
+    assert answers.compare("EN", "random").frame["score"].tolist() == ["transfer", "consistency"]
     same = answers.compare("EN", "EN").frame
     assert (same["change"] == 0).all()
     assert (same["p"] == 1).all()
@@ -66,13 +68,13 @@ def test_what_cannot_be_compared_is_said(answers: Answers) -> None:
 
 
 def _planted_answers(gain: float, seed: int) -> Answers:
-    """Two methods on 80 concepts in two locales, whose items are hard or easy for both; the first hits more by the gain."""
+    """Two methods on 80 concepts in two locales, whose items are hard or easy for both; the first is better by the gain."""
     drawn, rows = np.random.default_rng(seed), []
     for at in range(80):
         for locale in ("es-ES", "ko-KR"):
             ease = drawn.normal()
             for method, more in (("surgical", gain), ("LOC", 0.0)):
-                rows.append(_answer(method, 0, f"c{at}", locale, ease + more + drawn.normal(scale=0.5) > 0, "cultural"))
+                rows += _answer(method, 0, f"c{at}", locale, ease + more + drawn.normal(scale=0.5) > 0, "cultural")
     return Answers(pd.DataFrame(rows))
 
 
@@ -88,7 +90,8 @@ def test_a_better_method_is_found_and_an_equal_one_is_not() -> None:
 def test_a_comparison_is_the_formula_of_before() -> None:
     """The rows' order does not matter: concepts are resampled in the order of their names."""
     given = _planted_answers(0.3, 0).frame.sample(frac=1, random_state=0)
-    table = given.astype({"hit": float}).pivot_table(index=["concept", "locale"], columns="method", values="hit")
+    own = given[given["score"] == "localization"]
+    table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     paired = (table["surgical"] - table["LOC"]).dropna().groupby(level="concept").mean().to_numpy()
     expected = bootstrap_interval(paired, seed=4)
     row = Answers(given).compare("surgical", "LOC", "localization", seed=4).frame.iloc[0]
@@ -97,7 +100,7 @@ def test_a_comparison_is_the_formula_of_before() -> None:
 
 
 def _sweep(gains: dict[str, np.ndarray], seed: int, noise: float = 0.3) -> Sweep:
-    """A sweep whose margins gain so much at each layer, in two locales, and whose hits follow their margins."""
+    """A sweep whose margins gain so much at each layer, in two locales, and whose right answers follow their margins."""
     drawn, rows = np.random.default_rng(seed), []
     for vector, kind in (("EN", "factual"), ("LOC", "cultural")):
         for concept in range(CONCEPTS):
@@ -106,9 +109,9 @@ def _sweep(gains: dict[str, np.ndarray], seed: int, noise: float = 0.3) -> Sweep
                 for at, layer in enumerate(LAYERS):
                     for strength in STRENGTHS:
                         margin = base + strength * gains[vector][at] + noise * drawn.normal()
-                        key = {"vector": vector, "kind": kind, "concept": f"{kind}{concept}", "locale": locale}
-                        cell = {"layer": layer, "strength": strength, "margin": margin, "hit": margin > 0}
-                        rows.append({**key, **cell, "base_margin": base, "base_hit": base > 0})
+                        cell = {"vector": vector, "layer": layer, "strength": strength, "exact": True}
+                        own = [item_rows(cell, locale, kind, f"{kind}{concept}", m > 0, m) for m in (margin, base)]
+                        rows += cell_rows(*own)
     return Sweep(pd.DataFrame(rows))
 
 
@@ -144,7 +147,7 @@ def test_noise_has_no_depth() -> None:
 
 def test_depths_are_the_formula_of_before() -> None:
     swept = _sweep({"EN": _peaked(1), "LOC": _peaked(4)}, 2)
-    layers, _, cells = changes_by_cell(swept.frame, "LOC", "cultural margin")
+    layers, _, cells = changes_by_cell(swept.frame, "LOC", "localization_margin")
     picks = np.random.default_rng([7, 1]).multinomial(len(cells), [1 / len(cells)] * len(cells), size=300)
     best = np.einsum("dc,cls->dls", picks / len(cells), cells).max(axis=2)
     expected = np.quantile(np.array(layers)[best.argmax(axis=1)], [0.025, 0.975])
@@ -158,11 +161,12 @@ def test_depths_are_the_formula_of_before() -> None:
 
 def test_a_cell_is_the_mean_of_a_concepts_locales() -> None:
     sweep = _sweep({"EN": _peaked(1), "LOC": _peaked(4)}, 1).frame
-    layers, strengths, cells = changes_by_cell(sweep, "LOC", "cultural margin")
+    layers, strengths, cells = changes_by_cell(sweep, "LOC", "localization_margin")
     assert (layers, strengths, cells.shape) == (list(LAYERS), list(STRENGTHS), (CONCEPTS, len(LAYERS), len(STRENGTHS)))
     own = sweep[(sweep["concept"] == "cultural7") & (sweep["layer"] == 5) & (sweep["strength"] == 1.0)]
+    own = own[own["score"] == "localization_margin"]
     order = sorted(f"cultural{n}" for n in range(CONCEPTS)).index("cultural7")
-    assert cells[order, 2, 1] == pytest.approx((own["margin"] - own["base_margin"]).mean())
+    assert cells[order, 2, 1] == pytest.approx((own["value"] - own["base"]).mean())
 
 
 def test_depths_of_vectors_and_scores_that_are_not_there() -> None:
@@ -173,7 +177,11 @@ def test_depths_of_vectors_and_scores_that_are_not_there() -> None:
         alone.depth({"LOC": "localization"})
     with pytest.raises(UnknownNameError, match="unknown score of a sweep 'consistency'"):
         alone.depth({"EN": "consistency"})
-    with pytest.raises(SettingsError, match="no cultural item"):
+    with pytest.raises(UnknownNameError, match="unknown score of a sweep 'localization': expected one of transfer"):
         alone.depth({"EN": "localization"})
+    with pytest.raises(UnknownNameError, match="unknown score of this table 'localization'"):
+        swept.depth({"EN": "localization"})  # it is there, of other items than this vector's
+    with pytest.raises(SettingsError, match="no item has a finite transfer in all cells of EN"):
+        Sweep(alone.frame.assign(value=np.nan)).depth({"EN": "transfer"})
     with pytest.raises(SettingsError, match=r"Give scores, as \{'formal': 'transfer'\}"):
         Sweep(alone.frame.assign(vector="formal")).depth()

@@ -71,18 +71,18 @@ def test_other_locales_exchange_their_vectors(vectors: dict[str, SteeringVector]
 def test_controls_of_a_plan_change_its_directions_alone(
     vectors: dict[str, SteeringVector], stack: sl.ResidualStack, items: sl.data.Items
 ) -> None:
-    plans = {code: v.at(1, 2.0, "last_onward") + v.ablated(2) for code, v in vectors.items()}
+    plans = {code: v.at(1, 2.0, "all") + v.ablation().at(2) for code, v in vectors.items()}
     shuffled = [c for code, v in vectors.items() for c in shuffled_vectors(v, stack, items.english_pairs(code), 3)]
     found = Controls(draws=4, seed=1, shuffled=tuple(shuffled)).of(plans)
     assert {name: len(own["es-ES"]) for name, own in found.items()} == {RANDOM: 4, OTHER: 1, SHUFFLED: 3}
     for own in found.values():
         for control in (*own["es-ES"], *own["ko-KR"]):
             for step, like in zip(control.steps, plans["es-ES"].steps, strict=True):
-                same = (like.layer, like.strength, like.tokens, like.operation)
-                assert (step.layer, step.strength, step.tokens, step.operation) == same
-    assert torch.equal(found[SHUFFLED]["es-ES"][0].steps[0].direction, shuffled[0].direction(1))
+                same = (like.layer, like.strength, like.tokens, like.edit.operation)
+                assert (step.layer, step.strength, step.tokens, step.edit.operation) == same
+    assert torch.equal(found[SHUFFLED]["es-ES"][0].steps[0].edit.direction, shuffled[0].direction(1))
     drawn = random_vectors(vectors["es-ES"], 1, seed=1)[0]
-    assert torch.equal(found[RANDOM]["es-ES"][0].steps[0].direction, drawn.direction(1))
+    assert torch.equal(found[RANDOM]["es-ES"][0].steps[0].edit.direction, drawn.direction(1))
     assert set(Controls().of({"es-ES": plans["es-ES"]})) == {RANDOM}  # no other locale, nothing shuffled
     with pytest.raises(SettingsError, match="0 draws"):
         Controls(draws=0)

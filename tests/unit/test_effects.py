@@ -11,22 +11,13 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Answers, Effects, Scorer, answered, effects, response
 from steerlens.steering import SteeringVector, random_vectors
+from tests.unit.longform import item_rows
 
 
-def _rows(method: str, hits: list[int], margins: list[float], **label: object) -> list[dict]:
-    own = {
-        "of": "",
-        "control": "",
-        "draw": 0,
-        "locale": "es-ES",
-        "kind": "factual",
-        "english_centric": False,
-        "consistency": np.nan,
-    }
-    return [
-        {**own, "method": method, "concept": str(i), "hit": bool(hit), "margin": margin, **label}
-        for i, (hit, margin) in enumerate(zip(hits, margins, strict=True))
-    ]
+def _rows(method: str, correct: list[int], margins: list[float], locale: str = "es-ES", **label: object) -> list[dict]:
+    own = {"method": method, "of": "", "control": "", "draw": 0, **label}
+    each = enumerate(zip(correct, margins, strict=True))
+    return [row for i, (right, margin) in each for row in item_rows(own, locale, "factual", str(i), bool(right), margin)]
 
 
 def test_counts_of_a_hand_made_case() -> None:
@@ -44,8 +35,8 @@ def test_counts_of_a_hand_made_case() -> None:
 
 def test_draws_of_a_control_are_averaged() -> None:
     rows = _rows("unsteered", [0, 0], [0.0, 0.0])
-    for draw, hits in enumerate(([1, 0], [1, 1])):
-        rows += _rows("EN: random direction", hits, [0.1, -0.1], of="EN", control="random direction", draw=draw)
+    for draw, correct in enumerate(([1, 0], [1, 1])):
+        rows += _rows("EN: random direction", correct, [0.1, -0.1], of="EN", control="random direction", draw=draw)
     row = effects(Answers(pd.DataFrame(rows))).frame.query("locale == 'mean'").iloc[0]
     assert (row["n"], row["gained"], row["lost"], row["against"]) == (2, 1.5, 0, 0.5)
 
@@ -63,23 +54,24 @@ def planted(llama: sl.LensModel, items: Items) -> dict[str, SteeringVector]:
 
 
 def test_effects_of_a_model_agree_with_its_answers(llama: sl.LensModel, items: Items, planted: dict, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    given = answered(llama, items, {"EN": {code: vector.at(2) for code, vector in planted.items()}})
+    given = answered(llama, items, {"EN": {code: vector.at(2, tokens="all") for code, vector in planted.items()}})
     table = effects(given)
     row = table.frame.query("method == 'EN' and kind == 'factual' and locale == 'mean'").iloc[0]
-    hits = given.frame[given.frame["kind"] == "factual"].groupby("method")["hit"].sum()
-    assert row["gained"] - row["lost"] == hits["EN"] - hits["unsteered"]
+    correct = given.frame[given.frame["score"] == "transfer"].groupby("method")["value"].sum()
+    assert row["gained"] - row["lost"] == correct["EN"] - correct["unsteered"]
     assert row["margin"] > 0
     figure = Effects.load(table.save(tmp_path / "effects.parquet")).plot()
     assert {trace.name for trace in figure.data} == {"gained", "lost"}
 
 
 def test_slopes_are_those_of_least_squares(llama: sl.LensModel, items: Items, planted: dict) -> None:
-    found = response(llama, items, planted.values(), 2, (-1.0, 0.5, 2.0), kinds=("factual",))
+    found = response(llama, items, planted.values(), 2, (-1.0, 0.5, 2.0), scores=["transfer"], tokens="all")
     slopes = found.slopes()
     first = slopes.iloc[0]
     rows = found.frame[(found.frame["concept"] == first["concept"]) & (found.frame["locale"] == first["locale"])]
+    rows = rows[rows["score"] == "transfer_margin"]
     x = np.array([0.0, *rows["strength"]])[:, None]
-    y = np.array([rows["base_margin"].iloc[0], *rows["margin"]])
+    y = np.array([rows["base"].iloc[0], *rows["value"]])
     assert first["slope"] == pytest.approx(LinearRegression().fit(x, y).coef_[0])
     assert len(slopes) == len(items.of(kind="factual", locale="es-ES")) + len(items.of(kind="factual", locale="ko-KR"))
 
@@ -88,7 +80,10 @@ def test_a_planted_direction_is_steerable_and_a_random_one_is_not(llama: sl.Lens
     noise = [random_vectors(vector, 1)[0] for vector in planted.values()]
     strengths = (-0.2, 0.2)  # where the model is still linear
     mean, random = (
-        response(llama, items, vectors, 2, strengths, kinds=("factual",)).summary().query("locale == 'mean'").iloc[0]
+        response(llama, items, vectors, 2, strengths, scores=["transfer"], tokens="all")
+        .summary()
+        .query("locale == 'mean'")
+        .iloc[0]
         for vectors in (planted.values(), [SteeringVector(v.directions, v.layers, v.fingerprint, "R", v.locale) for v in noise])
     )
     assert mean["low"] > 0
@@ -97,10 +92,10 @@ def test_a_planted_direction_is_steerable_and_a_random_one_is_not(llama: sl.Lens
 
 
 def test_curve_passes_through_the_unsteered_model(llama: sl.LensModel, items: Items, planted: dict) -> None:
-    found = response(llama, items, planted["es-ES"], 2, (-1.0, 1.0))
+    found = response(llama, items, planted["es-ES"], 2, (-1.0, 1.0), tokens="all")
     curve = found.curve()
     still = curve[curve["strength"] == 0]
-    assert (still[["margin", "low", "high", "hits"]] == 0).all(axis=None)
+    assert (still[["margin", "low", "high", "change"]] == 0).all(axis=None)
     assert set(curve["locale"]) == {"es-ES", "mean"}
     assert list(curve[(curve["kind"] == "factual") & (curve["locale"] == "mean")]["strength"]) == [-1, 0, 1]
     assert {trace.name for trace in found.plot().data} >= {"es-ES"}

@@ -9,22 +9,25 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import Cell, Plane, Sweep, choose, plane, sweep
-from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.evaluation import Plane, Sweep, plane, sweep
+from steerlens.steering import StepSpec, VectorSet, take
+from tests.unit.longform import cell_rows, item_rows
 
 
 def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.DataFrame:
     """Ten items of each kind per cell, of which so many more are answered right than the none unsteered."""
-    still = {"english_centric": False, "margin": 0.0, "base_hit": False, "base_english_centric": False, "base_margin": 0.0}
     rows = []
     for (vector, layer, strength), both in gains.items():
-        cell = {"vector": vector, "layer": layer, "strength": strength, "exact": True, "locale": "es-ES"}
+        cell = {"vector": vector, "layer": layer, "strength": strength, "tokens": "last_onward", "exact": True}
         for kind, gained in zip(("factual", "cultural"), both, strict=True):
-            rows += [{**cell, **still, "kind": kind, "concept": f"{kind}{i}", "hit": i < gained} for i in range(10)]
+            others = {} if kind == "factual" else {"english_centric": 0.0}
+            for i in range(10):
+                after, before = (item_rows(cell, "es-ES", kind, f"{kind}{i}", right, **others) for right in (i < gained, False))
+                rows += cell_rows(after, before)
     return pd.DataFrame(rows)
 
 
-def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     dev = _ten_each(items)
     gains = {
         ("EN", 1, 4.0): (3, 0),
@@ -33,17 +36,29 @@ def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensMo
         ("LOC", 1, 1.0): (0, 2),
         ("LOC", 3, 1.0): (5, 1),
     }
-    (en, loc, surgical), _ = choose(llama, dev, Sweep(_sweep_frame(gains)), {"es-ES": vectors["es-ES"]})
-    assert (en.cells, en.transfer, en.localization) == ((Cell("EN", 1, 2.0),), 0.3, 0.0)
-    assert loc.cells == (Cell("LOC", 1, 1.0),)
-    assert loc.localization == 0.2
-    assert [cell.vector for cell in surgical.cells] == ["EN", "LOC"]
+    chosen = Sweep(_sweep_frame(gains)).choose(llama, dev, _spanish(vectors))
+    assert chosen["EN"].steps == (StepSpec("EN", 1, 2.0),)
+    assert (chosen["EN"].gains["transfer"], chosen["EN"].gains["localization"]) == (0.3, 0.0)
+    assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)
+    assert chosen["LOC"].gains["localization"] == 0.2
+    assert [step.vector for step in chosen.surgical.steps] == ["EN", "LOC"]
 
 
-def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+def test_what_helps_nowhere_is_left_out(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    gains = {("EN", 1, 1.0): (0, 3), ("EN", 2, 1.0): (0, 0), ("LOC", 1, 1.0): (0, 1), ("LOC", 2, 1.0): (0, 0)}
+    chosen = Sweep(_sweep_frame(gains)).choose(llama, _ten_each(items), _spanish(vectors))
+    assert (str(chosen["EN"]), chosen["EN"].plan("es-ES").steps) == ("unsteered", ())
+    assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)  # the control: what helps is taken
+
+
+def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     swept = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("LOC", 2, 1.0): (1, 1)}))
-    with pytest.raises(SettingsError, match="different items in es-ES"):
-        choose(llama, items, swept, {"es-ES": vectors["es-ES"]})
+    with pytest.raises(SettingsError, match="the sweep and the items differ in es-ES"):
+        swept.choose(llama, items, _spanish(vectors))
+    with pytest.raises(SettingsError, match="the sweep and the items differ in ko-KR"):
+        swept.choose(llama, Items((*_ten_each(items), *items.of(locale="ko-KR"))), vectors)
+    with pytest.raises(SettingsError, match="give the model, items and vectors"):
+        swept.choose(llama, items)
 
 
 def _ten_each(items: Items) -> Items:
@@ -53,29 +68,31 @@ def _ten_each(items: Items) -> Items:
 
 
 @pytest.fixture(scope="module")
-def vectors(llama: sl.LensModel, items: Items) -> dict[str, dict[str, SteeringVector]]:
-    pairs = {"EN": items.english_pairs, "LOC": items.localized_pairs}
-    return {x: {name: difference_of_means(llama, make(x)) for name, make in pairs.items()} for x in ("es-ES", "ko-KR")}
+def vectors(llama: sl.LensModel, items: Items) -> VectorSet:
+    return take(llama, items)
 
 
-def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors: dict, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    swept = sweep(llama, items, [v for own in vectors.values() for v in own.values()], [0, 1, 3], [2.0])
-    chosen, tried = choose(llama, items, swept, vectors)
-    en, loc, surgical = chosen
+def _spanish(vectors: VectorSet) -> VectorSet:
+    return VectorSet(vectors.of("es-ES").values())
+
+
+def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors: VectorSet, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    swept = sweep(llama, items, vectors, [0, 1, 3], [2.0])
+    chosen = swept.choose()
+    surgical = chosen.surgical
     best = swept.cells("transfer").query("vector == 'EN'")["change"].max()
-    assert en.transfer == pytest.approx(best)
-    assert [cell.vector for cell in surgical.cells] == ["EN", "LOC"]
-    assert surgical.cells[0].layer != surgical.cells[1].layer
-    lesser = [
-        min(t, c)
-        for t, c in zip(*(tried.cells(s)["change"] for s in ("transfer", "localization")), strict=True)
-    ]  # fmt: skip
+    assert chosen["EN"].gains["transfer"] == pytest.approx(max(best, 0))
+    assert [step.vector for step in surgical.steps] == ["EN", "LOC"]
+    assert surgical.steps[0].layer != surgical.steps[1].layer
+    tried = [chosen.tried.means(score).set_index("plan")["change"] for score in ("transfer", "localization")]
+    lesser = pd.concat(tried, axis=1).min(axis=1)
     assert len(lesser) <= 9
-    plans = {c.method: {x: c.plan(own) for x, own in vectors.items()} for c in (en, loc, surgical)}
-    table = plane(llama, items, plans, seed=1)
+    assert lesser[str(surgical)] == pytest.approx(lesser.max())
+    assert surgical.gains["transfer"] == pytest.approx(tried[0][str(surgical)])
+    table = plane(llama, items, chosen, seed=1)
     frame = table.frame.set_index(["method", "locale", "score"]).sort_index()
     assert (frame.loc["unsteered", "change"] == 0).all()
-    assert frame.loc[("surgical", "mean", "transfer"), "change"] == pytest.approx(surgical.transfer)
+    assert frame.loc[("surgical", "mean", "transfer"), "change"] == pytest.approx(surgical.gains["transfer"])
     means = frame.loc["EN"].loc[["es-ES", "ko-KR"]].groupby("score")["value"].mean()
     assert frame.loc[("EN", "mean", "transfer"), "value"] == pytest.approx(means["transfer"])
     assert ((frame["low"] <= frame["change"] + 1e-9) & (frame["change"] <= frame["high"] + 1e-9)).all()
@@ -86,24 +103,29 @@ def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors:
         table.summary("es-EX")
 
 
-def test_explicit_prompt_is_scored_on_the_explicit_question(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    still = {"still": {"es-ES": vectors["es-ES"]["EN"].at(1, 0.0)}}
+def test_explicit_prompt_is_scored_on_the_explicit_question(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    still = {"still": {"es-ES": vectors["EN", "es-ES"].at(1, 0.0)}}
     table = plane(llama, items, still).frame
     assert (table[table["method"] == "still"]["change"] == 0).all()
     assert set(table[table["method"] == "explicit prompt"]["score"]) == {"localization", "english_centric"}
 
 
-def test_methods_for_different_locales(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    plan = vectors["es-ES"]["EN"].at(1)
-    for bad in ({}, {"a": {"es-ES": plan}, "b": {"ko-KR": plan}}):
-        with pytest.raises(SettingsError, match="same locales"):
-            plane(llama, items, bad)
+def test_methods_for_different_locales(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    plan = vectors["EN", "es-ES"].at(1)
+    with pytest.raises(SettingsError, match="no methods given"):
+        plane(llama, items, {})
+    with pytest.raises(SettingsError, match="same locales"):
+        plane(llama, items, {"a": {"es-ES": plan}, "b": {"ko-KR": plan}})
 
 
-def test_choosing_needs_both_vectors(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+def test_choosing_needs_both_vectors(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     only = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("EN", 2, 1.0): (1, 1)}))
     with pytest.raises(SettingsError, match="2 EN and 0 LOC"):
-        choose(llama, items, only, vectors)
+        only.choose(llama, _ten_each(items), _spanish(vectors))
+    alone = only.choose(llama, _ten_each(items), _spanish(vectors).named("EN"))
+    assert list(alone) == ["EN"]
+    with pytest.raises(SettingsError, match="surgical steering combines two or more"):
+        _ = alone.surgical
 
 
 def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -116,11 +138,11 @@ def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
         Plane.load(Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))
 
 
-def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     """A locale that lacks an explicit question is compared on those that it has, not with items that were never asked."""
     missing = next(item for item in items if item.kind == "cultural" and item.locale == "ko-KR")
     fewer = Items(tuple(replace(item, explicit="") if item is missing else item for item in items))
-    plans = {"EN": {x: own["EN"].at(1, 1.0) for x, own in vectors.items()}}
+    plans = {"EN": {code: vectors["EN", code].at(1, 1.0) for code in vectors.locales}}
     frame = plane(llama, fewer, plans).frame.query("method == 'explicit prompt' and score == 'localization'").set_index("locale")
     assert frame.loc["ko-KR", "n"] == frame.loc["es-ES", "n"] - 1
     assert frame["change"].notna().all()

@@ -10,7 +10,7 @@ import torch
 
 import steerlens as sl
 from steerlens.errors import FileError, LayerError, SteerlensError, VectorError
-from steerlens.steering import SteeringPlan, SteeringVector, Step, difference_of_means
+from steerlens.steering import Add, Project, SteeringPlan, SteeringVector, Step, difference_of_means
 
 NAN = float("nan")
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
@@ -29,30 +29,44 @@ def vector(llama: sl.LensModel, directions: torch.Tensor) -> SteeringVector:
 @pytest.mark.parametrize("two", [2, np.float32(2), np.int64(2), torch.tensor(2.0), torch.tensor([2]), np.array(2.0), Fraction(2)])
 @pytest.mark.parametrize("layer", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
 def test_numbers_of_other_packages_become_plain(vector: SteeringVector, tmp_path: Path, layer: int, two: float) -> None:
-    plan = vector.at(layer, two) + vector.ablated(layer, two) + vector.projected(layer, two)
+    plan = vector.at(layer, two) + vector.ablation().at(layer, two) + vector.projection(two).at(layer)
     assert str(plan) == "2 × EN at layer 3 + 2 × EN ablated at layer 3 + EN set to 2 at layer 3"
-    for step in (*plan.steps, Step(vector.directions[0], layer, two, value=two)):
-        assert {type(step.layer), type(step.strength), type(step.value)} == {int, float}
+    for step in (*plan.steps, Step(Project(vector.directions[0], two), layer, two)):
+        values = [step.edit.value] if isinstance(step.edit, Project) else []
+        assert [type(own) for own in (step.layer, step.strength, *values)] == [int, float, *([float] * len(values))]
+    for factor in (two, 2):
+        assert str(factor * vector.at(3)) == "2 × EN at layer 3"
     assert str(SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))) == str(plan)
     assert torch.equal(vector.direction(layer), vector.directions[3])
 
 
 @pytest.mark.parametrize("bad", [NAN, np.float32("inf"), torch.tensor(NAN), "2", None, True, [1.0], torch.ones(2), 1j, 10**400])
 def test_what_is_no_finite_number(vector: SteeringVector, bad: object) -> None:
-    for given in ({"strength": bad}, {"value": bad}):
+    for use in (
+        lambda: Step(Add(vector.directions[0]), 1, bad),
+        lambda: Project(vector.directions[0], bad),
+        lambda: vector.at(1) * bad,
+        lambda: vector * bad,
+    ):
         with pytest.raises(VectorError, match="expected a finite number"):
-            Step(**{"direction": vector.directions[0], "layer": 1, "strength": 1.0} | given)
+            use()
 
 
 @pytest.mark.parametrize("bad", [1.0, np.float32(1), "1", None, True, torch.tensor(1.5), np.array([1, 2]), -1, 4, 10**30])
 def test_what_is_no_layer(vector: SteeringVector, bad: object) -> None:
     with pytest.raises((VectorError, LayerError)):
-        SteeringPlan((Step(vector.directions[0], bad, 1.0),), vector.fingerprint)
+        SteeringPlan((Step(Add(vector.directions[0]), bad),), vector.fingerprint)
     with pytest.raises((VectorError, LayerError)):
         SteeringVector(vector.directions[:2], (0, bad), vector.fingerprint)
-    for find in (vector.direction, vector.at):
+    for find in (vector.direction, lambda layer: vector.at([0, layer])):
         with pytest.raises(LayerError):
             find(bad)
+
+
+def test_several_layers_may_be_an_array(vector: SteeringVector) -> None:
+    assert vector.at(np.array([2, 1])).layers == vector.at(torch.tensor([1, 2])).layers == vector.at((1, 2)).layers == (1, 2)
+    with pytest.raises(LayerError):
+        vector.at(np.array([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("layers", [(0, 7), (1, 1), (1, 0), (-2, 0), ()])
@@ -75,9 +89,9 @@ def test_what_enters_the_first_block_is_layer_minus_one_of_a_stack_and_no_layer_
 
 def test_a_plan_fits_its_model(vector: SteeringVector) -> None:
     with pytest.raises(LayerError, match="layer 7 is not in"):
-        SteeringPlan((Step(vector.directions[0], 7, 1.0),), vector.fingerprint)
+        SteeringPlan((Step(Add(vector.directions[0]), 7),), vector.fingerprint)
     with pytest.raises(VectorError, match="has 3 numbers: expected the model's d_model, 32"):
-        SteeringPlan((Step(torch.ones(3), 1, 1.0),), vector.fingerprint)
+        SteeringPlan((Step(Add(torch.ones(3)), 1),), vector.fingerprint)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float16, np.int32, np.float32])
@@ -87,8 +101,7 @@ def test_arrays_are_directions(vector: SteeringVector, kind: type) -> None:
         made = replace(vector, directions=form)
         assert made.directions.dtype == torch.float32
         assert torch.equal(made.directions, torch.tensor(given.astype(np.float32)))
-        step = Step(form[1], 1, 1.0)
-        assert torch.equal(step.direction, made.directions[1])
+        assert torch.equal(Add(form[1]).direction, made.directions[1])
 
 
 @pytest.mark.parametrize(
@@ -105,14 +118,14 @@ def test_arrays_that_cannot_be_directions(vector: SteeringVector, bad: object) -
 )
 def test_arrays_that_cannot_be_a_direction(vector: SteeringVector, bad: object) -> None:
     with pytest.raises(VectorError):
-        SteeringPlan((Step(bad, 1, 1.0),), vector.fingerprint)
+        SteeringPlan((Step(Add(bad), 1),), vector.fingerprint)
 
 
 def test_a_vector_is_a_constant(vector: SteeringVector, llama: sl.LensModel, tmp_path: Path) -> None:
     learned = vector.directions.clone().requires_grad_()
-    made, step = replace(vector, directions=learned), Step(learned[0], 1, 1.0)
+    made, edit = replace(vector, directions=learned), Add(learned[0])
     assert not made.directions.requires_grad
-    assert not step.direction.requires_grad
+    assert not edit.direction.requires_grad
     assert torch.equal(SteeringVector.load(made.save(tmp_path / "v.safetensors")).directions, vector.directions)
     with made.at(1).applied(llama):
         assert llama.generate("Hello", 2)
@@ -122,12 +135,12 @@ def test_one_direction_twice_is_saved(vector: SteeringVector, tmp_path: Path) ->
     shared = vector.directions[2]
     plan = vector.at(1) + vector.at(1, 2.0) + vector.at(2)
     plan = plan + SteeringPlan(
-        (Step(shared, 0, 1.0), Step(shared.flip(0).flip(0), 0, 1.0), Step(shared, 3, 1.0)), plan.fingerprint
+        (Step(Add(shared), 0), Step(Add(shared.flip(0).flip(0)), 0), Step(Add(shared), 3)), plan.fingerprint
     )
     same = SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))
     assert str(same) == str(plan)
     for one, other in zip(same.steps, plan.steps, strict=True):
-        assert torch.equal(one.direction, other.direction)
+        assert torch.equal(one.edit.direction, other.edit.direction)
 
 
 def test_notes_that_are_no_json(vector: SteeringVector, tmp_path: Path) -> None:

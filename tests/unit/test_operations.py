@@ -1,6 +1,6 @@
 """Ablation and projection do what they say to the component along a direction, and nothing else."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,20 @@ import torch
 
 import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
-from steerlens.errors import PairsError, UnknownNameError, VectorError
+from steerlens.errors import FileError, PairsError, UnknownNameError, VectorError
 from steerlens.evaluation import Scorer
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
-from steerlens.steering import SteeringPlan, SteeringVector, Step, difference_of_means, pooled, set_component
+from steerlens.steering import (
+    Ablate,
+    Add,
+    Project,
+    SteeringPlan,
+    SteeringVector,
+    Step,
+    difference_of_means,
+    pooled,
+    set_component,
+)
 from steerlens.storage import save_tensors
 
 ROLES = torch.tensor([[FRONT, PROMPT, LAST, PAD], [FRONT, PROMPT, LAST, GENERATED]])
@@ -39,25 +49,26 @@ def test_set_component_of_a_hand_computed_case() -> None:
 
 def test_only_the_component_changes_and_only_at_steered_tokens(residual: torch.Tensor, direction: torch.Tensor) -> None:
     kept, unit = residual.clone(), direction / direction.norm()
-    for operation, value in (("ablate", 0.0), ("project", 1.5)):
-        edited = Step(direction, 0, 1.0, "all", "", operation, value).edit(residual, ROLES)
+    for edit, value in ((Ablate(direction), 0.0), (Project(direction, 1.5), 1.5)):
+        step = Step(edit, 0, 1.0, "all")
+        edited = step(residual, ROLES)
         assert torch.equal(residual, kept)  # the argument is left as it was
         steered = (ROLES != FRONT) & (ROLES != PAD)
         assert torch.equal(edited[~steered], residual[~steered])
         torch.testing.assert_close(edited[steered] @ unit, torch.full((5,), value), atol=1e-5, rtol=0)
         across = torch.eye(8) - torch.outer(unit, unit)
         torch.testing.assert_close(edited @ across, residual @ across, atol=1e-5, rtol=0)
-        again = Step(direction, 0, 1.0, "all", "", operation, value).edit(edited, ROLES)
-        torch.testing.assert_close(again, edited, atol=1e-5, rtol=0)  # a projection
+        torch.testing.assert_close(step(edited, ROLES), edited, atol=1e-5, rtol=0)  # a projection
 
 
 def test_strength_zero_is_the_residual_bit_for_bit(residual: torch.Tensor, direction: torch.Tensor) -> None:
-    for operation in ("add", "ablate", "project"):
-        assert torch.equal(Step(direction, 0, 0.0, "all", "", operation, 2.0).edit(residual, ROLES), residual)
+    for edit in (Add(direction), Ablate(direction), Project(direction, 2.0)):
+        assert torch.equal(Step(edit, 0, 0.0, "all")(residual, ROLES), residual)
+        assert not torch.equal(Step(edit, 0, 1.0, "all")(residual, ROLES), residual)
 
 
 def test_half_precision_stays_half(residual: torch.Tensor, direction: torch.Tensor) -> None:
-    edited = Step(direction, 0, 1.0, operation="ablate").edit(residual.bfloat16(), ROLES)
+    edited = Step(Ablate(direction), 0)(residual.bfloat16(), ROLES)
     assert edited.dtype is torch.bfloat16
 
 
@@ -67,8 +78,8 @@ def test_positive_and_negative_means_lie_where_the_prompts_do(llama: sl.LensMode
     for layer in (0, 3):
         unit = vector.direction(layer) / vector.direction(layer).norm()
         for side, prompts in (("positive", pairs.positive), ("negative", pairs.negative)):
-            (step,) = vector.projected(layer, side).steps
-            assert step.value == pytest.approx(float((stack.of(prompts).at(layer) @ unit).mean()), abs=1e-3)
+            (step,) = vector.projection(side).at(layer).steps
+            assert step.edit.value == pytest.approx(float((stack.of(prompts).at(layer) @ unit).mean()), abs=1e-3)
     torch.testing.assert_close(difference_of_means(llama, pairs).positive, vector.positive, atol=1e-3, rtol=1e-3)
 
 
@@ -79,7 +90,7 @@ def test_a_model_is_ablated_and_projected(model: sl.LensModel) -> None:
         SteeringVector(directions, tuple(range(model.n_layers)), model.fingerprint),
         directions[1] / directions[1].norm(),
     )
-    for plan, value in ((vector.ablated(1), 0.0), (vector.projected(1, 2.5), 2.5)):
+    for plan, value in ((vector.ablation().at(1, tokens="all"), 0.0), (vector.projection(2.5).at(1, tokens="all"), 2.5)):
         with plan.applied(model):
             read = model.residuals(["Hello there", "¿Qué se desayuna?"], layers=1, positions="last").at(1)
         torch.testing.assert_close(read @ unit, torch.full((2,), value), atol=1e-4, rtol=0)
@@ -88,40 +99,45 @@ def test_a_model_is_ablated_and_projected(model: sl.LensModel) -> None:
 @pytest.mark.parametrize("tokens", ["all", "last_onward"])
 def test_a_sweep_scores_every_operation_as_full_passes_do(llama: sl.LensModel, items: sl.data.Items, tokens: str) -> None:
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
-    both = vector.ablated(0, tokens=tokens) + vector.projected(2, "positive", tokens=tokens)
-    plans = [vector.ablated(1, tokens=tokens), vector.projected(1, "negative", 0.5, tokens), both]
-    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
-    swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    ablation = vector.ablation()
+    both = ablation.at(0, tokens=tokens) + vector.projection("positive").at(2, tokens=tokens)
+    plans = [ablation.at(1, tokens=tokens), vector.projection("negative").at(1, 0.5, tokens), both]
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    swept = {index: outcomes for index, outcomes in scorer.sweep(plans) if outcomes is not None}
     for index, plan in enumerate(plans):
-        for found, expected in zip(swept[index], exam.score(plan), strict=True):
+        for found, expected in zip(swept[index], scorer.score(plan), strict=True):
             assert found.scores == pytest.approx(expected.scores, abs=1e-4)
 
 
-def test_plans_of_every_operation_are_saved_and_old_ones_still_load(llama: sl.LensModel, tmp_path: Path) -> None:
+def test_plans_of_every_operation_are_saved(llama: sl.LensModel, tmp_path: Path) -> None:
     directions = torch.randn(4, llama.d_model, generator=torch.Generator().manual_seed(1))
     vector = SteeringVector(directions, (0, 1, 2, 3), llama.fingerprint, name="EN", positive=torch.arange(4.0))
-    plan = vector.at(0, 2.0) + vector.ablated(1, 0.5) + vector.projected(2, "positive", tokens="last_onward")
+    plan = vector.at(0, 2.0) + vector.ablation().at(1, 0.5) + vector.projection("positive").at(2, tokens="all")
     same = SteeringPlan.load(plan.save(tmp_path / "plan.safetensors"))
     assert str(same) == str(plan)
-    assert str(plan) == "2 × EN at layer 0 + 0.5 × EN ablated at layer 1 + EN set to 2 at layer 2 at last_onward tokens"
+    assert str(plan) == "2 × EN at layer 0 + 0.5 × EN ablated at layer 1 + EN set to 2 at layer 2 at all tokens"
     assert torch.equal(SteeringVector.load(vector.save(tmp_path / "v.safetensors")).positive, vector.positive)
-    fields = {name: value for name, value in asdict(plan.steps[0]).items() if name not in ("direction", "operation", "value")}
-    header = {"steps": [fields], "fingerprint": llama.fingerprint.to_dict()}
-    old = save_tensors(tmp_path / "old.safetensors", "steering plan", {"step0": plan.steps[0].direction}, header)
-    assert str(SteeringPlan.load(old)) == "2 × EN at layer 0"
+    for saved, kept in zip(same.steps, plan.steps, strict=True):
+        assert type(saved.edit) is type(kept.edit)
+        assert saved.edit.header == kept.edit.header
+        assert torch.equal(saved.edit.direction, kept.edit.direction)
+    header = {"steps": [{**plan.steps[0].to_dict(), "operation": "reflect"}], "fingerprint": llama.fingerprint.to_dict()}
+    other = save_tensors(tmp_path / "other.safetensors", "steering plan", {"step0.direction": torch.ones(llama.d_model)}, header)
+    with pytest.raises(FileError, match="unknown operation 'reflect'"):
+        SteeringPlan.load(other)
 
 
 def test_mistakes(llama: sl.LensModel) -> None:
     vector = SteeringVector(torch.zeros(4, llama.d_model), (0, 1, 2, 3), llama.fingerprint)
     with pytest.raises(VectorError, match="points nowhere"):
-        vector.ablated(1)
+        vector.ablation()
     directed = replace(vector, directions=torch.ones(4, llama.d_model))
     with pytest.raises(VectorError, match="does not know where"):
-        directed.projected(1)
+        directed.projection()
     with pytest.raises(VectorError, match="value inf"):
-        directed.projected(1, float("inf"))
+        directed.projection(float("inf"))
     with pytest.raises(UnknownNameError, match="Did you mean positive"):
-        directed.projected(1, "positiv")
+        directed.projection("positiv")
 
 
 def test_pooling_is_the_difference_of_means_of_all_pairs(llama: sl.LensModel, items: sl.data.Items) -> None:

@@ -31,7 +31,7 @@ def kept(llama: sl.LensModel, items: Items, tmp_path_factory: pytest.TempPathFac
     """A right file of each kind."""
     folder, stack = tmp_path_factory.mktemp("kept"), llama.residuals(items.prompts()[:3])
     vector = difference_of_means(llama, items.english_pairs("es-ES"))
-    results = (vector, vector.at(1) + vector.projected(2), stack)
+    results = (vector, vector.at(1) + vector.projection().at(2), stack)
     return {type(result): result.save(folder / f"{number}.safetensors") for number, result in enumerate(results)}
 
 
@@ -131,11 +131,11 @@ def test_a_fingerprint_alone(llama: sl.LensModel) -> None:
             Fingerprint.from_dict(bad)
 
 
-@pytest.mark.parametrize("change", [("method",), ("steps",), ("dev",), ("dev", "transfer"), ("steps", 0, "layer")])
+@pytest.mark.parametrize("change", [("method",), ("steps",), ("dev",), ("aims",), ("steps", 0, "layer")])
 def test_a_choice_and_a_manifest(change: tuple) -> None:
     cells = [{"vector": "EN", "layer": 1, "strength": 2.0, "tokens": "all"}]
     gains = dict.fromkeys(("transfer", "localization", "english_centric", "transfer_margin", "localization_margin"), 0.5)
-    values = {"method": "EN", "steps": cells, "dev": {**gains, "perplexity": None}}
+    values = {"method": "EN", "steps": cells, "aims": ["transfer", "localization"], "dev": gains}
     assert Chosen.from_dict(values).to_dict() == values
     for wrong in (lambda own, key: own.pop(key), lambda own, key: own.update({key: {"a": []}})):
         with pytest.raises(FileError, match=r"chosen\.json.*another version"):

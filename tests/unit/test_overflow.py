@@ -18,7 +18,6 @@ from steerlens.evaluation import (
     Scorer,
     SearchSettings,
     Sweep,
-    choose,
     item_choices,
     plane,
     response,
@@ -27,7 +26,7 @@ from steerlens.evaluation import (
     sweep,
 )
 from steerlens.evaluation.texts import nats_per_token
-from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.steering import SteeringVector, VectorSet, take
 
 HUGE = 1e39
 """A strength that takes float32 out of its numbers."""
@@ -35,9 +34,8 @@ LAYERS = [0, 1, 3]
 
 
 @pytest.fixture(scope="module")
-def vectors(llama: sl.LensModel, items: Items) -> dict[str, dict[str, SteeringVector]]:
-    pairs = {"EN": items.english_pairs, "LOC": items.localized_pairs}
-    return {x: {name: difference_of_means(llama, make(x)) for name, make in pairs.items()} for x in ("es-ES", "ko-KR")}
+def vectors(llama: sl.LensModel, items: Items) -> VectorSet:
+    return take(llama, items)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,6 @@ def broken(model_folders: dict[str, Path]) -> sl.LensModel:
     return model
 
 
-def _all(vectors: dict) -> list[SteeringVector]:
-    return [vector for own in vectors.values() for vector in own.values()]
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", range(3))
 def test_such_an_outcome_is_no_answer(items: Items, bad: float, place: int) -> None:
@@ -61,16 +55,16 @@ def test_such_an_outcome_is_no_answer(items: Items, bad: float, place: int) -> N
         scores = [-1.0 - at for at in range(len(item.choices))]
         scores[place] = bad
         outcome = Outcome(item, tuple(scores))
-        assert (outcome.valid, outcome.picked, outcome.hit, outcome.english_centric) == (False, None, False, False)
+        assert (outcome.valid, outcome.predicted, outcome.correct, outcome.english_centric) == (False, None, False, False)
         assert math.isnan(outcome.margin)
     whole = Outcome(item, tuple(-1.0 - at for at in range(len(item.choices))))
-    assert (whole.valid, whole.picked) == (True, 0)
+    assert (whole.valid, whole.predicted) == (True, 0)
 
 
-def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    some, plan = items.of(locale="es-ES"), vectors["es-ES"]["EN"].at(1, HUGE)
+def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    some, plan = items.of(locale="es-ES"), vectors["EN", "es-ES"].at(1, HUGE)
     outcomes = Scorer(llama, some).score(plan)
-    assert not any(outcome.valid or outcome.hit or outcome.english_centric for outcome in outcomes)
+    assert not any(outcome.valid or outcome.correct or outcome.english_centric for outcome in outcomes)
     expected = (
         r"plan 1e\+39 × EN es-ES at layer 1 gives NaN or infinite scores for \d+ of \d+ items in float32: lower the strength"
     )
@@ -83,7 +77,7 @@ def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, it
     with pytest.raises(VectorError, match="texts in float32"):
         side_effects(llama, some, {"EN": {"es-ES": plan}}, max_new_tokens=2)
     with pytest.raises(VectorError, match=r"at strengths \[1e\+39\]"):
-        response(llama, some, vectors["es-ES"]["EN"], 1, [1.0, 2.0, HUGE])
+        response(llama, some, vectors["EN", "es-ES"], 1, [1.0, 2.0, HUGE])
 
 
 def test_half_precision_is_told_what_is_wider(model_folders: dict[str, Path], items: Items) -> None:
@@ -109,32 +103,33 @@ def test_an_unsteered_model_that_overflows_is_an_error(broken: sl.LensModel, ite
 
 @pytest.mark.parametrize("mode", ["exact", "screened"])
 def test_a_sweep_counts_them_and_leaves_the_others_as_they_are(
-    llama: sl.LensModel, items: Items, vectors: dict, mode: str, caplog: pytest.LogCaptureFixture
+    llama: sl.LensModel, items: Items, vectors: VectorSet, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="steerlens"):
-        swept = sweep(llama, items, _all(vectors), LAYERS, [1.0, 2.0, HUGE], mode="exact" if mode == "exact" else mode)
+        swept = sweep(llama, items, vectors, LAYERS, [1.0, 2.0, HUGE], mode="exact" if mode == "exact" else mode)
     (said,) = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
     huge = swept.frame["strength"] == HUGE
     run = swept.frame[swept.frame["exact"]]
-    bad = run["margin"].isna()
+    bad = run["value"].isna()
     assert f" of {len(LAYERS) * 2 * 3} cells give NaN or infinite scores in float32" in said
     assert bad.sum() == (run["strength"] == HUGE).sum()
-    assert not run.loc[bad, ["hit", "english_centric"]].to_numpy().any()
+    assert run["base"].notna().all()
     for score in ("transfer", "localization", "english_centric"):
         cells = swept.cells(score)
         gaps = cells["invalid"] > 0
         assert (cells.loc[gaps, "strength"] == HUGE).all()
         assert (cells.loc[gaps, "invalid"] == 1).all()
         assert cells.loc[gaps, ["value", "change", "margin"]].isna().all(axis=None)
-        assert cells.loc[~gaps, ["value", "change", "margin", "base"]].notna().all(axis=None)
+        finer = [] if score == "english_centric" else ["margin"]  # which has no companion
+        assert cells.loc[~gaps, ["value", "change", *finer, "base"]].notna().all(axis=None)
     if mode == "exact":
-        fine = sweep(llama, items, _all(vectors), LAYERS, [1.0, 2.0]).frame
+        fine = sweep(llama, items, vectors, LAYERS, [1.0, 2.0]).frame
         pd.testing.assert_frame_equal(swept.frame[~huge].reset_index(drop=True), fine)  # bit for bit
 
 
-def test_figures_draw_gaps_with_words(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    swept = sweep(llama, items, _all(vectors), LAYERS, [1.0, HUGE])
-    fine = sweep(llama, items, _all(vectors), LAYERS, [1.0, 2.0])
+def test_figures_draw_gaps_with_words(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    swept = sweep(llama, items, vectors, LAYERS, [1.0, HUGE])
+    fine = sweep(llama, items, vectors, LAYERS, [1.0, 2.0])
     for figure, n in ((swept.heatmap(), 3), (swept.by_locale(strength=HUGE), 6)):
         (gaps,) = [trace for trace in figure.data if trace.text is not None and trace.type == "scatter"]
         assert list(gaps.text) == ["NaN"] * n
@@ -147,11 +142,13 @@ def test_figures_draw_gaps_with_words(llama: sl.LensModel, items: Items, vectors
     assert not only.heatmap().layout.shapes  # nothing is the best
 
 
-def test_one_bad_item_makes_its_cell_a_gap(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    swept = sweep(llama, items, _all(vectors), LAYERS, [1.0])
+def test_one_bad_item_makes_its_cell_a_gap(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    swept = sweep(llama, items, vectors, LAYERS, [1.0])
     rows = swept.frame.copy()
-    factual = rows[(rows["vector"] == "EN") & (rows["layer"] == 1) & (rows["kind"] == "factual")]
-    rows.loc[factual.index[0], "margin"] = math.nan
+    factual = rows[(rows["vector"] == "EN") & (rows["layer"] == 1) & (rows["score"] == "transfer")]
+    first = factual.iloc[0]
+    same = (rows["concept"] == first["concept"]) & (rows["locale"] == first["locale"])
+    rows.loc[same & (rows["vector"] == "EN") & (rows["layer"] == 1), "value"] = math.nan
     cells = Sweep(rows).cells("transfer").set_index(["vector", "layer"])
     assert cells.loc[("EN", 1), "invalid"] == pytest.approx(1 / len(factual))
     assert math.isnan(cells.loc[("EN", 1), "value"])
@@ -160,17 +157,19 @@ def test_one_bad_item_makes_its_cell_a_gap(llama: sl.LensModel, items: Items, ve
     assert np.isnan(np.array(Sweep(rows).by_locale().data[0].z, dtype=float)).sum() == 1
 
 
-def test_they_are_never_chosen(llama: sl.LensModel, items: Items, vectors: dict) -> None:
-    swept = sweep(llama, items, _all(vectors), LAYERS, [1.0, HUGE])
+def test_they_are_never_chosen(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    swept = sweep(llama, items, vectors, LAYERS, [1.0, HUGE])
     tempting = swept.frame.copy()
-    tempting.loc[tempting["margin"].isna(), "hit"] = True  # as argmax of NaN would have it
-    chosen, tried = choose(llama, items, Sweep(tempting), vectors)
-    assert {cell.strength for one in chosen for cell in one.cells} == {1.0}
-    without, _ = choose(llama, items, Sweep(swept.frame[swept.frame["strength"] == 1.0]), vectors)
-    assert chosen == without
-    assert tried.frame["margin"].notna().all()
+    right = tempting["score"].isin(["transfer", "localization"])
+    tempting.loc[tempting["value"].isna() & right, "value"] = 1.0  # as argmax of NaN would have it
+    chosen = Sweep(tempting).choose(llama, items, vectors)
+    steps = [step for one in chosen.values() for step in one.steps]
+    assert {step.strength for step in steps} == {1.0}
+    without = Sweep(swept.frame[swept.frame["strength"] == 1.0]).choose(llama, items, vectors)
+    assert dict(chosen) == dict(without) == dict(swept.choose())
+    assert chosen.tried.frame["value"].notna().all()
     with pytest.raises(SettingsError, match="0 EN and 0 LOC cells that were run with finite scores"):
-        choose(llama, items, Sweep(swept.frame[swept.frame["strength"] == HUGE]), vectors)
+        Sweep(swept.frame[swept.frame["strength"] == HUGE]).choose(llama, items, vectors)
 
 
 def test_a_search_does_not_choose_them(llama: sl.LensModel, items: Items) -> None:
@@ -189,8 +188,8 @@ def test_p_of_changes_that_are_not_finite_is_none() -> None:
     assert math.isnan(sl.statistics.sign_flip_p(np.array([1.0, math.nan, 1.0])))
 
 
-def test_a_vector_may_be_used_up_to_the_edge(llama: sl.LensModel, items: Items, vectors: dict) -> None:
+def test_a_vector_may_be_used_up_to_the_edge(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     """Large, not too large: the outcomes are valid and counted."""
-    vector = vectors["es-ES"]["EN"]
+    vector = vectors["EN", "es-ES"]
     unit = replace(vector, directions=vector.directions / vector.directions.norm(dim=1, keepdim=True), positive=None)
     assert all(outcome.valid for outcome in Scorer(llama, items.of(locale="es-ES")).score(unit.at(3, 1e10)))

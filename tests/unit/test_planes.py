@@ -10,9 +10,10 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import PromptError, UnknownNameError
-from steerlens.evaluation import Answers, Scorer, Plane, answered, placed, plane, rank_consistency
+from steerlens.evaluation import Answers, Plane, Scorer, answered, placed, plane, rank_consistency
 from steerlens.evaluation.consistency import consistency
 from steerlens.steering import Controls, SteeringVector, random_vectors
+from tests.unit.longform import item_rows
 
 
 def test_rank_consistency_of_a_hand_computed_case() -> None:
@@ -42,15 +43,15 @@ def test_consistency_needs_the_same_choices(llama: sl.LensModel, items: Items) -
 def _answers(effects: dict[str, tuple[float, float]], controls: dict[str, list[float]] | None = None) -> Answers:
     """100 concepts of each kind in two locales; a method raises so many points of transfer and localization exactly."""
     rows = []
-    blank = {"of": "", "control": "", "draw": 0, "english_centric": False, "margin": 0.0}
+    blank = {"of": "", "control": "", "draw": 0}
 
     def add(method: str, points: tuple[float, float], **label: object) -> None:
         for locale in ("es-ES", "ko-KR"):
             for kind, gain in zip(("factual", "cultural"), points, strict=True):
+                others = {"consistency": 0.5} if kind == "factual" else {"english_centric": 0.0}
                 for i in range(100):
-                    agreed = 0.5 if kind == "factual" else np.nan
-                    own = {"method": method, "locale": locale, "kind": kind, "concept": f"{kind}{i}", "hit": i < 40 + gain}
-                    rows.append({**blank, **own, "consistency": agreed, **label})
+                    own = {**blank, "method": method, **label}
+                    rows.extend(item_rows(own, locale, kind, f"{kind}{i}", i < 40 + gain, **others))
 
     for method, points in {"unsteered": (0.0, 0.0), **effects}.items():
         add(method, points)
@@ -90,12 +91,13 @@ def _vector(model: sl.LensModel, directions: torch.Tensor, locale: str) -> Steer
 
 def test_controls_tell_a_planted_direction_from_a_random_one(llama: sl.LensModel, items: Items) -> None:
     """The direction in which the answers' margins grow fastest beats all random ones; a random one is one of them."""
-    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
-    planted = _vector(llama, 8 * torch.nn.functional.normalize(exam.gradients(range(4), "all").mean(dim=1), dim=1), "es-ES")
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    planted = _vector(llama, 8 * torch.nn.functional.normalize(scorer.gradients(range(4), "all").mean(dim=1), dim=1), "es-ES")
     noise = random_vectors(planted, 1, seed=7)[0]
     for vector, found in ((planted, True), (noise, False)):
-        given = answered(llama, items.of(kind="factual"), {"EN": {"es-ES": vector.at(2)}}, controls=Controls(draws=20)).frame
-        margins = given.groupby(["control", "method", "draw"])["margin"].mean()
+        plans = {"EN": {"es-ES": vector.at(2, tokens="all")}}
+        given = answered(llama, items.of(kind="factual"), plans, controls=Controls(draws=20)).frame
+        margins = given[given["score"] == "transfer_margin"].groupby(["control", "method", "draw"])["value"].mean()
         assert bool((margins["random direction"] < margins["", "EN", 0]).all()) == found
 
 

@@ -155,7 +155,7 @@ def _log_probability(model: sl.LensModel, item: Item, choice: str) -> float:
 
 def test_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, items: sl.data.Items) -> None:
     stack = llama.residuals(items.prompts())
-    plan = sl.steering.difference_of_means(stack, items.english_pairs(LOCALE)).at(layer=2, strength=3.0)
+    plan = sl.steering.difference_of_means(stack, items.english_pairs(LOCALE)).at(2, 3.0, "all")
     table = logit_lens(llama, items.of(locale=LOCALE), {LOCALE: plan})
     change = table.frame.query("steering == 'change' and answer == 'factual'").set_index("layer")["log_probability"]
     assert (change[:1] == 0).all()
@@ -173,7 +173,7 @@ def test_lens_says_what_it_cannot_read(llama: sl.LensModel, items: sl.data.Items
     with pytest.raises(PromptError, match="begin with different tokens"):
         logit_lens(llama, items.of(locale=ENGLISH, kind="cultural"))
     other = Fingerprint("other", "", "float32", "none", 4, 32, (), None, None)
-    plan = sl.steering.SteeringPlan((sl.steering.Step(torch.zeros(32), 1, 1.0),), other)
+    plan = sl.steering.SteeringPlan((sl.steering.Step(sl.steering.Add(torch.zeros(32)), 1),), other)
     with pytest.raises(FingerprintError):
         logit_lens(llama, items.of(locale=LOCALE, kind="factual"), plan)
     with pytest.raises(UnknownNameError, match="unknown score"):

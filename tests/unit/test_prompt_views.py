@@ -112,12 +112,12 @@ def test_token_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, plan:
 def test_item_choices_are_the_exams(llama: sl.LensModel, items: Items, plan: sl.steering.SteeringPlan) -> None:
     item = items.of(kind="cultural", locale="es-ES")[0]
     found = item_choices(llama, item, plan)
-    exam = Scorer(llama, [item])
-    for steering, outcome in (("unsteered", exam.score()[0]), ("steered", exam.score(plan)[0])):
+    scorer = Scorer(llama, [item])
+    for steering, outcome in (("unsteered", scorer.score()[0]), ("steered", scorer.score(plan)[0])):
         own = found.frame[found.frame["steering"] == steering]
         assert own["score"].to_numpy() == pytest.approx(outcome.scores)
         assert own["share"].sum() == pytest.approx(1)
-        assert list(own["picked"]).index(True) == outcome.picked
+        assert list(own["predicted"]).index(True) == outcome.predicted
     assert list(found.frame["answer"]).index(True) == item.answer
     fig = found.plot()
     assert [trace.name for trace in fig.data] == ["unsteered", "steered"]
@@ -141,8 +141,8 @@ def test_a_sweep_by_locale_shows_the_mean_margin(llama: sl.LensModel, items: Ite
     vectors = [difference_of_means(llama, items.english_pairs(code)) for code in ("es-ES", "ko-KR")]
     swept = sweep(llama, items, vectors, [1, 2], [0.5, 1.0], mode="attribution")
     fig = swept.by_locale("EN", "transfer")
-    frame = swept.frame.query("strength == 1.0 and layer == 2 and locale == 'ko-KR' and kind == 'factual'")
-    expected = float((frame["margin"] - frame["base_margin"]).mean())
+    frame = swept.frame.query("strength == 1.0 and layer == 2 and locale == 'ko-KR' and score == 'transfer_margin'")
+    expected = float((frame["value"] - frame["base"]).mean())
     assert fig.data[0].z[1][list(fig.data[0].x).index("ko-KR")] == pytest.approx(expected)
     assert fig.data[0].zmin == -fig.data[0].zmax
     with pytest.raises(UnknownNameError, match="strength"):

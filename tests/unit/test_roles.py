@@ -13,7 +13,7 @@ import steerlens as sl
 from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.hooks import residual_hook
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT, roles_of
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeringVector, SteeredTokens
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, SteeringVector
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"
 NEW = 5
@@ -49,7 +49,7 @@ def by_hand(model: sl.LensModel, plan: SteeringPlan, text: str, new: int = NEW) 
 
     def edit(residual: torch.Tensor, hook: object) -> torch.Tensor:
         edited = residual.clone()
-        edited[:, span(model, prompt, step.tokens)] += step.strength * step.direction
+        edited[:, span(model, prompt, step.tokens)] += step.strength * step.edit.direction
         return edited
 
     for _ in range(new):

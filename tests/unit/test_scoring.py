@@ -64,9 +64,9 @@ def test_outcome_of_a_cultural_item() -> None:
     item = Item("c", "cultural", "es-ES", "q", ("pancakes", "toast", "rice"), 1, "e", (("en-US",), ("es-ES",), ("zh-CN",)))
     from steerlens.evaluation import Outcome
 
-    assert Outcome(item, (-1.0, -0.5, -2.0)).hit
+    assert Outcome(item, (-1.0, -0.5, -2.0)).correct
     lost = Outcome(item, (-1.0, -1.5, -2.0))
-    assert (lost.hit, lost.english_centric, lost.margin) == (False, True, -0.5)
+    assert (lost.correct, lost.english_centric, lost.margin) == (False, True, -0.5)
 
 
 def test_nothing_to_score(llama: sl.LensModel) -> None:
@@ -83,7 +83,9 @@ def test_nothing_to_score(llama: sl.LensModel) -> None:
 def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
     vectors = [difference_of_means(llama, items.english_pairs(x)) for x in ("es-ES", "ko-KR")]
     table = sweep(llama, items, vectors, layers=[0, 2], strengths=[0.0, 2.0])
-    assert len(table.frame) == 2 * 2 * (len(items.of(locale="es-ES")) + len(items.of(locale="ko-KR")))
+    asked = [item for item in items if item.locale != "en-US"]
+    assert len(table.frame) == 2 * 2 * sum(3 if item.kind == "cultural" else 2 for item in asked)  # scores and margins
+    assert not table.frame.duplicated(["vector", "layer", "strength", "locale", "concept", "score"]).any()
     still = table.cells("transfer").query("strength == 0")
     assert (still["change"] == 0).all()
     assert (still["margin"].abs() < 1e-5).all()

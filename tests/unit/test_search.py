@@ -11,15 +11,17 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, Cell, Scorer, Gains, Limits, PlanSpec, Search, SearchSettings, search
-from steerlens.evaluation.searching.ledger import HIT, MARGIN, Ledger, Part, Predictor, gains_of
+from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
+from steerlens.evaluation.running import Running
+from steerlens.evaluation.searching.measured import Part, Predictor, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
-from steerlens.evaluation.searching.specs import neighbours, single
-from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
+from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.vectors import CrossFit
-from steerlens.steering import difference_of_means
+from steerlens.settings import Scoring, spaced
+from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
 from steerlens.testbed import Planted, planted
 
+AIMS = ("transfer", "localization")
 QUICK = SearchSettings(n_folds=2, strengths=(1.0, 2.0), dev_concepts=16, singles=2, combinations=6)
 
 
@@ -38,13 +40,13 @@ def test_it_finds_what_is_planted(bed: Planted, found: Search) -> None:
     tested = found.tested.frame.set_index(["choice", "method", "locale", "score"])
     for locale, truth in bed.truth.items():
         chosen = found.chosen(locale)
-        assert {cell.vector: cell.layer for cell in chosen.cells} == {name: own.layer for name, own in truth.items()}
-        assert min(chosen.transfer, chosen.localization) > 0.3
+        assert {step.vector: step.layer for step in chosen.steps} == {name: own.layer for name, own in truth.items()}
+        assert chosen.gains.worst == min(chosen.gains["transfer"], chosen.gains["localization"]) > 0.3
         assert tested.loc[("own", "EN", locale, "transfer"), "low"] > 0
         assert tested.loc[("own", "LOC", locale, "localization"), "low"] > 0
         for score in ("transfer", "localization"):
             assert tested.loc[("own", BEST, locale, score), "low"] > 0
-        for name, own in found.vectors[locale].items():
+        for name, own in found.vectors.of(locale).items():
             assert torch.cosine_similarity(own.direction(truth[name].layer), truth[name].direction, dim=0) > 0.8
 
 
@@ -80,22 +82,24 @@ def test_choices_do_not_see_test_and_a_seed_repeats(bed: Planted, found: Search)
 
 def test_no_concept_is_scored_under_vectors_of_its_own(llama: sl.LensModel, items: Items) -> None:
     every = SearchSettings(vector_concepts=None, dev_concepts=None, seed=1)
-    fitted = CrossFit(llama, items, ["es-ES"], [1, 3], every)
+    fitted = CrossFit(llama, items, ["es-ES"], [EN, LOC], [1, 3], every)
     parts, folds = fitted.parts(), items.folds(3, seed=1)
     assert len(parts) == 3
     for part, fold in zip(parts, folds, strict=True):
         others = items.only(set(items.concepts) - set(fold.concepts))
-        assert {q.item.concept for q in part.exam.questions} == set(fold.of(locale="es-ES").concepts)
+        assert set(part.items.concepts) == set(fold.of(locale="es-ES").concepts)
         for pairs in (others.english_pairs("es-ES"), others.localized_pairs("es-ES")):
             expected = difference_of_means(llama, pairs, [1, 3])
             torch.testing.assert_close(part.vectors[pairs.name].directions, expected.directions, atol=1e-5, rtol=1e-4)
             assert part.vectors[pairs.name].n == len(pairs)
-    whole, pairs = fitted.vectors("es-ES"), items.english_pairs("es-ES")
+    whole, pairs = fitted.vectors().of("es-ES"), items.english_pairs("es-ES")
     torch.testing.assert_close(whole["EN"].directions, difference_of_means(llama, pairs, [1, 3]).directions, atol=1e-5, rtol=1e-4)
-    few = CrossFit(llama, items, ["es-ES"], [1], SearchSettings(vector_concepts=3, dev_concepts=6))
-    assert few.vectors("es-ES")["LOC"].n == 3
-    assert [len(part.exam) for part in few.parts()] == [4, 4, 4]
+    few = CrossFit(llama, items, ["es-ES"], [EN, LOC], [1], SearchSettings(vector_concepts=3, dev_concepts=6))
+    assert few.vectors()["LOC", "es-ES"].n == 3
+    assert [len(part.items) for part in few.parts()] == [4, 4, 4]
     assert (whole["EN"].n, whole["EN"].locale, whole["LOC"].name) == (len(pairs), "es-ES", "LOC")
+    by_fold = Items(tuple(item for fold in folds for item in fold)).english_pairs("es-ES")
+    assert (whole["EN"].score, whole["EN"].prompts_sha256) == ("transfer", by_fold.digest())
 
 
 def test_folds_deal_concepts_evenly(items: Items) -> None:
@@ -110,55 +114,77 @@ def test_folds_deal_concepts_evenly(items: Items) -> None:
         items.folds(9)
 
 
-def _ledger(model: sl.LensModel, items: Items) -> tuple[Ledger, dict]:
-    own = {
-        pairs.name: difference_of_means(model, pairs) for pairs in (items.english_pairs("es-ES"), items.localized_pairs("es-ES"))
-    }
-    return Ledger([Part("es-ES", Scorer(model, items.of(locale="es-ES")), own)]), own
+def _cache(model: sl.LensModel, items: Items) -> tuple[ScoreCache, dict]:
+    own = take(model, items, locales=["es-ES"]).of("es-ES")
+    parts = [Part("es-ES", items.of(locale="es-ES"), own)]
+    return ScoreCache(model, parts, AIMS, Scoring(), None, Running()), own
 
 
-def test_a_ledger_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.LensModel, items: Items) -> None:
-    ledger, own = _ledger(llama, items)
-    both = single("EN", 1, 2.0, "all") + single("LOC", 2, 1.0, "last_onward")
+def test_the_cache_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.LensModel, items: Items) -> None:
+    cache, own = _cache(llama, items)
+    both = PlanSpec.of("EN", 1, 2.0, "all") + PlanSpec.of("LOC", 2)
     for _ in range(2):
-        ledger.run([both, single("EN", 1, 2.0, "all")], ["es-ES"], "")
-    exam = Scorer(llama, items.of(locale="es-ES"))
-    outcomes = exam.score(own["EN"].at(1, 2.0) + own["LOC"].at(2, 1.0, "last_onward"))
-    np.testing.assert_allclose(ledger.marks("es-ES", both)[MARGIN], [o.margin for o in outcomes], atol=1e-4)
-    gains = ledger.gains(both, ["es-ES"])
-    factual = [(o.hit - b.hit) for o, b in zip(outcomes, exam.base, strict=True) if o.item.kind == "factual"]
-    right = [o.scores[o.item.answer] - b.scores[b.item.answer] for o, b in zip(outcomes, exam.base, strict=True)]
-    assert gains.transfer == pytest.approx(np.mean(factual))
+        cache.run([both, PlanSpec.of("EN", 1, 2.0, "all")], ["es-ES"], "")
+    scorer = Scorer(llama, items.of(locale="es-ES"))
+    outcomes = scorer.score(own["EN"].at(1, 2.0, "all") + own["LOC"].at(2))
+    np.testing.assert_allclose(cache.values("es-ES", both)[cache.line("margin")], [o.margin for o in outcomes], atol=1e-4)
+    gains = cache.gains(both, ["es-ES"])
+    factual = [(o.correct - b.correct) for o, b in zip(outcomes, scorer.base, strict=True) if o.item.kind == "factual"]
+    right = [o.scores[o.item.answer] - b.scores[b.item.answer] for o, b in zip(outcomes, scorer.base, strict=True)]
+    assert gains["transfer"] == pytest.approx(np.mean(factual))
     assert gains.perplexity == pytest.approx(np.exp(-np.mean(right)), rel=1e-4)
-    assert ledger.passes == 2 * len(exam)
+    assert cache.passes == 2 * len(scorer)
 
 
 def test_predictions_meet_what_was_run(llama: sl.LensModel, items: Items) -> None:
-    ledger, _ = _ledger(llama, items)
-    anchors = [single(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
-    ledger.run(anchors, ["es-ES"], "")
-    predictor = Predictor(ledger, anchors)
+    cache, _ = _cache(llama, items)
+    anchors = [PlanSpec.of(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
+    cache.run(anchors, ["es-ES"], "")
+    predictor = Predictor(cache, anchors)
     for spec in anchors:
-        predicted, run = predictor.gains(spec, ["es-ES"]), ledger.gains(spec, ["es-ES"])
-        assert predicted.transfer_margin == pytest.approx(run.transfer_margin, abs=1e-4)
-        assert (predicted.transfer, predicted.localization) == (run.transfer, run.localization)
-    still = predictor.gains(single("EN", 1, 1e-6, "all"), ["es-ES"])
-    assert (still.transfer, still.localization) == (0, 0)
+        predicted, run = predictor.gains(spec, ["es-ES"]), cache.gains(spec, ["es-ES"])
+        assert predicted["transfer_margin"] == pytest.approx(run["transfer_margin"], abs=1e-4)
+        assert [predicted[aim] for aim in AIMS] == [run[aim] for aim in AIMS]
+    still = predictor.gains(PlanSpec.of("EN", 1, 1e-6, "all"), ["es-ES"])
+    assert [still[aim] for aim in AIMS] == [0, 0]
+
+
+def _gains(*values: float) -> Gains:
+    """Transfer, localization, the English-centric rate, both margins, and the ratio of perplexity, if it was measured."""
+    *changes, ratio = values if len(values) == 6 else (*values, None)
+    names = (*AIMS, "english_centric", "transfer_margin", "localization_margin")
+    text = {} if ratio is None else {"answer_log_probability": -np.log(ratio)}
+    return Gains({**dict(zip(names, changes, strict=True)), **text}, AIMS)
 
 
 def test_gains_of_a_hand_computed_case() -> None:
-    changes = np.zeros((4, 5))
-    changes[HIT] = [1, 0, 1, -1, 0]
-    changes[1] = [0, 0, 0, 1, 1]
-    changes[MARGIN] = [2, 0, 1, 1, 3]
-    changes[3] = np.log(0.5)
-    gains = gains_of(changes, np.array([True, True, False, False, False]))
-    assert gains == Gains(0.5, 0.0, pytest.approx(2 / 3), 1.0, pytest.approx(5 / 3), pytest.approx(2.0))
-    assert gains.margin == pytest.approx(8 / 3)
+    """Two factual items and three cultural ones; the last margin cannot be told unsteered, consistency was not measured."""
+    names = (*AIMS, "english_centric", "transfer_margin", "localization_margin", "answer_log_probability", "consistency")
+    scores, kinds = [SCORES[name] for name in names], np.array(["factual"] * 2 + ["cultural"] * 3)
+    none = [np.nan] * 5
+    correct = [1, 0, 1, -1, 0]
+    after = np.array([correct, correct, [0, 0, 0, 1, 1], [2, 0, 1, 1, 3], [2, 0, 1, 1, 3], [np.log(0.5)] * 5, none])
+    before = np.zeros((7, 5))
+    before[4, 4], before[6] = np.nan, np.nan
+    gains = mean_gains(scores, AIMS, before, after, kinds)
+    expected = {
+        "transfer": 0.5,
+        "localization": 0.0,
+        "english_centric": 2 / 3,
+        "transfer_margin": 1.0,
+        "localization_margin": 1.0,
+    }
+    assert dict(gains) == pytest.approx({**expected, "answer_log_probability": np.log(0.5)})
+    assert gains.perplexity == pytest.approx(2.0)
+    assert (gains.margins, gains.worst, gains.total) == pytest.approx((2.0, 0.0, 0.5))
+    assert gains.valid
+    after[0, 1] = np.nan  # steering takes one item out of the model's numbers
+    assert not mean_gains(scores, AIMS, before, after, kinds).valid
+    assert not mean_gains(scores, AIMS, before, np.full((7, 5), np.nan), kinds).valid
 
 
 def test_limits_and_objectives() -> None:
-    gains = Gains(0.3, 0.1, 0.06, 0.0, 0.0, 1.3)
+    gains = _gains(0.3, 0.1, 0.06, 0.0, 0.0, 1.3)
     assert not Limits().allow(gains)
     assert not Limits(0.1, 1.2).allow(gains)
     assert Limits(0.06, 1.3).allow(gains)
@@ -166,7 +192,8 @@ def test_limits_and_objectives() -> None:
     assert not Limits(0.0, None).of_text.english_centric
     assert objective_of("lesser gain")[1](gains) == 0.1
     assert objective_of("sum of gains")[1](gains) == pytest.approx(0.4)
-    assert objective_of(lambda g: g.transfer - g.english_centric)[1](gains) == pytest.approx(0.24)
+    assert objective_of(lambda g: g["transfer"] - g["english_centric"])[1](gains) == pytest.approx(0.24)
+    assert objective_of("english_centric")[1](gains) == -0.06  # less of it is better
     with pytest.raises(UnknownNameError, match="Did you mean lesser gain"):
         objective_of("least gain")
     for bad in ((-0.1, 1.2), (0.1, 0.9), (float("nan"), 1.2)):
@@ -175,20 +202,20 @@ def test_limits_and_objectives() -> None:
 
 
 def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: Items) -> None:
-    ledger, _ = _ledger(llama, items)
-    cells = [single(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
-    ledger.run(cells, ["es-ES"], "")
-    aim = Aim(ledger, ("es-ES",), lambda gains: (gains.transfer + gains.localization, gains.margin))
-    pairs = combined(cells[:2], cells[2:], [])
-    sums = [aim.rank(ledger.gains(a, ["es-ES"]).plus(ledger.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
+    cache, _ = _cache(llama, items)
+    cells = [PlanSpec.of(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
+    cache.run(cells, ["es-ES"], "")
+    aim = Aim(cache, ("es-ES",), lambda gains: (gains.total, gains.margins))
+    pairs = combined([cells[:2], cells[2:]], [])
+    sums = [aim.rank(cache.gains(a, ["es-ES"]).plus(cache.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
     assert expected(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
     assert len(expected(aim, pairs, 9)) == 2
 
 
 def test_gains_that_do_not_touch_add_up() -> None:
-    both = Gains(0.1, -0.2, 0.0, 1.0, 2.0, 1.2).plus(Gains(0.2, 0.3, 0.1, 0.5, 0.0, 0.5))
-    assert both == Gains(pytest.approx(0.3), pytest.approx(0.1), 0.1, 1.5, 2.0, pytest.approx(0.6))
-    assert both.plus(Gains(0, 0, 0, 0, 0)).perplexity is None
+    both = _gains(0.1, -0.2, 0.0, 1.0, 2.0, 1.2).plus(_gains(0.2, 0.3, 0.1, 0.5, 0.0, 0.5))
+    assert dict(both) == pytest.approx(dict(_gains(0.3, 0.1, 0.1, 1.5, 2.0, 0.6)))
+    assert both.plus(_gains(0, 0, 0, 0, 0)).perplexity is None
 
 
 def test_layers_are_spaced_with_the_last() -> None:
@@ -198,8 +225,8 @@ def test_layers_are_spaced_with_the_last() -> None:
 
 
 def test_neighbours_are_one_step_away_at_different_layers() -> None:
-    spec = single("EN", 1, 1.0, "all") + single("LOC", 2, 2.0, "all")
-    near = list(neighbours(spec, [0, 1, 2, 3], [0.5, 1.0, 2.0], ["all", "prompt"]))
+    spec = PlanSpec.of("EN", 1) + PlanSpec.of("LOC", 2, 2.0)
+    near = list(spec.neighbours([0, 1, 2, 3], [0.5, 1.0, 2.0], ["last_onward", "prompt"]))
     assert {str(other) for other in near} == {
         "0.5 × EN at layer 1 + 2 × LOC at layer 2",
         "2 × EN at layer 1 + 2 × LOC at layer 2",
@@ -215,7 +242,7 @@ def test_the_side_effect_limit_binds(bed: Planted) -> None:
     """A limit that no plan keeps leaves the model as it is, and the table says why."""
     split = bed.items.split(seed=0)
     tight = SearchSettings(**{**vars(QUICK), "limits": Limits(0.0, 1.0)}, )  # fmt: skip
-    found = search(bed.model, split.dev, ["es-ES"], lambda gains: gains.english_centric, settings=tight)
+    found = search(bed.model, split.dev, ["es-ES"], lambda gains: gains["english_centric"], settings=tight)
     assert found.chosen().spec == PlanSpec()
     assert found.plan("es-ES").layers == ()
     frame = found.tried.frame
@@ -233,7 +260,7 @@ def test_saved_and_loaded(found: Search, tmp_path: Path) -> None:
         for locale, plan in own.items():
             same = back.methods()[x][locale]
             assert str(same) == str(plan)
-            assert all(torch.equal(a.direction, b.direction) for a, b in zip(same.steps, plan.steps, strict=True))
+            assert all(torch.equal(a.edit.direction, b.edit.direction) for a, b in zip(same.steps, plan.steps, strict=True))
     plan = sl.steering.SteeringPlan.load(tmp_path / "search" / "plans" / "best-ko-KR.safetensors")
     assert str(plan) == str(found.plan("ko-KR"))
     (tmp_path / "search" / "choices.json").write_text("{")
@@ -246,7 +273,7 @@ def test_names_that_do_not_exist(found: Search) -> None:
         found.chosen("es-EX")
     with pytest.raises(UnknownNameError, match="Did you mean surgical"):
         found.chosen("es-ES", "surgica")
-    with pytest.raises(UnknownNameError, match="unknown locale 'all'"):
+    with pytest.raises(UnknownNameError, match="unknown locale of a vector 'all'"):
         found.plan(ALL)
     with pytest.raises(UnknownNameError, match="unknown score"):
         found.regret.heatmap("accuracy")
@@ -287,4 +314,6 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     for bad in ({"strengths": (0.0, 1.0)}, {"tokens": ()}, {"n_folds": 1}, {"dev_concepts": 0}, {"singles": 0}):
         with pytest.raises(SettingsError, match="two first layers and folds"):
             SearchSettings(**bad)
-    assert Cell("EN", 1, 1.0) == single("EN", 1, 1.0, "all").cells[0]
+    assert StepSpec("EN", 1) == PlanSpec.of("EN", 1, 1.0, "last_onward").steps[0]
+    with pytest.raises(SettingsError, match="without a score"):
+        search(bed.model, split, ["es-ES"], contrasts=[EN, Contrast("mine", Items.english_pairs)])

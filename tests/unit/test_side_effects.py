@@ -2,7 +2,6 @@
 
 import sys
 from importlib.util import find_spec
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,7 +10,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FingerprintError, PromptError, UnknownNameError
-from steerlens.evaluation import SideEffects, languages, nats_per_token, plane, repetition, side_effects
+from steerlens.evaluation import SideEffects, Writing, languages, nats_per_token, plane, repetition, side_effects
 from steerlens.evaluation.comparing import compared
 from steerlens.evaluation.languages import in_language
 from steerlens.steering import SteeringPlan, SteeringVector
@@ -50,13 +49,14 @@ def test_texts_that_cannot_be_scored(loaded: dict[str, sl.LensModel]) -> None:
         nats_per_token(loaded["llama"], TEXTS, _plan(loaded["qwen2"], 1.0))
 
 
-def test_repetition_of_known_texts(llama: sl.LensModel) -> None:
-    words = SimpleNamespace(tokenizer=SimpleNamespace(hf=lambda text, **_: {"input_ids": text.split()}))  # one token a word
-    assert repetition(words, "a b c d e f") == 0
-    assert repetition(words, "a b c d a b c d") == pytest.approx(1 / 5)  # abcd bcda cdab dabc abcd
-    assert repetition(words, "a a a a a a a") == pytest.approx(3 / 4)
-    assert repetition(words, "a b c") is None
-    assert repetition(llama, "no no no no no no no no no no no no") > 0.5
+def test_repetition_of_known_texts(items: Items) -> None:
+    def of(words: str) -> float | None:
+        return repetition(Writing(items[0], words, tuple(map(ord, words.replace(" ", "")))))  # one token a word
+
+    assert of("a b c d e f") == 0
+    assert of("a b c d a b c d") == pytest.approx(1 / 5)  # abcd bcda cdab dabc abcd
+    assert of("a a a a a a a") == pytest.approx(3 / 4)
+    assert of("a b c") is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_plan_that_breaks_text_is_caught_and_one_that_does_nothing_is_not(llam
     """Far towards one token's unembedding the model writes that token only."""
     towards = 100 * llama.tl.unembed.W_U[:, 300].detach().clone().expand(4, -1).contiguous()
     stuck = SteeringVector(towards, (0, 1, 2, 3), llama.fingerprint)
-    plans = {name: {c: stuck.at(3, s) for c in ("es-ES", "ko-KR")} for name, s in (("still", 0.0), ("broken", 1.0))}
+    plans = {name: {c: stuck.at(3, s, "all") for c in ("es-ES", "ko-KR")} for name, s in (("still", 0.0), ("broken", 1.0))}
     found = side_effects(llama, items, {**plans, "same": llama}, concepts=4, max_new_tokens=12)
     frame = found.frame.set_index(["method", "score", "locale"]).sort_index()
     for method in ("still", "same"):
@@ -110,7 +110,7 @@ def test_a_plan_that_breaks_text_is_caught_and_one_that_does_nothing_is_not(llam
     assert SideEffects.load(found.save(tmp_path / "side.parquet")).frame.equals(found.frame)
     both = plane(llama, items, plans).beside(found)
     row = both.summary().set_index("method").loc["broken"]
-    assert all(row[score] for score in ("transfer", "log-perplexity", "repetition"))
+    assert all(row[score] for score in ("transfer", "log perplexity", "repetition"))
     assert both.front() == plane(llama, items, plans).front()
 
 
@@ -125,7 +125,7 @@ def test_held_out_texts_of_ones_own(llama: sl.LensModel, items: Items) -> None:
 
 def test_a_score_that_cannot_be_told_unsteered_is_left_out() -> None:
     rows = [
-        {"method": method, "of": "", "control": "", "draw": 0, "locale": locale, "concept": "a", "right_language": value}
+        {"method": method, "of": "", "control": "", "draw": 0, "locale": locale, "concept": "a", "value": value}
         for method, locale, value in (
             ("unsteered", "es-ES", None),
             ("EN", "es-ES", 1.0),  # in Spanish nothing is known of the unsteered model
@@ -133,7 +133,7 @@ def test_a_score_that_cannot_be_told_unsteered_is_left_out() -> None:
             ("EN", "ko-KR", 0.0),
         )
     ]
-    found = compared(pd.DataFrame(rows), "right_language", "right_language", 0)
+    found = compared(pd.DataFrame(rows), "right_language", "value", 0)
     assert {(row["locale"], row["method"], row["change"]) for row in found} == {
         (locale, method, change) for locale in ("ko-KR", "mean") for method, change in (("unsteered", 0.0), ("EN", -1.0))
     }

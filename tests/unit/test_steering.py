@@ -45,7 +45,7 @@ def _logits(model: sl.LensModel) -> torch.Tensor:
 
 
 def test_adds_exactly_its_vector_at_its_layer_and_leaves_layers_below(model: sl.LensModel, vector: SteeringVector) -> None:
-    before, after = _cache(model), _cache(model, vector.at(2, 1.5))
+    before, after = _cache(model), _cache(model, vector.at(2, 1.5, "all"))
     for layer in (0, 1):
         assert torch.equal(before[layer], after[layer])
     change = after[2] - before[2]
@@ -123,7 +123,7 @@ def test_generation_with_cache_steers_the_tokens_it_says(model: sl.LensModel, to
 
 
 def test_a_batch_is_steered_like_its_prompts_alone(model: sl.LensModel) -> None:
-    plan, texts = _random_vector(model, 3.0).at(1, 1.0), ["Hello", TEXT, "¿Qué se desayuna?"]
+    plan, texts = _random_vector(model, 3.0).at(1, 1.0, "all"), ["Hello", TEXT, "¿Qué se desayuna?"]
     with plan.applied(model):
         assert model.generate(texts, 6) == [model.generate(text, 6) for text in texts]
 
@@ -159,7 +159,7 @@ def test_save_and_load(llama: sl.LensModel, tmp_path: Path) -> None:
     back = SteeringVector.load(vector.save(tmp_path / "v.safetensors"))
     assert torch.equal(back.directions, vector.directions)
     assert (back.label, back.n, back.fingerprint) == ("EN es-ES", 7, llama.fingerprint)
-    plan = vector.at(1, 2.0, "last_onward") + vector.at(3, -1.0)
+    plan = vector.at(1, 2.0) + vector.at(3, -1.0, "all")
     same = SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))
     assert str(same) == str(plan)
     assert torch.equal(_with(llama, same), _with(llama, plan))
@@ -197,7 +197,7 @@ def test_bad_vectors(llama: sl.LensModel) -> None:
 
 
 def test_show(llama: sl.LensModel) -> None:
-    plan = _random_vector(llama).at(1) + _random_vector(llama).at(3, 1.0, "last_onward")
+    plan = _random_vector(llama).at(1, tokens="all") + _random_vector(llama).at(3)
     shown = plan.show(llama, "Hello there")
     assert (shown[0].role, shown[0].steered_at) == ("in front", ())
     assert shown[1].steered_at == (1,)

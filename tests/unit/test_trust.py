@@ -37,7 +37,7 @@ from steerlens.evaluation.questions import ask
 from steerlens.models.backends import BridgeBackend, CachedPass
 from steerlens.models.hooks import residual_hook
 from steerlens.models.roles import GENERATED
-from steerlens.steering import STEERED_TOKENS, SteeringPlan, SteeringVector, SteeredTokens
+from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, SteeringVector
 from tests.conftest import shuffled
 from tests.unit.test_engine import close, few_shots, plain, plans_of, scores, swept
 from tests.unit.test_roles import by_hand

@@ -99,9 +99,9 @@ class Chooser:
         return climb(own, run, self._moves, len(run) + budget // 2, title)
 
     def _kept(self, specs: Sequence[PlanSpec], aim: Aim) -> PlanSpec:
-        """Returns the best of some specs; unsteered, if none keeps within the limits."""
-        top = aim.ordered(specs)[0]
-        return top if aim.allowed(top) else PlanSpec()
+        """Returns the best of some specs; unsteered, if none keeps within the limits, or there is none."""
+        top = next(iter(aim.ordered(specs)), None)
+        return top if top is not None and aim.allowed(top) else PlanSpec()
 
     def _score(self, spec: PlanSpec, here: tuple[str, ...]) -> float:
         return self.objective(self.cache.gains(spec, here))

@@ -38,6 +38,9 @@ class Chosen:
     def plan(self, locale: str) -> SteeringPlan:
         """Returns the plan for one locale.
 
+        Args:
+            locale: the locale that is steered.
+
         Raises:
             UnknownNameError: there is no vector for the locale.
         """
@@ -47,11 +50,19 @@ class Chosen:
         return self.spec.plan(own)
 
     def plans(self, locales: tuple[str, ...] | None = None) -> dict[str, SteeringPlan]:
-        """Returns the plan of each locale; of all that there are vectors for with ``None``."""
+        """Returns the plan of each locale; of all that there are vectors for with ``None``.
+
+        Args:
+            locales: the locales that are steered; all that there are vectors for with ``None``.
+        """
         return {locale: self.plan(locale) for locale in (self.locales if locales is None else locales)}
 
     def with_vectors(self, vectors: VectorSet) -> "Chosen":
-        """Returns the same choice with other vectors."""
+        """Returns the same choice with other vectors.
+
+        Args:
+            vectors: a set that has the vectors of the spec's steps.
+        """
         return replace(self, vectors=vectors)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What plan specs did to items: each is run once in a locale and remembered."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -140,26 +141,17 @@ class ScoreCache:
 
     def gains_of(self, values: Sequence[Values], locales: Sequence[str]) -> Gains:
         """Returns the same of values that come from elsewhere: one array a locale."""
-        changes = np.hstack([own - self.values(x, PlanSpec()) for x, own in zip(locales, values, strict=True)])
+        before = np.hstack([self.values(x, PlanSpec()) for x in locales])
         kinds = np.concatenate([self.kinds(x) for x in locales])
-        return self.mean_gains(changes, kinds)
-
-    def mean_gains(self, changes: Values, kinds: ndarray) -> Gains:
-        """Returns means of changes, each over the items that its score is measured on; 0 where there are none of them."""
-        measured = {score.name: np.isin(kinds, score.kinds) for score in self.scores}
-        means = {
-            score.name: float(row[measured[score.name]].mean()) if measured[score.name].any() else 0.0
-            for score, row in zip(self.scores, changes, strict=True)
-        }
-        return Gains(means, self.aims)
+        return mean_gains(self.scores, self.aims, before, np.hstack(values), kinds)
 
     def kinds(self, locale: str) -> ndarray:
         """Returns the kind of each of a locale's items."""
         return np.array([item.kind for item in self.items[locale]])
 
-    def of_kind(self, locale: str, kinds: Sequence[str]) -> Bool[ndarray, " item"]:
-        """Says which of a locale's items are of one of some kinds."""
-        return np.isin(self.kinds(locale), kinds)
+    def told(self, locale: str, score: Score) -> Bool[ndarray, " item"]:
+        """Says of which of a locale's items a score is measured, and could be told unsteered."""
+        return np.isin(self.kinds(locale), score.kinds) & ~np.isnan(self.values(locale, PlanSpec())[self.line(score.name)])
 
     def table(self, specs: Sequence[PlanSpec]) -> "pd.DataFrame":
         """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens beside it."""
@@ -178,6 +170,32 @@ class ScoreCache:
                     numbers = {"value": float(values[line, column]), "base": float(base[line, column])}
                     rows.append({**place, "score": score.name, **numbers})
         return rows
+
+
+def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Values, kinds: ndarray) -> Gains:
+    """Returns the mean change of each score over the items that it is measured on, and could be told of unsteered.
+
+    A score that has no value at all, where those that the contrasts are meant to raise have one, was not measured, and is left
+    out: a sweep may hold fewer scores than a search.
+
+    Args:
+        scores: what the rows hold.
+        aims: the scores that the contrasts are meant to raise.
+        before: unsteered.
+        after: steered.
+        kinds: of each item.
+    """
+    means: dict[str, float] = {}
+    lacking = set()
+    for score, old, new in zip(scores, before, after, strict=True):
+        own = np.isin(kinds, score.kinds)
+        told = own & ~np.isnan(old)
+        means[score.name] = float((new - old)[told].mean()) if told.any() else math.nan if own.any() else 0.0
+        if own.any() and np.isnan(new[told]).all():
+            lacking.add(score.name)
+    if lacking.isdisjoint(aims):
+        means = {name: mean for name, mean in means.items() if name not in lacking}
+    return Gains(means, tuple(aims))
 
 
 class Predictor:

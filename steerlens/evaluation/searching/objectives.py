@@ -15,7 +15,7 @@ class Gains(Mapping[str, float]):
     """What a plan did to some items against unsteered: ``gains["transfer"]`` is the mean change of that score over items."""
 
     changes: Mapping[str, float]
-    """The mean change of each score that was measured; NaN where the model's scores were not finite."""
+    """The mean change of each score that was measured; NaN where the model's scores were not finite. Others are left out."""
     aims: tuple[str, ...]
     """The scores that the contrasts are meant to raise."""
 
@@ -30,20 +30,24 @@ class Gains(Mapping[str, float]):
 
     @property
     def valid(self) -> bool:
-        """Whether the changes of the aims and their companions are finite.
-
-        Under a plan that takes some item's scores out of the model's numbers, they are NaN.
-        """
-        needed = {*self.aims, *(SCORES[aim].companion for aim in self.aims)} - {""}
-        return all(math.isfinite(self.changes.get(name, 0.0)) for name in needed)
+        """Whether all changes are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
+        return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
-        """Returns the change of a score in its better direction; 0 for one that was not measured."""
+        """Returns the change of a score in its better direction; 0 for one that was not measured.
+
+        Args:
+            score: the name of the score.
+        """
         change = self.changes.get(score, 0.0)
         return change if score_of(score).higher_is_better else -change
 
     def finer(self, score: str) -> float:
-        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one."""
+        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one.
+
+        Args:
+            score: the name of the score whose companion is meant.
+        """
         companion = SCORES[score].companion
         return self.gain(companion) if companion else 0.0
 
@@ -72,8 +76,12 @@ class Gains(Mapping[str, float]):
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns what both would do if nothing of the one touched the other."""
-        return replace(self, changes={name: value + other[name] for name, value in self.changes.items()})
+        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both.
+
+        Args:
+            other: gains of another plan on the same items.
+        """
+        return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Gains) and (self.aims, self.to_dict()) == (other.aims, other.to_dict())

@@ -91,6 +91,7 @@ def search(
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
     choices = {x: chooser.choices((x,), x) for x in locales}
     choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
+    tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
     judge = cache if test is None else _judge(cache, test, vectors, settings)
     part = "dev" if test is None else "test"
     run_choices(judge, choices, f"Choices on {part}")
@@ -103,7 +104,7 @@ def search(
         manifest,
         choices,
         vectors,
-        _tried(cache, value, settings.limits),
+        tried,
         Regret(regret_table(judge, choices, value, part, settings.seed)),
         None if test is None else Tested(tested_table(judge, choices, settings.seed)),
     )
@@ -159,7 +160,7 @@ def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
         best = iter(pareto_front(np.array(points, dtype=float).reshape(-1, len(cache.aims))).tolist())
         for spec, own, fits in zip(specs, gains, allowed, strict=True):
             place = {"locale": scope, "plan": str(spec), "method": spec.name}
-            changes = {**{score: own[score] for score in names}, "perplexity": own.perplexity}
+            changes = {**{score: own.get(score, math.nan) for score in names}, "perplexity": own.perplexity}
             verdict = {"objective": objective(own) if own.valid else math.nan, "allowed": fits, "front": fits and next(best)}
             rows.append({**place, **changes, **verdict})
     return Tried(pd.DataFrame(rows))

@@ -36,7 +36,7 @@ def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None
 
 def tested_scores(cache: ScoreCache) -> list[Score]:
     """Returns the scores that choices are told by: without companions, margins and the answer's text."""
-    names = set(without_companions([score.name for score in cache.scores])) - {ANSWER.name, MARGIN.name}
+    names = set(without_companions(score.name for score in cache.scores)) - {ANSWER.name, MARGIN.name}
     return [score for score in cache.scores if score.name in names or score.name in cache.aims]
 
 
@@ -64,7 +64,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
             after, before = cache.values(locale, spec)[line], cache.values(locale, PlanSpec())[line]
             concepts = [item.concept for item in cache.items[locale]]
             part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
-            parts.append(part[cache.of_kind(locale, score.kinds)])
+            parts.append(part[cache.told(locale, score)])
         every = pd.concat(parts)
         if len(every):  # where scores are not finite, there is no mean of them: NaN
             found = paired_difference(every["after"].to_numpy(), every["before"].to_numpy(), list(every["concept"]), seed=seed)
@@ -97,7 +97,7 @@ def _resampled(cache: ScoreCache, locale: str, spec: PlanSpec, seed: int) -> lis
     """Returns a spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec."""
     changes = cache.values(locale, spec) - cache.values(locale, PlanSpec())
     means = {
-        score.name: _means(changes[line : line + 1, cache.of_kind(locale, score.kinds)], seed)[:, 0]
+        score.name: _means(changes[line : line + 1, cache.told(locale, score)], seed)[:, 0]
         for line, score in enumerate(cache.scores)
     }
     return [Gains(dict(zip(means, map(float, draw), strict=True)), cache.aims) for draw in zip(*means.values(), strict=True)]

@@ -10,7 +10,7 @@ from steerlens.evaluation.searching.measured import Part
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.settings import SearchSettings
-from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet, differences_of_means
+from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet, differences_of_means, take
 
 
 def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
@@ -52,15 +52,19 @@ class CrossFit:
             PairsError: a locale without pairs in a fold.
         """
         self.model, self.locales, self.settings, self.batch_size = model, tuple(locales), settings, batch_size
-        self.contrasts = {contrast.name: contrast for contrast in contrasts}
+        by_items = [contrast for contrast in contrasts if contrast.needs_items]
+        self.contrasts = {contrast.name: contrast for contrast in by_items}
         self.folds = items.folds(settings.n_folds, seed=settings.seed)
         read = [self._spread(fold, settings.vector_concepts) for fold in self.folds]
         every = Items(tuple(item for fold in read for item in fold))
-        self._digests = {(c.name, p.locale): p.digest() for c in contrasts for p in c.pairs_of(every, self.locales)}
+        self._digests = {(c.name, p.locale): p.digest() for c in by_items for p in c.pairs_of(every, self.locales)}
+        self._given = VectorSet()
+        if given := [contrast for contrast in contrasts if not contrast.needs_items]:
+            self._given = take(model, None, given, layers=layers, positions=settings.positions, batch_size=batch_size)
         self._pieces: dict[tuple[str, str], list[SteeringVector]] = {}
         with progress(len(read), "Vectors", "fold") as bar:
-            for fold in read:
-                wanted = [(contrast, pairs) for contrast in contrasts for pairs in contrast.pairs_of(fold, self.locales)]
+            for fold in read if by_items else ():
+                wanted = [(contrast, pairs) for contrast in by_items for pairs in contrast.pairs_of(fold, self.locales)]
                 taken = differences_of_means(
                     model, [pairs for _, pairs in wanted], layers, settings.positions, batch_size=batch_size
                 )
@@ -69,8 +73,9 @@ class CrossFit:
                 bar.update()
 
     def vectors(self, without: int | None = None) -> VectorSet:
-        """Returns the vectors of every contrast and locale, from all folds, or all but one."""
-        return VectorSet(self._made(name, locale, pieces, without) for (name, locale), pieces in self._pieces.items())
+        """Returns the vectors of every contrast and locale, from all folds, or all but one; those of given pairs always whole."""
+        made = (self._made(name, locale, pieces, without) for (name, locale), pieces in self._pieces.items())
+        return VectorSet([*made, *self._given.values()])
 
     def _made(self, name: str, locale: str, pieces: Sequence[SteeringVector], without: int | None) -> Intervention:
         contrast = self.contrasts[name]
