@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import steerlens as sl
-from steerlens.evaluation import Exam
+from steerlens.evaluation import Scorer
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
@@ -60,7 +60,7 @@ def main() -> None:
 
 def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, kind: str) -> Iterator[dict]:
     """A row per way and cell: predicted and exact mean change of margin, and whether the way has run it."""
-    exam, layers = Exam(model, items), model.layers()
+    exam, layers = Scorer(model, items), model.layers()
     exact = run(exam, vector, STRENGTHS)
     near = run(exam, vector, (_HALF - _STEP, _HALF + _STEP))
     slope = attributions(exam, [(vector, layers)], TOKENS)[vector.name]
@@ -80,7 +80,7 @@ def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, 
                 yield {**where, "layer": layer, "strength": strength, "run": strength in done, **values}
 
 
-def run(exam: Exam, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
+def run(exam: Scorer, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
     layers = vector.layers
     plans = [vector.at(layer, strength, TOKENS) for strength in strengths for layer in layers]
     outcomes = {index: outcome for index, outcome in exam.sweep(plans) if outcome is not None}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import steerlens as sl
-from steerlens.evaluation import Exam, Scoring
+from steerlens.evaluation import Scorer, Scoring
 from steerlens.statistics import bootstrap_interval
 
 
@@ -50,9 +50,9 @@ def scored(model: sl.LensModel, items: sl.data.Items) -> Iterator[dict]:
         part = items.of(kind=kind)
         if not len(part):
             continue
-        implicit = Exam(model, part).score()
+        implicit = Scorer(model, part).score()
         named = sl.data.Items(tuple(item for item in part if item.explicit))
-        explicit = Exam(model, named, Scoring(form="explicit")).score() if len(named) else []
+        explicit = Scorer(model, named, Scoring(form="explicit")).score() if len(named) else []
         chance = float(np.mean([1 / len(item.choices) for item in part]))
         if kind == "factual":
             yield row("accuracy", [outcome.hit for outcome in implicit], chance)

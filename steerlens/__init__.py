@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from steerlens.models import LensModel, load
     from steerlens.notebook import explore
     from steerlens.results import Study
-    from steerlens.study import StudySettings, run_study
+    from steerlens.settings import StudySettings
+    from steerlens.study import run_study
 
 try:
     __version__ = version("steerlens")
@@ -32,7 +33,7 @@ _NAMES = {
     "ResidualStack": "steerlens.activations",
     "SteerlensError": "steerlens.errors",
     "Study": "steerlens.results",
-    "StudySettings": "steerlens.study",
+    "StudySettings": "steerlens.settings",
     "explore": "steerlens.notebook",
     "load": "steerlens.models",
     "run_study": "steerlens.study",

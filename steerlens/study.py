@@ -5,104 +5,31 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerlens.activations import ResidualStack
-from steerlens.data import ENGLISH, KINDS, Items, Split, atlas
-from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Mode, Plane, Scoring, Sweep, plane, sweep
-from steerlens.evaluation.searching.steps import spaced
+from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
+from steerlens.errors import SettingsError
+from steerlens.evaluation import Plane, Sweep, plane, sweep
+from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.tasks import WritingTask, captured
 from steerlens.models import LensModel, load
-from steerlens.models.reading import Positions
 from steerlens.probing import Separability, matched, separability
+from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.results import Folder, Study
-from steerlens.steering import STEERED_TOKENS, STRENGTHS, UNSTEERED, SteeredTokens, SteeringPlan, VectorSet, take
+from steerlens.settings import StudySettings
+from steerlens.steering import UNSTEERED, SteeringPlan, VectorSet, take
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("steerlens")
 
-_MODES: tuple[Mode, ...] = ("exact", "screened")
 _ALIKE = 10
 """Pairs of concepts matched in form below which all train prompts are probed."""
-_STRIDED = 6
-"""Layers of a strided sweep, evenly spaced, the last one included."""
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What a study does. The defaults are the demo's."""
-
-    locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
-    layers: tuple[int, ...] | str = "all"
-    """Layers swept: ``all``, ``strided`` (six, evenly spaced), or block indices. All are captured and probed."""
-    strengths: tuple[float, ...] = STRENGTHS
-    mode: Mode = "screened"
-    """How cells are swept: ``exact`` runs all of them, ``screened`` runs those that a prediction finds promising."""
-    train_concepts: int | None = 96
-    """Concepts of each kind, drawn from train, that vectors are taken from; all of train for ``None``."""
-    dev_concepts: int | None = 5
-    """Concepts of each kind, drawn from dev, that sweeps and choices run on in every locale; all of dev for ``None``."""
-    test_concepts: int | None = 32
-    """Concepts of each kind, drawn from test, that the plans are scored on; all of test for ``None``."""
-    tokens: SteeredTokens = "last_onward"
-    """Steered tokens. Vectors are read at the last prompt token, so that is where, and after which, they are added."""
-    positions: Positions = "last"
-    controls: bool = False
-    """Whether 20 random directions and another locale's plan stand beside every plan on test, as ``plane`` has them."""
-    side_effects: bool = False
-    """Whether the plans' side effects on text are taken too."""
-    seed: int = 0
-    """Of the split, the folds and the bootstrap."""
-    scoring: Scoring = field(default_factory=Scoring)
-    examples: int = 2
-    """Test concepts of each kind and locale whose generations are kept, before and after."""
-    max_new_tokens: int = 16
-
-    def __post_init__(self) -> None:
-        if self.tokens not in STEERED_TOKENS:
-            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
-        if self.mode not in _MODES:
-            raise UnknownNameError("mode of a study", self.mode, _MODES, "A plan is chosen from cells that were run.")
-        counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
-        if not self.strengths or 0 in self.strengths or any(count is not None and count < 1 for count in counts):
-            raise SettingsError(
-                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
-                "and at least one concept of each kind, or None for all."
-            )
-
-    def parts(self, items: Items) -> Split:
-        """Train, dev and test, each with as many concepts of a kind as are used."""
-        split = items.split(seed=self.seed)
-        return replace(
-            split,
-            train=split.train.sample(self.train_concepts, seed=self.seed),
-            dev=split.dev.sample(self.dev_concepts, seed=self.seed),
-            test=split.test.sample(self.test_concepts, seed=self.seed),
-        )
-
-    def swept(self, model: LensModel) -> tuple[int, ...]:
-        """Block indices that are swept.
-
-        Raises:
-            LayerError: a layer that the model does not have.
-            SettingsError: a word that is none of ``strided`` and ``all``, or fewer than two layers.
-        """
-        chosen: Sequence[int] | None = None
-        if self.layers == "strided":
-            chosen = spaced(range(model.n_layers), _STRIDED)
-        elif not isinstance(self.layers, str):
-            chosen = self.layers
-        elif self.layers != "all":
-            raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
-        layers = model.layers(chosen)
-        if len(layers) < 2:
-            raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
-        return layers
 
 
 def run_study(
@@ -111,6 +38,8 @@ def run_study(
     settings: StudySettings | None = None,
     *,
     out: str | Path | None = None,
+    resume: bool = True,
+    executor: Executor | None = None,
     batch_size: int | None = None,
 ) -> Study:
     """Runs the whole chain: vectors from train, choices from dev, claims from test.
@@ -119,7 +48,10 @@ def run_study(
         model: a model, or a name for ``load``.
         items: factual and cultural items in English and the locales; the atlas for ``None``.
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
-        out: a folder that every result is written to as soon as it is there.
+        out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
+        resume: whether tasks that ``out`` holds are taken as they are. If not, they are removed.
+        executor: who runs the tasks, as for ``sweep``.
+        batch_size: prompts or items at once; chosen for the device for ``None``.
 
     Raises:
         FileError: the folder cannot be written; said before anything is computed.
@@ -139,16 +71,18 @@ def run_study(
             folder.write(name, result)
         return result
 
+    running = Running(executor) if folder is None else Running.in_folder(folder.path, resume=resume, executor=executor)
+    common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size, "resume": running}
+    read = partial(captured, lens, positions=settings.positions, batch_size=batch_size, results=running.results)
     log.info("Capturing residual streams of the train prompts")
-    stack = keep(
-        "residuals", lens.residuals(_captured(split, settings.locales), positions=settings.positions, batch_size=batch_size)
-    )
+    stack = keep("residuals", read(_prompts(split, settings.locales)))
     log.info("Separability of factual and cultural prompts by layer")
-    probed = _alike(lens, items, stack, settings, batch_size)
-    separated: Separability = keep("separability", separability(probed, vectors_from=stack, seed=settings.seed))
+    alike = _alike(items, settings)
+    separated: Separability = keep(
+        "separability", separability(read(alike) if alike else stack, vectors_from=stack, seed=settings.seed)
+    )
     vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
     log.info("Sweeping layers and strengths on dev")
-    common: dict[str, Any] = {"scoring": settings.scoring, "batch_size": batch_size}
     on_dev: dict[str, Any] = {"mode": settings.mode, "tokens": settings.tokens, **common}
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
@@ -163,7 +97,7 @@ def run_study(
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
     placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, **common))
     log.info("Writing examples")
-    examples = keep("examples", _examples(lens, split.test, plans, settings))
+    examples = keep("examples", _examples(lens, split.test, plans, settings, running))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))
     return Study(manifest, separated, swept, chosen, placed, examples, vectors)
 
@@ -177,42 +111,44 @@ def _check_locales(locales: Sequence[str], items: Items) -> None:
         items.of(locale=locale)
 
 
-def _captured(split: Split, locales: Sequence[str]) -> tuple[Any, ...]:
+def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
+    """Returns the train prompts in English and the locales."""
     return tuple(prompt for prompt in split.train.prompts() if prompt.locale in (ENGLISH, *locales))
 
 
-def _alike(
-    model: LensModel, items: Items, stack: ResidualStack, settings: StudySettings, batch_size: int | None
-) -> ResidualStack:
-    """Residuals of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
+def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
+    """Returns the prompts of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few concepts are alike in form: all train prompts are probed")
-        return stack
-    return model.residuals(pairs.prompts(explicit=False), positions=settings.positions, batch_size=batch_size)
+        return ()
+    return tuple(pairs.prompts(explicit=False))
 
 
 def _examples(
-    model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings
+    model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings, running: Running
 ) -> "pd.DataFrame":
-    """What the model writes to a few test questions, unsteered and under each plan."""
+    """Returns what the model writes to a few test questions, unsteered and under each plan."""
     import pandas as pd
 
-    rows = []
+    tasks = []
     for locale in settings.locales:
-        kinds = [list(test.of(kind=kind, locale=locale))[: settings.examples] for kind in KINDS]
-        asked = [item for kind in kinds for item in kind]
-        prompts = [item.prompt().text for item in asked]
-        texts = {UNSTEERED: model.generate(prompts, settings.max_new_tokens)}
-        for method, own in plans.items():
-            with own[locale].applied(model):
-                texts[method] = model.generate(prompts, settings.max_new_tokens)
-        for method, written in texts.items():
-            for item, text in zip(asked, written, strict=True):
-                answer = item.choices[item.answer]
-                base = {"locale": locale, "kind": item.kind, "concept": item.concept, "question": item.question, "answer": answer}
-                rows.append({**base, "method": method, "text": text.strip().split("\n")[0]})
+        asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
+        methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
+        tasks += [(method, WritingTask(asked, plan, settings.max_new_tokens)) for method, plan in methods.items()]
+    with progress(sum(task.size for _, task in tasks), "Examples", "text") as bar:
+        results = running.results([task for _, task in tasks], model, bar)
+        rows = [
+            {**_asked(writing.item), "method": method, "text": writing.text.strip().split("\n")[0]}
+            for (method, task), result in zip(tasks, results, strict=True)
+            for writing in task.writings(result)
+        ]
     return pd.DataFrame(rows)
+
+
+def _asked(item: Item) -> dict[str, str]:
+    own = {"locale": item.locale, "kind": item.kind, "concept": item.concept, "question": item.question}
+    return {**own, "answer": item.choices[item.answer]}
 
 
 def _manifest(model: LensModel, items: Items, split: Split, settings: StudySettings, started: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import steerlens as sl
-from steerlens.evaluation import Exam, Mode, sweep
+from steerlens.evaluation import Mode, Scorer, sweep
 from steerlens.probing import PROBES, Folds, separability
 from steerlens.steering import difference_of_means
 
@@ -77,14 +77,14 @@ class Bench:
         return Job("difference of means", ways, 2 * self.blocks * self._tokens(prompts))
 
     def scored(self) -> Job:
-        exam = Exam(self.model, self.scored_items)
+        exam = Scorer(self.model, self.scored_items)
         ways = {"steerlens": lambda: exam.score(self.plan), "run_with_hooks": lambda: self._plainly(self.scored_items)}
         rows, places = _tokens(exam), _places(exam)
         return Job("one scored plan", ways, 2 * self.blocks * rows + self._unembedding(places))
 
     def swept(self) -> Job:
         """The obvious way runs one cell, which stands for all: each costs it the same."""
-        layers, cells, exam = self.model.layers(), self.model.n_layers * len(STRENGTHS), Exam(self.model, self.swept_items)
+        layers, cells, exam = self.model.layers(), self.model.n_layers * len(STRENGTHS), Scorer(self.model, self.swept_items)
 
         def run(mode: Mode) -> object:
             return sweep(self.model, self.swept_items, [self.vector], layers, STRENGTHS, tokens="last_onward", mode=mode)
@@ -126,7 +126,7 @@ class Bench:
 
     def places_an_item(self) -> float:
         """Places that predict a token of a choice, of each item of the sweep."""
-        return _places(Exam(self.model, self.swept_items)) / len(self.swept_items)
+        return _places(Scorer(self.model, self.swept_items)) / len(self.swept_items)
 
     def _theirs(self, job: str) -> dict[str, Way]:
         if not (package := self.package):
@@ -185,12 +185,12 @@ def model_folder(model: sl.LensModel) -> Path:
     return Path(model.tl.original_model.config._name_or_path)
 
 
-def _tokens(exam: Exam) -> int:
+def _tokens(exam: Scorer) -> int:
     """Of all prompts, and of all choices behind them."""
     return sum(len(question.row) for question in exam.questions)
 
 
-def _places(exam: Exam) -> int:
+def _places(exam: Scorer) -> int:
     """Places that predict a token of a choice, each counted once however many choices go on from it."""
     return sum(len({choice[:n] for choice in q.row.choices for n in range(len(choice))}) for q in exam.questions)
 

@@ -14,7 +14,7 @@ from experiments.figures import pairs_figure
 from experiments.measures import CLAIMED, MARGINS, SCORES, lengthened, split_halves
 from experiments.pairs.found import found
 from experiments.steps import TOKENS, Source, chosen_by, prepared
-from steerlens.evaluation import Cell, Exam
+from steerlens.evaluation import Cell, Scorer
 from steerlens.statistics import bootstrap_interval, draws_interval, percentile_interval
 from steerlens.steering import SteeringPlan, Step
 
@@ -91,7 +91,7 @@ def _answers(context: Context, source: Source, drawn: Drawn) -> Iterator[dict[st
                 step = Step(direction.float(), cell.layer, cell.strength, TOKENS, f"{cell.vector} {code}")
                 labels.append({"vector": cell.vector, "pairs": n, "draw": draw})
                 plans.append(SteeringPlan((step,), context.model.fingerprint))
-        exam = Exam(context.model, source.part("test").of(kind=kind, locale=code))
+        exam = Scorer(context.model, source.part("test").of(kind=kind, locale=code))
         for index, outcomes in exam.sweep(plans):
             for at, outcome in enumerate(outcomes or ()):
                 base = exam.base[at]

@@ -1,57 +1,52 @@
 """Arguments of the command line, turned into what the library takes."""
 
 from argparse import Namespace
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterable
 
-from steerlens.data import ENGLISH, Items, atlas_locales, load_items
-from steerlens.errors import SettingsError
+from steerlens.data import ENGLISH, KINDS, Items, Kind, atlas, atlas_locales, load_items
+from steerlens.errors import DataError, SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
-from steerlens.models.reading import Positions
-
-T = TypeVar("T")
+from steerlens.options import value_of
 
 
-def listed(text: str, what: str, kind: Callable[[str], T]) -> tuple[T, ...]:
-    """Values with commas between them.
+def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = True) -> tuple[Items, tuple[str, ...]]:
+    """The items that a command works on, those of the locales asked for and of English, and these locales.
+
+    Args:
+        args: parsed arguments, with ``items`` and either ``locales`` or ``locale``.
+        kinds: the kinds that every locale must have items of.
+        english: whether there must be items in English, too.
 
     Raises:
-        SettingsError: one of them is none.
+        UnknownNameError: a locale that the atlas or the file does not have.
+        DataError: no items of a kind in a locale, or none in English where they are needed.
+        SettingsError: no locale was asked for, and the file does not say which.
     """
-    try:
-        values = tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        values = ()
-    if not values:
-        raise SettingsError(f"--{what} {text!r} given: expected values with commas between them, as in 1,2,4.")
-    return values
+    own = load_items(args.items) if args.items else None
+    codes = _codes(args, own.locales if own else atlas_locales(), from_file=own is not None)
+    given = own or atlas(codes)
+    if english and ENGLISH not in given.locales:
+        raise DataError(f"{given.name} holds no items in {ENGLISH}, which the other locales are compared with: add rows in it.")
+    for code in (*((ENGLISH,) if english else ()), *codes):
+        held = given.of(locale=code)
+        for kind in kinds:
+            if not held.of(kind=kind):
+                raise DataError(
+                    f"{given.name} holds no {kind} items in {code}: expected {' and '.join(kinds)} ones there. Add rows of this "
+                    "kind, or ask for another locale."
+                )
+    return given.where(lambda item: item.locale in (ENGLISH, *codes)), codes
 
 
-def locales(text: str, known: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Codes with commas between them, or every locale but English for ``all``."""
-    if text == "all":
-        return tuple(code for code in (known or atlas_locales()) if code != ENGLISH)
-    return listed(text, "locales", str)
-
-
-def layers(text: str) -> tuple[int, ...] | str:
-    """``strided``, ``all``, or indices with commas between them."""
-    return text if text in ("strided", "all") else listed(text, "layers", int)
-
-
-def concepts(text: str, part: str) -> int | None:
-    """How many concepts of each kind, or all."""
-    return None if text == "all" else listed(text, f"{part}-concepts", int)[0]
-
-
-def positions(text: str) -> Positions:
-    """``last``, ``mean`` or a token's index."""
-    return text if text in ("last", "mean") else listed(text, "positions", int)[0]
-
-
-def items(args: Namespace) -> Items | None:
-    """The user's own items, if a file was given."""
-    return load_items(args.items) if args.items else None
+def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[str, ...]:
+    """The codes of the locales asked for, or those that stand for them where none was."""
+    others = tuple(code for code in have if code != ENGLISH)
+    if "locale" in args:
+        if args.locale is None and from_file and len(others) != 1:
+            raise SettingsError(f"{args.items} holds items in {', '.join(have)}: say which with --locale.")
+        return (args.locale or (others[0] if from_file else args.atlas_locale),)
+    text = args.locales or ("all" if from_file else args.atlas_locales)
+    return others if text == "all" else value_of("locales", text, tuple[str, ...])
 
 
 def model(args: Namespace) -> LensModel:

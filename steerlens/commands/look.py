@@ -3,9 +3,10 @@
 import shutil
 from argparse import Namespace
 
-from steerlens.columns import padded, width
+from wcwidth import ljust, wrap
+
 from steerlens.commands import arguments
-from steerlens.data import KINDS, Item, Items, atlas, check
+from steerlens.data import KINDS, Item, Items, atlas, check, load_items
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.models import EMBEDDED, cache_folder
 from steerlens.models.gguf import is_converted
@@ -40,7 +41,7 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
 
 def data(args: Namespace) -> str:
     """Counts, the items asked for, or a check of all of them."""
-    items = arguments.items(args) or atlas()
+    items = load_items(args.items) if args.items else atlas()
     if args.topic is not None:
         items = _of_topic(items, args.topic)
     if args.locale is not None or args.kind is not None:
@@ -118,29 +119,9 @@ def side_by_side(left_title: str, left: str, right_title: str, right: str, width
     ]
     height = max(map(len, columns))
     even = [[*lines, *[""] * (height - len(lines))] for lines in columns]
-    return "\n".join(f"{padded(a, column)} │ {b}".rstrip() for a, b in zip(*even, strict=True))
+    return "\n".join(f"{ljust(a, column)} │ {b}".rstrip() for a, b in zip(*even, strict=True))
 
 
 def _wrap(text: str, places: int) -> list[str]:
     """Lines no wider than a column, counting a Chinese or Korean character as two places."""
-    lines = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in _words(paragraph):
-            if line and width(line + word) > places:
-                lines.append(line.rstrip())
-                line = word.lstrip()
-            else:
-                line += word
-        lines.append(line.rstrip())
-    return lines
-
-
-def _words(text: str) -> list[str]:
-    """Pieces a line may be broken between: after spaces, and around wide characters, which are written without them."""
-    words = [""]
-    for character in text:
-        if words[-1] and (words[-1][-1] == " " or width(character) == 2 or width(words[-1][-1]) == 2):
-            words.append("")
-        words[-1] += character
-    return words
+    return [line for paragraph in text.split("\n") for line in wrap(paragraph, places) or [""]]

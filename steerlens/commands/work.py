@@ -2,43 +2,37 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from steerlens import study
 from steerlens.commands import arguments
-from steerlens.data import ENGLISH, atlas
+from steerlens.data import ENGLISH, Kind
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import SearchSettings, Sweep
+from steerlens.evaluation import Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
+from steerlens.evaluation.running import Running
+from steerlens.evaluation.scores import AXES
+from steerlens.options import settings_of
 from steerlens.probing import matched, separability
 from steerlens.results import Folder
+from steerlens.settings import SearchSettings, StudySettings
 from steerlens.steering import CONTRASTS, SteeringPlan, take
+from steerlens.study import run_study
 
 if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
+_KINDS: dict[str, Kind] = {"EN": "factual", "LOC": "cultural"}
+"""The kind of items that each vector is taken from."""
+
 
 def demo(args: Namespace) -> str:
     """The whole chain; ends with the table and the report's path."""
-    own = arguments.items(args)
-    settings = study.StudySettings(
-        locales=arguments.locales(args.locales, own.locales if own else None),
-        layers=arguments.layers(args.layers),
-        strengths=arguments.listed(args.strengths, "strengths", float),
-        mode=args.mode,
-        train_concepts=arguments.concepts(args.train_concepts, "train"),
-        dev_concepts=arguments.concepts(args.dev_concepts, "dev"),
-        test_concepts=arguments.concepts(args.test_concepts, "test"),
-        tokens=args.tokens,
-        positions=arguments.positions(args.positions),
-        controls=args.controls,
-        side_effects=args.side_effects,
-        seed=args.seed,
-    )
+    items, locales = arguments.items(args)
+    settings = settings_of(StudySettings, args, locales=locales)
     Folder.ready(args.out)
-    found = study.run_study(arguments.model(args), own, settings, out=args.out)
+    found = run_study(arguments.model(args), items, settings, out=args.out, resume=args.resume)
     report = found.report(Path(args.out) / "report.html")
     plans = "\n".join(f"  {line}" for line in str(found.chosen).splitlines())
     return (
@@ -49,36 +43,47 @@ def demo(args: Namespace) -> str:
 
 
 def probe(args: Namespace) -> str:
-    """Separability by layer of the atlas's prompts, of concepts matched in form."""
+    """Separability by layer of the items' prompts, of concepts matched in form."""
     folder = Folder.ready(args.out)
-    chosen = arguments.locales(args.locales)
-    items = matched(atlas(chosen))
-    positions = arguments.positions(args.positions)
-    table = separability(arguments.model(args).residuals(items.prompts(), positions=positions))
+    items, locales = arguments.items(args)
+    settings = settings_of(StudySettings, args, locales=locales)
+    pairs = matched(items, seed=settings.seed)
+    stack = arguments.model(args).residuals(pairs.prompts(), positions=settings.positions)
+    table = separability(stack, seed=settings.seed)
     table.save(folder.path / "separability.parquet")
     figure = _write(table.plot(locale="all"), folder.path / "separability.html")
     shown = table.frame[(table.frame["locale"] == "all") & table.frame["auroc"].notna()]
     pivot = shown.pivot_table(index="layer", columns="probe", values="auroc", sort=False)
-    title = f"Held-out AUROC by layer, {', '.join((ENGLISH, *chosen))} together (layer -1: the text itself):"
+    title = f"Held-out AUROC by layer, {', '.join((ENGLISH, *locales))} together (layer -1: the text itself):"
     return f"{title}\n\n{pivot.round(3).to_string(na_rep='')}\n\n{figure}"
 
 
 def sweep(args: Namespace) -> str:
     """One vector of one locale at many layers and strengths."""
-    if args.vector not in CONTRASTS:
-        raise UnknownNameError("vector", args.vector, CONTRASTS)
+    if args.vector not in _KINDS:
+        raise UnknownNameError("vector", args.vector, _KINDS)
     folder = Folder.ready(args.out)
-    split = atlas([args.locale]).split(seed=args.seed)
-    strengths = arguments.listed(args.strengths, "strengths", float)
-    layers, few = arguments.layers(args.layers), arguments.concepts(args.dev_concepts, "dev")
+    items, (locale,) = arguments.items(args, (_KINDS[args.vector],), english=args.vector == "EN")
+    settings = settings_of(StudySettings, args, locales=(locale,))
+    split = settings.parts(items)
     model = arguments.model(args)
-    vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[args.locale])
-    swept = study.StudySettings(layers=layers).swept(model) if isinstance(layers, str) else layers
-    dev = split.dev.sample(few, seed=args.seed)
-    table = run_sweep(model, dev, vectors, swept, strengths, mode=args.mode, tokens=args.tokens)
+    vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[locale], positions=settings.positions)
+    layers = settings.swept(model, least=1)
+    table = run_sweep(
+        model,
+        split.dev,
+        vectors,
+        layers,
+        settings.strengths,
+        mode=settings.mode,
+        tokens=settings.tokens,
+        scoring=settings.scoring,
+        resume=Running.in_folder(folder.path, resume=args.resume),
+    )
     table.save(folder.path / "sweep.parquet")
     vectors.save(folder.path / "vectors.safetensors")
-    return "\n\n".join(_swept(table, args.vector, score, folder.path) for score in ("transfer", "localization"))
+    scores = [score for score in AXES if score in table.scores]
+    return "\n\n".join(_swept(table, args.vector, score, folder.path) for score in scores)
 
 
 def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
@@ -94,12 +99,11 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
 
 def search(args: Namespace) -> str:
     """Chooses plans on train and dev; ends with the choices, and what they do on test."""
-    own, folder = arguments.items(args), Folder.ready(args.out)
-    locales = arguments.locales(args.locales, own.locales if own else None)
-    split = (own or atlas(locales)).split(seed=args.seed)
-    few, tested = (arguments.concepts(getattr(args, f"{part}_concepts"), part) for part in ("dev", "test"))
-    settings = SearchSettings(dev_concepts=few, test_concepts=tested, seed=args.seed)
-    found = run_search(arguments.model(args), split, locales, args.objective, settings=settings)
+    folder = Folder.ready(args.out)
+    items, locales = arguments.items(args)
+    settings = settings_of(SearchSettings, args)
+    split, running = items.split(seed=settings.seed), Running.in_folder(folder.path, resume=args.resume)
+    found = run_search(arguments.model(args), split, locales, args.objective, settings=settings, resume=running)
     found.save(folder.path)
     lines = [f"  {locale:<6} {choice.name:<9} {choice}" for locale, each in found.choices.items() for choice in each.values()]
     figures = [_write(found.plot(), folder.path / "tried.html")]
@@ -117,13 +121,16 @@ def plane(args: Namespace) -> str:
     if any(not name or not file for name, _, file in named):
         raise SettingsError(f"--plan {args.plan} given: expected NAME=FILE, as in surgical=plan.safetensors.")
     folder = Folder.ready(args.out)
-    plans = {name: {args.locale: SteeringPlan.load(file)} for name, _, file in named}
-    items = atlas([args.locale]).split(seed=args.seed).test
-    beside = {"controls": args.controls, "side_effects": args.side_effects}
-    table = scored_plane(arguments.model(args), items, plans, **beside, seed=args.seed)
+    items, (locale,) = arguments.items(args, (), english=False)
+    plans = {name: {locale: SteeringPlan.load(file)} for name, _, file in named}
+    settings = settings_of(StudySettings, args, locales=(locale,))
+    test = settings.parts(items).test
+    beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
+    running = Running.in_folder(folder.path, resume=args.resume)
+    table = scored_plane(arguments.model(args), test, plans, **beside, resume=running)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
-    return f"On test, {args.locale}:\n\n{table.summary(args.locale).to_string(index=False)}\n\n{figure}"
+    return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"
 
 
 def _write(figure: "Figure", path: Path) -> str:

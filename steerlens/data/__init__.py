@@ -1,9 +1,9 @@
 """Items, locales, splits by concept, the built-in atlas and the user's own files."""
 
 from steerlens.data.checks import Problem, check
-from steerlens.data.files import atlas, atlas_locales, load_items
+from steerlens.data.files import atlas, load_items
 from steerlens.data.items import KINDS, Holdout, Item, Items, Kind, Split, letter_order
-from steerlens.data.locales import ENGLISH, Locale, add_locale, known_locales, locale
+from steerlens.data.locales import ENGLISH, Locale, add_locale, atlas_locales, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
 from steerlens.data.public import (

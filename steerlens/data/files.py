@@ -8,7 +8,7 @@ from typing import Any
 
 from steerlens.data.items import Items
 from steerlens.data.lines import lines_of, parsed
-from steerlens.data.locales import ENGLISH, atlas_folder, known_locales
+from steerlens.data.locales import ENGLISH, atlas_folder, atlas_locales
 from steerlens.data.rows import RowReader
 from steerlens.errors import FileError, UnknownNameError
 
@@ -61,13 +61,10 @@ def atlas(
     Raises:
         UnknownNameError: a locale, topic or source that the atlas does not have; the nearest are offered.
     """
-    have = atlas_locales()
-    asked = have if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
+    asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
     reader = RowReader(warn=False)  # the atlas has checks of its own
     for code in dict.fromkeys((ENGLISH, *asked)):
-        if code not in have:
-            raise UnknownNameError("locale", code, have, "These are the locales of the atlas.")
-        for file in sorted(atlas_folder().joinpath(code).iterdir(), key=lambda file: file.name, reverse=True):
+        for file in sorted(atlas_folder(code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
                 _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
     items = reader.finish("atlas")
@@ -84,11 +81,6 @@ def atlas(
         items = items.where(lambda item: item.source.startswith(begins))
     kept = items if shared else items.distinctive()
     return replace(kept, notes={"shared answers, left out": len(items) - len(kept)})
-
-
-def atlas_locales() -> tuple[str, ...]:
-    """Codes of the locales that the atlas has, English first."""
-    return tuple(code for code in known_locales() if atlas_folder().joinpath(code).is_dir())
 
 
 def _jsonl(reader: RowReader, name: str, lines: Iterable[str]) -> None:

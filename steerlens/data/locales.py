@@ -1,15 +1,18 @@
 """Locales: a language together with the culture that a question asked in it implies."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
-from steerlens.errors import UnknownNameError
+from steerlens.errors import DataError, FileError, UnknownNameError
 
 ENGLISH = "en-US"
 """The locale that transfer is measured from and that an English-centric answer belongs to."""
+_FILE = "locale.json"
 
 
 @dataclass(frozen=True)
@@ -46,23 +49,63 @@ class Locale:
 
 
 @cache
+def _folders() -> dict[str, Traversable]:
+    """The folder of each locale that the atlas has items in, by code."""
+    folders = resources.files("steerlens.data").joinpath("atlas").iterdir()
+    return {folder.name: folder for folder in folders if folder.joinpath(_FILE).is_file()}
+
+
+@cache
 def _locales() -> dict[str, Locale]:
-    """Every locale that is known: the atlas's (a folder each), the languages of public data sets, and the user's own."""
+    """Every locale that is known: those of the atlas, the languages of public data sets, and the user's own."""
     more = resources.files("steerlens.data").joinpath("languages.json")
-    files = (folder.joinpath("locale.json") for folder in atlas_folder().iterdir() if folder.is_dir())
     found = [Locale(**fields) for fields in json.loads(more.read_text(encoding="utf-8"))]
-    found += [Locale(**json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
-    return {new.code: new for new in sorted(found, key=lambda new: (new.code != ENGLISH, new.code))}
+    found += [_read(folder) for folder in _folders().values()]
+    return {new.code: new for new in found}
 
 
-def atlas_folder() -> Traversable:
-    """The folder of the atlas: a folder per locale."""
-    return resources.files("steerlens.data").joinpath("atlas")
+def _read(folder: Traversable) -> Locale:
+    """The locale of a folder of the atlas.
+
+    Raises:
+        FileError: it has no ``locale.json``, or one that is not JSON.
+        DataError: fields are missing, or there are others.
+    """
+    try:
+        given = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
+    given.pop("open_data", None)
+    known = {field.name: field.default is MISSING for field in fields(Locale)}
+    lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
+    if lacking or other:
+        raise DataError(f"{_FILE} in {folder} lacks {lacking} and has {other} besides: expected fields among {', '.join(known)}.")
+    return Locale(**given)
+
+
+def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(codes, key=lambda code: (code != ENGLISH, code)))
+
+
+def atlas_locales() -> tuple[str, ...]:
+    """Codes of the locales that the atlas has, English first."""
+    return _ordered(_folders())
+
+
+def atlas_folder(code: str) -> Traversable:
+    """The folder of a locale of the atlas.
+
+    Raises:
+        UnknownNameError: the atlas does not have it; the nearest codes are offered.
+    """
+    if code not in _folders():
+        raise UnknownNameError("locale", code, atlas_locales(), "These are the locales of the atlas.")
+    return _folders()[code]
 
 
 def known_locales() -> tuple[str, ...]:
     """Codes of the locales that prompts can be written in, English first."""
-    return tuple(_locales())
+    return _ordered(_locales())
 
 
 def locale(code: str) -> Locale:
@@ -72,10 +115,26 @@ def locale(code: str) -> Locale:
         UnknownNameError: no such locale; the nearest codes are offered.
     """
     if code not in _locales():
-        raise UnknownNameError("locale", code, _locales(), "Add your own with steerlens.data.add_locale.")
+        raise UnknownNameError("locale", code, known_locales(), "Add your own with steerlens.data.add_locale.")
     return _locales()[code]
 
 
-def add_locale(new: Locale) -> None:
-    """Makes a locale of the user's own known for this process, or replaces one of the built-in ones."""
-    _locales()[new.code] = new
+def add_locale(new: Locale | str | Path) -> Locale:
+    """Makes a locale of the user's own known for this process, or replaces one of the built-in ones.
+
+    Args:
+        new: how questions are put in it; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
+            items, which ``steerlens.data.atlas`` then reads, too.
+
+    Returns:
+        The locale.
+
+    Raises:
+        FileError: the folder has no ``locale.json``, or one that is not JSON.
+        DataError: that file lacks fields, or has others.
+    """
+    made = new if isinstance(new, Locale) else _read(Path(new))
+    _locales()[made.code] = made
+    if not isinstance(new, Locale):
+        _folders()[made.code] = Path(new)
+    return made

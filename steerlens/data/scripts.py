@@ -1,48 +1,37 @@
 """Scripts of texts: whether a text's letters are of the script that its locale is written in."""
 
-import re
 from functools import cache
 
-_RANGES = {
-    "Latn": "A-Za-zÀ-ɏḀ-ỿ",
-    "Cyrl": "Ѐ-ԯ",
-    "Grek": "Ͱ-Ͽἀ-῿",
-    "Arab": "؀-ۿݐ-ݿﭐ-﷿ﹰ-﻿",
-    "Hebr": "֐-׿",
-    "Armn": "԰-֏",
-    "Geor": "Ⴀ-ჿ",
-    "Deva": "ऀ-ॿ",
-    "Beng": "ঀ-৿",
-    "Taml": "஀-௿",
-    "Telu": "ఀ-౿",
-    "Mlym": "ഀ-ൿ",
-    "Sinh": "඀-෿",
-    "Thai": "฀-๿",
-    "Khmr": "ក-៿",
-    "Ethi": "ሀ-ᎏ",
-    "Hang": "ᄀ-ᇿ㄰-㆏가-힣",
-    "Hans": "㐀-鿿",
-    "Hant": "㐀-鿿",
-    "Jpan": "぀-ヿ㐀-鿿",
-}
-"""Letters of each script (ISO 15924), as the inside of a character class."""
+import regex
+
+_SEVERAL = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
+"""Codes of ISO 15924 that are no script of Unicode, and the scripts that they stand for."""
+_LETTERS = regex.compile(r"[\p{L}\p{M}]++")
 _EXCERPT = 200
 """Characters of a text that are looked at: a script shows early, and files are long."""
 
 
 @cache
-def _letters(script: str) -> re.Pattern[str]:
-    return re.compile(f"[{_RANGES[script]}]")
-
-
-_ANY = re.compile("[" + "".join(_RANGES[script] for script in dict.fromkeys(_RANGES) if script != "Hant") + "]")
+def _letters(script: str) -> "regex.Pattern[str] | None":
+    """Runs of letters and marks of a script; ``None`` for one that Unicode does not know."""
+    if script.startswith("Z"):  # Zyyy and the like are no scripts
+        return None
+    try:
+        scripts = "".join(rf"\p{{Script_Extensions={one}}}" for one in _SEVERAL.get(script, (script,)))
+        return regex.compile(rf"(?V1)[[{scripts}]&&[\p{{L}}\p{{M}}]]++")
+    except regex.error:
+        return None
 
 
 def foreign(text: str, script: str) -> bool:
-    """Whether most letters of a text are of another script than this. A text without letters, or a script that is not
-    known here, is never foreign.
+    """Whether most letters of a text are of another script than this.
+
+    Args:
+        text: the text; one without letters is never foreign.
+        script: a code of ISO 15924, as ``Latn``; with one that Unicode does not know, no text is foreign.
     """
-    if script not in _RANGES or (script == "Latn" and text.isascii()):
+    letters = _letters(script)
+    if letters is None or (script == "Latn" and text.isascii()):
         return False
     excerpt = text[:_EXCERPT]
-    return 2 * len(_letters(script).findall(excerpt)) < len(_ANY.findall(excerpt))
+    return 2 * len("".join(letters.findall(excerpt))) < len("".join(_LETTERS.findall(excerpt)))

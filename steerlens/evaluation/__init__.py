@@ -7,7 +7,6 @@ from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.comparing import MEAN, Comparison
 from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.depths import Depths
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
@@ -25,18 +24,18 @@ from steerlens.evaluation.methods import (
 )
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
-from steerlens.evaluation.questions import Scoring
 from steerlens.evaluation.responses import Response, response
+from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.scores import repetition
 from steerlens.evaluation.searching.chosen import Chosen
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES, Gains, Limits
+from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import MODES, Mode, Sweep, sweep
+from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.scores import SCORES, Score, register
+from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
 
 __all__ = [
     "ALL",
@@ -58,7 +57,6 @@ __all__ = [
     "Composed",
     "Depths",
     "Effects",
-    "Exam",
     "ExplicitPrompt",
     "Gains",
     "Hooked",
@@ -73,6 +71,7 @@ __all__ = [
     "Regret",
     "Response",
     "Score",
+    "Scorer",
     "Scoring",
     "Search",
     "SearchSettings",

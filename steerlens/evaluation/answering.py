@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import KINDS, Item, Items, locale
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.comparing import Comparison, compare
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
+from steerlens.evaluation.grid import PLANS
 from steerlens.evaluation.item_scores import (
     ITEM_COLUMNS,
     English,
@@ -18,23 +19,24 @@ from steerlens.evaluation.item_scores import (
     reading_rows,
     rows_of_score,
     writing_rows,
-    written,
 )
 from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, Steered, locales_of, methods_of
 from steerlens.evaluation.outcomes import Outcome, Reading
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
 from steerlens.evaluation.sweeps import english_outcomes
-from steerlens.evaluation.texts import nats_per_token
-from steerlens.models.forward import hooked
+from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
 from steerlens.models.lens import LensModel
-from steerlens.progress import advance, progress
+from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
+from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from steerlens.plotting import Figure
 
 Label = dict[str, Any]
@@ -58,7 +60,7 @@ class Answers(ResultTable):
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores that were measured, without companions."""
-        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+        return without_companions(self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
         """Draws methods by locales, coloured by the mean of a score over items.
@@ -110,6 +112,8 @@ def answered(
     texts: Texts | None = None,
     max_new_tokens: int = 32,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Answers:
     """Measures every item unsteered, with its explicit prompt, and under each method.
 
@@ -124,6 +128,8 @@ def answered(
         texts: held-out texts of each locale, for scores of these; for ``None`` the questions with their right answers.
         max_new_tokens: the length of what is written, for scores of that.
         batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``. What runs under hooks is kept nowhere.
 
     Raises:
         SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
@@ -140,7 +146,9 @@ def answered(
     variants = {code: _variants(model, named, codes, code, chosen) for code in codes}
     for name, prepared in ((label["method"], own) for own_variants in variants.values() for label, own in own_variants):
         _check_tokens(model, prepared.model, name, items)
-    marker = _Marker(model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size)
+    marker = _Marker(
+        model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size, Running.of(executor, resume)
+    )
     total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items()) * marker.rounds
     with progress(total, "Answers", "item") as bar:
         rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
@@ -162,6 +170,8 @@ class _Marker:
     scoring: Scoring
     max_new_tokens: int
     batch_size: int | None
+    running: Running
+    _kept: dict[int, English] = field(default_factory=dict)
 
     @property
     def evidence(self) -> set[str]:
@@ -181,11 +191,9 @@ class _Marker:
             part = [item for item in own if item.kind == kind]
             if part and any(kind in score.kinds and score.evidence in _OF_CHOICES for score in self.scores):
                 yield from self._scored(part, variants, bar)
-        if self.evidence - set(_OF_CHOICES):
-            for label, prepared in variants:
-                if prepared.form == "implicit":
-                    yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts))
-                advance(bar, len(own))
+        for label, prepared in variants:
+            if prepared.form == "implicit":
+                yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
 
     def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
         """Yields the scores of choices of items of one locale and kind, method by method."""
@@ -204,38 +212,43 @@ class _Marker:
         self, asked: Sequence[Item], first: Prepared, variants: Mapping[int, Prepared], bar: Any
     ) -> dict[int, Sequence[Outcome]]:
         """Returns the outcomes of variants that share their model, form and hooks, by number."""
-        exam = Exam(first.model, asked, replace(self.scoring, form=first.form), batch_size=self.batch_size)
-        plans = {number: own.plan for number, own in variants.items() if own.plan is not None}
-        numbers, found = list(plans), {}
-        with hooked(first.model.tl, first.hooks) if first.hooks else nullcontext():
-            for index, outcomes in exam.sweep([plan for plan in plans.values() if plan is not None]):
-                advance(bar, len(exam) / exam.n_batches)
-                if outcomes is not None:
-                    finite(exam.base, first.model)  # first, or the plan would be blamed
-                    found[numbers[index]] = finite(outcomes, first.model, plans[numbers[index]])
-            for number in variants.keys() - plans.keys():
-                found[number] = finite(exam.base, first.model)  # a sweep has scored it on its way
-                advance(bar, len(exam))
+        steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
+        numbers = list(steered)
+        found: dict[int, Sequence[Outcome]] = {}
+        chunks = [numbers[at : at + PLANS] for at in range(0, len(numbers), PLANS)] or [[]]
+        scoring = replace(self.scoring, form=first.form)
+        tasks = [ScoringTask(tuple(asked), tuple(steered[n] for n in own), scoring, self.batch_size) for own in chunks]
+        for own, task, result in zip(chunks, tasks, self._results(tasks, first, bar), strict=True):
+            base, *outcomes = task.outcomes(result)
+            finite(base, first.model)  # first, or the plan would be blamed
+            found |= {n: finite(one, first.model, steered[n]) for n, one in zip(own, outcomes, strict=True)}
+            found |= dict.fromkeys(variants.keys() - steered.keys(), base)
         return found
+
+    def _results(self, tasks: Sequence[Task], prepared: Prepared, bar: Any) -> Iterator["pd.DataFrame"]:
+        """Yields the tasks' results; under hooks of the user's own they are run here, and kept nowhere."""
+        running = Running() if prepared.hooks else self.running
+        with prepared.model.backend.hooked(prepared.hooks) if prepared.hooks else nullcontext():
+            yield from running.results(tasks, prepared.model, bar)
 
     def _english(self, model: LensModel) -> English:
         """Returns the unsteered English outcomes of a model, taken once."""
-        kept = self.__dict__.setdefault("_kept", {})
-        if id(model) not in kept:
-            kept[id(model)] = english_outcomes(model, self.items, self.locales, self.scores, self.scoring, self.batch_size)
-        return kept[id(model)]
+        if id(model) not in self._kept:
+            common = (self.scores, self.scoring, self.batch_size, self.running)
+            self._kept[id(model)] = english_outcomes(model, self.items, self.locales, *common)
+        return self._kept[id(model)]
 
-    def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None) -> Iterator[Row]:
+    def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the scores of held-out text and of what is written."""
-        model, plan = prepared.model, prepared.plan
-        with hooked(model.tl, prepared.hooks) if prepared.hooks else nullcontext():
-            if "reading" in self.evidence:
-                held_out = held_out_texts(items, code, texts)
-                nats = nats_per_token(model, list(held_out.values()), plan, batch_size=self.batch_size)
-                readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, nats, strict=True)}
-                yield from reading_rows(readings, self.scores)
-            if "writing" in self.evidence:
-                yield from writing_rows(written(model, items, plan, self.max_new_tokens, self.batch_size), self.scores)
+        if "reading" in self.evidence:
+            held_out = held_out_texts(items, code, texts)
+            (result,) = self._results([ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)], prepared, bar)
+            readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, result["nats"], strict=True)}
+            yield from reading_rows(readings, self.scores)
+        if "writing" in self.evidence:
+            task = WritingTask(tuple(items), prepared.plan, self.max_new_tokens, self.batch_size)
+            (result,) = self._results([task], prepared, bar)
+            yield from writing_rows(task.writings(result), self.scores)
 
 
 def _together(variants: Sequence[Prepared]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from steerlens.errors import SettingsError
-from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.scorer import Scorer
 from steerlens.steering import SteeredTokens, SteeringVector
 
 
@@ -65,9 +65,9 @@ class Attribution:
 
 
 def attributions(
-    exam: Exam, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens
+    scorer: Scorer, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens
 ) -> dict[str, Attribution]:
-    """The attribution of each vector on an exam's items, all from one pass forward and one backward.
+    """The attribution of each vector on a scorer's items, all from one pass forward and one backward.
 
     Args:
         vectors: each with the layers that it is wanted at.
@@ -80,7 +80,7 @@ def attributions(
         LayerError: a layer that a vector was not taken at.
     """
     every = sorted({layer for _, layers in vectors for layer in layers})
-    gradients = dict(zip(every, exam.gradients(every, tokens), strict=True))
+    gradients = dict(zip(every, scorer.gradients(every, tokens), strict=True))
     return {
         vector.name: Attribution({layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers})
         for vector, layers in vectors

@@ -8,14 +8,14 @@ import numpy as np
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.combinations import Combinations
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.item_scores import not_finite
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Part, ScoreCache
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, OBJECTIVES
+from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
+from steerlens.settings import LESSER_GAIN
 from steerlens.steering import SURGICAL, PlanSpec
 from steerlens.steering.contrasts import aim_of
 
@@ -63,7 +63,8 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     lacking = {score.name for score in scores_of(aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
-    cache = ScoreCache(_parts(source, set(swept.frame["kind"])), list(aims.values()))
+    parts = _parts(source, set(swept.frame["kind"]))
+    cache = ScoreCache(source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running)
     own = _cells(cache, _run_cells(swept), aims)
     each = {name: Aim(cache, cache.locales, own_score(aim)) for name, aim in aims.items()}
     best = {name: aim.ordered(own[name]) for name, aim in each.items()}
@@ -79,12 +80,8 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
 
 def _parts(source: SweptFrom, kinds: Collection[str]) -> list[Part]:
     """Returns what the swept items, those of the kinds that were swept, are scored with; all items of a locale together."""
-    model, size = source.model, source.batch_size
     items = source.items.where(lambda item: item.kind in kinds)
-    return [
-        Part(code, Exam(model, items.of(locale=code), source.scoring, batch_size=size), source.vectors.of(code))
-        for code in source.vectors.locales_in(items)
-    ]
+    return [Part(code, items.of(locale=code), source.vectors.of(code)) for code in source.vectors.locales_in(items)]
 
 
 def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> dict[str, list[PlanSpec]]:

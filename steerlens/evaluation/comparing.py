@@ -44,7 +44,7 @@ def compare(answers: "pd.DataFrame", first: str, second: str, score: str | None,
     _check_names(answers, first, second, score, locale)
     part = answers[answers["method"].isin((first, second))]
     part = part if locale in (None, MEAN) else part[part["locale"] == locale]
-    scores = without_companions(list(dict.fromkeys(answers["score"]))) if score is None else (score,)
+    scores = without_companions(answers["score"]) if score is None else (score,)
     rows = [row for name in scores for row in _difference(part, first, second, name, seed)]
     if not rows:
         raise SettingsError(

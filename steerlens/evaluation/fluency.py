@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from steerlens.data import Items
@@ -9,6 +10,7 @@ from steerlens.evaluation.answering import Texts, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SIDE_EFFECTS
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
@@ -60,6 +62,8 @@ def side_effects(
     locales: Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> SideEffects:
     """Measures perplexity of held-out text, language and repetition of what is written, under each method against unsteered.
 
@@ -76,6 +80,8 @@ def side_effects(
         locales: as for ``plane``.
         seed: of the draw of concepts and of the bootstrap.
         batch_size: prompts at once; 32 for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:
         SettingsError: no methods, or plans for different locales.
@@ -86,7 +92,7 @@ def side_effects(
 
     given = answered(
         model, items.sample(concepts, seed=seed), methods, scores=scores, texts=texts, max_new_tokens=max_new_tokens,
-        locales=locales, batch_size=batch_size,
+        locales=locales, batch_size=batch_size, executor=executor, resume=resume,
     )  # fmt: skip
     names = [score_of(score).name for score in scores]
     told = given.frame[given.frame["method"] != EXPLICIT]

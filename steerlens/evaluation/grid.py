@@ -2,27 +2,29 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
-from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import MEMORY, Exam
+from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.finite import finite
-from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows, written
+from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import without_companions
+from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
 from steerlens.models.lens import LensModel
-from steerlens.progress import advance, progress
+from steerlens.progress import progress
 from steerlens.scores import Score
+from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan, SteeringVector, StepSpec, VectorSet
 
 Place = tuple[str, Kind]
 """A locale and a kind of items."""
-Exams = Mapping[Place, Exam]
+PLANS = 96
+"""The plans of one task: enough that the passes that they go on from cost little, and few enough to lose little."""
 _PROMISING = 0.15
 """The share of each vector's cells that a screened sweep runs for each score, beside one strength of every layer."""
 
@@ -43,23 +45,37 @@ Found = dict[Place, dict[StepSpec, Cell]]
 class Grid:
     """Cells of vectors, layers and strengths on items of some locales and kinds."""
 
-    exams: Exams
+    model: LensModel
+    parts: Mapping[Place, Items]
     vectors: VectorSet
     cells: Sequence[StepSpec]
+    scoring: Scoring
+    batch_size: int | None
+    memory: int
+    running: Running
+    _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
     def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``."""
-        plans = {code: dict(self._plans(code, self.cells if cells is None else cells)) for code, _ in self.exams}
-        found: Found = {place: {} for place in self.exams}
-        with progress(sum(len(exam) * len(plans[code]) for (code, _), exam in self.exams.items()), title, "item") as bar:
-            for (code, kind), exam in self.exams.items():
-                bar.set_postfix_str(code)
-                own = list(plans[code].items())
-                for index, outcomes in exam.sweep([plan for _, plan in own]):
-                    advance(bar, len(exam) / exam.n_batches)
-                    if outcomes is not None:
-                        found[code, kind][own[index][0]] = Cell(outcomes, exact=True)
+        wanted = list(self.cells if cells is None else cells)
+        found: Found = {place: {} for place in self.parts}
+        labels, tasks = [], []
+        for place, part in self.parts.items():
+            own = list(self._plans(place[0], wanted))
+            for at in range(0, len(own), PLANS):
+                some = own[at : at + PLANS]
+                labels.append((place, [cell for cell, _ in some]))
+                tasks.append(self._task(part, [plan for _, plan in some]))
+        with progress(sum(task.size for task in tasks), title, "item") as bar:
+            for task, (place, own_cells), result in zip(tasks, labels, self.running.results(tasks, self.model, bar), strict=True):
+                bar.set_postfix_str(place[0])
+                base, *steered = task.outcomes(result)
+                self._bases.setdefault(place, finite(base, self.model))
+                found[place] |= {cell: Cell(own, exact=True) for cell, own in zip(own_cells, steered, strict=True)}
         return found
+
+    def _task(self, part: Items, plans: Sequence[SteeringPlan]) -> ScoringTask:
+        return ScoringTask(tuple(part), tuple(plans), self.scoring, self.batch_size, self.memory)
 
     def _plans(self, locale: str, cells: Iterable[StepSpec]) -> Iterator[tuple[StepSpec, SteeringPlan]]:
         own = self.vectors.of(locale)
@@ -73,34 +89,41 @@ class Grid:
         Raises:
             SettingsError: an intervention that is no addition, and none of its cells was run at a layer.
         """
-        found: Found = {}
-        with progress(len(self.exams), "Attribution", "locale and kind") as bar:
-            for place, exam in self.exams.items():
-                known = (run or {}).get(place, {})
-                attributed, base = self._attributions(place[0], exam), finite(exam.base, exam.model)
-                margins = np.array([outcome.margin for outcome in base])
-                for cell, held in known.items():
-                    change = np.array([outcome.margin for outcome in held.outcomes]) - margins
-                    attributed[cell.vector] = attributed[cell.vector].anchored(cell.layer, cell.strength, change)
-                found[place] = {}
-                for cell in self.cells:
-                    if cell in known:
-                        found[place][cell] = known[cell]
-                    elif cell.vector in attributed:
-                        change = attributed[cell.vector].predict(cell.layer, cell.strength)
-                        found[place][cell] = Cell(_moved(base, change), exact=False)
-                bar.update()
+        bases, slopes, found = self.bases(), self._slopes(), {}
+        for place, base in bases.items():
+            known = (run or {}).get(place, {})
+            margins = np.array([outcome.margin for outcome in base])
+            attributed = {
+                name: Attribution(slopes[place][name]) if name in slopes[place] else Attribution.unknown(name)
+                for name in self.vectors.of(place[0])
+            }
+            for cell, held in known.items():
+                change = np.array([outcome.margin for outcome in held.outcomes]) - margins
+                attributed[cell.vector] = attributed[cell.vector].anchored(cell.layer, cell.strength, change)
+            found[place] = {
+                cell: known[cell] if cell in known else _predicted(attributed[cell.vector], cell, base)
+                for cell in self.cells
+                if cell.vector in attributed
+            }
         return found
 
-    def _attributions(self, locale: str, exam: Exam) -> dict[str, Attribution]:
+    def _slopes(self) -> dict[Place, dict[str, dict[int, np.ndarray]]]:
         """Returns how each vector's margins answer; of other interventions than additions nothing is known but what was run."""
         layers: dict[str, set[int]] = {}
         for cell in self.cells:
             layers.setdefault(cell.vector, set()).add(cell.layer)
-        own = {name: vector for name, vector in self.vectors.of(locale).items() if name in layers}
-        added = [(vector, sorted(layers[name])) for name, vector in own.items() if isinstance(vector, SteeringVector)]
-        found = attributions(exam, added, self.cells[0].tokens) if added else {}
-        return {name: found.get(name) or Attribution.unknown(name) for name in own}
+        tasks: dict[Place, SlopeTask] = {}
+        for place, part in self.parts.items():
+            own = {name: vector for name, vector in self.vectors.of(place[0]).items() if name in layers}
+            added = tuple((v, tuple(sorted(layers[name]))) for name, v in own.items() if isinstance(v, SteeringVector))
+            if added:
+                tasks[place] = SlopeTask(tuple(part), added, self.cells[0].tokens, self.scoring, self.batch_size, self.memory)
+        found: dict[Place, dict[str, dict[int, np.ndarray]]] = {place: {} for place in self.parts}
+        with progress(sum(task.size for task in tasks.values()), "Attribution", "item") as bar:
+            results = self.running.results(list(tasks.values()), self.model, bar)
+            for (place, task), result in zip(tasks.items(), results, strict=True):
+                found[place] = task.slopes(result)
+        return found
 
     def screen(self, scores: Sequence[Score]) -> Found:
         """Returns one strength of every vector and layer run, the others predicted, and the most promising of them run.
@@ -116,7 +139,7 @@ class Grid:
         predicted = self.predict(run)
         promising = _promising(predicted, self.bases(), scores)
         more = self.run(promising, "Sweep, promising cells")
-        return {place: {**predicted[place], **more[place]} for place in self.exams}
+        return {place: {**predicted[place], **more[place]} for place in self.parts}
 
     def bases(self) -> dict[Place, Sequence[Outcome]]:
         """Returns the unsteered outcomes by locale and kind.
@@ -124,24 +147,48 @@ class Grid:
         Raises:
             ModelError: scores of the unsteered model that are not finite.
         """
-        return {place: finite(exam.base, exam.model) for place, exam in self.exams.items()}
+        missing = {place: self._task(part, ()) for place, part in self.parts.items() if place not in self._bases}
+        with progress(sum(task.size for task in missing.values()), "Unsteered", "item", show=len(missing) > 1) as bar:
+            results = self.running.results(list(missing.values()), self.model, bar)
+            for (place, task), result in zip(missing.items(), results, strict=True):
+                self._bases[place] = finite(task.outcomes(result)[0], self.model)
+        return {place: self._bases[place] for place in self.parts}
 
     def rows(self, found: Found, scores: Sequence[Score], english: English, max_new_tokens: int) -> Iterator[Row]:
         """Yields a row for each cell, item and score, with the score unsteered as ``base``.
 
         Scores of what is written are taken of cells that were run.
         """
-        written_of = any(score.evidence == "writing" for score in scores)
-        for (code, kind), base in self.bases().items():
-            before = list(choice_rows(base, scores, english))
-            model, items = self.exams[code, kind].model, Items(tuple(outcome.item for outcome in base))
-            said = list(writing_rows(written(model, items, None, max_new_tokens), scores)) if written_of else []
-            plans = dict(self._plans(code, found[code, kind]))
-            for cell, held in found[code, kind].items():
+        said = self._written(found, scores, max_new_tokens)
+        for place, base in self.bases().items():
+            before, text_before = list(choice_rows(base, scores, english)), said.get((place, None), [])
+            for cell, held in found[place].items():
                 label = {**asdict(cell), "exact": held.exact}
                 yield from _paired(label, choice_rows(held.outcomes, scores, english), before)
-                if written_of and held.exact:
-                    yield from _paired(label, writing_rows(written(model, items, plans[cell], max_new_tokens), scores), said)
+                yield from _paired(label, said.get((place, cell), []), text_before if (place, cell) in said else [])
+
+    def _written(
+        self, found: Found, scores: Sequence[Score], max_new_tokens: int
+    ) -> dict[tuple[Place, StepSpec | None], list[Row]]:
+        """Returns the scores of what is written unsteered (``None``) and in every cell that was run, if there are such scores."""
+        if not any(score.evidence == "writing" for score in scores):
+            return {}
+        tasks: dict[tuple[Place, StepSpec | None], WritingTask] = {}
+        for place, part in self.parts.items():
+            plans = dict(self._plans(place[0], [cell for cell, held in found[place].items() if held.exact]))
+            tasks[place, None] = WritingTask(tuple(part), None, max_new_tokens, self.batch_size)
+            for cell, plan in plans.items():
+                tasks[place, cell] = WritingTask(tuple(part), plan, max_new_tokens, self.batch_size)
+        with progress(sum(task.size for task in tasks.values()), "Texts", "item") as bar:
+            results = self.running.results(list(tasks.values()), self.model, bar)
+            return {
+                key: list(writing_rows(task.writings(result), scores))
+                for (key, task), result in zip(tasks.items(), results, strict=True)
+            }
+
+
+def _predicted(attribution: Attribution, cell: StepSpec, base: Sequence[Outcome]) -> Cell:
+    return Cell(_moved(base, attribution.predict(cell.layer, cell.strength)), exact=False)
 
 
 def _paired(label: Mapping[str, object], steered: Iterable[Row], before: Iterable[Row]) -> Iterator[Row]:
@@ -154,22 +201,14 @@ def _moved(base: Sequence[Outcome], change: np.ndarray) -> list[Outcome]:
     return [outcome.moved(step if math.isfinite(step) else math.nan) for outcome, step in zip(base, change.tolist(), strict=True)]
 
 
-def exams_of(
-    model: LensModel,
-    items: Items,
-    locales: Iterable[str],
-    kinds: Sequence[Kind],
-    scoring: Scoring | None = None,
-    batch_size: int | None = None,
-    memory: int = MEMORY,
-) -> Exams:
-    """Returns the items of each locale and kind, made batches.
+def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dict[Place, Items]:
+    """Returns the items of each locale and kind.
 
     Raises:
         UnknownNameError: a locale without items.
     """
     return {
-        (locale, kind): Exam(model, part, scoring, batch_size=batch_size, memory=memory)
+        (locale, kind): part
         for locale in dict.fromkeys(locales)
         for kind in kinds
         if len(part := items.of(kind=kind, locale=locale))
@@ -180,7 +219,7 @@ def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: S
     """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
     chosen: dict[StepSpec, None] = {}
     by_name = {score.name: score for score in scores}
-    wanted = [by_name[name] for name in without_companions(list(by_name)) if by_name[name].evidence == "choices"]
+    wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
     for score in wanted:
         if score.higher_is_better:
             gains = _gains(found, bases, score, by_name.get(score.companion))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from steerlens.data import Item
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.scorer import Scorer
 from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, SteeringPlan
 from steerlens.tables import ResultTable
 
@@ -50,9 +50,9 @@ def item_choices(
         ModelError: scores of the unsteered model that are not finite.
         VectorError: scores under the plan that are not finite.
     """
-    exam = Exam(model, [item], scoring)
-    unsteered = finite(exam.base, model)[0]
-    return compared(unsteered, finite(exam.score(plan), model, plan)[0] if plan is not None else None)
+    scorer = Scorer(model, [item], scoring)
+    unsteered = finite(scorer.base, model)[0]
+    return compared(unsteered, finite(scorer.score(plan), model, plan)[0] if plan is not None else None)
 
 
 def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:

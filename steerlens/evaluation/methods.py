@@ -10,7 +10,7 @@ from steerlens.data import ENGLISH, Form, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.models import LensModel, load
-from steerlens.models.forward import Hook
+from steerlens.models.hooks import Hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"

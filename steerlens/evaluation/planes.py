@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items
@@ -11,10 +12,11 @@ from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, AXES
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.settings import Scoring
 from steerlens.statistics import pareto_front
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
@@ -81,6 +83,7 @@ class Plane(ResultTable):
         """This plane with its methods' side effects as further scores."""
         import pandas as pd
 
+        self.check(model=effects.meta.get("model"))
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
@@ -101,6 +104,8 @@ def plane(
     scoring: Scoring | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Plane:
     """Scores methods on items, usually the test part of a split, against the unsteered model.
 
@@ -115,6 +120,8 @@ def plane(
         scoring: how choices are put and compared; the defaults for ``None``.
         seed: of the bootstrap.
         batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Returns:
         ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
@@ -125,7 +132,7 @@ def plane(
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
     """
-    common: dict[str, Any] = {"locales": locales, "batch_size": batch_size}
+    common: dict[str, Any] = {"locales": locales, "batch_size": batch_size, "executor": executor, "resume": resume}
     given = answered(model, items, methods, scores=scores, controls=controls, scoring=scoring, **common)
     table = placed(given, seed=seed)
     if not side_effects:

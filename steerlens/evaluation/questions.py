@@ -3,55 +3,13 @@
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
 
 from steerlens.data import Form, Item, letter_order, locale
-from steerlens.errors import PromptError, UnknownNameError
+from steerlens.errors import PromptError
 from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
 from steerlens.models.tokens import Text
-from steerlens.storage import restored
-
-Normalisation = Literal["token", "character", "none"]
-Style = Literal["open", "letters"]
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How the choices of an item are scored. The best score counts as the model's answer."""
-
-    normalisation: Normalisation = "token"
-    """What the sum of a choice's log probabilities is divided by: its tokens, its characters, or nothing."""
-    style: Style = "open"
-    """``open``: the choice's text follows the prompt. ``letters``: the choices are listed and a letter follows, for
-    instruction-tuned models."""
-    chat: bool = False
-    """Put the question through the model's chat template."""
-    examples: tuple[Item, ...] = ()
-    """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
-    questions of an exam begin with the same ones, they run once for all."""
-    form: Form = "implicit"
-    """Which prompt of a cultural item: without (``implicit``) or with (``explicit``) its country."""
-    seed: int = 0
-    """Of the order in which the letter format lists the choices; the same for a concept in every locale."""
-
-    def __post_init__(self) -> None:
-        for what, given, known in (
-            ("normalisation", self.normalisation, get_args(Normalisation)),
-            ("style", self.style, get_args(Style)),
-            ("form", self.form, get_args(Form)),
-        ):
-            if given not in known:
-                raise UnknownNameError(what, given, known)
-
-    @classmethod
-    def from_dict(cls, values: Any) -> "Scoring":
-        """Returns the scoring that JSON values of ``asdict`` describe; the defaults for ``None``.
-
-        Raises:
-            FileError: a field is unknown or of another type.
-        """
-        return cls() if values is None else restored(cls, values, "the scoring")
+from steerlens.settings import Scoring
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,13 +12,14 @@ from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.item_scores import not_finite, rows_of_score
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeps import Sweep, sweep
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.settings import STRENGTHS, Scoring
 from steerlens.statistics import bootstrap_interval
-from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, VectorSet, vector_set
+from steerlens.steering import Intervention, SteeredTokens, VectorSet, vector_set
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -149,6 +151,8 @@ def response(
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Response:
     """Measures one vector (of one or more locales) at one layer over a range of strengths.
 
@@ -162,6 +166,8 @@ def response(
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
         batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:
         SettingsError: vectors of several names, or fewer than two strengths other than 0.
@@ -177,7 +183,10 @@ def response(
             f"strengths {tuple(strengths)} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
             "strengths other than 0, and one vector, or that of several locales."
         )
-    swept = sweep(model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring, batch_size=batch_size)
+    swept = sweep(
+        model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring, batch_size=batch_size,
+        executor=executor, resume=resume,
+    )  # fmt: skip
     frame, dtype = swept.frame, model.fingerprint.dtype
     bad = sorted(set(frame.loc[not_finite(frame), "strength"]))
     if bad:

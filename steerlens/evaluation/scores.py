@@ -1,6 +1,6 @@
 """The built-in scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.consistency import consistency
@@ -90,7 +90,8 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
     return tuple(found.values())
 
 
-def without_companions(names: Sequence[str]) -> list[str]:
-    """Returns the names but those that are companions of another one of them."""
-    companions = {SCORES[name].companion for name in names if name in SCORES}
-    return [name for name in names if name not in companions]
+def without_companions(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names but those that are companions of another one of them, in the order of the registry."""
+    given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
+    companions = {SCORES[name].companion for name in given if name in SCORES}
+    return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))

@@ -4,22 +4,26 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from steerlens.data import ENGLISH, KINDS, Items, Kind
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
-from steerlens.evaluation.exam import MEMORY, Exam
 from steerlens.evaluation.finite import advice, finite
-from steerlens.evaluation.grid import Grid, exams_of
+from steerlens.evaluation.grid import Grid, parts_of
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, not_finite, rows_of_score
-from steerlens.evaluation.questions import Scoring
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
+from steerlens.evaluation.tasks import ScoringTask
+from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
+from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
+from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.statistics import bootstrap_means, percentile_interval
-from steerlens.steering import STRENGTHS, Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
@@ -35,8 +39,6 @@ CELL = ["vector", "layer", "strength", "tokens"]
 """The columns that name a cell."""
 _NAMED = 3
 """The locales that a heatmap of half a page has room to name."""
-Mode = Literal["exact", "attribution", "screened"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 _DRAWS = 2000
 """The resamples of concepts behind the intervals of a heatmap's cells."""
 
@@ -50,6 +52,7 @@ class SweptFrom:
     vectors: VectorSet
     scoring: Scoring
     batch_size: int | None
+    running: Running
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class Sweep(ResultTable):
     @property
     def scores(self) -> tuple[str, ...]:
         """The names of the scores that were measured, without companions."""
-        return tuple(without_companions(list(dict.fromkeys(self.frame["score"]))))
+        return without_companions(self.frame["score"])
 
     def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
         """Returns a row for each cell: the score steered, unsteered, its change, that of its companion, n, and ``invalid``.
@@ -187,7 +190,8 @@ class Sweep(ResultTable):
             raise SettingsError("this sweep was loaded from a file: give the model, items and vectors that it was made from.")
         self.check(model=own[0].fingerprint.to_dict(), items=own[1].digest(), vectors=own[2].digest())
         scoring = kept.scoring if kept else Scoring.from_dict(self.meta.get("scoring"))
-        return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None)
+        running = kept.running if kept else Running()
+        return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None, running)
 
     def _of(self, vector: str) -> "pd.DataFrame":
         """Returns the rows of one vector."""
@@ -253,6 +257,8 @@ def sweep(
     max_new_tokens: int = 32,
     batch_size: int | None = None,
     memory: int = MEMORY,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Sweep:
     """Measures every vector of a locale on that locale's items, at every layer and strength.
 
@@ -276,6 +282,9 @@ def sweep(
         max_new_tokens: the length of what is written, for scores of that.
         batch_size: items at once; chosen for the device for ``None``.
         memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
+        executor: who runs the tasks: anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each worker loads the
+            model for itself. ``None``: this process, with the model as it is.
+        resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
@@ -292,8 +301,8 @@ def sweep(
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     codes, kinds = given.locales_in(items), _kinds(measured)
-    exams = exams_of(model, items, codes, kinds, scoring, batch_size, memory)
-    if not exams:
+    parts = parts_of(items, codes, kinds)
+    if not parts:
         raise SettingsError(f"{items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score.")
     wanted = None if layers is None else model.layers(layers)
     cells = [
@@ -302,17 +311,17 @@ def sweep(
         for layer in (vector.layers if wanted is None else wanted)
         for strength in sizes
     ]
-    grid = Grid(exams, given, list(dict.fromkeys(cells)))
+    own, running = scoring or Scoring(), Running.of(executor, resume)
+    grid = Grid(model, parts, given, list(dict.fromkeys(cells)), own, batch_size, memory, running)
     found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
-    english = english_outcomes(model, items, codes, measured, scoring, batch_size)
+    english = english_outcomes(model, items, codes, measured, own, batch_size, running)
     frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
-    own = scoring or Scoring()
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), vectors=given.digest(), tokens=tokens, mode=mode,
         scoring=asdict(own), scores=[score.name for score in measured],
         aims={name: vector.score for (name, _), vector in given.items() if vector.score},
     )  # fmt: skip
-    made = Sweep(frame, meta, SweptFrom(model, items, given, own, batch_size))
+    made = Sweep(frame, meta, SweptFrom(model, items, given, own, batch_size, running))
     _warn(made, model.fingerprint.dtype)
     return made
 
@@ -327,8 +336,9 @@ def english_outcomes(
     items: Items,
     locales: Sequence[str],
     scores: Iterable[Score],
-    scoring: Scoring | None,
+    scoring: Scoring,
     batch_size: int | None,
+    running: Running,
 ) -> English:
     """Returns the unsteered English outcome of each concept that one of the locales asks, if a score compares with it."""
     wanted = _kinds(score for score in scores if score.evidence == "english")
@@ -336,7 +346,10 @@ def english_outcomes(
     part = items.where(lambda item: item.locale == ENGLISH and item.kind in wanted and item.concept in asked)
     if not len(part):
         return {}
-    return {o.item.concept: o for o in finite(Exam(model, part, scoring, batch_size=batch_size).score(), model)}
+    task = ScoringTask(tuple(part), (), scoring, batch_size)
+    with progress(task.size, "English", "item") as bar:
+        (result,) = running.results([task], model, bar)
+    return {outcome.item.concept: outcome for outcome in finite(task.outcomes(result)[0], model)}
 
 
 def _warn(swept: Sweep, dtype: str) -> None:

@@ -8,9 +8,8 @@ import torch
 from steerlens.errors import PromptError
 from steerlens.evaluation.finite import refuse
 from steerlens.models.batches import Row
-from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.lens import LensModel
-from steerlens.models.unembedding import Targets, Unembedding
+from steerlens.models.unembedding import Targets
 from steerlens.steering import SteeringPlan
 
 
@@ -33,11 +32,11 @@ def nats_per_token(
         plan.check(model)
     rows = [_row(model, text) for text in texts]
     found = [0.0] * len(rows)
-    unembedding = Unembedding.of(model.tl)
+    unembedding = model.backend.unembedding()
     for indices in model.batches([len(row) for row in rows], batch_size):
         batch = model.batch([rows[i] for i in indices])
-        with hooked(model.tl, plan.hooks(model) if plan else []):
-            final = run_blocks(model.tl, batch)
+        with model.backend.hooked(plan.hooks(model) if plan else []):
+            final = model.backend.final(batch)
         # right padding: a row begins at 0, and each token after its prompt is predicted by the one before
         asked = [(line, at) for line, row in enumerate(batch.rows) for at in range(len(row.prompt), len(row))]
         lines, places = torch.tensor(asked, device=final.device).unbind(1)

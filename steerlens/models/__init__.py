@@ -1,11 +1,25 @@
-"""Loading models, tokens, capture and running blocks: the only part that imports TransformerLens."""
+"""Loading models, tokens, capture and the engine that runs rows: the only part that imports TransformerLens."""
 
+from steerlens.models.backends import Backend, Capabilities
 from steerlens.models.cache import cache_folder
 from steerlens.models.embedded import EMBEDDED, EmbeddedModel
 from steerlens.models.lens import LensModel
 from steerlens.models.loading import load
 from steerlens.models.passes import prompt_of
+from steerlens.models.spec import LoadSpec
 from steerlens.models.streaming import stream
 from steerlens.models.tokens import Tokens
 
-__all__ = ["EMBEDDED", "EmbeddedModel", "LensModel", "Tokens", "cache_folder", "load", "prompt_of", "stream"]
+__all__ = [
+    "EMBEDDED",
+    "Backend",
+    "Capabilities",
+    "EmbeddedModel",
+    "LensModel",
+    "LoadSpec",
+    "Tokens",
+    "cache_folder",
+    "load",
+    "prompt_of",
+    "stream",
+]

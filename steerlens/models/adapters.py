@@ -14,8 +14,7 @@ def adapter_folder(adapter: str) -> Path:
     """The folder of an adapter, from the hub if there is no such folder here.
 
     Raises:
-        ModelError: the package ``peft`` is not installed.
-        FileNotFoundError: it has no weights in safetensors.
+        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors.
     """
     try:
         import peft  # noqa: F401
@@ -26,8 +25,13 @@ def adapter_folder(adapter: str) -> Path:
     folder = Path(adapter).expanduser()
     if not folder.is_dir():
         folder = Path(snapshot_download(adapter, allow_patterns=list(_FILES)))
-    if not (folder / _FILES[1]).is_file():
-        raise FileNotFoundError(f"no {_FILES[1]}")  # peft would read another format instead
+    if not (folder / _FILES[1]).is_file():  # peft would read another format instead
+        raise ModelError(
+            f"adapter {adapter} has no weights in safetensors: expected adapter_config.json and {_FILES[1]}. Weights in another "
+            "format, as adapter_model.bin, are not read, as that can run code hidden in them. Convert them, where you "
+            "trust them, with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)"
+            ".save_pretrained(new_folder)."
+        )
     return folder
 
 

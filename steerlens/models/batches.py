@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from steerlens.errors import SettingsError
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 
 PaddingSide = Literal["left", "right"]
@@ -155,6 +156,8 @@ def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int) -
 
 def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
     """Indices by the length of what follows the prompt, where prompts ``(prompt, onward)`` are aligned at their end."""
+    if batch_size is not None and batch_size < 1:
+        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
     order = sorted(range(len(sizes)), key=lambda index: (-sizes[index][1], -sizes[index][0]))
     while order:
         onward, prompt, size = sizes[order[0]][1], 0, 0

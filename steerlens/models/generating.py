@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from steerlens.data import Prompt
-from steerlens.errors import PromptError, SettingsError
+from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.batches import Row
-from steerlens.models.passes import claimed
-from steerlens.models.roles import PAD
 from steerlens.models.tokens import is_chat
 
 if TYPE_CHECKING:
@@ -20,6 +18,11 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: dict[str, Any]) -> Any:
     """The work of ``LensModel.generate``, which says what the arguments are and what is raised."""
+    if not model.backend.capabilities.generation:
+        raise ModelError(
+            f"{model.name} is run by a {type(model.backend).__name__}, which does not generate: expected a backend that "
+            "does. Load the model with steerlens.load."
+        )
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
     texts: list[list[str]] = [[] for _ in rows]
@@ -43,14 +46,8 @@ def _together(model: "LensModel", rows: Sequence[Row]) -> list[list[int]]:
 def _written(model: "LensModel", rows: Sequence[Row], max_new_tokens: int, settings: dict[str, Any]) -> list[list[str]]:
     """The texts of each row, one or as many as ``num_return_sequences`` says."""
     batch = model.batch(rows, "left")
-    with claimed(model.tl):
-        output = model.tl.original_model.generate(
-            input_ids=batch.tokens,
-            attention_mask=(batch.roles != PAD).long(),
-            max_new_tokens=max_new_tokens,
-            pad_token_id=model.tokenizer.pad_id,
-            **{"do_sample": False, **settings},
-        )
+    given = {"pad_token_id": model.tokenizer.pad_id, "do_sample": False, **settings}
+    output = model.backend.generate(batch, max_new_tokens, **given)
     if not isinstance(output, Tensor):
         raise SettingsError(
             "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "

@@ -9,28 +9,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from steerlens.models.backends.protocol import Backend, CachedPass
 from steerlens.models.batches import TokenBatch
-from steerlens.models.forward import hooked, residual_hook, run_blocks
-from steerlens.models.recording import Recording, resume
+from steerlens.models.hooks import residual_hook
 
 
 def residual_gradients(
-    tl: Any,
-    recording: Recording,
+    backend: Backend,
+    cached: CachedPass,
     layers: Sequence[int],
     final_gradient: Callable[[Tensor], Tensor],
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
     """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
 
-    One pass forward and one backward, through the blocks above the lowest layer and the recorded columns only; the keys and
+    One pass forward and one backward, through the blocks above the lowest layer and the cached columns only; the keys and
     values of what stands before them are constants. Parameters take no gradient.
 
     Args:
-        layers: ascending; the recording holds the first of them.
+        backend: the model.
+        cached: a pass that the derivatives are taken of.
+        layers: ascending; the cached pass holds the first of them.
         final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
     """
     lowest, *above = layers
-    leaf = recording.residuals[lowest].detach().requires_grad_()  # nothing below is differentiated
+    leaf = cached.residuals[lowest].detach().requires_grad_()  # nothing below is differentiated
     kept: dict[int, Tensor] = {lowest: leaf}
 
     def keep(residual: Tensor, hook: Any, layer: int) -> None:
@@ -38,18 +40,20 @@ def residual_gradients(
         kept[layer] = residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
-    with torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
-        final, _ = resume(tl, recording, lowest, leaf)
+    with torch.enable_grad(), _frozen(backend), backend.hooked(hooks):
+        final, _ = backend.resume(cached, lowest, leaf)
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
 
 
 def whole_gradients(
-    tl: Any, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
+    backend: Backend, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
     """The same from a whole pass, which asks nothing of the architecture but that it can be differentiated.
 
     Args:
+        backend: the model.
+        batch: the rows.
         layers, final_gradient: as for ``residual_gradients``.
     """
     kept: dict[int, Tensor] = {}
@@ -64,16 +68,16 @@ def whole_gradients(
         return residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in layers]
-    with torch.enable_grad(), _frozen(tl), hooked(tl, hooks):
-        final = run_blocks(tl, batch)
+    with torch.enable_grad(), _frozen(backend), backend.hooked(hooks):
+        final = backend.final(batch)
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
 
 
 @contextmanager
-def _frozen(tl: Any) -> Iterator[None]:
+def _frozen(backend: Backend) -> Iterator[None]:
     """No parameter asks for a gradient inside; afterwards each asks as before."""
-    asking = [parameter for parameter in tl.original_model.parameters() if parameter.requires_grad]
+    asking = [parameter for parameter in backend.parameters() if parameter.requires_grad]
     for parameter in asking:
         parameter.requires_grad_(False)
     try:

@@ -1,7 +1,8 @@
-"""``LensModel``: a TransformerLens model with the capture, tokens and generation that steerlens is built on."""
+"""``LensModel``: a language model with the capture, tokens and generation that steerlens is built on."""
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, overload
 
 import torch
@@ -13,74 +14,91 @@ from steerlens.activations import ResidualStack
 from steerlens.data import Prompt
 from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
+from steerlens.models.backends import Backend, BridgeBackend, Capabilities
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
-from steerlens.models.devices import token_budget, weights_digest
-from steerlens.models.forward import residuals_after, run_blocks
+from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
+from steerlens.models.capture import prompts_of, read_all
+from steerlens.models.devices import token_budget
 from steerlens.models.generating import generated
-from steerlens.models.passes import watch
-from steerlens.models.reading import Positions, described, placed, read, reading_weights
-from steerlens.models.tokens import Text, Tokenizer, Tokens, tokenizer_of_bridge
-from steerlens.models.trials import packs, pads_left, reuses_keys
-from steerlens.models.unembedding import Unembedding
+from steerlens.models.identity import fingerprint_of
+from steerlens.models.pooling import Positions, described
+from steerlens.models.spec import LoadSpec, loadable
+from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.numeric import Layers, layers_of
-from steerlens.progress import SHOW_FROM, progress
 
 _USUAL = 64
 """Tokens of a row in the trial that finds how many a GPU takes."""
 
 
 class LensModel:
-    """A decoder-only language model in TransformerLens.
+    """A decoder-only language model, run by TransformerLens or by another backend."""
 
-    ``tl`` is the ``TransformerBridge`` itself: everything that TransformerLens can do with it still can be done.
-    """
-
-    def __init__(self, tl: Any, name: str = "", tokenizer: Tokenizer | None = None) -> None:
-        """Wraps a bridge. ``load`` is the usual way to a model.
+    def __init__(
+        self, model: Any, name: str = "", tokenizer: Tokenizer | None = None, *, made_from: LoadSpec | None = None
+    ) -> None:
+        """Wraps a bridge or a backend. ``load`` is the usual way to a model.
 
         Args:
-            tl: the ``TransformerBridge``.
+            model: a ``TransformerBridge``, or a ``Backend``.
             name: what the model is called in tables and files; the bridge's own name for ``""``.
             tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read anew where its files are at hand.
+            made_from: what ``load`` was given, where the model was loaded by it.
 
         Raises:
             ModelError: an encoder-decoder model, a Falcon with ALiBi, or a bridge without a tokenizer.
         """
-        if getattr(tl.original_model.config, "is_encoder_decoder", False):
-            raise ModelError(f"{name or 'this model'} is an encoder-decoder model: expected a decoder-only language model.")
-        if getattr(tl.original_model.config, "model_type", "") == "falcon" and tl.original_model.config.alibi:
-            raise ModelError(
-                f"{name or 'this model'} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds "
-                "ALiBi twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary "
-                "positions."
-            )
-        if tl.tokenizer is None:
-            raise ModelError(
-                f"{name or 'this model'} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...)."
-            )
-        tl.original_model.eval()
-        self.tl = tl
-        self.name = name or str(getattr(tl.cfg, "model_name", "")) or "model"
-        self.tokenizer = tokenizer or tokenizer_of_bridge(tl)
-        self.n_layers = len(tl.blocks)
-        self.d_model = int(tl.cfg.d_model)
-        self._kept_fingerprint: tuple[object, Fingerprint] | None = None
+        backend: Any = BridgeBackend(model, name) if hasattr(model, "original_model") else model
+        self.backend: Backend = backend
+        self.name = name or self.backend.name
+        self.tokenizer = tokenizer or self.backend.tokenizer()
+        self.n_layers = self.backend.n_layers
+        self.d_model = self.backend.d_model
         self.trusted: dict[tuple[object, ...], bool] = {}
         """Ways of computing that were compared with the plain one, at their first use, and whether they gave the same."""
-        watch(tl)
+        self._kept_fingerprint: tuple[object, Fingerprint] | None = None
+        self._made_from = made_from
+        self._stamp_when_made = self.backend.weights_stamp() if made_from else None
 
     def __repr__(self) -> str:
         return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self.device})"
 
     @property
+    def tl(self) -> Any:
+        """The ``TransformerBridge`` itself: everything that TransformerLens can do with it still can be done.
+
+        Raises:
+            ModelError: another backend runs this model.
+        """
+        if not isinstance(self.backend, BridgeBackend):
+            raise ModelError(f"{self.name} is run by a {type(self.backend).__name__}, not by TransformerLens: use model.backend.")
+        return self.backend.tl
+
+    @property
+    def spec(self) -> LoadSpec:
+        """How to load this very model again, as a worker process does with ``model.spec.load()``. It holds no weights.
+
+        Raises:
+            ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.
+        """
+        changed = self._stamp_when_made != self.backend.weights_stamp() or self.backend.weight_processing != "none"
+        return loadable(self._made_from, self.name, changed=changed)
+
+    @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.tl.original_model.parameters()).device
+        """Where the weights are; those of the embedding, if they lie on several devices."""
+        return next(iter(self.backend.parameters())).device
 
     @property
     def dtype(self) -> torch.dtype:
         """What the weights are held in."""
-        return next(self.tl.original_model.parameters()).dtype
+        return next(iter(self.backend.parameters())).dtype
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be done with this model. What only a trial can tell is tried, once."""
+        return replace(
+            self.backend.capabilities, packed_choices=self.packs, key_reuse=self.reuses_keys, left_padding=self.pads_left
+        )
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -89,38 +107,10 @@ class LensModel:
         A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
         after one, or change weights in place under ``torch.no_grad()``.
         """
-        stamp = self.weights_stamp()
+        stamp = self.backend.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
-            self._kept_fingerprint = (stamp, self._fingerprint())
+            self._kept_fingerprint = (stamp, fingerprint_of(self))
         return self._kept_fingerprint[1]
-
-    def weights_stamp(self) -> tuple[object, ...]:
-        """What changes when a weight is replaced or changed in place: memory, version and dtype of each."""
-        held = self.tl.original_model.parameters()
-        return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in held)
-
-    def _fingerprint(self) -> Fingerprint:
-        state = {name.replace("._original_component", ""): t for name, t in self.tl.original_model.state_dict().items()}
-        return Fingerprint(
-            weights=weights_digest(state),
-            tokenizer=self.tokenizer.digest(),
-            dtype=str(self.dtype).removeprefix("torch."),
-            weight_processing="compatibility" if getattr(self.tl, "compatibility_mode", False) else "none",
-            n_layers=self.n_layers,
-            d_model=self.d_model,
-            front=self.tokenizer.front,
-            bos_id=self.tokenizer.bos_id,
-            pad_id=self.tokenizer.pad_id,
-            name=self.name,
-        )
-
-    @property
-    def attention_window(self) -> int | None:
-        """Tokens that the narrowest layer attends to, if some layers attend to a window or a chunk of the text."""
-        config = self.tl.original_model.config.get_text_config()
-        sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-        windows = (sliding, getattr(config, "window_size", None), getattr(config, "attention_chunk_size", None))
-        return min((window for window in windows if isinstance(window, int)), default=None)
 
     def check_unembedding(self) -> None:
         """Makes sure, once, that unembedding the blocks' output gives the model's own logits.
@@ -128,40 +118,26 @@ class LensModel:
         Raises:
             ModelError: the architecture does something to its logits that steerlens does not know of.
         """
-        if self._unembeds is None:
-            raise ModelError(
-                f"{self.name} gives NaN or infinite logits in {self.dtype}: load it in bfloat16 or float32, or check its weights."
-            )
-        if not self._unembeds:
-            raise ModelError(
-                f"{self.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
-                "be wrong. Capture and steering work; scoring does not for this architecture."
-            )
+        check_unembedding(self, self._unembeds)
 
     @cached_property
     def _unembeds(self) -> bool | None:
-        """Whether the logits are the model's own; ``None`` if those are not finite."""
-        batch = self.batch([self.row([*self.tokenizer.front, 5, 6, 7])])
-        with torch.no_grad():
-            ours = Unembedding.of(self.tl).logits(run_blocks(self.tl, batch)[0])
-            theirs = self.tl.original_model(batch.tokens, use_cache=False).logits[0].float()
-        close = 1e-4 if self.dtype == torch.float32 else 2e-2
-        return bool((ours - theirs).norm() <= close * theirs.norm()) if bool(theirs.isfinite().all()) else None
+        return unembeds(self)
 
     @cached_property
     def packs(self) -> bool:
         """All choices of a prompt can be run in one row. Tried once."""
-        return packs(self)
+        return self.backend.capabilities.packed_choices and packs(self)
 
     @cached_property
     def reuses_keys(self) -> bool:
         """Tokens can be run after others whose keys and values are kept. Tried once: some architectures keep more than those."""
-        return self.packs and reuses_keys(self)
+        return self.packs and self.backend.capabilities.key_reuse and reuses_keys(self)
 
     @cached_property
     def pads_left(self) -> bool:
         """Shorter prompts of a batch can be padded in front, as batched generation does. Tried once."""
-        return pads_left(self)
+        return self.backend.capabilities.left_padding and pads_left(self)
 
     def tokens(self, prompt: Text) -> Tokens:
         """The tokens that the model sees for a prompt or a chat: what its own tokenizer or chat template puts in front, once, and
@@ -186,7 +162,7 @@ class LensModel:
         Raises:
             PromptError: it is longer than the model's context.
         """
-        length, limit = len(prompt) + max(map(len, choices), default=0), int(getattr(self.tl.cfg, "n_ctx", 0) or 0)
+        length, limit = len(prompt) + max(map(len, choices), default=0), self.backend.context
         if limit and length > limit:
             raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten it.")
         return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.n_front(prompt))
@@ -201,7 +177,7 @@ class LensModel:
         Raises:
             SettingsError: a batch size below 1.
         """
-        return list(by_length(lengths, _checked(batch_size), self.token_budget))
+        return list(by_length(lengths, batch_size, self.token_budget))
 
     def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None) -> list[list[int]]:
         """Indices of rows with choices in batches whose prompts are aligned; of a size chosen for the device, or the given one.
@@ -209,7 +185,7 @@ class LensModel:
         Raises:
             SettingsError: a batch size below 1.
         """
-        return list(by_choices(rows, _checked(batch_size), self.token_budget))
+        return list(by_choices(rows, batch_size, self.token_budget))
 
     @cached_property
     def token_budget(self) -> int:
@@ -220,7 +196,7 @@ class LensModel:
     def _trial(self, tokens: int) -> None:
         """Runs the blocks on as many tokens, in rows of a usual length."""
         rows = [self.row([5] * _USUAL)] * max(1, tokens // _USUAL)
-        run_blocks(self.tl, self.batch(rows))
+        self.backend.final(self.batch(rows))
 
     @torch.no_grad()
     def residuals(
@@ -255,9 +231,9 @@ class LensModel:
         """
         if padding_side == "left" and not self.pads_left:
             raise SettingsError(f"{self.name} keeps a state that runs through padding in front: pad on the right, the default.")
-        given, wanted = self._prompts(prompts), self.layers(layers)
+        given, wanted = prompts_of(prompts), self.layers(layers)
         out = torch.empty(len(wanted), len(given), self.d_model)
-        for indices, seen in self._read_all(given, wanted, positions, batch_size, padding_side):
+        for indices, seen in read_all(self, given, wanted, positions, batch_size, padding_side):
             out[:, indices] = seen.cpu()
         return ResidualStack(out, wanted, given, described(positions), self.fingerprint)
 
@@ -290,40 +266,14 @@ class LensModel:
             PromptError: no prompts, an empty one, one without the token asked for, or not a weight for each.
             LayerError: a layer that the model does not have.
         """
-        given, wanted = self._prompts(prompts), self.layers(layers)
+        given, wanted = prompts_of(prompts), self.layers(layers)
         if len(weights) != len(given):
             raise PromptError(f"{len(weights)} rows of weights given for {len(given)} prompts: expected one for each.")
         each = weights.to(self.device, torch.float64)
         total = torch.zeros(each.shape[1], len(wanted), self.d_model, dtype=torch.float64, device=self.device)
-        for indices, seen in self._read_all(given, wanted, positions, batch_size):
+        for indices, seen in read_all(self, given, wanted, positions, batch_size):
             total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt sum -> sum layer d_model")
         return total.cpu()
-
-    def _prompts(self, prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
-        each = [prompts] if isinstance(prompts, str | Prompt) else prompts
-        given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in each)
-        if not given:
-            raise PromptError("no prompts given: expected at least one.")
-        return given
-
-    def _read_all(
-        self,
-        prompts: Sequence[Prompt],
-        layers: Sequence[int],
-        positions: Positions,
-        batch_size: int | None,
-        side: PaddingSide = "right",
-    ) -> Iterator[tuple[list[int], Tensor]]:
-        """Indices of a batch's prompts, and what is read of them: float32 ``[layer, prompt, d_model]``, on the device."""
-        rows = [self.row(self.tokenizer.ids(prompt)) for prompt in prompts]
-        weights = [reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
-        with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
-            for indices in self.batches([len(row) for row in rows], batch_size):
-                batch = self.batch([rows[i] for i in indices], side)
-                reading = placed([weights[i] for i in indices], batch)
-                seen = residuals_after(self.tl, batch, layers, partial(read, weights=reading))
-                yield indices, torch.stack([seen[layer] for layer in layers])
-                bar.update(len(indices))
 
     @overload
     def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
@@ -344,11 +294,6 @@ class LensModel:
         Raises:
             PromptError: no prompt, an empty one, or something that is neither a text nor a chat.
             SettingsError: settings under which ``generate`` returns more than tokens; call ``model.tl.original_model.generate``.
+            ModelError: the backend does not generate.
         """
         return generated(self, prompts, max_new_tokens, settings)
-
-
-def _checked(batch_size: int | None) -> int | None:
-    if batch_size is not None and batch_size < 1:
-        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
-    return batch_size

@@ -11,11 +11,11 @@ from steerlens.errors import ModelError, SteerlensError, UnknownNameError
 from steerlens.models.adapters import adapter_folder, is_for_whole, merged
 from steerlens.models.devices import choose_device, choose_dtype
 from steerlens.models.embedded import EMBEDDED
-from steerlens.models.forward import residuals_after, run_blocks
 from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
 from steerlens.models.multimodal import is_bridged, takes_images, text_model, whole_model
 from steerlens.models.quiet import quiet_transformers
+from steerlens.models.spec import LoadSpec
 from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
 from steerlens.models.untouched import untouched
 
@@ -60,12 +60,22 @@ def load(
         bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
     place, chosen = choose_device(device), str(name)
-    wanted = {"dtype": choose_dtype(dtype, place), "revision": revision, "trust_remote_code": trust_remote_code}
-    bridge, own = _boot(_source(chosen), chosen, place, None if adapter is None else str(adapter), **wanted)
+    kind, asked = choose_dtype(dtype, place), None if device is None else str(place)
+    spec = LoadSpec(
+        chosen,
+        asked,
+        str(kind).removeprefix("torch."),
+        revision,
+        None if adapter is None else str(adapter),
+        prepend_bos,
+        trust_remote_code,
+    )
+    wanted = {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
+    bridge, own = _boot(_source(chosen), chosen, place, spec.adapter, **wanted)
     tokenizer = Tokenizer(own, prepend_bos)
     bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
     named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"
-    return _tried(LensModel(bridge, named, tokenizer))
+    return _tried(LensModel(bridge, named, tokenizer, made_from=spec))
 
 
 @torch.no_grad()
@@ -77,8 +87,8 @@ def _tried(model: LensModel) -> LensModel:
     """
     try:
         batch = model.batch([model.row([*model.tokenizer.front, 1, 2, 3])])
-        run_blocks(model.tl, batch)
-        silent = set(model.layers()) - set(residuals_after(model.tl, batch, model.layers(), torch.Tensor.clone))
+        model.backend.final(batch)
+        silent = set(model.layers()) - set(model.backend.residuals_after(batch, model.layers(), torch.Tensor.clone))
         if silent:
             raise RuntimeError(f"no residual stream is shown after blocks {sorted(silent)}")
     except Exception as error:  # an architecture raises what it likes

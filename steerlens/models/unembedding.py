@@ -7,7 +7,6 @@ normaliser is put together from theirs, as in online softmax (Milakov and Gimels
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -36,15 +35,6 @@ class Unembedding:
     cap: float | None
     scale: float = 1.0
     """Factor on the logits, before the cap."""
-
-    @classmethod
-    def of(cls, tl: Any) -> "Unembedding":
-        """That of a model, as its weights are now."""
-        config = tl.original_model.config.get_text_config()
-        cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
-        bias = tl.unembed.b_U.detach() if tl.unembed.b_U is not None else None
-        kept = bias if bias is not None and bool(bias.any()) else None
-        return cls(tl.unembed.W_U.detach().T, kept, cap, _logit_factor(config))
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """All logits, in float32."""
@@ -123,19 +113,3 @@ class Unembedding:
             if self.scale != 1.0:
                 logits *= self.scale
             yield rows, logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)
-
-
-def _logit_factor(config: Any) -> float:
-    """The factor that a model's configuration puts on its logits: Cohere multiplies by ``logit_scale`` and Falcon H1 by
-    ``lm_head_multiplier``; Granite divides by ``logits_scaling``, as HyperCLOVA X multiplies by it.
-
-    Whether this is all that happens to the logits is checked against the model's own (``LensModel.check_unembedding``).
-    """
-
-    def number(name: str) -> float:
-        value = getattr(config, name, None)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value else 1.0
-
-    scaling = number("logits_scaling")
-    inverse = 1 / scaling if str(getattr(config, "model_type", "")).startswith("granite") else scaling
-    return number("logit_scale") * number("lm_head_multiplier") * inverse

@@ -52,7 +52,7 @@ class LayersView(View):
             made = f"stack = model.residuals(dev.prompts(explicit=False), {list(own.layers)})\n"
             made += f'separated = sl.probing.separability(stack, probes=("difference of means",), seed={own.seed})\n'
             return f"{own.begin}{made}{self._of.call}"
-        made = f'swept = sl.evaluation.sweep(model, dev, vectors, {list(own.layers)}, [1.0], mode="attribution", '
+        made = f"swept = sl.evaluation.sweep(model, dev, vectors, {list(own.layers)}, [1.0], mode={own.mode!r}, "
         return f"{own.begin}{own.code}{made}tokens={own.tokens!r})\n{self._of.call}"
 
     @property

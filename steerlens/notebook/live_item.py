@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from steerlens.data import Item
-from steerlens.evaluation import Attribution, Exam, Outcome, attributions
+from steerlens.evaluation import Attribution, Outcome, Scorer, attributions
 from steerlens.evaluation.finite import finite
 from steerlens.models import LensModel
 from steerlens.steering import Intervention, SteeredTokens, SteeringPlan, SteeringVector, StepSpec
@@ -36,14 +36,14 @@ class LiveItem:
         """
         self.item, self.kept = item, kept
         self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
-        self._exam = Exam(model, [item])
+        self._scorer = Scorer(model, [item])
         self._exact: dict[tuple[str, int], dict[float, Outcome]] = {}
 
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
         """From one pass forward and one backward."""
         added = [(vector, layers) for vector, layers in self._wanted if isinstance(vector, SteeringVector)]
-        found = attributions(self._exam, added, self._tokens) if added else {}
+        found = attributions(self._scorer, added, self._tokens) if added else {}
         return {vector.name: found.get(vector.name) or Attribution.unknown(vector.name) for vector, _ in self._wanted}
 
     @property
@@ -58,12 +58,12 @@ class LiveItem:
     @cached_property
     def base(self) -> Outcome:
         """Strength 0: how it is answered under the kept steps alone."""
-        return self.unsteered if self.kept is None else self._exam.score(self.kept)[0]
+        return self.unsteered if self.kept is None else self._scorer.score(self.kept)[0]
 
     @property
     def unsteered(self) -> Outcome:
         """How it is answered unsteered."""
-        return finite(self._exam.base, self._exam.model)[0]
+        return finite(self._scorer.base, self._scorer.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
         """Outcomes that were run with one vector at one layer, by strength."""
@@ -79,7 +79,7 @@ class LiveItem:
         known = self.known(step.vector, step.layer)
         if step.strength not in known:
             whole = plan if self.kept is None else self.kept + plan
-            known[step.strength] = self.base if step.strength == 0 else self._exam.score(whole)[0]
+            known[step.strength] = self.base if step.strength == 0 else self._scorer.score(whole)[0]
         return known[step.strength]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:

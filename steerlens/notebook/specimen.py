@@ -12,7 +12,8 @@ from steerlens.evaluation import Sweep, sweep
 from steerlens.evaluation.scores import AXES
 from steerlens.models import LensModel
 from steerlens.probing import Separability, separability
-from steerlens.steering import Intervention, SteeredTokens, VectorSet, take, vector_set
+from steerlens.settings import Mode
+from steerlens.steering import Intervention, SteeredTokens, SteeringVector, VectorSet, take, vector_set
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -46,7 +47,9 @@ class Specimen:
     """The items' implicit prompts' residuals, at the layers that all vectors have."""
     separated: Separability
     swept: Sweep
-    """Every vector at strength 1, predicted."""
+    """Every vector at strength 1; predicted, or run where one of them adds no fixed direction."""
+    mode: Mode
+    """How it was swept."""
     tokens: SteeredTokens
     """Steered there."""
     seed: int
@@ -126,6 +129,7 @@ def specimen(
     if not layers:
         raise SettingsError("the vectors have no layer in common: take them at the same layers.")
     stack = model.residuals(looked.prompts(explicit=False), layers)
+    mode: Mode = "attribution" if all(isinstance(vector, SteeringVector) for vector in own.values()) else "exact"
     return Specimen(
         model,
         looked,
@@ -133,7 +137,8 @@ def specimen(
         "" if vectors is not None else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
         stack,
         separability(stack, probes=("difference of means",), seed=seed),
-        sweep(model, looked, own, layers, [1.0], mode="attribution", tokens=tokens),
+        sweep(model, looked, own, layers, [1.0], mode=mode, tokens=tokens),
+        mode,
         tokens,
         seed,
         _begin(items, vectors is not None, train_concepts, concepts, seed, looked.locales),

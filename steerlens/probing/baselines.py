@@ -29,7 +29,7 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
     """
     if not prompts:
         raise PromptError("no prompts given: expected at least one.")
-    table, tokens = model.tl.original_model.get_input_embeddings(), map(model.tokens, prompts)
+    table, tokens = model.backend.embeddings, map(model.tokens, prompts)
     rows = [each.ids[each.n_front :] for each in tokens]
     means = [table(torch.tensor(row, device=model.device)).float().mean(dim=0) for row in rows]
     return ResidualStack(torch.stack(means)[None].cpu(), (-1,), tuple(prompts), "mean", model.fingerprint)

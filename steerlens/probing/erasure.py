@@ -13,7 +13,7 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
 from steerlens.probing.folds import Folds
-from steerlens.probing.holding import Group, groups, implicit
+from steerlens.probing.holding import Group, groups, labelled
 from steerlens.probing.probes import Probe, chosen_probes
 from steerlens.progress import progress
 from steerlens.statistics import cluster_counts, percentile_interval
@@ -88,7 +88,7 @@ def erasure(
         raise SettingsError(f"{directions} directions given: expected at least 1 to erase.")
     if method not in _METHODS:
         raise UnknownNameError("method of erasure", method, _METHODS)
-    (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), implicit(stack)
+    (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), labelled(stack)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rows: list[dict[str, Any]] = []
     parts = groups(told, "concept", n_folds, seed)

@@ -22,7 +22,7 @@ class Folds:
     """Rows that are trained on and rows that are held out, a pair of masks a fold."""
 
     labels: NDArray
-    """``[row]``: 1 for factual, 0 for cultural."""
+    """``[row]``: 1 for factual, 0 for cultural, or other labels."""
     train: Bool[Tensor, "fold row"]
     test: Bool[Tensor, "fold row"]
     names: tuple[str, ...]
@@ -30,19 +30,33 @@ class Folds:
 
     @classmethod
     def by_concept(
-        cls, labels: Sequence[int], concepts: Sequence[str], n_folds: int = 5, seed: int = 0, *, what: str = "concepts"
+        cls,
+        labels: Sequence[int],
+        concepts: Sequence[str],
+        n_folds: int = 5,
+        seed: int = 0,
+        *,
+        what: str = "concepts",
+        names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
         """Folds of whole concepts (or of whatever groups rows: ``what`` they are goes into the error), with both labels in each.
 
         Raises:
             DataError: fewer than two groups of a label.
         """
-        held_out = _held_out(labels, concepts, n_folds, seed, what)
+        held_out = _held_out(labels, concepts, n_folds, seed, what, names)
         return cls(np.asarray(labels), ~held_out, held_out, ("",) * len(held_out))
 
     @classmethod
     def across(
-        cls, labels: Sequence[int], concepts: Sequence[str], places: Sequence[str], n_folds: int = 5, seed: int = 0
+        cls,
+        labels: Sequence[int],
+        concepts: Sequence[str],
+        places: Sequence[str],
+        n_folds: int = 5,
+        seed: int = 0,
+        *,
+        names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
         """Each place (a locale) held out in turn, and in it each fold of concepts: what is asked of was met neither in this place
         nor, as a concept, in another.
@@ -50,12 +64,12 @@ class Folds:
         Raises:
             DataError: fewer than two concepts of a label, or fewer than two places.
         """
-        concept_out = _held_out(labels, concepts, n_folds, seed, "concepts")
-        place_out, names = _each(places)
+        concept_out = _held_out(labels, concepts, n_folds, seed, "concepts", names)
+        place_out, codes = _each(places)
         test, train = (place_out[:, None] & concept_out).flatten(0, 1), (~place_out[:, None] & ~concept_out).flatten(0, 1)
         y = torch.as_tensor(np.asarray(labels)) == 1
         both = torch.stack([(part & side).any(1) for part in (train, test) for side in (y, ~y)]).all(0)
-        named = tuple(name for name in names for _ in concept_out)
+        named = tuple(code for code in codes for _ in concept_out)
         kept = [name for name, has_both in zip(named, both.tolist(), strict=True) if has_both]
         return cls(np.asarray(labels), train[both], test[both], tuple(kept))
 
@@ -152,14 +166,16 @@ def _right_pairs(
     return torch.cat(found, dim=1)
 
 
-def _held_out(labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str) -> Bool[Tensor, "fold row"]:
+def _held_out(
+    labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str, names: tuple[str, str]
+) -> Bool[Tensor, "fold row"]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     y = np.asarray(labels)
     per_label = [len({group for group, label in zip(groups, labels, strict=True) if label == value}) for value in (0, 1)]
     if min(per_label) < 2:
         raise DataError(
-            f"{per_label[1]} factual and {per_label[0]} cultural {what} given: cross-validation needs at least 2 of each. "
+            f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} given: cross-validation needs at least 2 of each. "
             "Capture more prompts, of both kinds."
         )
     splitter = StratifiedGroupKFold(min(n_folds, *per_label), shuffle=True, random_state=seed)

@@ -1,8 +1,8 @@
-"""What is held out together: concepts, locales, topics or relations; and which prompts are told apart at all."""
+"""Which prompts are told apart, by which labels; and what is held out together: concepts, locales, topics or relations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from steerlens.activations import ResidualStack
 from steerlens.data import Prompt
@@ -22,11 +22,59 @@ class Group:
     folds: Folds
     parts: dict[str, Folds]
     """The folds that the rows of a table are about, by locale."""
+    concepts: list[str]
+    """The concept of each prompt, or the group that was given for it."""
 
-    @property
-    def concepts(self) -> list[str]:
-        """Each prompt's concept."""
-        return concepts_of(self.stack.prompts)
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Prompts that are told apart by a label, and the groups of them that are held out together."""
+
+    stack: ResidualStack
+    labels: Mapping[Prompt, int]
+    """1 or 0: factual or cultural, or what the user gave."""
+    groups: Mapping[Prompt, str]
+    """The concept, or what the user gave."""
+    names: tuple[str, str] = ("factual", "cultural")
+    """What labels 1 and 0 are called, for errors."""
+
+    def labels_of(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Returns each prompt's label."""
+        return [self.labels[prompt] for prompt in prompts]
+
+    def groups_of(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Returns each prompt's group."""
+        return [self.groups[prompt] for prompt in prompts]
+
+
+def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: Sequence[str] | None = None) -> Labelled:
+    """Returns the prompts of a stack with their labels: factual against cultural prompts for ``None``, or any two labels.
+
+    Args:
+        stack: residuals of the prompts.
+        labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. For ``None`` the kind; explicit prompts
+            are left out then, since a country's name gives the kind away.
+        groups: what is held out together, a name for each prompt; concepts for ``None``, and a text without one is its own.
+
+    Raises:
+        DataError: not a label or group for each prompt, a label other than two values, or a prompt that has both labels.
+        PromptError: there are no factual and cultural prompts, and no labels were given.
+    """
+    for what, given in (("labels", labels), ("groups", groups)):
+        if given is not None and len(given) != len(stack.prompts):
+            raise DataError(f"{len(given)} {what} given for {len(stack.prompts)} prompts: expected one for each.")
+    held = dict(zip(stack.prompts, groups if groups is not None else concepts_of(stack.prompts), strict=True))
+    if labels is None:
+        told = implicit(stack)
+        return Labelled(told, dict(zip(told.prompts, labels_of(told.prompts), strict=True)), held)
+    wrong = [label for label in labels if label not in (0, 1)]
+    if wrong:
+        raise DataError(f"label {wrong[0]!r} given: expected 1 and 0, or True and False.")
+    found: dict[Prompt, int] = {}
+    for prompt, label in zip(stack.prompts, map(int, labels), strict=True):
+        if found.setdefault(prompt, label) != label:
+            raise DataError(f"prompt {prompt.text!r:.60} is labelled both 1 and 0: expected one label for each prompt.")
+    return Labelled(stack, found, held, ("positive", "negative"))
 
 
 def implicit(stack: ResidualStack) -> ResidualStack:
@@ -52,11 +100,19 @@ def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
     """Each locale's prompts, and under ``all`` those of all locales where there are several."""
     locales = tuple(dict.fromkeys(prompt.locale for prompt in stack.prompts))
     groups = {name: stack.of([p for p in stack.prompts if p.locale == name]) for name in locales}
+    if locales == ("",):  # free texts, of no locale
+        return {ALL: stack}
     return {**groups, ALL: stack} if len(locales) > 1 else groups
 
 
-def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> list[Group]:
-    """The groups of an implicit stack, with folds that hold out what is asked for.
+def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[Group]:
+    """Returns the groups of labelled prompts, with folds that hold out what is asked for.
+
+    Args:
+        told: the prompts.
+        hold_out: what is held out.
+        n_folds: fewer where there are fewer groups of a label.
+        seed: of the folds.
 
     Raises:
         UnknownNameError: no such thing to hold out.
@@ -65,23 +121,24 @@ def groups(stack: ResidualStack, hold_out: HoldOut, n_folds: int, seed: int) -> 
     if hold_out not in get_args(HoldOut):
         raise UnknownNameError("thing to hold out", hold_out, get_args(HoldOut))
     if hold_out == "locale":
-        prompts = stack.prompts
-        folds = Folds.across(labels_of(prompts), concepts_of(prompts), [prompt.locale for prompt in prompts], n_folds, seed)
-        return [Group(stack, folds, {**{name: folds.named(name) for name in dict.fromkeys(folds.names)}, ALL: folds})]
+        prompts, own_groups = told.stack.prompts, told.groups_of(told.stack.prompts)
+        places = [prompt.locale for prompt in prompts]
+        folds = Folds.across(told.labels_of(prompts), own_groups, places, n_folds, seed, names=told.names)
+        named = {name: folds.named(name) for name in dict.fromkeys(folds.names)}
+        return [Group(told.stack, folds, {**named, ALL: folds}, own_groups)]
     found = []
-    for name, own in by_locale(stack).items():
+    for name, own in by_locale(told.stack).items():
+        held = told.groups_of(own.prompts) if hold_out == "concept" else _held(own.prompts, hold_out)
         try:
-            folds = Folds.by_concept(labels_of(own.prompts), _held(own.prompts, hold_out), n_folds, seed, what=f"{hold_out}s")
+            folds = Folds.by_concept(told.labels_of(own.prompts), held, n_folds, seed, what=f"{hold_out}s", names=told.names)
         except DataError as error:
             raise DataError(f"locale {name}: {error}") from error
-        found.append(Group(own, folds, {name: folds}))
+        found.append(Group(own, folds, {name: folds}, told.groups_of(own.prompts)))
     return found
 
 
 def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:
     """What each prompt's fold is decided by."""
-    if hold_out == "concept":
-        return concepts_of(prompts)
     if any(not prompt.topic for prompt in prompts):
         bare = next(prompt.text for prompt in prompts if not prompt.topic)
         raise DataError(

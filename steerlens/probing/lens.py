@@ -12,9 +12,8 @@ from torch import Tensor
 from steerlens.data import Item, Items, locale
 from steerlens.errors import PromptError, UnknownNameError
 from steerlens.models.batches import Row, TokenBatch
-from steerlens.models.forward import residuals_after
 from steerlens.models.lens import LensModel
-from steerlens.models.unembedding import Targets, Unembedding
+from steerlens.models.unembedding import Targets
 from steerlens.progress import SHOW_FROM, progress
 from steerlens.statistics import cluster_counts, percentile_interval
 from steerlens.steering import SteeringPlan
@@ -180,12 +179,12 @@ def _unembedded(model: LensModel, batch: TokenBatch, layers: Sequence[int], toke
     """Log probabilities by prompt, layer and token, one after another."""
     lines = torch.arange(len(tokens), device=batch.tokens.device)
     last = torch.tensor([start + len(row) - 1 for start, row in zip(batch.starts, batch.rows, strict=True)]).to(lines)
-    seen = residuals_after(model.tl, batch, layers, lambda residual: residual[lines, last])
+    seen = model.backend.residuals_after(batch, layers, lambda residual: residual[lines, last])
     places = torch.stack([seen[layer] for layer in layers], dim=1).flatten(0, 1)  # [prompt x layer, d_model]
     each = [(line * len(layers) + at, token) for line, own in enumerate(tokens) for at in range(len(layers)) for token in own]
     where, which = torch.tensor(each, device=places.device).unbind(1)
-    final = model.tl.ln_final(places[None])[0]
-    return Unembedding.of(model.tl).log_probabilities(final, Targets(where, which)).tolist()
+    final = model.backend.final_norm(places[None])[0]
+    return model.backend.unembedding().log_probabilities(final, Targets(where, which)).tolist()
 
 
 def _rows(

@@ -1,5 +1,6 @@
 """How well labels that mean nothing would be told apart: the null of the difference-of-means probe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,8 @@ from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError
 from steerlens.probing.auroc import auroc
 from steerlens.probing.folds import Folds
-from steerlens.probing.holding import Group, groups, implicit
+from steerlens.probing.holding import Group, labelled
+from steerlens.probing.holding import groups as parts_of
 from steerlens.probing.logistic import centred
 from steerlens.progress import progress
 from steerlens.statistics import max_statistic_p
@@ -50,6 +52,8 @@ class PermutationTest(ResultTable):
 def permutation_test(
     stack: ResidualStack,
     *,
+    labels: Sequence[Any] | None = None,
+    groups: Sequence[str] | None = None,
     draws: int = 1000,
     n_folds: int = 5,
     seed: int = 0,
@@ -64,7 +68,9 @@ def permutation_test(
     is 5% if none tells the kinds apart. Locales are not corrected for.
 
     Args:
-        stack: residuals of factual and cultural prompts.
+        stack: residuals of factual and cultural prompts, or of any prompts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        groups: what keeps one label and is held out together, a name for each prompt; its concept for ``None``.
         draws: permutations.
         n_folds: fewer where there are fewer concepts of a kind.
         seed: of the folds and the permutations.
@@ -78,9 +84,9 @@ def permutation_test(
 
     if draws < 1:
         raise SettingsError(f"{draws} draws given: expected at least 1, and 1,000 for a p value that can be quoted.")
-    told, rows = implicit(stack), []
+    told, rows = labelled(stack, labels, groups), []
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    parts = groups(told, "concept", n_folds, seed)
+    parts = parts_of(told, "concept", n_folds, seed)
     with progress(len(parts), "Permutations", "locale") as bar:
         for group in parts:
             rows.extend(_tested(group, draws, seed, place))

@@ -13,7 +13,7 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.errors import SettingsError
 from steerlens.probing.folds import Folds
-from steerlens.probing.holding import ALL, concepts_of, implicit, labels_of
+from steerlens.probing.holding import ALL, labelled
 from steerlens.probing.probes import Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
 from steerlens.statistics import cluster_counts, percentile_interval
@@ -49,6 +49,8 @@ class Selectivity(ResultTable):
 def selectivity(
     stack: ResidualStack,
     *,
+    labels: Sequence[Any] | None = None,
+    groups: Sequence[str] | None = None,
     probes: Sequence[str] = ("difference of means", "logistic"),
     labellings: int = 10,
     draws: int = 1000,
@@ -63,7 +65,9 @@ def selectivity(
     ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
 
     Args:
-        stack: residuals of factual and cultural prompts in two or more locales.
+        stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        groups: what keeps one label, a name for each prompt; its concept for ``None``.
         probes: names from ``PROBES``.
         labellings: random labellings, each with as many factual concepts as there are.
         draws: resamples of concepts, for the intervals.
@@ -78,15 +82,16 @@ def selectivity(
 
     if labellings < 1:
         raise SettingsError(f"{labellings} labellings given: expected at least 1.")
-    solvers, told = chosen_probes(probes), implicit(stack)
+    solvers, named = chosen_probes(probes), labelled(stack, labels, groups)
+    told = named.stack
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    concepts = concepts_of(told.prompts)
-    folds = Folds.sharing(labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
+    concepts = named.groups_of(told.prompts)
+    folds = Folds.sharing(named.labels_of(told.prompts), [prompt.locale for prompt in told.prompts])
     tasks = [folds, *(folds.relabelled(labels) for labels in _by_lot(folds, concepts, labellings, seed))]
     counts, rows = cluster_counts(concepts, draws=draws, seed=seed), []
     with progress(len(solvers), "Selectivity", "probe") as bar:
         for name, probe in solvers.items():
-            rows.extend(_measured(told, name, probe, tasks, counts, place))
+            rows.extend(_measured(told, concepts, name, probe, tasks, counts, place))
             bar.update()
     return Selectivity(pd.DataFrame(rows, columns=list(Selectivity.columns)))
 
@@ -99,7 +104,13 @@ def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> li
 
 
 def _measured(
-    stack: ResidualStack, name: str, probe: Probe, tasks: list[Folds], counts: NDArray, device: torch.device
+    stack: ResidualStack,
+    concepts: list[str],
+    name: str,
+    probe: Probe,
+    tasks: list[Folds],
+    counts: NDArray,
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     scores = [scores_by_layer(probe, stack.residuals, task, device) for task in tasks]
     rows = []
@@ -109,7 +120,7 @@ def _measured(
             (task if locale == ALL else task.named(locale), score[:, own]) for task, score in zip(tasks, scores, strict=True)
         ]
         held = parts[0][0].test.any(0)
-        seen = {"n": int(held.sum()), "concepts": len({stack.prompts[i].concept for i in held.nonzero()[:, 0]})}
+        seen = {"n": int(held.sum()), "concepts": len({concepts[i] for i in held.nonzero()[:, 0]})}
         common = {"locale": locale, "probe": name, "draws": len(tasks) - 1, **seen}
         aurocs, (low, high) = _aurocs(parts), _interval(parts, counts)
         for at, layer in enumerate(stack.layers):

@@ -14,7 +14,8 @@ from steerlens.activations import ResidualStack
 from steerlens.data import english_pairs, localized_pairs
 from steerlens.errors import PairsError, UnknownNameError
 from steerlens.probing.baselines import baseline_scores
-from steerlens.probing.holding import ALL, Group, HoldOut, groups, implicit
+from steerlens.probing.holding import ALL, Group, HoldOut, labelled
+from steerlens.probing.holding import groups as parts_of
 from steerlens.probing.probes import PROBES, Probe, chosen_probes, scores_by_layer
 from steerlens.progress import progress
 from steerlens.statistics import cluster_counts, percentile_interval
@@ -89,6 +90,8 @@ class Separability(ResultTable):
 def separability(
     stack: ResidualStack,
     *,
+    labels: Sequence[Any] | None = None,
+    groups: Sequence[str] | None = None,
     hold_out: HoldOut = "concept",
     probes: Sequence[str] = ("difference of means", "logistic"),
     embeddings: ResidualStack | None = None,
@@ -98,15 +101,18 @@ def separability(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
-    """Cross-validated AUROC and accuracy of telling factual from cultural prompts, by layer and locale.
+    """Cross-validated AUROC and accuracy of telling factual from cultural prompts, or any two classes, by layer and locale.
 
-    Only implicit prompts are told apart: an explicit one names a country, which gives it away. A concept is never learnt
-    in one locale and tested in another. On the same folds stand the baselines: character n-grams (what the form of the text alone
-    gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap over concepts, with the
-    probes as fitted. By layer stands also the cosine of the EN and LOC vectors taken from the same stack.
+    Of factual and cultural prompts only implicit ones are told apart: an explicit one names a country, which gives it away. A
+    concept is never learnt in one locale and tested in another. On the same folds stand the baselines: character n-grams (what
+    the form of the text alone gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a
+    bootstrap over concepts, with the probes as fitted. By layer stands also the cosine of the EN and LOC vectors taken from the
+    same stack.
 
     Args:
-        stack: residuals of factual and cultural prompts; for the cosine also of English and explicit ones.
+        stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        groups: what is held out together, a name for each prompt; its concept for ``None``, and a text without one is its own.
         hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts;
             ``topic`` or ``relation``, as the items name them.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
@@ -118,21 +124,22 @@ def separability(
         device: where the probes are solved, all layers at once; a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: fewer than two factual or two cultural concepts (or topics, relations), or only one locale to hold out.
+        DataError: fewer than two concepts (or groups, topics, relations) of a label, or only one locale to hold out; labels or
+            groups that are not one for each prompt.
         UnknownNameError: no such probe or thing to hold out.
         PromptError: the embeddings lack a prompt of the stack.
     """
     import pandas as pd
 
-    solvers, told = chosen_probes(probes), implicit(stack)
+    solvers, told = chosen_probes(probes), labelled(stack, labels, groups)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rows: list[dict[str, Any]] = []
-    parts = groups(told, hold_out, n_folds, seed)
+    parts = parts_of(told, hold_out, n_folds, seed)
     with progress(len(parts), "Separability", "locale") as bar:
         for group in parts:
             rows.extend(_measured(group, _scored(group, solvers, embeddings, place), draws, seed))
             bar.update()
-    rows.extend(_cosines(vectors_from or stack, tuple(dict.fromkeys(prompt.locale for prompt in told.prompts))))
+    rows.extend(_cosines(vectors_from or stack, tuple(dict.fromkeys(prompt.locale for prompt in told.stack.prompts))))
     return Separability(pd.DataFrame(rows, columns=list(Separability.columns)))
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from steerlens.errors import SettingsError
-from steerlens.models.forward import residuals_after
 from steerlens.models.lens import LensModel
 from steerlens.models.tokens import Text
-from steerlens.models.unembedding import Unembedding
 from steerlens.probing.lens import STEERED, UNSTEERED
 from steerlens.steering import SteeringPlan
 from steerlens.tables import ResultTable
@@ -91,10 +89,10 @@ def token_lens(
 @torch.no_grad()
 def _read(model: LensModel, ids: Sequence[int], layers: Sequence[int], positions: list[int]) -> list[list[tuple[int, float]]]:
     """By layer and position, the most probable next token and its probability."""
-    batch, unembedding = model.batch([model.row(ids)]), Unembedding.of(model.tl)
-    seen = residuals_after(model.tl, batch, layers, lambda residual: residual[0, positions])
+    batch, unembedding = model.batch([model.row(ids)]), model.backend.unembedding()
+    seen = model.backend.residuals_after(batch, layers, lambda residual: residual[0, positions])
     found = []
     for layer in layers:  # a layer at a time: the logits of all would be large
-        best, token = unembedding.logits(model.tl.ln_final(seen[layer][None])[0]).log_softmax(-1).max(-1)
+        best, token = unembedding.logits(model.backend.final_norm(seen[layer][None])[0]).log_softmax(-1).max(-1)
         found.append(list(zip(token.tolist(), best.exp().tolist(), strict=True)))
     return found

@@ -1,14 +1,14 @@
 """Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply them, and their controls."""
 
+from steerlens.settings import STEERED_TOKENS, STRENGTHS, SteeredTokens
 from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
 from steerlens.steering.edits import EDITS, Ablate, Add, DirectionalEdit, Edit, Project, add_direction, set_component
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.means import difference_of_means, differences_of_means, pooled
 from steerlens.steering.plans import SteeringPlan, Step, no_steering
-from steerlens.steering.specs import STRENGTHS, SURGICAL, UNSTEERED, PlanSpec, StepSpec
+from steerlens.steering.specs import SURGICAL, UNSTEERED, PlanSpec, StepSpec
 from steerlens.steering.taking import take
-from steerlens.steering.tokens import STEERED_TOKENS, SteeredTokens
 from steerlens.steering.vector_sets import VectorSet, vector_set
 from steerlens.steering.vectors import SteeringVector
 

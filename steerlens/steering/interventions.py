@@ -11,9 +11,9 @@ import torch
 from steerlens.errors import VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import Layers, layer_of, layers_of
+from steerlens.settings import SteeredTokens
 from steerlens.steering.edits import Edit
 from steerlens.steering.plans import SteeringPlan, Step
-from steerlens.steering.tokens import SteeredTokens
 
 
 class Intervention(ABC):

@@ -11,7 +11,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import VectorError
 from steerlens.models.lens import LensModel
-from steerlens.models.reading import Positions, described
+from steerlens.models.pooling import Positions, described
 from steerlens.numeric import Layers, layers_of
 from steerlens.steering.vectors import SteeringVector
 

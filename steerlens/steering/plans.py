@@ -1,5 +1,7 @@
 """Steering plans: what is done to the residual stream, where, how strongly and at which tokens; and the hooks that do it."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,14 +14,15 @@ from torch import Tensor
 
 from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.forward import Hook, residual_hook
+from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
-from steerlens.models.passes import ModelState, running_roles, state_of, steered_here
+from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
 from steerlens.numeric import finite_number, layer_of, whole_number
+from steerlens.settings import STEERED_TOKENS, SteeredTokens
 from steerlens.steering.edits import Edit, restored_edit
 from steerlens.steering.showing import Shown, shown
-from steerlens.steering.tokens import STEERED_TOKENS, SteeredTokens, leaves_prompt, steered_tokens
+from steerlens.steering.tokens import leaves_prompt, steered_tokens
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"
@@ -150,7 +153,7 @@ class SteeringPlan:
             FingerprintError: the vectors were taken from another model.
         """
         self.check(model)
-        return [(residual_hook(layer), self._hook(layer, state_of(model.tl))) for layer in self.layers]
+        return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
@@ -175,7 +178,7 @@ class SteeringPlan:
             SettingsError: a plan is applied to this model in another thread.
             ModelError: the model is in training mode.
         """
-        with steered_here(model.tl), model.tl.hooks(fwd_hooks=self.hooks(model)):
+        with model.backend.applied(self.hooks(model)):
             yield model
 
     def check(self, model: LensModel) -> None:
@@ -211,6 +214,15 @@ class SteeringPlan:
         """
         self.check(model)
         return shown(model.tokens(prompt), [(step.layer, step.tokens) for step in self.steps])
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the steps with their tensors."""
+        found = hashlib.sha256()
+        for step in self.steps:
+            found.update(json.dumps(step.to_dict(), sort_keys=True, ensure_ascii=False).encode())
+            for name in sorted(step.edit.tensors):
+                found.update(step.edit.tensors[name].contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
         """Writes the plan with its vectors as one safetensors file.

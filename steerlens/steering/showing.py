@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from wcwidth import ljust, width
 
-from steerlens.columns import padded, width
 from steerlens.models.batches import Row
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.models.tokens import Tokens
-from steerlens.steering.tokens import SteeredTokens, steered_tokens
+from steerlens.settings import SteeredTokens
+from steerlens.steering.tokens import steered_tokens
 
 _ROLE_NAMES = {PAD: "padding", FRONT: "in front", PROMPT: "prompt", LAST: "last of prompt", GENERATED: "generated"}
 
@@ -31,7 +32,7 @@ class Shown(tuple[ShownToken, ...]):
         rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
         rows.insert(0, ("token", "read as", "steered at layers"))
         first, second = (max(width(row[column]) for row in rows) for column in range(2))
-        return "\n".join(f"{padded(a, first)}  {padded(b, second)}  {c}" for a, b, c in rows)
+        return "\n".join(f"{ljust(a, first)}  {ljust(b, second)}  {c}" for a, b, c in rows)
 
     __repr__ = __str__
 

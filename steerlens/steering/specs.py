@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from steerlens.settings import SteeredTokens
 from steerlens.steering.interventions import Intervention
 from steerlens.steering.plans import SteeringPlan, no_steering
-from steerlens.steering.tokens import SteeredTokens
 
 UNSTEERED = "unsteered"
 SURGICAL = "surgical"
-STRENGTHS = (0.5, 1.0, 2.0)
-"""The strengths that are tried, if not told otherwise."""
 Number = TypeVar("Number", int, float)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from steerlens.activations import ResidualStack
 from steerlens.data import Items
 from steerlens.models.lens import LensModel
-from steerlens.models.reading import Positions
+from steerlens.models.pooling import Positions
 from steerlens.numeric import Layers
 from steerlens.steering.contrasts import EN, LOC, Contrast, locales_of_items
 from steerlens.steering.means import differences_of_means

@@ -1,18 +1,11 @@
 """Which tokens of a pass are steered."""
 
-from typing import Literal, get_args
-
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from steerlens.models.roles import GENERATED, LAST, PROMPT
-
-SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
-generated after it."""
-
-STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
+from steerlens.settings import SteeredTokens
 
 _STEERED = {
     "all": (PROMPT, LAST, GENERATED),

@@ -271,4 +271,4 @@ def _booted(weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequenc
         model.save_pretrained(folder)
         fast.save_pretrained(folder)
         loaded = load(folder, device="cpu", dtype="float32")
-        return LensModel(loaded.tl, name, loaded.tokenizer)
+        return LensModel(loaded.backend, name, loaded.tokenizer)

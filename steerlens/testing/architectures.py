@@ -56,7 +56,7 @@ def examine(family: Family) -> Row:
         try:
             write_model(family, Path(folder))
             row.findings["load"] = Finding("ok")
-            model = sl.LensModel(sl.load(folder).tl, family.name)
+            model = sl.LensModel(sl.load(folder).backend, family.name)
         except Exception as error:  # whatever an architecture raises is what is to be told
             row.findings["load"] = raised(error, (folder, family.name))
         else:
@@ -137,7 +137,7 @@ def _guarded(check: Check, bench: Bench, columns: Sequence[str]) -> dict[str, Fi
 
 
 def _describe(row: Row, model: sl.LensModel) -> None:
-    row.model_type = str(model.tl.original_model.config.model_type)
+    row.model_type = model.backend.architecture
     with Tally().trying("capabilities"):
         row.packs, row.reuses_keys = bool(model.packs), bool(model.reuses_keys)
 

@@ -9,6 +9,7 @@ import torch
 
 import steerlens as sl
 from steerlens.models import stream
+from steerlens.models.hooks import residual_hook
 from steerlens.steering import STEERED_TOKENS, SteeredTokens
 from steerlens.testing.bench import TEXTS, Bench, Recipe
 from steerlens.testing.findings import Finding, Tally
@@ -53,9 +54,9 @@ def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
     recipe = bench.recipe({0: 1.0, 1: 1.0}, "all")
     calls: dict[str, Callable[[], object]] = {
         "residuals": lambda: model.residuals(TEXTS),
-        "score": lambda: bench.exam(solved=True).score(recipe.plan),
-        "sweep": lambda: list(bench.exam(solved=True).sweep([recipe.plan, recipe.plan])),
-        "gradients": lambda: bench.exam(solved=True).gradients([0, 1], "all"),
+        "score": lambda: bench.scorer(solved=True).score(recipe.plan),
+        "sweep": lambda: list(bench.scorer(solved=True).sweep([recipe.plan, recipe.plan])),
+        "gradients": lambda: bench.scorer(solved=True).gradients([0, 1], "all"),
         "generate": lambda: model.generate(TEXTS[0], _NEW),
         "stream": lambda: list(stream(model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(model))),
     }
@@ -77,11 +78,11 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
     """Strength 0 gives the unsteered model's scores and texts, bit for bit."""
     tally, model = Tally(), bench.model
     with tally.trying("score"):
-        exam = bench.exam(solved=True)
-        unsteered = [outcome.scores for outcome in exam.score()]
+        scorer = bench.scorer(solved=True)
+        unsteered = [outcome.scores for outcome in scorer.score()]
         for tokens in STEERED_TOKENS:
             zero = bench.recipe({0: 0.0, 2: 0.0}, tokens).plan
-            tally.same(f"scores, {tokens}", [outcome.scores for outcome in exam.score(zero)], unsteered)
+            tally.same(f"scores, {tokens}", [outcome.scores for outcome in scorer.score(zero)], unsteered)
     with tally.trying("residuals"):
         plain = model.residuals(TEXTS).residuals
         with bench.recipe({0: 0.0, 2: 0.0}, "all").plan.applied(model):
@@ -92,16 +93,13 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
 def hooks_at_rest(model: sl.LensModel) -> int:
     """Hooks on all modules after one plain pass: at the first, both libraries install some of their own that stay."""
     with torch.no_grad(), suppress(Exception):  # where no pass runs, the other checks tell it
-        model.tl.original_model(torch.tensor([model.tokens(TEXTS[0]).ids], device=model.device), use_cache=False)
+        model.backend.logits(model.batch([model.row(model.tokens(TEXTS[0]).ids)]))
     return hooks(model)
 
 
 def hooks(model: sl.LensModel) -> int:
-    """Hooks on all modules of a model."""
-    modules = {id(module): module for top in (model.tl, model.tl.original_model) for module in top.modules()}
-    return sum(
-        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks) for module in modules.values()
-    )
+    """Hooks that stand on a model."""
+    return len(model.backend.hooks_on())
 
 
 def _steerings(bench: Bench) -> Iterator[tuple[str, SteeredTokens, Recipe | None]]:
@@ -145,21 +143,18 @@ def _takes(bench: Bench, values: dict[str, Any]) -> bool:
 def _failing(model: sl.LensModel) -> Iterator[None]:
     """Passes inside end in an error in the last block."""
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("an error in the middle of a pass")
 
-    handle = model.tl.blocks[-1].register_forward_pre_hook(fail)
-    try:
+    with model.backend.hooked([(residual_hook(model.n_layers - 1), fail)]):
         yield
-    finally:
-        handle.remove()
 
 
 def _leave_early(bench: Bench, recipe: Recipe) -> None:
     """Begins a sweep and a stream, and closes both."""
     unfinished: list[Any] = [stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model))]
-    with suppress(Exception):  # an exam that is refused
-        unfinished.append(bench.exam(solved=False).sweep([recipe.plan]))
+    with suppress(Exception):  # a scorer that is refused
+        unfinished.append(bench.scorer(solved=False).sweep([recipe.plan]))
     for iterator in unfinished:
         with suppress(Exception):  # told by the checks of sweeps and streams
             next(iterator)

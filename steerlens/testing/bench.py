@@ -10,7 +10,7 @@ from torch import Tensor
 
 import steerlens as sl
 from steerlens.data import Item, atlas, locale
-from steerlens.evaluation import Exam, Scoring
+from steerlens.evaluation import Scorer, Scoring
 from steerlens.steering import Add, SteeredTokens, SteeringPlan, Step, no_steering
 from steerlens.testing.byhand import ByHand
 from steerlens.testing.family import Family
@@ -66,9 +66,9 @@ class Bench:
         vectors = _SHARE * norms[:, None] * torch.nn.functional.normalize(drawn, dim=1)
         return cls(model, hand, _items(_CONCEPTS), _items(_SOLVED), vectors)
 
-    def exam(self, *, solved: bool) -> Exam:
-        """The items as an exam, without or with solved examples in front."""
-        return Exam(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
+    def scorer(self, *, solved: bool) -> Scorer:
+        """The items as a scorer, without or with solved examples in front."""
+        return Scorer(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
 
     def recipes(self, tokens: SteeredTokens) -> list[Recipe]:
         """Ten plans: each layer with two strengths, two layers at once, and unsteered."""

@@ -61,7 +61,7 @@ def scores(bench: Bench) -> dict[str, Finding]:
     for solved in (False, True):
         expected = torch.cat([bench.scores(cases, {}, "all")[0] for cases in bench.cases(solved=solved)])
         with tally.trying(_named(solved)):
-            tally.compare(_named(solved), _scores(bench.exam(solved=solved).score()), expected)
+            tally.compare(_named(solved), _scores(bench.scorer(solved=solved).score()), expected)
     return {"scores": tally.finding}
 
 
@@ -79,14 +79,14 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
         ]
         for which, some in {"": range(len(recipes)), " (one plan a layer)": range(len(bench.vectors))}.items():
             with swept.trying(where + which):
-                found = dict(_finished(bench.exam(solved=solved).sweep([recipes[index].plan for index in some])))
+                found = dict(_finished(bench.scorer(solved=solved).sweep([recipes[index].plan for index in some])))
                 for index, outcomes in found.items():
                     swept.compare(where + which, _scores(outcomes), torch.cat(expected[index]))
                     for outcome, item in zip(outcomes, expected[index], strict=True):
                         hits.same(where + which, outcome.correct, int(item.argmax()) == outcome.item.answer)
         with full.trying(where):
             two_layers = len(recipes) - 2
-            outcomes = bench.exam(solved=solved).score(recipes[two_layers].plan)
+            outcomes = bench.scorer(solved=solved).score(recipes[two_layers].plan)
             full.compare(where, _scores(outcomes), torch.cat(expected[two_layers]))
     return {"sweep": swept.finding, "hits": hits.finding, "full pass": full.finding}
 
@@ -98,7 +98,7 @@ def gradients(bench: Bench) -> dict[str, Finding]:
     for solved, tokens in product((False, True), STEERED_TOKENS):
         where = f"{tokens} {_named(solved)}"
         with tally.trying(where):
-            ours = bench.exam(solved=solved).gradients(list(layers), tokens)
+            ours = bench.scorer(solved=solved).gradients(list(layers), tokens)
             for number, item in enumerate(bench.items):
                 leaves = {layer: torch.zeros(1, bench.model.d_model, requires_grad=True) for layer in layers}
                 answers = bench.scores(cases_of[solved][number], leaves, tokens)[0]

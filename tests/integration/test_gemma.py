@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import steerlens as sl
-from steerlens.evaluation import Exam, sweep
+from steerlens.evaluation import Scorer, sweep
 from steerlens.models.embedded import EMBEDDED
 from steerlens.models.gguf import converted_embedded
 from steerlens.probing import separability
@@ -51,7 +51,7 @@ def test_residuals_do_not_depend_on_the_batch(gemma: sl.LensModel, split: sl.dat
 
 def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.Module, split: sl.data.Split) -> None:
     some = [*list(split.dev.of(kind="factual"))[:3], *list(split.dev.of(kind="cultural"))[:2]]
-    exam = Exam(gemma, some, sl.evaluation.Scoring("none"))
+    exam = Scorer(gemma, some, sl.evaluation.Scoring("none"))
     for outcome, question in zip(exam.score(), exam.questions, strict=True):
         prompt = question.row.prompt
         for score, choice in zip(outcome.scores, question.row.choices, strict=True):
@@ -62,7 +62,7 @@ def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.
 
 
 def test_knows_english_facts_far_above_chance(gemma: sl.LensModel, split: sl.data.Split) -> None:
-    correct = [outcome.correct for outcome in Exam(gemma, split.train.of(kind="factual", locale="en-US")).score()]
+    correct = [outcome.correct for outcome in Scorer(gemma, split.train.of(kind="factual", locale="en-US")).score()]
     assert sum(correct) / len(correct) > 0.5  # four choices: chance is 0.25
 
 
@@ -114,7 +114,7 @@ def test_sweep_equals_full_passes(gemma: sl.LensModel, stack: sl.ResidualStack, 
     vector = difference_of_means(stack, split.train.sample(24).english_pairs("es-ES"))
     some = sl.data.Items(list(split.dev.of(kind="factual", locale="es-ES"))[:6], "six")
     frame = sweep(gemma, some, vector, [11], [1.0], scores=["transfer_margin"]).frame
-    exam = Exam(gemma, some)
+    exam = Scorer(gemma, some)
     with vector.at(11, 1.0).applied(gemma):
         outcomes = exam.score()
     assert frame["value"].tolist() == pytest.approx([outcome.margin for outcome in outcomes], abs=1e-3)

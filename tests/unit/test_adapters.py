@@ -1,5 +1,6 @@
 """An adapter is merged into its model, which then is another checkpoint that the plane can place."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_the_plane_places_it_against_its_base(adapted: sl.LensModel, llama: sl.L
     assert both.loc["aligned"]["value"].to_dict() == pytest.approx(alone.loc["unsteered"]["value"].to_dict())
     assert both.loc["aligned"].loc["es-ES"].loc["consistency", "n"] > 0
     assert set(both.loc["aligned"].index.get_level_values("locale")) == {"es-ES", "ko-KR", "mean"}
+
+
+def test_an_adapter_whose_weights_can_run_code_is_refused(model_folders: dict[str, Path], adapter: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "old"
+    shutil.copytree(adapter, folder)
+    torch.save(load_file(folder / "adapter_model.safetensors"), folder / "adapter_model.bin")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"no weights in safetensors.*save_pretrained\(new_folder\)"):
+        sl.load(model_folders["llama"], adapter=folder)
 
 
 def test_mistakes(

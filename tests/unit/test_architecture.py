@@ -1,14 +1,14 @@
 """The arrows of import, and who may import what."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"columns", "errors", "numeric", "storage", "statistics", "progress"}
+FOUNDATION = {"errors", "numeric", "storage", "statistics", "progress"}
 ALLOWED = {
-    "columns": set(),
     "errors": set(),
     "numeric": {"errors"},
     "progress": set(),
@@ -19,25 +19,34 @@ ALLOWED = {
     "tables": {"errors", "storage"},
     "fingerprint": {"errors"},
     "data": {"errors"},
+    "settings": {"data"},
+    "options": set(),
     "activations": {"data", "fingerprint"},
     "models": {"data", "activations", "fingerprint"},
     "plotting": {"scores"},
     "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
-    "steering": {"data", "activations", "fingerprint", "models"},
-    "evaluation": {"data", "models", "steering", "scores", "provenance", "tables", "plotting"},
+    "steering": {"data", "activations", "fingerprint", "models", "settings"},
+    "evaluation": {
+        *("activations", "data", "fingerprint", "models", "plotting", "provenance"),
+        *("scores", "settings", "steering", "tables"),
+    },
     "testbed": {"data", "models"},
     "testing": {"data", "models", "evaluation", "steering"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
-    "study": {"activations", "data", "evaluation", "models", "probing", "provenance", "results", "steering"},
+    "study": {"activations", "data", "evaluation", "models", "probing", "provenance", "results", "settings", "steering"},
     "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
-    "commands": {"data", "evaluation", "models", "plotting", "probing", "results", "steering", "study", "report"},
-    "cli": {"commands"},
+    "commands": {
+        *("data", "evaluation", "models", "options", "plotting", "probing"),
+        *("report", "results", "settings", "steering", "study"),
+    },
+    "cli": {"commands", "data", "options", "settings"},
 }
 LAZY = {"plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle
 """Parts that others may import inside a function only."""
 
 
+@cache
 def _modules() -> list[tuple[str, Path, ast.Module]]:
     found = []
     for path in sorted(ROOT.rglob("*.py")):
@@ -62,6 +71,24 @@ def test_arrows_go_one_way() -> None:
     for part, path, tree in _modules():
         targets = {name.split(".")[1] for name in _imported(tree) if name.startswith("steerlens.")}
         assert targets - {part} - FOUNDATION <= ALLOWED[part], path
+
+
+def test_what_runs_a_model_is_known_in_models_only() -> None:
+    """Another backend is one file: nothing else looks into a bridge or into Hugging Face's model."""
+    for part, path, tree in _modules():
+        looked_at = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if part == "models" and (path.parent.name == "backends" or path.name in ("lens.py", "loading.py")):
+            continue  # the bridge's own backend, LensModel.tl for users, and what boots a bridge
+        assert not {"tl", "original_model"} & looked_at, path
+
+
+def test_the_engine_knows_no_items() -> None:
+    """Rows of tokens go in and log probabilities come out; what they are scores of is said in ``evaluation``."""
+    engine = ("engine", "resumed", "plain", "packing", "targets", "trust", "computed", "interventions")
+    for name in engine:
+        tree = ast.parse((ROOT / "models" / f"{name}.py").read_text(encoding="utf-8"))
+        targets = {imported.split(".")[1] for imported in _imported(tree) if imported.startswith("steerlens.")}
+        assert targets <= {"models", "errors"}, name
 
 
 def test_figures_and_reports_are_imported_when_asked_for() -> None:
@@ -110,8 +137,9 @@ def test_no_unpickling_and_no_remote_code() -> None:
 
 def test_public_functions_have_docstrings() -> None:
     for _, path, tree in _modules():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inner = {node for function in functions for node in ast.walk(function) if node is not function}
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                inner = any(node in ast.walk(f) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f is not node)
                 overload = any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
-                assert inner or overload or ast.get_docstring(node), (path, node.name)
+                assert node in inner or overload or ast.get_docstring(node), (path, node.name)

@@ -8,7 +8,7 @@ import torch
 
 import steerlens as sl
 from steerlens.activations import ResidualStack
-from steerlens.evaluation import Exam
+from steerlens.evaluation import Scorer
 from steerlens.models.batches import Row
 from steerlens.models.roles import LAST, PROMPT
 from steerlens.testing import FAMILIES, behaviour, checks
@@ -81,11 +81,11 @@ def test_a_hook_that_stays_is_seen(gpt2: Bench) -> None:
 
 
 def test_errors_and_refusals_are_told_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Exam, *_: object) -> None:
+    def refuse(self: Scorer, *_: object) -> None:
         raise sl.errors.ModelError("not for this one")
 
     monkeypatch.setattr("steerlens.testing.architectures.CHECKS", {checks.gradients: ("gradients",)})
-    monkeypatch.setattr(Exam, "gradients", refuse)
+    monkeypatch.setattr(Scorer, "gradients", refuse)
     broken = sl.testing.Family("broken", "NoSuchConfig", "NoSuchModel", "none")
     (family,) = (family for family in FAMILIES if family.name == "GPT-2")
     first, second = examine_all([broken, family])

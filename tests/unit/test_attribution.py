@@ -7,7 +7,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Exam, sweep
+from steerlens.evaluation import Scorer, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringVector, difference_of_means, take
 
@@ -22,7 +22,7 @@ def vector(model: sl.LensModel) -> SteeringVector:
 def test_slope_equals_a_finite_difference(
     model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens
 ) -> None:
-    exam, step = Exam(model, items.of(locale="es-ES")), 1e-3
+    exam, step = Scorer(model, items.of(locale="es-ES")), 1e-3
     attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):
         moved = [
@@ -35,7 +35,7 @@ def test_slope_equals_a_finite_difference(
 
 def test_gradients_leave_the_model_as_it_was(llama: sl.LensModel, items: Items) -> None:
     asked = {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()}
-    exam = Exam(llama, items.of(locale="es-ES"))
+    exam = Scorer(llama, items.of(locale="es-ES"))
     exam.gradients([0, 2], "all")
     assert {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()} == asked
     assert all(parameter.grad is None for parameter in llama.tl.original_model.parameters())
@@ -95,7 +95,7 @@ def test_a_predicted_loss_can_be_the_english_answers(llama: sl.LensModel, items:
     frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution").frame
     wide = frame.pivot_table(index=["strength", "layer", "concept"], columns="score", values=["value", "base"]).reset_index()
     lost = wide[(wide["base", "localization"] == 1) & (wide["value", "localization"] == 0)]
-    runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Exam(llama, some).base}
+    runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Scorer(llama, some).base}
     assert len(lost)
     assert (lost["value", "english_centric"].astype(bool) == lost["concept"].map(runner_up)).all()
 
@@ -115,7 +115,7 @@ def test_vectors_need_not_share_layers_or_kinds(llama: sl.LensModel, items: Item
 
 def test_little_memory_changes_no_gradient(llama: sl.LensModel, items: Items) -> None:
     some = items.of(locale="es-ES")
-    much, little = (Exam(llama, some, memory=memory).gradients([1, 2], "all") for memory in (1 << 30, 1))
+    much, little = (Scorer(llama, some, memory=memory).gradients([1, 2], "all") for memory in (1 << 30, 1))
     torch.testing.assert_close(much, little, atol=1e-4, rtol=1e-3)
 
 

@@ -7,7 +7,7 @@ import torch
 
 import steerlens as sl
 from steerlens.errors import FileError, LayerError, PromptError
-from steerlens.models.forward import residual_hook
+from steerlens.models.hooks import residual_hook
 
 
 def _relative(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError
-from steerlens.evaluation import Answers, Effects, Exam, answered, effects, response
+from steerlens.evaluation import Answers, Effects, Scorer, answered, effects, response
 from steerlens.steering import SteeringVector, random_vectors
 from tests.unit.longform import item_rows
 
@@ -46,7 +46,7 @@ def planted(llama: sl.LensModel, items: Items) -> dict[str, SteeringVector]:
     """In each locale the direction in which the answers' margins grow fastest."""
     found = {}
     for code in ("es-ES", "ko-KR"):
-        gradient = Exam(llama, items.of(kind="factual", locale=code)).gradients(range(4), "all").mean(dim=1)
+        gradient = Scorer(llama, items.of(kind="factual", locale=code)).gradients(range(4), "all").mean(dim=1)
         found[code] = SteeringVector(
             5 * torch.nn.functional.normalize(gradient, dim=1), (0, 1, 2, 3), llama.fingerprint, name="EN", locale=code
         )

@@ -5,14 +5,12 @@ import torch
 
 import steerlens as sl
 from steerlens.data import Items
-from steerlens.evaluation import Exam, Outcome, Scoring
+from steerlens.evaluation import Outcome, Scorer, Scoring
 from steerlens.evaluation.questions import Question, ask
 from steerlens.models.batches import TokenBatch
+from steerlens.models.capabilities import packs
 from steerlens.models.devices import token_budget
-from steerlens.models.forward import hooked, run_blocks
 from steerlens.models.passes import announced
-from steerlens.models.recording import record, resume
-from steerlens.models.trials import packs
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, difference_of_means
 
 NO_DIVISOR = Scoring("none")
@@ -33,7 +31,11 @@ def plain(model: sl.LensModel, question: Question, plan: SteeringPlan | None = N
     sums = []
     for choice in question.row.choices:
         row = model.row(question.row.prompt, [choice])
-        with torch.no_grad(), hooked(model.tl, plan.hooks(model) if plan else []), announced(model.tl, model.batch([row]).roles):
+        with (
+            torch.no_grad(),
+            model.backend.hooked(plan.hooks(model) if plan else []),
+            announced(model.backend.state, model.batch([row]).roles),
+        ):
             logits = model.tl.original_model(torch.tensor([row.ids]), use_cache=False).logits[0].log_softmax(-1)
         first = len(question.row.prompt) - 1
         sums.append(sum(logits[first + at, token].item() for at, token in enumerate(choice)))
@@ -52,8 +54,8 @@ def plans_of(model: sl.LensModel, items: Items, tokens: SteeredTokens) -> list[S
     ]
 
 
-def swept(exam: Exam, plans: list[SteeringPlan]) -> list[list[tuple[float, ...]]]:
-    found = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+def swept(scorer: Scorer, plans: list[SteeringPlan]) -> list[list[tuple[float, ...]]]:
+    found = {index: outcomes for index, outcomes in scorer.sweep(plans) if outcomes is not None}
     return [scores(found[index]) for index in range(len(plans))]
 
 
@@ -73,11 +75,11 @@ def test_equal_the_plain_way_in_any_batch_and_order(
     scoring = few_shots(items) if shots else NO_DIVISOR
     expected = [plain(scored, ask(scored, item, scoring)) for item in asked]
     for batch_size in (1, 3, None):
-        exam = Exam(scored, asked, scoring, batch_size=batch_size)
-        assert bool(exam._prefix) == shots  # the examples are run once, apart
-        close(scores(exam.score()), expected)
-        close(scores(exam.base), expected)
-    close(scores(Exam(scored, asked[::-1], scoring).score())[::-1], expected)
+        scorer = Scorer(scored, asked, scoring, batch_size=batch_size)
+        assert bool(scorer.engine.prefix) == shots  # the examples are run once, apart
+        close(scores(scorer.score()), expected)
+        close(scores(scorer.base), expected)
+    close(scores(Scorer(scored, asked[::-1], scoring).score())[::-1], expected)
 
 
 @pytest.mark.parametrize("shots", [False, True])
@@ -89,14 +91,14 @@ def test_steered_paths_agree(
     scoring, plans = few_shots(items) if shots else NO_DIVISOR, plans_of(scored, items, tokens)
     assert scored.reuses_keys
     by_hand = [plain(scored, ask(scored, item, scoring), plans[0]) for item in asked]
-    whole = Exam(scored, asked, scoring)
+    whole = Scorer(scored, asked, scoring)
     full = [scores(whole.score(plan)) for plan in plans]
     close(full[0], by_hand)
     for batch_size, memory in ((None, 1 << 30), (2, 1 << 30), (None, 1)):
-        exam = Exam(scored, asked, scoring, batch_size=batch_size, memory=memory)
-        for mine, theirs in zip(swept(exam, plans), full, strict=True):
+        scorer = Scorer(scored, asked, scoring, batch_size=batch_size, memory=memory)
+        for mine, theirs in zip(swept(scorer, plans), full, strict=True):
             close(mine, theirs)
-        close(scores(exam.base), full[-1])
+        close(scores(scorer.base), full[-1])
     assert any(a != pytest.approx(b, abs=1e-2) for a, b in zip(full[0], full[-1], strict=True))
 
 
@@ -104,9 +106,9 @@ def test_models_that_keep_no_keys_are_run_whole(
     llama: sl.LensModel, items: Items, asked: list[sl.data.Item], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = plans_of(llama, items, "last_onward")
-    expected = swept(Exam(llama, asked, few_shots(items)), plans)
+    expected = swept(Scorer(llama, asked, few_shots(items)), plans)
     monkeypatch.setitem(llama.__dict__, "reuses_keys", False)
-    for mine, theirs in zip(swept(Exam(llama, asked, few_shots(items)), plans), expected, strict=True):
+    for mine, theirs in zip(swept(Scorer(llama, asked, few_shots(items)), plans), expected, strict=True):
         close(mine, theirs)
 
 
@@ -115,7 +117,7 @@ def test_models_that_cannot_pack_are_run_choice_by_choice(
 ) -> None:
     """Packing shows in the trial where positions are counted by column, as with ALiBi: here a mask that bends by column."""
     assert packs(llama)
-    expected = scores(Exam(llama, asked, NO_DIVISOR).score())
+    expected = scores(Scorer(llama, asked, NO_DIVISOR).score())
     original = TokenBatch.__init__
 
     def by_column(self: TokenBatch, tokens: torch.Tensor, positions: torch.Tensor, *rest: object) -> None:
@@ -126,20 +128,20 @@ def test_models_that_cannot_pack_are_run_choice_by_choice(
     monkeypatch.undo()
     monkeypatch.setitem(llama.__dict__, "packs", False)
     monkeypatch.setitem(llama.__dict__, "reuses_keys", False)
-    close(scores(Exam(llama, asked, NO_DIVISOR).score()), expected)
-    assert Exam(llama, asked).gradients([0, 2], "all").shape == (2, len(asked), llama.d_model)
+    close(scores(Scorer(llama, asked, NO_DIVISOR).score()), expected)
+    assert Scorer(llama, asked).gradients([0, 2], "all").shape == (2, len(asked), llama.d_model)
 
 
 def test_resuming_is_the_same_pass_bit_for_bit(scored: sl.LensModel, asked: list[sl.data.Item]) -> None:
     batch = scored.batch([ask(scored, item, NO_DIVISOR).row for item in asked], "aligned")
     with torch.no_grad():
-        expected = run_blocks(scored.tl, batch)
-        recording = record(scored.tl, batch, scored.layers())
-        assert torch.equal(recording.final, expected)
+        expected = scored.backend.final(batch)
+        cached = scored.backend.cached_pass(batch, scored.layers())
+        assert torch.equal(cached.final, expected)
         for layer in scored.layers():
-            assert torch.equal(resume(scored.tl, recording, layer, recording.residuals[layer])[0], expected)
-            onward = record(scored.tl, batch, [layer], batch.last)
-            again, _ = resume(scored.tl, onward, layer, onward.residuals[layer])
+            assert torch.equal(scored.backend.resume(cached, layer, cached.residuals[layer])[0], expected)
+            onward = scored.backend.cached_pass(batch, [layer], batch.last)
+            again, _ = scored.backend.resume(onward, layer, onward.residuals[layer])
             close_norms = (again - expected[:, batch.last :]).norm(dim=-1) <= 1e-4 * expected[:, batch.last :].norm(dim=-1)
             assert close_norms.all()
 
@@ -148,11 +150,11 @@ def test_passes_leave_no_hook_behind(llama: sl.LensModel, items: Items, asked: l
     def hooks() -> int:
         return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in llama.tl.modules())
 
-    before, exam = hooks(), Exam(llama, asked, few_shots(items))
-    swept(exam, plans_of(llama, items, "all"))
-    exam.gradients([0, 2], "last_onward")
+    before, scorer = hooks(), Scorer(llama, asked, few_shots(items))
+    swept(scorer, plans_of(llama, items, "all"))
+    scorer.gradients([0, 2], "last_onward")
     assert hooks() == before
-    sweep = Exam(llama, asked).sweep(plans_of(llama, items, "all"))
+    sweep = Scorer(llama, asked).sweep(plans_of(llama, items, "all"))
     next(sweep)
     sweep.close()
     assert hooks() == before

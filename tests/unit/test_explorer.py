@@ -16,7 +16,7 @@ from traitlets import TraitError
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
-from steerlens.evaluation import Exam
+from steerlens.evaluation import Scorer
 from steerlens.notebook.explorer import Explorer
 from steerlens.notebook.latest import Latest
 from steerlens.notebook.marked import marked, side_by_side
@@ -49,8 +49,8 @@ def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl
     item = explorer._steering.item.item
     frame = explorer.to_frame("steering")
     for steering, outcome in (
-        ("unsteered", Exam(llama, [item]).score()[0]),
-        ("steered", Exam(llama, [item]).score(explorer.plan)[0]),
+        ("unsteered", Scorer(llama, [item]).score()[0]),
+        ("steered", Scorer(llama, [item]).score(explorer.plan)[0]),
     ):
         assert frame.loc[frame["steering"] == steering, "score"].to_numpy() == pytest.approx(outcome.scores, abs=1e-4)
     assert str(explorer.plan) == "2.5 × EN es-ES at layer 3 at last_onward tokens"
@@ -66,7 +66,7 @@ def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(ex
     assert {0.0, 1.0} <= set(run.index)
     assert curve.loc[run.index, "predicted"].to_numpy() == pytest.approx(run.to_numpy(), abs=1e-5)
     vector = explorer._steering._specimen.vectors["es-ES"]["EN"]
-    exam, layer = Exam(llama, [live.item]), explorer.selection.layer
+    exam, layer = Scorer(llama, [live.item]), explorer.selection.layer
     slope = float(exam.gradients([layer], "last_onward")[0, 0] @ vector.direction(layer))
     assert live.predicted("EN", layer, -0.001) == pytest.approx(live.base.margin - 0.001 * slope, abs=1e-6)
 
@@ -99,7 +99,7 @@ def test_kept_steps_are_added(explorer: Explorer, llama: sl.LensModel) -> None:
     explorer.settle()
     assert str(explorer.plan) == "1 × EN es-ES at layer 1 at last_onward tokens + 2 × LOC es-ES at layer 2 at last_onward tokens"
     frame = explorer.to_frame("steering")
-    own = Exam(llama, [explorer._steering.item.item]).score(explorer.plan)[0]
+    own = Scorer(llama, [explorer._steering.item.item]).score(explorer.plan)[0]
     assert frame.loc[frame["steering"] == "steered", "score"].to_numpy() == pytest.approx(own.scores, abs=1e-4)
     assert _made_by(explorer.as_code("steering"), llama)[1]["plan"].layers == (1, 2)
     explorer.forget()

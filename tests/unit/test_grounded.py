@@ -21,7 +21,7 @@ from steerlens.errors import SteerlensError
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Items]:
-    return {code: load_items(str(atlas_folder().joinpath(code, "facts.jsonl"))) for code in atlas_locales()}
+    return {code: load_items(str(atlas_folder(code).joinpath("facts.jsonl"))) for code in atlas_locales()}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_committed_files_are_what_the_code_makes(english: list[Item], tmp_pa
     files = write("facts", tmp_path)
     assert {file.parent.name for file in files} == set(atlas_locales())
     for file in files:
-        committed = atlas_folder().joinpath(file.parent.name, "facts.jsonl").read_bytes()
+        committed = atlas_folder(file.parent.name).joinpath("facts.jsonl").read_bytes()
         assert committed == file.read_bytes(), f"{file.parent.name}: run python -m steerlens.data.grounded"
 
 

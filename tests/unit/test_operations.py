@@ -9,7 +9,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import FileError, PairsError, UnknownNameError, VectorError
-from steerlens.evaluation import Exam
+from steerlens.evaluation import Scorer
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 from steerlens.steering import (
     Ablate,
@@ -102,7 +102,7 @@ def test_a_sweep_scores_every_operation_as_full_passes_do(llama: sl.LensModel, i
     ablation = vector.ablation()
     both = ablation.at(0, tokens=tokens) + vector.projection("positive").at(2, tokens=tokens)
     plans = [ablation.at(1, tokens=tokens), vector.projection("negative").at(1, 0.5, tokens), both]
-    exam = Exam(llama, items.of(kind="factual", locale="es-ES"))
+    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
     swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
     for index, plan in enumerate(plans):
         for found, expected in zip(swept[index], exam.score(plan), strict=True):

@@ -14,8 +14,8 @@ import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import ModelError, SettingsError, VectorError
 from steerlens.evaluation import (
-    Exam,
     Outcome,
+    Scorer,
     SearchSettings,
     Sweep,
     item_choices,
@@ -63,7 +63,7 @@ def test_such_an_outcome_is_no_answer(items: Items, bad: float, place: int) -> N
 
 def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     some, plan = items.of(locale="es-ES"), vectors["EN", "es-ES"].at(1, HUGE)
-    outcomes = Exam(llama, some).score(plan)
+    outcomes = Scorer(llama, some).score(plan)
     assert not any(outcome.valid or outcome.correct or outcome.english_centric for outcome in outcomes)
     expected = (
         r"plan 1e\+39 × EN es-ES at layer 1 gives NaN or infinite scores for \d+ of \d+ items in float32: lower the strength"
@@ -86,7 +86,7 @@ def test_half_precision_is_told_what_is_wider(model_folders: dict[str, Path], it
     some = items.of(locale="es-ES")
     with pytest.raises(VectorError, match="in float16: lower the strength, or load it in bfloat16 or float32"):
         plane(model, some, {"EN": {"es-ES": vector.at(1, 1e6)}})
-    assert all(outcome.valid for outcome in Exam(model, some).score(vector.at(1, 1.0)))
+    assert all(outcome.valid for outcome in Scorer(model, some).score(vector.at(1, 1.0)))
 
 
 def test_an_unsteered_model_that_overflows_is_an_error(broken: sl.LensModel, items: Items) -> None:
@@ -192,4 +192,4 @@ def test_a_vector_may_be_used_up_to_the_edge(llama: sl.LensModel, items: Items, 
     """Large, not too large: the outcomes are valid and counted."""
     vector = vectors["EN", "es-ES"]
     unit = replace(vector, directions=vector.directions / vector.directions.norm(dim=1, keepdim=True), positive=None)
-    assert all(outcome.valid for outcome in Exam(llama, items.of(locale="es-ES")).score(unit.at(3, 1e10)))
+    assert all(outcome.valid for outcome in Scorer(llama, items.of(locale="es-ES")).score(unit.at(3, 1e10)))

@@ -10,7 +10,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import PromptError, UnknownNameError
-from steerlens.evaluation import Answers, Exam, Plane, answered, placed, plane, rank_consistency
+from steerlens.evaluation import Answers, Plane, Scorer, answered, placed, plane, rank_consistency
 from steerlens.evaluation.consistency import consistency
 from steerlens.steering import Controls, SteeringVector, random_vectors
 from tests.unit.longform import item_rows
@@ -33,7 +33,7 @@ def test_rank_consistency_of_chance_is_what_the_docs_say() -> None:
 
 def test_consistency_needs_the_same_choices(llama: sl.LensModel, items: Items) -> None:
     korean, english = (items.of(kind="factual", locale=code) for code in ("ko-KR", "en-US"))
-    (first, *_), (same, other, *_) = (Exam(llama, part).score() for part in (korean, english))
+    (first, *_), (same, other, *_) = (Scorer(llama, part).score() for part in (korean, english))
     assert consistency(first, same) == rank_consistency(first.scores, same.scores)
     assert np.isnan(consistency(first, None))
     if other.item.answer != first.item.answer:
@@ -91,7 +91,7 @@ def _vector(model: sl.LensModel, directions: torch.Tensor, locale: str) -> Steer
 
 def test_controls_tell_a_planted_direction_from_a_random_one(llama: sl.LensModel, items: Items) -> None:
     """The direction in which the answers' margins grow fastest beats all random ones; a random one is one of them."""
-    exam = Exam(llama, items.of(kind="factual", locale="es-ES"))
+    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
     planted = _vector(llama, 8 * torch.nn.functional.normalize(exam.gradients(range(4), "all").mean(dim=1), dim=1), "es-ES")
     noise = random_vectors(planted, 1, seed=7)[0]
     for vector, found in ((planted, True), (noise, False)):

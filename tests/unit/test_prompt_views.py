@@ -7,7 +7,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Exam, item_choices, sweep
+from steerlens.evaluation import Scorer, item_choices, sweep
 from steerlens.fingerprint import Fingerprint
 from steerlens.models import stream
 from steerlens.probing import ResidualMap, TokenLens, residual_map, token_lens
@@ -112,7 +112,7 @@ def test_token_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, plan:
 def test_item_choices_are_the_exams(llama: sl.LensModel, items: Items, plan: sl.steering.SteeringPlan) -> None:
     item = items.of(kind="cultural", locale="es-ES")[0]
     found = item_choices(llama, item, plan)
-    exam = Exam(llama, [item])
+    exam = Scorer(llama, [item])
     for steering, outcome in (("unsteered", exam.score()[0]), ("steered", exam.score(plan)[0])):
         own = found.frame[found.frame["steering"] == steering]
         assert own["score"].to_numpy() == pytest.approx(outcome.scores)

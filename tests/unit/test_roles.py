@@ -11,7 +11,7 @@ import torch
 
 import steerlens as sl
 from steerlens.errors import ModelError, PromptError, SettingsError
-from steerlens.models.forward import residual_hook
+from steerlens.models.hooks import residual_hook
 from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT, roles_of
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, SteeringVector
 

@@ -6,7 +6,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Item, Items
 from steerlens.errors import PromptError, SettingsError, UnknownNameError
-from steerlens.evaluation import Exam, Scoring, sweep
+from steerlens.evaluation import Scorer, Scoring, sweep
 from steerlens.evaluation.questions import ask
 from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import difference_of_means
@@ -26,13 +26,13 @@ def test_long_items_leave_the_attention_window(model: sl.LensModel) -> None:
     item = Item(
         "long", "factual", "en-US", "word " * 70 + "?", tuple(f"choice {n} " + "and more " * (5 + 2 * n) for n in range(4)), 1
     )
-    outcome = Exam(model, [item], Scoring("none")).score()[0]
+    outcome = Scorer(model, [item], Scoring("none")).score()[0]
     assert outcome.scores == pytest.approx([_plainly(model, item, at) for at in range(4)], abs=1e-3)
 
 
 def test_normalisations(llama: sl.LensModel, items: Items) -> None:
     item = items[-1]
-    sums, per_token, per_character = (Exam(llama, [item], Scoring(n)).score()[0].scores for n in ("none", "token", "character"))
+    sums, per_token, per_character = (Scorer(llama, [item], Scoring(n)).score()[0].scores for n in ("none", "token", "character"))
     tokens = [len(choice) for choice in ask(llama, item, Scoring()).row.choices]
     assert per_token == pytest.approx([s / n for s, n in zip(sums, tokens, strict=True)], rel=1e-5)
     assert per_character == pytest.approx([s / len(c) for s, c in zip(sums, item.choices, strict=True)], rel=1e-5)
@@ -71,13 +71,13 @@ def test_outcome_of_a_cultural_item() -> None:
 
 def test_nothing_to_score(llama: sl.LensModel) -> None:
     with pytest.raises(PromptError, match="no items"):
-        Exam(llama, [])
+        Scorer(llama, [])
     with pytest.raises(PromptError, match="1 choices"):
-        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one",), 0)])
+        Scorer(llama, [Item("a", "factual", "en-US", "q?", ("one",), 0)])
     with pytest.raises(PromptError, match="adds no token"):
-        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one", ""), 0)])
+        Scorer(llama, [Item("a", "factual", "en-US", "q?", ("one", ""), 0)])
     with pytest.raises(SettingsError, match="batch size"):
-        Exam(llama, [Item("a", "factual", "en-US", "q?", ("one", "two"), 0)], batch_size=0)
+        Scorer(llama, [Item("a", "factual", "en-US", "q?", ("one", "two"), 0)], batch_size=0)
 
 
 def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
@@ -106,12 +106,12 @@ def test_little_memory_changes_nothing(model: sl.LensModel, items: Items) -> Non
     plans = [vector.at(layer, 1.0) for layer in (0, 2, 3)] + [nothing]
     some = items.of(locale="es-ES")
     much, little = (
-        {index: outcomes for index, outcomes in Exam(model, some, memory=memory).sweep(plans) if outcomes is not None}
+        {index: outcomes for index, outcomes in Scorer(model, some, memory=memory).sweep(plans) if outcomes is not None}
         for memory in (1 << 30, 1)
     )
     assert much == little
     assert [outcome.scores for outcome in much[3]] == [
-        pytest.approx(outcome.scores, abs=1e-5) for outcome in Exam(model, some).base
+        pytest.approx(outcome.scores, abs=1e-5) for outcome in Scorer(model, some).base
     ]
 
 

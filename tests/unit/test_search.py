@@ -11,11 +11,13 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, SCORES, Exam, Gains, Limits, Search, SearchSettings, search
+from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Scoring, Search, SearchSettings, search
+from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Part, Predictor, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
-from steerlens.evaluation.searching.steps import Aim, combined, expected, spaced
+from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.vectors import CrossFit
+from steerlens.settings import spaced
 from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
 from steerlens.testbed import Planted, planted
 
@@ -85,7 +87,7 @@ def test_no_concept_is_scored_under_vectors_of_its_own(llama: sl.LensModel, item
     assert len(parts) == 3
     for part, fold in zip(parts, folds, strict=True):
         others = items.only(set(items.concepts) - set(fold.concepts))
-        assert {q.item.concept for q in part.exam.questions} == set(fold.of(locale="es-ES").concepts)
+        assert {item.concept for item in part.items} == set(fold.of(locale="es-ES").concepts)
         for pairs in (others.english_pairs("es-ES"), others.localized_pairs("es-ES")):
             expected = difference_of_means(llama, pairs, [1, 3])
             torch.testing.assert_close(part.vectors[pairs.name].directions, expected.directions, atol=1e-5, rtol=1e-4)
@@ -94,7 +96,7 @@ def test_no_concept_is_scored_under_vectors_of_its_own(llama: sl.LensModel, item
     torch.testing.assert_close(whole["EN"].directions, difference_of_means(llama, pairs, [1, 3]).directions, atol=1e-5, rtol=1e-4)
     few = CrossFit(llama, items, ["es-ES"], [EN, LOC], [1], SearchSettings(vector_concepts=3, dev_concepts=6))
     assert few.vectors()["LOC", "es-ES"].n == 3
-    assert [len(part.exam) for part in few.parts()] == [4, 4, 4]
+    assert [len(part.items) for part in few.parts()] == [4, 4, 4]
     assert (whole["EN"].n, whole["EN"].locale, whole["LOC"].name) == (len(pairs), "es-ES", "LOC")
     by_fold = Items(tuple(item for fold in folds for item in fold)).english_pairs("es-ES")
     assert (whole["EN"].score, whole["EN"].prompts_sha256) == ("transfer", by_fold.digest())
@@ -114,7 +116,8 @@ def test_folds_deal_concepts_evenly(items: Items) -> None:
 
 def _cache(model: sl.LensModel, items: Items) -> tuple[ScoreCache, dict]:
     own = take(model, items, locales=["es-ES"]).of("es-ES")
-    return ScoreCache([Part("es-ES", Exam(model, items.of(locale="es-ES")), own)], AIMS), own
+    part = Part("es-ES", items.of(locale="es-ES"), own)
+    return ScoreCache(model, [part], AIMS, Scoring(), None, Running()), own
 
 
 def test_the_cache_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.LensModel, items: Items) -> None:
@@ -122,7 +125,7 @@ def test_the_cache_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.
     both = PlanSpec.of("EN", 1, 2.0, "all") + PlanSpec.of("LOC", 2)
     for _ in range(2):
         cache.run([both, PlanSpec.of("EN", 1, 2.0, "all")], ["es-ES"], "")
-    exam = Exam(llama, items.of(locale="es-ES"))
+    exam = Scorer(llama, items.of(locale="es-ES"))
     outcomes = exam.score(own["EN"].at(1, 2.0, "all") + own["LOC"].at(2))
     np.testing.assert_allclose(cache.values("es-ES", both)[cache.line("margin")], [o.margin for o in outcomes], atol=1e-4)
     gains = cache.gains(both, ["es-ES"])

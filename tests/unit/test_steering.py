@@ -10,7 +10,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, PromptError, VectorError
-from steerlens.models.forward import residual_hook
+from steerlens.models.hooks import residual_hook
 from steerlens.steering import SteeringPlan, SteeringVector, difference_of_means
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"

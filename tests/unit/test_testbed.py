@@ -5,7 +5,7 @@ import torch
 
 from steerlens.data import ENGLISH
 from steerlens.errors import SettingsError
-from steerlens.evaluation import Exam, Scoring
+from steerlens.evaluation import Scorer, Scoring
 from steerlens.steering import SteeringVector, difference_of_means
 from steerlens.testbed import Planted, planted
 
@@ -21,7 +21,7 @@ def empty() -> Planted:
 
 
 def _rate(bed: Planted, kind: str, locale: str, plan: object = None, form: str = "implicit") -> float:
-    outcomes = Exam(bed.model, bed.items.of(kind=kind, locale=locale), Scoring(form=form)).score(plan)
+    outcomes = Scorer(bed.model, bed.items.of(kind=kind, locale=locale), Scoring(form=form)).score(plan)
     return sum(outcome.hit for outcome in outcomes) / len(outcomes)
 
 

@@ -32,10 +32,10 @@ from transformers import (
 
 import steerlens as sl
 from steerlens.errors import ModelError, SettingsError
-from steerlens.evaluation import Exam, Scoring
+from steerlens.evaluation import Scorer, Scoring
 from steerlens.evaluation.questions import ask
-from steerlens.models import recording
-from steerlens.models.forward import residual_hook
+from steerlens.models.backends import BridgeBackend, CachedPass
+from steerlens.models.hooks import residual_hook
 from steerlens.models.roles import GENERATED
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, SteeringVector
 from tests.conftest import shuffled
@@ -151,24 +151,24 @@ def test_every_job_gives_what_whole_passes_give(
         plans = random_plans(model, tokens)
         expected = [[plain(model, ask(model, item, scoring), plan) for item in asked] for plan in plans]
         for batch_size in (None, 1):
-            exam = Exam(model, asked, scoring, batch_size=batch_size)
-            for mine, theirs in zip(swept(exam, plans), expected, strict=True):
+            scorer = Scorer(model, asked, scoring, batch_size=batch_size)
+            for mine, theirs in zip(swept(scorer, plans), expected, strict=True):
                 close(mine, theirs)
-            close(scores(exam.base), expected[-1])
-            close(scores(exam.score(plans[3])), expected[3])
+            close(scores(scorer.base), expected[-1])
+            close(scores(scorer.score(plans[3])), expected[3])
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_derivatives_are_those_of_a_small_step(name: str, families: dict[str, sl.LensModel], asked: list[sl.data.Item]) -> None:
     model = families[name]
-    exam, layers, step = Exam(model, asked[:2], Scoring("none")), [0, 2], 3e-4
+    scorer, layers, step = Scorer(model, asked[:2], Scoring("none")), [0, 2], 3e-4
     directions = torch.randn(4, model.d_model, generator=torch.Generator().manual_seed(5))
     vector = SteeringVector(directions, model.layers(), model.fingerprint)
     for tokens in ("all", "last_onward"):
-        found = exam.gradients(layers, tokens)
-        rivals = [(outcome.item.answer, outcome.runner_up) for outcome in exam.base]
+        found = scorer.gradients(layers, tokens)
+        rivals = [(outcome.item.answer, outcome.runner_up) for outcome in scorer.base]
         for at, layer in enumerate(layers):
-            up, down = (exam.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
+            up, down = (scorer.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
             for n, (answer, rival) in enumerate(rivals):
                 rise = [outcomes[n].scores[answer] - outcomes[n].scores[rival] for outcomes in (up, down)]
                 slope = (rise[0] - rise[1]) / (2 * step)
@@ -221,11 +221,11 @@ def test_padding_in_front_of_a_state_is_not_used(model_folders: dict[str, Path],
 def test_usual_models_are_run_the_fast_ways(scored: sl.LensModel, items: sl.data.Items, asked: list[sl.data.Item]) -> None:
     """The control: where keys can be used again, they are."""
     for scoring in (Scoring("none"), few_shots(items)):
-        exam = Exam(scored, asked, scoring)
+        scorer = Scorer(scored, asked, scoring)
         for tokens in ("all", "last_onward"):
-            swept(exam, plans_of(scored, items, tokens))
-            exam.score(plans_of(scored, items, tokens)[0])
-            exam.gradients([0, 2], tokens)
+            swept(scorer, plans_of(scored, items, tokens))
+            scorer.score(plans_of(scored, items, tokens)[0])
+            scorer.gradients([0, 2], tokens)
     assert scored.pads_left
     assert scored.trusted
     assert all(scored.trusted.values())
@@ -242,17 +242,17 @@ def test_a_way_that_gives_other_numbers_is_given_up(
     model, plans = sl.load(model_folders["llama"]), None
     plans = plans_of(model, items, "all")
     expected = [[plain(model, ask(model, item, Scoring("none")), plan) for item in asked] for plan in plans]
-    original, runs = recording.resume, []
+    original, runs = BridgeBackend.resume, []
 
-    def drifting(tl: object, kept: recording.Recording, *rest: object, **more: object) -> object:
-        final, keys = original(tl, kept, *rest, **more)  # type: ignore[arg-type]
+    def drifting(backend: BridgeBackend, kept: CachedPass, *rest: object, **more: object) -> object:
+        final, keys = original(backend, kept, *rest, **more)  # type: ignore[arg-type]
         runs.append(1)
         return final * (1 + 0.3 * (len(runs) > 1)), keys
 
     _ = model.reuses_keys
-    monkeypatch.setattr("steerlens.evaluation.resumed.resume", drifting)
+    monkeypatch.setattr(BridgeBackend, "resume", drifting)
     with caplog.at_level(logging.WARNING):
-        found = swept(Exam(model, asked, Scoring("none")), plans)
+        found = swept(Scorer(model, asked, Scoring("none")), plans)
     for mine, theirs in zip(found, expected, strict=True):
         close(mine, theirs)
     assert len(runs) > 1
@@ -267,9 +267,9 @@ def test_an_error_of_the_users_own_hook_stays_theirs(model_folders: dict[str, Pa
         raise ValueError("the user's own")
 
     with pytest.raises(ValueError, match="the user's own"), model.tl.hooks(fwd_hooks=[(residual_hook(1), broken)]):
-        Exam(model, asked).score()
+        Scorer(model, asked).score()
     assert False not in model.trusted.values()
-    assert Exam(model, asked).score()
+    assert Scorer(model, asked).score()
 
 
 def _shift(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> torch.Tensor:
@@ -280,23 +280,23 @@ def _shift(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> tor
 def test_hooks_of_the_users_own_are_seen_at_every_use(
     llama: sl.LensModel, items: sl.data.Items, asked: list[sl.data.Item], shots: bool
 ) -> None:
-    """What was kept without them is not used under them, nor the other way round: each answer is a new exam's."""
+    """What was kept without them is not used under them, nor the other way round: each answer is a new scorer's."""
     scoring = few_shots(items) if shots else Scoring("none")
     mine = (residual_hook(0), partial(_shift, torch.linspace(-2, 2, llama.d_model)))
     plan = plans_of(llama, items, "last_onward")[0]
-    exam, late = Exam(llama, asked, scoring), Exam(llama, asked, scoring)
+    scorer, late = Scorer(llama, asked, scoring), Scorer(llama, asked, scoring)
 
-    def everything(exam: Exam) -> list[object]:
-        found = swept(exam, [plan])
-        return [scores(exam.score()), scores(exam.base), found[0], scores(exam.score(plan))]
+    def everything(scorer: Scorer) -> list[object]:
+        found = swept(scorer, [plan])
+        return [scores(scorer.score()), scores(scorer.base), found[0], scores(scorer.score(plan))]
 
-    outside = everything(exam)
+    outside = everything(scorer)
     with llama.tl.hooks(fwd_hooks=[mine]):
-        inside = everything(Exam(llama, asked, scoring))
-        for kept, new in zip(everything(exam), inside, strict=True):
+        inside = everything(Scorer(llama, asked, scoring))
+        for kept, new in zip(everything(scorer), inside, strict=True):
             close(kept, new)
         late_base = scores(late.base)
-    for kept, new in zip(everything(exam), outside, strict=True):
+    for kept, new in zip(everything(scorer), outside, strict=True):
         close(kept, new)
     close(late_base, inside[1])
     close(scores(late.base), outside[1])
@@ -305,29 +305,29 @@ def test_hooks_of_the_users_own_are_seen_at_every_use(
 
 def test_base_is_what_it_is_under_a_plan(llama: sl.LensModel, items: sl.data.Items, asked: list[sl.data.Item]) -> None:
     plan = plans_of(llama, items, "all")[0]
-    exam = Exam(llama, asked)
+    scorer = Scorer(llama, asked)
     with plan.applied(llama):
-        inside = scores(exam.base)
-    close(inside, scores(exam.score(plan)))
-    close(scores(exam.base), scores(Exam(llama, asked).score()))
-    assert inside[0] != pytest.approx(exam.base[0].scores, abs=1e-2)
+        inside = scores(scorer.base)
+    close(inside, scores(scorer.score(plan)))
+    close(scores(scorer.base), scores(Scorer(llama, asked).score()))
+    assert inside[0] != pytest.approx(scorer.base[0].scores, abs=1e-2)
 
 
 def test_a_changed_weight_is_seen(model_folders: dict[str, Path], items: sl.data.Items, asked: list[sl.data.Item]) -> None:
     model = sl.load(model_folders["llama"])
-    exam = Exam(model, asked, few_shots(items))
-    before = scores(exam.base)
+    scorer = Scorer(model, asked, few_shots(items))
+    before = scores(scorer.base)
     with torch.no_grad():
         model.tl.original_model.get_output_embeddings().weight.mul_(1.5)
-    after = scores(exam.base)
+    after = scores(scorer.base)
     assert after[0] != pytest.approx(before[0], abs=1e-2)
-    close(after, scores(Exam(model, asked, few_shots(items)).score()))
+    close(after, scores(Scorer(model, asked, few_shots(items)).score()))
 
 
 def test_attribution_under_inference_mode(llama: sl.LensModel, asked: list[sl.data.Item]) -> None:
-    expected = Exam(llama, asked).gradients([0, 2], "all")
+    expected = Scorer(llama, asked).gradients([0, 2], "all")
     with torch.inference_mode():
-        found = Exam(llama, asked).gradients([0, 2], "all")
+        found = Scorer(llama, asked).gradients([0, 2], "all")
     torch.testing.assert_close(found, expected)
 
 

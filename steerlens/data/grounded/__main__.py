@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from steerlens.data.locales import atlas_folder
+from steerlens.data.locales import ENGLISH, atlas_folder
 
 MAKERS = ("facts", "customs")
 """Modules here that each have a function of their own name, which gives rows per locale, and fill a file of that name."""
@@ -14,7 +14,7 @@ MAKERS = ("facts", "customs")
 def main() -> None:
     """Writes a file per maker and locale."""
     for maker in MAKERS:
-        write(maker, Path(str(atlas_folder())))
+        write(maker, Path(str(atlas_folder(ENGLISH))).parent)
 
 
 def write(maker: str, folder: Path) -> list[Path]:

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from steerlens.data.grounded.grammar import Grammar, Thing
+from steerlens.data.grounded.grammar import grammar as grammar_of
 from steerlens.data.grounded.likeness import alike
 from steerlens.data.rows import same_text
 
@@ -97,4 +99,9 @@ def _wrong(fact: Fact, grammars: Sequence[Grammar]) -> tuple[Thing, ...]:
 
 
 def _texts(thing: Thing, grammars: Sequence[Grammar]) -> tuple[str, ...]:
-    return tuple(same_text(grammar.name(thing)) for grammar in grammars)
+    return tuple(_text(thing, grammar.code) for grammar in grammars)
+
+
+@cache
+def _text(thing: Thing, code: str) -> str:
+    return same_text(grammar_of(code).name(thing))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from steerlens.data.grounded.customs_base import TERRITORY, Custom, wording
+from steerlens.data.grounded.customs_base import Custom, owners, wording
 from steerlens.data.grounded.customs_clocks import clocks
 from steerlens.data.grounded.customs_holidays import festivals
 from steerlens.data.grounded.customs_money import money
@@ -20,7 +20,7 @@ def customs() -> dict[str, list[dict[str, Any]]]:
         DataError: a package no longer says what a concept needs, as when a holiday moves.
     """
     concepts = list(_concepts())
-    return {locale: [_row(custom, locale) for custom in concepts] for locale in TERRITORY}
+    return {one.code: [_row(custom, one.code) for custom in concepts] for one in owners()}
 
 
 def _concepts() -> Iterator[Custom]:

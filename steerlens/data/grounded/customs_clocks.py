@@ -6,32 +6,22 @@ from importlib import resources
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, from_package, term
+from babel.dates import get_day_names, get_month_names
+
+from steerlens.data.grounded.customs_base import Custom, as_written, by_owner, from_package, term
 from steerlens.data.grounded.customs_writing import time_text
 from steerlens.errors import DataError
 
-ZONES = {
-    "US": "America/New_York",
-    "ES": "Europe/Madrid",
-    "CN": "Asia/Shanghai",
-    "ID": "Asia/Jakarta",
-    "KR": "Asia/Seoul",
-    "EG": "Africa/Cairo",
-    "GR": "Europe/Athens",
-}
-"""The zone of each capital."""
 YEARS = range(2024, 2029)
-_MONTHS = {3: "march", 4: "april"}
-_WEEKDAYS = {4: "friday", 6: "sunday"}
 
 
 def clocks() -> Iterator[Custom]:
     """The customs of clocks."""
-    hours = {locale: _winter_hours(ZONES[territory]) for locale, territory in TERRITORY.items()}
+    hours = by_owner(lambda one: _winter_hours(one.zone))
     source = from_package("tzdata", "zone of the capital, offset on January 15")
     yield Custom("custom-utc-offset", "time", source, {at: f"UTC{offset:+d}" for at, offset in hours.items()}, as_written)
     yield Custom("custom-noon-london", "time", source, {at: (12 + offset) % 24 for at, offset in hours.items()}, _full_hour)
-    forward = {locale: _forward(ZONES[territory]) for locale, territory in TERRITORY.items()}
+    forward = by_owner(lambda one: _forward(one.zone))
     source = from_package("tzdata", f"zone of the capital, day of the step forward in {YEARS[0]} to {YEARS[-1]}")
     yield Custom("custom-clock-forward", "time", source, forward, term)
 
@@ -69,7 +59,7 @@ def _forward_in(zone: ZoneInfo, year: int) -> frozenset[str]:
     steps = [after for before, after in pairwise(noons) if _offset(zone, after) > _offset(zone, before)]
     if not steps:
         return frozenset({"never"})
-    day = f"{_WEEKDAYS[steps[0].weekday()]}_{_MONTHS[steps[0].month]}"
+    day = f"{get_day_names(locale='en')[steps[0].weekday()]}_{get_month_names(locale='en')[steps[0].month]}".lower()
     place = ("first", "second", "third", "fourth", "fifth")[(steps[0].day - 1) // 7]
     last = {f"last_{day}"} if (steps[0] + timedelta(days=7)).month != steps[0].month else set()
     return frozenset({f"{place}_{day}", *last})

@@ -6,61 +6,38 @@ from typing import Any
 import phonenumbers
 from phonenumbers.geodata import GEOCODE_DATA
 
-from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, from_package
+from steerlens.data.grounded.customs_base import Custom, Owner, as_written, by_owner, from_package, owners
 from steerlens.errors import DataError
-
-CAPITALS = {
-    "US": ("202", "Washington"),
-    "ES": ("91", "Madrid"),
-    "CN": ("10", "Beijing"),
-    "ID": ("21", "Jakarta"),
-    "KR": ("2", "Seoul"),
-    "EG": ("2", "Cairo"),
-    "GR": ("210", "Athens"),
-}
-"""Area code as people know it and city; each pair is looked up in the geocoder's data, and a wrong one is an error."""
-OTHER_CITIES = {
-    "US": ("212", "New York"),
-    "ES": ("93", "Barcelona"),
-    "CN": ("21", "Shanghai"),
-    "ID": ("31", "Surabaya"),
-    "KR": ("51", "Busan"),
-    "EG": ("3", "Alexandria"),
-    "GR": ("2310", "Thessaloniki"),
-}
-"""The same for the largest city besides the capital."""
-TOLL_FREE = {"ES": "900123456"}
-"""Toll-free numbers where the package's example begins as few do; each is looked up, and one of another type is an error."""
 
 
 def phones() -> Iterator[Custom]:
     """The customs of phone numbers."""
-    mobile = {locale: _national(_mobile(territory)) for locale, territory in TERRITORY.items()}
+    mobile = by_owner(lambda one: _national(_mobile(one.territory)))
     source = from_package("phonenumbers", "example mobile number, national format")
     yield Custom("custom-mobile-number", "public life", source, mobile, as_written)
-    free = {locale: _national(_toll_free(territory)) for locale, territory in TERRITORY.items()}
+    free = by_owner(lambda one: _national(_toll_free(one)))
     source = from_package("phonenumbers", "example toll-free number (Spain's by hand), national format")
     yield Custom("custom-toll-free", "public life", source, free, as_written)
-    lengths = {locale: _longest(territory) for locale, territory in TERRITORY.items()}
+    lengths = by_owner(lambda one: _longest(one.territory))
     source = from_package("phonenumbers", "longest possible mobile number, with the 0 that the national format begins with")
     yield Custom("custom-mobile-length", "public life", source, lengths, as_written)
-    for concept, codes in (("custom-capital-area-code", CAPITALS), ("custom-other-area-code", OTHER_CITIES)):
-        values = {locale: _area(territory, *codes[territory]) for locale, territory in TERRITORY.items()}
-        source = from_package("phonenumbers", "geocoder, city of the area code, with the national prefix 0 where it is dialled")
-        yield Custom(concept, "public life", source, values, as_written)
+    source = from_package("phonenumbers", "geocoder, city of the area code, with the national prefix 0 where it is dialled")
+    for which in ("capital", "other"):
+        values = {one.code: _area(one.territory, *one.area_codes[which]) for one in owners()}
+        yield Custom(f"custom-{which}-area-code", "public life", source, values, as_written)
 
 
 def _mobile(territory: str) -> phonenumbers.PhoneNumber:
     return _example(territory, phonenumbers.PhoneNumberType.MOBILE)
 
 
-def _toll_free(territory: str) -> phonenumbers.PhoneNumber:
+def _toll_free(owner: Owner) -> phonenumbers.PhoneNumber:
     kind = phonenumbers.PhoneNumberType.TOLL_FREE
-    if territory not in TOLL_FREE:
-        return _example(territory, kind)
-    number = phonenumbers.parse(TOLL_FREE[territory], territory)
+    if not owner.toll_free:
+        return _example(owner.territory, kind)
+    number = phonenumbers.parse(owner.toll_free, owner.territory)
     if phonenumbers.number_type(number) != kind:
-        raise DataError(f"{TOLL_FREE[territory]} is no toll-free number of {territory}: expected one.")
+        raise DataError(f"{owner.toll_free} is no toll-free number of {owner.territory}: expected one.")
     return number
 
 

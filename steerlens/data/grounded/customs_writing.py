@@ -8,10 +8,8 @@ from babel import Locale
 from babel.dates import format_date, format_skeleton, get_day_names
 from babel.numbers import format_decimal, format_percent
 
-from steerlens.data.grounded.customs_base import TERRITORY, Custom, as_written, cldr, from_package, plain, term
+from steerlens.data.grounded.customs_base import Custom, Owner, as_written, by_owner, cldr, from_package, owners, plain, term
 
-_DIGITS = {"latn": "0123456789", "arab": "٠١٢٣٤٥٦٧٨٩"}
-_PERCENT = {"latn": "%", "arab": "٪"}
 SHORT_DATE, DAY, MONTH = date(2024, 7, 9), date(2025, 5, 9), date(2025, 3, 1)
 _FORMATS: tuple[tuple[str, str, Callable[[Locale], str]], ...] = (
     ("custom-short-date", f"CLDR short date of {SHORT_DATE}", lambda at: format_date(SHORT_DATE, "short", locale=at)),
@@ -29,20 +27,17 @@ _FORMATS: tuple[tuple[str, str, Callable[[Locale], str]], ...] = (
 def writing() -> Iterator[Custom]:
     """The customs of writing numbers, dates and times."""
     for concept, key, write in _FORMATS:
-        values = {at: own_digits(at, plain(write(cldr(at)))) for at in TERRITORY}
+        values = {one.code: own_digits(one, plain(write(cldr(one.code)))) for one in owners()}
         yield Custom(concept, "writing", from_package("babel", f"{key}, default numbering system"), values, as_written)
-    clocks = {at: _clock(at) for at in TERRITORY}
+    clocks = by_owner(lambda one: _clock(one.code))
     yield Custom("custom-clock-time", "writing", from_package("babel", "CLDR short time of 15:05"), clocks, _say_clock)
-    days = {at: cldr(at).first_week_day for at in TERRITORY}
+    days = by_owner(lambda one: cldr(one.code).first_week_day)
     yield Custom("custom-first-weekday", "time", from_package("babel", "CLDR week data, first day"), days, _weekday)
 
 
-def own_digits(locale: str, text: str) -> str:
-    """A number or date in the digits that are the locale's default; babel leaves some of them Western."""
-    system = cldr(locale).default_numbering_system
-    for latin, own in zip(_DIGITS["latn"] + _PERCENT["latn"], _DIGITS[system] + _PERCENT[system], strict=True):
-        text = text.replace(latin, own)
-    return text
+def own_digits(owner: Owner, text: str) -> str:
+    """A number or date in the digits that the locale writes; babel leaves some of them Western."""
+    return text.translate(str.maketrans("0123456789%", owner.digits + owner.percent))
 
 
 def time_text(asking: str, hour: int, minute: int) -> str:

@@ -7,10 +7,9 @@ from typing import Any
 from steerlens.data.grounded.calendar import calendar
 from steerlens.data.grounded.concepts import Concept, Fact, concepts, stable
 from steerlens.data.grounded.geography import capitals, cities, continents, neighbours
-from steerlens.data.grounded.grammar import grammar
+from steerlens.data.grounded.grammar import grammars
 from steerlens.data.grounded.science import atomic_numbers, elements, symbols
 from steerlens.data.grounded.society import calling_codes, currencies, currency_symbols, domains, languages, scripts
-from steerlens.data.locales import atlas_folder, known_locales
 
 RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
     capitals,
@@ -37,14 +36,10 @@ def facts() -> dict[str, list[dict[str, Any]]]:
     Raises:
         SteerlensError: a package of open data is missing.
     """
-    grammars = [grammar(code) for code in known_locales() if _has_grammar(code)]
-    made = concepts((fact for relation in RELATIONS for fact in relation()), grammars)
+    every = grammars()
+    made = concepts((fact for relation in RELATIONS for fact in relation()), every)
     places = _places(made)
-    return {g.code: [concept.row(g, places[concept.fact.concept]) for concept in made] for g in grammars}
-
-
-def _has_grammar(code: str) -> bool:
-    return atlas_folder().joinpath(code, "grammar.json").is_file()
+    return {g.code: [concept.row(g, places[concept.fact.concept]) for concept in made] for g in every}
 
 
 def _places(made: list[Concept]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from steerlens.data.grounded.concepts import Fact, stable
+from steerlens.data.grounded.customs_base import owners
 from steerlens.data.grounded.grammar import Thing, capital_zone, grammar
 from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import named, need
@@ -28,6 +29,12 @@ def country(code: str) -> Thing:
     return Thing("country", code)
 
 
+def abroad(name: str) -> tuple[str, ...]:
+    """The countries of a list that no locale of the atlas stands for; cultural items ask about the others."""
+    own = {one.territory for one in owners()}
+    return tuple(code for code in subjects(name) if code not in own)
+
+
 def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
     """The countries among ``codes`` that are on the continent of ``code``."""
     return tuple(c for c in codes if countries()[c]["continentcode"] == countries()[code]["continentcode"])
@@ -35,7 +42,7 @@ def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
 
 def capitals() -> Iterator[Fact]:
     """Which city a country is governed from; wrong answers are capitals of its continent."""
-    known = tuple(code for code in subjects("capitals") if _capital_is_certain(code))
+    known = tuple(code for code in abroad("capitals") if _capital_is_certain(code))
     for code in known:
         zone = "names by hand" if code in grammar("en-US").names["capital"] else f"zone {capital_zone(code)}"
         yield Fact(

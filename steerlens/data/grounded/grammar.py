@@ -8,7 +8,7 @@ from typing import Any
 
 from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import locale_data, need
-from steerlens.data.locales import atlas_folder
+from steerlens.data.locales import atlas_folder, atlas_locales, locale
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,31 @@ class Grammar:
 @cache
 def grammar(code: str) -> Grammar:
     """The grammar of a locale of the atlas."""
-    data: dict[str, Any] = json.loads(atlas_folder().joinpath(code, "grammar.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads(atlas_folder(code).joinpath("grammar.json").read_text(encoding="utf-8"))
     return Grammar(code, data["questions"], data["names"], data["forms"])
+
+
+def grammars() -> list[Grammar]:
+    """The grammars of the atlas, English first."""
+    return [grammar(code) for code in atlas_locales() if atlas_folder(code).joinpath("grammar.json").is_file()]
+
+
+def latin_names(thing: Thing) -> list[str]:
+    """The thing's names in the languages written in Latin letters, without accents: those that a symbol can be guessed from."""
+    return [plain(one.name(thing)) for one in grammars() if locale(one.code).script == "Latn"]
 
 
 @cache
 def _cldr(code: str, thing: Thing) -> str:
-    locale = locale_data(code)
+    data = locale_data(code)
     if thing.kind in ("country", "continent"):
-        return locale.territories[thing.code]
+        return data.territories[thing.code]
     if thing.kind in ("capital", "city"):
         zone = thing.code if thing.kind == "city" else capital_zone(thing.code)
-        return need("babel.dates").get_timezone_location(zone, locale=locale, return_city=True)
+        return need("babel.dates").get_timezone_location(zone, locale=data, return_city=True)
     if thing.kind == "language":
-        return locale.languages[thing.code]
-    table = locale.months if thing.kind == "month" else locale.days
+        return data.languages[thing.code]
+    table = data.months if thing.kind == "month" else data.days
     return table["stand-alone"]["wide"][int(thing.code) - (thing.kind == "weekday")]
 
 

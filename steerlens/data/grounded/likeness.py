@@ -3,7 +3,9 @@
 import re
 import unicodedata
 
-_HAN, _HANGUL = re.compile(r"[一-鿿]"), re.compile(r"[가-힣]")
+import regex
+
+_HAN, _HANGUL = regex.compile(r"\p{Script=Hani}"), regex.compile(r"\p{Script=Hang}")
 _LETTERS = 4
 """Words that begin alike this far count as alike."""
 

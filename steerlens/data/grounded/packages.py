@@ -1,6 +1,7 @@
 """The packages that open data come from: imported when asked for, and named with their version in every source."""
 
 import importlib
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -24,6 +25,7 @@ def need(module: str) -> Any:
         ) from error
 
 
+@cache
 def named(package: str) -> str:
     """The package with its version, as a source says it; babel with the CLDR release that it carries."""
     version = metadata.version(package)

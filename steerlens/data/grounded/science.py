@@ -4,12 +4,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from steerlens.data.grounded.concepts import Fact
-from steerlens.data.grounded.grammar import Thing, grammar
-from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.grammar import Thing, latin_names
 from steerlens.data.grounded.packages import named, need
 from steerlens.data.grounded.subjects import subjects
-
-_LATIN = ("en-US", "es-ES", "id-ID")
 
 
 @cache
@@ -28,7 +25,7 @@ def _every() -> tuple[str, ...]:
 
 def _names(symbol: str) -> list[str]:
     """The element's names in the languages that could give the symbol away."""
-    return [plain(grammar(tag).name(Thing("element", symbol))) for tag in _LATIN]
+    return latin_names(Thing("element", symbol))
 
 
 def _source(symbol: str) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from datetime import date
 
 from steerlens.data.grounded.concepts import Fact
-from steerlens.data.grounded.geography import countries, country, same_continent
-from steerlens.data.grounded.grammar import Thing, grammar
-from steerlens.data.grounded.likeness import plain
+from steerlens.data.grounded.geography import abroad, countries, country, same_continent
+from steerlens.data.grounded.grammar import Thing, latin_names
 from steerlens.data.grounded.packages import locale_data, named, need
 from steerlens.data.grounded.subjects import signs, subjects, units
 
@@ -15,7 +14,6 @@ _SPOKEN = 5.0
 """A language that more than this share of a country's people speak is no wrong answer there, in percent."""
 _TENDER_ON = date(2025, 1, 1)
 """The day whose currencies count, so that a later run gives the same."""
-_LATIN = ("en-US", "es-ES", "id-ID")
 
 
 def languages() -> Iterator[Fact]:
@@ -100,7 +98,7 @@ def currency_symbols() -> Iterator[Fact]:
 def calling_codes() -> Iterator[Fact]:
     """What is dialled before a number abroad; the wrong answers are as long and, if there are such, begin with the same digit."""
     of = need("phonenumbers").country_code_for_region
-    codes = {code: str(of(code)) for code in subjects("called")}
+    codes = {code: str(of(code)) for code in abroad("called")}
     for code, number in codes.items():
         near = tuple(n for n in codes.values() if n[0] == number[0] and len(n) == len(number))
         yield Fact(
@@ -117,9 +115,9 @@ def calling_codes() -> Iterator[Fact]:
 
 def domains() -> Iterator[Fact]:
     """A country's internet domain, where it does not begin the country's name in a language of the Latin script."""
-    own = {code: str(countries()[code]["tld"]) for code in subjects("domains")}
+    own = {code: str(countries()[code]["tld"]) for code in abroad("domains")}
     for code, domain in own.items():
-        names = [plain(grammar(tag).name(country(code))) for tag in _LATIN]
+        names = latin_names(country(code))
         if any(name.startswith(domain[1:]) for name in names):
             continue
         near = tuple(d for d in own.values() if d[1] in {domain[1], *(name[0] for name in names)})

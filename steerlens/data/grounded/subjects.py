@@ -1,6 +1,6 @@
 """What is asked about: well-known countries, cities, languages and elements, typed in ``subjects.json``; the rest is looked up.
 
-Countries of the atlas's locales are not among ``capitals``, ``called`` and ``domains``, which cultural items ask about.
+Of ``capitals``, ``called`` and ``domains`` the countries of the atlas's locales are left out, which cultural items ask about.
 ``continents`` leaves out countries on two of them (Russia, Turkey, Egypt, Kazakhstan, Indonesia), ``called`` those that share
 a calling code, ``scripts`` languages with two scripts or a script of their own name. ``near_by_sea_or_claim`` are pairs of
 countries that share no border on land, or none beyond dispute: neither is a wrong answer about the other. ``units`` are what

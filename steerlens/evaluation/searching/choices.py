@@ -7,7 +7,6 @@ from functools import partial
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Predictor, ScoreCache
 from steerlens.evaluation.searching.objectives import Objective
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.steps import (
     Aim,
     candidates,
@@ -18,9 +17,9 @@ from steerlens.evaluation.searching.steps import (
     net_score,
     own_score,
     promising,
-    spaced,
 )
 from steerlens.evaluation.searching.tested import BEST
+from steerlens.settings import SearchSettings, spaced
 from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 
 log = logging.getLogger("steerlens")

@@ -9,16 +9,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from steerlens.data import Item
-from steerlens.evaluation.attribution import Attribution, attributions
-from steerlens.evaluation.exam import Exam
+from steerlens.data import Item, Items
+from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, scores_of
 from steerlens.evaluation.searching.objectives import Gains
-from steerlens.progress import SHOW_FROM, advance, progress
+from steerlens.evaluation.tasks import ScoringTask, SlopeTask
+from steerlens.models.lens import LensModel
+from steerlens.progress import SHOW_FROM, progress
 from steerlens.scores import Score
-from steerlens.steering import Intervention, PlanSpec, SteeringVector
+from steerlens.settings import Scoring
+from steerlens.steering import Intervention, PlanSpec, SteeredTokens, SteeringVector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +35,7 @@ class Part:
     """Items of one locale, and the vectors that they are steered with: taken from other concepts."""
 
     locale: str
-    exam: Exam
+    items: Items
     vectors: Mapping[str, Intervention]
     """By name."""
 
@@ -40,24 +43,38 @@ class Part:
 class ScoreCache:
     """What each item got, by locale and plan spec. A locale's items stand in the order of its parts."""
 
-    def __init__(self, parts: Sequence[Part], aims: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: LensModel,
+        parts: Sequence[Part],
+        aims: Sequence[str],
+        scoring: Scoring,
+        batch_size: int | None,
+        running: Running,
+    ) -> None:
         """Makes an empty cache; nothing is run yet.
 
         Args:
+            model: what items are scored with.
             parts: what is scored, and with which vectors.
             aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and the
                 log probability of the answers' text are measured with them.
+            scoring: how choices are put and compared.
+            batch_size: items at once; chosen for the device for ``None``.
+            running: how tasks are run.
         """
+        self.model, self.scoring, self.batch_size, self.running = model, scoring, batch_size, running
         self.aims = tuple(dict.fromkeys(aims))
         self.scores: tuple[Score, ...] = scores_of((*self.aims, ENGLISH_CENTRIC.name, MARGIN.name, ANSWER.name))
         self.locales = tuple(dict.fromkeys(part.locale for part in parts))
         self.parts = {locale: [part for part in parts if part.locale == locale] for locale in self.locales}
         self.items: dict[str, tuple[Item, ...]] = {
-            locale: tuple(question.item for part in own for question in part.exam.questions) for locale, own in self.parts.items()
+            x: tuple(item for p in own for item in p.items) for x, own in self.parts.items()
         }
         self.passes = 0
         """The items that were run, over all specs."""
         self._values: dict[tuple[str, PlanSpec], Values] = {}
+        self._bases: dict[str, list[Outcome]] = {}
 
     def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str) -> None:
         """Runs those of the specs that were not run before, and unsteered.
@@ -66,22 +83,35 @@ class ScoreCache:
             ModelError: scores of the unsteered model that are not finite.
         """
         todo = {x: [s for s in dict.fromkeys(specs) if (x, s) not in self._values and s.steps] for x in locales}
-        total = sum(len(wanted) * len(self.items[x]) for x, wanted in todo.items())
-        self.passes += total
+        tasks = {
+            (x, at): self._task(part, wanted)
+            for x, wanted in todo.items()
+            if wanted or x not in self._bases
+            for at, part in enumerate(self.parts[x])
+        }
+        total = sum(task.size for task in tasks.values())
+        self.passes += sum(len(wanted) * len(self.items[x]) for x, wanted in todo.items())
         with progress(total, title, "item", show=total >= SHOW_FROM) as bar:
-            for locale, wanted in todo.items():
-                bar.set_postfix_str(locale)
-                found: dict[int, list[Values]] = {}
-                for part in self.parts[locale]:
-                    for index, outcomes in part.exam.sweep([spec.plan(part.vectors) for spec in wanted]):
-                        advance(bar, len(part.exam) / part.exam.n_batches)
-                        if outcomes is not None:
-                            found.setdefault(index, []).append(self.of_outcomes(outcomes))
-                # Unsteered comes after: the pass that the specs go on from has scored it on its way.
-                base = [self.of_outcomes(finite(part.exam.base, part.exam.model)) for part in self.parts[locale]]
-                self.note(locale, PlanSpec(), np.hstack(base))
-                for index, spec in enumerate(wanted):
-                    self.note(locale, spec, np.hstack(found[index]))
+            results = self.running.results(list(tasks.values()), self.model, bar)
+            found: dict[str, list[list[list[Outcome]]]] = {}
+            for ((x, _), task), result in zip(tasks.items(), results, strict=True):
+                bar.set_postfix_str(x)
+                found.setdefault(x, []).append(task.outcomes(result))
+        for x, by_part in found.items():
+            base, *steered = ([outcome for part in outcomes for outcome in part] for outcomes in zip(*by_part, strict=True))
+            if x not in self._bases:
+                self._bases[x] = list(finite(base, self.model))
+                self.note(x, PlanSpec(), self.of_outcomes(base))
+            for spec, outcomes in zip(todo[x], steered, strict=True):
+                self.note(x, spec, self.of_outcomes(outcomes))
+
+    def _task(self, part: Part, specs: Sequence[PlanSpec]) -> ScoringTask:
+        plans = tuple(spec.plan(part.vectors) for spec in specs)
+        return ScoringTask(tuple(part.items), plans, self.scoring, self.batch_size)
+
+    def base(self, locale: str) -> list[Outcome]:
+        """Returns the unsteered outcomes of a locale in which something was run."""
+        return self._bases[locale]
 
     def of_outcomes(self, outcomes: Sequence[Outcome]) -> Values:
         """Returns outcomes as numbers."""
@@ -178,29 +208,37 @@ class Predictor:
             cache: holds what the anchors did.
             anchors: specs of one step, run in every locale, all at the same tokens.
         """
-        self.cache, self._known, self._base = cache, {}, {}
+        self.cache = cache
         layers: dict[str, list[int]] = {}
         for spec in anchors:
             layers.setdefault(spec.steps[0].vector, []).append(spec.steps[0].layer)
-        with progress(sum(map(len, cache.parts.values())), "Derivatives", "part") as bar:
-            for locale, parts in cache.parts.items():
-                pieces = []
-                for part in parts:
-                    wanted = [
-                        (own, sorted(layers[name])) for name, own in part.vectors.items() if isinstance(own, SteeringVector)
-                    ]
-                    pieces.append(attributions(part.exam, wanted, anchors[0].steps[0].tokens) if wanted else {})
-                    bar.update()
-                self._base[locale] = [outcome for part in parts for outcome in part.exam.base]
-                for name in layers:
-                    self._known[locale, name] = self._anchored(locale, name, [piece.get(name) for piece in pieces], anchors)
+        pieces = self._slopes(layers, anchors[0].steps[0].tokens)
+        self._known = {(x, name): self._anchored(x, name, own, anchors) for x, own in pieces.items() for name in layers}
 
-    def _anchored(self, locale: str, name: str, pieces: Sequence[Attribution | None], anchors: Sequence[PlanSpec]) -> Attribution:
+    def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, dict[int, ndarray]]]]:
+        """Returns the slopes of each locale's parts, by vector and layer; none of interventions that are no additions."""
+        cache = self.cache
+        tasks: dict[tuple[str, int], SlopeTask] = {}
+        for x, parts in cache.parts.items():
+            for at, part in enumerate(parts):
+                own = ((v, tuple(sorted(layers[name]))) for name, v in part.vectors.items() if isinstance(v, SteeringVector))
+                tasks[x, at] = SlopeTask(tuple(part.items), tuple(own), tokens, cache.scoring, cache.batch_size)
+        found: dict[str, list[dict[str, dict[int, ndarray]]]] = {x: [{} for _ in parts] for x, parts in cache.parts.items()}
+        todo = {key: task for key, task in tasks.items() if task.vectors}
+        with progress(sum(task.size for task in todo.values()), "Derivatives", "item") as bar:
+            for ((x, at), task), result in zip(
+                todo.items(), cache.running.results(list(todo.values()), cache.model, bar), strict=True
+            ):
+                found[x][at] = task.slopes(result)
+        return found
+
+    def _anchored(
+        self, locale: str, name: str, pieces: Sequence[Mapping[str, Mapping[int, ndarray]]], anchors: Sequence[PlanSpec]
+    ) -> Attribution:
         """Returns how a vector's items answer, bent through what was run."""
         known = Attribution.unknown(name)
-        if all(piece is not None for piece in pieces):
-            layers = pieces[0].slopes if pieces[0] else ()
-            known = Attribution({x: np.concatenate([piece.slopes[x] for piece in pieces if piece]) for x in layers})
+        if all(name in piece for piece in pieces):
+            known = Attribution({x: np.concatenate([piece[name][x] for piece in pieces]) for x in pieces[0][name]})
         for spec in anchors:
             (step,) = spec.steps
             if step.vector == name:
@@ -219,7 +257,7 @@ class Predictor:
     def _predicted(self, locale: str, spec: PlanSpec) -> Values:
         (step,) = spec.steps
         change = self._known[locale, step.vector].predict(step.layer, step.strength)
-        moved = [outcome.moved(own) for outcome, own in zip(self._base[locale], change.tolist(), strict=True)]
+        moved = [outcome.moved(own) for outcome, own in zip(self.cache.base(locale), change.tolist(), strict=True)]
         values, answer = self.cache.of_outcomes(moved), self.cache.line(ANSWER.name)
         values[answer] = self.cache.values(locale, PlanSpec())[answer]
         return values

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC
+from steerlens.errors import UnknownNameError
+from steerlens.evaluation.scores import ANSWER
 from steerlens.scores import SCORES, score_of
+from steerlens.settings import LESSER_GAIN, Limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,6 @@ class Gains(Mapping[str, float]):
 Objective = Callable[[Gains], float]
 """The larger, the better; unsteered has gains of 0, and a plan is taken only if it is better than that."""
 
-LESSER_GAIN = "lesser gain"
 OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum of gains": lambda gains: gains.total}
 """The least, or the sum, of the gains of all scores that the contrasts are meant to raise. A score's name is an objective too."""
 
@@ -97,36 +97,6 @@ def objective_of(given: str | Objective) -> tuple[str, Objective]:
     if given in SCORES:
         return given, lambda gains: gains.gain(given)
     raise UnknownNameError("objective", given, (*OBJECTIVES, *SCORES), "Or give a function from Gains to a number.")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a plan may cost on dev. ``None`` lifts a limit.
-
-    EN and LOC alone keep to the second only: that EN alone erases is what is to be seen, and in combination it may not.
-    """
-
-    english_centric: float | None = 0.05
-    """The most by which the English-centric rate may rise."""
-    perplexity: float | None = 1.25
-    """The most by which the perplexity of the right answers' text may be multiplied."""
-
-    def __post_init__(self) -> None:
-        if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
-            raise SettingsError(
-                f"{self} given: expected an English-centric rise of 0 or more and a perplexity ratio of 1 or more, or None."
-            )
-
-    @property
-    def of_text(self) -> "Limits":
-        """The limit on perplexity alone."""
-        return replace(self, english_centric=None)
-
-    def allow(self, gains: Gains) -> bool:
-        """Says whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
-        rise = math.inf if self.english_centric is None else self.english_centric
-        ratio = math.inf if self.perplexity is None else self.perplexity
-        return gains.valid and gains.get(ENGLISH_CENTRIC.name, 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
 
 
 NO_LIMITS = Limits(None, None)

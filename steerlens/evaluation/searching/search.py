@@ -4,18 +4,18 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
-from steerlens.evaluation.exam import Exam
+from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.searching.choices import Chooser
 from steerlens.evaluation.searching.measured import Part, ScoreCache
-from steerlens.evaluation.searching.objectives import LESSER_GAIN, Limits, Objective, objective_of
+from steerlens.evaluation.searching.objectives import Objective, objective_of
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.evaluation.searching.tested import (
     ALL,
     regret_table,
@@ -26,6 +26,7 @@ from steerlens.evaluation.searching.tested import (
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
+from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
 from steerlens.steering.contrasts import CONTRASTS
@@ -43,6 +44,8 @@ def search(
     settings: SearchSettings | None = None,
     test: Items | None = None,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
 ) -> Search:
     """Chooses a plan for each locale, and one for all, and says what each does on test.
 
@@ -63,6 +66,8 @@ def search(
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
             construction.
         batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:
         UnknownNameError: no such objective, or a locale without items.
@@ -81,12 +86,13 @@ def search(
         raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
     log.info("Taking vectors from all folds but one")
     fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
-    cache, vectors = ScoreCache(fitted.parts(), list(aims.values())), fitted.vectors()
+    vectors, running = fitted.vectors(), Running.of(executor, resume)
+    cache = ScoreCache(model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running)
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
     choices = {x: chooser.choices((x,), x) for x in locales}
     choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
     tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
-    judge = cache if test is None else _judge(model, test, locales, vectors, cache.aims, settings, batch_size)
+    judge = cache if test is None else _judge(cache, test, vectors, settings)
     part = "dev" if test is None else "test"
     run_choices(judge, choices, f"Choices on {part}")
     manifest = provenance(
@@ -133,19 +139,11 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
     return tuple(dict.fromkeys(locales))
 
 
-def _judge(
-    model: LensModel,
-    test: Items,
-    locales: Sequence[str],
-    vectors: VectorSet,
-    aims: Sequence[str],
-    settings: SearchSettings,
-    batch_size: int | None,
-) -> ScoreCache:
+def _judge(cache: ScoreCache, test: Items, vectors: VectorSet, settings: SearchSettings) -> ScoreCache:
     """Returns what test items are scored with."""
     some = test.sample(settings.test_concepts, seed=settings.seed)
-    parts = [Part(x, Exam(model, some.of(locale=x), settings.scoring, batch_size=batch_size), vectors.of(x)) for x in locales]
-    return ScoreCache(parts, aims)
+    parts = [Part(x, some.of(locale=x), vectors.of(x)) for x in cache.locales]
+    return ScoreCache(cache.model, parts, cache.aims, cache.scoring, cache.batch_size, cache.running)
 
 
 def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:

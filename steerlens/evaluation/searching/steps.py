@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from steerlens.evaluation.searching.measured import Predictor, ScoreCache
-from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Limits, Objective
+from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
+from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
 Rank = Callable[[Gains], tuple[float, ...]]
@@ -117,11 +118,6 @@ def expected(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpe
         return _ranked(aim.rank, first)
 
     return sorted(combinations, key=key, reverse=True)[:n]
-
-
-def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """Returns ``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
-    return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]
 
 
 def climb(

@@ -36,7 +36,7 @@ def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None
 
 def tested_scores(cache: ScoreCache) -> list[Score]:
     """Returns the scores that choices are told by: without companions, margins and the answer's text."""
-    names = set(without_companions([score.name for score in cache.scores])) - {ANSWER.name, MARGIN.name}
+    names = set(without_companions(score.name for score in cache.scores)) - {ANSWER.name, MARGIN.name}
     return [score for score in cache.scores if score.name in names or score.name in cache.aims]
 
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 import torch
 
 from steerlens.data import Items
-from steerlens.evaluation.exam import Exam
 from steerlens.evaluation.searching.measured import Part
-from steerlens.evaluation.searching.settings import SearchSettings
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
+from steerlens.settings import SearchSettings
 from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet, differences_of_means, take
 
 
@@ -86,16 +85,10 @@ class CrossFit:
 
     def parts(self) -> list[Part]:
         """Returns what each locale is scored on: dev concepts, spread over the folds, with the other folds' vectors."""
-        scoring, dev = self.settings.scoring, [self._spread(fold, self.settings.dev_concepts) for fold in self.folds]
+        dev = [self._spread(fold, self.settings.dev_concepts) for fold in self.folds]
         fitted = [self.vectors(without=at) for at in range(len(self.folds))]
         return [
-            Part(
-                locale,
-                Exam(self.model, fold.of(locale=locale), scoring, batch_size=self.batch_size),
-                fitted[at].of(locale),
-            )
-            for locale in self.locales
-            for at, fold in enumerate(dev)
+            Part(locale, fold.of(locale=locale), fitted[at].of(locale)) for locale in self.locales for at, fold in enumerate(dev)
         ]
 
     def _spread(self, fold: Items, concepts: int | None) -> Items:

@@ -1,4 +1,4 @@
-"""Which rows the questions of an exam become, and what they all begin with."""
+"""Which rows are run for the rows that are asked for, and what they all begin with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +11,31 @@ _WORTH_SHARING = 16
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a batch: a question with all its choices, or with some of them."""
+class PackedRow:
+    """A row of a micro-batch: a row asked for with all its choices, or with some of them."""
 
-    question: int
+    number: int
+    """Which of the rows asked for."""
     row: Row
     first: int = 0
-    """Which of the question's choices is the row's first."""
+    """Which of its choices is the first here."""
 
 
-def lines_of(number: int, row: Row, model: LensModel) -> list[Line]:
+MicroBatch = list[PackedRow]
+"""Rows that run at once."""
+
+
+def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
     """One packed row, or a row per choice where the model cannot pack or its attention window is too short to see it whole."""
-    if model.packs and (model.attention_window is None or len(row) <= model.attention_window):
-        return [Line(number, row)]
-    return [Line(number, Row(row.prompt, (choice,), row.front), at) for at, choice in enumerate(row.choices)]
+    window = model.backend.attention_window
+    if model.packs and (window is None or len(row) <= window):
+        return [PackedRow(number, row)]
+    return [PackedRow(number, Row(row.prompt, (choice,), row.front), at) for at, choice in enumerate(row.choices)]
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
     """The tokens that all prompts begin with, if it pays to run them apart; each prompt keeps its last token."""
-    window = model.attention_window
+    window = model.backend.attention_window
     if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
         return ()
     first, last = min(row.prompt[:-1] for row in rows), max(row.prompt[:-1] for row in rows)

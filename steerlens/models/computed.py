@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from steerlens.models.lens import LensModel
-from steerlens.models.passes import hooks_on
 
 T = TypeVar("T")
 
 
-class Kept:
+class Computed:
     """What was computed under the hooks and weights that a model had when ``refresh`` was last called."""
 
     def __init__(self, model: LensModel) -> None:
@@ -21,7 +20,7 @@ class Kept:
 
     def refresh(self) -> None:
         """Drops everything if the model's hooks or weights are others than before. Not to be called under hooks of one's own."""
-        state = (hooks_on(self.model.tl), self.model.weights_stamp())
+        state = (self.model.backend.hooks_on(), self.model.backend.weights_stamp())
         if state != self._state:
             self._state, self._found, self.version = state, {}, self.version + 1
 

@@ -34,16 +34,27 @@ Way = tuple[object, ...]
 T = TypeVar("T")
 
 
-def by_trust(model: LensModel, way: Way, fast: Callable[[], T], plain: Callable[[], T], same: Callable[[T], bool]) -> T:
+def by_trust(
+    model: LensModel,
+    way: Way,
+    fast: Callable[[], T],
+    plain: Callable[[], T],
+    same: Callable[[T], bool],
+    *,
+    possible: bool = True,
+) -> T:
     """The fast way's result where it may be trusted, else the plain one's.
 
     Args:
+        model: the model that computes.
         way: what the result of the comparison is kept under, in ``model.trusted``.
         fast: computes the result; at its first use it may raise what a wrong call raises.
         plain: computes it the plain way.
         same: compares the fast result with a part of the plain one.
+        possible: the model's backend can go the fast way at all.
     """
-    known = model.trusted.get(way) if model.pads_left else False  # batches of choices are padded on both sides
+    possible = possible and model.pads_left  # batches of choices are padded on both sides
+    known = model.trusted.get(way) if possible else False
     if known is not None:
         return fast() if known else plain()
     try:

@@ -1,4 +1,4 @@
-"""From the final residuals of a batch to the log probabilities of its choices, and from those of all batches to outcomes."""
+"""From the final residuals of micro-batches to the log probabilities of the choices of all rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steerlens.evaluation.lines import Line
-from steerlens.evaluation.outcomes import Outcome
-from steerlens.evaluation.questions import Question
 from steerlens.models.batches import Row, TokenBatch
+from steerlens.models.packing import PackedRow
 from steerlens.models.unembedding import Targets, Unembedding
+
+Sums = list[list[float]]
+"""The summed log probability of each choice of each row, in nats."""
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class TargetPositions:
     """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
 
     lines: Int[Tensor, " place"]
@@ -27,7 +28,7 @@ class Asked:
     """Choices of each row."""
 
     @classmethod
-    def of(cls, batch: TokenBatch) -> "Asked":
+    def of(cls, batch: TokenBatch) -> "TargetPositions":
         """The places of a batch's choices, each once."""
         places: dict[tuple[int, int], int] = {}
         asked = [
@@ -47,7 +48,7 @@ class Asked:
     @torch.no_grad()
     def sums(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
-    ) -> list[list[list[float]]]:
+    ) -> list[Sums]:
         """Sum of log probabilities of each choice of each row, of each of the copies that ``final`` holds one after another.
 
         Args:
@@ -62,7 +63,7 @@ class Asked:
         self,
         unembedding: Unembedding,
         start: int,
-        weigh: Callable[[list[list[float]]], Float[Tensor, " choice"]],
+        weigh: Callable[[Sums], Float[Tensor, " choice"]],
         final: Float[Tensor, "line pos d_model"],
     ) -> Float[Tensor, "line pos d_model"]:
         """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
@@ -79,43 +80,34 @@ class Asked:
         gradient[lines, columns] = unembedding.gradient(final[lines, columns], self.targets, by_target)
         return gradient
 
-    def _summed(self, values: Float[Tensor, "copy target"]) -> list[list[list[float]]]:
+    def _summed(self, values: Float[Tensor, "copy target"]) -> list[Sums]:
         sums = torch.zeros(len(values), sum(self.counts), dtype=torch.float64)  # on the CPU: not every device has float64
         return [self._by_row(copy) for copy in sums.index_add_(1, self.choices.cpu(), values.cpu().double()).tolist()]
 
-    def _by_row(self, values: Iterable[float]) -> list[list[float]]:
+    def _by_row(self, values: Iterable[float]) -> Sums:
         each = iter(values)
         return [[next(each) for _ in range(count)] for count in self.counts]
 
 
-class Sums:
-    """Gathers what the batches give, in whatever order, into outcomes in the order of the items."""
+class LogProbabilities:
+    """Gathers the summed log probabilities that micro-batches give, in whatever order, in the order of the rows."""
 
-    def __init__(self, questions: Sequence[Question]) -> None:
-        self.questions = questions
-        self.left = sum(len(question.row.choices) for question in questions)
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.left = sum(len(row.choices) for row in rows)
         """Choices that were not added yet."""
-        self.sums = [[float("nan")] * len(question.row.choices) for question in questions]
+        self.sums: Sums = [[float("nan")] * len(row.choices) for row in rows]
+        """By row and choice; NaN for what was not added yet."""
 
-    def add(self, part: Iterable[Line], choices: Iterable[list[float]]) -> None:
-        """Take the choices' summed log probabilities of one batch's rows."""
-        for line, values in zip(part, choices, strict=True):
-            self.sums[line.question][line.first : line.first + len(values)] = values
+    def add(self, part: Iterable[PackedRow], choices: Iterable[list[float]]) -> None:
+        """Takes the choices' summed log probabilities of the rows of one micro-batch."""
+        for packed, values in zip(part, choices, strict=True):
+            self.sums[packed.number][packed.first : packed.first + len(values)] = values
             self.left -= len(values)
 
     @property
     def complete(self) -> bool:
         """Whether all choices were added."""
         return self.left == 0
-
-    def outcome(self, number: int) -> Outcome:
-        """That of one question, all of whose choices were added."""
-        question, sums = self.questions[number], self.sums[number]
-        return Outcome(question.item, tuple(total / by for total, by in zip(sums, question.divisors, strict=True)))
-
-    def outcomes(self) -> list[Outcome]:
-        """One a question, in the questions' order."""
-        return [self.outcome(number) for number in range(len(self.questions))]
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:

@@ -1,0 +1,124 @@
+"""Running tasks: here or by an executor, each result kept on disk as soon as it is there, and none run twice."""
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from steerlens.evaluation.tasks import Report, Task
+from steerlens.models.lens import LensModel
+from steerlens.progress import advance
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("steerlens")
+
+
+class Executor(Protocol):
+    """Whatever has ``map``: ``concurrent.futures``' executors, a pool of processes, Ray's pool."""
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
+        """Applies a function to every value, in their order."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """How tasks are run: by whom, and where finished ones are kept."""
+
+    executor: Executor | None = None
+    """``None``: one after another, here. Otherwise each worker loads the model for itself, from where it was loaded here."""
+    folder: Path | None = None
+    """Where results are kept, a Parquet file each; a task whose result is there is not run again. ``None``: nowhere."""
+
+    @classmethod
+    def of(cls, executor: Executor | None, resume: "str | Path | Running | None") -> "Running":
+        """Returns how tasks are run, from the arguments of public functions."""
+        if isinstance(resume, Running):
+            return resume
+        return cls(executor, Path(resume) if resume is not None else None)
+
+    @classmethod
+    def in_folder(cls, folder: Path, *, resume: bool = True, executor: Executor | None = None) -> "Running":
+        """Returns how tasks are run whose results are kept in the folder ``tasks`` of a folder of results.
+
+        Args:
+            folder: the folder of results.
+            resume: whether tasks that it holds are taken as they are; if not, they are removed.
+            executor: who runs the tasks; ``None``: this process.
+        """
+        kept = folder / "tasks"
+        if not resume:
+            shutil.rmtree(kept, ignore_errors=True)
+        found = len(list(kept.glob("*.parquet")))
+        if found:
+            log.info("%d finished tasks are kept in %s: what they did is not done again", found, kept)
+        return cls(executor, kept)
+
+    def results(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
+        """Yields the result of every task, in their order.
+
+        Args:
+            tasks: what is to be done.
+            model: what it is done with.
+            bar: a progress bar over items.
+
+        Raises:
+            ModelError: an executor was given, and the model cannot be loaded again in a worker.
+        """
+        kept = [self._kept(task, model) for task in tasks]
+        todo = [task for task, path in zip(tasks, kept, strict=True) if path is None or not path.is_file()]
+        fresh = iter(self._run(todo, model, bar))
+        for task, path in zip(tasks, kept, strict=True):
+            if path is None or not path.is_file():
+                found = next(fresh)
+            else:
+                found = ResultTable.load(path).frame
+                advance(bar, task.size)
+            yield found
+
+    def _kept(self, task: Task, model: LensModel) -> Path | None:
+        """Returns where a task's result is kept."""
+        return None if self.folder is None else self.folder / f"{task.digest(model.fingerprint)}.parquet"
+
+    def _run(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
+        if self.executor is None:
+            for task in tasks:
+                yield _done(task, model, self._kept(task, model), partial(advance, bar))
+        elif tasks:
+            work = [(model.spec, task, self._kept(task, model)) for task in tasks]
+            for task, found in zip(tasks, self.executor.map(run_elsewhere, work), strict=True):
+                advance(bar, task.size)
+                yield found
+
+
+def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":
+    """Runs a task and keeps its result."""
+    found = ResultTable(task.run(model, report))
+    if path is not None:
+        found.save(path)
+        found = ResultTable.load(path)  # what is read is what a run that goes on would read
+    return found.frame
+
+
+_here = threading.local()
+"""The models that this thread has loaded, by how they were loaded."""
+
+
+def run_elsewhere(work: tuple[Any, Task, Path | None]) -> "pd.DataFrame":
+    """Runs a task in a worker, with a model that the worker loads once.
+
+    Args:
+        work: how the model is loaded, the task, and where its result is kept.
+    """
+    spec, task, path = work
+    loaded: dict[Any, LensModel] = _here.__dict__.setdefault("models", {})
+    if spec not in loaded:
+        loaded.clear()
+        loaded[spec] = spec.load()
+    return _done(task, loaded[spec], path, lambda _: None)

@@ -1,0 +1,115 @@
+"""A scorer: items made rows of tokens once, so that many plans can be scored on them."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.data import Item, Items
+from steerlens.errors import PromptError
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.questions import ask
+from steerlens.models.engine import MEMORY, Engine
+from steerlens.models.lens import LensModel
+from steerlens.models.targets import Sums
+from steerlens.settings import Scoring, SteeredTokens
+from steerlens.steering import SteeringPlan
+from steerlens.steering.tokens import leaves_prompt, steered_tokens
+
+
+class Scorer:
+    """Items of one or more locales, ready to be scored under any plan."""
+
+    def __init__(
+        self,
+        model: LensModel,
+        items: Items | Sequence[Item],
+        scoring: Scoring | None = None,
+        *,
+        batch_size: int | None = None,
+        memory: int = MEMORY,
+    ) -> None:
+        """Makes the items rows of tokens.
+
+        Args:
+            model: the model that is asked.
+            items: what is asked.
+            scoring: how choices are put and compared; the defaults for ``None``.
+            batch_size: items at once; chosen for the device for ``None``.
+            memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
+                are cached in further passes.
+
+        Raises:
+            PromptError: no items, or one that cannot be asked.
+            ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
+        """
+        if not items:
+            raise PromptError("no items given: expected at least one to score.")
+        model.check_unembedding()
+        self.model = model
+        self.questions = [ask(model, item, scoring or Scoring()) for item in items]
+        self.engine = Engine(model, [question.row for question in self.questions], batch_size=batch_size, memory=memory)
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @property
+    def n_batches(self) -> int:
+        """Batches that the items fill."""
+        return self.engine.n_batches
+
+    @property
+    def base(self) -> list[Outcome]:
+        """Every item's outcome without a plan of this scorer's, found once for the hooks and weights that the model has now."""
+        return self._outcomes(self.engine.base)
+
+    def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
+        """Every item's choices scored in full passes, steered by a plan if one is given. A prefix that all items share runs once.
+
+        Raises:
+            FingerprintError: the plan belongs to another model.
+        """
+        return self._outcomes(self.engine.log_probabilities(plan))
+
+    def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
+        """Every item scored under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens
+        before a prompt's last one where no plan steers them.
+
+        Yields:
+            The plan's index and ``None`` after each batch of it, for progress; and with its outcomes after the last.
+
+        Raises:
+            FingerprintError: a plan belongs to another model.
+        """
+        for index, sums in self.engine.sweep(plans):
+            yield index, None if sums is None else self._outcomes(sums)
+
+    def gradients(self, layers: Sequence[int], tokens: SteeredTokens) -> Float[Tensor, "layer item d_model"]:
+        """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
+
+        The margin is the answer's score less that of the choice that is the best other unsteered.
+
+        Args:
+            layers: block indices; the derivatives stand in ascending order.
+            tokens: which tokens would be steered.
+
+        Raises:
+            LayerError: a layer that the model does not have.
+            ModelError: the backend does not differentiate.
+        """
+        steered = partial(steered_tokens, tokens=tokens)
+        return self.engine.gradients(layers, steered, self._margin_weights, leaves_prompt=leaves_prompt(tokens))
+
+    def _outcomes(self, sums: Sums) -> list[Outcome]:
+        return [self._outcome(number, own) for number, own in enumerate(sums)]
+
+    def _outcome(self, number: int, sums: Sequence[float]) -> Outcome:
+        question = self.questions[number]
+        return Outcome(question.item, tuple(total / by for total, by in zip(sums, question.divisors, strict=True)))
+
+    def _margin_weights(self, number: int, sums: Sequence[float]) -> list[float]:
+        """What each choice's log probability counts in an item's margin: the answer's score less that of the runner-up."""
+        outcome = self._outcome(number, sums)
+        of = {outcome.item.answer: 1.0, outcome.runner_up: -1.0}
+        return [of.get(choice, 0.0) / by for choice, by in enumerate(self.questions[number].divisors)]

@@ -1,0 +1,129 @@
+"""What a block is called with besides its residual stream, cut to the last columns and repeated for copies of a batch.
+
+What is done to a tensor follows from the name of the argument that it is given as, never from its shape.
+"""
+
+import inspect
+from collections import UserDict
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+from torch import Tensor
+
+Arguments = dict[str, Any]
+"""A block's arguments by name, without its residual stream."""
+
+_BY_TOKEN = {"position_ids", "position_embeddings", "per_layer_input", "original_hidden_states", "mamba_attention_mask"}
+"""``[row, pos, …]``: something for each token. One row may serve all."""
+_MASKS = {"attention_mask", "causal_mask"}
+"""``[row, 1 or head, query, key]``, or ``[row, pos]`` where a block keeps a state."""
+_BY_COLUMN = {"cache_position"}
+"""``[pos]``: something for each column."""
+_BY_KEY = {"alibi"}
+"""``[row x head, 1, key]``: something for each token that is attended to."""
+_WHOLE = {"position_bias"}
+"""``[head, 1, key]``: the same for all rows and columns."""
+_SHARED = {"shared_kv_states"}
+"""Keys and values that blocks share; blocks that run again write theirs into it."""
+
+
+def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """A call's arguments by the names that the block's own ``forward`` gives them, without the residual stream.
+
+    Args:
+        block: a block of a bridge.
+        args: its positional arguments, of which the first is the residual stream if there are any.
+        kwargs: its named arguments.
+
+    Raises:
+        NotImplementedError: more positional arguments than have a name.
+    """
+    known = _names(type(block.original_component).forward)  # TransformerLens may have put another forward on the module itself
+    if len(args) > max(1, len(known)):
+        raise NotImplementedError(
+            f"a block is called with {len(args)} arguments without names, and its forward names {len(known)} "
+            f"({', '.join(known)}): what the others are cannot be known."
+        )
+    given = {**dict(zip(known[1:], args[1:], strict=False)), **kwargs}
+    return {name: value for name, value in given.items() if name != "hidden_states"}
+
+
+@cache
+def _names(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's positional arguments, without that of the object itself."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds)[1:]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Cuts a block's arguments to the columns from ``start`` on, and repeats them for copies of the batch."""
+
+    start: int
+    length: int
+    """Columns of the batch."""
+    rows: int
+    copies: int
+    done: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+    """By the argument's name and the value's identity; the value is held, so that no other takes its place. Blocks share
+    their masks."""
+
+    def __call__(self, arguments: Arguments) -> Arguments:
+        """The arguments for the columns and copies that are run.
+
+        Raises:
+            NotImplementedError: a tensor under a name that is not known, or of another form than the name says.
+        """
+        return {name: self._value(name, value) for name, value in arguments.items()}
+
+    def _value(self, name: str, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return type(value)(self._value(name, part) for part in value)
+        if isinstance(value, UserDict) and name in _SHARED:
+            return self._once(name, value, self._shared)
+        if isinstance(value, dict):
+            return {key: self._value(name, part) for key, part in value.items()}
+        if not isinstance(value, Tensor) or (not self.start and self.copies == 1):
+            return value
+        return self._once(name, value, partial(self._tensor, name))
+
+    def _once(self, name: str, value: Any, fit: Callable[[Any], Any]) -> Any:
+        if (name, id(value)) not in self.done:
+            self.done[name, id(value)] = (value, fit(value))
+        return self.done[name, id(value)][1]
+
+    def _tensor(self, name: str, value: Tensor) -> Tensor:
+        if name in _WHOLE:
+            return value
+        if name in _BY_KEY:
+            return value.repeat(self.copies, *[1] * (value.ndim - 1))
+        if name in _BY_COLUMN:
+            return value[self.start :]
+        if name in _MASKS and value.ndim == 4 and value.shape[2] in (1, self.length):
+            return self._repeated(value[:, :, self.start :] if value.shape[2] > 1 else value)
+        if name in _MASKS | _BY_TOKEN and value.ndim in (2, 3) and value.shape[1] == self.length:
+            return self._repeated(value[:, self.start :])
+        raise NotImplementedError(
+            f"a block is given a tensor {name!r} of shape {tuple(value.shape)} in a batch of {self.rows} rows and {self.length} "
+            f"columns: which part of it belongs to a token is not known. Known names are {', '.join(sorted(_KNOWN))}."
+        )
+
+    def _repeated(self, value: Tensor) -> Tensor:
+        if len(value) != self.rows:  # one row serves all
+            return value
+        return (
+            value.repeat(self.copies, *[1] * (value.ndim - 1)) if self.rows > 1 else value.expand(self.copies, *value.shape[1:])
+        )
+
+    def _shared(self, value: UserDict) -> UserDict:
+        """A copy for one run, so that the recorded one stays as it is; what is attended to is not cut."""
+        copied = copy(value)
+        for name, pair in value.items():
+            copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)
+        return copied
+
+
+_KNOWN = _BY_TOKEN | _MASKS | _BY_COLUMN | _BY_KEY | _WHOLE | _SHARED

@@ -1,0 +1,63 @@
+"""Keys and values of earlier tokens, in the form in which a block of Hugging Face's asks for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What one block's attention sees in front of its own tokens, and what is kept of them."""
+
+    index: int
+    """Which block."""
+    before: tuple[Tensor, Tensor] | None
+    """Keys and values of the earlier tokens, ``[row, head, key, d_head]`` each."""
+    keep: int
+    """Of the block's own tokens, as many are kept."""
+    kept: dict[int, tuple[Tensor, Tensor]]
+    """By block, where the keys and values of the earlier tokens and of the first ``keep`` own ones are put."""
+    a_copy_each: bool
+    """``before`` holds a row for each copy of the batch, not for each of its rows."""
+
+    def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values that the block's queries see."""
+        every = (keys, values) if self.before is None else _joined(self.before, keys, values, a_copy_each=self.a_copy_each)
+        if self.keep:
+            length = every[0].shape[2] - keys.shape[2] + self.keep
+            self.kept[self.index] = (every[0][:, :, :length].contiguous(), every[1][:, :, :length].contiguous())
+        return every
+
+
+class EarlierCache(Cache):  # type: ignore[misc]
+    """A cache for one block, which never grows: each pass sees the same earlier tokens."""
+
+    def __init__(self, earlier: Earlier) -> None:
+        super().__init__(layers=[])
+        self.earlier = earlier
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """The keys and values that the block's queries see, whatever the number under which the block asks."""
+        return self.earlier.joined(key_states, value_states)
+
+    def get_seq_length(self, *_: Any, **__: Any) -> int:
+        """How many earlier tokens there are."""
+        return 0 if self.earlier.before is None else int(self.earlier.before[0].shape[2])
+
+    def get_mask_sizes(self, query_length: int, *_: Any, **__: Any) -> tuple[int, int]:
+        """How many keys the block's queries see, and that the first stands at 0."""
+        return self.get_seq_length() + query_length, 0
+
+
+def _joined(before: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, *, a_copy_each: bool) -> tuple[Tensor, Tensor]:
+    times = len(keys) // len(before[0])
+    if len(before[0]) == 1:
+        earlier = [part.expand(times, -1, -1, -1) for part in before]
+    elif a_copy_each:
+        earlier = [part.repeat_interleave(times, 0) for part in before]
+    else:
+        earlier = [part.repeat(times, 1, 1, 1) for part in before]
+    return torch.cat([earlier[0], keys], dim=2), torch.cat([earlier[1], values], dim=2)

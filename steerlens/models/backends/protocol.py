@@ -1,0 +1,188 @@
+"""What steerlens needs of whatever runs a model."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steerlens.models.batches import TokenBatch
+from steerlens.models.hooks import Hook
+from steerlens.models.passes import ModelState
+from steerlens.models.tokens import Tokenizer
+from steerlens.models.unembedding import Unembedding
+
+KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor, "_ head key d_head"]]]
+"""Keys and values by layer, of tokens that later ones attend to. One row serves any number of rows."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do at all. Whether a model of it does the first three right is found by trial (``capabilities.py``)."""
+
+    packed_choices: bool
+    """Batches whose mask is ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt stand in one row."""
+    key_reuse: bool
+    """``attending`` works, and passes can be cached from a later column on."""
+    left_padding: bool
+    """Rows can be padded in front."""
+    cached_passes: bool
+    """``cached_pass`` and ``resume`` work."""
+    hooks: bool
+    """``hooked`` and ``applied`` work: the model can be steered."""
+    gradients: bool
+    """Passes under hooks can be differentiated."""
+    generation: bool
+    """``generate`` and ``next_logits`` work."""
+    sharded: bool
+    """The weights lie on more than one device."""
+
+
+@dataclass(frozen=True, eq=False)
+class CachedPass:
+    """What a pass left for ``Backend.resume``."""
+
+    batch: TokenBatch
+    start: int
+    """The first column that is kept and run again; what stands before it does not change."""
+    residuals: dict[int, Float[Tensor, "batch pos d_model"]]
+    """The residual stream after each of the layers asked for, from ``start`` on."""
+    final: Float[Tensor, "batch pos d_model"]
+    """The residual stream after all blocks and the final norm, from ``start`` on."""
+    own: Any
+    """What else the backend keeps, for itself."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One model, and everything that steerlens does with it.
+
+    A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm, which the
+    unembedding turns into logits. Hooks of a residual stream are called as TransformerLens does, under the names that
+    ``residual_hook`` gives; a hook that runs in a pass of the backend's own finds the tokens' roles in ``state``.
+    """
+
+    name: str
+    """What the model is called, for tables, files and errors."""
+    architecture: str
+    """The kind of model, as ``gemma3_text``."""
+    n_layers: int
+    d_model: int
+    context: int
+    """The most tokens that a row may have; 0 if there is no limit."""
+    attention_window: int | None
+    """Tokens that the narrowest layer attends to, if some layers attend to a window or a chunk of the text."""
+    state: ModelState
+    """What runs on the model now. Passes of the backend say in it what their tokens are (``passes.announced``)."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do at all with this model."""
+
+    @property
+    def weight_processing(self) -> str:
+        """What was done to the weights since they were read: ``none``, or a word for it. It is part of the fingerprint."""
+
+    def tokenizer(self) -> Tokenizer:
+        """The model's own tokenizer.
+
+        Raises:
+            ModelError: it has none.
+        """
+
+    def parameters(self) -> Iterable[torch.nn.Parameter]:
+        """All weights. The first says the device and the dtype."""
+
+    def weights_stamp(self) -> tuple[object, ...]:
+        """What changes when a weight is replaced or changed in place, found without reading the weights."""
+
+    def weights_digest(self) -> str:
+        """A digest over the name, shape and bytes of all weights."""
+
+    def hooks_on(self) -> tuple[object, ...]:
+        """Every hook that stands on the model now and that changes what it computes, the user's own too."""
+
+    def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
+        """The final residuals of a batch. Nothing is unembedded."""
+
+    def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
+        """What ``read`` makes of the residual stream ``[batch, pos, d_model]`` after each of ``layers``. Blocks above the highest
+        need not run."""
+
+    def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """The norm that stands between the last block and the unembedding."""
+
+    def unembedding(self) -> Unembedding:
+        """From final residuals to logits, with the weights that the model has now."""
+
+    def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
+        """The model's own logits, with which the unembedding is compared once."""
+
+    def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
+        """The rows of the embedding's table for some tokens, as they enter block 0, without position embeddings."""
+
+    def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
+        """Passes inside run with these hooks; however the block ends, these and no others are removed. Other threads wait."""
+
+    def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
+        """The same for passes that anybody runs inside, the user's too. Passes of other threads are refused."""
+
+    def cached_pass(
+        self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
+    ) -> CachedPass:
+        """Runs a batch once and keeps what ``resume`` needs for ``layers``.
+
+        Args:
+            batch: the rows.
+            layers: after these the residual stream is kept.
+            start: the first column that is kept.
+            before: keys and values of a prefix that all rows share.
+        """
+
+    def resume(
+        self,
+        cached: CachedPass,
+        layer: int,
+        residual: Float[Tensor, "row pos d_model"],
+        before: KeyValues | None = None,
+        keep: int = 0,
+        *,
+        a_copy_each: bool = False,
+    ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
+        """What the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
+
+        Args:
+            cached: the pass.
+            layer: only the blocks above it run, and only on the columns from ``cached.start`` on.
+            residual: of the batch's rows, or of several copies of them one after another, each edited in its own way.
+            before: keys and values of what stands before ``start``, if not those of the cached pass.
+            keep: columns whose keys and values are kept.
+            a_copy_each: ``before`` holds a row for each copy of the batch, not for each of its rows.
+
+        Returns:
+            The final residuals, and the keys and values kept.
+        """
+
+    def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
+        """Attention inside sees ``before`` in front of its own tokens.
+
+        Yields:
+            The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
+        """
+
+    def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
+        """Hugging Face's ``generate`` on a batch padded in front: the ids of the prompts and of what follows them."""
+
+    def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
+        """The logits of the token that follows a text, and what the next call is given as ``cache``.
+
+        Args:
+            ids: all of the text so far.
+            cache: ``None`` for a text's first call; for later ones, which have one token more, what the call before gave.
+        """
+
+    def ends(self) -> set[int]:
+        """The tokens that end a text."""

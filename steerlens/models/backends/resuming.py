@@ -1,0 +1,125 @@
+"""A bridge's pass that is kept, so that it can go on from any layer with another residual, and from the prompt's last token.
+
+What lies below the first block that is edited is not computed again, and neither is what stands before the first token
+that is: those tokens' keys and values are all that the others see of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.models.backends.arguments import Arguments, Fitted, named
+from steerlens.models.backends.protocol import CachedPass, KeyValues
+from steerlens.models.batches import TokenBatch
+from steerlens.models.hooks import residual_hook
+from steerlens.models.passes import announced, of_this_thread
+
+if TYPE_CHECKING:
+    from steerlens.models.backends.bridge import BridgeBackend
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """What a cached pass of a bridge keeps beside what all backends keep."""
+
+    calls: tuple[Arguments, ...]
+    """What each block was given besides its residual: mask, positions, rotary embeddings."""
+    before: KeyValues
+    """Of the shared prefix and of the columns before the pass' start."""
+
+
+@torch.no_grad()
+def cached_pass(
+    backend: "BridgeBackend", batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
+) -> CachedPass:
+    """Runs a batch once and keeps what ``resume`` needs for ``layers``.
+
+    Args:
+        backend: the model.
+        batch: the rows.
+        layers: after these the residual stream is kept.
+        start: the first column that is kept.
+        before: keys and values of a prefix that all rows share.
+    """
+    calls: dict[int, Arguments] = {}
+    residuals: dict[int, Tensor] = {}
+
+    def keep_call(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> None:
+        calls[index] = named(block, args, kwargs)
+
+    def keep_residual(residual: Tensor, hook: Any, layer: int) -> None:
+        residuals[layer] = residual[:, start:].contiguous()
+
+    with backend.claimed(), ExitStack() as stack:
+        for index, block in enumerate(backend.tl.blocks):
+            handle = block.register_forward_pre_hook(of_this_thread(partial(keep_call, index=index)), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.enter_context(backend.hooked([(residual_hook(layer), partial(keep_residual, layer=layer)) for layer in layers]))
+        kept = stack.enter_context(attending(backend, before, start))
+        final = backend.final(batch)
+    own = _Own(tuple(calls[index] for index in range(backend.n_layers)), kept)
+    return CachedPass(batch, start, residuals, final[:, start:].contiguous(), own)
+
+
+def resume(
+    backend: "BridgeBackend",
+    cached: CachedPass,
+    layer: int,
+    residual: Float[Tensor, "row pos d_model"],
+    before: KeyValues | None = None,
+    keep: int = 0,
+    *,
+    a_copy_each: bool = False,
+) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
+    """What the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
+
+    The arguments, what is returned and what it means are said by ``Backend.resume``.
+
+    Raises:
+        NotImplementedError: a block is given a tensor of which it is not known which part belongs to which token.
+    """
+    batch, own = cached.batch, cached.own
+    copies = len(residual) // len(batch.rows)
+    fitted = Fitted(cached.start, batch.tokens.shape[1], len(batch.rows), copies)
+    roles = batch.roles[:, cached.start :].repeat(copies, 1)
+    seen = own.before if before is None else before
+    with (
+        backend.claimed(),
+        announced(backend.state, roles),
+        attending(backend, seen, keep, a_copy_each=a_copy_each) as kept,
+    ):
+        for block, arguments in zip(backend.tl.blocks[layer + 1 :], own.calls[layer + 1 :], strict=True):
+            output = block(residual, **fitted(arguments))
+            residual = output[0] if isinstance(output, tuple) else output
+        return backend.final_norm(residual), kept
+
+
+@contextmanager
+def attending(backend: "BridgeBackend", before: KeyValues | None, keep: int, *, a_copy_each: bool = False) -> Iterator[KeyValues]:
+    """Attention inside sees ``before`` in front of its own tokens: a row of it for each row, or for each copy of the batch.
+
+    Yields:
+        The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
+    """
+    kept: dict[int, tuple[Tensor, Tensor]] = dict(before or {})
+    if not (before or keep):
+        yield kept
+        return
+    from steerlens.models.backends.earlier import Earlier, EarlierCache
+
+    with backend.claimed(), ExitStack() as stack:
+        for index, block in enumerate(backend.tl.blocks):
+            cache = EarlierCache(Earlier(index, (before or {}).get(index), keep, kept, a_copy_each))
+            handle = block.attn.register_forward_pre_hook(of_this_thread(partial(_given, cache)), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield kept
+
+
+def _given(cache: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return args, {**kwargs, "past_key_values": cache}

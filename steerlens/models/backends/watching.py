@@ -1,0 +1,135 @@
+"""Noting every pass and every generation of a Hugging Face model, whoever runs it, so that hooks know what its tokens are."""
+
+import inspect
+import threading
+from contextlib import suppress
+from functools import cache
+from types import MethodType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from steerlens.errors import SettingsError
+from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPass, refuse_another_thread
+
+
+def body_of(model: Any) -> Any:
+    """The part of a Hugging Face model that gives the final residual: the model without its unembedding."""
+    for body in (model.base_model, model.get_decoder()):
+        if body is not model:
+            return body
+    return model.model  # Llama 4's text model names another part as its base
+
+
+_states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
+
+
+def watch(tl: Any) -> ModelState:
+    """Has every pass and every generation of a bridge's model noted, once for all that wrap it.
+
+    Returns:
+        What is noted: one and the same state for all that wrap the model.
+    """
+    model = tl.original_model
+    if model in _states:
+        return _states[model]
+    _states[model] = ModelState()
+    for module in dict.fromkeys((model, body_of(model), model.get_decoder())):  # OPT calls its decoder past its body
+        _states.setdefault(module, _states[model])
+        module.register_forward_pre_hook(_note, with_kwargs=True)
+    for owner in (model, tl):
+        if callable(getattr(owner, "generate", None)) and "generate" not in owner.__dict__:
+            owner.__dict__["generate"] = MethodType(_generate, owner)
+    _states.setdefault(tl, _states[model])
+    return _states[model]
+
+
+def is_watcher(hook: object) -> bool:
+    """Whether a hook is the one that ``watch`` installed."""
+    return hook is _note
+
+
+def _generate(owner: Any, *args: Any, **settings: Any) -> Any:
+    """The owner's own ``generate``, with the prompt's length noted for the passes inside."""
+    state = _states.get(owner)
+    if state is None:  # a copy of a watched model
+        return type(owner).generate(owner, *args, **settings)
+    given = next((v for v in (*args[:1], *map(settings.get, ("inputs", "input_ids"))) if isinstance(v, Tensor)), None)
+    state.generations.append(Generation(None if given is None or given.ndim != 2 else given.shape[1]))
+    try:
+        return type(owner).generate(owner, *args, **settings)
+    finally:
+        state.generations.pop()
+
+
+def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Notes how the model is called, before it runs."""
+    state = _states.get(base)
+    if state is None:  # a copy of a watched model
+        return
+    refuse_another_thread(state)
+    if state.owner not in (None, threading.get_ident()):
+        raise SettingsError(TWO_THREADS)
+    if state.announced is not None:
+        return
+    given = _signature(type(base).forward).bind_partial(base, *args, **kwargs).arguments
+    given = {**given.get("kwargs", {}), **given}
+    tokens, mask = given.get("input_ids"), given.get("attention_mask")
+    if tokens is None:
+        if hasattr(base, "generate"):  # the whole model; a part of one is given embeddings by the whole
+            state.seen = None
+        return
+    mask = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
+    past = _past(state, given, tokens, mask)
+    kept = given.get("logits_to_keep", state.seen.kept if state.seen is not None and state.seen.tokens is tokens else 0)
+    prompt, lost = _prompt(state, tokens, past)
+    state.seen = SeenPass(tokens, mask, past, prompt, kept if isinstance(kept, int) else 0, lost)
+
+
+def _prompt(state: ModelState, tokens: Tensor, past: int) -> tuple[int | None, bool]:
+    """Where the prompt of the running generation ends, and whether it cannot be known what this pass goes on from."""
+    if not state.generations:
+        return None, False
+    running = state.generations[-1]
+    if running.first is None:
+        running.first, running.prompt = tokens, running.prompt or tokens.shape[1]
+    again = running.first is not tokens and past == 0  # of later passes, only those of the whole text begin without a cache
+    return running.prompt, again and running.prompt is not None and tokens.shape[1] < running.prompt
+
+
+@cache
+def _signature(forward: Any) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
+def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
+    """How many tokens the cache holds."""
+    held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
+    masked = max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
+    if held is None or masked:  # a mask spans the cached tokens too; caches of several kinds of layers may miscount
+        return masked
+    with suppress(ValueError, AttributeError):
+        return int(held.get_seq_length())
+    # A cache of states alone, as Mamba's, does not know: its passes are counted.
+    before, last = state.counted.get(held, (None, None))
+    if last is tokens and state.seen is not None:  # the same pass, noted by the model and now by its body
+        return state.seen.past
+    if before is None:
+        begun = any(any(getattr(layer, "has_previous_state", {}).values()) for layer in getattr(held, "layers", ()))
+        before = state.seen.past + state.seen.tokens.shape[1] if begun and state.seen is not None else 0
+    state.counted[held] = (before + tokens.shape[1], tokens)
+    return before
+
+
+def hooks_on(tl: Any) -> tuple[object, ...]:
+    """Every hook that stands on the model now, but for the one that notes passes: what numbers that are kept depend on."""
+    modules = dict.fromkeys((*tl.modules(), *tl.original_model.modules()))
+    return tuple(
+        hook
+        for module in modules
+        for hooks in (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)
+        for hook in hooks.values()
+        if not is_watcher(hook)
+    )

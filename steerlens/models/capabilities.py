@@ -1,0 +1,123 @@
+"""What a model can be asked to do, found out once by trying: choices packed, keys used again, padding in front, unembedding."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steerlens.errors import ModelError
+from steerlens.models.batches import Row, TokenBatch
+
+_ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
+"""Prompts and choices of unlike lengths, so that a position or a mask that is off by one shows."""
+_FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+_CLOSE = 1e-2
+"""Of the norm: half precision passes, another computation does not."""
+_PADDED = 5e-2
+"""The same for padding in front: where a state runs through it, the least difference that was seen is 0.19."""
+
+
+@torch.no_grad()
+def packs(model: Any) -> bool:
+    """Choices packed behind their prompt are what each is alone behind it.
+
+    Not so where positions are counted by column (ALiBi), or where tokens see others by convolution or a state.
+    """
+    packed = _batch(model)
+    try:
+        final = model.backend.final(packed)
+        for line, (row, start) in enumerate(zip(packed.rows, packed.starts, strict=True)):
+            at = start + len(row.prompt)
+            for choice in row.choices:
+                alone = model.backend.final(model.batch([Row(row.prompt, (choice,), row.front)]))
+                if not _close(final[line, at : at + len(choice)], alone[0, len(row.prompt) :]):
+                    return False
+                at += len(choice)
+    except _FAILURES:
+        return False
+    return True
+
+
+@torch.no_grad()
+def reuses_keys(model: Any) -> bool:
+    """Tokens can be run after others whose keys and values are kept, for several copies of a batch, and after a shared prefix."""
+    batch, backend = _batch(model), model.backend
+    try:
+        cached = backend.cached_pass(batch, [0], batch.last)
+        again, _ = backend.resume(cached, 0, cached.residuals[0].repeat(2, 1, 1))
+        row = batch.rows[0]
+        with backend.attending(None, 2) as before:
+            backend.final(model.batch([Row(row.prompt[:2], (), row.front, ends=False)]))
+        whole = backend.final(model.batch([row]))
+        with backend.attending(before, 0):
+            rest = backend.final(model.batch([row.after(2)]))
+    except _FAILURES:
+        return False
+    return _close(again, cached.final.repeat(2, 1, 1)) and _close(rest, whole[:, 2:])
+
+
+@torch.no_grad()
+def pads_left(model: Any) -> bool:
+    """Padding in front of a row changes nothing of it. Not so where a state runs through the padding too, as in RWKV."""
+    rows = [model.row(prompt) for prompt, _ in _ROWS]
+    padded = model.batch(rows, "left")
+    try:
+        final = model.backend.final(padded)
+    except _FAILURES:
+        return False
+    alone = [model.backend.final(model.batch([row]))[0] for row in rows]
+    return all(
+        _close(final[line, start:], own, _PADDED) for line, (start, own) in enumerate(zip(padded.starts, alone, strict=True))
+    )
+
+
+@torch.no_grad()
+def unembeds(model: Any) -> bool | None:
+    """Unembedding the final residuals gives the model's own logits; ``None`` if those are not finite."""
+    batch = model.batch([model.row([*model.tokenizer.front, 5, 6, 7])])
+    ours = model.backend.unembedding().logits(model.backend.final(batch)[0])
+    theirs = model.backend.logits(batch)[0].float()
+    tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
+    return _close(ours, theirs, tolerance) if bool(theirs.isfinite().all()) else None
+
+
+def check_unembedding(model: Any, agrees: bool | None) -> None:
+    """Refuses to score with a model whose logits cannot be computed from its final residuals.
+
+    Args:
+        model: the model.
+        agrees: what ``unembeds`` found.
+
+    Raises:
+        ModelError: the logits are not finite, or the architecture does something to them that steerlens does not know of.
+    """
+    if agrees is None:
+        raise ModelError(
+            f"{model.name} gives NaN or infinite logits in {model.dtype}: load it in bfloat16 or float32, or check its weights."
+        )
+    if not agrees:
+        raise ModelError(
+            f"{model.name} computes its logits in a way that steerlens cannot reproduce token by token, so scores would "
+            "be wrong. Capture and steering work; scoring does not for this architecture."
+        )
+
+
+def check_gradients(model: Any) -> None:
+    """Refuses to differentiate passes of a model that cannot be.
+
+    Raises:
+        ModelError: its backend gives no derivatives.
+    """
+    if not model.backend.capabilities.gradients:
+        raise ModelError(
+            f"{model.name} is run by a {type(model.backend).__name__}, which gives no derivatives: expected a backend that does. "
+            "Run the sweep exactly (mode='exact'), or load the model with steerlens.load."
+        )
+
+
+def _batch(model: Any) -> TokenBatch:
+    return model.batch([model.row(prompt, choices) for prompt, choices in _ROWS], "aligned")
+
+
+def _close(a: Tensor, b: Tensor, tolerance: float = _CLOSE) -> bool:
+    return bool((a - b).norm() <= tolerance * b.norm())

@@ -1,0 +1,65 @@
+"""Reading the residual stream of many prompts, batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from steerlens.data import Prompt
+from steerlens.errors import PromptError
+from steerlens.models.batches import PaddingSide
+from steerlens.models.pooling import Positions, placed, read, reading_weights
+from steerlens.progress import SHOW_FROM, progress
+
+if TYPE_CHECKING:
+    from steerlens.models.lens import LensModel
+
+
+def prompts_of(prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
+    """Texts and prompts, or one of them, as a tuple of prompts.
+
+    Raises:
+        PromptError: there are none.
+    """
+    each = [prompts] if isinstance(prompts, str | Prompt) else prompts
+    given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in each)
+    if not given:
+        raise PromptError("no prompts given: expected at least one.")
+    return given
+
+
+def read_all(
+    model: "LensModel",
+    prompts: Sequence[Prompt],
+    layers: Sequence[int],
+    positions: Positions,
+    batch_size: int | None,
+    side: PaddingSide = "right",
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The residual stream of prompts after layers, at one position of each.
+
+    Args:
+        model: the model.
+        prompts: the prompts.
+        layers: block indices.
+        positions: what is read of a prompt.
+        batch_size: prompts at once; chosen for the device for ``None``.
+        side: where shorter prompts of a batch are padded.
+
+    Yields:
+        The indices of a batch's prompts, and what is read of them: float32 ``[layer, prompt, d_model]``, on the device.
+
+    Raises:
+        PromptError: an empty prompt, or one without the token asked for.
+    """
+    rows = [model.row(model.tokenizer.ids(prompt)) for prompt in prompts]
+    weights = [reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
+    with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
+        for indices in model.batches([len(row) for row in rows], batch_size):
+            batch = model.batch([rows[i] for i in indices], side)
+            reading = placed([weights[i] for i in indices], batch)
+            seen = model.backend.residuals_after(batch, layers, partial(read, weights=reading))
+            yield indices, torch.stack([seen[layer] for layer in layers])
+            bar.update(len(indices))

@@ -1,0 +1,119 @@
+"""Log probabilities and derivatives the plain way: whole passes, a row for each choice, nothing kept or cut.
+
+Every architecture can do this. It serves where a faster way cannot, and it is what the faster ways are compared with.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from einops import einsum
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from steerlens.models.batches import Row
+from steerlens.models.gradients import whole_gradients
+from steerlens.models.interventions import Intervention
+from steerlens.models.lens import LensModel
+from steerlens.models.packing import PackedRow
+from steerlens.models.targets import Sums, TargetPositions
+
+Choice = tuple[int, int]
+"""A row's number, and the number of one of its choices."""
+Steered = Callable[[Int[Tensor, "row pos"]], Bool[Tensor, "row pos"]]
+"""Which tokens would be steered, given what the tokens are (``roles.py``)."""
+
+
+def plain_sums(
+    model: LensModel, rows: Sequence[Row], choices: Sequence[Choice], plan: Intervention | None, batch_size: int | None
+) -> dict[Choice, float]:
+    """The summed log probability of each of the choices, under a plan or unsteered.
+
+    Args:
+        model: the model.
+        rows: prompts with their choices.
+        choices: those that are wanted.
+        plan: what steers the passes; nothing for ``None``.
+        batch_size: rows at once, padded on the right; 1 for no padding; chosen for the device for ``None``.
+    """
+    alone = [_alone(rows[number], at) for number, at in choices]
+    unembedding, found = model.backend.unembedding(), {}
+    for indices in model.batches([len(row) for row in alone], batch_size):
+        batch = model.batch([alone[i] for i in indices])
+        with torch.no_grad(), model.backend.hooked(plan.hooks(model) if plan else []):
+            sums = TargetPositions.of(batch).sums(unembedding, model.backend.final(batch))[0]
+        found.update({choices[i]: values[0] for i, values in zip(indices, sums, strict=True)})
+    return found
+
+
+def plain_answers(
+    model: LensModel, rows: Sequence[Row], part: Sequence[PackedRow], plan: Intervention | None, batch_size: int | None
+) -> Sums:
+    """The summed log probabilities of the choices of each of a micro-batch's rows."""
+    choices = [(packed.number, packed.first + at) for packed in part for at in range(len(packed.row.choices))]
+    found = plain_sums(model, rows, choices, plan, batch_size)
+    return [[found[packed.number, packed.first + at] for at in range(len(packed.row.choices))] for packed in part]
+
+
+def plain_gradients(
+    model: LensModel,
+    rows: Sequence[Row],
+    weights: Sequence[Sequence[float]],
+    layers: Sequence[int],
+    steered: Steered,
+    batch_size: int | None,
+) -> Float[Tensor, "layer row d_model"]:
+    """Derivative of each row's weighted sum of log probabilities with respect to a vector added after each layer.
+
+    Args:
+        model: the model.
+        rows: prompts with their choices.
+        weights: of each row's choices.
+        layers: block indices, ascending.
+        steered: the tokens that the vector would be added at.
+        batch_size: as for ``plain_sums``.
+    """
+    packed = [PackedRow(n, _alone(row, at), at) for n, row in enumerate(rows) for at in range(len(row.choices))]
+    out = torch.zeros(len(layers), len(rows), model.d_model)
+    unembedding = model.backend.unembedding()
+    for indices in model.batches([len(each.row) for each in packed], batch_size):
+        part = [packed[i] for i in indices]
+        batch = model.batch([each.row for each in part])
+        known: Callable[[Sums], Tensor] = partial(_constant, choice_weights(part, weights))
+        final_gradient = partial(TargetPositions.of(batch).gradient, unembedding, 0, known)
+        found = whole_gradients(model.backend, batch, layers, final_gradient)
+        add_by_row(out, found, part, layers, steered(batch.roles).float())
+    return out
+
+
+def choice_weights(
+    part: Sequence[PackedRow], weights: Sequence[Sequence[float]] | Mapping[int, Sequence[float]]
+) -> Float[Tensor, " choice"]:
+    """The weights of the choices of a micro-batch, one row after another.
+
+    Args:
+        part: the micro-batch.
+        weights: of the choices of each row asked for, by its number.
+    """
+    return torch.tensor([weights[packed.number][packed.first + at] for packed in part for at in range(len(packed.row.choices))])
+
+
+def add_by_row(
+    out: Float[Tensor, "layer row d_model"],
+    found: dict[int, Tensor],
+    part: Sequence[PackedRow],
+    layers: Sequence[int],
+    steered: Float[Tensor, "line pos"],
+) -> None:
+    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to those of the rows asked for."""
+    numbers = torch.tensor([packed.number for packed in part])
+    for at, layer in enumerate(layers):
+        out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "line pos d, line pos -> line d").cpu())
+
+
+def _constant(value: Tensor, _: Sums) -> Tensor:
+    return value
+
+
+def _alone(row: Row, choice: int) -> Row:
+    return Row(row.prompt, (row.choices[choice],), row.front)

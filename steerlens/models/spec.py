@@ -1,0 +1,72 @@
+"""How a model was loaded, so that another process can load it again."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steerlens.errors import ModelError
+
+if TYPE_CHECKING:
+    from steerlens.models.lens import LensModel
+
+
+@dataclass(frozen=True)
+class LoadSpec:
+    """The arguments of ``load``, as plain values that can be sent to another process. It holds no weights."""
+
+    name: str
+    """An embedded model's name, a model id of the hub, or the path of a folder or GGUF file."""
+    device: str | None = None
+    """The device asked for; the process that loads chooses one for ``None``."""
+    dtype: str | None = None
+    """``float32``, ``bfloat16`` or ``float16``; chosen for the device for ``None``."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    adapter: str | None = None
+    """The folder or hub id of an adapter that is merged into the weights."""
+    prepend_bos: bool | None = None
+    """Whether BOS is put in front; ``None`` leaves it to the tokenizer."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a hub model may run."""
+
+    def load(self) -> "LensModel":
+        """Loads the model.
+
+        Raises:
+            UnknownNameError, ModelError, SettingsError: as ``load`` does.
+        """
+        from steerlens.models.loading import load
+
+        return load(
+            self.name,
+            self.device,
+            self.dtype,
+            adapter=self.adapter,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            prepend_bos=self.prepend_bos,
+        )
+
+
+def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
+    """A model's spec, if what it loads is that model.
+
+    Args:
+        spec: what the model was loaded by; ``None`` for a model that was made from a live one.
+        name: what the model is called.
+        changed: its weights are others than when it was loaded.
+
+    Raises:
+        ModelError: it was made from a live bridge or backend, or its weights were changed.
+    """
+    way_out = "Save it with Hugging Face's save_pretrained, and load the folder."
+    if spec is None:
+        raise ModelError(
+            f"{name} was made from a live model, so it cannot be loaded again elsewhere: expected a model from "
+            f"steerlens.load(name or path). {way_out}"
+        )
+    if changed:
+        raise ModelError(
+            f"the weights of {name} were changed or moved since it was loaded, so loading it again would give another "
+            f"model. {way_out}"
+        )
+    return spec

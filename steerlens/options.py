@@ -1,0 +1,137 @@
+"""Settings as options of the command line: name, default, values and explanation are read off a settings class."""
+
+import ast
+import inspect
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from steerlens.errors import SettingsError, UnknownNameError
+
+T = TypeVar("T")
+
+_ALL = "all"
+"""What stands for ``None`` on the command line."""
+_WORDS = {str: "a text", int: "a whole number", float: "a number"}
+
+
+def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) -> None:
+    """Adds an option for each of some fields of a settings class.
+
+    Args:
+        command: the command's parser.
+        settings: a dataclass whose fields have a text beneath them.
+        names: the fields; ``dev_concepts`` becomes ``--dev-concepts``.
+    """
+    hints, texts = get_type_hints(settings), explanations(settings)
+    for each in fields(settings):
+        if each.name not in names:
+            continue
+        flag, explained = f"--{each.name.replace('_', '-')}", texts[each.name].replace("%", "%%")
+        if hints[each.name] is bool:
+            command.add_argument(flag, action="store_true", help=explained)
+        else:
+            values, default = _expected(hints[each.name]), given_as(getattr(settings(), each.name))
+            command.add_argument(
+                flag, default=default, metavar="VALUE", help=f"{explained} Values: {values}; default: %(default)s."
+            )
+
+
+def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
+    """The settings that the arguments stand for; fields that no option was given for keep their defaults.
+
+    Args:
+        settings: the class.
+        args: parsed arguments, as ``add_settings`` made them.
+        others: values of fields, which come before the arguments.
+
+    Raises:
+        SettingsError: a value that is not of the field's kind.
+        UnknownNameError: a word that is none of the field's.
+    """
+    hints = get_type_hints(settings)
+    names = [name for name in hints if getattr(args, name, None) is not None and name not in others]
+    return settings(**{name: value_of(name, getattr(args, name), hints[name]) for name in names}, **others)
+
+
+def value_of(name: str, text: str | bool, kind: Any) -> Any:
+    """The value that a text stands for.
+
+    Args:
+        name: the field's name, for the error.
+        text: what was given, or whether a switch was.
+        kind: the field's type: a number, a text, words (``Literal``), several of one kind (``tuple``), or one of such types.
+
+    Raises:
+        SettingsError: it is none of these.
+        UnknownNameError: it is none of the words, and only words are expected.
+    """
+    if isinstance(text, bool):
+        return text
+    flag = f"--{name.replace('_', '-')}"
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        raise UnknownNameError(flag, text, get_args(kind))
+    for one in _kinds(kind):
+        try:
+            return _read(text, one)
+        except ValueError:
+            continue
+    raise SettingsError(f"{flag} {text!r} given: expected {_expected(kind)}.")
+
+
+def given_as(value: Any) -> str:
+    """How a value is written on the command line: several with commas between them, ``all`` for ``None``."""
+    if value is None:
+        return _ALL
+    return (
+        ",".join(map(given_as, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
+
+
+@cache
+def explanations(settings: type) -> dict[str, str]:
+    """The text beneath each field of a class, without marks of code and without what ``None`` stands for."""
+    found = {}
+    for one, beneath in pairwise(ast.parse(inspect.getsource(settings)).body[0].body):  # type: ignore[attr-defined]
+        if isinstance(one, ast.AnnAssign) and isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant):
+            text = " ".join(str(beneath.value.value).split()).replace("or ``None`` for all", "").replace("``", "")
+            found[ast.unparse(one.target)] = re.sub(r"[ ,]+\.", ".", text)
+    return found
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _read(text: str, kind: Any) -> Any:
+    """A text as one kind of value; a ``ValueError`` where it is none."""
+    if kind is NoneType or get_origin(kind) is Literal:
+        if text not in (get_args(kind) or (_ALL,)):
+            raise ValueError(text)
+        return None if kind is NoneType else text
+    if get_origin(kind) is tuple:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts:
+            raise ValueError(text)
+        return tuple(_read(part, get_args(kind)[0]) for part in parts)
+    return kind(text)
+
+
+def _expected(kind: Any) -> str:
+    """The values that a type allows, in words."""
+    return " or ".join(map(_one_expected, _kinds(kind)))
+
+
+def _one_expected(kind: Any) -> str:
+    if kind is NoneType:
+        return _ALL
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"values with commas between them, each {_one_expected(get_args(kind)[0])}"
+    return _WORDS[kind]

@@ -1,0 +1,289 @@
+"""The settings of the library and of the command line, defined once.
+
+Nothing here imports PyTorch, so that the command line can read names, defaults and explanations off these classes and still
+answer at once. The text beneath a field is its explanation in the documentation and in ``--help``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol, get_args
+
+from steerlens.data import Form, Item, Items, Split
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.storage import restored
+
+SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
+"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
+generated after it."""
+
+STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
+
+Mode = Literal["exact", "attribution", "screened"]
+"""How the cells of a sweep are found: all are run; all are predicted from one backward pass; the promising ones are run."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+StudyMode = Literal["exact", "screened"]
+"""A study chooses plans from cells that were run, so it takes no mode that predicts all of them."""
+
+Normalisation = Literal["token", "character", "none"]
+Style = Literal["open", "letters"]
+
+ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization"]
+"""What ``steerlens search`` chooses by; the library takes any score's name and functions too."""
+LESSER_GAIN: ObjectiveName = "lesser gain"
+
+STRENGTHS = (0.5, 1.0, 2.0)
+"""The strengths that are tried, wherever strengths are."""
+
+_STRIDED = 6
+"""Layers of a strided sweep, evenly spaced, the last one included."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the choices of an item are scored. The best score counts as the model's answer."""
+
+    normalisation: Normalisation = "token"
+    """What the sum of a choice's log probabilities is divided by: the number of its tokens, of its characters, or nothing."""
+    style: Style = "open"
+    """``open``: the choice's text follows the prompt. ``letters``: the choices are listed and a letter follows, for
+    instruction-tuned models."""
+    chat: bool = False
+    """Whether the question goes through the model's chat template."""
+    examples: tuple[Item, ...] = ()
+    """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
+    questions of an exam begin with the same ones, they run once for all."""
+    form: Form = "implicit"
+    """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
+    seed: int = 0
+    """The seed of the order in which the letter format lists the choices, the same for a concept in every locale."""
+
+    def __post_init__(self) -> None:
+        for what, given, known in (
+            ("normalisation", self.normalisation, get_args(Normalisation)),
+            ("style", self.style, get_args(Style)),
+            ("form", self.form, get_args(Form)),
+        ):
+            if given not in known:
+                raise UnknownNameError(what, given, known)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Scoring":
+        """Returns the scoring that JSON values of ``asdict`` describe; the defaults for ``None``.
+
+        Raises:
+            FileError: a field is unknown or of another type.
+        """
+        return cls() if values is None else restored(cls, values, "the scoring")
+
+
+class Costs(Protocol):
+    """What a plan did to dev items, as far as limits are set on it."""
+
+    def get(self, score: str, other: float, /) -> float:
+        """The change of a score, or another number if it was not measured."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether all of the plan's scores are finite."""
+
+    @property
+    def perplexity(self) -> float | None:
+        """The perplexity of the right answers' text over what it is unsteered, or ``None`` if it was not measured."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a plan may cost on dev. ``None`` lifts a limit.
+
+    EN and LOC alone keep to the limit on perplexity only: that EN alone erases culture is what is to be seen, and in combination
+    it may not.
+    """
+
+    english_centric: float | None = 0.05
+    """The most by which the English-centric rate may rise."""
+    perplexity: float | None = 1.25
+    """The most by which the perplexity of the right answers' text may be multiplied."""
+
+    def __post_init__(self) -> None:
+        if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
+            raise SettingsError(
+                f"{self} given: expected an English-centric rise of 0 or more and a perplexity ratio of 1 or more, or None."
+            )
+
+    @property
+    def of_text(self) -> "Limits":
+        """The limit on perplexity alone."""
+        return replace(self, english_centric=None)
+
+    def allow(self, gains: Costs) -> bool:
+        """Whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
+        rise = math.inf if self.english_centric is None else self.english_centric
+        ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
+        return gains.valid and gains.get("english_centric", 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
+
+
+class Layered(Protocol):
+    """A model, as far as the layers of a sweep are chosen from it."""
+
+    @property
+    def n_layers(self) -> int:
+        """The number of the model's blocks."""
+
+    def layers(self, layers: Sequence[int] | None, /) -> tuple[int, ...]:
+        """Block indices that the model has; all of them for ``None``."""
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed."""
+
+    locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
+    """The locales that vectors are taken for and plans are chosen for."""
+    layers: tuple[int, ...] | Literal["all", "strided"] = "all"
+    """The layers that are swept: ``strided`` are six, evenly spaced, the last one included."""
+    strengths: tuple[float, ...] = STRENGTHS
+    """The factors on the difference of means that are swept."""
+    mode: StudyMode = "screened"
+    """``exact`` runs every cell of a sweep, ``screened`` runs those that a prediction finds promising."""
+    train_concepts: int | None = 96
+    """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
+    dev_concepts: int | None = 5
+    """The number of concepts of each kind, drawn from dev, that sweeps and choices run on in every locale, or ``None`` for
+    all."""
+    test_concepts: int | None = 32
+    """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
+    tokens: SteeredTokens = "last_onward"
+    """The tokens that are steered. Vectors are read at the last prompt token, so that is where, and after which, they are
+    added."""
+    positions: Literal["last", "mean"] | int = "last"
+    """Where residuals are read: at the prompt's last token, as the mean over its tokens, or at a token of this index."""
+    controls: bool = False
+    """Score 20 random directions of each plan's norm and another locale's plan beside every plan on test (slow)."""
+    side_effects: bool = False
+    """Measure the perplexity, language and repetition of what is written under every plan, too."""
+    seed: int = 0
+    """The seed of the split, the samples, the folds and the bootstrap."""
+    scoring: Scoring = field(default_factory=Scoring)
+    """How the choices of an item are scored."""
+    examples: int = 2
+    """The number of test concepts of each kind and locale whose generations are kept, before and after."""
+    max_new_tokens: int = 16
+    """The number of tokens after which an example's text ends."""
+
+    def __post_init__(self) -> None:
+        if self.tokens not in STEERED_TOKENS:
+            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
+        if self.mode not in get_args(StudyMode):
+            raise UnknownNameError(
+                "mode of a study", self.mode, get_args(StudyMode), "A plan is chosen from cells that were run."
+            )
+        counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
+        if not self.strengths or 0 in self.strengths or any(count is not None and count < 1 for count in counts):
+            raise SettingsError(
+                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
+                "and at least one concept of each kind, or None for all."
+            )
+
+    def parts(self, items: Items) -> Split:
+        """Train, dev and test, each with as many concepts of a kind as are used."""
+        split = items.split(seed=self.seed)
+        return replace(
+            split,
+            train=split.train.sample(self.train_concepts, seed=self.seed),
+            dev=split.dev.sample(self.dev_concepts, seed=self.seed),
+            test=split.test.sample(self.test_concepts, seed=self.seed),
+        )
+
+    def swept(self, model: Layered, *, least: int = 2) -> tuple[int, ...]:
+        """Block indices that are swept.
+
+        Args:
+            model: the model whose layers they are.
+            least: the number of layers that are needed; surgical steering adds two vectors at two layers.
+
+        Raises:
+            LayerError: a layer that the model does not have.
+            SettingsError: a word that is none of ``strided`` and ``all``, or fewer layers than are needed.
+        """
+        chosen: Sequence[int] | None = None
+        if self.layers == "strided":
+            chosen = spaced(range(model.n_layers), _STRIDED)
+        elif not isinstance(self.layers, str):
+            chosen = self.layers
+        elif self.layers != "all":
+            raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
+        layers = model.layers(chosen)
+        if len(layers) < least:
+            raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
+        return layers
+
+
+QUICK = StudySettings(
+    locales=("es-ES", "ko-KR"), layers="strided", strengths=(1.0, 2.0), train_concepts=48, dev_concepts=8, test_concepts=24
+)
+"""A first look, about three minutes on two cores: what ``steerlens demo --quick`` stands for."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """A search's grid and budget. The defaults are made for six locales of Gemma 3 270M in twenty minutes on two cores."""
+
+    layers: tuple[int, ...] | None = None
+    """The layers that are tried, or ``None`` for all."""
+    first_layers: int = 9
+    """The number of these that are run at first, evenly spaced with the last among them; steps from the best reach the others."""
+    strengths: tuple[float, ...] = STRENGTHS
+    """The strengths that are tried; the first layers are run at the middle one (of two, the weaker)."""
+    tokens: tuple[SteeredTokens, ...] = ("last_onward", "all")
+    """The tokens that are tried; the first layers are run at the first of them."""
+    vector_concepts: int | None = 120
+    """The number of concepts of each kind that vectors are taken from, or ``None`` for all."""
+    dev_concepts: int | None = 15
+    """The number of concepts of each kind that a locale's choices rest on, or ``None`` for all. A cell costs a pass
+    for each."""
+    test_concepts: int | None = 50
+    """The number of concepts of each kind, of those given, that choices are tested on, or ``None`` for all."""
+    singles: int = 4
+    """The number of cells of each vector that are run after the first ones, for each locale and for all together."""
+    combinations: int = 12
+    """The number of combinations of both vectors that are run, for each locale and for all together."""
+    n_folds: int = 3
+    """The number of folds: a concept is scored under vectors from the other folds."""
+    limits: Limits = field(default_factory=Limits)
+    """What a plan may cost on dev."""
+    positions: Literal["last", "mean"] | int = "last"
+    """Where vectors are read: at the prompt's last token, as the mean over its tokens, or at a token of this index."""
+    scoring: Scoring = field(default_factory=Scoring)
+    """How the choices of an item are scored."""
+    seed: int = 0
+    """The seed of the folds, the sample of dev concepts and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        for which in self.tokens:
+            if which not in STEERED_TOKENS:
+                raise UnknownNameError("choice of tokens", which, STEERED_TOKENS)
+        concepts = (self.vector_concepts, self.dev_concepts, self.test_concepts)
+        counts = (
+            self.first_layers - 1,
+            self.singles,
+            self.combinations,
+            self.n_folds - 1,
+            *(1 if n is None else n for n in concepts),
+        )
+        if not self.strengths or 0 in self.strengths or not self.tokens or min(counts) < 1:
+            raise SettingsError(
+                f"{self} given: expected strengths other than 0, at least one choice of tokens, two first layers and folds, "
+                "and one each of the concepts, singles and combinations."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def spaced(layers: Sequence[int], n: int) -> list[int]:
+    """``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
+    return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]

@@ -1,0 +1,148 @@
+"""Tasks: sent elsewhere, kept as they end, gone on from, and the same numbers bit for bit whichever way they are run."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import steerlens as sl
+from steerlens.data import Items
+from steerlens.errors import ModelError
+from steerlens.evaluation import plane, search, side_effects, sweep
+from steerlens.evaluation.running import Running
+from steerlens.evaluation.tasks import ReadingTask, ResidualTask, ScoringTask, SlopeTask, WritingTask
+from steerlens.settings import SearchSettings
+from steerlens.steering import VectorSet, take
+
+
+@pytest.fixture(scope="module")
+def stored(model_folders: dict[str, Path]) -> sl.LensModel:
+    """A model that other processes can load again."""
+    return sl.load(model_folders["llama"], "cpu")
+
+
+@pytest.fixture(scope="module")
+def vectors(stored: sl.LensModel, items: Items) -> VectorSet:
+    return take(stored, items)
+
+
+def test_a_task_is_sent_and_gives_the_same(stored: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    some, vector = tuple(items.of(locale="es-ES")), vectors["EN", "es-ES"]
+    plan = vector.at([1, 2], 2.0)
+    tasks = (
+        ScoringTask(some, (plan, -plan)),
+        SlopeTask(some, ((vector, (1, 3)),), "last_onward"),
+        WritingTask(some[:2], plan, 3),
+        ReadingTask(("Hello there", "¿Qué se desayuna?"), plan),
+        ResidualTask(tuple(items.prompts()[:3])),
+    )
+    for task in tasks:
+        again = pickle.loads(pickle.dumps(task))  # noqa: S301 (what executors do)
+        pd.testing.assert_frame_equal(again.run(stored, lambda _: None), task.run(stored, lambda _: None))
+        assert again.digest(stored.fingerprint) == task.digest(stored.fingerprint)
+    digests = {task.digest(stored.fingerprint) for task in (*tasks, ScoringTask(some, (plan,)), ScoringTask(some, (2 * plan,)))}
+    assert len(digests) == len(tasks) + 2
+
+
+def _jobs(model: sl.LensModel, items: Items, vectors: VectorSet, **how: object) -> list[pd.DataFrame]:
+    """The tables of every function that runs tasks."""
+    plans = {"EN": {code: vectors["EN", code].at(1, 2.0) for code in ("es-ES", "ko-KR")}}
+    few = SearchSettings(n_folds=2, strengths=(1.0, 2.0), dev_concepts=4, first_layers=2, singles=1, combinations=2)
+    return [
+        sweep(model, items, vectors, [1, 2], [1.0, 2.0], mode="screened", **how).frame,
+        plane(model, items, plans, **how).frame,
+        side_effects(model, items, plans, concepts=2, max_new_tokens=3, **how).frame,
+        search(model, items, ["es-ES"], settings=few, **how).tried.frame,
+    ]
+
+
+def test_processes_give_the_tables_of_one_process_bit_for_bit(stored: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    here = _jobs(stored, items, vectors)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for ours, theirs in zip(here, _jobs(stored, items, vectors, executor=pool), strict=True):
+            pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+
+
+def test_finished_tasks_are_not_run_again(
+    stored: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ran = ScoringTask.run, []
+
+    def counted(task: ScoringTask, model: sl.LensModel, report: object) -> pd.DataFrame:
+        ran.append(task)
+        return run(task, model, report)
+
+    monkeypatch.setattr(ScoringTask, "run", counted)
+    first = _jobs(stored, items, vectors, resume=tmp_path)
+    all_of_them = len(ran)
+    ran.clear()
+    for again, table in zip(_jobs(stored, items, vectors, resume=tmp_path), first, strict=True):
+        pd.testing.assert_frame_equal(again, table, check_exact=True)
+    assert not ran
+    lost = sorted(tmp_path.glob("*.parquet"))[::3]
+    for path in lost:
+        path.unlink()
+    for again, table in zip(_jobs(stored, items, vectors, resume=tmp_path), first, strict=True):
+        pd.testing.assert_frame_equal(again, table, check_exact=True)
+    assert 0 < len(ran) <= len(lost) < all_of_them
+
+
+def test_another_model_or_scoring_is_another_task(stored: sl.LensModel, loaded: dict[str, sl.LensModel], items: Items) -> None:
+    task = ScoringTask(tuple(items.of(locale="es-ES")))
+    other = ScoringTask(tuple(items.of(locale="es-ES")), (), sl.evaluation.Scoring("character"))
+    digests = {task.digest(stored.fingerprint), other.digest(stored.fingerprint), task.digest(loaded["qwen2"].fingerprint)}
+    assert len(digests) == 3
+
+
+def test_a_live_model_cannot_be_sent(llama: sl.LensModel, items: Items) -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="loaded again"):
+        sweep(sl.LensModel(llama.tl), items, take(llama, items), [1], [1.0], executor=pool)
+
+
+_SCRIPT = """
+import sys
+import steerlens as sl
+from steerlens.data import load_items
+
+settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(1.0, 2.0), max_new_tokens=3)
+sl.run_study(sl.load(sys.argv[1], "cpu"), sl.data.atlas(["es-ES", "ko-KR"]).sample(8), settings, out=sys.argv[2])
+"""
+
+
+def test_a_study_that_was_killed_goes_on_to_the_same_tables(model_folders: dict[str, Path], tmp_path: Path) -> None:
+    def study(out: Path) -> list[str]:
+        return [sys.executable, "-c", _SCRIPT, str(model_folders["llama"]), str(out)]
+
+    quiet = {**os.environ, "TQDM_DISABLE": "1"}
+    subprocess.run(study(tmp_path / "whole"), check=True, env=quiet, capture_output=True)
+    for _ in range(2):  # ended from outside as soon as some tasks are there
+        before = len(list((tmp_path / "killed" / "tasks").glob("*.parquet")))
+        process = subprocess.Popen(study(tmp_path / "killed"), env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list((tmp_path / "killed" / "tasks").glob("*.parquet"))) < before + 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+    subprocess.run(study(tmp_path / "killed"), check=True, env=quiet, capture_output=True)
+    for name in ("sweep", "surgical", "plane", "examples", "separability"):
+        frames = [pd.read_parquet(tmp_path / folder / f"{name}.parquet") for folder in ("whole", "killed")]
+        pd.testing.assert_frame_equal(*frames, check_exact=True)
+    assert not list((tmp_path / "killed" / "tasks").glob(".*"))  # nothing half written is left
+
+
+def test_a_folder_says_what_it_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "a.parquet").touch()
+    with caplog.at_level("INFO", "steerlens"):
+        assert Running.in_folder(tmp_path).folder == tmp_path / "tasks"
+    assert "1 finished tasks" in caplog.text
+    Running.in_folder(tmp_path, resume=False)
+    assert not (tmp_path / "tasks").exists()
