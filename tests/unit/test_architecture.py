@@ -34,7 +34,7 @@ ALLOWED = {
     "testing": {"data", "models", "evaluation", "steering"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {"activations", "data", "evaluation", "models", "probing", "provenance", "results", "settings", "steering"},
-    "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "steering"},
+    "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "settings", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
     "commands": {
         *("data", "evaluation", "models", "options", "plotting", "probing"),
