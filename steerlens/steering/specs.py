@@ -56,7 +56,7 @@ class PlanSpec:
     @property
     def strength(self) -> float:
         """The sum of the strengths' sizes."""
-        return sum(abs(step.strength) for step in self.steps)
+        return sum((abs(step.strength) for step in self.steps), 0.0)
 
     @property
     def name(self) -> str:

@@ -52,7 +52,7 @@ def take(
     wanted = [(contrast, pairs) for contrast in contrasts for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
     return VectorSet(
-        contrast.made(replace(vector, score=contrast.score)).called(contrast.name)
+        contrast.made(replace(vector, name=contrast.name, score=contrast.score)).called(contrast.name)
         for (contrast, _), vector in zip(wanted, found, strict=True)
     )
 
