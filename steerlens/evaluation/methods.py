@@ -234,7 +234,7 @@ def method_of(given: Any, name: str = "a method") -> Method:
     if isinstance(given, LensModel):
         return Checkpoint(given)
     if isinstance(given, Chosen):
-        return Steered(given.plans())
+        return Steered(given.plans() if given.locales else given.plan(""))
     if isinstance(given, SteeringPlan) or (
         isinstance(given, Mapping) and all(isinstance(p, SteeringPlan) for p in given.values())
     ):

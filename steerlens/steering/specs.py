@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from steerlens.errors import UnknownNameError
 from steerlens.settings import SteeredTokens
 from steerlens.steering.interventions import Intervention
 from steerlens.steering.plans import SteeringPlan, no_steering
@@ -62,7 +63,7 @@ class PlanSpec:
     @property
     def strength(self) -> float:
         """The sum of the strengths' sizes."""
-        return sum(abs(step.strength) for step in self.steps)
+        return sum((abs(step.strength) for step in self.steps), 0.0)
 
     @property
     def name(self) -> str:
@@ -77,8 +78,11 @@ class PlanSpec:
 
         Raises:
             LayerError: a layer that a vector was not taken at.
-            KeyError: a vector that is not there.
+            UnknownNameError: a vector that is not there.
         """
+        for step in self.steps:
+            if step.vector not in vectors:
+                raise UnknownNameError("vector", step.vector, vectors)
         plan = no_steering(next(iter(vectors.values())).fingerprint)
         return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
 

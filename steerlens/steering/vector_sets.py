@@ -70,6 +70,19 @@ class VectorSet(Mapping[Key, Intervention]):
         advice = f"There is one for each of {', '.join(v.locale for v in own)}: name the locale too." if own else ""
         raise UnknownNameError("vector", key, [(name, code) if code else name for name, code in self._vectors], advice)
 
+    def __contains__(self, key: object) -> bool:
+        """Says whether there is a vector of a name and locale, or any of a name."""
+        return key in self._vectors or key in self.names
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Returns one vector, or something else where there is none.
+
+        Raises:
+            UnknownNameError: several vectors of a name.
+        """
+        there = key in self
+        return self[key] if there else default
+
     def __iter__(self) -> Iterator[Key]:
         return iter(self._vectors)
 

@@ -140,8 +140,15 @@ class SteeringVector(Intervention):
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: SupportsFloat) -> "SteeringVector":
-        """Returns the vector divided by a number other than 0."""
-        return self * (1 / finite_number(divisor, "divisor", self.label))
+        """Returns the vector divided by a number.
+
+        Raises:
+            VectorError: the divisor is 0, or no finite number.
+        """
+        by = finite_number(divisor, "divisor", self.label)
+        if by == 0:
+            raise VectorError(f"{self.label} cannot be divided by 0: give another number.")
+        return self * (1 / by)
 
     def __neg__(self) -> "SteeringVector":
         """Returns the vector that points the other way."""
