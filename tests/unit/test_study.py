@@ -26,7 +26,7 @@ def test_results_are_written_and_read_back(study: tuple[sl.Study, Path], tmp_pat
         back = sl.Study.load(path)
         pd.testing.assert_frame_equal(back.plane.frame, found.plane.frame)
         pd.testing.assert_frame_equal(back.sweep.frame, found.sweep.frame)
-        assert back.chosen == found.chosen  # among it scores that a sweep does not hold, which are NaN
+        assert back.chosen == found.chosen
         assert "NaN" not in (path / "chosen.json").read_text()  # JSON does not know it
         assert str(back.plan("surgical", "ko-KR")) == str(found.plan("surgical", "ko-KR"))
     manifest = json.loads((folder / "manifest.json").read_text())
