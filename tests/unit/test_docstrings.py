@@ -12,7 +12,8 @@ import steerlens as sl
 
 _LATER = ("steering", "evaluation", "notebook")
 """Parts that are not held to it yet."""
-PARTS = tuple(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))) + ("scores", "settings", "tables", "notebook")
+_MODULES = ("activations", "fingerprint", "notebook", "scores", "settings", "tables")
+PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), *_MODULES)
 
 
 def documented_functions(part: str) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -31,8 +32,9 @@ def _methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for base in cls.__mro__:
         for name, member in vars(base).items():
             function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            written = name == "__init__" and not hasattr(base, "__dataclass_fields__")
             own = inspect.isfunction(function) and function.__qualname__ == f"{base.__name__}.{name}"
-            if own and not name.startswith("_") or (own and name == "__init__" and not hasattr(base, "__dataclass_fields__")):
+            if own and (written or not name.startswith("_")):
                 yield name, function
 
 
@@ -85,6 +87,9 @@ def test_faults_are_found() -> None:
 
     def bare(items: int) -> None: ...
 
-    assert faults_of(fragment) == ["begins 'The items that are left.', not with a verb such as Returns", "does not say what seed is"]
+    assert faults_of(fragment) == [
+        "begins 'The items that are left.', not with a verb such as Returns",
+        "does not say what seed is",
+    ]
     assert faults_of(whole) == []
     assert len(faults_of(bare)) == 2
