@@ -4,6 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 OLDEST := .venv/oldest/bin/python
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
 .PHONY: demo test unit oldest check bench experiments docs links notebooks clean help
@@ -15,10 +16,11 @@ demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and resu
 	$(BIN)/steerlens demo $(if $(QUICK),--quick)
 
 test: check  ## lint, types and all tests
-	$(BIN)/python -m pytest tests docs
+	$(PYTEST) tests/unit tests/integration docs
+	$(BIN)/python -m pytest tests/browser
 
 unit: .venv/dev.stamp  ## the tests that need no real model
-	$(BIN)/python -m pytest tests/unit docs
+	$(PYTEST) tests/unit docs
 
 oldest: .venv/oldest.stamp  ## the unit tests with the oldest versions that pyproject.toml names (TORCH=2.6.0: with that torch)
 	$(OLDEST) -m pip --disable-pip-version-check install --quiet torch==$(TORCH)
@@ -32,10 +34,10 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
 	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick,--docs)
 
-experiments: .venv/dev.stamp  ## run every experiment again, and say which results changed (MODEL=…: on another model)
+experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
 	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
-	$(BIN)/python -m experiments.changed
+	$(BIN)/python -m pytest -q tests/unit/test_experiments.py -k committed
 
 docs: .venv/dev.stamp  ## the documentation as a site, in build/docs; a warning is an error
 	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs

@@ -16,6 +16,7 @@ is among the predicted three best. Prints a table in Markdown; writes ``results/
 
 import argparse
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from steerlens.evaluation import Scorer
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
-from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.steering import SteeringVector, take
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _SHADES = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
@@ -46,9 +47,7 @@ def main() -> None:
     for code in args.locales.split(","):
         split = sl.data.atlas([code]).split(seed=0)
         train, dev = split.train.sample(100), split.dev.sample(args.concepts)
-        stack = model.residuals(train.prompts())
-        en, loc = (difference_of_means(stack, pairs(code)) for pairs in (train.english_pairs, train.localized_pairs))
-        for vector, kind in ((en, "factual"), (en, "cultural"), (loc, "factual"), (loc, "cultural")):
+        for vector, kind in product(take(model, train).values(), sl.data.KINDS):
             cells += compared(model, vector, dev.of(kind=kind, locale=code), kind)
     frame = pd.DataFrame(cells)
     out = Path("results/prediction.parquet")

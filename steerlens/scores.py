@@ -23,17 +23,17 @@ class Score:
     """A number for an item under a method."""
 
     name: str
-    """What the score is called in tables, such as ``transfer``."""
+    """What the score is called in tables, as ``transfer``."""
     of: Callable[..., float | bool | None]
-    """The function that gives the score of what ``evidence`` says. It returns ``None`` or NaN where the score cannot be told."""
+    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be told for this item."""
     kind: str | None = None
-    """The kind of item that it is measured on, ``factual`` or ``cultural``; for ``None`` both."""
+    """The kind of item that it is measured on, ``factual`` or ``cultural``; both for ``None``."""
     evidence: Evidence = "choices"
     """What ``of`` is given."""
     unit: str = "share"
-    """``share`` of items, whose changes are shown in points, or another unit such as ``nats per token``."""
+    """``share`` of items, shown in points; or another unit, as ``nats per token``."""
     label: str = ""
-    """What figures call it; for ``""`` the name."""
+    """What figures call it; the name for ``""``."""
     higher_is_better: bool = True
     """Whether more of it is better."""
     companion: str = ""
@@ -69,7 +69,7 @@ class Score:
         """Returns the score as a number; NaN where it cannot be told, or where the model's scores are not finite.
 
         Args:
-            evidence: what ``of`` is called with, as the field ``evidence`` says: one value, or two for ``english``.
+            evidence: what ``of`` takes, as the field ``evidence`` says.
 
         Raises:
             SettingsError: the function gives something that is no number.
@@ -95,10 +95,7 @@ def register(score: Score) -> Score:
     """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
 
     Args:
-        score: the score. One that equals the known one of its name changes nothing.
-
-    Returns:
-        The same score.
+        score: the score; the same one may be registered again.
 
     Raises:
         SettingsError: another score has this name.
@@ -114,10 +111,10 @@ def score_of(given: GivenScore) -> Score:
     """Returns a score by its name, or the one that was given, which is registered.
 
     Args:
-        given: a name in ``SCORES``, or a score.
+        given: a name or a score.
 
     Raises:
-        UnknownNameError: there is no score of this name.
+        UnknownNameError: no score of this name.
         SettingsError: another score has the given one's name.
     """
     if isinstance(given, Score):
@@ -128,5 +125,9 @@ def score_of(given: GivenScore) -> Score:
 
 
 def shown_score(name: str) -> Score:
-    """Returns a score by its name for figures. A ``name`` that nobody registered is shown as a share."""
+    """Returns a score by its name for figures: one that nobody registered is shown as a share under its name.
+
+    Args:
+        name: the name of the score in a table.
+    """
     return SCORES.get(name) or Score(name, lambda *_: None)

@@ -72,7 +72,7 @@ class Response(ResultTable):
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns, per vector, score, kind and locale (``mean``: a concept counts once), the mean slope and the share below zero.
+        """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (``mean``: a concept once).
 
         Args:
             seed: of the bootstrap.

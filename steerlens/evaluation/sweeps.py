@@ -209,6 +209,7 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
     else:
         means["margin"] = math.nan
     means.loc[means["invalid"] > 0, ["value", "change", "margin"]] = math.nan
+    means = means[["value", "base", "change", "margin", "invalid"]]
     return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
 
 

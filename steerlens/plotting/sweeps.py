@@ -51,7 +51,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
         hover="layer %{customdata[3]}, strength %{customdata[4]}, %{customdata[2]}<br>"
         + word
         + f" %{{customdata[0]:.2f}}: %{{z:+.{1 if score.factor > 1 else 3}f}} {score.change_unit}%{{customdata[5]}}"
-        + "<br>margin %{customdata[1]:+.3f} nats per token"
+        + ("<br>margin %{customdata[1]:+.3f} nats per token" if score.companion else "")
         + f"<br>n = {n} concepts",
     )
     names = [f"{strength:g}" for strength in grid.columns], [str(layer) for layer in grid.index]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from steerlens.errors import UnknownNameError
 from steerlens.settings import SteeredTokens
 from steerlens.steering.interventions import Intervention
 from steerlens.steering.plans import SteeringPlan, no_steering
@@ -39,7 +40,14 @@ class PlanSpec:
 
     @classmethod
     def of(cls, vector: str, layer: int, strength: float = 1.0, tokens: SteeredTokens = "last_onward") -> "PlanSpec":
-        """Returns the spec of one step."""
+        """Returns the spec of one step.
+
+        Args:
+            vector: the name of the vector.
+            layer: a block's index.
+            strength: the factor on the vector.
+            tokens: which tokens are steered.
+        """
         return cls((StepSpec(vector, layer, strength, tokens),))
 
     def __str__(self) -> str:
@@ -55,7 +63,7 @@ class PlanSpec:
     @property
     def strength(self) -> float:
         """The sum of the strengths' sizes."""
-        return sum(abs(step.strength) for step in self.steps)
+        return sum((abs(step.strength) for step in self.steps), 0.0)
 
     @property
     def name(self) -> str:
@@ -70,8 +78,11 @@ class PlanSpec:
 
         Raises:
             LayerError: a layer that a vector was not taken at.
-            KeyError: a vector that is not there.
+            UnknownNameError: a vector that is not there.
         """
+        for step in self.steps:
+            if step.vector not in vectors:
+                raise UnknownNameError("vector", step.vector, vectors)
         plan = no_steering(next(iter(vectors.values())).fingerprint)
         return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from steerlens.activations import ResidualStack
 from steerlens.data import Items
+from steerlens.errors import SettingsError
 from steerlens.models.lens import LensModel
 from steerlens.models.pooling import Positions
 from steerlens.numeric import Layers
@@ -43,15 +44,25 @@ def take(
         PairsError: a locale whose items give no pairs for a contrast.
         PromptError: a stack that lacks some of the prompts.
         LayerError: a layer that the model or the stack does not have.
-        SettingsError: no items, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
+        SettingsError: no items or locales, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
         VectorError: residuals that are not finite.
     """
     where = tuple(locales) if locales is not None else locales_of_items(items)
+    _check(contrasts, items, where)
     wanted = [(contrast, pairs) for contrast in contrasts for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
-    vectors = VectorSet(
-        contrast.made(replace(vector, score=contrast.score)).called(contrast.name)
+    return VectorSet(
+        contrast.made(replace(vector, name=contrast.name, score=contrast.score)).called(contrast.name)
         for (contrast, _), vector in zip(wanted, found, strict=True)
     )
-    _ = vectors.fingerprint
-    return vectors
+
+
+def _check(contrasts: Sequence[Contrast], items: Items | None, locales: Sequence[str]) -> None:
+    """Refuses contrasts that give no vectors, or several of one name, before anything is run."""
+    names = [contrast.name for contrast in contrasts]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        given = f"two contrasts called {twice[0]!r}" if twice else "no contrasts"
+        raise SettingsError(f"{given} given: expected at least one, each under a name of its own.")
+    if items is not None and not locales and any(contrast.needs_items for contrast in contrasts):
+        raise SettingsError(f"no locales given to take {', '.join(names)} in: expected at least one that the items hold.")

@@ -10,8 +10,6 @@ import pytest
 
 import steerlens as sl
 
-_LATER = ("steering", "evaluation", "notebook")
-"""Parts that are not held to it yet."""
 _MODULES = ("activations", "fingerprint", "notebook", "scores", "settings", "tables")
 PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), *_MODULES)
 
@@ -51,13 +49,12 @@ def faults_of(function: Callable[..., Any]) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part not in _LATER])
+@pytest.mark.parametrize("part", PARTS)
 def test_docstrings_say_what_is_done_and_what_each_argument_is(part: str) -> None:
     functions = {
         name: function
         for name, function in documented_functions(part)
         if inspect.unwrap(function).__module__.startswith("steerlens.")
-        and inspect.unwrap(function).__module__.split(".")[1] not in _LATER
     }
     assert {name: faults for name, function in functions.items() if (faults := faults_of(function))} == {}
 

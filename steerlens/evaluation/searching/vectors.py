@@ -81,7 +81,7 @@ class CrossFit:
         contrast = self.contrasts[name]
         vector = summed([piece for at, piece in enumerate(pieces) if at != without])
         digest = "" if without is not None else self._digests[name, locale]
-        return contrast.made(replace(vector, score=contrast.score, prompts_sha256=digest)).called(name)
+        return contrast.made(replace(vector, name=name, score=contrast.score, prompts_sha256=digest)).called(name)
 
     def parts(self) -> list[Part]:
         """Returns what each locale is scored on: dev concepts, spread over the folds, with the other folds' vectors."""
