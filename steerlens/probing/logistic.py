@@ -60,7 +60,7 @@ class _Loss:
         self.penalty[-1] = 0
 
     def at(self, layers: Tensor) -> "_Loss":
-        """That of some of the layers."""
+        """Returns the loss of some of the layers."""
         return _Loss(self.rows[layers], self.scale[layers], self.shares, self.y)
 
     def odds(self, weights: Tensor) -> Tensor:
