@@ -30,8 +30,11 @@ class Item:
     """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made of items."""
 
     concept: str
+    """The concept's id, the same in every locale."""
     kind: Kind
+    """``factual`` or ``cultural``."""
     locale: str
+    """The code of the locale."""
     question: str
     """The question, for a cultural item without its country (implicit)."""
     choices: tuple[str, ...]
@@ -43,6 +46,7 @@ class Item:
     owners: tuple[tuple[str, ...], ...] = ()
     """The locales whose answer each choice of a cultural item is; empty for a factual item."""
     topic: str = ""
+    """The topic, such as ``food``; empty if the item has none."""
     relation: str = ""
     """What a generated item asks of its subject, as ``capital``; whole relations can be held out."""
     source: str = ""
@@ -284,6 +288,9 @@ class Split:
     """Items divided by concept: vectors come from train, choices from dev, claims from test."""
 
     train: Items
+    """The items that vectors are taken from."""
     dev: Items
+    """The items that plans are chosen on."""
     test: Items
+    """The items that claims rest on."""
     seed: int = 0
