@@ -32,10 +32,10 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
 	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick,--docs)
 
-experiments: .venv/dev.stamp  ## run every experiment again, and say which results changed (MODEL=…: on another model)
+experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
 	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
-	$(BIN)/python -m experiments.changed
+	$(BIN)/python -m pytest -q tests/unit/test_experiments.py -k committed
 
 docs: .venv/dev.stamp  ## the documentation as a site, in build/docs; a warning is an error
 	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs

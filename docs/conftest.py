@@ -41,15 +41,16 @@ def _examples() -> dict[str, Any]:
     items = _few(["es-ES", "ko-KR"])
     split = items.split(seed=0)
     stack = _model().residuals(items.prompts())
-    en = sl.steering.difference_of_means(stack, split.train.english_pairs("es-ES"))
-    loc = sl.steering.difference_of_means(stack, split.train.localized_pairs("es-ES"))
-    plan = en.at(layer=5, strength=0.5) + loc.at(layer=14, strength=2.0)
+    vectors = sl.steering.take(stack, split.train)
+    en, loc = vectors["EN", "es-ES"], vectors["LOC", "es-ES"]
+    plan = 0.5 * en.at(5) + 2 * loc.at(14)
     return {
         "sl": sl,
         "model": _model(),
         "items": items,
         "split": split,
         "stack": stack,
+        "vectors": vectors,
         "en": en,
         "loc": loc,
         "plan": plan,

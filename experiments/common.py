@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, StrictUndefined
 from plotly.io import write_images
 
 import steerlens as sl
 from steerlens.plotting import Figure
+from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
 
 ROOT = Path(__file__).parent
@@ -26,6 +27,10 @@ SMOKE = Path("results") / "smoke"
 NAMES = ("finding", "public", "across", "pairs", "controls")
 """In the order in which they need each other."""
 NOT_RUN = "Not run yet."
+TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
+"""What an experiment's tables are put into, and what a person wrote of one model's, with its numbers left to be filled in."""
+_UNREAD = "{% set headline %}Nobody has written yet what these tables say.{% endset %}"
+_PROSE = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
 _BLOCK = re.compile(r"(<!-- found: [^\n]* -->\n).*?(<!-- /found -->)", re.DOTALL)
 _DIGITS = 5
 """Significant digits of numbers in tables: fewer than differ between machines."""
@@ -138,22 +143,14 @@ class Context:
 
     def record(self) -> dict[str, Any]:
         """What results belong to: the model, the settings, the data, versions and seconds."""
-        packages = ("steerlens", "torch", "transformers", "transformer-lens", "numpy", "pandas")
         model = {**self.model.fingerprint.to_dict(), "name": label(self.source)}  # a path says nothing to others
-        return {
-            "experiment": self.name,
-            "model": model,
-            "config": self.config,
-            **self.notes,
-            "figures": self.results.figures,
-            "versions": {name: version(name) for name in packages},
-            "seconds": self.seconds,
-        }
+        own = {"experiment": self.name, "model": model, "config": self.config, **self.notes}
+        return provenance(**own, figures=self.results.figures, seconds=self.seconds)
 
 
 Run = Callable[[Context], None]
-Found = Callable[[Results], str]
-"""From committed tables to Markdown: the first paragraph is the finding in a line."""
+Shown = Callable[[Results], dict[str, Any]]
+"""From committed tables to what a template is filled with."""
 
 
 def label(source: str) -> str:
@@ -178,7 +175,7 @@ def settings(name: str, *, smoke: bool = False) -> dict[str, Any]:
     return {**before, **config, **(small if smoke else {})}
 
 
-def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -> None:
+def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -> None:
     """Runs an experiment from the command line and writes its tables, figures and README."""
     args = _arguments(name, argv)
     root = Path(args.out) if args.out else SMOKE if args.smoke else ROOT
@@ -197,11 +194,23 @@ def main(name: str, run: Run, found: Found, argv: Sequence[str] | None = None) -
         context.results.draw_figures()
         print(f"{name}: {context.results.path}")
     for record in sorted((root / name / "results").glob("*/record.json")):
-        text = found(Results(record.parent))
+        text = found(name, Results(record.parent), shown)
         write_text(record.parent / "found.md", text)
         if not args.readme and record.parent == context.results.path:
             print(f"\n{text}")
     write_readmes(root)
+
+
+def found(name: str, results: Results, shown: Shown) -> str:
+    """Fills what an experiment found on one model: the template with its tables, and the words on them with their numbers."""
+    numbers = shown(results)
+    template, words = (ROOT / _template_of(name) / TEMPLATE).read_text(encoding="utf-8"), results.path / WORDS
+    said = _PROSE.from_string(words.read_text(encoding="utf-8") if words.is_file() else _UNREAD)
+    return _PROSE.from_string(template).render(**numbers, words=vars(said.make_module(numbers)))
+
+
+def _template_of(name: str) -> str:
+    return name if (ROOT / name / TEMPLATE).is_file() else NAMES[0]
 
 
 def check_drawing(name: str) -> None:

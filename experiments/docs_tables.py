@@ -5,6 +5,7 @@ Takes sweep and plane from a finished study (``steerlens demo``); the rest needs
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import steerlens as sl
 
@@ -30,13 +31,13 @@ def main(folder: str) -> None:
     words = sl.probing.token_embeddings(model, probed.prompts)
     keep("separability", sl.probing.separability(probed, embeddings=words, vectors_from=stack))
 
-    loc = sl.steering.difference_of_means(stack, train.localized_pairs(SHOWN))
+    loc = sl.steering.take(stack, train, [sl.steering.LOC], locales=[SHOWN])["LOC"]
     dev = split.dev.of(locale=SHOWN).sample(24)
-    keep("lens", sl.probing.logit_lens(model, dev, loc.at(LAYER, STRENGTH, tokens="last_onward")))
-    keep("response", sl.evaluation.response(model, dev, [loc], LAYER, tokens="last_onward"))
+    keep("lens", sl.probing.logit_lens(model, dev, loc.at(LAYER, STRENGTH)))
+    keep("response", sl.evaluation.response(model, dev, loc, LAYER))
 
 
-def keep(name: str, table: sl.evaluation.Sweep) -> None:
+def keep(name: str, table: Any) -> None:
     """Writes one table and says where."""
     print(table.save(TABLES / f"{name}.parquet"))
 

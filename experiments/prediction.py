@@ -16,6 +16,7 @@ is among the predicted three best. Prints a table in Markdown; writes ``results/
 
 import argparse
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from steerlens.evaluation import Scorer
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
-from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.steering import SteeringVector, take
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _SHADES = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
@@ -46,9 +47,7 @@ def main() -> None:
     for code in args.locales.split(","):
         split = sl.data.atlas([code]).split(seed=0)
         train, dev = split.train.sample(100), split.dev.sample(args.concepts)
-        stack = model.residuals(train.prompts())
-        en, loc = (difference_of_means(stack, pairs(code)) for pairs in (train.english_pairs, train.localized_pairs))
-        for vector, kind in ((en, "factual"), (en, "cultural"), (loc, "factual"), (loc, "cultural")):
+        for vector, kind in product(take(model, train).values(), sl.data.KINDS):
             cells += compared(model, vector, dev.of(kind=kind, locale=code), kind)
     frame = pd.DataFrame(cells)
     out = Path("results/prediction.parquet")
@@ -60,10 +59,10 @@ def main() -> None:
 
 def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, kind: str) -> Iterator[dict]:
     """A row per way and cell: predicted and exact mean change of margin, and whether the way has run it."""
-    exam, layers = Scorer(model, items), model.layers()
-    exact = run(exam, vector, STRENGTHS)
-    near = run(exam, vector, (_HALF - _STEP, _HALF + _STEP))
-    slope = attributions(exam, [(vector, layers)], TOKENS)[vector.name]
+    scorer, layers = Scorer(model, items), model.layers()
+    exact = run(scorer, vector, STRENGTHS)
+    near = run(scorer, vector, (_HALF - _STEP, _HALF + _STEP))
+    slope = attributions(scorer, [(vector, layers)], TOKENS)[vector.name]
     middle = (near[_HALF + _STEP] - near[_HALF - _STEP]) / (2 * _STEP)
     ways = {
         "slope": (bent(slope, exact, None), ()),
@@ -80,11 +79,11 @@ def compared(model: sl.LensModel, vector: SteeringVector, items: sl.data.Items, 
                 yield {**where, "layer": layer, "strength": strength, "run": strength in done, **values}
 
 
-def run(exam: Scorer, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
+def run(scorer: Scorer, vector: SteeringVector, strengths: tuple[float, ...]) -> Changes:
     layers = vector.layers
     plans = [vector.at(layer, strength, TOKENS) for strength in strengths for layer in layers]
-    outcomes = {index: outcome for index, outcome in exam.sweep(plans) if outcome is not None}
-    base = np.array([outcome.margin for outcome in exam.base])
+    outcomes = {index: outcome for index, outcome in scorer.sweep(plans) if outcome is not None}
+    base = np.array([outcome.margin for outcome in scorer.base])
     margins = np.array([[outcome.margin for outcome in outcomes[index]] for index in range(len(plans))]) - base
     return dict(zip(strengths, margins.reshape(len(strengths), len(layers), -1), strict=True))
 

@@ -1,29 +1,33 @@
-"""Steps that the experiments share: items, vectors from train, plans chosen on dev."""
+"""Steps that the experiments share: items, vectors from train, plans chosen on dev, differences of methods."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import steerlens as sl
 from experiments.common import Context, Skipped
 from steerlens.data import ENGLISH, Items, PromptPairs, Split
-from steerlens.evaluation import Chosen
-from steerlens.steering import SteeringPlan, SteeringVector, difference_of_means, shuffled_vectors
+from steerlens.evaluation import MEAN, SCORES, Answers, Chosen
+from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, StepSpec, VectorSet, shuffled_vectors, take
 
 Plans = dict[str, dict[str, SteeringPlan]]
 """``plans["surgical"]["es-ES"]``."""
-TOKENS = "last_onward"
-"""Vectors are read at the last prompt token, so that is where, and after which, they are added."""
+CLAIMED = {contrast.name: contrast.score for contrast in (EN, LOC)}
+"""The score that each vector is for."""
+MARGINS = {name: SCORES[score].companion for name, score in CLAIMED.items()}
+"""The margin behind it, in nats per token."""
 
 
 def atlas(locales: list[str], data: Path | None) -> Items:  # noqa: ARG001 (the sources are called alike)
-    """The built-in items."""
+    """Returns the built-in items."""
     return sl.data.atlas(locales)
 
 
 def public(locales: list[str], data: Path | None) -> Items:
-    """BMLAMA-53's facts and BLEnD's culture, those that one of the locales asks.
+    """Returns BMLAMA-53's facts and BLEnD's culture, those that one of the locales asks.
 
     Raises:
         Skipped: the folder that holds them was not given or is not there.
@@ -36,7 +40,7 @@ def public(locales: list[str], data: Path | None) -> Items:
 
 
 def public_folder(data: Path | None) -> Path:
-    """The folder with ``bmlama53/`` and ``blend/``.
+    """Returns the folder with ``bmlama53/`` and ``blend/``.
 
     Raises:
         Skipped: it was not given or is not there.
@@ -59,10 +63,12 @@ class Source:
 
     config: Mapping[str, Any]
     split: Split
-    pairs: dict[str, dict[str, PromptPairs]]
-    """``pairs["es-ES"]["EN"]``, and so the vectors."""
+    train: Items
+    """The concepts of train that the settings ask for."""
+    pairs: dict[tuple[str, str], PromptPairs]
+    """By vector and locale."""
     stack: sl.ResidualStack
-    vectors: dict[str, dict[str, SteeringVector]]
+    vectors: VectorSet
 
     @property
     def locales(self) -> list[str]:
@@ -70,25 +76,25 @@ class Source:
         return list(self.config["locales"])
 
     def part(self, which: str) -> Items:
-        """The concepts of ``dev`` or ``test`` that the settings ask for."""
+        """Returns the concepts of ``dev`` or ``test`` that the settings ask for."""
         return drawn(getattr(self.split, which), self.config[which], self.config["seed"])
 
-    def flat(self) -> list[SteeringVector]:
-        """Every locale's vectors."""
-        return [vector for own in self.vectors.values() for vector in own.values()]
+    def differences(self, name: str, code: str) -> Any:
+        """Returns the positive less the negative residual of each pair, ``[layer, pair, d_model]`` in float64."""
+        positive, negative = (self.stack.of(side) for side in (self.pairs[name, code].positive, self.pairs[name, code].negative))
+        return positive.residuals.double() - negative.residuals.double()
 
     def shuffled(self, draws: int) -> tuple[SteeringVector, ...]:
-        """The control of shuffled labels, of every vector."""
+        """Returns the control of shuffled labels, of every vector."""
         return tuple(
             control
-            for code, own in self.vectors.items()
-            for name, vector in own.items()
-            for control in shuffled_vectors(vector, self.stack, self.pairs[code][name], draws, self.config["seed"])
+            for key, both in self.pairs.items()
+            for control in shuffled_vectors(self.vectors[key], self.stack, both, draws, self.config["seed"])
         )
 
 
 def prepared(context: Context, config: Mapping[str, Any] | None = None) -> Source:
-    """Items, and EN and LOC vectors of every locale from train, by an experiment's settings; this one's for ``None``.
+    """Takes items, and EN and LOC vectors of every locale from train, by an experiment's settings; this one's for ``None``.
 
     Raises:
         Skipped: the data is not here.
@@ -97,30 +103,25 @@ def prepared(context: Context, config: Mapping[str, Any] | None = None) -> Sourc
     items = SOURCES[own["data"]](own["locales"], context.data)
     split = items.split(seed=own["seed"])
     train = drawn(split.train, own["train"], own["seed"])
-    pairs = {code: {"EN": train.english_pairs(code), "LOC": train.localized_pairs(code)} for code in own["locales"]}
+    pairs = {(both.name, both.locale): both for contrast in (EN, LOC) for both in contrast.pairs_of(train, own["locales"])}
     model = context.model
     with context.timed(f"residuals of {items.name}"):
-        stack = captured(model, [both for of in pairs.values() for both in of.values()])
-    vectors = {code: {name: difference_of_means(stack, both) for name, both in of.items()} for code, of in pairs.items()}
-    source = Source(own, split, pairs, stack, vectors)
+        sides = [prompt for both in pairs.values() for prompt in (*both.positive, *both.negative)]
+        stack = model.residuals(tuple(dict.fromkeys(sides)))
+    source = Source(own, split, train, pairs, stack, take(stack, train, locales=own["locales"]))
     context.notes.setdefault("data", {})[items.name] = {"sha256": items.digest(), **counted(source)}
     return source
 
 
 def drawn(items: Items, wanted: Mapping[str, int | None], seed: int) -> Items:
-    """So many concepts of each kind, drawn by the seed; all for ``None``. A smaller draw is part of a larger one."""
+    """Draws so many concepts of each kind; all for ``None``. A smaller draw is part of a larger one."""
     parts = [items.of(kind=kind).sample(n, seed=seed).concepts for kind, n in wanted.items()]
     return items.only(concept for part in parts for concept in part)
 
 
-def captured(model: sl.LensModel, pairs: Iterable[PromptPairs]) -> sl.ResidualStack:
-    """Residuals of the pairs' prompts at all layers, each prompt once."""
-    return model.residuals(tuple(dict.fromkeys(prompt for both in pairs for prompt in (*both.positive, *both.negative))))
-
-
 def counted(source: Source) -> dict[str, Any]:
-    """Pairs of each vector, and concepts of each kind that are chosen and tested on."""
-    pairs = {f"{name} {code}": len(both) for code, own in source.pairs.items() for name, both in own.items()}
+    """Counts the pairs of each vector, and the concepts of each kind that are chosen and tested on."""
+    pairs = {f"{name} {code}": len(both) for (name, code), both in source.pairs.items()}
     parts = {
         which: {kind: len(source.part(which).of(kind=kind).concepts) for kind in ("factual", "cultural")}
         for which in ("dev", "test")
@@ -130,15 +131,42 @@ def counted(source: Source) -> dict[str, Any]:
 
 
 def spaced(n_layers: int, n: int) -> list[int]:
-    """``n`` layers, evenly spaced, the last one included; all where there are no more."""
+    """Returns ``n`` layers, evenly spaced, the last one included; all where there are no more."""
     return sorted({n_layers * (k + 1) // n - 1 for k in range(n)}) if n < n_layers else list(range(n_layers))
 
 
-def chosen_by(context: Context, name: str) -> tuple[Chosen, ...]:
-    """The cells that another experiment chose on dev."""
-    return tuple(Chosen.from_dict(choice) for choice in context.other(name).json("chosen"))
+def chosen_by(context: Context, name: str, source: Source) -> dict[str, Chosen]:
+    """Returns what another experiment chose on dev, with the source's vectors."""
+    choices = context.other(name).json("chosen")
+    return {choice["method"]: Chosen.from_dict(choice, vectors=source.vectors) for choice in choices}
 
 
-def plans_of(chosen: Iterable[Chosen], source: Source) -> Plans:
-    """The plan of every choice in every locale, with the source's vectors."""
-    return {choice.method: {code: choice.plan(own) for code, own in source.vectors.items()} for choice in chosen}
+def best_cells(context: Context, name: str) -> dict[str, StepSpec]:
+    """Returns the cell of each vector that raised its score most in another experiment's sweep on dev, even if it lowered it."""
+    cells, found = context.other(name).table("sweep"), {}
+    for vector, score in CLAIMED.items():
+        own = cells[(cells["vector"] == vector) & (cells["score"] == score) & cells["change"].notna()]
+        best = own.sort_values(["change", "margin", "strength"], ascending=[False, False, True]).iloc[0]
+        found[vector] = StepSpec(vector, int(best["layer"]), float(best["strength"]))
+    return found
+
+
+def differences(answers: Answers, pairs: Iterable[tuple[str, str]], scores: Iterable[str], seed: int) -> pd.DataFrame:
+    """Compares several pairs of methods: a row per score and pair, as far as both were scored by it.
+
+    Returns:
+        Columns method, against, score, n (concepts), change, low, high.
+    """
+    compared = [answers.compare(method, against, score, seed=seed).frame for score in scores for method, against in pairs
+                if _both_scored(answers, method, against, score)]  # fmt: skip
+    return pd.concat(compared, ignore_index=True)[["method", "against", "score", "n", "change", "low", "high"]]
+
+
+def _both_scored(answers: Answers, method: str, against: str, score: str) -> bool:
+    rows = answers.frame[(answers.frame["score"] == score) & answers.frame["value"].notna()]
+    return {method, against} <= set(rows["method"])
+
+
+def mean_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows over all locales of a plane or of effects."""
+    return frame[frame["locale"] == MEAN]

@@ -55,11 +55,11 @@ def scored(model: sl.LensModel, items: sl.data.Items) -> Iterator[dict]:
         explicit = Scorer(model, named, Scoring(form="explicit")).score() if len(named) else []
         chance = float(np.mean([1 / len(item.choices) for item in part]))
         if kind == "factual":
-            yield row("accuracy", [outcome.hit for outcome in implicit], chance)
+            yield row("accuracy", [outcome.correct for outcome in implicit], chance)
             continue
         for form, outcomes in (("implicit", implicit), ("explicit", explicit)):
             if outcomes:
-                yield row(f"local, {form}", [outcome.hit for outcome in outcomes], chance)
+                yield row(f"local, {form}", [outcome.correct for outcome in outcomes], chance)
                 yield row(f"English-centric, {form}", [outcome.english_centric for outcome in outcomes], chance)
 
 

@@ -8,12 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 import steerlens as sl
-from steerlens.evaluation import sweep
-from steerlens.steering import difference_of_means
 
 LOCALES = ("es-ES", "id-ID", "ko-KR")
 LAYERS = (5, 8, 11, 14)
-STRENGTHS = (0.5, 1.0, 2.0)
 READ_AND_STEERED = (("last", "last_onward"), ("last", "all"), ("mean", "all"))
 
 
@@ -22,11 +19,10 @@ def main() -> None:
     train, dev = split.train.sample(120), split.dev.sample(32)
     results = []
     for positions, tokens in READ_AND_STEERED:
-        stack = model.residuals(train.prompts(), positions=positions)
-        for name, kind, score in (("EN", "factual", "transfer"), ("LOC", "cultural", "localization")):
-            pairs = train.english_pairs if name == "EN" else train.localized_pairs
-            vectors = [difference_of_means(stack, pairs(locale)) for locale in LOCALES]
-            cells = sweep(model, dev, vectors, LAYERS, STRENGTHS, tokens=tokens, kinds=[kind]).cells(score)
+        vectors = sl.steering.take(model, train, locales=LOCALES, positions=positions)
+        swept = sl.evaluation.sweep(model, dev, vectors, LAYERS, scores=["transfer", "localization"], tokens=tokens)
+        for name, score in swept.aims.items():
+            cells = swept.cells(score).query("vector == @name")
             results.append(cells.assign(read=positions, steered=tokens, score=score))
             grid = cells.pivot_table(index="layer", columns="strength", values=["change", "margin"]).round(3)
             print(f"\n{name}: read at {positions}, steered {tokens}; change of {score}, and of the margin in nats\n{grid}")

@@ -23,18 +23,18 @@ _EMBEDDING = -1
 
 @dataclass(frozen=True, eq=False)
 class ResidualStack:
-    """The residual stream after each block, at one position of each prompt. Frozen: a selection is a new stack."""
+    """The residual stream after each block, at one position of each prompt. It is frozen: a selection is a new stack."""
 
     residuals: Float[Tensor, "layer prompt d_model"]
-    """``hook_resid_post`` of each layer; float32 on the CPU, a constant."""
+    """``hook_resid_post`` of each layer, ``[layer, prompt, d_model]``; float32 on the CPU, a constant."""
     layers: tuple[int, ...]
-    """Block index of each entry of the first axis, ascending; -1 for what enters the first block."""
+    """The block index of each entry of the first axis, ascending; -1 for what enters the first block."""
     prompts: tuple[Prompt, ...]
-    """What each entry of the second axis was read from."""
+    """The prompt that each entry of the second axis was read from."""
     positions: str
-    """``last``, ``mean`` (over the prompt's tokens without those in front, as BOS) or ``token N``."""
+    """Where it was read: ``last``, ``mean`` (over the prompt's tokens without those in front, such as BOS) or ``token N``."""
     fingerprint: Fingerprint
-    """The model they were read from."""
+    """The fingerprint of the model that it was read from."""
 
     def __post_init__(self) -> None:
         residuals = float_tensor(self.residuals, "this stack")
@@ -54,7 +54,10 @@ class ResidualStack:
         )
 
     def at(self, layer: SupportsIndex) -> Float[Tensor, "prompt d_model"]:
-        """The residuals after one block.
+        """Returns the residuals after one block, ``[prompt, d_model]``.
+
+        Args:
+            layer: a block index that the stack holds.
 
         Raises:
             LayerError: the stack does not hold this layer.
@@ -62,7 +65,10 @@ class ResidualStack:
         return self.residuals[self.layers.index(layer_of(layer, self.layers, "this stack"))]
 
     def at_layers(self, layers: Layers) -> "ResidualStack":
-        """The stack of these layers only, in ascending order.
+        """Returns the stack of some layers only, in ascending order.
+
+        Args:
+            layers: a block index or several.
 
         Raises:
             LayerError: the stack does not hold one of them.
@@ -72,7 +78,7 @@ class ResidualStack:
         return ResidualStack(chosen, wanted, self.prompts, self.positions, self.fingerprint)
 
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
-        """The stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
+        """Returns the stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
 
         Raises:
             PromptError: no prompt is left.
@@ -83,10 +89,10 @@ class ResidualStack:
         return self._rows(rows)
 
     def of(self, prompts: Sequence[Prompt]) -> "ResidualStack":
-        """The stack of exactly these prompts, in this order.
+        """Returns the stack of exactly these ``prompts``, in this order.
 
         Raises:
-            PromptError: a prompt that was not captured.
+            PromptError: a prompt was not captured.
         """
         index = {prompt: row for row, prompt in enumerate(self.prompts)}
         missing = [prompt for prompt in prompts if prompt not in index]
@@ -98,7 +104,13 @@ class ResidualStack:
         return self._rows([index[prompt] for prompt in prompts])
 
     def mean_difference(self, pairs: PromptPairs) -> Float[Tensor, "layer d_model"]:
-        """Mean over concepts of (positive residual - negative residual), accumulated in float64.
+        """Returns the mean over concepts of (positive residual - negative residual), accumulated in float64.
+
+        Args:
+            pairs: the pairs of prompts, both sides of which the stack holds.
+
+        Returns:
+            Float32 ``[layer, d_model]``, in the residual stream's units.
 
         Raises:
             PromptError: a prompt of the pairs was not captured.
@@ -107,12 +119,18 @@ class ResidualStack:
         return reduce(positive.double() - negative.double(), "layer prompt d_model -> layer d_model", "mean").float()
 
     def table(self) -> pd.DataFrame:
-        """The prompts as a table: concept, locale, kind, form (explicit or implicit) and text."""
+        """Returns the prompts as a table: concept, locale, kind, form (explicit or implicit) and text."""
         columns = ["concept", "locale", "kind", "form", "text"]
         return pd.DataFrame([asdict(prompt) for prompt in self.prompts], columns=columns)
 
     def save(self, path: str | Path) -> Path:
         """Writes the stack, its table and its model's fingerprint as one safetensors file.
+
+        Args:
+            path: the file that is written.
+
+        Returns:
+            The path.
 
         Raises:
             FileError: the file cannot be written.
@@ -129,8 +147,11 @@ class ResidualStack:
     def load(cls, path: str | Path) -> "ResidualStack":
         """Reads a stack that ``save`` wrote.
 
+        Args:
+            path: the safetensors file.
+
         Raises:
-            FileError: missing, truncated, no residual stack, or of another version.
+            FileError: the file is missing or truncated, holds no residual stack, or is of another version.
         """
         tensors, header = load_tensors(path, _KIND)
         return restored(cls, header, str(path), every=True, **tensors)

@@ -16,6 +16,14 @@ class UnknownNameError(SteerlensError):
     """A model, layer, locale, normalisation or another name that does not exist."""
 
     def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
+        """Writes the message, with up to three known names that are like the given one.
+
+        Args:
+            what: the kind of thing that the name is of, such as ``locale``.
+            given: the name that was given.
+            known: the names that exist; the first 24 are listed.
+            advice: a sentence that is put at the end, on what to do; none for ``""``.
+        """
         names = [str(name) for name in known]
         near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.65)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -35,6 +43,13 @@ class LayerError(SteerlensError):
     """A layer that the model, the stack or the vector does not have."""
 
     def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
+        """Writes the message, with the layers that there are.
+
+        Args:
+            layer: the layer that was given.
+            available: the block indices that there are, in ascending order.
+            whose: what has these layers, in words, such as ``this stack``.
+        """
         layers = list(available)
         gapless = layers and layers == list(range(layers[0], layers[-1] + 1))
         span = f"layers {layers[0]} to {layers[-1]}" if gapless else f"layers {layers}" if layers else "no layers"

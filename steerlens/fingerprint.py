@@ -17,29 +17,37 @@ class Fingerprint:
     tokenizer: str
     """Digest of the vocabulary, of what the tokenizer makes of some texts, and of what it puts in front."""
     dtype: str
-    """``float32``, ``bfloat16``, …"""
+    """The type of number of the weights, such as ``float32``."""
     weight_processing: str
     """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``."""
     n_layers: int
+    """The number of blocks."""
     d_model: int
+    """The width of the residual stream."""
     front: tuple[int, ...]
-    """The tokens that stand in front of every text, as BOS does; never averaged over, never steered."""
+    """The tokens that stand in front of every text, such as BOS. They are never averaged over and never steered."""
     bos_id: int | None
     """The BOS that the tokenizer declares, whether it puts it in front or not."""
     pad_id: int | None
+    """The token that shorter rows are padded with."""
     name: str = ""
     """What the user called the model; two names for the same weights are the same model."""
 
     def differences(self, other: "Fingerprint") -> list[str]:
-        """The fields in which two models differ, each as ``field: ours, theirs``. The name does not count."""
+        """Returns the fields in which this model and the ``other`` differ, each as ``field: ours, theirs``. The name does not
+        count."""
         names = [field.name for field in fields(self) if field.name != "name"]
         return [f"{n}: {getattr(self, n)}, {getattr(other, n)}" for n in names if getattr(self, n) != getattr(other, n)]
 
     def check(self, model: "Fingerprint", whose: str) -> None:
         """Refuses another model.
 
+        Args:
+            model: the fingerprint of the model that something is to be used with.
+            whose: what is to be used with it, in words, for the error.
+
         Raises:
-            FingerprintError: naming both models and every field in which they differ.
+            FingerprintError: the models differ; the message names both and every field in which they do.
         """
         differences = self.differences(model)
         if differences:
@@ -51,12 +59,15 @@ class Fingerprint:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Returns the fingerprint as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Fingerprint":
-        """The inverse of ``to_dict``.
+        """Returns the fingerprint that ``to_dict`` made JSON values of.
+
+        Args:
+            values: these JSON values.
 
         Raises:
             FileError: a field is missing, unknown or of another type.

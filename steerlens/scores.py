@@ -68,6 +68,9 @@ class Score:
     def value(self, *evidence: Any) -> float:
         """Returns the score as a number; NaN where it cannot be told, or where the model's scores are not finite.
 
+        Args:
+            evidence: what ``of`` takes, as the field ``evidence`` says.
+
         Raises:
             SettingsError: the function gives something that is no number.
         """
@@ -91,6 +94,9 @@ GivenScore = str | Score
 def register(score: Score) -> Score:
     """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
 
+    Args:
+        score: the score; the same one may be registered again.
+
     Raises:
         SettingsError: another score has this name.
     """
@@ -104,6 +110,9 @@ def register(score: Score) -> Score:
 def score_of(given: GivenScore) -> Score:
     """Returns a score by its name, or the one that was given, which is registered.
 
+    Args:
+        given: a name or a score.
+
     Raises:
         UnknownNameError: no score of this name.
         SettingsError: another score has the given one's name.
@@ -116,5 +125,9 @@ def score_of(given: GivenScore) -> Score:
 
 
 def shown_score(name: str) -> Score:
-    """Returns a score by its name for figures: one that nobody registered is shown as a share under its name."""
+    """Returns a score by its name for figures: one that nobody registered is shown as a share under its name.
+
+    Args:
+        name: the name of the score in a table.
+    """
     return SCORES.get(name) or Score(name, lambda *_: None)

@@ -14,8 +14,8 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.storage import restored
 
 SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
-"""Tokens that are steered: all but what stands in front, as BOS does; the prompt's; from its last token onward; only those
-generated after it."""
+"""The tokens that are steered. ``all``: all but what stands in front, such as BOS. ``prompt``: those of the prompt.
+``last_onward``: the prompt's last token and all after it. ``generated``: only those that are generated after the prompt."""
 
 STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
 
@@ -54,7 +54,7 @@ class Scoring:
     """Whether the question goes through the model's chat template."""
     examples: tuple[Item, ...] = ()
     """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
-    questions of an exam begin with the same ones, they run once for all."""
+    questions of a scorer begin with the same ones, they run once for all."""
     form: Form = "implicit"
     """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0
@@ -71,7 +71,10 @@ class Scoring:
 
     @classmethod
     def from_dict(cls, values: Any) -> "Scoring":
-        """Returns the scoring that JSON values of ``asdict`` describe; the defaults for ``None``.
+        """Returns the scoring that JSON values describe.
+
+        Args:
+            values: what ``asdict`` made of a scoring; ``None`` gives the defaults.
 
         Raises:
             FileError: a field is unknown or of another type.
@@ -83,7 +86,7 @@ class Costs(Protocol):
     """What a plan did to dev items, as far as limits are set on it."""
 
     def get(self, score: str, other: float, /) -> float:
-        """The change of a score, or another number if it was not measured."""
+        """Returns the change of a ``score``, or the ``other`` number if it was not measured."""
 
     @property
     def valid(self) -> bool:
@@ -119,7 +122,8 @@ class Limits:
         return replace(self, english_centric=None)
 
     def allow(self, gains: Costs) -> bool:
-        """Whether a plan keeps within the limits. One that takes scores out of the model's numbers never does."""
+        """Says whether a plan whose changes on dev are ``gains`` keeps within the limits. A score that is not finite never
+        does."""
         rise = math.inf if self.english_centric is None else self.english_centric
         ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
         return gains.valid and gains.get("english_centric", 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
@@ -133,7 +137,7 @@ class Layered(Protocol):
         """The number of the model's blocks."""
 
     def layers(self, layers: Sequence[int] | None, /) -> tuple[int, ...]:
-        """Block indices that the model has; all of them for ``None``."""
+        """Returns block indices that the model has: the given ``layers``, or all of them for ``None``."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ class StudySettings:
             )
 
     def parts(self, items: Items) -> Split:
-        """Train, dev and test, each with as many concepts of a kind as are used."""
+        """Returns train, dev and test of ``items``, each with as many concepts of a kind as are used."""
         split = items.split(seed=self.seed)
         return replace(
             split,
@@ -198,15 +202,16 @@ class StudySettings:
         )
 
     def swept(self, model: Layered, *, least: int = 2) -> tuple[int, ...]:
-        """Block indices that are swept.
+        """Returns the block indices that are swept, in ascending order.
 
         Args:
             model: the model whose layers they are.
             least: the number of layers that are needed; surgical steering adds two vectors at two layers.
 
         Raises:
-            LayerError: a layer that the model does not have.
-            SettingsError: a word that is none of ``strided`` and ``all``, or fewer layers than are needed.
+            LayerError: the model does not have a layer.
+            SettingsError: ``layers`` is a word that is none of ``strided`` and ``all``, or there are fewer layers than are
+                needed.
         """
         chosen: Sequence[int] | None = None
         if self.layers == "strided":
@@ -280,10 +285,10 @@ class SearchSettings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Returns the settings as plain JSON values."""
         return asdict(self)
 
 
 def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """``n`` of some layers, evenly spaced, the last among them; all where there are fewer."""
+    """Returns ``n`` of some ``layers``, evenly spaced, the last among them; all where there are fewer."""
     return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]

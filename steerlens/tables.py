@@ -17,24 +17,26 @@ _META = b"steerlens"
 
 @dataclass(frozen=True, eq=False)
 class ResultTable:
-    """One result, a row per thing measured. Subclasses say what the columns are and how it is drawn."""
+    """A result, with a row for each thing that was measured. Subclasses say what the columns are and how it is drawn."""
 
     frame: "pd.DataFrame"
+    """The rows, with the columns that the class names."""
     meta: dict[str, Any] = field(default_factory=dict)
     """How the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors, versions.
     Empty for a table that was put together by hand."""
 
     columns: ClassVar[tuple[str, ...]] = ()
+    """The columns that every table of the class has."""
 
     def to_frame(self) -> "pd.DataFrame":
         """Returns a copy of the table."""
         return self.frame.copy()
 
     def having(self, column: str, value: str) -> str:
-        """Returns the value, if the column holds it.
+        """Returns ``value``, if the ``column`` holds it.
 
         Raises:
-            UnknownNameError: it does not; the message says what it holds.
+            UnknownNameError: the column does not hold it; the message says what it holds.
         """
         known = tuple(dict.fromkeys(self.frame[column]))
         if value not in known:
@@ -48,7 +50,7 @@ class ResultTable:
             parts: what is to be used with the table, by the names in ``meta``; ``None`` is not compared.
 
         Raises:
-            SettingsError: naming what differs.
+            SettingsError: a part differs; the message names it.
         """
         known = {name: value for name, value in parts.items() if value is not None and name in self.meta}
         wrong = [name for name, value in known.items() if _as_json(value) != _as_json(self.meta[name])]
@@ -61,6 +63,12 @@ class ResultTable:
 
     def save(self, path: str | Path) -> Path:
         """Writes the table as Parquet, and how it was made in the schema's metadata.
+
+        Args:
+            path: the file that is written.
+
+        Returns:
+            The path.
 
         Raises:
             FileError: the file cannot be written.
@@ -76,8 +84,11 @@ class ResultTable:
     def load(cls, path: str | Path) -> Self:
         """Reads a table that ``save`` wrote.
 
+        Args:
+            path: the Parquet file.
+
         Raises:
-            FileError: missing, truncated, another kind of table, or of another version.
+            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
         """
         import pyarrow.parquet as pq
 

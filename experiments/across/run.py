@@ -1,29 +1,29 @@
-"""Whether vectors from one source work on the other: taken and chosen on the atlas, used on public data, and the reverse."""
+"""Do vectors and plans of one source work on the other: the atlas's on public data, and the reverse."""
 
 from itertools import product
+from typing import Any
 
 import pandas as pd
 
-from experiments.across.found import found
-from experiments.common import Context, main
-from experiments.measures import cosines, differences, mean_rows
-from experiments.steps import Plans, Source, chosen_by, plans_of, prepared, public_folder
+from experiments.common import Context, Results, main
+from experiments.steps import CLAIMED, MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared, public_folder
+from experiments.words import interval, one, rows_of, score_word, table, wide
 from steerlens.evaluation import answered, placed
 from steerlens.plotting import forest_figure
 from steerlens.probing import geometry
 
-SCORES = ("transfer", "localization", "factual margin", "cultural margin")
+SCORES = (*CLAIMED.values(), *MARGINS.values())
 
 
 def run(context: Context) -> None:
-    """The plans of each source on the test items of both."""
+    """Scores the plans of each source on the test items of both."""
     public_folder(context.data)  # before anything is computed
     chosen_in = context.config["from"]
     sources = {name: _source(context, name, experiment) for name, experiment in chosen_in.items()}
     plans = {
-        f"{method} of {name}": own
+        f"{method} of {name}": choice.plans()
         for name, source in sources.items()
-        for method, own in plans_of(chosen_by(context, chosen_in[name]), source).items()
+        for method, choice in chosen_by(context, chosen_in[name], source).items()
     }
     _directions(context, sources)
     tables = [_tested(context, name, source, plans, list(sources)) for name, source in sources.items()]
@@ -33,53 +33,76 @@ def run(context: Context) -> None:
 
 
 def _source(context: Context, name: str, experiment: str) -> Source:
-    """Vectors as the other experiment took them; its split, so that its test items saw neither vectors nor choices."""
+    """Takes vectors as the other experiment did; by its split, so that its test items saw neither vectors nor choices."""
     config = {**context.settings_of(experiment), "test": context.config["test"][name]}
     context.notes.setdefault("settings of", {})[experiment] = config
     return prepared(context, config)
 
 
 def _directions(context: Context, sources: dict[str, Source]) -> None:
-    """Cosine of both sources' vectors by layer, and the largest that the noise of both leaves possible."""
+    """Writes the cosine of both sources' vectors by layer, and the largest that the noise of both leaves possible."""
     (one, first), (two, second) = sources.items()
-    sure = {}
+    sure, rows = {}, []
     with context.timed("geometry"):
         for name, source in sources.items():
             frame = geometry(source.stack, draws=context.config["draws"], seed=source.config["seed"]).frame
-            rows = frame[frame["measure"] == "reliability"]
-            sure[name] = rows.set_index(["locale", "layer", "of"])["value"].clip(lower=0)
-    rows = []
-    for code, vector in product(first.locales, ("EN", "LOC")):
-        own = first.vectors[code][vector]
-        values = cosines(own, second.vectors[code][vector])
-        for layer, value in zip(own.layers, values.tolist(), strict=True):
-            ceiling = (sure[one][code, layer, vector] * sure[two][code, layer, vector]) ** 0.5
-            rows.append({"vector": vector, "locale": code, "layer": layer, "cosine": value, "ceiling": ceiling})
+            reliable = frame[frame["measure"] == "reliability"]
+            sure[name] = reliable.set_index(["locale", "layer", "of"])["value"].clip(lower=0)
+    for code, name in product(first.locales, CLAIMED):
+        own = first.vectors[name, code]
+        for layer, value in zip(own.layers, own.cosine(second.vectors[name, code]).tolist(), strict=True):
+            ceiling = (sure[one][code, layer, name] * sure[two][code, layer, name]) ** 0.5
+            rows.append({"vector": name, "locale": code, "layer": layer, "cosine": value, "ceiling": ceiling})
     context.results.write("cosines", pd.DataFrame(rows))
 
 
 def _tested(context: Context, target: str, source: Source, plans: Plans, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every plan on one source's test items: the means of the plane, and foreign plans less the source's own."""
+    """Returns every plan on one source's test items: the means of the plane, and foreign plans less the source's own."""
     seed = source.config["seed"]
     with context.timed(f"test on {target}"):
         answers = answered(context.model, source.part("test"), plans)
     other = next(name for name in names if name != target)
-    pairs = [(f"{method} of {other}", f"{method} of {target}") for method in ("EN", "LOC", "surgical")]
-    against = [*pairs, *((name, "unsteered") for name in plans)]
-    compared = differences(answers, against, SCORES, seed)
+    pairs = [(f"{method} of {other}", f"{method} of {target}") for method in (*CLAIMED, "surgical")]
+    compared = differences(answers, [*pairs, *((name, "unsteered") for name in plans)], SCORES, seed)
     return mean_rows(placed(answers, seed=seed).frame).assign(target=target), compared.assign(target=target)
 
 
 def _draw(context: Context) -> None:
-    rows = context.results.table("differences")
-    rows = rows[rows["against"] == "unsteered"]
-    for target in dict.fromkeys(rows["target"]):
-        own = rows[rows["target"] == target]
-        own = own.assign(group=own["method"].str.rpartition(" of ")[0])
+    rows = context.results.table("differences").query("against == 'unsteered'")
+    for target, own in rows.groupby("target", sort=False):
         words = "vectors and plans of each source against unsteered; bars: paired 95% intervals over concepts"
-        figure = forest_figure(own, f"Tested on {target}", words, SCORES)
-        context.results.figure(f"on-{target}", figure, ["differences"], 1300)
+        groups = own.assign(group=own["method"].str.rpartition(" of ")[0])
+        context.results.figure(f"on-{target}", forest_figure(groups, f"Tested on {target}", words, SCORES), ["differences"], 1300)
+
+
+def shown(results: Results) -> dict[str, Any]:
+    """Returns what the template and a model's words are filled with."""
+    rows, cosines = results.table("differences"), results.table("cosines")
+    own = dict(list(rows.groupby("target", sort=False)))
+    header = ["vector", "locale", "median cosine over layers", "smallest", "largest", "ceiling (median)"]
+    return {
+        "cosines": table(header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]),
+        "targets": {target: {"table": _compared(part), "n": _sizes(part)} for target, part in own.items()},
+        "change": lambda vector, of, on: interval(
+            one(own[on], method=f"{vector} of {of}", against="unsteered", score=CLAIMED[vector])
+        ),
+        "alike": {vector: part["cosine"].median() for vector, part in cosines.groupby("vector")},
+    }
+
+
+def _spread(part: pd.DataFrame) -> list[str]:
+    cosine = part["cosine"]
+    return [f"{number:.2f}" for number in (cosine.median(), cosine.min(), cosine.max(), part["ceiling"].median())]
+
+
+def _compared(part: pd.DataFrame) -> str:
+    scores = list(dict.fromkeys(part["score"]))
+    return table(["methods", *map(score_word, scores)], wide(part, ["method", "against"], scores))
+
+
+def _sizes(part: pd.DataFrame) -> dict[str, int]:
+    return {row["score"]: row["n"] for row in rows_of(part, against="unsteered")}
 
 
 if __name__ == "__main__":
-    main("across", run, found)
+    main("across", run, shown)

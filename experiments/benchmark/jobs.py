@@ -77,14 +77,14 @@ class Bench:
         return Job("difference of means", ways, 2 * self.blocks * self._tokens(prompts))
 
     def scored(self) -> Job:
-        exam = Scorer(self.model, self.scored_items)
-        ways = {"steerlens": lambda: exam.score(self.plan), "run_with_hooks": lambda: self._plainly(self.scored_items)}
-        rows, places = _tokens(exam), _places(exam)
+        scorer = Scorer(self.model, self.scored_items)
+        ways = {"steerlens": lambda: scorer.score(self.plan), "run_with_hooks": lambda: self._plainly(self.scored_items)}
+        rows, places = _tokens(scorer), _places(scorer)
         return Job("one scored plan", ways, 2 * self.blocks * rows + self._unembedding(places))
 
     def swept(self) -> Job:
         """The obvious way runs one cell, which stands for all: each costs it the same."""
-        layers, cells, exam = self.model.layers(), self.model.n_layers * len(STRENGTHS), Scorer(self.model, self.swept_items)
+        layers, cells, scorer = self.model.layers(), self.model.n_layers * len(STRENGTHS), Scorer(self.model, self.swept_items)
 
         def run(mode: Mode) -> object:
             return sweep(self.model, self.swept_items, [self.vector], layers, STRENGTHS, tokens="last_onward", mode=mode)
@@ -96,9 +96,9 @@ class Bench:
             "attribution": lambda: run("attribution"),
         }
         above = sum(self.model.n_layers - 1 - layer for layer in layers) / self.model.n_layers
-        onward = sum(question.row.onward for question in exam.questions)
-        once = 2 * self.blocks * _tokens(exam) + self._unembedding(_places(exam))
-        flops = once + 2 * self.blocks * onward * above * len(STRENGTHS) + cells * self._unembedding(_places(exam))
+        onward = sum(question.row.onward for question in scorer.questions)
+        once = 2 * self.blocks * _tokens(scorer) + self._unembedding(_places(scorer))
+        flops = once + 2 * self.blocks * onward * above * len(STRENGTHS) + cells * self._unembedding(_places(scorer))
         return Job("exact sweep", ways, flops, {"run_with_hooks": cells})
 
     def probed(self) -> Job:
@@ -185,14 +185,14 @@ def model_folder(model: sl.LensModel) -> Path:
     return Path(model.tl.original_model.config._name_or_path)
 
 
-def _tokens(exam: Scorer) -> int:
+def _tokens(scorer: Scorer) -> int:
     """Of all prompts, and of all choices behind them."""
-    return sum(len(question.row) for question in exam.questions)
+    return sum(len(question.row) for question in scorer.questions)
 
 
-def _places(exam: Scorer) -> int:
+def _places(scorer: Scorer) -> int:
     """Places that predict a token of a choice, each counted once however many choices go on from it."""
-    return sum(len({choice[:n] for choice in q.row.choices for n in range(len(choice))}) for q in exam.questions)
+    return sum(len({choice[:n] for choice in q.row.choices for n in range(len(choice))}) for q in scorer.questions)
 
 
 def _probed(stack: sl.ResidualStack) -> torch.Tensor:

@@ -10,7 +10,6 @@ What counts as a claim and as found is said in README.md.
 import argparse
 import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ import torch
 
 import steerlens as sl
 from experiments.common import Results
-from steerlens.evaluation import BEST, UNSTEERED, Answers, SearchSettings, answered, placed, search
+from steerlens.evaluation import BEST, Answers, SearchSettings, answered, placed, search
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure, symbol_of
-from steerlens.steering import SteeringVector, difference_of_means
+from steerlens.provenance import provenance
+from steerlens.steering import EN, LOC, UNSTEERED, SteeringVector, take
 from steerlens.storage import write_text
 from steerlens.testbed import Planted, planted
 
 HERE = Path(__file__).parent
 CONFIG = json.loads((HERE / "config.json").read_text())
 LOCALE, ALPHA = CONFIG["locale"], CONFIG["alpha"]
-SCORE_OF = {"EN": "transfer", "LOC": "localization"}
+SCORE_OF = {contrast.name: contrast.score for contrast in (EN, LOC)}
 
 
 def main() -> None:
@@ -53,16 +53,8 @@ def main() -> None:
     results.write("seeds", frame)
     means = results.write("layers", by_distance(pd.DataFrame(layers)))
     results.figure("layers", drawn(means), ["layers"])
-    versions = {
-        name: version(name) for name in ("steerlens", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
-    }
-    record = {
-        "experiment": "planted",
-        "config": {**CONFIG, "seeds": args.seeds},
-        "figures": results.figures,
-        "versions": versions,
-    }
-    results.write_json("record", {**record, "seconds": {"all": round(time.time() - started, 1)}})
+    config, seconds = {**CONFIG, "seeds": args.seeds}, {"all": round(time.time() - started, 1)}
+    results.write_json("record", provenance(experiment="planted", config=config, figures=results.figures, seconds=seconds))
     results.draw_figures()
     write_text(args.out / "found.md", rates(frame) + "\n")
     print(rates(frame))
@@ -101,10 +93,10 @@ def by_search(bed: Planted) -> tuple[list[str], bool]:
     tested = found.tested.frame
     raised = tested[(tested["method"] == BEST) & (tested["low"] > 0)]["score"]
     claims = [score for score in SCORE_OF.values() if score in set(raised)]
-    chosen = {cell.vector: cell.layer for cell in found.chosen(LOCALE).cells}
+    chosen = {step.vector: step.layer for step in found.chosen(LOCALE).steps}
     truth = {name: own.layer for name, own in bed.truth.get(LOCALE, {}).items()}
     aligned = all(
-        cosines(bed, vector)[truth[name]] > CONFIG["aligned"] for name, vector in found.vectors[LOCALE].items() if truth
+        cosines(bed, vector)[truth[name]] > CONFIG["aligned"] for name, vector in found.vectors.of(LOCALE).items() if truth
     )
     return [f"{score} by {found.chosen(LOCALE)}" for score in claims], len(claims) == 2 and chosen == truth and aligned
 
@@ -113,12 +105,9 @@ def by_plane(bed: Planted) -> tuple[tuple[list[str], bool], list[dict[str, Any]]
     """Layers and vectors that raise a score, corrected over all of them and both scores."""
     split = bed.items.split(seed=bed.seed)
     held_out = sl.data.Items((*split.dev, *split.test)).of(locale=LOCALE)
-    vectors = {
-        p.name: difference_of_means(bed.model, p)
-        for p in (split.train.english_pairs(LOCALE), split.train.localized_pairs(LOCALE))
-    }
+    vectors = take(bed.model, split.train, locales=[LOCALE]).of(LOCALE)
     methods = {
-        f"{name} at {layer}": {LOCALE: vector.at(layer, CONFIG["strength"], "last_onward")}
+        f"{name} at {layer}": {LOCALE: vector.at(layer, CONFIG["strength"])}
         for name, vector in vectors.items()
         for layer in bed.model.layers()
     }

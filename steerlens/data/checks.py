@@ -21,28 +21,31 @@ _ENOUGH = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an item, or with the items of a locale."""
+    """One thing that is wrong with an item, or with the items of a locale."""
 
     locale: str
+    """The code of the locale."""
     concept: str
-    """Empty where it concerns a whole locale."""
+    """The concept's id; empty if the problem concerns a whole locale."""
     what: str
+    """What is wrong, in words."""
 
     def __str__(self) -> str:
         return f"{self.locale} {self.concept}: {self.what}" if self.concept else f"{self.locale}: {self.what}"
 
 
 def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
-    """Every problem of the items; an empty list if there is none.
+    """Returns every problem of the items, or an empty list if there is none.
 
-    Per item: too few choices, or two that are the same; the answer inside its prompt, as a word; a text in another script than
-    the locale's; an implicit prompt that names a country, a people, a language or a capital (as far as the locale lists
-    them); an explicit prompt that does not name its country. Over items: a prompt that repeats; a wrong choice that is the
-    answer of another concept with the same question; a concept that is missing in a locale which has other concepts of its
-    kind, and no locale shares its answer; answers of the letter format that prefer a position.
+    Problems of an item: it has too few choices, or two that are the same; its answer stands in its prompt, as a word; a text is
+    in another script than the locale's; an implicit prompt names a country, a people, a language or a capital (as far as the
+    locale lists them); an explicit prompt does not name its country. Problems of several items: a prompt repeats; a wrong choice
+    is the answer of another concept with the same question; a concept is missing in a locale which has other concepts of its
+    kind, and no locale shares its answer; answers of the letter format prefer a position.
 
     Args:
-        least_choices: that an item should have; the atlas has three at the least.
+        items: the items to check, from one locale or several.
+        least_choices: the number of different choices that an item should have; every item of the atlas has three or more.
     """
     problems = [
         Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale), least_choices)

@@ -18,19 +18,22 @@ _COLUMNS = ("concept", "kind", "locale", "question")
 
 
 def load_items(path: str | Path) -> Items:
-    """Items of the user's own, from JSON Lines (``.jsonl``) or CSV (``.csv``), one concept in one locale a row.
+    """Reads items of the user's own from JSON Lines (``.jsonl``) or CSV (``.csv``), one concept in one locale a row.
 
-    Fields of every row: ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and if wanted ``topic``.
-    A factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is one of them to the letter. A
-    cultural row has ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among
-    them, and ``explicit``, the question with its country named, without which it gives no LOC pair.
+    Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and if wanted ``topic``. A
+    factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is one of them to the letter. A cultural row has
+    ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among them, and ``explicit``, the
+    question with its country named, without which it gives no LOC pair.
 
-    The file is read line by line: what is held is the items, not the text. Rows that look doubtful but can be used, as a
-    question in another script than its locale's, are counted in the ``notes`` of what is returned and logged.
+    The file is read line by line, and only the items are held in memory. Rows that look doubtful but can be used, such as a
+    question in another script than its locale's, are counted in the ``notes`` of the items and logged.
+
+    Args:
+        path: the file, in UTF-8; its ending says the format.
 
     Raises:
-        FileError: no such file, another ending, or not UTF-8.
-        DataError: bad rows, named with file, line, field, what was given and what was expected.
+        FileError: there is no such file, it has another ending, or it is not UTF-8.
+        DataError: rows are bad; each is named with file, line, field, what was given and what was expected.
     """
     path = Path(path)
     readers = {".jsonl": _jsonl, ".csv": _csv}
@@ -48,18 +51,18 @@ def atlas(
     sources: Iterable[str] | None = None,
     shared: bool = False,
 ) -> Items:
-    """The built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
+    """Returns the built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
 
     Args:
-        locales: the locales wanted, or one; English is always among the items, since EN pairs need it. ``all`` or ``None``:
-            every one.
-        topics: only these, as ``food``.
-        sources: only items whose source begins with one of these, as ``written`` or ``CLDR``.
-        shared: keep a cultural item in a locale whose answer another locale shares. It cannot tell the two apart, so it is
-            left out by default; ``notes`` says how many were.
+        locales: the locales wanted, or one; ``all`` and ``None`` are every one. English is always among the items, since EN pairs
+            need it.
+        topics: the topics that are kept, such as ``food``; all for ``None``.
+        sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
+        shared: keeps a cultural item in a locale whose answer another locale shares. It cannot tell the two apart, so it is left
+            out by default; ``notes`` says how many were.
 
     Raises:
-        UnknownNameError: a locale, topic or source that the atlas does not have; the nearest are offered.
+        UnknownNameError: the atlas does not have a locale, topic or source; the nearest are offered.
     """
     asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
     reader = RowReader(warn=False)  # the atlas has checks of its own

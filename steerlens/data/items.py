@@ -27,7 +27,7 @@ Holdout = Literal["concept", "relation"]
 
 @dataclass(frozen=True, slots=True)  # millions of them are held at once
 class Item:
-    """A concept asked in one locale, with its choices; the first thing everything else is made of."""
+    """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made of items."""
 
     concept: str
     kind: Kind
@@ -35,6 +35,7 @@ class Item:
     question: str
     """The question, for a cultural item without its country (implicit)."""
     choices: tuple[str, ...]
+    """The answers offered, ``[choice]``."""
     answer: int
     """Index into ``choices``: the right answer, or the locale's own."""
     explicit: str = ""
@@ -51,7 +52,7 @@ class Item:
 
     @property
     def english_answer(self) -> int | None:
-        """Index of the English locale's answer of a cultural item, if there is one."""
+        """The index of the English locale's answer to a cultural item, or ``None`` if no choice is."""
         return next((index for index, owners in enumerate(self.owners) if ENGLISH in owners), None)
 
     @property
@@ -70,10 +71,10 @@ class Item:
         }
 
     def prompt(self, form: Form = "implicit") -> Prompt:
-        """The open prompt of this item.
+        """Returns the open prompt of this item, without its country or, if ``form`` is ``explicit``, with it.
 
         Raises:
-            DataError: the explicit form of an item that has none.
+            DataError: the explicit form of an item without an explicit question is asked for.
         """
         if form == "explicit" and not self.explicit:
             raise DataError(
@@ -85,7 +86,8 @@ class Item:
 
 
 def letter_order(item: Item, seed: int = 0) -> list[int]:
-    """The order in which the letter format lists an item's choices: by ``seed`` and concept, the same in every locale."""
+    """Returns the indices of an ``item``'s choices in the order of the letter format, by ``seed`` and concept, alike in all
+    locales."""
     order = list(range(len(item.choices)))
     random.Random(f"{seed}/{item.concept}").shuffle(order)
     return order
@@ -96,10 +98,11 @@ class Items(Sequence[Item]):
     """An ordered collection of items that knows how to cut itself by locale, kind and concept."""
 
     items: Sequence[Item]
-    """A tuple; of very many items something that makes them when asked for."""
+    """The items themselves: a tuple, or of very many items a sequence that makes each when it is asked for."""
     name: str = "items"
+    """What the items are called in tables."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """What a loader left out, and how often: counts by reason. Not part of the digest."""
+    """How many rows a loader left out, by reason. It is not part of the digest."""
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.items[index]
@@ -116,46 +119,47 @@ class Items(Sequence[Item]):
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """Locales in the order of their first item."""
+        """The codes of the locales, in the order of their first item."""
         return tuple(dict.fromkeys(item.locale for item in self.items))
 
     @property
     def concepts(self) -> tuple[str, ...]:
-        """Concepts in the order of their first item."""
+        """The ids of the concepts, in the order of their first item."""
         return tuple(dict.fromkeys(item.concept for item in self.items))
 
     def of(self, *, kind: Kind | None = None, locale: str | None = None) -> "Items":
-        """The items of one kind, one locale, or both.
+        """Returns the items of one ``kind`` (``factual`` or ``cultural``), of one ``locale``, or of both; ``None`` keeps all.
 
         Raises:
-            UnknownNameError: a locale without items here.
+            UnknownNameError: there are no items of the locale here.
         """
         if locale is not None and locale not in self.locales:
             raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items hold.")
         return self.where(lambda item: kind in (None, item.kind) and locale in (None, item.locale))
 
     def only(self, concepts: Iterable[str]) -> "Items":
-        """The items of these concepts."""
+        """Returns the items of these ``concepts``; ids that no item has are passed over."""
         wanted = set(concepts)
         return self.where(lambda item: item.concept in wanted)
 
     def where(self, keep: Callable[[Item], bool]) -> "Items":
-        """The items for which ``keep`` is true, as in ``items.where(lambda item: "CS" in item.tags)``."""
+        """Returns the items for which ``keep`` is true, as in ``items.where(lambda item: "CS" in item.tags)``."""
         return replace(self, items=tuple(filter(keep, self.items)))
 
     def distinctive(self) -> "Items":
-        """The items less the cultural ones whose answer another locale shares: they cannot tell the two apart."""
+        """Returns the items without cultural ones whose answer another locale shares, since they cannot tell the two locales
+        apart."""
         return self.where(lambda item: not item.shared_with)
 
     def parallel(self) -> "Items":
-        """The items of the concepts that every locale here has."""
+        """Returns the items of the concepts that every locale here has."""
         places: dict[str, int] = {}
         for item in self.items:
             places[item.concept] = places.get(item.concept, 0) + 1
         return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
     def sample(self, n: int | None, *, seed: int = 0) -> "Items":
-        """The items of ``n`` concepts of each kind, drawn by ``seed``; all of them for ``None`` or where there are fewer."""
+        """Returns the items of ``n`` concepts of each kind, drawn by ``seed``; all for ``None`` or where there are fewer."""
         if n is None:
             return self
 
@@ -166,7 +170,7 @@ class Items(Sequence[Item]):
         return self.only(concept for concepts in chosen for concept in concepts)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
+        """Returns a row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
         import pandas as pd
 
         columns = ["concept", "locale", "kind", "topic", "source", "prompt", "choices", "answer"]
@@ -176,61 +180,67 @@ class Items(Sequence[Item]):
         return pd.DataFrame(rows, columns=columns)
 
     def prompts(self, *, explicit: bool = True) -> tuple[Prompt, ...]:
-        """Every prompt: each item's implicit one and, if wanted, each cultural item's explicit one."""
+        """Returns each item's implicit prompt and then, if ``explicit`` is true, the explicit prompts of the items that have
+        one."""
         implicit = [item.prompt() for item in self.items]
         return (*implicit, *(item.prompt("explicit") for item in self.items if explicit and item.explicit))
 
     def english_pairs(self, locale: str, kind: Kind = "factual") -> PromptPairs:
-        """EN pairs: the English prompt against the locale's, for each factual concept that has both.
+        """Returns EN pairs: the English prompt against the locale's, for each concept that both have.
 
         Args:
-            kind: ``cultural`` takes them from (implicit) cultural prompts instead, to see what an EN vector owes to facts.
+            locale: the locale that is contrasted with English.
+            kind: ``cultural`` takes pairs of implicit cultural prompts instead of factual ones, to see what an EN vector owes to
+                facts.
 
         Raises:
             PairsError: there is no such concept, or the locale is English itself.
-            UnknownNameError: a locale without items here.
+            UnknownNameError: there are no items of the locale here.
         """
         return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
 
     def localized_pairs(self, locale: str) -> PromptPairs:
-        """LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
+        """Returns LOC pairs of a ``locale``: the explicit prompt against the implicit one, for each of its cultural concepts.
 
         Raises:
             PairsError: no cultural item of this locale has an explicit question.
-            UnknownNameError: a locale without items here.
+            UnknownNameError: there are no items of the locale here.
         """
         return localized_pairs(self.of(locale=locale).prompts(), locale)
 
     def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
-        """The question behind the country's name (``España: ¿Qué …?``) against the question alone, for either kind.
+        """Returns pairs of a question behind its country's name (``España: ¿Qué …?``) and the question alone.
 
-        A LOC contrast that factual questions have too, to see what a LOC vector owes to culture.
+        Unlike a LOC pair, a factual question has such a pair too, which shows what a LOC vector owes to culture.
 
         Args:
+            locale: the locale of the questions.
+            kind: the kind of the questions, ``factual`` or ``cultural``.
             country: the country's name in the language; for ``""`` the form that most explicit questions of the locale use.
 
         Raises:
-            PairsError: no items of this kind, or no explicit question that gives the country's name.
-            UnknownNameError: a locale without items here.
+            PairsError: there are no items of this kind, or no explicit question that gives the country's name.
+            UnknownNameError: there are no items of the locale here.
         """
         own = self.of(locale=locale)
         named = country or named_country(locale, (item.explicit for item in own))
         return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
-        """Train, dev and test by concept, each kind and topic in the given shares as far as chance allows.
+        """Divides the items into train, dev and test by concept, each kind and topic in the given shares as far as chance allows.
 
-        A concept's side depends on ``seed`` and its own id, so it stays where it is when items are added; ids that agree up
-        to ``#`` stay together.
+        A concept's side depends on the seed and its own id, so it stays where it is when items are added; ids that agree up to
+        ``#`` stay together.
 
         Args:
-            shares: of train, dev and test.
-            holdout: ``relation`` keeps whole relations of generated facts together, so that a vector is tested on kinds of
-                facts that it never saw. Items without a relation are divided by concept.
+            seed: the seed of the division.
+            shares: the shares of train, dev and test, which add up to 1.
+            holdout: ``concept`` divides concepts. ``relation`` keeps whole relations of generated facts together, so that a
+                vector is tested on kinds of facts that it never saw; items without a relation are divided by concept.
 
         Raises:
             DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
-            UnknownNameError: no such holdout.
+            UnknownNameError: there is no such holdout.
         """
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise DataError(f"shares {shares} given: expected three positive numbers that add up to 1.")
@@ -250,10 +260,10 @@ class Items(Sequence[Item]):
         return Split(train, dev, test, seed)
 
     def folds(self, n: int, *, seed: int = 0) -> tuple["Items", ...]:
-        """The items in ``n`` parts by concept, each kind dealt out evenly; ids that agree up to ``#`` stay together.
+        """Divides the items into ``n`` parts by concept, each kind evenly, by ``seed``; ids that agree up to ``#`` stay together.
 
         Raises:
-            DataError: fewer concepts of a kind than parts.
+            DataError: there are fewer concepts of a kind than parts.
         """
         part: dict[str, int] = {}
         for kind in KINDS:
@@ -264,7 +274,7 @@ class Items(Sequence[Item]):
         return tuple(self.where(lambda item, at=at: part[group_of(item.concept)] == at) for at in range(n))  # type: ignore[misc]
 
     def digest(self) -> str:
-        """SHA-256 over the items' whole content, in order."""
+        """Returns the SHA-256 of the items' whole content, in order."""
         content = json.dumps([asdict(item) for item in self.items], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -44,7 +44,11 @@ class Locale:
     """Regular expression of the countries' capitals, which an implicit prompt may not hold either."""
 
     def prompt(self, question: str) -> str:
-        """The open prompt: question and answer cue. It ends without white space, which belongs to the answer."""
+        """Returns the open prompt: question and answer cue. It ends without white space, which belongs to the answer.
+
+        Args:
+            question: the question in the locale's language, implicit or explicit.
+        """
         return f"{self.question}{self.space}{question}\n{self.answer}"
 
 
@@ -88,7 +92,7 @@ def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def atlas_locales() -> tuple[str, ...]:
-    """Codes of the locales that the atlas has, English first."""
+    """Returns the codes of the locales that the atlas has, English first."""
     return _ordered(_folders())
 
 
@@ -104,15 +108,18 @@ def atlas_folder(code: str) -> Traversable:
 
 
 def known_locales() -> tuple[str, ...]:
-    """Codes of the locales that prompts can be written in, English first."""
+    """Returns the codes of the locales that prompts can be written in, English first."""
     return _ordered(_locales())
 
 
 def locale(code: str) -> Locale:
-    """The locale of a code.
+    """Returns the locale of a code.
+
+    Args:
+        code: a BCP 47 code such as ``es-ES``: one of ``known_locales()``.
 
     Raises:
-        UnknownNameError: no such locale; the nearest codes are offered.
+        UnknownNameError: there is no such locale; the nearest codes are offered.
     """
     if code not in _locales():
         raise UnknownNameError("locale", code, known_locales(), "Add your own with steerlens.data.add_locale.")

@@ -15,13 +15,21 @@ from steerlens.errors import PairsError
 
 @dataclass(frozen=True)
 class PromptPairs:
-    """Positive and negative prompts of the same concepts, in the same order. Plain texts become prompts."""
+    """Positive and negative prompts of the same concepts, in the same order. Plain texts become prompts.
+
+    Raises:
+        PairsError: there are no prompts, not as many of one side as of the other, or something that is neither a text nor a
+            prompt.
+    """
 
     positive: tuple[Prompt, ...]
+    """The prompts that the direction points to."""
     negative: tuple[Prompt, ...]
+    """The prompts that it points away from."""
     name: str = "custom"
-    """``EN``, ``LOC`` or the user's own."""
+    """The name of the contrast: ``EN``, ``LOC`` or the user's own."""
     locale: str = ""
+    """The code of the locale that the pairs are of; empty for pairs without a locale."""
 
     def __post_init__(self) -> None:
         for side in ("positive", "negative"):
@@ -37,7 +45,7 @@ class PromptPairs:
         return len(self.positive)
 
     def digest(self) -> str:
-        """SHA-256 over both sides' texts, in order."""
+        """Returns the SHA-256 of both sides' texts, in order."""
         texts = [[prompt.text for prompt in side] for side in (self.positive, self.negative)]
         return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
 
@@ -53,7 +61,12 @@ def _prompt(given: object, side: str) -> Prompt:
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:
-    """EN pairs: the English prompt against the locale's, for each concept of a kind that has both; of a cultural one implicit.
+    """Returns EN pairs: the English prompt against the locale's, for each concept that both have.
+
+    Args:
+        prompts: prompts of both locales; explicit ones are passed over.
+        locale: the code of the locale that is contrasted with English.
+        kind: the kind of the concepts, ``factual`` or ``cultural``.
 
     Raises:
         PairsError: there is no such concept, or the locale is English itself.
@@ -67,7 +80,11 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
 
 
 def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
-    """LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
+    """Returns LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
+
+    Args:
+        prompts: implicit and explicit prompts; those of other locales and factual ones are passed over.
+        locale: the code of the locale.
 
     Raises:
         PairsError: no cultural concept of this locale has both.

@@ -11,13 +11,16 @@ class Prompt:
     """One text that a model reads, with what it was made from."""
 
     text: str
+    """The text, before the model's tokenizer puts anything in front of it."""
     concept: str = ""
+    """The id of the concept that is asked; empty for a free text."""
     locale: str = ""
+    """The code of the locale; empty for a free text."""
     kind: str = ""
-    """``factual``, ``cultural`` or empty for a free text."""
+    """``factual``, ``cultural``, or empty for a free text."""
     form: str = ""
-    """``implicit``, ``explicit`` or empty. A factual prompt is always implicit: it has no country to name."""
+    """``implicit``, ``explicit``, or empty for a free text. A factual prompt is always implicit: it has no country to name."""
     topic: str = field(default="", compare=False)
-    """That of its item, so that probes can hold whole topics out. It does not tell prompts apart."""
+    """The topic of its item, so that probes can hold whole topics out. Two prompts that differ in it alone are equal."""
     relation: str = field(default="", compare=False)
-    """What a generated fact asks of its subject, as ``capital``; empty for all others."""
+    """What a generated fact asks of its subject, such as ``capital``; empty for all others."""

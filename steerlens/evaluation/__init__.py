@@ -32,7 +32,8 @@ from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
 from steerlens.evaluation.searching.tested import ALL, BEST
-from steerlens.evaluation.sweeps import Sweep, sweep
+from steerlens.evaluation.sweeping import sweep
+from steerlens.evaluation.sweeps import Sweep
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.scores import SCORES, Score, register
 from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from steerlens.data import KINDS, Item, Items, locale
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.data import KINDS, Item, Items
+from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import Comparison, compare
+from steerlens.evaluation.english import english_outcomes
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.grid import PLANS
+from steerlens.evaluation.held_out import Texts, held_out_texts
 from steerlens.evaluation.item_scores import (
     ITEM_COLUMNS,
     English,
@@ -24,7 +26,6 @@ from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, 
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
-from steerlens.evaluation.sweeps import english_outcomes
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -43,8 +44,6 @@ Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
 _OF_CHOICES = ("choices", "english")
 """The evidence of scores of choices."""
-Texts = Mapping[str, Sequence[str]]
-"""Held-out texts of each locale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +179,8 @@ class _Marker:
 
     @property
     def rounds(self) -> int:
-        """How often the items are gone through: for choices, and for text."""
-        return len({score.evidence in _OF_CHOICES for score in self.scores})
+        """How often the items are gone through: for choices, for held-out text and for what is written."""
+        return len({"choices" if own in _OF_CHOICES else own for own in self.evidence})
 
     def rows(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the rows of one locale under each of the variants."""
@@ -191,9 +190,10 @@ class _Marker:
             part = [item for item in own if item.kind == kind]
             if part and any(kind in score.kinds and score.evidence in _OF_CHOICES for score in self.scores):
                 yield from self._scored(part, variants, bar)
-        for label, prepared in variants:
-            if prepared.form == "implicit":
-                yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
+        if self.evidence - set(_OF_CHOICES):
+            for label, prepared in variants:
+                if prepared.form == "implicit":
+                    yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
 
     def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
         """Yields the scores of choices of items of one locale and kind, method by method."""
@@ -257,19 +257,6 @@ def _together(variants: Sequence[Prepared]) -> list[list[int]]:
     for number, own in enumerate(variants):
         groups.setdefault((id(own.model), own.form, tuple(map(id, own.hooks))), []).append(number)
     return list(groups.values())
-
-
-def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
-    """Returns the held-out texts of a locale, by the concept that each counts as.
-
-    Raises:
-        UnknownNameError: texts were given, and none of this locale.
-    """
-    if given is None:
-        return {item.concept: f"{item.prompt().text}{locale(code).space}{item.choices[item.answer]}" for item in items}
-    if code not in given:
-        raise UnknownNameError("locale of texts", code, given)
-    return {f"{code}/{number}": text for number, text in enumerate(given[code])}
 
 
 def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label:

@@ -42,6 +42,10 @@ class Attribution:
     def predict(self, layer: int, strength: float) -> Float[ndarray, " item"]:
         """Returns the change of each item's margin at one cell.
 
+        Args:
+            layer: a block's index.
+            strength: the factor on the vector.
+
         Raises:
             SettingsError: the derivative is not known at this layer, and no cell was run there.
         """
@@ -67,11 +71,12 @@ class Attribution:
 def attributions(
     scorer: Scorer, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens
 ) -> dict[str, Attribution]:
-    """The attribution of each vector on a scorer's items, all from one pass forward and one backward.
+    """Returns the attribution of each vector on a scorer's items, all from one pass forward and one backward.
 
     Args:
         vectors: each with the layers that it is wanted at.
         tokens: which tokens would be steered.
+        scorer: the items, made batches.
 
     Returns:
         By the vectors' names.

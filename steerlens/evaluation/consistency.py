@@ -9,7 +9,7 @@ from steerlens.evaluation.outcomes import Outcome
 
 
 def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
-    """RankC of one question: the softmax-weighted overlap of two rankings of its candidates, between 0 and 1.
+    """Returns the RankC of one question: the softmax-weighted overlap of two rankings of its candidates, between 0 and 1.
 
     ``sum_j w_j P@j`` with ``P@j`` the share of the first j candidates that both rankings have among their first j, and
     ``w_j = e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378, equations 1 to 3). 1 for the same order;

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from steerlens.data import Items
-from steerlens.evaluation.answering import Texts, answered
+from steerlens.evaluation.answering import answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
+from steerlens.evaluation.held_out import Texts
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT, GivenMethod
 from steerlens.evaluation.running import Executor, Running

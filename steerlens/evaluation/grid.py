@@ -55,6 +55,11 @@ class Grid:
     running: Running
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The locales of the items."""
+        return tuple(dict.fromkeys(code for code, _ in self.parts))
+
     def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``."""
         wanted = list(self.cells if cells is None else cells)

@@ -44,6 +44,12 @@ def item_choices(
 ) -> ItemChoices:
     """Scores the choices of one item, unsteered and, if a plan is given, steered.
 
+    Args:
+        model: the model.
+        item: the item that is asked.
+        plan: what the model is steered by; nothing for ``None``.
+        scoring: how choices are put and compared; the defaults for ``None``.
+
     Raises:
         FingerprintError: the plan belongs to another model.
         PromptError: the item cannot be asked.

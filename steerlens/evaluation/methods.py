@@ -69,6 +69,9 @@ class Steered(Method):
     def plan(self, locale: str) -> SteeringPlan:
         """Returns the plan of one locale.
 
+        Args:
+            locale: whose plan is wanted.
+
         Raises:
             UnknownNameError: there is none.
         """
@@ -79,7 +82,12 @@ class Steered(Method):
         return self.plans[locale]
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the model with the locale's plan."""
+        """Returns the model with the locale's plan.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         return Prepared(model, self.plan(locale))
 
 
@@ -92,7 +100,12 @@ class Checkpoint(Method):
     _loaded: dict[str, LensModel] = field(default_factory=dict, init=False, repr=False)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
-        """Returns the checkpoint, unsteered."""
+        """Returns the checkpoint, unsteered.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
         if "model" not in self._loaded:
@@ -118,7 +131,12 @@ class Checkpoints(Method):
         return tuple(self.each)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the locale's checkpoint, unsteered."""
+        """Returns the locale's checkpoint, unsteered.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         if locale not in self.each:
             raise UnknownNameError("locale of a checkpoint", locale, self.each)
         return self.each[locale].prepared(model, locale)
@@ -132,7 +150,12 @@ class Trained(Method):
     _made: dict[int, LensModel] = field(default_factory=dict, init=False, repr=False)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
-        """Returns the trained model, unsteered."""
+        """Returns the trained model, unsteered.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         if id(model) not in self._made:
             self._made[id(model)] = self.make(model)
         return Prepared(self._made[id(model)])
@@ -143,7 +166,12 @@ class ExplicitPrompt(Method):
     """The country named in the prompt, and nothing steered."""
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002
-        """Returns the model, asked by its explicit prompts."""
+        """Returns the model, asked by its explicit prompts.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         return Prepared(model, form="explicit")
 
 
@@ -155,7 +183,12 @@ class Hooked(Method):
     """``[(hook_name, fn)]``, or a function from the model and a locale to it."""
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the model with the hooks."""
+        """Returns the model with the hooks.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         return Prepared(model, hooks=tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks))
 
 
@@ -173,7 +206,12 @@ class Composed(Method):
         return two if one is None else one if two is None else tuple(code for code in one if code in two)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns both together. Plans that were taken from the base model are used on the first method's model."""
+        """Returns both together. Plans that were taken from the base model are used on the first method's model.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+        """
         below = self.first.prepared(model, locale)
         above = self.second.prepared(below.model, locale)
         plans = [own.plan.moved_to(above.model) for own in (below, above) if own.plan is not None]

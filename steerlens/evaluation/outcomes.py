@@ -49,7 +49,11 @@ class Outcome:
         return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)
 
     def moved(self, change: float) -> "Outcome":
-        """Returns the outcome with the answer's score changed, and so its margin: what a prediction of the margin stands for."""
+        """Returns the outcome with the answer's score changed, and so its margin: what a prediction of the margin stands for.
+
+        Args:
+            change: what is added to the answer's score, in nats per token (or as the scoring normalises).
+        """
         at = self.item.answer
         return Outcome(self.item, (*self.scores[:at], self.scores[at] + change, *self.scores[at + 1 :]))
 

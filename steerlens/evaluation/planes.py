@@ -43,17 +43,23 @@ class Plane(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
     def plot(self, *, by_locale: bool = True) -> "Figure":
-        """Change of transfer against change of localization: the methods' means with their intervals, arrows, controls and Pareto
+        """Draws the change of transfer against the change of localization.
         front, and beneath them a panel per method with its locales, unless ``by_locale`` is off.
+
+        Args:
+            by_locale: whether a panel per method with its locales stands beneath the means.
         """
         from steerlens.plotting import plane_figure
 
         return plane_figure(self.frame, self.front(), by_locale=by_locale)
 
     def front(self, locale: str | None = None) -> tuple[str, ...]:
-        """The methods that none other beats on both axes (Pareto front), by ascending transfer; ``unsteered`` is a candidate.
+        """Returns the methods that no other beats on both axes (Pareto front), by ascending transfer.
 
         The explicit prompt and controls are not: the one is told what the others are to find, and the others are to fail.
+
+        Args:
+            locale: one locale; the mean over all of them for ``None``.
 
         Raises:
             UnknownNameError: no such locale.
@@ -66,7 +72,10 @@ class Plane(ResultTable):
         return tuple(best.sort_values(list(AXES), kind="stable").index)
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
-        """One row per method for a locale or the mean: value, change and interval of each score as text.
+        """Returns one row per method: value, change and interval of each score as text.
+
+        Args:
+            locale: one locale; the mean over all of them for ``None``.
 
         Raises:
             UnknownNameError: no such locale.
@@ -74,13 +83,17 @@ class Plane(ResultTable):
         import pandas as pd
 
         rows = [
-            {"method": method, **{score_of(row.score).title: _described(row) for row in group.itertuples()}}
+            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
             for method, group in self._of(locale).groupby("method", sort=False)
         ]
         return pd.DataFrame(rows).fillna("")
 
     def beside(self, effects: SideEffects) -> "Plane":
-        """This plane with its methods' side effects as further scores."""
+        """Returns this plane with its methods' side effects as further scores.
+
+        Args:
+            effects: side effects of the same methods of the same model.
+        """
         import pandas as pd
 
         self.check(model=effects.meta.get("model"))

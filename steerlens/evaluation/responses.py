@@ -14,7 +14,8 @@ from steerlens.evaluation.finite import advice
 from steerlens.evaluation.item_scores import not_finite, rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES
-from steerlens.evaluation.sweeps import Sweep, sweep
+from steerlens.evaluation.sweeping import sweep
+from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import STRENGTHS, Scoring
@@ -71,7 +72,7 @@ class Response(ResultTable):
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns, per vector, score, kind and locale (``mean``: a concept counts once), the mean slope and the share below zero.
+        """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (``mean``: a concept once).
 
         Args:
             seed: of the bootstrap.

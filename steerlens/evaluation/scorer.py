@@ -65,7 +65,10 @@ class Scorer:
         return self._outcomes(self.engine.base)
 
     def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
-        """Every item's choices scored in full passes, steered by a plan if one is given. A prefix that all items share runs once.
+        """Returns every item's outcome from full passes; a prefix that all items share runs once.
+
+        Args:
+            plan: what the model is steered by; nothing for ``None``.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -73,8 +76,11 @@ class Scorer:
         return self._outcomes(self.engine.log_probabilities(plan))
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Every item scored under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens
+        """Scores every item under every plan, and runs what plans have in common once.
         before a prompt's last one where no plan steers them.
+
+        Args:
+            plans: any number of plans of this model.
 
         Yields:
             The plan's index and ``None`` after each batch of it, for progress; and with its outcomes after the last.
@@ -86,7 +92,7 @@ class Scorer:
             yield index, None if sums is None else self._outcomes(sums)
 
     def gradients(self, layers: Sequence[int], tokens: SteeredTokens) -> Float[Tensor, "layer item d_model"]:
-        """Derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
+        """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
         The margin is the answer's score less that of the choice that is the best other unsteered.
 

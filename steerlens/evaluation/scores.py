@@ -15,6 +15,9 @@ _GRAM = 4
 def repetition(writing: Writing) -> float | None:
     """Returns the share of a text's four-token sequences that came before in it (seq-rep-4 of Welleck et al., arXiv 1908.04319).
 
+    Args:
+        writing: the text with its tokens.
+
     Returns:
         ``None`` for a text of fewer than four tokens.
     """
@@ -24,7 +27,11 @@ def repetition(writing: Writing) -> float | None:
 
 
 def exact_match(writing: Writing) -> bool:
-    """Says whether a text begins with the item's answer, letter case and what stands around it aside."""
+    """Says whether a text begins with the item's answer, letter case and what stands around it aside.
+
+    Args:
+        writing: the text and the item that it answers.
+    """
     item = writing.item
     return writing.text.strip().casefold().startswith(item.choices[item.answer].strip().casefold())
 
@@ -33,7 +40,9 @@ TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer
 """T: a factual item is answered right."""
 LOCALIZATION = Score("localization", lambda o: o.correct, "cultural", companion="localization_margin")
 """L: the local answer of an implicit cultural item wins."""
-ENGLISH_CENTRIC = Score("english_centric", lambda o: o.english_centric, "cultural", higher_is_better=False)
+ENGLISH_CENTRIC = Score(
+    "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
+)
 """The English locale's answer of an implicit cultural item wins, and is not the locale's own."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
 """The score of the right answer over the best other choice."""

@@ -2,28 +2,21 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from steerlens.data import ENGLISH, KINDS, Items, Kind
+from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
-from steerlens.evaluation.finite import advice, finite
-from steerlens.evaluation.grid import Grid, parts_of
-from steerlens.evaluation.item_scores import ITEM_COLUMNS, English, not_finite, rows_of_score
-from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import SWEPT, scores_of, without_companions
-from steerlens.evaluation.tasks import ScoringTask
-from steerlens.models.engine import MEMORY
+from steerlens.evaluation.item_scores import ITEM_COLUMNS, not_finite, rows_of_score
+from steerlens.evaluation.running import Running
+from steerlens.evaluation.scores import without_companions
 from steerlens.models.lens import LensModel
-from steerlens.progress import progress
-from steerlens.provenance import provenance
-from steerlens.scores import GivenScore, Score, score_of
-from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
+from steerlens.scores import GivenScore, score_of
+from steerlens.settings import Scoring
 from steerlens.statistics import bootstrap_means, percentile_interval
-from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+from steerlens.steering import VectorSet
 from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
@@ -216,6 +209,7 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
     else:
         means["margin"] = math.nan
     means.loc[means["invalid"] > 0, ["value", "change", "margin"]] = math.nan
+    means = means[["value", "base", "change", "margin", "invalid"]]
     return means.assign(exact=grouped["exact"].all(), n=grouped["concept"].nunique(), items=grouped.size()).reset_index()
 
 
@@ -241,126 +235,3 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     table = run.pivot_table(index="concept", columns=CELL, values="change").dropna(axis=1)
     low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
     return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
-
-
-def sweep(
-    model: LensModel,
-    items: Items,
-    vectors: VectorSet | Intervention | Iterable[Intervention],
-    layers: Sequence[int] | None = None,
-    strengths: Sequence[float] = STRENGTHS,
-    *,
-    scores: Sequence[GivenScore] = SWEPT,
-    mode: Mode = "exact",
-    tokens: SteeredTokens = "last_onward",
-    scoring: Scoring | None = None,
-    max_new_tokens: int = 32,
-    batch_size: int | None = None,
-    memory: int = MEMORY,
-    executor: Executor | None = None,
-    resume: str | Path | Running | None = None,
-) -> Sweep:
-    """Measures every vector of a locale on that locale's items, at every layer and strength.
-
-    Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices'
-    tokens only.
-
-    Args:
-        model: the model.
-        items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
-        layers: the vectors' own layers for ``None``.
-        strengths: factors on the raw difference of means.
-        scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
-            have the model write after every prompt in every cell that is run.
-        mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
-            backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
-            runs one strength of each vector and layer, predicts the others from that and the derivative, and runs the most
-            promising. Column ``exact`` says which cells were run.
-        tokens: which tokens are steered.
-        scoring: how choices are put and compared; the defaults for ``None``.
-        max_new_tokens: the length of what is written, for scores of that.
-        batch_size: items at once; chosen for the device for ``None``.
-        memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
-        executor: who runs the tasks: anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each worker loads the
-            model for itself. ``None``: this process, with the model as it is.
-        resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
-
-    Raises:
-        LayerError: a layer that a vector was not taken at.
-        FingerprintError: a vector of another model.
-        UnknownNameError: a vector's locale has no items, or no such mode or score.
-        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone.
-        ModelError: the unsteered model gives scores that are not finite.
-    """
-    import pandas as pd
-
-    given, sizes, measured = vector_set(vectors), sorted(dict.fromkeys(map(float, strengths))), scores_of(scores)
-    if not sizes:
-        raise SettingsError("no strengths given: expected at least one.")
-    if mode not in MODES:
-        raise UnknownNameError("mode", mode, MODES)
-    codes, kinds = given.locales_in(items), _kinds(measured)
-    parts = parts_of(items, codes, kinds)
-    if not parts:
-        raise SettingsError(f"{items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score.")
-    wanted = None if layers is None else model.layers(layers)
-    cells = [
-        StepSpec(vector.name, layer, strength, tokens)
-        for vector in given.values()
-        for layer in (vector.layers if wanted is None else wanted)
-        for strength in sizes
-    ]
-    own, running = scoring or Scoring(), Running.of(executor, resume)
-    grid = Grid(model, parts, given, list(dict.fromkeys(cells)), own, batch_size, memory, running)
-    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
-    english = english_outcomes(model, items, codes, measured, own, batch_size, running)
-    frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
-    meta = provenance(
-        model=model.fingerprint.to_dict(), items=items.digest(), vectors=given.digest(), tokens=tokens, mode=mode,
-        scoring=asdict(own), scores=[score.name for score in measured],
-        aims={name: vector.score for (name, _), vector in given.items() if vector.score},
-    )  # fmt: skip
-    made = Sweep(frame, meta, SweptFrom(model, items, given, own, batch_size, running))
-    _warn(made, model.fingerprint.dtype)
-    return made
-
-
-def _kinds(scores: Iterable[Score]) -> list[Kind]:
-    measured = {kind for score in scores for kind in score.kinds}
-    return [kind for kind in KINDS if kind in measured]
-
-
-def english_outcomes(
-    model: LensModel,
-    items: Items,
-    locales: Sequence[str],
-    scores: Iterable[Score],
-    scoring: Scoring,
-    batch_size: int | None,
-    running: Running,
-) -> English:
-    """Returns the unsteered English outcome of each concept that one of the locales asks, if a score compares with it."""
-    wanted = _kinds(score for score in scores if score.evidence == "english")
-    asked = {item.concept for item in items if item.kind in wanted and item.locale in locales}
-    part = items.where(lambda item: item.locale == ENGLISH and item.kind in wanted and item.concept in asked)
-    if not len(part):
-        return {}
-    task = ScoringTask(tuple(part), (), scoring, batch_size)
-    with progress(task.size, "English", "item") as bar:
-        (result,) = running.results([task], model, bar)
-    return {outcome.item.concept: outcome for outcome in finite(task.outcomes(result)[0], model)}
-
-
-def _warn(swept: Sweep, dtype: str) -> None:
-    """Says once how many cells hold scores that are not finite."""
-    run = swept.frame
-    bad = not_finite(run) & run["score"].isin(swept.scores)
-    if bad.any():
-        counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
-        worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
-        log.warning(
-            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are no answers: these cells are NaN and are never "
-            "chosen. To have them, %s.",
-            *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
-        )

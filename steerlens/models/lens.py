@@ -85,12 +85,12 @@ class LensModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; those of the embedding, if they lie on several devices."""
+        """The device of the weights; that of the embedding, if they lie on several devices."""
         return next(iter(self.backend.parameters())).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are held in."""
+        """The type of number that the weights are held in."""
         return next(iter(self.backend.parameters())).dtype
 
     @property
@@ -102,7 +102,7 @@ class LensModel:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Which model this is. It is taken anew after a weight was changed or replaced.
+        """The fingerprint of this model. It is taken anew after a weight was changed or replaced.
 
         A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
         after one, or change weights in place under ``torch.no_grad()``.
@@ -126,22 +126,22 @@ class LensModel:
 
     @cached_property
     def packs(self) -> bool:
-        """All choices of a prompt can be run in one row. Tried once."""
+        """Whether all choices of a prompt can be run in one row. It is tried once."""
         return self.backend.capabilities.packed_choices and packs(self)
 
     @cached_property
     def reuses_keys(self) -> bool:
-        """Tokens can be run after others whose keys and values are kept. Tried once: some architectures keep more than those."""
+        """Whether tokens can be run after others whose keys and values are kept; some architectures need more. It is tried
+        once."""
         return self.packs and self.backend.capabilities.key_reuse and reuses_keys(self)
 
     @cached_property
     def pads_left(self) -> bool:
-        """Shorter prompts of a batch can be padded in front, as batched generation does. Tried once."""
+        """Whether shorter prompts of a batch can be padded in front, as batched generation does. It is tried once."""
         return self.backend.capabilities.left_padding and pads_left(self)
 
     def tokens(self, prompt: Text) -> Tokens:
-        """The tokens that the model sees for a prompt or a chat: what its own tokenizer or chat template puts in front, once, and
-        nothing appended.
+        """Returns the tokens of a ``prompt``: what the tokenizer or chat template puts in front, once, and the text's own.
 
         Raises:
             PromptError: the prompt is empty.
@@ -149,18 +149,18 @@ class LensModel:
         return self.tokenizer.tokens(prompt)
 
     def layers(self, layers: Layers | None = None) -> tuple[int, ...]:
-        """Checked layer indices in ascending order; all for ``None``.
+        """Returns block indices, checked, in ascending order: the given ``layers``, one index or several, or all for ``None``.
 
         Raises:
-            LayerError: a layer that the model does not have.
+            LayerError: the model does not have a layer.
         """
         return tuple(range(self.n_layers)) if layers is None else layers_of(layers, range(self.n_layers), f"model {self.name}")
 
     def row(self, prompt: Sequence[int], choices: Sequence[Sequence[int]] = ()) -> Row:
-        """Token ids as a row of a batch.
+        """Returns the token ids of a ``prompt``, and of ``choices`` that follow it, as a row of a batch.
 
         Raises:
-            PromptError: it is longer than the model's context.
+            PromptError: the row is longer than the model's context.
         """
         length, limit = len(prompt) + max(map(len, choices), default=0), self.backend.context
         if limit and length > limit:
@@ -168,28 +168,28 @@ class LensModel:
         return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.n_front(prompt))
 
     def batch(self, rows: Sequence[Row], layout: Layout = "right") -> TokenBatch:
-        """Rows padded to one length, on the model's device."""
+        """Returns ``rows`` padded to one length, on the model's device; ``layout`` says on which side."""
         return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, layout)
 
     def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
-        """Indices of rows of these lengths in batches, longest first; of a size chosen for the device, or the given one.
+        """Returns batches of indices of rows of these ``lengths``, longest first; ``batch_size`` is the device's for ``None``.
 
         Raises:
-            SettingsError: a batch size below 1.
+            SettingsError: the batch size is below 1.
         """
         return list(by_length(lengths, batch_size, self.token_budget))
 
     def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None) -> list[list[int]]:
-        """Indices of rows with choices in batches whose prompts are aligned; of a size chosen for the device, or the given one.
+        """Returns batches of indices of ``rows`` with choices, for aligned prompts; ``batch_size`` is the device's for ``None``.
 
         Raises:
-            SettingsError: a batch size below 1.
+            SettingsError: the batch size is below 1.
         """
         return list(by_choices(rows, batch_size, self.token_budget))
 
     @cached_property
     def token_budget(self) -> int:
-        """Tokens of a batch, padding among them: found once for the device, by trial on a GPU."""
+        """The number of tokens of a batch, padding among them. It is found once for the device, by trial on a GPU."""
         return token_budget(self.device, self._trial)
 
     @torch.no_grad()
@@ -208,26 +208,26 @@ class LensModel:
         batch_size: int | None = None,
         padding_side: PaddingSide = "right",
     ) -> ResidualStack:
-        """The residual stream after each block (``hook_resid_post``), at one position of each prompt.
+        """Returns the residual stream after each block (``hook_resid_post``), at one position of each prompt.
 
-        A prompt's residuals are the same alone and in any batch, to rounding. Nothing is unembedded, and blocks above
-        the highest layer asked for do not run.
+        A prompt's residuals are the same alone and in any batch, to rounding. Nothing is unembedded, and blocks above the highest
+        layer asked for do not run.
 
         Args:
             prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table; or one of them.
             layers: block indices; all for ``None``.
-            positions: ``last`` token, ``mean`` over the prompt's tokens without what stands in front, as BOS does, or the index
-                of a token as ``model.tokens(prompt)`` shows them (-1 is the last).
-            batch_size: prompts at once; chosen for the device for ``None``.
+            positions: ``last`` token, ``mean`` over the prompt's tokens without those in front, such as BOS, or the index of a
+                token as ``model.tokens(prompt)`` shows them (-1 is the last).
+            batch_size: the number of prompts at once; chosen for the device for ``None``.
             padding_side: where shorter prompts of a batch are padded; for checks, it changes nothing.
 
         Returns:
             Float32 residuals ``[layer, prompt, d_model]`` in the order of ``prompts``, on the CPU.
 
         Raises:
-            PromptError: no prompts, an empty one, or one without the token asked for.
-            LayerError: a layer that the model does not have.
-            SettingsError: padding on the left, which changes what this architecture computes.
+            PromptError: there are no prompts, an empty one, or one without the token asked for.
+            LayerError: the model does not have a layer.
+            SettingsError: padding on the left changes what this architecture computes.
         """
         if padding_side == "left" and not self.pads_left:
             raise SettingsError(f"{self.name} keeps a state that runs through padding in front: pad on the right, the default.")
@@ -254,17 +254,17 @@ class LensModel:
 
         Args:
             prompts: texts, or prompts of items.
-            weights: the weight of each prompt in each sum.
+            weights: the weight of each prompt in each sum, ``[prompt, sum]``.
             layers: block indices; all for ``None``.
             positions: as for ``residuals``.
-            batch_size: prompts at once; chosen for the device for ``None``.
+            batch_size: the number of prompts at once; chosen for the device for ``None``.
 
         Returns:
             Float64 ``[sum, layer, d_model]``, on the CPU.
 
         Raises:
-            PromptError: no prompts, an empty one, one without the token asked for, or not a weight for each.
-            LayerError: a layer that the model does not have.
+            PromptError: there are no prompts, an empty one, one without the token asked for, or not a weight for each.
+            LayerError: the model does not have a layer.
         """
         given, wanted = prompts_of(prompts), self.layers(layers)
         if len(weights) != len(given):
@@ -281,19 +281,19 @@ class LensModel:
     def generate(self, prompts: Sequence[Text], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
 
     def generate(self, prompts: Any, max_new_tokens: int = 30, **settings: Any) -> Any:
-        """What the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
+        """Returns what the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
 
         Args:
             prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
-            max_new_tokens: where it stops if the model does not.
-            settings: any of Hugging Face's generation settings, as ``do_sample=True, temperature=0.7``.
+            max_new_tokens: the number of tokens after which it stops if the model does not.
+            settings: any of Hugging Face's generation settings, such as ``do_sample=True, temperature=0.7``.
 
         Returns:
             A text, or one for each of several prompts. With ``num_return_sequences`` above 1, a list of texts in place of each.
 
         Raises:
-            PromptError: no prompt, an empty one, or something that is neither a text nor a chat.
-            SettingsError: settings under which ``generate`` returns more than tokens; call ``model.tl.original_model.generate``.
+            PromptError: there is no prompt, an empty one, or something that is neither a text nor a chat.
+            SettingsError: ``generate`` returns more than tokens under the settings; call ``model.tl.original_model.generate``.
             ModelError: the backend does not generate.
         """
         return generated(self, prompts, max_new_tokens, settings)

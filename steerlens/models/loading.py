@@ -33,28 +33,28 @@ def load(
     trust_remote_code: bool = False,
     prepend_bos: bool | None = None,
 ) -> LensModel:
-    """A model, ready for capture, steering and scoring.
+    """Loads a model, ready for capture, steering and scoring.
 
-    A load changes nothing on the machine but the caches: no package is installed, and weights are read from safetensors only.
-    Of a checkpoint that takes images too, the text model is loaded.
+    Nothing changes on the machine but the caches: no package is installed, and weights are read from safetensors only. Of a
+    checkpoint that takes images too, the text model is loaded.
 
     Args:
-        name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a
-            GGUF file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is: the other arguments must not
-            say otherwise.
-        device: a CUDA GPU where there is one, else the CPU.
-        dtype: float32 on a CPU, bfloat16 on a GPU that computes in it.
+        name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a GGUF
+            file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is: the other arguments must not say
+            otherwise.
+        device: a device of PyTorch, such as ``cuda:0``; for ``None`` a CUDA GPU where there is one, else the CPU.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
-        revision: branch, tag or commit on the hub; pin it for results that shall last.
+        revision: the branch, tag or commit on the hub; pin it for results that shall last.
         trust_remote_code: whether code that comes with a hub model may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
             the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
 
     Raises:
-        UnknownNameError: no such model, with the nearest names; or no such dtype.
-        ModelError: a model that cannot be read, verified or run; an adapter that does not fit it, or peft is not installed;
-            a setting that a bridge does not have.
-        SettingsError: a device that this machine does not have.
+        UnknownNameError: there is no such model (the nearest names are offered), or no such dtype.
+        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; a bridge
+            does not have a setting that was given.
+        SettingsError: this machine does not have the device.
     """
     if not isinstance(name, str | Path):
         bridge = _own_bridge(name, device, dtype, adapter, revision)

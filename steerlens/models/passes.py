@@ -138,10 +138,11 @@ def prompt_of(model: Any, length: int) -> Iterator[None]:
 
     Args:
         model: a ``LensModel``.
-        length: tokens of the prompt, what stands in front and padding included. Tokens from this column on count as generated.
+        length: the number of tokens of the prompt, those in front and padding included. Tokens from this column on count as
+            generated.
 
     Raises:
-        SettingsError: a length below 1.
+        SettingsError: the length is below 1.
     """
     if length < 1:
         raise SettingsError(f"a prompt of {length} tokens given: expected at least 1.")

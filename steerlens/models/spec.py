@@ -16,15 +16,15 @@ class LoadSpec:
     name: str
     """An embedded model's name, a model id of the hub, or the path of a folder or GGUF file."""
     device: str | None = None
-    """The device asked for; the process that loads chooses one for ``None``."""
+    """The device asked for; for ``None`` the process that loads chooses one."""
     dtype: str | None = None
-    """``float32``, ``bfloat16`` or ``float16``; chosen for the device for ``None``."""
+    """``float32``, ``bfloat16`` or ``float16``; for ``None`` one is chosen for the device."""
     revision: str | None = None
-    """Branch, tag or commit on the hub."""
+    """The branch, tag or commit on the hub."""
     adapter: str | None = None
     """The folder or hub id of an adapter that is merged into the weights."""
     prepend_bos: bool | None = None
-    """Whether BOS is put in front; ``None`` leaves it to the tokenizer."""
+    """Whether BOS is put in front; for ``None`` the tokenizer decides."""
     trust_remote_code: bool = False
     """Whether code that comes with a hub model may run."""
 
@@ -32,7 +32,9 @@ class LoadSpec:
         """Loads the model.
 
         Raises:
-            UnknownNameError, ModelError, SettingsError: as ``load`` does.
+            UnknownNameError: there is no such model or dtype.
+            ModelError: the model cannot be read, verified or run.
+            SettingsError: this machine does not have the device.
         """
         from steerlens.models.loading import load
 
@@ -48,15 +50,15 @@ class LoadSpec:
 
 
 def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
-    """A model's spec, if what it loads is that model.
+    """Returns a model's spec, if what it loads is that model.
 
     Args:
         spec: what the model was loaded by; ``None`` for a model that was made from a live one.
         name: what the model is called.
-        changed: its weights are others than when it was loaded.
+        changed: whether its weights are others than when it was loaded.
 
     Raises:
-        ModelError: it was made from a live bridge or backend, or its weights were changed.
+        ModelError: the model was made from a live bridge or backend, or its weights were changed.
     """
     way_out = "Save it with Hugging Face's save_pretrained, and load the folder."
     if spec is None:

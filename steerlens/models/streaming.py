@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from steerlens.models.capabilities import check_generation
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import prompt_of
 from steerlens.models.tokens import Text
@@ -17,18 +18,23 @@ def stream(
     max_new_tokens: int = 30,
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Iterator[str]:
-    """What the model has written after a prompt, after every token of it: ``model.generate``'s greedy text, as it grows.
+    """Yields what the model has written after a prompt, after every token of it: ``model.generate``'s greedy text, as it grows.
 
     Args:
-        around: makes a context that each pass runs in, as ``lambda: plan.applied(model)``. Between two texts none is open,
-            so the model is left unsteered for everybody else.
+        model: the model.
+        prompt: a text, a ``Prompt`` or a chat.
+        max_new_tokens: the number of tokens after which it stops if the model does not.
+        around: makes a context that each pass runs in, as ``lambda: plan.applied(model)``. Between two texts none is open, so the
+            model is left unsteered for everybody else.
 
     Yields:
         The text so far, without special tokens; the last one is the whole.
 
     Raises:
         PromptError: the prompt is empty.
+        ModelError: the backend does not generate.
     """
+    check_generation(model)
     ids, ends = model.row(model.tokenizer.ids(prompt)).prompt, model.backend.ends()
     written: list[int] = []
     cache: Any = None

@@ -33,10 +33,11 @@ class Tokens:
     """The tokens of one prompt, as a model sees them."""
 
     ids: tuple[int, ...]
+    """The token ids, what stands in front included."""
     texts: tuple[str, ...]
     """Each token decoded alone. A character cut in two by a token shows as ``�``."""
     n_front: int = 0
-    """How many of the first tokens stand in front of the text, as BOS does. They are never averaged over and never steered."""
+    """The number of first tokens that stand in front of the text, such as BOS. They are never averaged over and never steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,9 +79,12 @@ class Tokenizer:
             self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Token ids of a prompt: what stands in front, once, whether the text wrote it too or not, and the text's own tokens.
+        """Returns the ids of what stands in front, once, also where the text wrote it too, and of the text's own tokens.
 
         Nothing is appended.
+
+        Args:
+            prompt: a text, a ``Prompt`` or a chat.
 
         Raises:
             PromptError: the prompt is empty or neither a text nor a chat, or a chat that the model has no template for.
@@ -102,15 +106,18 @@ class Tokenizer:
         return ids
 
     def n_front(self, ids: Sequence[int]) -> int:
-        """How many of the first ids stand in front of the text: those that the tokenizer puts there, or one BOS that the text or
-        the chat template wrote."""
+        """Returns how many of the first ``ids`` stand in front of the text: those that the tokenizer puts there, or one BOS that
+        the text or the chat template wrote."""
         return front_length(ids, self.front, self.bos_id)
 
     def text(self, prompt: Text) -> str:
-        """The text that is tokenized: a chat goes through the model's template, with the cue for an answer.
+        """Returns the text that is tokenized: a chat goes through the model's template, with the cue for an answer.
+
+        Args:
+            prompt: a text, a ``Prompt`` or a chat.
 
         Raises:
-            PromptError: neither a text nor a chat, or a chat that the model's template does not take.
+            PromptError: the prompt is neither a text nor a chat, or a chat that the model's template does not take.
         """
         if isinstance(prompt, Prompt):
             return prompt.text
@@ -136,27 +143,31 @@ class Tokenizer:
             ) from error
 
     def tokens(self, prompt: Text) -> Tokens:
-        """Ids and texts of a prompt's tokens."""
+        """Returns the ids and texts of the tokens of a ``prompt``."""
         ids = self.ids(prompt)
         return Tokens(tuple(ids), tuple(self.decode([i]) for i in ids), self.n_front(ids))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of some tokens, as written, special ones too."""
+        """Returns the text of some token ``ids``, as written, special ones too."""
         return str(self.hf.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def completion(self, ids: Sequence[int]) -> str:
-        """Text of generated tokens, without special ones."""
+        """Returns the text of generated token ``ids``, without special ones."""
         return str(self.hf.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def split(self, prompt: Text, continuations: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Tokens of a prompt and of each continuation, divided where they diverge when tokenized together.
+        """Returns the tokens of a prompt and of each continuation, divided where they diverge when tokenized together.
 
-        A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is
-        tokenized behind the prompt, and the prompt ends where the first of them leaves the prompt's own tokens. The
-        same place serves all, or their probabilities would be of different texts.
+        A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is tokenized behind
+        the prompt, and the prompt ends where the first of them leaves the prompt's own tokens. The same place serves all, or
+        their probabilities would be of different texts.
+
+        Args:
+            prompt: a text, a ``Prompt`` or a chat.
+            continuations: the texts that may follow it, such as answers with the space before them.
 
         Raises:
-            PromptError: empty prompt, no continuations, or a continuation without a token of its own.
+            PromptError: the prompt is empty, there are no continuations, or a continuation has no token of its own.
         """
         if not continuations:
             raise PromptError(f"prompt {self.text(prompt)!r} has no choices to score: give at least one.")
@@ -170,7 +181,7 @@ class Tokenizer:
         return alone[:cut], [ids[cut:] for ids in together]
 
     def digest(self) -> str:
-        """SHA-256 over the vocabulary, the ids of some texts in many scripts, and what stands in front."""
+        """Returns the SHA-256 of the vocabulary, the ids of some texts in many scripts, and what stands in front."""
         vocabulary = sorted((index, token) for token, index in self.hf.get_vocab().items())
         probes = [self.hf(text, add_special_tokens=False)["input_ids"] for text in _PROBES]
         return hashlib.sha256(repr((vocabulary, probes, self.front)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -187,7 +198,7 @@ def _front_of(tokenizer: Any) -> tuple[int, ...]:
 
 
 def is_chat(prompt: object) -> bool:
-    """Whether this is the messages of one chat: a list or tuple of mappings with a role."""
+    """Says whether this is the messages of one chat: a list or tuple of mappings with a role."""
     return (
         isinstance(prompt, list | tuple)
         and bool(prompt)
@@ -196,11 +207,12 @@ def is_chat(prompt: object) -> bool:
 
 
 def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -> int:
-    """How many of a row's first ids stand in front of its text.
+    """Returns how many of a row's first ids stand in front of its text.
 
     Args:
-        front: what the tokenizer puts there.
-        bos_id: the declared BOS, which counts too where something else wrote it.
+        ids: the token ids of the row.
+        front: what the tokenizer puts in front.
+        bos_id: the declared BOS, which counts too where something else wrote it; ``None`` if there is none.
     """
     if front and list(ids[: len(front)]) == list(front):
         return len(front)
@@ -208,7 +220,12 @@ def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -
 
 
 def own_tokenizer(source: str, **settings: Any) -> Any:
-    """The tokenizer of a folder or hub id, as its own files say. TransformerLens puts BOS in front where they do not."""
+    """Returns the tokenizer of a folder or hub id, as its own files say. TransformerLens puts BOS in front where they do not.
+
+    Args:
+        source: the folder or hub id.
+        settings: arguments of ``AutoTokenizer.from_pretrained``.
+    """
     from transformers import AutoTokenizer
 
     with quiet_transformers():
@@ -216,9 +233,13 @@ def own_tokenizer(source: str, **settings: Any) -> Any:
 
 
 def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
-    """A bridge's tokenizer, with what its files, where they are at hand, say of the tokens in front.
+    """Returns a bridge's tokenizer, with what its files, where they are at hand, say of the tokens in front.
 
     TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
+
+    Args:
+        tl: the ``TransformerBridge``.
+        prepend_bos: as for ``Tokenizer``.
 
     Raises:
         ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
@@ -237,7 +258,7 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
 
 
 def for_a_bridge(tokenizer: Any) -> Any:
-    """A copy that a bridge can be made with, and that TransformerLens leaves as it is.
+    """Returns a copy of a ``tokenizer`` that a bridge can be made with, and that TransformerLens leaves as it is.
 
     TransformerLens reads a tokenizer anew, with a BOS in front, unless the tokenizer says that it was read so.
     """

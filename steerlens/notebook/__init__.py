@@ -26,8 +26,10 @@ def explore(
     max_new_tokens: int = 20,
     seed: int = 0,
 ) -> "Explorer":
-    """An interactive layer probe for a notebook: a heatmap of a score over layers and locales, that layer's residuals in two
-    dimensions, one prompt steered by sliders, and its logit lens token by token.
+    """Returns an interactive layer probe for a notebook: four linked views of one model and its items.
+
+    A heatmap of a score over layers and locales, that layer's residuals in two dimensions, one prompt steered by sliders, and its
+    logit lens token by token.
 
     A click on a cell of the heatmap chooses layer and locale for all views. A move of a slider shows the predicted margin at
     once (the derivative of the margin, as in an attribution sweep) and the exact scores and texts as soon as they were run; a
@@ -35,6 +37,7 @@ def explore(
     yours never meets a model half steered, and while a cell of yours runs the page waits.
 
     Args:
+        model: the model that is looked into and steered.
         items: factual and cultural items in English and other locales; split by concept here, or given as a split. Vectors
             are taken from train, what is looked at comes from dev.
         vectors: a vector set, or vectors and other interventions to offer; EN and LOC of every locale for ``None``.

@@ -42,7 +42,7 @@ class Specimen:
     """Dev items of the locales."""
     vectors: VectorSet
     code: str
-    """Code that makes ``vectors`` from ``train``; empty if they were given."""
+    """Code that makes ``vectors`` from ``train``, or of what was given."""
     stack: ResidualStack
     """The items' implicit prompts' residuals, at the layers that all vectors have."""
     separated: Separability
@@ -134,7 +134,9 @@ def specimen(
         model,
         looked,
         own,
-        "" if vectors is not None else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
+        "vectors = sl.steering.vector_set(vectors)\n"
+        if vectors is not None
+        else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
         stack,
         separability(stack, probes=("difference of means",), seed=seed),
         sweep(model, looked, own, layers, [1.0], mode=mode, tokens=tokens),

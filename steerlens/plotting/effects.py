@@ -16,7 +16,8 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     """Draws a panel for each score: shares gained to the right and lost to the left of zero, a bar per method.
 
     Args:
-        frame: one locale's rows, with method, kind, score, n, gained, lost, against.
+        frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
+        locale: the locale's code, or ``mean`` for all locales; it is written in the subtitle.
     """
     scores = list(dict.fromkeys(frame["score"]))
     titles = [_panel(frame[frame["score"] == score], "items") for score in scores]
@@ -56,11 +57,14 @@ def _panel(rows: "pd.DataFrame", what: str) -> str:
 
 
 def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
-    """Mean change of the answer's margin by strength: thin lines for locales, a thick one with its 95% band for their mean.
+    """Draws the mean change of the answer's margin by strength, in nats per token.
+
+    Locales are thin lines, and their mean is a thick one with its 95% band.
 
     Args:
-        curve: columns locale, kind, score, strength, n, margin, low, high, change of one vector.
+        curve: columns vector, locale, kind, score, strength, n, margin, low, high, change; rows of one vector.
         summary: mean slope and share of anti-steerable items, by locale, score and kind.
+        layer: the block index at which the vector was added; it is written in the title.
     """
     scores, vector = list(dict.fromkeys(summary["score"])), curve["vector"].iloc[0]
     locales = [name for name in dict.fromkeys(curve["locale"]) if name != _MEAN]

@@ -50,7 +50,8 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     @property
     def natural_width(self) -> int:
-        """Pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any other."""
+        """The width in pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any
+        other."""
         return WIDTHS[self.noted.get("width", "page")]
 
     @property

@@ -21,7 +21,9 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
 
     Args:
         rows: columns method, score, change, low, high, group (which colours and marks), and n (concepts) where it is known.
-        panels: the scores, in order.
+        title: the title of the figure.
+        subtitle: the line beneath it, to which the meaning of filled markers is added.
+        panels: the names of the scores, a panel each, from left to right.
     """
     methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
     own = METHOD_COLOURS | {CONTROL: GREY}
@@ -44,7 +46,11 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
 
 
 def forest_rows(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows of a table of changes for ``forest_figure``, each method in a group of its own and controls in grey."""
+    """Returns a table of changes as rows for ``forest_figure``, each method in a group of its own and controls in grey.
+
+    Args:
+        frame: columns method, score, change, low, high, and control where there are controls, which is empty for all else.
+    """
     groups = frame["method"]
     return frame.assign(group=groups.where(frame["control"] == "", CONTROL) if "control" in frame else groups)
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 def form_bars(frame: "pd.DataFrame") -> Figure:
-    """AUROC of character n-grams by locale, as bars from chance."""
+    """Draws the AUROC of character n-grams by locale, as bars from chance.
+
+    Args:
+        frame: the table of ``FormSeparability``.
+    """
     n = int(frame["n"].max())
     fig = figure(
         "How far form alone tells factual from cultural prompts",

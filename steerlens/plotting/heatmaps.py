@@ -21,8 +21,13 @@ MARKED = f"{_MARK} 95% interval excludes zero"
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figure:
-    """Layers by locales, coloured by a probe's score, by how far it lies above the best baseline, or by the cosine of EN and
-    LOC."""
+    """Draws layers by locales, coloured by a score of a probe, or by the cosine of EN and LOC.
+
+    Args:
+        frame: the table of ``Separability``.
+        score: ``auroc``, ``accuracy``, ``above`` (AUROC less that of the best baseline) or ``cosine`` (of EN and LOC).
+        probe: the probe whose score it is; ``EN-LOC cosine`` for ``cosine``.
+    """
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
     title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"
     words = {
@@ -45,8 +50,10 @@ def by_layer_and_locale(
     """Adds a heatmap of layers by locales: on a diverging scale around zero, or on a sequential one.
 
     Args:
+        fig: the figure that it is added to.
         rows: columns layer, locale, value, its interval low and high (NaN where it has none), n.
-        bar: title of the colour bar.
+        bar: the title of the colour bar.
+        signed: whether the scale diverges around zero.
         least: the value at the low end of a sequential scale.
         most: the value at its high end; the largest there for ``None``.
     """
@@ -75,7 +82,7 @@ def answers_heatmap(frame: "pd.DataFrame", score: Score) -> Figure:
 
     Args:
         frame: columns method, locale, value (the mean) and n (items).
-        score: what is shown.
+        score: the score that is shown.
     """
     rows, columns = list(dict.fromkeys(frame["method"])), list(dict.fromkeys(frame["locale"]))
     grid, n = (frame.pivot(index="method", columns="locale", values=name).loc[rows, columns] for name in ("value", "n"))
@@ -168,14 +175,14 @@ def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str],
 
 
 def bare(fig: Figure) -> Figure:
-    """No lines between cells, and tick labels that make the room they need."""
+    """Removes the lines between cells, and lets tick labels make the room they need."""
     for axes in (fig.update_xaxes, fig.update_yaxes):
         axes(showgrid=False, zeroline=False, automargin=True)
     return fig
 
 
 def numbers(grid: "pd.DataFrame", low: "pd.DataFrame", high: "pd.DataFrame", digits: int, *, signed: bool) -> list[list[str]]:
-    """What stands in the cells: a change with its sign, and with a mark if its interval leaves zero out."""
+    """Returns what stands in the cells: a change with its sign, and with a mark if its interval leaves zero out."""
     sure = ((low > 0) | (high < 0)).to_numpy()
     form = f"{'+' if signed else ''}.{digits}f"
 
@@ -193,7 +200,7 @@ def numbers(grid: "pd.DataFrame", low: "pd.DataFrame", high: "pd.DataFrame", dig
 
 
 def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.DataFrame":
-    """`` [-0.3, +7.6]`` of each cell, or nothing where it has no interval."""
+    """Returns `` [-0.3, +7.6]`` for each cell, or nothing where it has no interval."""
     said = low.copy().astype(object)
     for row, column in ((row, column) for row in low.index for column in low.columns):
         a, b = low.loc[row, column], high.loc[row, column]
@@ -202,5 +209,5 @@ def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.Dat
 
 
 def stacked(*grids: "pd.DataFrame") -> list[list[list[Any]]]:
-    """One cell per place, with the value of each grid there."""
+    """Returns one cell per place, with the value of each grid there."""
     return [[list(cell) for cell in zip(*rows, strict=True)] for rows in zip(*(grid.to_numpy() for grid in grids), strict=True)]

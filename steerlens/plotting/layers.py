@@ -28,7 +28,12 @@ _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgica
 
 
 def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """AUROC of each probe by layer for one locale (``all``: pooled) with its interval, and what the baselines reach."""
+    """Draws the AUROC of each probe by layer for one locale, with its interval and what the baselines reach.
+
+    Args:
+        frame: the table of ``Separability``.
+        locale: the locale that is drawn, or ``all`` for one probe over all locales.
+    """
     part = frame[(frame["locale"] == locale) & frame["auroc"].notna()]
     own, baselines = part[part["layer"] >= 0], part[part["layer"] < 0].sort_values("auroc", ascending=False)
     where, n = _where(locale), int(own["n"].max())
@@ -51,7 +56,14 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """AUROC of the difference of means by layer over the range of its null; layers that pass the corrected test are filled."""
+    """Draws the AUROC of the difference of means by layer over the range of its null.
+
+    Markers of layers that pass the corrected test are filled.
+
+    Args:
+        frame: the table of ``PermutationTest``.
+        locale: the locale that is drawn, or ``all`` for all locales together.
+    """
     part = frame[frame["locale"] == locale]
     colour, passed = _COLOURS["difference of means"], part["p_corrected"] < 0.05
     fig = figure(
@@ -78,7 +90,12 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """AUROC less that of random labels by layer for one held-out locale."""
+    """Draws the AUROC less that of random labels by layer for one held-out locale.
+
+    Args:
+        frame: the table of ``Selectivity``.
+        locale: the locale that was held out, or ``all`` for the mean over them.
+    """
     part = frame[frame["locale"] == locale]
     where = "mean over held-out locales" if locale == "all" else f"{locale} held out"
     fig = figure(
@@ -96,7 +113,12 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """AUROC of a new probe by layer after none, one and more directions were erased, and after erasing shuffled ones."""
+    """Draws the AUROC of a new probe by layer after erasing none, one and more directions, and after erasing shuffled ones.
+
+    Args:
+        frame: the table of ``Erasure``.
+        locale: the locale that is drawn, or ``all`` for all locales together.
+    """
     part = frame[frame["locale"] == locale]
     fig = figure(
         "What is left after erasing directions",
@@ -116,7 +138,13 @@ def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
-    """One measure by layer for one locale, a line for each thing it is of."""
+    """Draws one measure by layer for one locale, a line for each value of the column ``of``.
+
+    Args:
+        frame: the table of ``Geometry``.
+        measure: a value of the column ``measure``; for ``cosine`` the ceiling that noise sets is drawn, too.
+        locale: the locale that is drawn.
+    """
     part = frame[(frame["locale"] == locale) & (frame["measure"] == measure)]
     n = int(part["n"].min())
     where = f"{locale}; n = {n}; bands: 95% over random halves"
@@ -131,7 +159,13 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
 
 
 def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
-    """Layers by locales, coloured by one measure; what can be below zero on a diverging scale."""
+    """Draws layers by locales, coloured by one measure; what can be below zero on a diverging scale.
+
+    Args:
+        frame: the table of ``Geometry``.
+        measure: a value of the column ``measure``.
+        of: a value of the column ``of`` that the measure has.
+    """
     part = frame[(frame["measure"] == measure) & (frame["of"] == of)]
     what = "factual less cultural" if of == "gap" else of
     signed = of in ("gap", "EN-LOC") and measure != "ceiling"
@@ -141,7 +175,13 @@ def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
 
 
 def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
-    """A score of every answer's first token by layer, unsteered (solid) and steered (dotted)."""
+    """Draws a score of every answer's first token by layer, unsteered (solid) and steered (dotted).
+
+    Args:
+        frame: the table of ``LogitLens``.
+        locale: the locale that is drawn.
+        score: ``log_probability`` (nats), ``probability`` or ``first``.
+    """
     part = frame[(frame["locale"] == locale) & (frame["steering"] != "change")]
     words = {
         "log_probability": "log probability of the first token (nats)",
@@ -158,7 +198,11 @@ def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
 
 
 def cosine_lines(frame: "pd.DataFrame") -> Figure:
-    """Cosine of the EN and LOC vectors by layer, a line per locale."""
+    """Draws the cosine of the EN and LOC vectors by layer, a line per locale.
+
+    Args:
+        frame: the table of ``Separability``.
+    """
     part = frame[frame["cosine"].notna()]
     words = f"a line per locale; 0: the two directions are perpendicular; up to n = {int(part['n'].max())} prompts"
     fig = figure("Cosine of EN and LOC vectors by layer", words, "layer", "cosine")

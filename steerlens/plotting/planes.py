@@ -22,15 +22,15 @@ _QUADRANTS = (
 
 
 def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale: bool = True) -> Figure:
-    """Change of transfer against change of localization, both in points, the unsteered model at the origin.
+    """Draws the change of transfer against that of localization, both in points, with the unsteered model at the origin.
 
     The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto front
-    of the means, and the controls in grey, whose crosses are the spread of their draws. Where there are several locales, a
-    small panel per method has each locale with its intervals.
+    of the means, and the controls in grey, whose crosses are the spread of their draws. Where there are several locales, a small
+    panel per method has each locale with its intervals.
 
     Args:
-        frame: the plane's rows.
-        front: methods on the Pareto front, by ascending transfer.
+        frame: the table of ``Plane``.
+        front: methods on the Pareto front, by ascending transfer; none for ``()``.
         by_locale: whether to draw the small panels.
     """
     parts = _Parts(frame)
@@ -50,7 +50,11 @@ def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale:
 
 
 def plane_panels(frame: "pd.DataFrame") -> list[Figure]:
-    """The small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room."""
+    """Draws the small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room.
+
+    Args:
+        frame: the table of ``Plane``.
+    """
     parts = _Parts(frame)
     figures = []
     for method in parts.panels():

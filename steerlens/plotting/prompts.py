@@ -16,7 +16,12 @@ _LONGEST = 12
 
 
 def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
-    """Prompts at one layer as points. Colour is what was asked for, with rare topics together; the symbol is the kind."""
+    """Draws prompts at one layer as points; the symbol is the kind.
+
+    Args:
+        frame: the table of ``ResidualMap``.
+        colour: the column that points are coloured by, such as ``topic``; its rarer values are drawn together as ``other``.
+    """
     layer, where = int(frame["layer"].iloc[0]), ", ".join(dict.fromkeys(frame["locale"]))
     fig = figure(
         f"Prompts at layer {layer}",
@@ -45,7 +50,12 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
 
 
 def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
-    """Layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it."""
+    """Draws layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+
+    Args:
+        frame: the table of ``TokenLens``.
+        steering: a value of the column ``steering``: ``unsteered`` or ``steered``.
+    """
     own = frame[frame["steering"] == steering]
     tops, chances = (own.pivot(index="layer", columns="position", values=name).sort_index() for name in ("top", "probability"))
     names = own.drop_duplicates("position").set_index("position")["token"]
@@ -81,7 +91,11 @@ def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
 
 
 def choice_bars(frame: "pd.DataFrame") -> Figure:
-    """Share of each choice, unsteered and steered; the answer in bold, the choice that wins with a tick."""
+    """Draws the share of each choice, unsteered and steered; the answer in bold, the choice that wins with a tick.
+
+    Args:
+        frame: the table of ``ItemChoices``, of one item.
+    """
     item, runs = frame.iloc[0], list(dict.fromkeys(frame["steering"]))
     first = frame[frame["steering"] == runs[0]]
     names = [f"<b>{row.choice}</b>" if row.answer else row.choice for row in first.itertuples()]
@@ -113,11 +127,12 @@ def choice_bars(frame: "pd.DataFrame") -> Figure:
 
 
 def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
-    """One item's margin by strength: predicted as a line, run for real as points, the chosen strength as a dashed line.
+    """Draws one item's margin by strength: predicted as a line, run for real as points, the chosen strength as a dashed line.
 
     Args:
         frame: columns strength, predicted, exact (NaN where it was not run); margins in nats per token.
-        subject: what is steered where.
+        chosen: the strength that is marked.
+        subject: what is steered and where, for the subtitle.
     """
     fig = figure(
         "Margin of the answer by strength",

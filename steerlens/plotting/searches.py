@@ -23,6 +23,7 @@ def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) 
     Args:
         tried: the rows of one locale, or of all together.
         chosen: by method, the plan as the rows name it; ``best`` gets a ring.
+        locale: the locale of the rows, or ``all``; it is written in the subtitle.
     """
     one, two = (shown_score(name) for name in tried.columns[3:5])
     points = tried.assign(x=one.factor * tried[one.name], y=two.factor * tried[two.name])
@@ -72,7 +73,12 @@ def _scatter(
 
 
 def regret_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
-    """Locales by whose choice they are steered with; red: the locale gains less with it than with its own."""
+    """Draws locales by whose choice they are steered with; red: the locale gains less with it than with its own.
+
+    Args:
+        frame: the table of ``Regret``, of one score and one part (``test`` or ``dev``).
+        score: the name of the score, or ``objective`` for what the search maximised; it is written in the subtitle.
+    """
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
     grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
     regret, low, high = (grid.loc[rows, columns] for grid in grids)

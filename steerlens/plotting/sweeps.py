@@ -51,7 +51,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
         hover="layer %{customdata[3]}, strength %{customdata[4]}, %{customdata[2]}<br>"
         + word
         + f" %{{customdata[0]:.2f}}: %{{z:+.{1 if score.factor > 1 else 3}f}} {score.change_unit}%{{customdata[5]}}"
-        + "<br>margin %{customdata[1]:+.3f} nats per token"
+        + ("<br>margin %{customdata[1]:+.3f} nats per token" if score.companion else "")
         + f"<br>n = {n} concepts",
     )
     names = [f"{strength:g}" for strength in grid.columns], [str(layer) for layer in grid.index]
@@ -73,10 +73,10 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     """Draws layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
 
     Args:
-        rows: one per locale and layer, with value, low, high, n, exact.
+        rows: one per locale and layer, with value (nats per token), low, high, n, exact.
         vector: the vector's name.
-        score: whose margin it is.
-        strength: the strength.
+        score: the score whose answers the margin is of.
+        strength: the strength, a factor on the vector.
     """
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
     marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])

@@ -20,12 +20,16 @@ BASELINES = (SURFACE, LENGTH, EMBEDDINGS, FIRST)
 
 @torch.no_grad()
 def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualStack:
-    """The mean of the embeddings of each prompt's own tokens: its words, before any block has put them together.
+    """Returns the mean of the embeddings of each prompt's own tokens: its words, before any block has put them together.
 
-    A stack of one layer, -1, of what enters block 0 (without position embeddings), for ``separability(embeddings=...)``.
+    The stack has one layer, -1, of what enters block 0 (without position embeddings), for ``separability(embeddings=...)``.
+
+    Args:
+        model: the model whose embedding is read.
+        prompts: the prompts; what stands in front of their tokens, such as BOS, is left out of the mean.
 
     Raises:
-        PromptError: no prompts, or an empty one.
+        PromptError: there are no prompts, or an empty one.
     """
     if not prompts:
         raise PromptError("no prompts given: expected at least one.")
@@ -38,8 +42,16 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
 def baseline_scores(
     stack: ResidualStack, folds: Folds, embeddings: ResidualStack | None
 ) -> dict[str, Float[Tensor, "1 fold row"]]:
-    """The scores that each baseline gives every prompt of a stack, by its name: n-grams, length, and embeddings (without them,
-    where the stack has it, the residual after block 0, by its own name)."""
+    """Returns the scores that each baseline gives every prompt of a stack, by the baseline's name.
+
+    Baselines are character n-grams, the length, and the embeddings; without embeddings, where the stack has it, the residual
+    after block 0, by its own name.
+
+    Args:
+        stack: residuals of the prompts.
+        folds: the folds of its prompts.
+        embeddings: what ``token_embeddings`` gave for these prompts, or ``None``.
+    """
     scores = {
         SURFACE: surface_scores([prompt.text for prompt in stack.prompts], folds),
         LENGTH: logistic_probe(_lengths(stack.prompts), folds),

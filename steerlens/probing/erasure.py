@@ -28,19 +28,22 @@ Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tenso
 
 @dataclass(frozen=True, eq=False)
 class Erasure(ResultTable):
-    """A new probe after so many directions were erased.
+    """The AUROC of a new probe after so many directions were erased.
 
-    Columns: locale, layer, erased (directions), auroc with its 95% interval low and high, control (AUROC after erasing as many
-    directions of labels shuffled between concepts), n prompts, concepts.
+    Columns: locale, layer, erased (number of directions), auroc with its 95% interval low and high, control (AUROC after erasing
+    as many directions of labels shuffled between concepts), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "erased", "auroc", "low", "high", "control", "n", "concepts")
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """AUROC by layer, a line per number of erased directions. The last locale for ``None``.
+        """Draws the AUROC by layer, a line per number of erased directions.
+
+        Args:
+            locale: the locale that is drawn; for ``None`` the table's last, which is ``all`` where there are several.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import erasure_lines
 
@@ -58,29 +61,29 @@ def erasure(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Erasure:
-    """AUROC of a new probe by layer, after none, one and more directions were erased one after another.
+    """Measures the AUROC of a new probe by layer, after none, one and more directions were erased one after another.
 
     Erased from the rows that it is learnt from, a difference of means leaves no linear probe anything there (Belrose et al.,
-    arXiv 2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction
-    is learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a
-    half after one direction, the kinds differ along one line; if it stays, they differ in many ways.
+    arXiv 2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction is
+    learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a half
+    after one direction, the kinds differ along one line; if it stays, they differ in many ways.
 
     Args:
         stack: residuals of factual and cultural prompts.
         method: ``means`` projects the difference of means out (Haghighatkhah et al., arXiv 2212.04273); ``LEACE`` changes the
             features least in least squares (the package ``concept-erasure``; slower).
-        directions: how many are erased at most.
+        directions: the largest number of directions that are erased.
         probe: a name from ``PROBES``.
-        n_folds: fewer where there are fewer concepts of a kind.
-        draws: resamples of concepts, for the intervals.
-        seed: of folds, halves, shuffles and resamples.
-        device: where it is computed; a CUDA GPU where there is one, else the CPU.
+        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        draws: the number of resamples of concepts, for the intervals.
+        seed: the seed of folds, halves, shuffles and resamples.
+        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: fewer than two concepts of a kind.
-        SettingsError: no directions.
-        UnknownNameError: no such method or probe.
-        SteerlensError: LEACE without its package.
+        DataError: there are fewer than two concepts of a kind.
+        SettingsError: ``directions`` is below 1.
+        UnknownNameError: there is no such method or probe.
+        SteerlensError: LEACE is asked for and its package is not installed.
     """
     import pandas as pd
 
@@ -104,7 +107,13 @@ def erasure(
 def mean_projection(
     features: Float[Tensor, "layer row d"], rows: Bool[Tensor, " row"], labels: Bool[Tensor, " row"]
 ) -> Float[Tensor, "layer row d"]:
-    """All rows less their component along the difference of the two labels' means over some of the rows."""
+    """Returns all rows less their component along the difference of the two labels' means over some of the rows.
+
+    Args:
+        features: the features of every row.
+        rows: the rows that the means are taken over.
+        labels: the label of each row.
+    """
     one, zero = (features[:, rows & side].mean(dim=1, keepdim=True) for side in (labels, ~labels))
     direction = torch.nn.functional.normalize(one - zero, dim=-1)
     return features - (features * direction).sum(-1, keepdim=True) * direction

@@ -19,14 +19,16 @@ _NUMBERS = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Rows that are trained on and rows that are held out, a pair of masks a fold."""
+    """Rows that are trained on and rows that are held out: a pair of masks for each fold."""
 
     labels: NDArray
-    """``[row]``: 1 for factual, 0 for cultural, or other labels."""
+    """The label of each row, ``[row]``: 1 for factual, 0 for cultural, or other labels."""
     train: Bool[Tensor, "fold row"]
+    """The rows that each fold trains on, ``[fold, row]``."""
     test: Bool[Tensor, "fold row"]
+    """The rows that each fold holds out, ``[fold, row]``."""
     names: tuple[str, ...]
-    """What each fold holds out, as a locale; empty where that has no name."""
+    """What each fold holds out, such as a locale; empty where that has no name."""
 
     @classmethod
     def by_concept(
@@ -39,10 +41,18 @@ class Folds:
         what: str = "concepts",
         names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
-        """Folds of whole concepts (or of whatever groups rows: ``what`` they are goes into the error), with both labels in each.
+        """Makes folds of whole concepts, or of other groups of rows, with both labels in each.
+
+        Args:
+            labels: the label of each row, 1 or 0.
+            concepts: the concept, or the group, of each row. Rows of one are held out together.
+            n_folds: the number of folds; fewer where there are fewer groups of a label.
+            seed: the seed of the folds.
+            what: what the groups are, for the error.
+            names: what labels 1 and 0 are called, for the error.
 
         Raises:
-            DataError: fewer than two groups of a label.
+            DataError: there are fewer than two groups of a label.
         """
         held_out = _held_out(labels, concepts, n_folds, seed, what, names)
         return cls(np.asarray(labels), ~held_out, held_out, ("",) * len(held_out))
@@ -58,11 +68,20 @@ class Folds:
         *,
         names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
-        """Each place (a locale) held out in turn, and in it each fold of concepts: what is asked of was met neither in this place
-        nor, as a concept, in another.
+        """Makes folds that hold out each place (a locale) in turn, and in it each part of the concepts.
+
+        What a probe is asked of was met neither in this place nor, as a concept, in another.
+
+        Args:
+            labels: the label of each row, 1 or 0.
+            concepts: the concept of each row.
+            places: the place of each row, such as its locale.
+            n_folds: the number of parts of the concepts; fewer where there are fewer concepts of a label.
+            seed: the seed of these parts.
+            names: what labels 1 and 0 are called, for the error.
 
         Raises:
-            DataError: fewer than two concepts of a label, or fewer than two places.
+            DataError: there are fewer than two concepts of a label, or fewer than two places.
         """
         concept_out = _held_out(labels, concepts, n_folds, seed, "concepts", names)
         place_out, codes = _each(places)
@@ -75,10 +94,14 @@ class Folds:
 
     @classmethod
     def sharing(cls, labels: Sequence[int], places: Sequence[str]) -> "Folds":
-        """Each place held out in turn; its concepts are trained on in the other places.
+        """Makes folds that hold out each place in turn; its concepts are trained on in the other places.
+
+        Args:
+            labels: the label of each row, 1 or 0.
+            places: the place of each row, such as its locale.
 
         Raises:
-            DataError: fewer than two places.
+            DataError: there are fewer than two places.
         """
         place_out, names = _each(places)
         return cls(np.asarray(labels), ~place_out, place_out, names)
@@ -88,50 +111,55 @@ class Folds:
 
     @property
     def held_out(self) -> tuple[NDArray, ...]:
-        """Row numbers that each fold holds out."""
+        """The numbers of the rows that each fold holds out."""
         return tuple(np.flatnonzero(mask) for mask in self.test.numpy())
 
     @cached_property
     def positive(self) -> Bool[Tensor, " row"]:
-        """Rows labelled 1."""
+        """Whether each row is labelled 1, ``[row]``."""
         return torch.as_tensor(self.labels) == 1
 
     def named(self, name: str) -> "Folds":
-        """The folds of one name only."""
+        """Returns the folds of this ``name`` only."""
         chosen = torch.tensor([own == name for own in self.names])
         return Folds(self.labels, self.train[chosen], self.test[chosen], tuple(own for own in self.names if own == name))
 
     def balanced(self) -> Float[Tensor, "fold row"]:
-        """Weights of training rows: both labels of a fold weigh the same, and a row 1 on average. Held-out rows weigh 0."""
+        """Weighs the training rows so that both labels of a fold weigh the same, and a row 1 on average. Held-out rows weigh
+        0."""
         train, y = self.train.float(), self.positive.float()
         ones, zeros = (train * y).sum(1, keepdim=True), (train * (1 - y)).sum(1, keepdim=True)
         return train * (ones + zeros) / 2 * torch.where(self.positive, 1 / ones, 1 / zeros)
 
     def contrast(self) -> Float[Tensor, "fold row"]:
-        """Weights that make the difference of the two labels' means of a fold's training rows."""
+        """Weighs the training rows so that their weighted sum is the difference of the two labels' means, in each fold."""
         train, y = self.train.float(), self.positive.float()
         return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
 
     def relabelled(self, labels: NDArray) -> "Folds":
-        """The same folds of other labels."""
+        """Returns the same folds with other ``labels``, one for each row."""
         return Folds(labels, self.train, self.test, self.names)
 
     def auroc(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
-        """AUROC on each fold's held-out rows."""
+        """Returns the AUROC on each fold's held-out rows.
+
+        Args:
+            scores: what each fold's probe says of each row, ``[layer, fold, row]``; more speaks for label 1.
+        """
         each = [auroc(scores[:, fold, rows], self.positive[rows]) for fold, rows in enumerate(self.test)]
         return torch.stack(each, dim=1)
 
     def resampled_auroc(
         self, scores: Float[Tensor, "layer fold row"], counts: Int[np.ndarray, "draw row"]
     ) -> Float[Tensor, "draw layer"]:
-        """The AUROC, mean over folds, of every layer in every resample of the concepts.
+        """Returns the AUROC, mean over folds, of every layer in every resample of the concepts.
 
         The probes stay as they were fitted. A fold that has lost a label in a resample does not count there, and a resample in
         which every fold has is NaN.
 
         Args:
-            scores: What each fold's probe says of each row, ``[layer, fold, row]``.
-            counts: How often each row is drawn in each resample, ``[draw, row]``, from ``steerlens.statistics.cluster_counts``.
+            scores: what each fold's probe says of each row, ``[layer, fold, row]``.
+            counts: how often each row is drawn in each resample, ``[draw, row]``, from ``steerlens.statistics.cluster_counts``.
         """
         weights = torch.from_numpy(counts).float()
         sums, counted = torch.zeros(len(weights), len(scores)), torch.zeros(len(weights), 1)
@@ -144,7 +172,11 @@ class Folds:
         return sums / counted
 
     def accuracy(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
-        """Mean accuracy of the two labels on each fold's held-out rows (balanced, so that 0.5 is chance)."""
+        """Returns the mean accuracy of the two labels on each fold's held-out rows (balanced, so that 0.5 is chance).
+
+        Args:
+            scores: what each fold's probe says of each row, ``[layer, fold, row]``; above 0 says label 1.
+        """
         right = (scores > 0) == self.positive
         sides = [self.test & side for side in (self.positive, ~self.positive)]
         return torch.stack([(right * side).sum(-1) / side.sum(-1) for side in sides]).mean(0)

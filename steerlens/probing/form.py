@@ -19,23 +19,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FormSeparability(ResultTable):
-    """Columns: locale, auroc and accuracy of character n-grams, mean characters of the factual and of the cultural questions,
-    n prompts, concepts."""
+    """How well the form of prompts alone tells their kinds apart, in each locale.
+
+    Columns: locale, auroc and accuracy of character n-grams, length_factual and length_cultural (mean characters of the questions
+    of each kind), n (prompts), concepts.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "auroc", "accuracy", "length_factual", "length_cultural", "n", "concepts")
 
     def plot(self) -> "Figure":
-        """AUROC by locale, as bars from chance."""
+        """Draws the AUROC by locale, as bars from chance."""
         from steerlens.plotting import form_bars
 
         return form_bars(self.frame)
 
 
 def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormSeparability:
-    """Cross-validated AUROC of character n-grams telling factual from implicit cultural prompts, per locale, grouped by concept.
+    """Measures the cross-validated AUROC of character n-grams that tell factual from implicit cultural prompts, per locale.
+
+    Args:
+        items: factual and cultural items.
+        n_folds: the number of folds of concepts; fewer where there are fewer concepts of a kind.
+        seed: the seed of the folds.
 
     Raises:
-        DataError: fewer than two concepts of a kind.
+        DataError: there are fewer than two concepts of a kind.
     """
     import pandas as pd
 
@@ -50,19 +58,22 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 
 
 def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int = 0) -> Items:
-    """Pairs of a factual and a cultural concept whose form is alike: what probes are best read on.
+    """Pairs factual with cultural concepts whose form is alike, and returns their items: what probes are best read on.
 
-    Every concept gets a score from character n-grams that did not see it, how factual its form looks, averaged over
-    locales; each cultural concept is paired with the free factual one whose score is nearest, if it is near enough. This is
-    propensity score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi
-    10.1002/pst.433). A concept's own kind plays no part in its score, so labels without any relation to form stay at chance.
-    The text alone decides, no model. What is left can still be told apart a little: ``form_separability`` says how well.
+    Every concept gets a score from character n-grams that did not see it, how factual its form looks, averaged over locales; each
+    cultural concept is paired with the free factual one whose score is nearest, if it is near enough. This is propensity score
+    matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's own
+    kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model. What
+    is left can still be told apart a little: ``form_separability`` says how well.
 
     Args:
-        caliper: how far two scores may differ, in standard deviations of all scores.
+        items: factual and cultural items, best of the same concepts in every locale.
+        caliper: the largest difference of two scores in a pair, in standard deviations of all scores.
+        n_folds: the number of folds of concepts that scores are taken in; fewer where there are fewer concepts of a kind.
+        seed: the seed of the folds.
 
     Raises:
-        DataError: fewer than two concepts of a kind.
+        DataError: there are fewer than two concepts of a kind.
     """
     scores = _factual_looking(items, n_folds, seed)
     limit = caliper * float(np.std(list(scores.values())))

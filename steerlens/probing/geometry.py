@@ -28,20 +28,23 @@ _LEAST = 8
 
 @dataclass(frozen=True, eq=False)
 class Geometry(ResultTable):
-    """Alignment with English and the vectors' certainty.
+    """The alignment of each locale with English, and the certainty of its vectors, by layer.
 
-    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual less cultural, for the alignments;
-    ``EN``, ``LOC`` or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n concepts
-    or pairs.
+    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual less cultural, for the alignments; ``EN``,
+    ``LOC`` or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n (concepts or pairs).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "measure", "of", "value", "low", "high", "n")
 
     def heatmap(self, measure: str = "centred cosine", of: str = "gap") -> "Figure":
-        """Layers by locales, coloured by one measure.
+        """Draws layers by locales, coloured by one measure.
+
+        Args:
+            measure: a value of the column ``measure``, such as ``centred cosine``.
+            of: a value of the column ``of`` that the measure has, such as ``gap``.
 
         Raises:
-            UnknownNameError: no such measure, or not of that.
+            UnknownNameError: the table does not have the measure, or not of that.
         """
         from steerlens.plotting import geometry_heatmap
 
@@ -49,10 +52,14 @@ class Geometry(ResultTable):
         return geometry_heatmap(self.frame, measure, of)
 
     def plot(self, measure: str = "centred cosine", locale: str | None = None) -> "Figure":
-        """One measure by layer for one locale, with intervals. The first locale for ``None``.
+        """Draws one measure by layer for one locale, with intervals.
+
+        Args:
+            measure: a value of the column ``measure``, such as ``centred cosine``.
+            locale: the locale that is drawn; for ``None`` the table's first.
 
         Raises:
-            UnknownNameError: no such measure or locale.
+            UnknownNameError: the table does not have the measure or the locale.
         """
         from steerlens.plotting import geometry_lines
 
@@ -67,24 +74,24 @@ class Geometry(ResultTable):
 
 
 def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: str | torch.device | None = None) -> Geometry:
-    """Alignment of English with each locale for factual and for cultural concepts, and the certainty of its EN and LOC vectors.
+    """Measures the alignment of English with each locale, of factual and of cultural concepts, and the certainty of its vectors.
 
-    Alignment, from implicit prompts of the same concepts in both languages, as many factual as cultural ones (drawn by
-    ``seed``, since retrieval and CKA depend on how many there are): ``centred cosine``, ``retrieval at 1``, ``linear CKA``;
-    see ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of the concepts,
-    which spread around the whole as the whole does around the truth (the delete-half jackknife, Shao and Wu 1989).
+    Alignment, from implicit prompts of the same concepts in both languages, as many factual as cultural ones (drawn by ``seed``,
+    since retrieval and CKA depend on how many there are): ``centred cosine``, ``retrieval at 1``, ``linear CKA``; see
+    ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of the concepts, which spread
+    around the whole as the whole does around the truth (the delete-half jackknife, Shao and Wu 1989).
 
     Vectors, where the stack has their pairs: ``relative norm`` (the vector's over the mean norm of the locale's implicit
     residuals), ``split-half cosine`` (of vectors from two random halves of the pairs: how noisy one is), ``reliability``
-    (Spearman-Brown: that of the whole vector, 2r / (1 + r)), the ``cosine`` of EN and LOC with the interval of halves of
-    both, and its ``ceiling``, the square root of both reliabilities: noise alone keeps the cosine of two noisy copies of one
-    direction below it (Spearman 1904).
+    (Spearman-Brown: that of the whole vector, 2r / (1 + r)), the ``cosine`` of EN and LOC with the interval of halves of both,
+    and its ``ceiling``, the square root of both reliabilities: noise alone keeps the cosine of two noisy copies of one direction
+    below it (Spearman 1904).
 
     Args:
         stack: residuals of English and locale prompts; with explicit ones for LOC vectors.
-        draws: random halves.
-        seed: of the halves and of which concepts are compared.
-        device: where it is computed; a CUDA GPU where there is one, else the CPU.
+        draws: the number of random halves.
+        seed: the seed of the halves and of which concepts are compared.
+        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
         DataError: no locale shares enough concepts with English.

@@ -10,6 +10,8 @@ from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
 HoldOut = Literal["concept", "locale", "topic", "relation"]
+"""What is new to a probe when it is asked: concepts; a whole locale with its concepts; a whole topic; a whole relation of a
+topic."""
 ALL = "all"
 """The row of all locales together: one probe for all of them, not the mean of theirs."""
 
@@ -19,7 +21,9 @@ class Group:
     """Prompts that one probe is fitted to, and the folds."""
 
     stack: ResidualStack
+    """The residuals of the prompts."""
     folds: Folds
+    """The folds of the prompts."""
     parts: dict[str, Folds]
     """The folds that the rows of a table are about, by locale."""
     concepts: list[str]
@@ -31,10 +35,11 @@ class Labelled:
     """Prompts that are told apart by a label, and the groups of them that are held out together."""
 
     stack: ResidualStack
+    """The residuals of the prompts."""
     labels: Mapping[Prompt, int]
-    """1 or 0: factual or cultural, or what the user gave."""
+    """The label of each prompt, 1 or 0: factual or cultural, or what the user gave."""
     groups: Mapping[Prompt, str]
-    """The concept, or what the user gave."""
+    """The concept of each prompt, or the group that the user gave for it."""
     names: tuple[str, str] = ("factual", "cultural")
     """What labels 1 and 0 are called, for errors."""
 
@@ -57,7 +62,7 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
         groups: what is held out together, a name for each prompt; concepts for ``None``, and a text without one is its own.
 
     Raises:
-        DataError: not a label or group for each prompt, a label other than two values, or a prompt that has both labels.
+        DataError: there is not a label or group for each prompt, a label is neither 1 nor 0, or a prompt has both labels.
         PromptError: there are no factual and cultural prompts, and no labels were given.
     """
     for what, given in (("labels", labels), ("groups", groups)):
@@ -78,7 +83,7 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
 
 
 def implicit(stack: ResidualStack) -> ResidualStack:
-    """The factual and the implicit cultural prompts: an explicit one names a country, which gives it away.
+    """Returns the factual and the implicit cultural prompts: an explicit one names a country, which gives it away.
 
     Raises:
         PromptError: there are none.
@@ -87,17 +92,17 @@ def implicit(stack: ResidualStack) -> ResidualStack:
 
 
 def concepts_of(prompts: Sequence[Prompt]) -> list[str]:
-    """Each prompt's concept; a free text is its own."""
+    """Returns each prompt's concept; a free text is its own."""
     return [prompt.concept or prompt.text for prompt in prompts]
 
 
 def labels_of(prompts: Sequence[Prompt]) -> list[int]:
-    """1 for factual, 0 for cultural."""
+    """Returns 1 for each factual prompt and 0 for each cultural one."""
     return [int(prompt.kind == "factual") for prompt in prompts]
 
 
 def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
-    """Each locale's prompts, and under ``all`` those of all locales where there are several."""
+    """Returns each locale's prompts, and under ``all`` those of all locales where there are several."""
     locales = tuple(dict.fromkeys(prompt.locale for prompt in stack.prompts))
     groups = {name: stack.of([p for p in stack.prompts if p.locale == name]) for name in locales}
     if locales == ("",):  # free texts, of no locale
@@ -111,12 +116,12 @@ def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[G
     Args:
         told: the prompts.
         hold_out: what is held out.
-        n_folds: fewer where there are fewer groups of a label.
-        seed: of the folds.
+        n_folds: the number of folds; fewer where there are fewer groups of a label.
+        seed: the seed of the folds.
 
     Raises:
-        UnknownNameError: no such thing to hold out.
-        DataError: too few concepts, topics or locales, or prompts that carry no topic.
+        UnknownNameError: there is no such thing to hold out.
+        DataError: there are too few concepts, topics or locales, or prompts that carry no topic.
     """
     if hold_out not in get_args(HoldOut):
         raise UnknownNameError("thing to hold out", hold_out, get_args(HoldOut))

@@ -28,12 +28,11 @@ UNSTEERED, STEERED, CHANGE = "unsteered", "steered", "change"
 
 @dataclass(frozen=True, eq=False)
 class LogitLens(ResultTable):
-    """Log probability of an answer's first token, read at every layer.
+    """The log probability of an answer's first token, read at every layer.
 
-    Columns: locale, layer, answer (``factual``; of cultural items ``local`` and ``English-centric``), steering
-    (``unsteered``, ``steered``, ``change``: steered less unsteered), log_probability (natural, mean over items) with its 95%
-    interval low and high, probability (mean), first (share of items where no choice begins with a more probable token), n
-    concepts.
+    Columns: locale, layer, answer (``factual``; of cultural items ``local`` and ``English-centric``), steering (``unsteered``,
+    ``steered``, ``change``: steered less unsteered), log_probability (in nats, mean over items) with its 95% interval low and
+    high, probability (mean), first (share of items where no choice begins with a more probable token), n (concepts).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -41,10 +40,14 @@ class LogitLens(ResultTable):
     )
 
     def plot(self, locale: str | None = None, score: str = "log_probability") -> "Figure":
-        """Every answer by layer for one locale, unsteered and steered. The first locale for ``None``.
+        """Draws every answer by layer for one locale, unsteered and steered.
+
+        Args:
+            locale: the locale that is drawn; for ``None`` the table's first.
+            score: ``log_probability`` (nats), ``probability`` or ``first``.
 
         Raises:
-            UnknownNameError: no such locale or score.
+            UnknownNameError: the table does not have the locale or the score.
         """
         from steerlens.plotting import lens_lines
 
@@ -64,28 +67,28 @@ def logit_lens(
     draws: int = 1000,
     seed: int = 0,
 ) -> LogitLens:
-    """Probability of the first token of the factual, the local and the English-centric answer after each block, at the prompt's
-    last token.
+    """Reads the probability of each answer's first token after each block, at the prompt's last token.
 
-    The residual after a block goes through the final norm and the unembedding as if no block followed. Only the first token
-    of an answer as it follows the prompt is read, so answers that begin alike cannot be told apart: a cultural item counts
-    only if its local and its English answer exist, are not the same, and begin with different tokens. The last layer's are
-    the model's own probabilities. Early layers are not trained to be read so; compare answers within a layer rather than one
-    answer across layers.
+    The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm and
+    the unembedding as if no block followed. Only the first token of an answer as it follows the prompt is read, so answers that
+    begin alike cannot be told apart: a cultural item counts only if its local and its English answer exist, are not the same, and
+    begin with different tokens. The last layer's are the model's own probabilities. Early layers are not trained to be read so;
+    compare answers within a layer rather than one answer across layers.
 
     Args:
+        model: the model that is read.
         items: factual and cultural items; cultural ones are asked implicitly.
-        plan: one plan, or one a locale; with it, every number is given unsteered, steered, and as paired change.
+        plan: one plan, or a plan by locale; with it, every number is given unsteered, steered, and as paired change.
         layers: block indices; all for ``None``.
-        batch_size: prompts at once; chosen for the device for ``None``.
-        draws: resamples of concepts, for the intervals.
-        seed: of the resamples.
+        batch_size: the number of prompts at once; chosen for the device for ``None``.
+        draws: the number of resamples of concepts, for the intervals.
+        seed: the seed of the resamples.
 
     Raises:
         PromptError: no item is left whose answers can be told apart.
-        UnknownNameError: a locale without a plan.
-        FingerprintError: a plan of another model.
-        LayerError: a layer that the model does not have.
+        UnknownNameError: there is no plan for a locale.
+        FingerprintError: a plan belongs to another model.
+        LayerError: the model does not have a layer.
         ModelError: the architecture computes its logits in a way that cannot be reproduced.
     """
     import pandas as pd

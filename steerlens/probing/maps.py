@@ -23,18 +23,22 @@ COLOURS = ("kind", "locale", "topic")
 
 @dataclass(frozen=True, eq=False)
 class ResidualMap(ResultTable):
-    """A point per prompt.
+    """The prompts of one layer as points, one a row.
 
-    Columns: layer, concept, locale, kind, topic, prompt, x and y (residual stream's units), x_axis and y_axis (what they are).
+    Columns: layer, concept, locale, kind, topic, prompt, x and y (in the residual stream's units), x_axis and y_axis (what they
+    are).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("layer", "concept", "locale", "kind", "topic", "prompt", "x", "y", "x_axis", "y_axis")
 
     def scatter(self, colour: str = "kind") -> "Figure":
-        """The points, coloured by ``kind``, ``locale`` or ``topic``, each with its prompt on hover.
+        """Draws the points, each with its prompt on hover.
+
+        Args:
+            colour: what points are coloured by: ``kind``, ``locale`` or ``topic``.
 
         Raises:
-            UnknownNameError: another colour.
+            UnknownNameError: ``colour`` is none of these.
         """
         from steerlens.plotting import residual_scatter
 
@@ -46,21 +50,24 @@ class ResidualMap(ResultTable):
 def residual_map(
     stack: ResidualStack, layer: int, axes: Axes = "pca", *, locale: str | None = None, n_folds: int = 5, seed: int = 0
 ) -> ResidualMap:
-    """The factual and implicit cultural prompts of a stack at one layer, projected on two axes.
+    """Projects the factual and implicit cultural prompts of a stack at one layer on two axes.
 
     Args:
-        axes: ``pca``: the first two principal components. ``means``: how far each prompt lies along the difference of the
-            factual and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a
-            residual has, a difference of means tells even random labels of few prompts apart that it was taken from); and the
-            first principal component of what is perpendicular to that difference.
-        locale: prompts of one locale only; all of them for ``None``.
-        n_folds, seed: of the folds of concepts, for ``means``.
+        stack: residuals of factual and cultural prompts.
+        layer: a block index that the stack holds.
+        axes: ``pca``: the first two principal components. ``means``: how far each prompt lies along the difference of the factual
+            and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a residual has, a
+            difference of means tells even random labels of few prompts apart that it was taken from); and the first principal
+            component of what is perpendicular to that difference.
+        locale: keeps prompts of one locale only; all of them for ``None``.
+        n_folds: the number of folds of concepts, for ``means``.
+        seed: the seed of these folds.
 
     Raises:
         LayerError: the stack does not hold this layer.
-        UnknownNameError: no such axes.
-        PromptError: no such prompts.
-        DataError: fewer than two concepts of a kind, for ``means``.
+        UnknownNameError: there are no such axes.
+        PromptError: there are no such prompts.
+        DataError: there are fewer than two concepts of a kind, for ``means``.
     """
     import pandas as pd
 

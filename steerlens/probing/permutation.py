@@ -30,7 +30,7 @@ class PermutationTest(ResultTable):
 
     Columns: locale, layer, auroc, null_mean and null_high (mean and 95th percentile over the permutations), p (share of
     permutations, with the true labels among them, that reach the AUROC), p_corrected (share whose best layer, standardised,
-    reaches it), draws, n prompts, concepts.
+    reaches it), draws (permutations), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -38,11 +38,13 @@ class PermutationTest(ResultTable):
     )
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled. The last locale for
-        ``None``.
+        """Draws the AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled.
+
+        Args:
+            locale: the locale that is drawn; for ``None`` the table's last, which is ``all`` where there are several.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import permutation_lines
 
@@ -59,26 +61,26 @@ def permutation_test(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> PermutationTest:
-    """Whether the difference-of-means probe tells the kinds apart better than it would labels drawn at random, by layer.
+    """Tests whether the difference-of-means probe tells the kinds apart better than labels drawn at random, by layer.
 
-    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold
-    its counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations
-    (Phipson and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and
-    Young 1993), layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer
-    is 5% if none tells the kinds apart. Locales are not corrected for.
+    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
+    counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
+    and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
+    layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none
+    tells the kinds apart. Locales are not corrected for.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
         groups: what keeps one label and is held out together, a name for each prompt; its concept for ``None``.
-        draws: permutations.
-        n_folds: fewer where there are fewer concepts of a kind.
-        seed: of the folds and the permutations.
-        device: where it is computed; a CUDA GPU where there is one, else the CPU.
+        draws: the number of permutations.
+        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        seed: the seed of the folds and the permutations.
+        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: fewer than two concepts of a kind.
-        SettingsError: no draws.
+        DataError: there are fewer than two concepts of a kind, or not a label or group for each prompt.
+        SettingsError: ``draws`` is below 1.
     """
     import pandas as pd
 
@@ -113,8 +115,16 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """The true labels, then permutations of them between the concepts that a fold holds out. Concepts that none does keep
-    theirs."""
+    """Returns the true labels, and then permutations of them between the concepts that a fold holds out.
+
+    Concepts that no fold holds out keep their labels.
+
+    Args:
+        folds: the folds, with the true labels.
+        concepts: the concept of each row.
+        draws: the number of permutations.
+        seed: their seed.
+    """
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     labels, generator = np.tile(folds.labels[first] == 1, (draws + 1, 1)), np.random.default_rng(seed)
     for held in folds.test.numpy():

@@ -16,8 +16,17 @@ Probe = Callable[[Float[Tensor, "layer row d"], Folds], Float[Tensor, "layer fol
 
 
 def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Projection on the difference of the two means, from the point midway between them (Marks and Tegmark, arXiv
-    2310.06824, "mass-mean probe" without covariance)."""
+    """Projects on the difference of the two means, from the point midway between them.
+
+    This is the "mass-mean probe" without covariance of Marks and Tegmark (arXiv 2310.06824).
+
+    Args:
+        features: the features of every row.
+        folds: the folds, whose training rows give the means.
+
+    Returns:
+        A score of every row under each fold's probe; above 0 says label 1.
+    """
     rows = centred(features)
     contrast = folds.contrast().to(rows)
     direction, middle = contrast @ rows, contrast.abs() @ rows / 2
@@ -80,7 +89,7 @@ _NUMBERS = 1 << 26
 
 
 def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
-    """The probes of these names.
+    """Returns the probes of these names.
 
     Raises:
         UnknownNameError: there is no such probe.
@@ -94,7 +103,7 @@ def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
 def scores_by_layer(
     probe: Probe, residuals: Float[Tensor, "layer row d"], folds: Folds, device: torch.device
 ) -> Float[Tensor, "layer fold row"]:
-    """A probe's scores on the CPU, as many layers at once as memory allows."""
+    """Returns a probe's scores on the CPU, computed on as many layers at once as memory allows."""
     size = max(1, _NUMBERS // (residuals[0].numel() + 24 * len(folds) * residuals.shape[2]))
     parts = [residuals[at : at + size].to(device) for at in range(0, len(residuals), size)]
     return torch.cat([probe(part, folds).cpu() for part in parts])

@@ -28,7 +28,7 @@ class Selectivity(ResultTable):
     """A probe against the same probe on random labels of concepts that it has seen.
 
     Columns: locale (held out; ``all``: mean over them), layer, probe, auroc, control (AUROC of random labels, mean over draws),
-    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n prompts, concepts.
+    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -36,10 +36,13 @@ class Selectivity(ResultTable):
     )
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Selectivity of each probe by layer for one held-out locale, with intervals.
+        """Draws the selectivity of each probe by layer for one held-out locale, with intervals.
+
+        Args:
+            locale: the locale that was held out, or ``all`` for the mean over them.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import selectivity_lines
 
@@ -57,26 +60,27 @@ def selectivity(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Selectivity:
-    """AUROC of telling factual from cultural less that of telling concepts apart that were given a label by lot.
+    """Subtracts from the AUROC of factual against cultural concepts that of concepts which were given a label by lot.
 
-    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have
-    learnt it by heart. That shows where the concepts that are asked of were trained on: here a locale is held out and its
-    concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there the null is
-    ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
+    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have learnt
+    it by heart (Hewitt and Liang, arXiv 1909.03368). That shows where the concepts that are asked of were trained on: here a
+    locale is held out and its concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there
+    the null is ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
         groups: what keeps one label, a name for each prompt; its concept for ``None``.
         probes: names from ``PROBES``.
-        labellings: random labellings, each with as many factual concepts as there are.
-        draws: resamples of concepts, for the intervals.
-        seed: of labellings and resamples.
-        device: where the probes are solved; a CUDA GPU where there is one, else the CPU.
+        labellings: the number of random labellings, each with as many factual concepts as there are.
+        draws: the number of resamples of concepts, for the intervals.
+        seed: the seed of labellings and resamples.
+        device: where the probes are solved; for ``None`` a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        DataError: only one locale.
-        SettingsError: no labellings.
+        DataError: there is only one locale, or not a label or group for each prompt.
+        SettingsError: ``labellings`` is below 1.
+        UnknownNameError: there is no such probe.
     """
     import pandas as pd
 

@@ -33,10 +33,10 @@ COSINE = "EN-LOC cosine"
 class Separability(ResultTable):
     """Held-out scores of probes and baselines by layer and locale.
 
-    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over
-    folds) with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less
-    the best baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best),
-    cosine (of EN and LOC vectors, for the probe ``EN-LOC cosine``), n prompts and concepts held out.
+    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over folds)
+    with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less the best
+    baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best), cosine (of EN
+    and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -45,10 +45,10 @@ class Separability(ResultTable):
     )
 
     def peaks(self) -> "pd.DataFrame":
-        """Where each probe is best, and how sure that is.
+        """Returns where each probe is best, and how sure that is.
 
-        Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best),
-        first and last (layers that hold the best of 95% of the resamples between them).
+        Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best), first
+        and last (layers that hold the best of 95% of the resamples between them).
         """
         import pandas as pd
 
@@ -61,10 +61,14 @@ class Separability(ResultTable):
         return pd.DataFrame(rows)
 
     def heatmap(self, score: str = "auroc", probe: str = "difference of means") -> "Figure":
-        """Layers by locales, coloured by ``auroc``, ``accuracy`` or ``above`` of a probe, or by the ``cosine`` of EN and LOC.
+        """Draws layers by locales, coloured by a score of a probe, or by the cosine of EN and LOC.
+
+        Args:
+            score: ``auroc``, ``accuracy``, ``above`` (AUROC less that of the best baseline) or ``cosine`` (of EN and LOC).
+            probe: the probe whose score it is; of no use for ``cosine``.
 
         Raises:
-            UnknownNameError: no such score or probe.
+            UnknownNameError: there is no such score, or the table does not have the probe.
         """
         from steerlens.plotting import separability_heatmap
 
@@ -77,10 +81,13 @@ class Separability(ResultTable):
         return separability_heatmap(self.frame, score, COSINE if score == "cosine" else probe)
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """AUROC of every probe by layer for one locale, with its interval and what the baselines reach.
+        """Draws the AUROC of every probe by layer for one locale, with its interval and what the baselines reach.
+
+        Args:
+            locale: the locale that is drawn, or ``all`` for one probe over all locales.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: the table does not have the locale.
         """
         from steerlens.plotting import separability_lines
 
@@ -101,7 +108,7 @@ def separability(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
-    """Cross-validated AUROC and accuracy of telling factual from cultural prompts, or any two classes, by layer and locale.
+    """Measures how well factual and cultural prompts, or any two classes, are told apart, by layer and locale.
 
     Of factual and cultural prompts only implicit ones are told apart: an explicit one names a country, which gives it away. A
     concept is never learnt in one locale and tested in another. On the same folds stand the baselines: character n-grams (what
@@ -113,20 +120,23 @@ def separability(
         stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
         groups: what is held out together, a name for each prompt; its concept for ``None``, and a text without one is its own.
-        hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts;
-            ``topic`` or ``relation``, as the items name them.
+        hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
+            ``relation``, as the items name them.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
         embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 stands in for them.
         vectors_from: residuals that the EN and LOC vectors are taken from for their cosine; ``stack`` for ``None``.
-        n_folds: fewer where there are fewer concepts of a kind.
-        draws: resamples of concepts.
-        seed: of the folds and the resamples.
-        device: where the probes are solved, all layers at once; a CUDA GPU where there is one, else the CPU.
+        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        draws: the number of resamples of concepts.
+        seed: the seed of the folds and the resamples.
+        device: where the probes are solved, all layers at once; for ``None`` a CUDA GPU where there is one, else the CPU.
+
+    Returns:
+        Cross-validated AUROC and accuracy of every probe and baseline, with intervals.
 
     Raises:
-        DataError: fewer than two concepts (or groups, topics, relations) of a label, or only one locale to hold out; labels or
-            groups that are not one for each prompt.
-        UnknownNameError: no such probe or thing to hold out.
+        DataError: there are fewer than two concepts (or groups, topics, relations) of a label, or only one locale to hold out; or
+            there is not a label or group for each prompt.
+        UnknownNameError: there is no such probe or thing to hold out.
         PromptError: the embeddings lack a prompt of the stack.
     """
     import pandas as pd

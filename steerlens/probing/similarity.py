@@ -9,13 +9,15 @@ Side = Float[Tensor, "layer concept d"]
 
 
 def centred_cosines(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """Cosine of each concept's two residuals, each less the mean of its side: what all prompts of a language share is left
-    out."""
+    """Returns the cosine of each concept's two residuals, each less the mean of its side.
+
+    What all prompts of a language share is left out by that.
+    """
     return torch.cosine_similarity(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True), dim=-1)
 
 
 def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """1 where a concept's own partner has the largest centred cosine of all; mean of both ways round."""
+    """Returns 1 where a concept's own partner has the largest centred cosine of all, else 0; the mean of both ways round."""
     units = [normalize(side - side.mean(dim=1, keepdim=True), dim=-1) for side in (a, b)]
     cosines = units[0] @ units[1].mT
     own = torch.arange(cosines.shape[-1], device=a.device)
@@ -53,6 +55,6 @@ def _hsic(k: Tensor, m: Tensor, subsets: Float[Tensor, "subset concept"]) -> Flo
 
 
 def halves(n: int, draws: int, generator: torch.Generator) -> Float[Tensor, "draw n"]:
-    """Random halves of n things: 1 for what is in."""
+    """Returns random halves of ``n`` things: 1 for what is in."""
     ranks = torch.rand(draws, n, generator=generator).argsort(dim=1).argsort(dim=1)
     return (ranks < n // 2).float()

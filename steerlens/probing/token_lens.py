@@ -29,10 +29,13 @@ class TokenLens(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("steering", "layer", "position", "token", "top", "probability")
 
     def heatmap(self, steering: str = UNSTEERED) -> "Figure":
-        """Layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+        """Draws layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+
+        Args:
+            steering: ``unsteered``, or ``steered`` where the lens was read under a plan.
 
         Raises:
-            UnknownNameError: no such steering here.
+            UnknownNameError: the table does not have this steering.
         """
         from steerlens.plotting import token_lens_heatmap
 
@@ -48,19 +51,21 @@ def token_lens(
     layers: Sequence[int] | int | None = None,
     last: int | None = None,
 ) -> TokenLens:
-    """The logit lens of one prompt, token by token, unsteered and under a plan.
+    """Reads the logit lens of one prompt, token by token, unsteered and under a plan.
 
     The residual after a block goes through the final norm and the unembedding as if no block followed. Early layers are not
     trained to be read so.
 
     Args:
-        plan: with it every number is given unsteered and steered.
+        model: the model that is read.
+        prompt: a text, a ``Prompt`` or a chat.
+        plan: with it every number is given unsteered and steered; ``None`` for unsteered only.
         layers: block indices; all for ``None``.
-        last: only the prompt's last tokens, so many of them; all but those in front, as BOS, for ``None``.
+        last: the number of the prompt's last tokens that are read; for ``None`` all but those in front, such as BOS.
 
     Raises:
         PromptError: the prompt is empty.
-        LayerError: a layer that the model does not have.
+        LayerError: the model does not have a layer.
         FingerprintError: the plan belongs to another model.
         ModelError: the architecture computes its logits in a way that cannot be reproduced.
         SettingsError: ``last`` is below 1.

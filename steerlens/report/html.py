@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 def write_report(study: Study, path: str | Path) -> Path:
-    """Writes the report, with its figures' code inside, so that it opens without a network.
+    """Writes the report as one HTML file, with its figures' code inside, so that it opens without a network.
+
+    Args:
+        study: a finished study.
+        path: the HTML file that is written.
+
+    Returns:
+        The path.
 
     Raises:
         FileError: the file cannot be written.
@@ -62,7 +69,11 @@ def _content(study: Study) -> dict[str, Any]:
 
 
 def verdict(study: Study) -> list[str]:
-    """What the test results say, a sentence per method: which changes have an interval that excludes zero, which do not."""
+    """Returns a sentence per method on the test results: which changes have an interval that excludes zero, and which do not.
+
+    Args:
+        study: a finished study, whose plane and chosen plans are read.
+    """
     frame = study.plane.frame
     parts = []
     for name, choice in study.chosen.items():

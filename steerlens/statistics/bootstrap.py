@@ -27,8 +27,11 @@ class Interval:
     """A mean change with its interval."""
 
     mean: float
+    """The mean over concepts, in the unit of the changes."""
     low: float
+    """The low end of the interval."""
     high: float
+    """The high end of the interval."""
     n: int
     """The number of concepts that the mean is taken over."""
 
@@ -39,7 +42,7 @@ class Interval:
 def bootstrap_interval(
     changes: Float[ndarray, " concept"], *, level: float = 0.95, draws: int = 5000, seed: Seed = 0
 ) -> Interval:
-    """The mean of paired changes with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
+    """Returns the mean of paired changes with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         changes: The change of each concept, steered minus unsteered, ``[concept]``. A concept that is asked in several locales
@@ -59,7 +62,7 @@ def bootstrap_interval(
 
 
 def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000, seed: Seed = 0) -> Float[ndarray, "draw ..."]:
-    """The mean over concepts in each resample of the concepts; all cells share the resamples.
+    """Returns the mean over concepts in each resample of the concepts; all cells share the resamples.
 
     Since they are shared, what is computed from the means of a resample (a difference of two cells, the best cell) has the
     distribution that the concepts give it. The percentile interval of one cell is that of this cell alone: of many cells without
@@ -90,7 +93,7 @@ def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000
 
 
 def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> Int[ndarray, "draw row"]:
-    """How often each row's concept is drawn, with replacement, in each resample of the concepts.
+    """Counts how often each row's concept is drawn, with replacement, in each resample of the concepts.
 
     These are the weights of rows in any statistic that is no plain mean of concepts, as an AUROC. All rows of a concept have the
     same weight in a resample.
@@ -112,7 +115,7 @@ def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> In
 def percentile_interval(
     drawn: Float[ndarray, "draw ..."], level: float = 0.95, *, nan_policy: Literal["propagate", "omit"] = "propagate"
 ) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
-    """The low and the high end of the middle share of what was drawn, for each cell (the percentile method).
+    """Returns the low and the high end of the middle share of what was drawn, for each cell (the percentile method).
 
     Args:
         drawn: A statistic in each resample, ``[draw]`` or ``[draw, ...]`` with any axes of cells.
@@ -133,7 +136,7 @@ def percentile_interval(
 
 
 def draws_interval(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
-    """The mean over the draws of a control, and the interval that holds the given share of the draws' mean changes.
+    """Returns the mean over a control's draws, and the interval that holds the given share of the draws' mean changes.
 
     This is what a method's change is compared with. It is not an interval of the mean, which would shrink with the number of
     draws.

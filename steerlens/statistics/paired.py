@@ -35,7 +35,7 @@ def paired_difference(
     draws: int = 5000,
     seed: Seed = 0,
 ) -> PairedDifference:
-    """The first method less the second, item by item; a concept counts once, with the mean of its items.
+    """Subtracts the second method's scores from the first's, item by item; a concept counts once, with the mean of its items.
 
     Exchanging the methods changes the signs of the mean and of the ends, and leaves p as it is up to the error of the simulation.
 

@@ -22,7 +22,7 @@ _STANDARD_ROUNDING = 1e-4
 
 
 def sign_flip_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed: Seed = 0) -> float:
-    """The two-sided p of no change: how often the mean is as far from zero if the sign of each change is flipped at random.
+    """Returns the two-sided p of no change: how often the mean is as far from zero if each change's sign is flipped at random.
 
     If nothing changes on the whole, each concept's change is as likely to be positive as negative (Fisher 1935, chapter 3). Where
     few answers change, the tails of a bootstrap are too thin: where many plans are compared, correct this p and not the level of
@@ -46,7 +46,7 @@ def sign_flip_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed:
 
 
 def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance: float = 1e-12) -> float:
-    """The two-sided p of a statistic among draws of it: the share, itself counted, that are as far from zero as it is.
+    """Returns the two-sided p of a statistic among draws of it: the share, itself counted, that are as far from zero as it is.
 
     The plane uses it for a method among the draws of its control, as its change of a score among those of random directions.
 
@@ -60,7 +60,7 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
 
 
 def max_statistic_p(values: Float[ndarray, "draw test"]) -> tuple[Float[ndarray, " test"], Float[ndarray, " test"]]:
-    """The one-sided p of each of many tests, and the p that is corrected for their number by the max statistic.
+    """Returns the one-sided p of each of many tests, and the p that is corrected for their number by the max statistic.
 
     The corrected p compares each test with the largest statistic of each draw (Westfall and Young 1993, single step), after every
     test is standardised by its mean and spread over the draws. It controls the family-wise error: if there is nothing in any

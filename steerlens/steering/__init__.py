@@ -6,8 +6,9 @@ from steerlens.steering.controls import Controls, other_locales, random_vectors,
 from steerlens.steering.edits import EDITS, Ablate, Add, DirectionalEdit, Edit, Project, add_direction, set_component
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.means import difference_of_means, differences_of_means, pooled
-from steerlens.steering.plans import SteeringPlan, Step, no_steering
+from steerlens.steering.plans import SteeringPlan, no_steering
 from steerlens.steering.specs import SURGICAL, UNSTEERED, PlanSpec, StepSpec
+from steerlens.steering.steps import Step
 from steerlens.steering.taking import take
 from steerlens.steering.vector_sets import VectorSet, vector_set
 from steerlens.steering.vectors import SteeringVector

@@ -18,7 +18,8 @@ from steerlens.data import PromptPairs
 from steerlens.errors import PairsError, SettingsError, VectorError
 from steerlens.steering.edits import DirectionalEdit, Edit
 from steerlens.steering.interventions import Intervention, generator
-from steerlens.steering.plans import SteeringPlan, Step
+from steerlens.steering.plans import SteeringPlan
+from steerlens.steering.steps import Step
 from steerlens.steering.vectors import SteeringVector
 
 SomeIntervention = TypeVar("SomeIntervention", bound=Intervention)
@@ -58,6 +59,9 @@ def shuffled_vectors(
     Args:
         vector: what was taken from these pairs.
         stack: holds the pairs' prompts at the vector's layers.
+        pairs: the pairs that the vector was taken from.
+        draws: how many are drawn.
+        seed: of the draws.
 
     Raises:
         PairsError: the vector was not taken from these pairs, or there is one pair only.
@@ -86,7 +90,10 @@ def shuffled_vectors(
 
 
 def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeIntervention]:
-    """For each locale's items the next locale's vector, for the last one the first's; each of its own length.
+    """Returns for each locale the next locale's vector, and for the last one the first's; each of its own length.
+
+    Args:
+        vectors: the vector of each locale.
 
     Raises:
         VectorError: fewer than two locales.
@@ -111,9 +118,12 @@ class Controls:
         _check(self.draws)
 
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
-        """The controls of one method: by control and locale, the plans that differ from its own in their directions alone.
+        """Returns the controls of one method: by control and locale, plans that differ from its own in their directions alone.
 
         ``another locale`` is the next locale's plan as it is.
+
+        Args:
+            plans: the plan of each locale.
         """
         found = {RANDOM: {code: self._random(plan) for code, plan in plans.items()}}
         if len(plans) > 1:
@@ -154,7 +164,8 @@ def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
 
 def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **others: Any) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    return cast(SomeIntervention, replace(cast(Any, made), name=f"{vector.name} {what}", notes=notes, **others))
+    own: Any = made
+    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes, **others))
 
 
 def _check(draws: int) -> None:

@@ -61,7 +61,11 @@ class Edit(ABC):
 
     @abstractmethod
     def random_like(self, generator: torch.Generator) -> "Edit":
-        """Returns the edit's control: the same operation and size, with a direction or map drawn at random."""
+        """Returns the edit's control: the same operation and size, with a direction or map drawn at random.
+
+        Args:
+            generator: where the numbers come from.
+        """
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -116,11 +120,19 @@ class DirectionalEdit(Edit):
         return len(self.direction)
 
     def along(self, direction: Float[Tensor, " d_model"]) -> "DirectionalEdit":
-        """Returns the same edit along another direction."""
+        """Returns the same edit along another direction.
+
+        Args:
+            direction: of any length, ``[d_model]``.
+        """
         return replace(self, direction=direction)
 
     def random_like(self, generator: torch.Generator) -> "DirectionalEdit":
-        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere."""
+        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere.
+
+        Args:
+            generator: where the numbers come from.
+        """
         drawn = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
         return self.along((drawn * (self.direction.double().norm() / drawn.norm())).float())
 
@@ -138,7 +150,12 @@ class Add(DirectionalEdit):
         return add_direction(residual, self.direction, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the strength and the name, as ``2 × EN``."""
+        """Returns the strength and the name, as ``2 × EN``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{strength:g} × {name}"
 
 
@@ -162,7 +179,12 @@ class Ablate(DirectionalEdit):
         return set_component(residual, self.direction, 0.0, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and what is done, as ``EN ablated``."""
+        """Returns the name and what is done, as ``EN ablated``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{_times(strength)}{name} ablated"
 
 
@@ -186,7 +208,12 @@ class Project(DirectionalEdit):
         return set_component(residual, self.direction, self.value, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and the value, as ``EN set to 2``."""
+        """Returns the name and the value, as ``EN set to 2``.
+
+        Args:
+            name: what the vector or map is called.
+            strength: how much of the edit is made.
+        """
         return f"{_times(strength)}{name} set to {self.value:g}"
 
 
@@ -199,6 +226,12 @@ def add_direction(
     """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere.
 
     The argument is left as it was. Strength 0 returns it unchanged, bit for bit.
+
+    Args:
+        residual: the residual stream after a block.
+        direction: in the residual stream's units.
+        strength: the factor on the direction.
+        steered: where it is added.
     """
     if strength == 0:
         return residual

@@ -13,7 +13,8 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import Layers, layer_of, layers_of
 from steerlens.settings import SteeredTokens
 from steerlens.steering.edits import Edit
-from steerlens.steering.plans import SteeringPlan, Step
+from steerlens.steering.plans import SteeringPlan
+from steerlens.steering.steps import Step
 
 
 class Intervention(ABC):
@@ -38,6 +39,9 @@ class Intervention(ABC):
     @abstractmethod
     def edit(self, layer: SupportsIndex) -> Edit:
         """Returns the edit at one layer.
+
+        Args:
+            layer: a block's index.
 
         Raises:
             LayerError: there is none at this layer.
@@ -65,6 +69,9 @@ class Intervention(ABC):
     def layer(self, layer: SupportsIndex) -> int:
         """Returns the layer as a plain number.
 
+        Args:
+            layer: a block's index.
+
         Raises:
             LayerError: there is no edit at this layer.
         """
@@ -90,7 +97,11 @@ class Intervention(ABC):
         return SteeringPlan(tuple(steps), self.fingerprint)
 
     def called(self, name: str) -> "Intervention":
-        """Returns the same intervention under another name, so that two of one kind can stand side by side."""
+        """Returns the same intervention under another name, so that two of one kind can stand side by side.
+
+        Args:
+            name: what tables and plans will call it.
+        """
         return replace(self, name=name)  # type: ignore[type-var]
 
 
@@ -139,13 +150,21 @@ class LayerEdits(Intervention):
     def edit(self, layer: SupportsIndex) -> Edit:
         """Returns the edit at one layer.
 
+        Args:
+            layer: a block's index.
+
         Raises:
             LayerError: there is none at this layer.
         """
         return self.edits[self.layer(layer)]
 
     def random_like(self, key: str, number: int = 0) -> "LayerEdits":
-        """Returns a control: each edit with a direction or map drawn at random, of the same size."""
+        """Returns a control: each edit with a direction or map drawn at random, of the same size.
+
+        Args:
+            key: what the draw depends on, beside the layer.
+            number: which of several draws.
+        """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}
         return replace(self, edits=drawn)
 

@@ -57,6 +57,13 @@ def differences_of_means(
     """Returns the difference of means of each of several sets of pairs; a prompt that several of them hold is run once.
 
     ``difference_of_means`` says what the arguments are and what is raised.
+
+    Args:
+        model: the model, or a stack that already holds every prompt of the pairs.
+        pairs: the sets of pairs.
+        layers: block indices; all layers of the model or the stack for ``None``.
+        positions: where to read, if a model is given.
+        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
     """
     if isinstance(model, LensModel):
         wanted = layers_of(model.layers() if layers is None else layers, model.layers(), f"model {model.name}")

@@ -12,58 +12,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steerlens.errors import FileError, SteerlensError, UnknownNameError, VectorError
+from steerlens.errors import FileError, VectorError
 from steerlens.fingerprint import Fingerprint
+from steerlens.models.capabilities import check_hooks
 from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
-from steerlens.numeric import finite_number, layer_of, whole_number
-from steerlens.settings import STEERED_TOKENS, SteeredTokens
-from steerlens.steering.edits import Edit, restored_edit
+from steerlens.numeric import finite_number, layer_of
 from steerlens.steering.showing import Shown, shown
-from steerlens.steering.tokens import leaves_prompt, steered_tokens
+from steerlens.steering.steps import SavedStep, Step, restored_step
+from steerlens.steering.tokens import leaves_prompt
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering plan"
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One edit after one block. Numbers of NumPy and PyTorch become Python's own."""
-
-    edit: Edit
-    layer: int
-    """The index of the block."""
-    strength: float = 1.0
-    """The factor on a direction that is added; the share of a component that is ablated or set."""
-    tokens: SteeredTokens = "last_onward"
-    label: str = ""
-    """What the edit's vector or map is called."""
-
-    def __post_init__(self) -> None:
-        if self.tokens not in STEERED_TOKENS:
-            raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
-        of, layer = self.label or "a vector", whole_number(self.layer)
-        if layer is None or layer < 0:
-            raise VectorError(f"layer {self.layer!r} given for {of}: expected the index of a block, a whole number.")
-        object.__setattr__(self, "layer", layer)
-        object.__setattr__(self, "strength", finite_number(self.strength, "strength", of))
-
-    def __str__(self) -> str:
-        where = "" if self.tokens == "last_onward" else f" at {self.tokens} tokens"
-        return f"{self.edit.described(self.label or 'vector', self.strength)} at layer {self.layer}{where}"
-
-    def __call__(
-        self, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
-    ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream as this step leaves it: a pure function."""
-        return self.edit(residual, self.strength, steered_tokens(roles, self.tokens))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values of everything but the tensors."""
-        own = {name: getattr(self, name) for name in ("layer", "strength", "tokens", "label")}
-        return {**own, "operation": self.edit.operation, "edit": self.edit.header}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +113,22 @@ class SteeringPlan:
 
         Raises:
             FingerprintError: the vectors were taken from another model.
+            ModelError: the model's backend takes no hooks.
         """
         self.check(model)
+        check_hooks(model)
         return [(residual_hook(layer), self._hook(layer, model.backend.state)) for layer in self.layers]
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream after block ``layer`` as this plan leaves it: a pure function."""
+        """Returns the residual stream after block ``layer`` as this plan leaves it: a pure function.
+
+        Args:
+            layer: a block's index.
+            residual: the residual stream after that block.
+            roles: what each token is, as ``steerlens.models.roles`` numbers them.
+        """
         for step in self.steps:
             if step.layer == layer:
                 residual = step(residual, roles)
@@ -184,6 +154,9 @@ class SteeringPlan:
     def check(self, model: LensModel) -> None:
         """Refuses a model that the vectors were not taken from.
 
+        Args:
+            model: the model that is to be steered.
+
         Raises:
             FingerprintError: saying in what the models differ.
         """
@@ -208,6 +181,10 @@ class SteeringPlan:
     def show(self, model: LensModel, prompt: Text) -> Shown:
         """Returns which tokens of a prompt are read as what, and at which layers each is steered.
 
+        Args:
+            model: the model that the plan is for.
+            prompt: a text or a chat.
+
         Raises:
             FingerprintError: the vectors were taken from another model.
             PromptError: the prompt is empty.
@@ -227,6 +204,9 @@ class SteeringPlan:
     def save(self, path: str | Path) -> Path:
         """Writes the plan with its vectors as one safetensors file.
 
+        Args:
+            path: the file, as ``plan.safetensors``.
+
         Raises:
             FileError: the file cannot be written.
         """
@@ -238,6 +218,9 @@ class SteeringPlan:
     def load(cls, path: str | Path) -> "SteeringPlan":
         """Reads a plan that ``save`` wrote.
 
+        Args:
+            path: what ``save`` was given.
+
         Raises:
             FileError: missing, truncated, no steering plan, of another version, or with NaN.
         """
@@ -247,7 +230,7 @@ class SteeringPlan:
         if sum(map(len, own)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
         steps = tuple(
-            _restored(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
+            restored_step(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
         )
         return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
 
@@ -262,22 +245,10 @@ class SteeringPlan:
 
 
 @dataclass(frozen=True)
-class _SavedStep:
-    """A step in a file, without its tensors."""
-
-    layer: int
-    strength: float
-    tokens: SteeredTokens
-    label: str
-    operation: str
-    edit: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class _Header:
     """What a plan's file says beside the tensors."""
 
-    steps: tuple[_SavedStep, ...]
+    steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint
 
 
@@ -285,14 +256,10 @@ def _tensors_of(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torc
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _restored(saved: _SavedStep, tensors: dict[str, torch.Tensor], whose: str) -> Step:
-    edit = restored_edit(saved.operation, saved.edit, tensors, whose)
-    try:
-        return Step(edit, saved.layer, saved.strength, saved.tokens, saved.label)
-    except SteerlensError as error:
-        raise FileError(f"{whose} cannot be used: {error}") from error
-
-
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
-    """Returns the plan that does nothing, to compare with."""
+    """Returns the plan that does nothing, to compare with.
+
+    Args:
+        fingerprint: of the model that it is compared on.
+    """
     return SteeringPlan((), fingerprint)

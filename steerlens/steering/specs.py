@@ -40,7 +40,14 @@ class PlanSpec:
 
     @classmethod
     def of(cls, vector: str, layer: int, strength: float = 1.0, tokens: SteeredTokens = "last_onward") -> "PlanSpec":
-        """Returns the spec of one step."""
+        """Returns the spec of one step.
+
+        Args:
+            vector: the name of the vector.
+            layer: a block's index.
+            strength: the factor on the vector.
+            tokens: which tokens are steered.
+        """
         return cls((StepSpec(vector, layer, strength, tokens),))
 
     def __str__(self) -> str:

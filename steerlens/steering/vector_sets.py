@@ -115,11 +115,18 @@ class VectorSet(Mapping[Key, Intervention]):
         return next(iter(self._vectors.values())).fingerprint
 
     def of(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale."""
+        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale.
+
+        Args:
+            locale: as ``es-ES``.
+        """
         return {name: vector for (name, code), vector in self._vectors.items() if code in ("", locale)}
 
     def named(self, *names: str) -> "VectorSet":
         """Returns the vectors of some names.
+
+        Args:
+            names: as ``EN``.
 
         Raises:
             UnknownNameError: there is none of a name.
@@ -131,6 +138,9 @@ class VectorSet(Mapping[Key, Intervention]):
 
     def locales_in(self, items: Items) -> tuple[str, ...]:
         """Returns the locales whose items go with these vectors: the vectors' own, and with one for all items all but English.
+
+        Args:
+            items: what is to be steered.
 
         Raises:
             UnknownNameError: a vector's locale has no items.
@@ -153,6 +163,9 @@ class VectorSet(Mapping[Key, Intervention]):
     def save(self, path: str | Path) -> Path:
         """Writes all vectors as one safetensors file.
 
+        Args:
+            path: the file, as ``vectors.safetensors``.
+
         Raises:
             FileError: the file cannot be written.
         """
@@ -163,6 +176,9 @@ class VectorSet(Mapping[Key, Intervention]):
     @classmethod
     def load(cls, path: str | Path) -> "VectorSet":
         """Reads a set that ``save`` wrote.
+
+        Args:
+            path: what ``save`` was given.
 
         Raises:
             FileError: missing, truncated, no vector set, of another version, or with NaN.
@@ -194,6 +210,9 @@ class _SavedEdit:
 
 def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> VectorSet:
     """Returns a set of whatever vectors a user gives: a set, one vector, or several.
+
+    Args:
+        given: a set, a vector or other intervention, or several of these.
 
     Raises:
         SettingsError: none, or two of one name and locale.

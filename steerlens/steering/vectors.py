@@ -89,6 +89,9 @@ class SteeringVector(Intervention):
     def direction(self, layer: SupportsIndex) -> Float[Tensor, " d_model"]:
         """Returns the direction at one layer.
 
+        Args:
+            layer: a block's index.
+
         Raises:
             LayerError: the vector was not taken at this layer.
         """
@@ -96,6 +99,9 @@ class SteeringVector(Intervention):
 
     def edit(self, layer: SupportsIndex) -> Add:
         """Returns the edit that adds the direction of one layer.
+
+        Args:
+            layer: a block's index.
 
         Raises:
             LayerError: the vector was not taken at this layer.
@@ -153,6 +159,9 @@ class SteeringVector(Intervention):
 
     def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
         """Returns the cosine of both vectors at each layer that both have, in ascending order of layers; 0 for a zero vector.
+
+        Args:
+            other: a vector of the same model.
 
         Raises:
             FingerprintError: they belong to different models.
@@ -229,7 +238,12 @@ class SteeringVector(Intervention):
         return LayerEdits(edits, self.fingerprint, name, self.locale, self.score, dict(self.notes), self.label)
 
     def random_like(self, key: str, number: int = 0) -> "SteeringVector":
-        """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer."""
+        """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer.
+
+        Args:
+            key: what the draw depends on, beside the layer.
+            number: which of several draws.
+        """
         pairs = zip(self.layers, self.directions, strict=True)
         drawn = [Add(own).random_like(generator(f"{key}/{layer}/{number}")).direction for layer, own in pairs]
         return replace(self, directions=torch.stack(drawn), positive=None)
@@ -248,6 +262,9 @@ class SteeringVector(Intervention):
     def save(self, path: str | Path) -> Path:
         """Writes the vector and where it came from as one safetensors file.
 
+        Args:
+            path: the file, as ``EN-es-ES.safetensors``.
+
         Raises:
             FileError: the file cannot be written.
         """
@@ -256,6 +273,9 @@ class SteeringVector(Intervention):
     @classmethod
     def load(cls, path: str | Path) -> "SteeringVector":
         """Reads a vector that ``save`` wrote.
+
+        Args:
+            path: what ``save`` was given.
 
         Raises:
             FileError: missing, truncated, no steering vector, of another version, or with NaN.

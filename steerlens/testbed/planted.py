@@ -46,12 +46,12 @@ _SHARPNESS = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What was planted."""
+    """The direction that was planted for one vector, and where."""
 
     layer: int
-    """The only one after which steering works, and at which the direction is there to be read."""
+    """The only layer after which steering works, and at which the direction is there to be read."""
     direction: Float[Tensor, " d_model"]
-    """Unit vector."""
+    """The direction, a unit vector ``[d_model]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +59,17 @@ class Planted:
     """A model with the items that it was made for, and the truth about it."""
 
     model: LensModel
+    """The model with hand-written weights."""
     items: Items
+    """The items that the model answers."""
     truth: Mapping[str, Mapping[str, Truth]]
-    """``truth["es-ES"]["EN"]`` and ``["LOC"]``; empty if nothing was planted."""
+    """What was planted, as ``truth["es-ES"]["EN"]`` and ``["LOC"]``; empty if nothing was planted."""
     seed: int
+    """The seed that everything was drawn by."""
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Planted layers, ascending."""
+        """The planted layers, in ascending order."""
         return tuple(sorted({truth.layer for own in self.truth.values() for truth in own.values()}))
 
 
@@ -79,17 +82,18 @@ def planted(
     n_layers: int = 8,
     layers: Mapping[str, tuple[int, int]] | tuple[int, int] | None = None,
 ) -> Planted:
-    """A tiny Llama with hand-written weights, and its items; about 0.2 seconds.
+    """Makes a tiny Llama with hand-written weights, and its items, in about 0.2 seconds.
 
     Args:
-        seed: of everything: layers, directions, words, answers, noise.
-        nothing: leave the two circuits out; answers are then chance, stirred by noise. A method that claims something is wrong.
-        locales: besides English.
-        concepts: of each kind.
-        layers: of EN and LOC, for all locales or each; EN's is one for all. Drawn by the seed for ``None``.
+        seed: the seed of everything: layers, directions, words, answers, noise.
+        nothing: leaves the two circuits out; answers are then chance, stirred by noise. A method that claims something is wrong.
+        locales: the locales besides English; only those that write spaces between words.
+        concepts: the number of concepts of each kind.
+        n_layers: the number of blocks, six or more.
+        layers: the layers of EN and LOC, for all locales or by locale; EN's is one for all. Drawn by the seed for ``None``.
 
     Raises:
-        SettingsError: fewer than six layers or concepts, layers that do not fit, or locales without spaces.
+        SettingsError: there are fewer than six layers or concepts, the layers do not fit, or a locale writes no spaces.
     """
     rng = np.random.default_rng(seed)
     known = world(locales, concepts, rng)

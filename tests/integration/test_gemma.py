@@ -51,8 +51,8 @@ def test_residuals_do_not_depend_on_the_batch(gemma: sl.LensModel, split: sl.dat
 
 def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.Module, split: sl.data.Split) -> None:
     some = [*list(split.dev.of(kind="factual"))[:3], *list(split.dev.of(kind="cultural"))[:2]]
-    exam = Scorer(gemma, some, sl.evaluation.Scoring("none"))
-    for outcome, question in zip(exam.score(), exam.questions, strict=True):
+    scorer = Scorer(gemma, some, sl.evaluation.Scoring("none"))
+    for outcome, question in zip(scorer.score(), scorer.questions, strict=True):
         prompt = question.row.prompt
         for score, choice in zip(outcome.scores, question.row.choices, strict=True):
             with torch.no_grad():
@@ -114,7 +114,7 @@ def test_sweep_equals_full_passes(gemma: sl.LensModel, stack: sl.ResidualStack, 
     vector = difference_of_means(stack, split.train.sample(24).english_pairs("es-ES"))
     some = sl.data.Items(list(split.dev.of(kind="factual", locale="es-ES"))[:6], "six")
     frame = sweep(gemma, some, vector, [11], [1.0], scores=["transfer_margin"]).frame
-    exam = Scorer(gemma, some)
+    scorer = Scorer(gemma, some)
     with vector.at(11, 1.0).applied(gemma):
-        outcomes = exam.score()
+        outcomes = scorer.score()
     assert frame["value"].tolist() == pytest.approx([outcome.margin for outcome in outcomes], abs=1e-3)

@@ -22,12 +22,15 @@ def vector(model: sl.LensModel) -> SteeringVector:
 def test_slope_equals_a_finite_difference(
     model: sl.LensModel, vector: SteeringVector, items: Items, tokens: SteeredTokens
 ) -> None:
-    exam, step = Scorer(model, items.of(locale="es-ES")), 1e-3
-    attribution = attributions(exam, [(vector, [1, 3])], tokens)["EN"]
+    scorer, step = Scorer(model, items.of(locale="es-ES")), 1e-3
+    attribution = attributions(scorer, [(vector, [1, 3])], tokens)["EN"]
     for layer in (1, 3):
         moved = [
-            [outcome.scores[o.item.answer] - outcome.scores[o.runner_up] for outcome, o in zip(outcomes, exam.base, strict=True)]
-            for outcomes in (exam.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
+            [
+                outcome.scores[o.item.answer] - outcome.scores[o.runner_up]
+                for outcome, o in zip(outcomes, scorer.base, strict=True)
+            ]
+            for outcomes in (scorer.score(vector.at(layer, sign * step, tokens)) for sign in (1, -1))
         ]
         slope = (np.array(moved[0]) - np.array(moved[1])) / (2 * step)
         np.testing.assert_allclose(attribution.slopes[layer], slope, atol=2e-2, rtol=2e-2)
@@ -35,11 +38,11 @@ def test_slope_equals_a_finite_difference(
 
 def test_gradients_leave_the_model_as_it_was(llama: sl.LensModel, items: Items) -> None:
     asked = {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()}
-    exam = Scorer(llama, items.of(locale="es-ES"))
-    exam.gradients([0, 2], "all")
+    scorer = Scorer(llama, items.of(locale="es-ES"))
+    scorer.gradients([0, 2], "all")
     assert {name: parameter.requires_grad for name, parameter in llama.tl.original_model.named_parameters()} == asked
     assert all(parameter.grad is None for parameter in llama.tl.original_model.parameters())
-    assert exam.score() == exam.base
+    assert scorer.score() == scorer.base
 
 
 def test_an_anchor_is_met_and_the_slope_kept() -> None:

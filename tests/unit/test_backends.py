@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from steerlens.models.backends import Backend, Capabilities
 from steerlens.models.backends.arguments import Fitted, named
 from steerlens.models.backends.earlier import Earlier, EarlierCache
 from steerlens.models.batches import TokenBatch
+from steerlens.models.capabilities import check_gradients
 from steerlens.models.devices import weights_digest
 from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.passes import ModelState, announced, claimed, steered_here
@@ -182,9 +184,18 @@ def test_its_derivatives_are_those_of_a_small_step(toy: sl.LensModel, items: sl.
             assert found.slopes[layer][n] == pytest.approx((rise[0] - rise[1]) / (2 * step), abs=2e-2, rel=2e-2)
 
 
-def test_what_it_cannot_do_is_refused_in_words(toy: sl.LensModel) -> None:
+def test_what_it_cannot_do_is_refused_in_words(
+    toy: sl.LensModel, vector: SteeringVector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ModelError, match="does not generate"):
         toy.generate("Hello")
+    with pytest.raises(ModelError, match="does not generate"):
+        next(sl.models.stream(toy, "Hello"))
+    monkeypatch.setattr(Toy, "capabilities", replace(Toy.capabilities, hooks=False, gradients=False))
+    with pytest.raises(ModelError, match="takes no hooks"), vector.at(1).applied(toy):
+        pass
+    with pytest.raises(ModelError, match="gives no derivatives"):
+        check_gradients(toy)
     with pytest.raises(ModelError, match="not by TransformerLens"):
         _ = toy.tl
     with pytest.raises(ModelError, match="made from a live model"):

@@ -16,6 +16,8 @@ from steerlens.commands import arguments
 from steerlens.commands.look import side_by_side
 from steerlens.errors import DataError, SettingsError, UnknownNameError
 from steerlens.evaluation import OBJECTIVES
+from steerlens.evaluation.scores import AXES
+from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.options import explanations, given_as, settings_of
 from steerlens.settings import QUICK, ObjectiveName, SearchSettings, StudySettings
 
@@ -96,11 +98,11 @@ def test_search_sweep_and_probe_take_a_file(
     few = ["--dev-concepts", "2", "--test-concepts", "2", "--layers", "0,1", "--tokens", "all", "--locales", "ko-KR"]
     assert main(["search", *shared, "--items", str(mine), *few, "--out", str(tmp_path / "found")]) == 0
     assert "On test, against unsteered" in capsys.readouterr().out
-    assert sl.evaluation.Search.load(tmp_path / "found").chosen("ko-KR").method == "best"
+    assert sl.evaluation.Search.load(tmp_path / "found").chosen("ko-KR").name == "best"
     grid = ["--vector", "LOC", "--layers", "1", "--strengths", "1", "--out", str(tmp_path / "s")]
     assert main(["sweep", *shared, "--items", str(korean), *grid]) == 0  # the only locale beside English
     assert (tmp_path / "s" / "transfer.html").exists()
-    assert (tmp_path / "s" / "LOC-ko-KR.safetensors").exists()
+    assert (tmp_path / "s" / "vectors.safetensors").exists()
     dev = sl.data.load_items(korean).split().dev.sample(StudySettings().dev_concepts)
     assert set(sl.evaluation.Sweep.load(tmp_path / "s" / "sweep.parquet").frame["concept"]) == set(dev.concepts)
     assert main(["probe", *shared, "--locales", "ko-KR", "--out", str(tmp_path / "p")]) == 0
@@ -207,7 +209,9 @@ def test_every_setting_is_explained(settings: type) -> None:
 
 
 def test_objectives_are_those_that_there_are() -> None:
-    assert get_args(ObjectiveName) == tuple(OBJECTIVES)
+    for name in get_args(ObjectiveName):
+        assert objective_of(name)[0] == name
+    assert set(get_args(ObjectiveName)) == {*OBJECTIVES, *AXES}
 
 
 def test_quick_gives_way_to_what_was_given() -> None:

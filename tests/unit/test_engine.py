@@ -186,3 +186,19 @@ def test_budget_doubles_until_memory_says_no() -> None:
     assert tried == [4096, 8192, 16384]
     assert token_budget(torch.device("cpu"), trial) == 2048
     assert len(tried) == 3
+
+
+def test_a_sweep_runs_only_the_blocks_above_each_layer(llama: sl.LensModel, asked: list[sl.data.Item], items: Items) -> None:
+    """One whole pass of a batch for all plans; plans of one layer run together."""
+    en, calls = difference_of_means(llama, items.english_pairs("es-ES")), []
+    plans = [en.at(layer, strength) for layer in llama.layers() for strength in (1.0, 2.0)]
+    scorer = Scorer(llama, asked[:2], NO_DIVISOR, batch_size=2)
+    swept(scorer, plans)  # compared with whole passes at its first use
+    handles = [block.register_forward_pre_hook(lambda *_: calls.append(1)) for block in llama.tl.blocks]
+    try:
+        swept(scorer, plans)
+    finally:
+        for handle in handles:
+            handle.remove()
+    above = sum(llama.n_layers - 1 - layer for layer in llama.layers())
+    assert len(calls) == llama.n_layers + above

@@ -1,22 +1,21 @@
 """Statistics of the experiments: what is planted is found, noise is not, and cases done by hand."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from experiments.measures import differences, lengthened, split_halves
-from experiments.words import interval, one, table, third, verdict
+from experiments.pairs.run import lengthened, split_halves
+from experiments.steps import differences
+from experiments.words import interval, marked, one, table, verdict
 from steerlens.evaluation import Answers
 
 
 def test_differences_are_by_score_and_pair() -> None:
-    kinds = (("a", "factual"), ("b", "factual"), ("c", "cultural"))
-    item = {"draw": 0, "locale": "es-ES", "english_centric": False, "consistency": np.nan}
+    scores = {"a": "transfer", "b": "transfer", "c": "localization"}
     rows = [
-        {**item, "method": method, "kind": kind, "concept": concept, "hit": hit, "margin": 1.0 * hit}
-        for method, hits in (("EN", (1, 1, 0)), ("LOC", (0, 1, 1)), ("surgical", (1, 1, 1)))
-        for (concept, kind), hit in zip(kinds, hits, strict=True)
+        {"method": method, "draw": 0, "locale": "es-ES", "concept": concept, "score": score, "value": float(correct)}
+        for method, values in (("EN", (1, 1, 0)), ("LOC", (0, 1, 1)), ("surgical", (1, 1, 1)))
+        for (concept, score), correct in zip(scores.items(), values, strict=True)
     ]
     pairs = [("surgical", "EN"), ("surgical", "LOC")]
     found = differences(Answers(pd.DataFrame(rows)), pairs, ["localization", "transfer", "consistency"], seed=0)
@@ -39,13 +38,15 @@ def test_halves_agree_as_far_as_there_is_a_direction() -> None:
 def test_words() -> None:
     row = {"score": "transfer", "change": 0.034, "low": 0.0, "high": 0.068}
     assert interval(row) == "+3.4 points [+0.0, +6.8]"
-    assert interval({**row, "score": "factual margin"}) == "+0.034 nats [+0.000, +0.068]"
+    assert interval({**row, "score": "transfer_margin"}) == "+0.034 nats [+0.000, +0.068]"
     assert [verdict({**row, "low": low, "high": high}) for low, high in ((0.1, 1), (-1, -0.1), (0, 1))] == [
         "more",
         "less",
         "not shown",
     ]
     assert table(["a", "b"], [[1, float("nan")]]) == "| a | b |\n| --- | --- |\n| 1 |  |"
-    assert [third(layer, 18) for layer in (0, 5, 6, 11, 12, 17)] == ["first", "first", "middle", "middle", "last", "last"]
+    assert marked(row) == interval(row)
+    assert marked({**row, "low": 0.01}) == "**+3.4 points [+1.0, +6.8]**"
+    assert marked(None) == ""
     with pytest.raises(LookupError, match="0 rows"):
         one(pd.DataFrame({"a": [1]}), a=2)

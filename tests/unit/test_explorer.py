@@ -53,7 +53,7 @@ def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl
         ("steered", Scorer(llama, [item]).score(explorer.plan)[0]),
     ):
         assert frame.loc[frame["steering"] == steering, "score"].to_numpy() == pytest.approx(outcome.scores, abs=1e-4)
-    assert str(explorer.plan) == "2.5 × EN es-ES at layer 3 at last_onward tokens"
+    assert str(explorer.plan) == "2.5 × EN es-ES at layer 3"
     bars = explorer._steering._bars
     assert np.array(bars.data[1].x, dtype=float) == pytest.approx(frame.loc[frame["steering"] == "steered", "share"].to_numpy())
 
@@ -61,14 +61,14 @@ def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl
 def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(explorer: Explorer, llama: sl.LensModel) -> None:
     live = explorer._steering.item
     curve = explorer._steering.curve().set_index("strength")
-    assert curve.loc[0.0, "predicted"] == pytest.approx(live.base.margin)
+    assert curve.loc[0.0, "predicted"] == pytest.approx(live.unsteered.margin)
     run = curve["exact"].dropna()
     assert {0.0, 1.0} <= set(run.index)
     assert curve.loc[run.index, "predicted"].to_numpy() == pytest.approx(run.to_numpy(), abs=1e-5)
-    vector = explorer._steering._specimen.vectors["es-ES"]["EN"]
+    vector = explorer._steering._specimen.vectors["EN", "es-ES"]
     exam, layer = Scorer(llama, [live.item]), explorer.selection.layer
     slope = float(exam.gradients([layer], "last_onward")[0, 0] @ vector.direction(layer))
-    assert live.predicted("EN", layer, -0.001) == pytest.approx(live.base.margin - 0.001 * slope, abs=1e-6)
+    assert live.predicted("EN", layer, -0.001) == pytest.approx(live.unsteered.margin - 0.001 * slope, abs=1e-6)
 
 
 def test_a_locale_brings_its_prompts_and_vectors(explorer: Explorer) -> None:
@@ -94,10 +94,10 @@ def test_a_click_on_the_heatmap_chooses_layer_and_locale(explorer: Explorer) -> 
 def test_kept_steps_are_added(explorer: Explorer, llama: sl.LensModel) -> None:
     explorer.selection.set(vector="EN", layer=1)
     explorer.keep()
-    assert str(explorer.plan) == "1 × EN es-ES at layer 1 at last_onward tokens"  # once, and the slider is back at 0
+    assert str(explorer.plan) == "1 × EN es-ES at layer 1"  # once, and the slider is back at 0
     explorer.selection.set(vector="LOC", layer=2, strength=2.0)
     explorer.settle()
-    assert str(explorer.plan) == "1 × EN es-ES at layer 1 at last_onward tokens + 2 × LOC es-ES at layer 2 at last_onward tokens"
+    assert str(explorer.plan) == "1 × EN es-ES at layer 1 + 2 × LOC es-ES at layer 2"
     frame = explorer.to_frame("steering")
     own = Scorer(llama, [explorer._steering.item.item]).score(explorer.plan)[0]
     assert frame.loc[frame["steering"] == "steered", "score"].to_numpy() == pytest.approx(own.scores, abs=1e-4)
@@ -217,7 +217,7 @@ def test_unknown_views_and_bad_vectors_are_refused(explorer: Explorer, llama: sl
         sl.explore(llama, _items(), [low, low], concepts=2)
     with pytest.raises(SettingsError, match="layer in common"):
         sl.explore(llama, _items(), [low, replace(high, name="high")], concepts=2)
-    with pytest.raises(UnknownNameError, match="locale of a vector"):
+    with pytest.raises(UnknownNameError, match="el-GR"):
         sl.explore(llama, _items(), [replace(low, locale="el-GR")], concepts=2)
     with pytest.raises(SettingsError, match="en-US"):
         sl.explore(llama, _items().of(locale="en-US"), concepts=2)

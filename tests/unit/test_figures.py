@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import plotly.graph_objects as go
 import pytest
 
 import steerlens as sl
-from steerlens.errors import FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import Answers, SideEffects, Sweep
+from steerlens.errors import FileError, UnknownNameError
+from steerlens.evaluation import SCORES, Answers, Score, SideEffects, Sweep, placed, register
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.live import live, redraw
@@ -88,14 +88,18 @@ def test_names_keep_clear_of_each_other() -> None:
     assert "top center" not in places  # something else is there
 
 
-def test_sweep_marks_what_excludes_zero_and_was_run() -> None:
-    def cell(layer: int, hits: Callable[[int], bool], exact: bool = True) -> list[dict]:
-        shared = {"vector": "EN", "layer": layer, "strength": 1.0, "exact": exact, "locale": "es-ES", "kind": "factual"}
-        rest = {"english_centric": False, "margin": 0.0, "base_hit": False, "base_english_centric": False, "base_margin": 0.0}
-        return [{**shared, **rest, "concept": f"c{at}", "hit": hits(at)} for at in range(20)]
+def _cell(layer: int, correct: Callable[[int], float], score: str = "transfer", **more: Any) -> list[dict[str, Any]]:
+    """Rows of a sweep: 20 items of one cell, each 0 unsteered."""
+    cell = {"vector": "EN", "layer": layer, "strength": 1.0, "tokens": "last_onward", "exact": True, "locale": "es-ES"} | more
+    return [
+        {**cell, "kind": "factual", "concept": f"c{at}", "score": score, "value": float(correct(at)), "base": 0.0}
+        for at in range(20)
+    ]
 
-    sure, unsure, predicted = cell(0, lambda at: at < 15), cell(1, lambda at: at < 1), cell(2, lambda at: at < 15, exact=False)
-    fig = Sweep(pd.DataFrame(sure + unsure + predicted)).heatmap("EN", "transfer")
+
+def test_sweep_marks_what_excludes_zero_and_was_run() -> None:
+    sure, unsure = _cell(0, lambda at: at < 15), _cell(1, lambda at: at < 1)
+    fig = Sweep(pd.DataFrame(sure + unsure + _cell(2, lambda at: at < 15, exact=False))).heatmap("EN", "transfer")
     assert [row[0] for row in fig.data[0].text] == ["+75•", "+5", "+75"]
     assert "[" in fig.data[0].customdata[0][0][5]
     assert fig.data[0].customdata[2][0][5] == ""
@@ -103,22 +107,58 @@ def test_sweep_marks_what_excludes_zero_and_was_run() -> None:
     assert (fig.data[0].zmin, fig.data[0].zmax) == (-75, 75)
 
 
-def test_answers_are_drawn_as_levels() -> None:
+def _answers(value: Callable[[str, int], float], score: str = "transfer") -> Answers:
+    """Both of two methods on four items in two locales."""
     rows = [
-        {"method": method, "locale": locale, "kind": "factual", "concept": f"c{at}", "hit": at < hits, "english_centric": None}
-        for method, hits in (("unsteered", 2), ("EN", 3))
+        {"method": method, "of": "", "control": "", "draw": 0, "locale": locale, "kind": "factual", "concept": f"c{at}"}
+        | {"score": score, "value": value(method, at)}
+        for method in ("unsteered", "EN")
         for locale in ("es-ES", "ko-KR")
         for at in range(4)
     ]
-    answers = Answers(pd.DataFrame(rows))
+    return Answers(pd.DataFrame(rows))
+
+
+def test_answers_are_drawn_as_levels() -> None:
+    answers = _answers(lambda method, at: float(at < {"unsteered": 2, "EN": 3}[method]))
     cells = answers.heatmap().data[0]
     assert cells.z.tolist() == [[0.5, 0.5], [0.75, 0.75]]
     assert (cells.zmin, cells.zmax) == (0, 1)
     assert cells.colorscale == go.Heatmap(colorscale=LEVEL_SCALE).colorscale
-    with pytest.raises(SettingsError, match="Answer both kinds"):
+    with pytest.raises(UnknownNameError, match="'localization': expected one of transfer"):
         answers.heatmap("localization")
     with pytest.raises(UnknownNameError):
         answers.heatmap("fluency")
+
+
+@pytest.fixture
+def surprise() -> Iterator[Score]:
+    """A score of a user's own, in a unit of its own, of which less is better."""
+    own = register(
+        Score("surprise", lambda _: None, "factual", unit="bits", label="surprise at the answer", higher_is_better=False)
+    )
+    yield own
+    del SCORES["surprise"]
+
+
+def test_a_score_of_ones_own_is_drawn_under_its_label_in_its_unit(surprise: Score) -> None:
+    swept = Sweep(pd.DataFrame(_cell(0, lambda _: 1.25, "surprise") + _cell(1, lambda _: 0.5, "surprise")))
+    fig = swept.heatmap("EN", surprise)
+    assert "EN steering: change of surprise at the answer" in fig.layout.title.text
+    assert "frame: best" not in fig.layout.title.text
+    assert fig.data[0].colorbar.title.text == "bits against<br>unsteered"
+    assert [row[0] for row in fig.data[0].text] == ["+1.25•", "+.50•"]
+    assert fig.data[0].z[0][0] == 1.25, "not in points"
+
+    answers = _answers(lambda method, at: {"unsteered": 1.0, "EN": 3.0}[method] + at, "surprise")
+    levels = answers.heatmap("surprise")
+    assert levels.data[0].z.tolist() == [[2.5, 2.5], [4.5, 4.5]]
+    assert "surprise at the answer" in levels.layout.title.text.lower()
+    rows = placed(answers).frame
+    forest = sl.plotting.forest_figure(rows[rows["locale"] == "mean"].assign(group="EN"), "Changes", "mean", ["surprise"])
+    assert forest.layout.annotations[0].text == "surprise at the answer"
+    assert forest.layout.xaxis.title.text == "change (bits)"
+    assert forest.data[0].x.tolist() == [0.0, 2.0]
 
 
 def test_side_effects_fill_what_excludes_zero() -> None:

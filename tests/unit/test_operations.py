@@ -102,10 +102,10 @@ def test_a_sweep_scores_every_operation_as_full_passes_do(llama: sl.LensModel, i
     ablation = vector.ablation()
     both = ablation.at(0, tokens=tokens) + vector.projection("positive").at(2, tokens=tokens)
     plans = [ablation.at(1, tokens=tokens), vector.projection("negative").at(1, 0.5, tokens), both]
-    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
-    swept = {index: outcomes for index, outcomes in exam.sweep(plans) if outcomes is not None}
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    swept = {index: outcomes for index, outcomes in scorer.sweep(plans) if outcomes is not None}
     for index, plan in enumerate(plans):
-        for found, expected in zip(swept[index], exam.score(plan), strict=True):
+        for found, expected in zip(swept[index], scorer.score(plan), strict=True):
             assert found.scores == pytest.approx(expected.scores, abs=1e-4)
 
 

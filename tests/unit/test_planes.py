@@ -91,8 +91,8 @@ def _vector(model: sl.LensModel, directions: torch.Tensor, locale: str) -> Steer
 
 def test_controls_tell_a_planted_direction_from_a_random_one(llama: sl.LensModel, items: Items) -> None:
     """The direction in which the answers' margins grow fastest beats all random ones; a random one is one of them."""
-    exam = Scorer(llama, items.of(kind="factual", locale="es-ES"))
-    planted = _vector(llama, 8 * torch.nn.functional.normalize(exam.gradients(range(4), "all").mean(dim=1), dim=1), "es-ES")
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    planted = _vector(llama, 8 * torch.nn.functional.normalize(scorer.gradients(range(4), "all").mean(dim=1), dim=1), "es-ES")
     noise = random_vectors(planted, 1, seed=7)[0]
     for vector, found in ((planted, True), (noise, False)):
         plans = {"EN": {"es-ES": vector.at(2, tokens="all")}}

@@ -112,8 +112,8 @@ def test_token_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, plan:
 def test_item_choices_are_the_exams(llama: sl.LensModel, items: Items, plan: sl.steering.SteeringPlan) -> None:
     item = items.of(kind="cultural", locale="es-ES")[0]
     found = item_choices(llama, item, plan)
-    exam = Scorer(llama, [item])
-    for steering, outcome in (("unsteered", exam.score()[0]), ("steered", exam.score(plan)[0])):
+    scorer = Scorer(llama, [item])
+    for steering, outcome in (("unsteered", scorer.score()[0]), ("steered", scorer.score(plan)[0])):
         own = found.frame[found.frame["steering"] == steering]
         assert own["score"].to_numpy() == pytest.approx(outcome.scores)
         assert own["share"].sum() == pytest.approx(1)

@@ -138,7 +138,7 @@ def test_any_data_set_by_its_columns(tmp_path: Path, suffix: str) -> None:
         file.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]), encoding="utf-8")
     columns = {"question": "frage", "choices": ["a", "b"], "answer": "richtig", "topic": "fach"}
     for path in (file, tmp_path):
-        items = sl.data.from_hub("own/exam", columns, locale="de-DE", path=path)
+        items = sl.data.from_hub("own/scorer", columns, locale="de-DE", path=path)
         assert [(item.choices, item.answer, item.topic) for item in items] == [
             (("None", "NA"), 1, "Physik"),
             (("3", "4"), 0, "Physik"),
@@ -152,7 +152,7 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
 
     def load(choices: str, **settings: Any) -> Items:
         columns = {"question": "q", "choices": choices, "answer": "a"}
-        return sl.data.from_hub("own/exam", columns, locale="en-US", path=tmp_path, **settings)
+        return sl.data.from_hub("own/scorer", columns, locale="en-US", path=tmp_path, **settings)
 
     assert [item.answer for item in load("l")] == [1, 0]
     with pytest.raises(DataError, match="test:2: field 'a': 'A' given; expected a letter or a choice"):
@@ -160,9 +160,9 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     assert [item.answer for item in load("c", answers="text")] == [1, 1]
     assert [item.answer for item in load("c", answers="letter")] == [1, 0]
     with pytest.raises(UnknownNameError, match="Did you mean question"):
-        sl.data.from_hub("own/exam", {"qestion": "q"}, locale="en-US", path=tmp_path)
+        sl.data.from_hub("own/scorer", {"qestion": "q"}, locale="en-US", path=tmp_path)
     with pytest.raises(SettingsError, match="expected choices, answer too"):
-        sl.data.from_hub("own/exam", {"question": "q"}, locale="en-US", path=tmp_path)
+        sl.data.from_hub("own/scorer", {"question": "q"}, locale="en-US", path=tmp_path)
 
 
 def test_the_other_exams(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_lines_of_bmlama_that_are_not_parallel_are_left_out_and_counted(tmp_path
 def _hub(path: Path, rows: list[dict[str, Any]], **columns: str) -> Items:
     path.mkdir(parents=True, exist_ok=True)
     (path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return sl.data.from_hub("own/exam", {"question": "q", "choices": "c", "answer": "a", **columns}, locale="en-US", path=path)
+    return sl.data.from_hub("own/scorer", {"question": "q", "choices": "c", "answer": "a", **columns}, locale="en-US", path=path)
 
 
 def test_the_same_question_on_two_rows_is_asked_once(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Scoring, Search, SearchSettings, search
+from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Part, Predictor, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.vectors import CrossFit
-from steerlens.settings import spaced
+from steerlens.settings import Scoring, spaced
 from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
 from steerlens.testbed import Planted, planted
 
@@ -87,7 +87,7 @@ def test_no_concept_is_scored_under_vectors_of_its_own(llama: sl.LensModel, item
     assert len(parts) == 3
     for part, fold in zip(parts, folds, strict=True):
         others = items.only(set(items.concepts) - set(fold.concepts))
-        assert {item.concept for item in part.items} == set(fold.of(locale="es-ES").concepts)
+        assert set(part.items.concepts) == set(fold.of(locale="es-ES").concepts)
         for pairs in (others.english_pairs("es-ES"), others.localized_pairs("es-ES")):
             expected = difference_of_means(llama, pairs, [1, 3])
             torch.testing.assert_close(part.vectors[pairs.name].directions, expected.directions, atol=1e-5, rtol=1e-4)
@@ -116,8 +116,8 @@ def test_folds_deal_concepts_evenly(items: Items) -> None:
 
 def _cache(model: sl.LensModel, items: Items) -> tuple[ScoreCache, dict]:
     own = take(model, items, locales=["es-ES"]).of("es-ES")
-    part = Part("es-ES", items.of(locale="es-ES"), own)
-    return ScoreCache(model, [part], AIMS, Scoring(), None, Running()), own
+    parts = [Part("es-ES", items.of(locale="es-ES"), own)]
+    return ScoreCache(model, parts, AIMS, Scoring(), None, Running()), own
 
 
 def test_the_cache_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.LensModel, items: Items) -> None:
@@ -125,15 +125,15 @@ def test_the_cache_holds_what_full_passes_give_and_runs_nothing_twice(llama: sl.
     both = PlanSpec.of("EN", 1, 2.0, "all") + PlanSpec.of("LOC", 2)
     for _ in range(2):
         cache.run([both, PlanSpec.of("EN", 1, 2.0, "all")], ["es-ES"], "")
-    exam = Scorer(llama, items.of(locale="es-ES"))
-    outcomes = exam.score(own["EN"].at(1, 2.0, "all") + own["LOC"].at(2))
+    scorer = Scorer(llama, items.of(locale="es-ES"))
+    outcomes = scorer.score(own["EN"].at(1, 2.0, "all") + own["LOC"].at(2))
     np.testing.assert_allclose(cache.values("es-ES", both)[cache.line("margin")], [o.margin for o in outcomes], atol=1e-4)
     gains = cache.gains(both, ["es-ES"])
-    factual = [(o.correct - b.correct) for o, b in zip(outcomes, exam.base, strict=True) if o.item.kind == "factual"]
-    right = [o.scores[o.item.answer] - b.scores[b.item.answer] for o, b in zip(outcomes, exam.base, strict=True)]
+    factual = [(o.correct - b.correct) for o, b in zip(outcomes, scorer.base, strict=True) if o.item.kind == "factual"]
+    right = [o.scores[o.item.answer] - b.scores[b.item.answer] for o, b in zip(outcomes, scorer.base, strict=True)]
     assert gains["transfer"] == pytest.approx(np.mean(factual))
     assert gains.perplexity == pytest.approx(np.exp(-np.mean(right)), rel=1e-4)
-    assert cache.passes == 2 * len(exam)
+    assert cache.passes == 2 * len(scorer)
 
 
 def test_predictions_meet_what_was_run(llama: sl.LensModel, items: Items) -> None:

@@ -22,7 +22,7 @@ def empty() -> Planted:
 
 def _rate(bed: Planted, kind: str, locale: str, plan: object = None, form: str = "implicit") -> float:
     outcomes = Scorer(bed.model, bed.items.of(kind=kind, locale=locale), Scoring(form=form)).score(plan)
-    return sum(outcome.hit for outcome in outcomes) / len(outcomes)
+    return sum(outcome.correct for outcome in outcomes) / len(outcomes)
 
 
 def test_it_knows_in_english_and_when_told_the_country(bed: Planted, empty: Planted) -> None:

@@ -49,17 +49,17 @@ DATA_SETS: dict[str, Callable[..., Items]] = {
 
 
 def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
-    """The items of a public data set by its name, as in ``public("global-mmlu", ["es-ES"], path="folder")``.
+    """Returns the items of a public data set by its name, as in ``public("global-mmlu", ["es-ES"], path="folder")``.
 
     Args:
         name: one of ``DATA_SETS``.
         locales: the locales wanted.
-        settings: of the data set's own function: ``path``, ``revision`` and others.
+        settings: settings of the data set's own function, such as ``path`` and ``revision``.
 
     Raises:
-        UnknownNameError: no such data set; the nearest names are offered.
-        SettingsError: a setting that the data set does not have.
-        SteerlensError: what the data set's function raises.
+        UnknownNameError: there is no such data set; the nearest names are offered.
+        SettingsError: the data set does not have one of the settings.
+        SteerlensError: the data set's function raises it.
     """
     if name not in DATA_SETS:
         raise UnknownNameError("data set", name, DATA_SETS, "For any other on the hub see steerlens.data.from_hub.")

@@ -26,29 +26,29 @@ def blend(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """BLEnD (arXiv 2406.09948): cultural items, joined over countries by the question's id.
+    """Returns the cultural items of BLEnD (arXiv 2406.09948), joined over countries by the question's id.
 
-    A choice is the answer that most people of a country gave, in the words of the asking country: the English translation of
-    the answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left
-    out; a question with fewer than three choices is dropped. The implicit form is the question without its country; where
-    that cannot be taken out it is dropped, and a question that names none has no explicit form. Questions that the data set's
-    scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
+    A choice is the answer that most people of a country gave, in the words of the asking country: the English translation of the
+    answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left out; a
+    question with fewer than three choices is dropped. The implicit form is the question without its country; where that cannot be
+    taken out the question is dropped, and a question that names none has no explicit form. Questions that the data set's scorer
+    leaves out (too few knew an answer) are left out. All are counted in ``notes``.
 
-    What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave
-    the answer: it is as right. What fewer of them gave stays a choice unless ``exclusive`` is true.
+    What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave the
+    answer: it is as right. What fewer of them gave stays a choice unless ``exclusive`` is true.
 
-    ``tags`` hold ``votes:``, how many of the asking country's people gave each choice, in the choices' order.
+    The tag ``votes:`` says how many of the asking country's people gave each choice, in the choices' order.
 
     Args:
         locales: locales or the data set's countries (``South_Korea``). US English is always among the items.
-        exclusive: leave out what other countries answered if some of the asking country's people gave it too.
-        revision: a commit hash; without one, what the hub has now.
-        path: a local folder with ``Spain_data.json`` and the like in place of the hub.
+        exclusive: leaves out what other countries answered if some of the asking country's people gave it too.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder with ``Spain_data.json`` and the like, which is read in place of the hub.
 
     Raises:
-        FileError: it cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read; without network, give ``path``.
         DataError: a file is not of the format.
-        UnknownNameError: a locale that it does not have.
+        UnknownNameError: the data set does not have a locale.
     """
     source = source_of("blend", revision, path)
     have = {locale: country.file for locale, country in COUNTRIES.items()}

@@ -30,24 +30,25 @@ def blend_choices(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """BLEnD's multiple-choice questions about the countries of some locales. All are in English and name their country, so
-    that each has one right answer: the items are factual, in US English, with the country as their topic. A concept is
-    ``country/question#n``, so that the sets of choices of one question stay on one side of a split. A set with a wrong choice
-    that is the answer of another set of the same question is not drawn.
+    """Returns BLEnD's multiple-choice questions about the countries of some locales (arXiv 2406.09948).
+
+    All questions are in English and name their country, so that each has one right answer: the items are factual, in US English,
+    with the country as their topic. A concept is ``country/question#n``, so that the sets of choices of one question stay on one
+    side of a split. A set with a wrong choice that is the answer of another set of the same question is not drawn.
 
     Args:
-        locales: whose countries are asked about: locales or the data set's countries (``South_Korea``).
-        per_question: how many of the many sets of choices that each question has.
-        seed: of the draw of these.
-        split: ``test``.
-        revision: a commit hash; without one, what the hub has now.
-        path: a local folder in place of the hub.
+        locales: the locales, or the data set's countries (``South_Korea``), that are asked about.
+        per_question: how many of the many sets of choices of each question are drawn.
+        seed: the seed of the draw of these sets.
+        split: the data set's split, ``test``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
 
     Raises:
-        FileError: it cannot be read; without network, give ``path``.
-        DataError: it lacks a column, or an answer is not among the choices.
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
         SettingsError: ``per_question`` is not positive.
-        UnknownNameError: a locale that it does not have.
+        UnknownNameError: the data set does not have a locale.
     """
     if per_question < 1:
         raise SettingsError(f"per_question={per_question} given: expected at least 1.")

@@ -44,25 +44,25 @@ class _Fact:
 def bmlama(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
-    """BMLAMA-53 (arXiv 2310.10378): factual items, parallel by line number; the blank is written ``___``.
+    """Returns the factual items of BMLAMA-53 (arXiv 2310.10378), parallel by line number; the blank is written ``___``.
 
-    A question with several right answers has a line for each ("The official language of Switzerland is ..."). It is one
-    concept, whose id is the number of its first line, and one item in each locale, with that line's answer. The other lines
-    are counted in ``notes``, and their answers are none of its choices. Which lines ask the same question is read from the
-    English file, so that concepts and choices are the same whichever locales are asked for.
+    A question with several right answers has a line for each ("The official language of Switzerland is ..."). It is one concept,
+    whose id is the number of its first line, and one item in each locale, with that line's answer. The other lines are counted in
+    ``notes``, and their answers are none of its choices. Which lines ask the same question is read from the English file, so that
+    concepts and choices are the same whichever locales are asked for.
 
     Args:
         locales: locales or language codes. English is always among the items.
         path: the folder with ``en.tsv`` and the like, or a folder above it; the data set is not on the hub.
         choices: how many of a fact's candidates, the answer among them, become its choices; fewer where it has fewer.
-        seed: of the draw, which takes the same places of the candidate list, in the same order, in every language.
-        revision: must be left out: check out the commit that you want.
+        seed: the seed of the draw, which takes the same places of the candidate list, in the same order, in every language.
+        revision: must be ``None``: check out the commit that you want.
 
     Raises:
-        FileError: no such folder or file, or not UTF-8.
-        DataError: a line that is not of the format, or an answer that is not a candidate.
-        SettingsError: no ``path``, a ``revision``, or fewer than two choices.
-        UnknownNameError: a locale that it does not have.
+        FileError: there is no such folder or file, or it is not UTF-8.
+        DataError: a line is not of the format, or an answer is not a candidate.
+        SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
+        UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
         raise SettingsError("BMLAMA is read from a folder: check out the commit that you want, and leave revision out.")

@@ -25,22 +25,24 @@ def cultural_bench(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """CulturalBench (arXiv 2410.02677). Its questions name their country, so that each has one right answer wherever it is
-    asked: the items are factual, with the country as their topic.
+    """Returns the items of CulturalBench (arXiv 2410.02677).
+
+    Its questions name their country, so that each has one right answer wherever it is asked: the items are factual, with the
+    country as their topic.
 
     Args:
-        locales: English only.
-        level: ``easy``: four choices. ``hard``: the four choices one by one, to be called true or false; the concept is
-            ``question#n``, so that the four stay on one side of a split; the data set's own score counts a question if all
-            four are right.
-        split: ``test``.
-        revision: a commit hash; without one, what the hub has now.
-        path: a local folder in place of the hub.
+        locales: must be English, the data set's only language.
+        level: ``easy`` has four choices. ``hard`` has the four choices one by one, to be called true or false; the concept is
+            ``question#n``, so that the four stay on one side of a split; the data set's own score counts a question if all four
+            are right.
+        split: the data set's split, ``test``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
 
     Raises:
-        FileError: it cannot be read; without network, give ``path``.
-        DataError: it lacks a column, or an answer is not among the choices.
-        UnknownNameError: another locale or level.
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
+        UnknownNameError: another locale or level is asked for.
     """
     chosen(locales, {ENGLISH: ENGLISH}, _NAME)
     if level not in ("easy", "hard"):

@@ -58,23 +58,23 @@ def global_mmlu(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """Global-MMLU: MMLU in 42 languages, labelled for what knowledge of a culture its questions need (arXiv 2412.03304).
+    """Returns the items of Global-MMLU (arXiv 2412.03304): MMLU in 42 languages, with labels of cultural sensitivity.
 
-    Items are factual, and parallel: the concept is the sample's id. Their ``tags`` hold the label (``CS`` culturally
-    sensitive, ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
+    Items are factual, and parallel: the concept is the sample's id. Their ``tags`` hold the label (``CS`` culturally sensitive,
+    ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
 
     Args:
         locales: locales or the data set's language codes. English is always among the items.
-        lite: the smaller, balanced Global-MMLU-Lite.
+        lite: reads the smaller, balanced Global-MMLU-Lite.
         split: ``test`` or ``dev``.
-        sensitivity: only the items with this label.
-        revision: a commit hash; without one, what the hub has now.
-        path: a local folder in place of the hub.
+        sensitivity: only the items with this label, ``CS``, ``CA`` or ``-``, are kept; all for ``None``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
 
     Raises:
-        FileError: it cannot be read; without network, give ``path``.
-        DataError: it lacks a column, or an answer is not among the choices.
-        UnknownNameError: a locale or label that it does not have.
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
+        UnknownNameError: the data set does not have a locale or label.
     """
     if sensitivity not in (None, "CS", "CA", "-"):
         raise UnknownNameError("sensitivity", sensitivity, ("CS", "CA", "-"))
@@ -100,8 +100,21 @@ def mmlu_prox(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """MMLU-ProX: MMLU-Pro, with up to ten choices, in 29 languages (arXiv 2503.10497). Parallel by row, or by its
-    ``question_id`` where it has one. Arguments and errors as of ``global_mmlu``; splits ``test`` and ``validation``.
+    """Returns the items of MMLU-ProX (arXiv 2503.10497): MMLU-Pro, with up to ten choices, in 29 languages.
+
+    Items are factual, and parallel by their ``question_id`` where rows have one, or else by row.
+
+    Args:
+        locales: locales or the data set's language codes. English is always among the items.
+        lite: reads the smaller MMLU-ProX-Lite.
+        split: the data set's split, such as ``test`` or ``validation``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
+
+    Raises:
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
+        UnknownNameError: the data set does not have a locale.
     """
     name = "mmlu-prox-lite" if lite else "mmlu-prox"
     gathering = Gathering(name)
@@ -116,8 +129,20 @@ def mmlu_prox(
 
 
 def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
-    """MMMLU: MMLU translated by people into 14 languages. Parallel by row. It has no English part: for EN pairs take
-    ``global_mmlu``. Arguments and errors as there.
+    """Returns the items of MMMLU: MMLU translated by people into 14 languages.
+
+    Items are factual, and parallel by row. The data set has no English part: for EN pairs take ``global_mmlu``.
+
+    Args:
+        locales: locales or the data set's codes, such as ``ES_LA``.
+        split: the data set's split, ``test``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
+
+    Raises:
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
+        UnknownNameError: the data set does not have a locale.
     """
     gathering = Gathering("mmmlu")
     columns = Columns("Question", ("A", "B", "C", "D"), "Answer", topic="Subject", answers="letter")
@@ -127,9 +152,21 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
 
 
 def include(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
-    """INCLUDE: exams of the countries themselves, in 44 languages (arXiv 2411.19799). Items are factual and, since each
-    language has its own questions, not parallel; it has no English part. ``tags`` hold ``country:``, ``domain:`` and
-    ``regional:``. Arguments and errors as of ``global_mmlu``.
+    """Returns the items of INCLUDE (arXiv 2411.19799): exams of the countries themselves, in 44 languages.
+
+    Items are factual and, since each language has its own questions, not parallel. The data set has no English part. ``tags``
+    hold ``country:``, ``domain:`` and ``regional:``.
+
+    Args:
+        locales: locales or the data set's names of languages, such as ``Spanish``.
+        split: the data set's split, such as ``test`` or ``validation``.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
+
+    Raises:
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or an answer is not among the choices.
+        UnknownNameError: the data set does not have a locale.
     """
     gathering = Gathering("include")
     options = ("option_a", "option_b", "option_c", "option_d")

@@ -49,28 +49,29 @@ def from_hub(
     path: str | Path | None = None,
     answers: AnswerForm = "guess",
 ) -> Items:
-    """Factual items of any multiple-choice data set on the Hugging Face hub.
+    """Returns factual items of any multiple-choice data set on the Hugging Face hub.
 
         sl.data.from_hub("owner/name", {"question": "q", "choices": ["a", "b", "c"], "answer": "label"}, locale="de-DE")
 
     A question that a later row asks again under another concept is left out there, so that no split trains on it and tests it;
-    ids that agree up to ``#`` are one concept's. An item is left out too if one of its wrong choices is the answer of such a
-    row. ``notes`` counts both.
+    ids that agree up to ``#`` are one concept's. An item is left out too if one of its wrong choices is the answer of such a row.
+    ``notes`` counts both.
 
     Args:
-        id: the data set's id.
-        columns: names of its columns, by what they hold: ``question``, ``choices`` (a list of columns, or one column that
-            holds a list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
+        id: the data set's id, such as ``owner/name``.
+        columns: names of its columns, by what they hold: ``question``, ``choices`` (a list of columns, or one column that holds a
+            list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
         locale: the locale that its questions are asked in. Read a language at a time and add the items up.
-        config: the data set's configuration.
-        split: its split.
-        revision: a commit hash; ``main`` moves.
-        path: a local folder or file in place of the hub.
-        answers: whether the answer column holds a ``letter``, an ``index`` from 0 or the choice's ``text``.
+        config: the data set's configuration; ``None`` if it has one only.
+        split: the data set's split.
+        revision: a commit hash, or a branch such as ``main``, which moves.
+        path: a local folder or file that is read in place of the hub.
+        answers: what the answer column holds: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` tells by each
+            value.
 
     Raises:
-        FileError: it cannot be read; without network, give ``path``.
-        DataError: it lacks a column, an answer is not among the choices, or a concept comes twice.
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, an answer is not among the choices, or a concept comes twice.
         UnknownNameError: the locale or a key of ``columns`` is unknown.
         SettingsError: a key of ``columns`` is missing.
     """

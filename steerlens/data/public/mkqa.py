@@ -24,22 +24,24 @@ _REPOSITORY = "git clone https://github.com/apple/ml-mkqa (file dataset/mkqa.jso
 def mkqa(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
-    """MKQA (arXiv 2007.15207): factual items, parallel by example. It has no distractors: the other choices are answers of
-    the same type (entity, date, number …) of other questions, drawn by ``seed`` and the same in every language. No answer or
-    alias of a question is among its other choices, also where a later example asks it again, which is left out.
+    """Returns the factual items of MKQA (arXiv 2007.15207), parallel by example.
+
+    The data set has no distractors: the other choices are answers of the same type (entity, date, number …) of other questions,
+    the same in every language. No answer or alias of a question is among its other choices, also where a later example asks it
+    again, which is left out.
 
     Args:
         locales: locales or language codes. English is always among the items.
         path: ``mkqa.jsonl.gz`` (or unpacked), or a folder that holds it.
         choices: how many choices an item has.
-        seed: of the draw.
-        revision: must be left out: check out the commit that you want.
+        seed: the seed of the draw of the other choices.
+        revision: must be ``None``: check out the commit that you want.
 
     Raises:
-        FileError: no such file, or it cannot be unpacked.
-        DataError: a line that is not of the format.
-        SettingsError: no ``path``, a ``revision``, or fewer than two choices.
-        UnknownNameError: a locale that it does not have.
+        FileError: there is no such file, or it cannot be unpacked.
+        DataError: a line is not of the format.
+        SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
+        UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
         raise SettingsError("MKQA is read from a file: check out the commit that you want, and leave revision out.")

@@ -1,6 +1,6 @@
 """Choices: the plan spec taken for a contrast, or for all together, with its vectors and what dev said of it."""
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,9 @@ class Chosen:
     def plan(self, locale: str) -> SteeringPlan:
         """Returns the plan for one locale.
 
+        Args:
+            locale: the locale that is steered.
+
         Raises:
             UnknownNameError: there is no vector for the locale.
         """
@@ -47,11 +50,19 @@ class Chosen:
         return self.spec.plan(own)
 
     def plans(self, locales: tuple[str, ...] | None = None) -> dict[str, SteeringPlan]:
-        """Returns the plan of each locale; of all that there are vectors for with ``None``."""
+        """Returns the plan of each locale; of all that there are vectors for with ``None``.
+
+        Args:
+            locales: the locales that are steered; all that there are vectors for with ``None``.
+        """
         return {locale: self.plan(locale) for locale in (self.locales if locales is None else locales)}
 
     def with_vectors(self, vectors: VectorSet) -> "Chosen":
-        """Returns the same choice with other vectors."""
+        """Returns the same choice with other vectors.
+
+        Args:
+            vectors: a set that has the vectors of the spec's steps.
+        """
         return replace(self, vectors=vectors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +82,7 @@ class Chosen:
             FileError: a field is missing, unknown or of another type.
         """
         kept = restored(_Kept, values, whose)
-        dev: Mapping[str, float] = kept.dev
+        dev = {score: math.nan if change is None else change for score, change in kept.dev.items()}
         return cls(kept.method, PlanSpec(kept.steps), Gains(dev, kept.aims), vectors if vectors is not None else VectorSet())
 
 
@@ -81,5 +92,5 @@ class _Kept:
 
     method: str
     steps: tuple[StepSpec, ...]
-    dev: dict[str, float]
+    dev: dict[str, float | None]
     aims: tuple[str, ...]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.scores import ANSWER
@@ -35,12 +34,20 @@ class Gains(Mapping[str, float]):
         return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
-        """Returns the change of a score in its better direction; 0 for one that was not measured."""
+        """Returns the change of a score in its better direction; 0 for one that was not measured.
+
+        Args:
+            score: the name of the score.
+        """
         change = self.changes.get(score, 0.0)
         return change if score_of(score).higher_is_better else -change
 
     def finer(self, score: str) -> float:
-        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one."""
+        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one.
+
+        Args:
+            score: the name of the score whose companion is meant.
+        """
         companion = SCORES[score].companion
         return self.gain(companion) if companion else 0.0
 
@@ -69,12 +76,21 @@ class Gains(Mapping[str, float]):
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both."""
+        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both.
+
+        Args:
+            other: gains of another plan on the same items.
+        """
         return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the changes as plain JSON values."""
-        return dict(self.changes)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Gains) and (self.aims, self.to_dict()) == (other.aims, other.to_dict())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns the changes as plain JSON values: ``None`` for NaN, which JSON does not know."""
+        return {name: None if math.isnan(value) else value for name, value in self.changes.items()}
 
 
 Objective = Callable[[Gains], float]

@@ -30,7 +30,10 @@ class Tried(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")
 
     def front(self, locale: str = ALL) -> "ResultTable":
-        """The Pareto front of one locale, or of all together, by the rising change of the first score (transfer).
+        """Returns the Pareto front of one locale, or of all together, by the rising change of the first score (transfer).
+
+        Args:
+            locale: one of those searched, or ``all``.
 
         Raises:
             UnknownNameError: a locale that was not searched.
@@ -39,10 +42,11 @@ class Tried(ResultTable):
         return Tried(part.sort_values(self.frame.columns[3], kind="stable").reset_index(drop=True))
 
     def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
-        """Every plan of one locale, or of all together, in the plane of both gains, with the Pareto front.
+        """Draws every plan of one locale, or of all together, in the plane of the first two gains, with the Pareto front.
 
         Args:
             chosen: by method, the plan that is drawn large; ``best`` gets a ring.
+            locale: one of those searched, or ``all``.
 
         Raises:
             UnknownNameError: a locale that was not searched.
@@ -76,7 +80,7 @@ class Tested(ResultTable):
     )
 
     def plot(self, locale: str | None = None, choice: str = "own") -> "Figure":
-        """The choices' changes with their intervals in one locale, or in all, a panel per score.
+        """Draws the choices' changes with their intervals, a panel per score.
 
         Args:
             locale: one of those searched; for ``None`` ``mean``, or the only one.
@@ -110,6 +114,9 @@ class Regret(ResultTable):
     def heatmap(self, score: str = "objective") -> "Figure":
         """Locales by whose choice they are steered with, coloured by what it costs, centred at zero.
 
+        Args:
+            score: ``objective``, or a score that the contrasts are meant to raise.
+
         Raises:
             UnknownNameError: no such score.
         """
@@ -137,7 +144,11 @@ class Search:
     """``None`` if no test items were given."""
 
     def chosen(self, locale: str = ALL, method: str = BEST) -> Chosen:
-        """A locale's choice, or that for all.
+        """Returns a locale's choice, or that for all.
+
+        Args:
+            locale: one of those searched, or ``all``.
+            method: a contrast's name, ``surgical`` or ``best``.
 
         Raises:
             UnknownNameError: no such locale or method.
@@ -148,7 +159,7 @@ class Search:
         return self.choices[locale][method]
 
     def plan(self, locale: str, method: str = BEST, choice_of: str | None = None) -> SteeringPlan:
-        """The plan to steer one locale with.
+        """Returns the plan to steer one locale with.
 
         Args:
             locale: the locale that is steered.
@@ -178,7 +189,10 @@ class Search:
         }
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Everything tried on dev in the plane of both gains, the Pareto front and the choices marked.
+        """Draws everything tried on dev in the plane of the first two gains, with the Pareto front and the choices.
+
+        Args:
+            locale: one of those searched, or ``all``.
 
         Raises:
             UnknownNameError: a locale that was not searched.
@@ -188,6 +202,9 @@ class Search:
 
     def save(self, folder: str | Path) -> Path:
         """Writes a folder: JSON, a Parquet file per table, safetensors for all vectors and for each locale's best plan.
+
+        Args:
+            folder: is made if it is not there.
 
         Raises:
             FileError: the folder cannot be written.
@@ -208,6 +225,9 @@ class Search:
     @classmethod
     def load(cls, folder: str | Path) -> "Search":
         """Reads a search that ``save`` wrote.
+
+        Args:
+            folder: what ``save`` was given.
 
         Raises:
             FileError: the folder lacks a file, or one is damaged.

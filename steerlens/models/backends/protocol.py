@@ -58,7 +58,7 @@ class CachedPass:
 
 @runtime_checkable
 class Backend(Protocol):
-    """One model, and everything that steerlens does with it.
+    """A model, and everything that steerlens does with it.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm, which the
     unembedding turns into logits. Hooks of a residual stream are called as TransformerLens does, under the names that
@@ -68,13 +68,15 @@ class Backend(Protocol):
     name: str
     """What the model is called, for tables, files and errors."""
     architecture: str
-    """The kind of model, as ``gemma3_text``."""
+    """The kind of model, such as ``gemma3_text``."""
     n_layers: int
+    """The number of blocks."""
     d_model: int
+    """The width of the residual stream."""
     context: int
-    """The most tokens that a row may have; 0 if there is no limit."""
+    """The largest number of tokens in a row; 0 if there is no limit."""
     attention_window: int | None
-    """Tokens that the narrowest layer attends to, if some layers attend to a window or a chunk of the text."""
+    """The number of tokens that the narrowest layer attends to; ``None`` if all layers attend to the whole text."""
     state: ModelState
     """What runs on the model now. Passes of the backend say in it what their tokens are (``passes.announced``)."""
 
@@ -87,59 +89,73 @@ class Backend(Protocol):
         """What was done to the weights since they were read: ``none``, or a word for it. It is part of the fingerprint."""
 
     def tokenizer(self) -> Tokenizer:
-        """The model's own tokenizer.
+        """Returns the model's own tokenizer.
 
         Raises:
             ModelError: it has none.
         """
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """All weights. The first says the device and the dtype."""
+        """Returns all weights. The first says the device and the dtype."""
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """What changes when a weight is replaced or changed in place, found without reading the weights."""
+        """Returns values that change when a weight is replaced or changed in place. The weights are not read for it."""
 
     def weights_digest(self) -> str:
-        """A digest over the name, shape and bytes of all weights."""
+        """Returns a digest over the name, shape and bytes of all weights."""
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Every hook that stands on the model now and that changes what it computes, the user's own too."""
+        """Returns every hook that stands on the model now and that changes what it computes, the user's own too."""
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-        """The final residuals of a batch. Nothing is unembedded."""
+        """Returns the final residuals of a ``batch``. Nothing is unembedded."""
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """What ``read`` makes of the residual stream ``[batch, pos, d_model]`` after each of ``layers``. Blocks above the highest
-        need not run."""
+        """Returns what ``read`` makes of the residual stream after each of some layers. Blocks above the highest need not run.
+
+        Args:
+            batch: the rows.
+            layers: block indices.
+            read: called with the residual stream ``[batch, pos, d_model]`` after each of these blocks.
+
+        Returns:
+            By layer, what ``read`` returned.
+        """
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """The norm that stands between the last block and the unembedding."""
+        """Returns a ``residual`` after the norm that stands between the last block and the unembedding."""
 
     def unembedding(self) -> Unembedding:
-        """From final residuals to logits, with the weights that the model has now."""
+        """Returns the function from final residuals to logits, with the weights that the model has now."""
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """The model's own logits, with which the unembedding is compared once."""
+        """Returns the model's own logits of a ``batch``, with which the unembedding is compared once."""
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """The rows of the embedding's table for some tokens, as they enter block 0, without position embeddings."""
+        """Returns the rows of the embedding's table for some tokens, as they enter block 0, without position embeddings.
+
+        Args:
+            ids: the tokens, ``[pos]``, on the weights' device.
+        """
 
     def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Passes inside run with these hooks; however the block ends, these and no others are removed. Other threads wait."""
+        """Runs passes inside with these ``hooks``; however the block ends, these and no others are removed. Other threads
+        wait."""
 
     def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """The same for passes that anybody runs inside, the user's too. Passes of other threads are refused."""
+        """Sets ``hooks`` for passes that anybody runs inside, the user's too, and removes them. Passes of other threads are
+        refused."""
 
     def cached_pass(
         self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
     ) -> CachedPass:
-        """Runs a batch once and keeps what ``resume`` needs for ``layers``.
+        """Runs a batch once and keeps what ``resume`` needs for some layers.
 
         Args:
             batch: the rows.
-            layers: after these the residual stream is kept.
+            layers: the blocks after which the residual stream is kept.
             start: the first column that is kept.
-            before: keys and values of a prefix that all rows share.
+            before: keys and values of a prefix that all rows share; ``None`` for no prefix.
         """
 
     def resume(
@@ -152,32 +168,43 @@ class Backend(Protocol):
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """What the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
+        """Returns what the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
 
         Args:
             cached: the pass.
-            layer: only the blocks above it run, and only on the columns from ``cached.start`` on.
-            residual: of the batch's rows, or of several copies of them one after another, each edited in its own way.
-            before: keys and values of what stands before ``start``, if not those of the cached pass.
-            keep: columns whose keys and values are kept.
-            a_copy_each: ``before`` holds a row for each copy of the batch, not for each of its rows.
+            layer: the block; only the blocks above it run, and only on the columns from ``cached.start`` on.
+            residual: the residual stream of the batch's rows, or of several copies of them one after another, each edited in its
+                own way.
+            before: keys and values of what stands before ``start``; for ``None`` those of the cached pass.
+            keep: the number of columns whose keys and values are kept.
+            a_copy_each: whether ``before`` holds a row for each copy of the batch, not for each of its rows.
 
         Returns:
             The final residuals, and the keys and values kept.
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
-        """Attention inside sees ``before`` in front of its own tokens.
+        """Lets attention inside see other tokens in front of a pass's own ones.
+
+        Args:
+            before: the keys and values of these tokens; ``None`` for none.
+            keep: the number of the pass's first tokens whose keys and values are kept.
 
         Yields:
             The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
         """
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Hugging Face's ``generate`` on a batch padded in front: the ids of the prompts and of what follows them."""
+        """Returns what Hugging Face's ``generate`` gives for a batch padded in front: the prompts' ids and those that follow.
+
+        Args:
+            batch: the prompts.
+            max_new_tokens: the number of tokens after which generation stops if the model does not.
+            settings: Hugging Face's generation settings.
+        """
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
-        """The logits of the token that follows a text, and what the next call is given as ``cache``.
+        """Returns the logits of the token that follows a text, and what the next call is given as ``cache``.
 
         Args:
             ids: all of the text so far.
@@ -185,4 +212,4 @@ class Backend(Protocol):
         """
 
     def ends(self) -> set[int]:
-        """The tokens that end a text."""
+        """Returns the tokens that end a text."""

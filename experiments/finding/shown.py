@@ -1,0 +1,91 @@
+"""The finding's tables as Markdown, for its template."""
+
+from typing import Any
+
+import pandas as pd
+
+from experiments.common import Results
+from experiments.steps import mean_rows
+from experiments.words import Row, interval, marked, one, rows_of, score_word, table, wide
+
+AXES = ("transfer", "localization")
+_SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
+
+
+def shown(results: Results) -> dict[str, Any]:
+    """Returns what the template and a model's words are filled with."""
+    depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
+    size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
+    scores = list(dict.fromkeys(against["score"]))
+    return {
+        "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
+        "plane": table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, _placed)),
+        "against": table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
+        "side": table(["method", *_SIDE.values()], wide(means[means["score"].isin(list(_SIDE))], ["method"], _SIDE, _side)),
+        "chosen": "; ".join(f"{one['method']}: {_steps(one['steps'])}" for one in results.json("chosen")),
+        "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
+        "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
+        "layers": depth["layers"].iloc[0],
+        "near": cosines["near"].iloc[0], "share": float((size <= cosines["near"].iloc[0]).mean()), "size": size.median(),
+        "tested": _concepts(means), "controlled": _concepts(controls),
+    }  # fmt: skip
+
+
+_PLACED = (*AXES, "english_centric", "consistency")
+
+
+def _layer(row: Row, digits: int = 0) -> str:
+    return f"{row['layer']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+
+
+def _depth(depth: pd.DataFrame) -> str:
+    rows = [
+        [row["vector"], row["by"], row["measure"], _layer(row, 1), round(row["gain"], 3),
+         row["deeper"] if row["deeper"] != row["deeper"] else f"{row['deeper']:.0%}"]
+        for row in depth.to_dict("records")
+    ]  # fmt: skip
+    return table(["vector", "by", "measure", "layer [95% of resamples]", "gain at the peak", "deeper in"], rows)
+
+
+def _cosines(cosines: pd.DataFrame) -> str:
+    keys, parts, rows = ["locale", "layer"], dict(list(cosines.groupby("measure"))), []
+    both = parts["cosine"].merge(parts["shuffled"], on=keys, suffixes=("", "_null"))
+    both = both.merge(parts["ceiling"][[*keys, "value"]], on=keys, suffixes=("", "_ceiling"))
+    thirds = (3 * both["layer"] / (both["layer"].max() + 1)).astype(int).map(("first", "middle", "last").__getitem__)
+    for name, part in both.groupby(thirds, sort=False):
+        size, inside = part["value"].abs(), part["value"].between(part["low_null"], part["high_null"]).mean()
+        null = part[["low_null", "high_null"]].abs().max(axis=1).median()
+        numbers = (size.median(), size.max(), part["value_ceiling"].median(), null)
+        rows.append([name, *(f"{number:.2f}" for number in numbers), f"{inside:.0%}"])
+    header = ["third of the layers", "median size", "largest", "ceiling", "unrelated: 95% within ±"]
+    return table([*header, "cosines that are among these"], rows)
+
+
+def _placed(row: Row | None) -> str:
+    return f"{row['value']:.2f}" if row is not None and row["method"] == "unsteered" else marked(row)
+
+
+def _side(row: Row | None) -> str:
+    if row is None:
+        return ""
+    change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
+    return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
+
+
+def _controls(controls: pd.DataFrame) -> str:
+    rows = [
+        [row["method"], row["score"], interval(row), row["draws"] if row["draws"] > 1 else "", round(row["p"], 3)]
+        for score in AXES
+        for row in rows_of(controls, score=score)
+        if row["method"] != "unsteered"
+    ]
+    return table(["method", "score", "change", "draws", "p"], rows)
+
+
+def _steps(steps: list[Row]) -> str:
+    return " + ".join(f"{step['strength']:g} × {step['vector']} at layer {step['layer']}" for step in steps) or "unsteered"
+
+
+def _concepts(means: pd.DataFrame) -> str:
+    n = {score: one(means, method="unsteered", score=score)["n"] for score in AXES}
+    return f"{n['transfer']} factual and {n['localization']} cultural concepts"

@@ -1,0 +1,22 @@
+"""Held-out texts of each locale, whose perplexity is measured."""
+
+from collections.abc import Mapping, Sequence
+
+from steerlens.data import Items, locale
+from steerlens.errors import UnknownNameError
+
+Texts = Mapping[str, Sequence[str]]
+"""Held-out texts of each locale."""
+
+
+def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
+    """Returns the held-out texts of a locale, by the concept that each counts as.
+
+    Raises:
+        UnknownNameError: texts were given, and none of this locale.
+    """
+    if given is None:
+        return {item.concept: f"{item.prompt().text}{locale(code).space}{item.choices[item.answer]}" for item in items}
+    if code not in given:
+        raise UnknownNameError("locale of texts", code, given)
+    return {f"{code}/{number}": text for number, text in enumerate(given[code])}

@@ -1,0 +1,149 @@
+"""Sweeping: every vector measured at every layer and strength, run, predicted or both."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from steerlens.data import Items
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.english import english_outcomes, kinds_of
+from steerlens.evaluation.finite import advice
+from steerlens.evaluation.grid import Grid, Place, parts_of
+from steerlens.evaluation.item_scores import not_finite
+from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scores import SWEPT, scores_of
+from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
+from steerlens.models.engine import MEMORY
+from steerlens.models.lens import LensModel
+from steerlens.provenance import provenance
+from steerlens.scores import GivenScore, Score
+from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
+from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+
+log = logging.getLogger("steerlens")
+
+_NAMED = 3
+"""The cells that a warning names."""
+
+
+def sweep(
+    model: LensModel,
+    items: Items,
+    vectors: VectorSet | Intervention | Iterable[Intervention],
+    layers: Sequence[int] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    scores: Sequence[GivenScore] = SWEPT,
+    mode: Mode = "exact",
+    tokens: SteeredTokens = "last_onward",
+    scoring: Scoring | None = None,
+    max_new_tokens: int = 32,
+    batch_size: int | None = None,
+    memory: int = MEMORY,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
+) -> Sweep:
+    """Measures every vector of a locale on that locale's items, at every layer and strength.
+
+    Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices'
+    tokens only.
+
+    Args:
+        model: the model.
+        items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
+        vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
+        layers: the vectors' own layers for ``None``.
+        strengths: factors on the raw difference of means.
+        scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
+            have the model write after every prompt in every cell that is run.
+        mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
+            backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
+            runs one strength of each vector and layer, predicts the others from that and the derivative, and runs the most
+            promising. Column ``exact`` says which cells were run.
+        tokens: which tokens are steered.
+        scoring: how choices are put and compared; the defaults for ``None``.
+        max_new_tokens: the length of what is written, for scores of that.
+        batch_size: items at once; chosen for the device for ``None``.
+        memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
+        executor: who runs the tasks: anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each worker loads the
+            model for itself. ``None``: this process, with the model as it is.
+        resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
+
+    Raises:
+        LayerError: a layer that a vector was not taken at.
+        FingerprintError: a vector of another model.
+        UnknownNameError: a vector's locale has no items, or no such mode or score.
+        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone.
+        ModelError: the unsteered model gives scores that are not finite.
+    """
+    import pandas as pd
+
+    given, measured = vector_set(vectors), scores_of(scores)
+    cells = _cells(model, given, layers, strengths, tokens)
+    if mode not in MODES:
+        raise UnknownNameError("mode", mode, MODES)
+    source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume))
+    grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running)
+    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
+    english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
+    frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
+    made = Sweep(frame, _meta(source, measured, tokens, mode), source)
+    _warn(made, model.fingerprint.dtype)
+    return made
+
+
+def _cells(
+    model: LensModel, vectors: VectorSet, layers: Sequence[int] | None, strengths: Sequence[float], tokens: SteeredTokens
+) -> list[StepSpec]:
+    """Returns every vector at every layer and strength."""
+    sizes, wanted = sorted(dict.fromkeys(map(float, strengths))), None if layers is None else model.layers(layers)
+    if not sizes:
+        raise SettingsError("no strengths given: expected at least one.")
+    cells = (
+        StepSpec(vector.name, layer, strength, tokens)
+        for vector in vectors.values()
+        for layer in (vector.layers if wanted is None else wanted)
+        for strength in sizes
+    )
+    return list(dict.fromkeys(cells))
+
+
+def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
+    """Returns the items of each locale and kind that the scores are measured on."""
+    kinds = kinds_of(scores)
+    parts = parts_of(source.items, source.vectors.locales_in(source.items), kinds)
+    if not parts:
+        raise SettingsError(
+            f"{source.items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."
+        )
+    return parts
+
+
+def _meta(source: SweptFrom, scores: Sequence[Score], tokens: SteeredTokens, mode: Mode) -> dict[str, Any]:
+    """Returns how a sweep was made."""
+    return provenance(
+        model=source.model.fingerprint.to_dict(),
+        items=source.items.digest(),
+        vectors=source.vectors.digest(),
+        tokens=tokens,
+        mode=mode,
+        scoring=asdict(source.scoring),
+        scores=[score.name for score in scores],
+        aims={name: vector.score for (name, _), vector in source.vectors.items() if vector.score},
+    )
+
+
+def _warn(swept: Sweep, dtype: str) -> None:
+    """Says once how many cells hold scores that are not finite."""
+    run = swept.frame
+    bad = not_finite(run) & run["score"].isin(swept.scores)
+    if bad.any():
+        counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
+        worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
+        log.warning(
+            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are no answers: these cells are NaN and are never "
+            "chosen. To have them, %s.",
+            *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
+        )
