@@ -77,6 +77,10 @@ class VectorSet(Mapping[Key, Intervention]):
     def get(self, key: Any, default: Any = None) -> Any:
         """Returns one vector, or something else where there is none.
 
+        Args:
+            key: a name and locale, or a name alone.
+            default: what is returned where there is no such vector.
+
         Raises:
             UnknownNameError: several vectors of a name.
         """
