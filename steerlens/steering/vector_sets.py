@@ -77,6 +77,10 @@ class VectorSet(Mapping[Key, Intervention]):
     def get(self, key: Any, default: Any = None) -> Any:
         """Returns the vector of a ``key``, as ``vectors[key]`` does, or ``default`` where there is none.
 
+        Args:
+            key: a name and locale, or a name alone.
+            default: what is returned where there is no such vector.
+
         Raises:
             UnknownNameError: there are several vectors of a name.
         """
