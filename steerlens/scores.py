@@ -42,6 +42,8 @@ class Score:
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):
             raise UnknownNameError("evidence of a score", self.evidence, get_args(Evidence))
+        if self.kind is not None and self.kind not in KINDS:
+            raise UnknownNameError(f"kind of items of score {self.name!r}", self.kind, KINDS, "None stands for both kinds.")
         if not self.name or not callable(self.of):
             raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name and a function.")
 
@@ -87,6 +89,8 @@ class Score:
 
 SCORES: dict[str, Score] = {}
 """Every score by its name: the built-in ones, and those that were registered."""
+BUILT_IN: dict[str, Score] = {}
+"""The scores that steerlens itself has, by name: nobody else's takes such a name."""
 GivenScore = str | Score
 """A score by name, or one of the user's own."""
 
@@ -95,14 +99,14 @@ def register(score: Score) -> Score:
     """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
 
     Args:
-        score: the score; the same one may be registered again.
+        score: the score. It takes the place of an earlier one of one's own with its name, as where a cell of a notebook runs
+            twice.
 
     Raises:
-        SettingsError: another score has this name.
+        SettingsError: a built-in score has this name.
     """
-    known = SCORES.get(score.name)
-    if known is not None and known != score:
-        raise SettingsError(f"a score called {score.name!r} is there already: give yours another name.")
+    if BUILT_IN.get(score.name, score) != score:
+        raise SettingsError(f"score {score.name!r} given: steerlens has a score of its own of this name. Give yours another name.")
     SCORES[score.name] = score
     return score
 
@@ -115,7 +119,7 @@ def score_of(given: GivenScore) -> Score:
 
     Raises:
         UnknownNameError: no score of this name.
-        SettingsError: another score has the given one's name.
+        SettingsError: a built-in score has the given one's name.
     """
     if isinstance(given, Score):
         return register(given)

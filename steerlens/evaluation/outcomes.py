@@ -66,6 +66,13 @@ class Writing:
     text: str
     tokens: tuple[int, ...]
     """The text's tokens, without special ones."""
+    expected: str = ""
+    """What the right text is where it is not the answer's own, as the letter of the answer where letters are asked for."""
+
+    @property
+    def answer(self) -> str:
+        """The text that is right: of the item's answer, or what is expected instead of it."""
+        return self.expected or self.item.choices[self.item.answer]
 
 
 @dataclass(frozen=True)

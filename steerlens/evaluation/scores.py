@@ -1,12 +1,14 @@
 """The built-in scores."""
 
+import unicodedata
 from collections.abc import Iterable
 
+from steerlens.data import locale
 from steerlens.errors import SettingsError
 from steerlens.evaluation.consistency import consistency
 from steerlens.evaluation.languages import in_language
 from steerlens.evaluation.outcomes import Writing
-from steerlens.scores import SCORES, GivenScore, Score, register, score_of
+from steerlens.scores import BUILT_IN, SCORES, GivenScore, Score, score_of
 
 _GRAM = 4
 """The tokens of the sequences whose repetition is counted."""
@@ -29,11 +31,22 @@ def repetition(writing: Writing) -> float | None:
 def exact_match(writing: Writing) -> bool:
     """Says whether a text begins with the item's answer, letter case and what stands around it aside.
 
+    The answer must end where a word or a number ends: ``8`` is not in ``800 of them`` or in ``8,5``. A language that writes no
+    spaces between words shows no end of a word, so there only a number must end.
+
     Args:
         writing: the text and the item that it answers.
     """
-    item = writing.item
-    return writing.text.strip().casefold().startswith(item.choices[item.answer].strip().casefold())
+    text, answer = writing.text.strip().casefold(), writing.answer.strip().casefold()
+    return text.startswith(answer) and not _goes_on(answer, text[len(answer) :], spaced=bool(locale(writing.item.locale).space))
+
+
+def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
+    """Says whether the last number, or where words are spaced the last word, of an answer goes on in what follows it."""
+    if answer[-1:].isdigit():
+        rest = rest[1:] if rest[:1] in (".", ",") and rest[1:2].isdigit() else rest
+        return rest[:1].isdigit() or (spaced and rest[:1].isalpha())
+    return spaced and unicodedata.category(rest[:1] or " ")[0] in "LMN"
 
 
 TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer_margin")
@@ -70,7 +83,7 @@ _BUILT_IN = (
     *(PERPLEXITY, LANGUAGE, REPETITION, EXACT_MATCH),
 )
 for _score in _BUILT_IN:
-    register(_score)
+    SCORES[_score.name] = BUILT_IN[_score.name] = _score
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
@@ -87,16 +100,26 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
 
     Raises:
         UnknownNameError: no score of a name.
-        SettingsError: no scores.
+        SettingsError: no scores, or a companion that is not measured on all the items of its score.
     """
     found = {}
     for score in map(score_of, given):
         found[score.name] = score
         if score.companion:
-            found[score.companion] = score_of(score.companion)
+            found[score.companion] = _companion(score)
     if not found:
         raise SettingsError("no scores given: expected at least one.")
     return tuple(found.values())
+
+
+def _companion(score: Score) -> Score:
+    finer = score_of(score.companion)
+    if not set(score.kinds) <= set(finer.kinds) or "reading" in (score.evidence, finer.evidence):
+        raise SettingsError(
+            f"score {score.name!r} of {' and '.join(score.kinds)} items has the companion {finer.name!r} of "
+            f"{' and '.join(finer.kinds)} items: expected a finer score of all its items, as 'margin' for both kinds."
+        )
+    return finer
 
 
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:

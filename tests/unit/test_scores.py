@@ -123,6 +123,21 @@ def test_exact_match_of_known_texts(items: Items) -> None:
     assert found == [True, True, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("code", "answer", "right", "wrong"),
+    [
+        ("es-ES", "8", ("8", " 8.", "8, claro", "8 de ellos", "8-10"), ("800", "8,5", "8.000", "8a")),
+        ("es-ES", "sol", ("Sol", "sol\n", "«sol»"[1:]), ("solo", "sol1", "sola luna")),
+        ("hi-IN", "कल", ("कल", "कल।"), ("कला",)),
+        ("ja-JP", "東京", ("東京です", "東京"), ("京都",)),  # no spaces between words: there is no end to be seen
+        ("ja-JP", "8", ("8月",), ("80", "8.5")),
+    ],
+)
+def test_an_exact_match_ends_where_the_answer_ends(code: str, answer: str, right: tuple, wrong: tuple) -> None:
+    item = Item("c", "factual", code, "q", (answer, "x"), 0)
+    assert [exact_match(Writing(item, text, ())) for text in (*right, *wrong)] == [True] * len(right) + [False] * len(wrong)
+
+
 def test_what_could_not_be_told_is_left_out_and_no_cell_is_lost(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     """A text that is too short to be told anything of makes no gap; scores out of the model's numbers do."""
     rows = []
@@ -155,16 +170,19 @@ def test_a_score_that_gives_no_number(llama: sl.LensModel, items: Items, bad: ob
 def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     register(TOP_TWO)
     assert register(TOP_TWO) is TOP_TWO  # the same again is no mistake
-    with pytest.raises(SettingsError, match="a score called 'top_two' is there already"):
-        register(Score("top_two", lambda _: 1))
-    with pytest.raises(SettingsError, match="a score called 'transfer' is there already"):
+    again = register(Score("top_two", lambda _: 1))  # nor is a cell of a notebook that runs twice
+    assert SCORES["top_two"] is again
+    with pytest.raises(SettingsError, match="steerlens has a score of its own of this name"):
         sweep(llama, items, vectors, [1], [1.0], scores=[Score("transfer", lambda _: 1)])
+    assert register(SCORES["transfer"]) is SCORES["transfer"]
     with pytest.raises(UnknownNameError, match="Did you mean transfer"):
         sweep(llama, items, vectors, [1], [1.0], scores=["transfr"])
     with pytest.raises(SettingsError, match="no scores given"):
         answered(llama, items, {"EN": vectors["mine", "es-ES"].at(1)}, scores=[])
     with pytest.raises(UnknownNameError, match="evidence of a score"):
         Score("odd", lambda _: 1, evidence="dreams")
+    with pytest.raises(UnknownNameError, match="kind of items of score 'odd' 'fact'.*Did you mean factual"):
+        Score("odd", lambda _: 1, "fact")
     for name, of in (("", lambda _: 1), ("odd", None)):
         with pytest.raises(SettingsError, match="expected a name and a function"):
             Score(name, of)
