@@ -106,7 +106,7 @@ def register(score: Score) -> Score:
         SettingsError: a built-in score has this name.
     """
     if BUILT_IN.get(score.name, score) != score:
-        raise SettingsError(f"score {score.name!r} given: steerlens has a score of its own of this name. Give yours another name.")
+        raise SettingsError(f"score {score.name!r} given: steerlens has one of its own of this name. Give yours another name.")
     SCORES[score.name] = score
     return score
 

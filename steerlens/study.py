@@ -135,7 +135,10 @@ def _examples(
     for locale in settings.locales:
         asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
         methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
-        tasks += [(method, WritingTask(asked, plan, settings.max_new_tokens)) for method, plan in methods.items()]
+        tasks += [
+            (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring))
+            for method, plan in methods.items()
+        ]
     with progress(sum(task.size for _, task in tasks), "Examples", "text") as bar:
         results = running.results([task for _, task in tasks], model, bar)
         rows = [

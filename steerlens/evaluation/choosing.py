@@ -8,10 +8,9 @@ import numpy as np
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.combinations import Combinations
-from steerlens.evaluation.item_scores import not_finite
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
-from steerlens.evaluation.searching.measured import Part, ScoreCache
+from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache
 from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
@@ -64,8 +63,12 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
     parts = _parts(source, set(swept.frame["kind"]))
-    cache = ScoreCache(source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running)
+    cache = ScoreCache(
+        source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running,
+        max_new_tokens=source.max_new_tokens, items=source.items,
+    )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
+    cache.check_aims(cache.locales)
     each = {name: Aim(cache, cache.locales, own_score(aim)) for name, aim in aims.items()}
     best = {name: aim.ordered(own[name]) for name, aim in each.items()}
     tops = {name: ordered[0] if each[name].helps(ordered[0]) else PlanSpec() for name, ordered in best.items()}
@@ -124,7 +127,7 @@ def _run_together(cache: ScoreCache, combinations: list[PlanSpec]) -> list[PlanS
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
     """Returns the rows of cells that were run with finite scores: a prediction is no evidence, and NaN is no answer."""
     run = swept.frame[swept.frame["exact"]]
-    return run[~not_finite(run).groupby([run[name] for name in CELL]).transform("any").astype(bool)]
+    return run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
@@ -151,5 +154,5 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
                 for score, kind, concept, value in zip(cell["score"], cell["kind"], cell["concept"], cell[column], strict=True):
                     if score in lines:
                         values[lines[score], order[kind, concept]] = value
-                cache.note(locale, noted, values)
+                cache.note(locale, noted, Measured(values, np.ones(len(order), dtype=bool)))  # all these cells are valid
     return list(specs)

@@ -9,9 +9,10 @@ import numpy as np
 from steerlens.data import Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution
+from steerlens.evaluation.evidence import are_written, written_by
 from steerlens.evaluation.finite import finite
-from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows
-from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.item_scores import English, Row, choice_rows
+from steerlens.evaluation.outcomes import Outcome, Writing
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import without_companions
 from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
@@ -164,32 +165,25 @@ class Grid:
 
         Scores of what is written are taken of cells that were run.
         """
-        said = self._written(found, scores, max_new_tokens)
+        said = self._written(found, max_new_tokens) if are_written(scores) else {}
         for place, base in self.bases().items():
-            before, text_before = list(choice_rows(base, scores, english)), said.get((place, None), [])
+            before = {
+                run: list(choice_rows(base, scores, english, said.get((place, None)) if run else None)) for run in (True, False)
+            }
             for cell, held in found[place].items():
                 label = {**asdict(cell), "exact": held.exact}
-                yield from _paired(label, choice_rows(held.outcomes, scores, english), before)
-                yield from _paired(label, said.get((place, cell), []), text_before if (place, cell) in said else [])
+                yield from _paired(
+                    label, choice_rows(held.outcomes, scores, english, said.get((place, cell))), before[held.exact]
+                )
 
-    def _written(
-        self, found: Found, scores: Sequence[Score], max_new_tokens: int
-    ) -> dict[tuple[Place, StepSpec | None], list[Row]]:
-        """Returns the scores of what is written unsteered (``None``) and in every cell that was run, if there are such scores."""
-        if not any(score.evidence == "writing" for score in scores):
-            return {}
+    def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
+        """Returns what is written unsteered (``None``) and in every cell that was run."""
         tasks: dict[tuple[Place, StepSpec | None], WritingTask] = {}
         for place, part in self.parts.items():
-            plans = dict(self._plans(place[0], [cell for cell, held in found[place].items() if held.exact]))
-            tasks[place, None] = WritingTask(tuple(part), None, max_new_tokens, self.batch_size)
-            for cell, plan in plans.items():
-                tasks[place, cell] = WritingTask(tuple(part), plan, max_new_tokens, self.batch_size)
-        with progress(sum(task.size for task in tasks.values()), "Texts", "item") as bar:
-            results = self.running.results(list(tasks.values()), self.model, bar)
-            return {
-                key: list(writing_rows(task.writings(result), scores))
-                for (key, task), result in zip(tasks.items(), results, strict=True)
-            }
+            plans = self._plans(place[0], [cell for cell, held in found[place].items() if held.exact])
+            for cell, plan in ((None, None), *plans):
+                tasks[place, cell] = WritingTask(tuple(part), plan, max_new_tokens, self.batch_size, self.scoring)
+        return written_by(tasks, self.model, self.running)
 
 
 def _predicted(attribution: Attribution, cell: StepSpec, base: Sequence[Outcome]) -> Cell:

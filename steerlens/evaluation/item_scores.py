@@ -1,14 +1,12 @@
 """The long table of item scores: a row for each score of each item under each method or cell."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from steerlens.data import Items
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
-from steerlens.models.lens import LensModel
-from steerlens.scores import GivenScore, Score, shown_score
-from steerlens.steering import SteeringPlan
+from steerlens.scores import GivenScore, Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,19 +16,56 @@ ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
 """The unsteered English outcome of factual concepts."""
-_AT_ONCE = 32
-"""Prompts that are continued together, if not told otherwise."""
 
 
-def choice_rows(outcomes: Iterable[Outcome], scores: Sequence[Score], english: English | None = None) -> Iterator[Row]:
-    """Yields a row for each outcome and each score of choices that is measured on its kind of item."""
-    wanted = [score for score in scores if score.evidence in ("choices", "english")]
-    for outcome in outcomes:
+def value_of(score: Score, outcome: Outcome, english: English | None = None, writing: Writing | None = None) -> float:
+    """Returns a score of one item under a method.
+
+    Args:
+        score: what is wanted.
+        outcome: how the item's choices were scored.
+        english: the unsteered English outcomes.
+        writing: what was written; ``None`` if nothing was.
+
+    Returns:
+        NaN where the score is not measured on items of this kind or cannot be told, where what it is of was not taken, and where
+        the model's scores are not finite.
+    """
+    item = outcome.item
+    if item.kind not in score.kinds or not outcome.valid:
+        return math.nan
+    if score.evidence == "choices":
+        return score.value(outcome)
+    if score.evidence == "english":
+        return score.value(outcome, (english or {}).get(item.concept))
+    return score.value(writing) if score.evidence == "writing" and writing is not None else math.nan
+
+
+def choice_rows(
+    outcomes: Sequence[Outcome],
+    scores: Sequence[Score],
+    english: English | None = None,
+    writings: Sequence[Writing] | None = None,
+) -> Iterator[Row]:
+    """Yields a row for each outcome and each score that is measured on its kind of item.
+
+    Beside the columns of every table, ``valid`` says whether the model's scores of the item are finite.
+
+    Args:
+        outcomes: how the items' choices were scored.
+        scores: those of choices are taken, and with ``writings`` those of what is written.
+        english: the unsteered English outcomes, for scores that compare with them.
+        writings: what was written to the same items; nothing for ``None``.
+    """
+    taken = ("choices", "english") if writings is None else ("choices", "english", "writing")
+    wanted = [score for score in scores if score.evidence in taken]
+    each: Sequence[Writing | None] = writings if writings is not None else [None] * len(outcomes)
+    for outcome, writing in zip(outcomes, each, strict=True):
         item = outcome.item
         for score in wanted:
             if item.kind in score.kinds:
-                evidence = [outcome] if score.evidence == "choices" else [outcome, (english or {}).get(item.concept)]
-                yield _row(item.locale, item.kind, item.concept, score, score.value(*evidence))
+                value = value_of(score, outcome, english, writing)
+                yield {**_row(item.locale, item.kind, item.concept, score, value), "valid": outcome.valid}
 
 
 def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterator[Row]:
@@ -53,44 +88,7 @@ def reading_rows(readings: Mapping[str, Reading], scores: Sequence[Score]) -> It
 
 
 def _row(locale: str, kind: str, concept: str, score: Score, value: float) -> Row:
-    return {"locale": locale, "kind": kind, "concept": concept, "score": score.name, "value": value}
-
-
-def written(
-    model: LensModel, items: Items, plan: SteeringPlan | None, max_new_tokens: int, batch_size: int | None = None
-) -> list[Writing]:
-    """Returns what a model writes after each item's implicit prompt, greedily.
-
-    Args:
-        model: the model that writes.
-        items: whose prompts are continued.
-        plan: what it is steered by; nothing for ``None``.
-        max_new_tokens: where a text stops, if the model does not end it.
-        batch_size: prompts at once; 32 for ``None``.
-    """
-    prompts, size = [item.prompt().text for item in items], batch_size or _AT_ONCE
-
-    def write() -> list[str]:
-        return [text for at in range(0, len(prompts), size) for text in model.generate(prompts[at : at + size], max_new_tokens)]
-
-    texts = write() if plan is None else _under(plan, model, write)
-    ids = [tuple(model.tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    return [Writing(item, text, own) for item, text, own in zip(items, texts, ids, strict=True)]
-
-
-def _under(plan: SteeringPlan, model: LensModel, write: Callable[[], list[str]]) -> list[str]:
-    with plan.applied(model):
-        return write()
-
-
-def not_finite(frame: "pd.DataFrame") -> "pd.Series":
-    """Says which rows have no value because steering took the model's scores out of its numbers.
-
-    A score of choices that could be told unsteered and not steered is one of those. What is written may be too short to be told
-    anything of, and is none.
-    """
-    by_choices = frame["score"].map(lambda name: shown_score(name).evidence == "choices").astype(bool)
-    return by_choices & frame["base"].notna() & frame["value"].isna()
+    return {"locale": locale, "kind": kind, "concept": concept, "score": score.name, "value": value, "valid": True}
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":

@@ -31,20 +31,31 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
     """
     if len(item.choices) < 2:
         raise PromptError(f"item {item.concept!r} in {item.locale} has {len(item.choices)} choices: expected at least two.")
-    text, continuations = _put(item, scoring)
-    solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
-    prompt: Text = "".join(f"{asked}{answer}\n\n" for asked, answer in solved) + text
+    continuations = _put(item, scoring)[1]
     if scoring.chat:
-        turns = [turn for asked, answer in solved for turn in (_turn("user", asked), _turn("assistant", answer))]
-        prompt = [*turns, _turn("user", text)]
         continuations = [continuation.strip() for continuation in continuations]
-    ids, choices = model.tokenizer.split(prompt, continuations)
+    ids, choices = model.tokenizer.split(prompt_of(item, scoring), continuations)
     divisors = {
         "token": [float(len(choice)) for choice in choices],
         "character": [float(len(continuation.strip())) for continuation in continuations],
         "none": [1.0] * len(choices),
     }[scoring.normalisation]
     return Question(item, model.row(ids, choices), tuple(divisors))
+
+
+def prompt_of(item: Item, scoring: Scoring) -> Text:
+    """Returns what stands before an item's choices: a text, or with ``chat`` the turns of a conversation; examples first."""
+    text = _put(item, scoring)[0]
+    solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
+    if not scoring.chat:
+        return "".join(f"{asked}{answer}\n\n" for asked, answer in solved) + text
+    turns = [turn for asked, answer in solved for turn in (_turn("user", asked), _turn("assistant", answer))]
+    return [*turns, _turn("user", text)]
+
+
+def expected_text(item: Item, scoring: Scoring) -> str:
+    """Returns the text that is right after an item's prompt: its answer, or the answer's letter."""
+    return _put(item, scoring)[1][item.answer].strip()
 
 
 def _put(item: Item, scoring: Scoring) -> tuple[str, list[str]]:

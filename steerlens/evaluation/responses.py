@@ -11,7 +11,7 @@ from steerlens.data import Items
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.item_scores import not_finite, rows_of_score
+from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES
 from steerlens.evaluation.sweeping import sweep
@@ -189,7 +189,7 @@ def response(
         executor=executor, resume=resume,
     )  # fmt: skip
     frame, dtype = swept.frame, model.fingerprint.dtype
-    bad = sorted(set(frame.loc[not_finite(frame), "strength"]))
+    bad = sorted(set(frame.loc[~frame["valid"], "strength"]))
     if bad:
         raise VectorError(
             f"{given.names[0]} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "

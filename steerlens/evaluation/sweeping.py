@@ -9,9 +9,9 @@ from typing import Any
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.english import english_outcomes, kinds_of
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS, are_written, check_of_items
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Grid, Place, parts_of
-from steerlens.evaluation.item_scores import not_finite
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, scores_of
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
@@ -39,7 +39,7 @@ def sweep(
     mode: Mode = "exact",
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     batch_size: int | None = None,
     memory: int = MEMORY,
     executor: Executor | None = None,
@@ -75,16 +75,16 @@ def sweep(
         LayerError: a layer that a vector was not taken at.
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode or score.
-        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone.
+        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone; a score of held-out text, or one of
+            what is written in mode ``attribution``.
         ModelError: the unsteered model gives scores that are not finite.
     """
     import pandas as pd
 
     given, measured = vector_set(vectors), scores_of(scores)
+    _check(measured, mode)
     cells = _cells(model, given, layers, strengths, tokens)
-    if mode not in MODES:
-        raise UnknownNameError("mode", mode, MODES)
-    source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume))
+    source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
     grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running)
     found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
@@ -92,6 +92,18 @@ def sweep(
     made = Sweep(frame, _meta(source, measured, tokens, mode), source)
     _warn(made, model.fingerprint.dtype)
     return made
+
+
+def _check(scores: Sequence[Score], mode: Mode) -> None:
+    """Refuses an unknown mode, and scores that it cannot measure."""
+    if mode not in MODES:
+        raise UnknownNameError("mode", mode, MODES)
+    check_of_items(scores, "a sweep")
+    if mode == "attribution" and are_written(scores):
+        bad = [score.name for score in scores if score.evidence == "writing"]
+        raise SettingsError(
+            f"scores {bad} of what is written given for mode 'attribution', which runs nothing: use mode 'exact' or 'screened'."
+        )
 
 
 def _cells(
@@ -130,6 +142,7 @@ def _meta(source: SweptFrom, scores: Sequence[Score], tokens: SteeredTokens, mod
         tokens=tokens,
         mode=mode,
         scoring=asdict(source.scoring),
+        max_new_tokens=source.max_new_tokens,
         scores=[score.name for score in scores],
         aims={name: vector.score for (name, _), vector in source.vectors.items() if vector.score},
     )
@@ -138,7 +151,7 @@ def _meta(source: SweptFrom, scores: Sequence[Score], tokens: SteeredTokens, mod
 def _warn(swept: Sweep, dtype: str) -> None:
     """Says once how many cells hold scores that are not finite."""
     run = swept.frame
-    bad = not_finite(run) & run["score"].isin(swept.scores)
+    bad = ~run["valid"] & run["score"].isin(swept.scores)
     if bad.any():
         counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
         worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
-from steerlens.evaluation.item_scores import ITEM_COLUMNS, not_finite, rows_of_score
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS
+from steerlens.evaluation.item_scores import ITEM_COLUMNS, rows_of_score
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import without_companions
 from steerlens.models.lens import LensModel
@@ -46,20 +47,22 @@ class SweptFrom:
     scoring: Scoring
     batch_size: int | None
     running: Running
+    max_new_tokens: int = MAX_NEW_TOKENS
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep(ResultTable):
     """A row for each cell (vector, layer, strength, tokens), item and score.
 
-    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, and base: the
-    item's score unsteered. Where steering takes the model's scores out of its numbers (NaN, infinity), the value is NaN.
+    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, base (the item's
+    score unsteered), valid (steering left the model's scores of the item finite; where it did not, the value is NaN). A value
+    that is NaN and valid could not be told.
     """
 
     source: SweptFrom | None = field(default=None, repr=False)
     """What it was made from; ``None`` for a sweep that was loaded from a file."""
 
-    columns: ClassVar[tuple[str, ...]] = (*CELL, "exact", *ITEM_COLUMNS, "base")
+    columns: ClassVar[tuple[str, ...]] = (*CELL, "exact", *ITEM_COLUMNS, "base", "valid")
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -184,7 +187,8 @@ class Sweep(ResultTable):
         self.check(model=own[0].fingerprint.to_dict(), items=own[1].digest(), vectors=own[2].digest())
         scoring = kept.scoring if kept else Scoring.from_dict(self.meta.get("scoring"))
         running = kept.running if kept else Running()
-        return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None, running)
+        length = kept.max_new_tokens if kept else self.meta.get("max_new_tokens", MAX_NEW_TOKENS)
+        return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None, running, length)
 
     def _of(self, vector: str) -> "pd.DataFrame":
         """Returns the rows of one vector."""
@@ -198,7 +202,7 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
         UnknownNameError: a score or locale without rows.
     """
     part = rows_of_score(frame, score, locale)
-    part = part.assign(invalid=not_finite(part))
+    part = part.assign(invalid=~part["valid"])
     part = part[part["change"].notna() | part["invalid"]]  # the others could not be told
     grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "invalid"]].mean()

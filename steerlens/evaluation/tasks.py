@@ -19,10 +19,11 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.data import Item, Items, Prompt
 from steerlens.evaluation.attribution import attributions
-from steerlens.evaluation.item_scores import written
 from steerlens.evaluation.outcomes import Outcome, Writing
+from steerlens.evaluation.questions import expected_text
 from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.texts import nats_per_token
+from steerlens.evaluation.writing import written
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
@@ -164,6 +165,8 @@ class WritingTask(Task):
     plan: SteeringPlan | None
     max_new_tokens: int
     batch_size: int | None = None
+    scoring: Scoring = field(default_factory=Scoring)
+    """How the items are put."""
 
     @property
     def size(self) -> int:
@@ -171,23 +174,23 @@ class WritingTask(Task):
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
-        """Returns the items, the plan and the length."""
+        """Returns the items, how they are put, the plan and the length."""
         plan = self.plan.digest() if self.plan is not None else ""
         own = {"items": Items(self.items).digest(), "plan": plan, "max_new_tokens": self.max_new_tokens}
-        return {**own, "batch_size": self.batch_size}
+        return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each item with its text and the text's tokens."""
         import pandas as pd
 
-        found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size)
+        found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring)
         report(len(self.items))
         return pd.DataFrame([(one.text, list(one.tokens)) for one in found], columns=["text", "tokens"])
 
     def writings(self, result: "pd.DataFrame") -> list[Writing]:
         """Returns the texts of a result."""
         each = zip(self.items, result["text"], result["tokens"], strict=True)
-        return [Writing(item, text, tuple(map(int, tokens))) for item, text, tokens in each]
+        return [Writing(item, text, tuple(map(int, tokens)), expected_text(item, self.scoring)) for item, text, tokens in each]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """What a search tried and chose, and what another locale's choice costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
@@ -58,9 +58,9 @@ def _scatter(
 ) -> None:
     names = list(rows.columns[3 : list(rows.columns).index("perplexity")])
     hover = [
-        f"<b>{r.plan}</b><br>{', '.join(f'{shown_score(n).title} {shown_score(n).factor * getattr(r, n):+.1f}' for n in names)}"
-        f"<br>perplexity of the right answers × {r.perplexity:.2f}"
-        for r in rows.itertuples()
+        f"<b>{r['plan']}</b><br>{', '.join(f'{shown_score(n).title} {shown_score(n).factor * r[n]:+.1f}' for n in names)}"
+        f"<br>perplexity of the right answers × {r['perplexity']:.2f}"
+        for r in rows.to_dict("records")
     ]
     colour = METHOD_COLOURS.get(method, GREY)
     marker = {
@@ -72,21 +72,25 @@ def _scatter(
     )  # fmt: skip
 
 
-def regret_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
+def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) -> Figure:
     """Draws locales by whose choice they are steered with; red: the locale gains less with it than with its own.
 
     Args:
         frame: the table of ``Regret``, of one score and one part (``test`` or ``dev``).
         score: the name of the score, or ``objective`` for what the search maximised; it is written in the subtitle.
+        of: the scores that an objective is made of: it is shown in points if all of them are shares.
     """
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
-    grids = [100 * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
+    units = {(own.factor, own.change_unit) for own in map(shown_score, [score] if score != "objective" else of or [score])}
+    factor, unit = units.pop() if len(units) == 1 else (1.0, "its own unit")
+    digits = 1 if factor > 1 else 3
+    grids = [factor * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
     regret, low, high = (grid.loc[rows, columns] for grid in grids)
     what = "the objective's value" if score == "objective" else shown_score(score).title
     where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
         "What another locale's choice costs",
-        f"{what}: own choice less the other's, in points, {where}; {MARKED}",
+        f"{what}: own choice less the other's, in {unit}, {where}; {MARKED}",
         "steered with the choice of",
         "locale asked",
     )
@@ -95,12 +99,12 @@ def regret_heatmap(frame: "pd.DataFrame", score: str) -> Figure:
         regret,
         x=columns,
         y=rows,
-        text=numbers(regret, low, high, 1, signed=True),
-        customdata=stacked(intervals(low, high, 1)),
-        hover="%{y} with the choice of %{x}<br>regret %{z:.1f} points%{customdata[0]}",
-        bar="regret<br>(points)",
+        text=numbers(regret, low, high, digits, signed=True),
+        customdata=stacked(intervals(low, high, digits)),
+        hover=f"%{{y}} with the choice of %{{x}}<br>regret %{{z:.{digits}f}} {unit}%{{customdata[0]}}",
+        bar=f"regret<br>({unit})",
         signed=True,
-        most=max(1.0, float(regret.abs().max().max())),
+        most=max(0.01 * factor, float(regret.abs().max().max())),
         reversescale=True,
     )
     fig.update_yaxes(autorange="reversed")

@@ -16,4 +16,4 @@ def item_rows(
 
 def cell_rows(after: list[Row], before: list[Row]) -> list[Row]:
     """The rows of one cell and item, with the unsteered values beside them."""
-    return [{**row, "base": base["value"]} for row, base in zip(after, before, strict=True)]
+    return [{**row, "base": base["value"], "valid": True} for row, base in zip(after, before, strict=True)]

@@ -91,10 +91,8 @@ def test_names_keep_clear_of_each_other() -> None:
 def _cell(layer: int, correct: Callable[[int], float], score: str = "transfer", **more: Any) -> list[dict[str, Any]]:
     """Rows of a sweep: 20 items of one cell, each 0 unsteered."""
     cell = {"vector": "EN", "layer": layer, "strength": 1.0, "tokens": "last_onward", "exact": True, "locale": "es-ES"} | more
-    return [
-        {**cell, "kind": "factual", "concept": f"c{at}", "score": score, "value": float(correct(at)), "base": 0.0}
-        for at in range(20)
-    ]
+    item = {"kind": "factual", "score": score, "base": 0.0, "valid": True}
+    return [{**cell, **item, "concept": f"c{at}", "value": float(correct(at))} for at in range(20)]
 
 
 def test_sweep_marks_what_excludes_zero_and_was_run() -> None:

@@ -113,6 +113,7 @@ def test_a_sweep_counts_them_and_leaves_the_others_as_they_are(
     bad = run["value"].isna()
     assert f" of {len(LAYERS) * 2 * 3} cells give NaN or infinite scores in float32" in said
     assert bad.sum() == (run["strength"] == HUGE).sum()
+    assert (bad == ~run["valid"]).all()
     assert run["base"].notna().all()
     for score in ("transfer", "localization", "english_centric"):
         cells = swept.cells(score)
@@ -148,7 +149,7 @@ def test_one_bad_item_makes_its_cell_a_gap(llama: sl.LensModel, items: Items, ve
     factual = rows[(rows["vector"] == "EN") & (rows["layer"] == 1) & (rows["score"] == "transfer")]
     first = factual.iloc[0]
     same = (rows["concept"] == first["concept"]) & (rows["locale"] == first["locale"])
-    rows.loc[same & (rows["vector"] == "EN") & (rows["layer"] == 1), "value"] = math.nan
+    rows.loc[same & (rows["vector"] == "EN") & (rows["layer"] == 1), ["value", "valid"]] = math.nan, False
     cells = Sweep(rows).cells("transfer").set_index(["vector", "layer"])
     assert cells.loc[("EN", 1), "invalid"] == pytest.approx(1 / len(factual))
     assert math.isnan(cells.loc[("EN", 1), "value"])

@@ -139,19 +139,29 @@ def test_an_exact_match_ends_where_the_answer_ends(code: str, answer: str, right
 
 
 def test_what_could_not_be_told_is_left_out_and_no_cell_is_lost(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
-    """A text that is too short to be told anything of makes no gap; scores out of the model's numbers do."""
+    """What cannot be told makes no gap; scores out of the model's numbers do."""
     rows = []
     for concept, steered, before in (("a", 1.0, 0.0), ("b", math.nan, 1.0), ("c", 0.0, math.nan)):
         cell = {"vector": "EN", "layer": 1, "strength": 1.0, "tokens": "all", "exact": True}
         place = {"locale": "es-ES", "kind": "factual", "concept": concept}
         numbers = {"value": steered, "base": before}
-        rows += [{**cell, **place, "score": score, **numbers} for score in ("right_language", "transfer")]
+        rows += [
+            {**cell, **place, "score": score, **numbers, "valid": score != "transfer" or concept != "b"}
+            for score in ("right_language", "transfer")
+        ]
     swept = Sweep(pd.DataFrame(rows))
     (told,) = swept.cells("right_language").to_dict("records")
     assert (told["change"], told["n"], told["invalid"]) == (1.0, 1, 0.0)
     (gap,) = swept.cells("transfer").to_dict("records")
     assert math.isnan(gap["change"])
     assert gap["invalid"] == 0.5
+    sometimes = Score("sometimes", lambda o: o.margin if o.correct else None)
+    swept = sweep(llama, items, vectors, [1, 3], [1.0, 2.0], scores=[TOP_TWO, "localization", sometimes])
+    told = swept.frame[(swept.frame["score"] == "sometimes") & swept.frame["base"].notna()]
+    assert told["value"].isna().any()  # it could be told unsteered
+    assert (swept.cells("sometimes")["invalid"] == 0).all()
+    without = sweep(llama, items, vectors, [1, 3], [1.0, 2.0], scores=[TOP_TWO, "localization"])
+    assert str(swept.choose()) == str(without.choose())  # no cell is dropped
     never = Score("never", lambda o: None if o.item.locale == "es-ES" else o.margin)
     frame = plane(llama, items, {"EN": vectors["mine", "ko-KR"].at(1)}, scores=[never]).frame
     assert set(frame["locale"]) == {"ko-KR", "mean"}
@@ -172,7 +182,7 @@ def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) 
     assert register(TOP_TWO) is TOP_TWO  # the same again is no mistake
     again = register(Score("top_two", lambda _: 1))  # nor is a cell of a notebook that runs twice
     assert SCORES["top_two"] is again
-    with pytest.raises(SettingsError, match="steerlens has a score of its own of this name"):
+    with pytest.raises(SettingsError, match="steerlens has one of its own of this name"):
         sweep(llama, items, vectors, [1], [1.0], scores=[Score("transfer", lambda _: 1)])
     assert register(SCORES["transfer"]) is SCORES["transfer"]
     with pytest.raises(UnknownNameError, match="Did you mean transfer"):
@@ -181,7 +191,7 @@ def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) 
         answered(llama, items, {"EN": vectors["mine", "es-ES"].at(1)}, scores=[])
     with pytest.raises(UnknownNameError, match="evidence of a score"):
         Score("odd", lambda _: 1, evidence="dreams")
-    with pytest.raises(UnknownNameError, match="kind of items of score 'odd' 'fact'.*Did you mean factual"):
+    with pytest.raises(UnknownNameError, match=r"kind of items of score 'odd' 'fact'.*Did you mean factual"):
         Score("odd", lambda _: 1, "fact")
     for name, of in (("", lambda _: 1), ("odd", None)):
         with pytest.raises(SettingsError, match="expected a name and a function"):

@@ -13,8 +13,9 @@ from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.searching.measured import Part, Predictor, ScoreCache, mean_gains
+from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
+from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.evaluation.searching.steps import Aim, combined, expected
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.settings import Scoring, spaced
@@ -166,7 +167,8 @@ def test_gains_of_a_hand_computed_case() -> None:
     after = np.array([correct, correct, [0, 0, 0, 1, 1], [2, 0, 1, 1, 3], [2, 0, 1, 1, 3], [np.log(0.5)] * 5, none])
     before = np.zeros((7, 5))
     before[4, 4], before[6] = np.nan, np.nan
-    gains = mean_gains(scores, AIMS, before, after, kinds)
+    valid = np.array([True] * 5)
+    gains = mean_gains(scores, AIMS, before, Measured(after, valid), kinds)
     expected = {
         "transfer": 0.5,
         "localization": 0.0,
@@ -178,9 +180,19 @@ def test_gains_of_a_hand_computed_case() -> None:
     assert gains.perplexity == pytest.approx(2.0)
     assert (gains.margins, gains.worst, gains.total) == pytest.approx((2.0, 0.0, 0.5))
     assert gains.valid
-    after[0, 1] = np.nan  # steering takes one item out of the model's numbers
-    assert not mean_gains(scores, AIMS, before, after, kinds).valid
-    assert not mean_gains(scores, AIMS, before, np.full((7, 5), np.nan), kinds).valid
+    after[0, 1] = np.nan  # which cannot be told steered
+    told = mean_gains(scores, AIMS, before, Measured(after, valid), kinds)
+    assert told.valid
+    assert told["transfer"] == 1.0
+    valid[1] = False  # steering takes the item out of the model's numbers
+    assert not mean_gains(scores, AIMS, before, Measured(after, valid), kinds).valid
+    assert not mean_gains(scores, AIMS, before, Measured(np.full((7, 5), np.nan), ~valid), kinds).valid
+    factual = mean_gains(scores, AIMS, before[:, :1], Measured(after[:, :1], valid[:1]), kinds[:1])
+    assert "localization" not in factual  # of which there are no items
+    assert factual.get("localization") is None
+    for unknown in (lambda: factual["localization"], lambda: factual.worst, lambda: factual["transfr"]):
+        with pytest.raises(UnknownNameError, match="score of these gains"):
+            unknown()
 
 
 def test_limits_and_objectives() -> None:

@@ -115,7 +115,7 @@ def test_combinations_hold_every_step(
     chosen = swept.choose()
     frame = chosen.tried.frame
     steps = [f"{name}_{at}" for at in (1, 2) for name in ("vector", "layer", "strength", "tokens")]
-    assert list(frame.columns) == ["plan", *steps, "locale", "kind", "concept", "score", "value", "base"]
+    assert list(frame.columns) == ["plan", *steps, "locale", "kind", "concept", "score", "value", "base", "valid"]
     assert set(frame["vector_1"]) == {"EN"}
     assert set(frame["vector_2"]) == {"LOC"}
     assert (frame["layer_1"] != frame["layer_2"]).all()

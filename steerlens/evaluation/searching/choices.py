@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from steerlens.evaluation.searching.chosen import Chosen
-from steerlens.evaluation.searching.measured import Predictor, ScoreCache
+from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Objective
+from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.evaluation.searching.steps import (
     Aim,
     candidates,

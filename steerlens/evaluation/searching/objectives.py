@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.scores import ANSWER
-from steerlens.scores import SCORES, score_of
+from steerlens.scores import SCORES, Score, score_of
 from steerlens.settings import LESSER_GAIN, Limits
 
 
@@ -20,7 +21,21 @@ class Gains(Mapping[str, float]):
     """The scores that the contrasts are meant to raise."""
 
     def __getitem__(self, score: str) -> float:
+        if score not in self.changes:
+            raise UnknownNameError("score of these gains", score, self.changes, "Others were not measured, or on no item.")
         return self.changes[score]
+
+    def __contains__(self, score: object) -> bool:
+        return score in self.changes
+
+    def get(self, score: str, default: Any = None) -> Any:
+        """Returns the change of a score, or something else if it was not measured.
+
+        Args:
+            score: the name of the score.
+            default: what is returned for one that was not measured.
+        """
+        return self.changes.get(score, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.changes)
@@ -34,22 +49,25 @@ class Gains(Mapping[str, float]):
         return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
-        """Returns the change of a score in its better direction; 0 for one that was not measured.
+        """Returns the change of a score in its better direction.
 
         Args:
             score: the name of the score.
+
+        Raises:
+            UnknownNameError: the score was not measured, or there were no items of its kind.
         """
-        change = self.changes.get(score, 0.0)
+        change = self[score]
         return change if score_of(score).higher_is_better else -change
 
     def finer(self, score: str) -> float:
-        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one.
+        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one that was measured.
 
         Args:
             score: the name of the score whose companion is meant.
         """
-        companion = SCORES[score].companion
-        return self.gain(companion) if companion else 0.0
+        companion = score_of(score).companion
+        return self.gain(companion) if companion in self else 0.0
 
     @property
     def worst(self) -> float:
@@ -95,12 +113,15 @@ OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum
 """The least, or the sum, of the gains of all scores that the contrasts are meant to raise. A score's name is an objective too."""
 
 
-def objective_of(given: str | Objective) -> tuple[str, Objective]:
+def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
     """Returns an objective and its name.
 
     Raises:
         UnknownNameError: no such objective.
+        SettingsError: a score with the name of a built-in one.
     """
+    if isinstance(given, Score):
+        return objective_of(score_of(given).name)
     if not isinstance(given, str):
         return getattr(given, "__name__", "own objective"), given
     if given in OBJECTIVES:

@@ -122,7 +122,8 @@ class Regret(ResultTable):
         """
         from steerlens.plotting import regret_heatmap
 
-        return regret_heatmap(self.frame[self.frame["score"] == self.having("score", score)], score)
+        aims = [name for name in dict.fromkeys(self.frame["score"]) if name != "objective"]
+        return regret_heatmap(self.frame[self.frame["score"] == self.having("score", score)], score, aims)
 
 
 _TABLES: dict[str, type[ResultTable]] = {"tried": Tried, "tested": Tested, "regret": Regret}

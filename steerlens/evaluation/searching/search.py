@@ -11,7 +11,9 @@ import numpy as np
 from steerlens.data import ENGLISH, Items, Split
 from steerlens.data.splits import group_of
 from steerlens.errors import DataError, SettingsError
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS, check_of_items
 from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.choices import Chooser
 from steerlens.evaluation.searching.measured import Part, ScoreCache
 from steerlens.evaluation.searching.objectives import Objective, objective_of
@@ -26,6 +28,7 @@ from steerlens.evaluation.searching.tested import (
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
+from steerlens.scores import SCORES, GivenScore, Score
 from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
@@ -38,11 +41,13 @@ def search(
     model: LensModel,
     items: Items | Split,
     locales: Sequence[str],
-    objective: str | Objective = LESSER_GAIN,
+    objective: str | Score | Objective = LESSER_GAIN,
     *,
     contrasts: Sequence[Contrast] = (EN, LOC),
+    scores: Sequence[GivenScore] = (),
     settings: SearchSettings | None = None,
     test: Items | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     batch_size: int | None = None,
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
@@ -59,19 +64,22 @@ def search(
         model: the model.
         items: what vectors are taken from and choices rest on; of a split, train and dev, and its test for ``test``.
         locales: searched one by one and together.
-        objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score's name, or a
-            function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
-        contrasts: what vectors are taken from; each knows its score.
+        objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
+            or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
+        contrasts: what vectors are taken from; each knows its score, which may be one of one's own.
+        scores: what is measured besides, for an objective that is a function, and to be told.
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
             construction.
+        max_new_tokens: the length of what is written, for scores of that.
         batch_size: items at once; chosen for the device for ``None``.
         executor: who runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:
         UnknownNameError: no such objective, or a locale without items.
-        SettingsError: no locales, English among them, a contrast without a score, or fewer than two layers.
+        SettingsError: no locales, English among them, a contrast without a score, a score of held-out text, or one that can be
+            told of no item of a locale; fewer than two layers.
         DataError: fewer concepts of a kind than folds; a concept both in ``items`` and in ``test``.
         PairsError: a locale whose items give no pairs for a contrast in some fold.
     """
@@ -80,16 +88,23 @@ def search(
     items, test = _parts(items, test)
     locales, aims, layers = _checked(items, test, locales), _aims(contrasts), _layers(model, settings)
     log.info("Taking vectors from all folds but one")
+    beside = [*scores, *([name] if not callable(objective) and name in SCORES else [])]
+    check_of_items(scores_of([*aims.values(), *beside]), "a search")
     fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
     vectors, running = fitted.vectors(), Running.of(executor, resume)
-    cache = ScoreCache(model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running)
+    cache = ScoreCache(
+        model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running,
+        scores=beside, max_new_tokens=max_new_tokens, items=items,
+    )  # fmt: skip
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
+    _check_each(cache)
     choices = {x: chooser.choices((x,), x) for x in locales}
     choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
     tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
     judge = cache if test is None else _judge(cache, test, vectors, settings)
     part = "dev" if test is None else "test"
     run_choices(judge, choices, f"Choices on {part}")
+    _check_each(judge)
     manifest = provenance(
         objective=name, locales=list(locales), contrasts=aims, layers=list(layers), settings=settings.to_dict(),
         model=model.fingerprint.to_dict(), data=items.digest(), test="" if test is None else test.digest(),
@@ -152,7 +167,15 @@ def _judge(cache: ScoreCache, test: Items, vectors: VectorSet, settings: SearchS
     """Returns what test items are scored with."""
     some = test.sample(settings.test_concepts, seed=settings.seed)
     parts = [Part(x, some.of(locale=x), vectors.of(x)) for x in cache.locales]
-    return ScoreCache(cache.model, parts, cache.aims, cache.scoring, cache.batch_size, cache.running)
+    return ScoreCache(
+        cache.model, parts, cache.aims, cache.scoring, cache.batch_size, cache.running,
+        scores=[score.name for score in cache.scores], max_new_tokens=cache.max_new_tokens, items=test,
+    )  # fmt: skip
+
+
+def _check_each(cache: ScoreCache) -> None:
+    for locale in cache.locales:
+        cache.check_aims((locale,))
 
 
 def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:

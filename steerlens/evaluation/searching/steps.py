@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from steerlens.evaluation.searching.measured import Predictor, ScoreCache
+from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
+from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 

@@ -1,6 +1,6 @@
 """What the choices do on items that no choice saw, and what another locale's choice costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
             after, before = cache.values(locale, spec)[line], cache.values(locale, PlanSpec())[line]
             concepts = [item.concept for item in cache.items[locale]]
             part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
-            parts.append(part[cache.told(locale, score)])
+            parts.append(part[cache.told(locale, score, [spec])])
         every = pd.concat(parts)
         if len(every):  # where scores are not finite, there is no mean of them: NaN
             found = paired_difference(every["after"].to_numpy(), every["before"].to_numpy(), list(every["concept"]), seed=seed)
@@ -78,9 +78,8 @@ def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objecti
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
     for locale in cache.locales:
-        own = _resampled(cache, locale, choices[locale][BEST].spec, seed)
         for other, chosen in choices.items():
-            theirs = _resampled(cache, locale, chosen[BEST].spec, seed)
+            own, theirs = _resampled(cache, locale, (choices[locale][BEST].spec, chosen[BEST].spec), seed)
             for score, of in judged.items():
                 lost = np.array([of(a) - of(b) for a, b in zip(own, theirs, strict=True)])
                 low, high = percentile_interval(lost[1:])
@@ -93,18 +92,22 @@ def _gain_of(aim: str) -> Objective:
     return lambda gains: gains.gain(aim)
 
 
-def _resampled(cache: ScoreCache, locale: str, spec: PlanSpec, seed: int) -> list[Gains]:
-    """Returns a spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec."""
-    changes = cache.values(locale, spec) - cache.values(locale, PlanSpec())
-    means = {
-        score.name: _means(changes[line : line + 1, cache.told(locale, score)], seed)[:, 0]
-        for line, score in enumerate(cache.scores)
-    }
-    return [Gains(dict(zip(means, map(float, draw), strict=True)), cache.aims) for draw in zip(*means.values(), strict=True)]
+def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
+    """Returns each spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec.
+
+    A score is taken of the items that it could be told of under all of the specs, and is left out where there are none.
+    """
+    told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
+    found = []
+    for spec in specs:
+        changes = cache.values(locale, spec) - cache.values(locale, PlanSpec())
+        rows = zip(told.items(), changes, strict=True)
+        means = {name: _means(change[None, own], seed)[:, 0] for (name, own), change in rows if own.any()}
+        draws = zip(*means.values(), strict=True)
+        found.append([Gains(dict(zip(means, map(float, draw), strict=True)), cache.aims) for draw in draws])
+    return found
 
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
     """Returns the mean over items, then those of draws with replacement."""
-    if changes.shape[1] == 0:
-        return np.zeros((1 + _DRAWS, len(changes)))
     return np.vstack([changes.mean(axis=1), bootstrap_means(changes.T, draws=_DRAWS, seed=seed)])

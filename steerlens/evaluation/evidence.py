@@ -1,0 +1,46 @@
+"""What scores need beside the choices' log probabilities: the texts that a model writes."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
+
+from steerlens.errors import SettingsError
+from steerlens.evaluation.outcomes import Writing
+from steerlens.evaluation.running import Running
+from steerlens.evaluation.tasks import WritingTask
+from steerlens.models.lens import LensModel
+from steerlens.progress import progress
+from steerlens.scores import Score
+
+Name = TypeVar("Name", bound=Hashable)
+MAX_NEW_TOKENS = 32
+"""The length of what is written, if not told otherwise."""
+
+
+def written_by(tasks: Mapping[Name, WritingTask], model: LensModel, running: Running) -> dict[Name, list[Writing]]:
+    """Returns what a model writes in each of some tasks, by the tasks' names; the texts are in the order of a task's items."""
+    with progress(sum(task.size for task in tasks.values()), "Texts", "item", show=bool(tasks)) as bar:
+        results = running.results(list(tasks.values()), model, bar)
+        return {name: task.writings(result) for (name, task), result in zip(tasks.items(), results, strict=True)}
+
+
+def are_written(scores: Iterable[Score]) -> bool:
+    """Says whether one of the scores is of what a model writes."""
+    return any(score.evidence == "writing" for score in scores)
+
+
+def check_of_items(scores: Iterable[Score], whose: str) -> None:
+    """Refuses scores of held-out text where items are scored.
+
+    Args:
+        scores: what is to be measured.
+        whose: what would measure them, in words, as ``a sweep``.
+
+    Raises:
+        SettingsError: a score of held-out text.
+    """
+    bad = [score.name for score in scores if score.evidence == "reading"]
+    if bad:
+        raise SettingsError(
+            f"scores {bad} of held-out text given for {whose}: expected scores of items. Give them to answered, plane or "
+            "side_effects, which read such text."
+        )

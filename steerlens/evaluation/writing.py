@@ -1,0 +1,47 @@
+"""What a model writes after items' prompts."""
+
+from collections.abc import Callable
+
+from steerlens.data import Items
+from steerlens.evaluation.outcomes import Writing
+from steerlens.evaluation.questions import expected_text, prompt_of
+from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
+from steerlens.steering import SteeringPlan
+
+_AT_ONCE = 32
+"""Prompts that are continued together, if not told otherwise."""
+
+
+def written(
+    model: LensModel,
+    items: Items,
+    plan: SteeringPlan | None,
+    max_new_tokens: int,
+    batch_size: int | None = None,
+    scoring: Scoring | None = None,
+) -> list[Writing]:
+    """Returns what a model writes after each item's prompt, greedily.
+
+    Args:
+        model: the model that writes.
+        items: whose prompts are continued.
+        plan: what it is steered by; nothing for ``None``.
+        max_new_tokens: where a text stops, if the model does not end it.
+        batch_size: prompts at once; 32 for ``None``.
+        scoring: how the items are put (form, chat, letters, examples); the defaults for ``None``.
+    """
+    size, how = batch_size or _AT_ONCE, scoring or Scoring()
+    prompts = [prompt_of(item, how) for item in items]
+
+    def write() -> list[str]:
+        return [text for at in range(0, len(prompts), size) for text in model.generate(prompts[at : at + size], max_new_tokens)]
+
+    texts = write() if plan is None else _under(plan, model, write)
+    ids = [tuple(model.tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in texts]
+    return [Writing(item, text, own, expected_text(item, how)) for item, text, own in zip(items, texts, ids, strict=True)]
+
+
+def _under(plan: SteeringPlan, model: LensModel, write: Callable[[], list[str]]) -> list[str]:
+    with plan.applied(model):
+        return write()

@@ -1,0 +1,131 @@
+"""Scores of one's own, of outcomes and of what is written, work in everything that measures, chooses or draws."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import steerlens as sl
+from steerlens.data import Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation import (
+    SCORES,
+    Score,
+    SearchSettings,
+    Sweep,
+    answered,
+    search,
+    sweep,
+)
+from steerlens.steering import EN, LOC, PlanSpec, VectorSet, take
+
+LIKELY = Score("likely", lambda o: float(np.exp(o.scores[o.item.answer])), "factual", unit="probability", label="P(answer)")
+VOWELS = Score("vowels in it", lambda w: sum(letter in "aeiou" for letter in w.text), None, "writing", "letters")
+QUICK = SearchSettings(
+    layers=(1, 3), strengths=(1.0, 2.0), tokens=("last_onward",), n_folds=2, singles=2, combinations=2, dev_concepts=None
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_they_were() -> Iterator[None]:
+    """The registry as it was, after every test."""
+    kept = dict(SCORES)
+    sl.evaluation.register(LIKELY)
+    sl.evaluation.register(VOWELS)
+    yield
+    SCORES.clear()
+    SCORES.update(kept)
+
+
+def _vectors(llama: sl.LensModel, items: Items, aim: str) -> VectorSet:
+    return take(llama, items, [replace(EN, score=aim), LOC])
+
+
+@pytest.mark.parametrize("aim", ["likely", "vowels in it", "exact_match", "consistency", "right_language"])
+def test_a_score_of_any_kind_is_swept_and_chosen_by(llama: sl.LensModel, items: Items, aim: str) -> None:
+    vectors = _vectors(llama, items, aim)
+    swept = sweep(llama, items, vectors, [1, 3], [1.0, 4.0], scores=[aim, "localization"], max_new_tokens=3)
+    chosen = swept.choose()
+    cells = swept.cells(aim).query("vector == 'EN'")
+    assert chosen["EN"].gains[aim] == pytest.approx(max(cells["change"].max(), 0.0))
+    tried = chosen.tried.means(aim).set_index("plan")
+    assert len(tried) > 0
+    spec = chosen.surgical.spec
+    methods = {"surgical": chosen.surgical, "EN": chosen["EN"]}
+    given = answered(llama, items, methods, scores=[aim], max_new_tokens=3)  # the same items by another way
+    rows = given.frame.pivot_table(index=["locale", "concept"], columns="method", values="value")
+    changes = (rows["surgical"] - rows["unsteered"]).dropna()
+    assert chosen.surgical.gains[aim] == pytest.approx(changes.mean(), abs=1e-6)
+    if spec.steps:
+        assert tried.loc[str(spec), "change"] == pytest.approx(changes.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("aim", ["likely", "vowels in it", "consistency"])
+def test_a_score_of_any_kind_is_searched_by(llama: sl.LensModel, items: Items, aim: str) -> None:
+    contrasts = [replace(EN, score=aim), LOC]
+    found = search(llama, items, ["es-ES"], contrasts=contrasts, settings=QUICK, test=None, max_new_tokens=3)
+    tried = found.tried.frame.query("locale == 'es-ES'").set_index("plan")
+    assert tried[aim].notna().all()
+    alone = found.chosen("es-ES", "EN")
+    assert alone.gains[aim] == pytest.approx(tried.loc[str(alone), aim])
+    assert (tried["objective"] == tried[[aim, "localization"]].min(axis=1)).all()
+    for figure in (found.plot(), found.regret.heatmap(aim), found.regret.heatmap()):
+        assert figure.data
+
+
+def test_text_under_a_search_is_that_of_the_model(llama: sl.LensModel, items: Items) -> None:
+    """What the cache says of a spec is what its text scores by hand, with the fold's own vectors."""
+    from steerlens.evaluation.running import Running
+    from steerlens.evaluation.searching.measured import Part, ScoreCache
+    from steerlens.settings import Scoring
+
+    some, own = items.of(locale="es-ES").sample(2), take(llama, items).of("es-ES")
+    parts = [Part("es-ES", half, own) for half in (some.of(kind="factual"), some.of(kind="cultural"))]
+    cache = ScoreCache(llama, parts, ("vowels in it",), Scoring(), None, Running(), max_new_tokens=3)
+    spec = PlanSpec.of("EN", 1, 4.0)
+    cache.run([spec], ["es-ES"], "")
+    values = cache.values("es-ES", spec)[cache.line("vowels in it")]
+    with spec.plan(own).applied(llama):
+        texts = [llama.generate(item.prompt().text, 3) for item in cache.items["es-ES"]]
+    assert values.tolist() == [sum(letter in "aeiou" for letter in text) for text in texts]
+
+
+def test_an_objective_that_is_no_aim_is_measured(llama: sl.LensModel, items: Items) -> None:
+    by_name = search(llama, items, ["es-ES"], "likely", settings=QUICK)
+    by_score = search(llama, items, ["es-ES"], LIKELY, settings=QUICK)
+    by_function = search(llama, items, ["es-ES"], lambda gains: gains["likely"], scores=["likely"], settings=QUICK)
+    tried = by_name.tried.frame
+    assert (tried["objective"] == tried["likely"]).all()
+    assert tried["objective"].nunique() > 1
+    for other in (by_score, by_function):
+        assert other.tried.frame["objective"].tolist() == tried["objective"].tolist()
+        assert str(other.chosen()) == str(by_name.chosen())
+
+
+def test_what_cannot_be_measured_is_refused(llama: sl.LensModel, items: Items) -> None:
+    vectors = take(llama, items)
+    for scores in (["log_perplexity"], ["transfer", "log_perplexity"]):
+        with pytest.raises(SettingsError, match=r"\['log_perplexity'\] of held-out text given for a sweep"):
+            sweep(llama, items, vectors, [1], [1.0], scores=scores)
+    with pytest.raises(SettingsError, match="'attribution', which runs nothing"):
+        sweep(llama, items, vectors, [1], [1.0], scores=["transfer", "exact_match"], mode="attribution")
+    with pytest.raises(SettingsError, match="held-out text given for a search"):
+        search(llama, items, ["es-ES"], contrasts=[replace(EN, score="log_perplexity")], settings=QUICK)
+    spanish = items.of(locale="es-ES")  # no English to be consistent with
+    swept = sweep(llama, spanish, _vectors(llama, items, "consistency").of("es-ES").values(), [1, 3], [1.0],
+                  scores=["consistency", "localization"])  # fmt: skip
+    with pytest.raises(SettingsError, match="'consistency', which a contrast is meant to raise, can be told of no item in es-ES"):
+        swept.choose()
+    narrow = Score("all_right", lambda o: o.correct, None, companion="transfer_margin")
+    with pytest.raises(SettingsError, match="companion 'transfer_margin' of factual items: expected a finer score of all"):
+        sweep(llama, items, vectors, [1], [1.0], scores=[narrow])
+
+
+def test_screened_sweeps_of_texts_choose_from_what_was_run(llama: sl.LensModel, items: Items) -> None:
+    vectors = _vectors(llama, items, "vowels in it")
+    scores = ["vowels in it", "localization"]
+    swept = sweep(llama, items, vectors, [1, 3], [1.0, 2.0, 4.0], scores=scores, mode="screened", max_new_tokens=2)
+    assert isinstance(swept, Sweep)
+    assert swept.frame[swept.frame["score"] == "vowels in it"]["exact"].all()
+    assert set(swept.choose()) == {"EN", "LOC", "surgical"}
