@@ -120,6 +120,8 @@ def plane(args: Namespace) -> str:
     named = [text.partition("=") for text in args.plan]
     if any(not name or not file for name, _, file in named):
         raise SettingsError(f"--plan {args.plan} given: expected NAME=FILE, as in surgical=plan.safetensors.")
+    if len({name for name, _, _ in named}) < len(named):
+        raise SettingsError(f"--plan {args.plan} given: a name stands for two plans. Give each plan a name of its own.")
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (), english=False)
     plans = {name: {locale: SteeringPlan.load(file)} for name, _, file in named}

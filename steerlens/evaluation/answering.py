@@ -10,7 +10,9 @@ from steerlens.data import KINDS, Item, Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation.comparing import Comparison, compare
 from steerlens.evaluation.english import english_outcomes
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS
 from steerlens.evaluation.finite import finite
+from steerlens.evaluation.given_methods import GivenMethod, locales_of, methods_of
 from steerlens.evaluation.grid import PLANS
 from steerlens.evaluation.held_out import Texts, held_out_texts
 from steerlens.evaluation.item_scores import (
@@ -22,17 +24,18 @@ from steerlens.evaluation.item_scores import (
     rows_of_score,
     writing_rows,
 )
-from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, Steered, locales_of, methods_of
+from steerlens.evaluation.methods import EXPLICIT, Prepared
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
+from steerlens.evaluation.variants import LABEL_COLUMNS, Label, asked_of, check_tokens, together, variants_of
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import Scoring
-from steerlens.steering import UNSTEERED, Controls
+from steerlens.steering import Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -40,8 +43,6 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
-Label = dict[str, Any]
-LABEL_COLUMNS = ("method", "of", "control", "draw")
 _OF_CHOICES = ("choices", "english")
 """The evidence of scores of choices."""
 
@@ -109,12 +110,16 @@ def answered(
     locales: Sequence[str] | None = None,
     scoring: Scoring | None = None,
     texts: Texts | None = None,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    explicit: bool = True,
     batch_size: int | None = None,
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Answers:
     """Measures every item unsteered, with its explicit prompt, and under each method.
+
+    ``explicit prompt`` is measured on the items that have one. A method that asks explicit prompts is measured on all items, on
+    those without one by their implicit prompt.
 
     Args:
         model: the base model that methods are compared on.
@@ -126,12 +131,14 @@ def answered(
         scoring: how choices are put and compared; the defaults for ``None``.
         texts: held-out texts of each locale, for scores of these; for ``None`` the questions with their right answers.
         max_new_tokens: the length of what is written, for scores of that.
+        explicit: whether the unsteered model is also asked by explicit prompts.
         batch_size: items at once; chosen for the device for ``None``.
         executor: who runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``. What runs under hooks is kept nowhere.
 
     Raises:
-        SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
+        SettingsError: no methods, one called as what they are compared with, plans for different locales, a checkpoint that
+            reads text in other tokens, or no items that one of the scores is measured on.
         FingerprintError: a plan of another model.
         UnknownNameError: no such score; texts without one of the locales.
         ModelError: scores of an unsteered model that are NaN or infinite.
@@ -142,15 +149,20 @@ def answered(
     named, measured = methods_of(methods), scores_of(scores)
     codes = locales_of(items, named, locales)
     chosen = Controls() if controls is True else controls or None
-    variants = {code: _variants(model, named, codes, code, chosen) for code in codes}
+    variants = {code: variants_of(model, named, codes, code, chosen, explicit=explicit) for code in codes}
     for name, prepared in ((label["method"], own) for own_variants in variants.values() for label, own in own_variants):
-        _check_tokens(model, prepared.model, name, items)
+        check_tokens(model, prepared.model, name, items)
     marker = _Marker(
         model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size, Running.of(executor, resume)
     )
     total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items()) * marker.rounds
     with progress(total, "Answers", "item") as bar:
         rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
+    if not rows:
+        raise SettingsError(
+            f"{items!r} holds no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured on: "
+            "give items of these kinds, or other scores."
+        )
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring), methods=list(named),
         scores=[score.name for score in measured],
@@ -192,16 +204,14 @@ class _Marker:
                 yield from self._scored(part, variants, bar)
         if self.evidence - set(_OF_CHOICES):
             for label, prepared in variants:
-                if prepared.form == "implicit":
-                    yield from ({**label, **row} for row in self._of_text(own, code, prepared, texts, bar))
+                yield from ({**label, **row} for row in self._of_text(own, code, label, prepared, texts, bar))
 
     def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
         """Yields the scores of choices of items of one locale and kind, method by method."""
         found: dict[int, Sequence[Outcome]] = {}
-        for numbers in _together([prepared for _, prepared in variants]):
-            first = variants[numbers[0]][1]
-            asked = [item for item in part if item.explicit] if first.form == "explicit" else list(part)
-            if asked:
+        for numbers in together(variants):
+            label, first = variants[numbers[0]]
+            if asked := asked_of(part, label):
                 found |= self._outcomes(asked, first, {number: variants[number][1] for number in numbers}, bar)
         for number, (label, prepared) in enumerate(variants):
             if number in found:
@@ -216,7 +226,7 @@ class _Marker:
         numbers = list(steered)
         found: dict[int, Sequence[Outcome]] = {}
         chunks = [numbers[at : at + PLANS] for at in range(0, len(numbers), PLANS)] or [[]]
-        scoring = replace(self.scoring, form=first.form)
+        scoring = self._put(first)
         tasks = [ScoringTask(tuple(asked), tuple(steered[n] for n in own), scoring, self.batch_size) for own in chunks]
         for own, task, result in zip(chunks, tasks, self._results(tasks, first, bar), strict=True):
             base, *outcomes = task.outcomes(result)
@@ -224,6 +234,10 @@ class _Marker:
             found |= {n: finite(one, first.model, steered[n]) for n, one in zip(own, outcomes, strict=True)}
             found |= dict.fromkeys(variants.keys() - steered.keys(), base)
         return found
+
+    def _put(self, prepared: Prepared) -> Scoring:
+        """Returns how items are put to a variant: as the scoring says, explicitly if the method or the scoring says so."""
+        return replace(self.scoring, form="explicit") if prepared.form == "explicit" else self.scoring
 
     def _results(self, tasks: Sequence[Task], prepared: Prepared, bar: Any) -> Iterator["pd.DataFrame"]:
         """Yields the tasks' results; under hooks of the user's own they are run here, and kept nowhere."""
@@ -238,58 +252,15 @@ class _Marker:
             self._kept[id(model)] = english_outcomes(model, self.items, self.locales, *common)
         return self._kept[id(model)]
 
-    def _of_text(self, items: Items, code: str, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
-        """Yields the scores of held-out text and of what is written."""
-        if "reading" in self.evidence:
+    def _of_text(self, items: Items, code: str, label: Label, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
+        """Yields the scores of held-out text, which has no explicit form, and of what is written."""
+        if "reading" in self.evidence and label["method"] != EXPLICIT:
             held_out = held_out_texts(items, code, texts)
             (result,) = self._results([ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)], prepared, bar)
             readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, result["nats"], strict=True)}
             yield from reading_rows(readings, self.scores)
-        if "writing" in self.evidence:
-            task = WritingTask(tuple(items), prepared.plan, self.max_new_tokens, self.batch_size)
+        asked = asked_of(items, label)
+        if "writing" in self.evidence and asked:
+            task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
             (result,) = self._results([task], prepared, bar)
             yield from writing_rows(task.writings(result), self.scores)
-
-
-def _together(variants: Sequence[Prepared]) -> list[list[int]]:
-    """Returns the numbers of variants that are run together: those of one model, form and hooks."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number, own in enumerate(variants):
-        groups.setdefault((id(own.model), own.form, tuple(map(id, own.hooks))), []).append(number)
-    return list(groups.values())
-
-
-def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label:
-    return {"method": method, "of": of, "control": control, "draw": draw}
-
-
-def _variants(
-    model: LensModel, methods: Mapping[str, Method], codes: Sequence[str], code: str, controls: Controls | None
-) -> list[tuple[Label, Prepared]]:
-    """Returns everything that a locale's items are answered under: unsteered, explicit, every method and its controls."""
-    found = [(_label(UNSTEERED), Prepared(model)), (_label(EXPLICIT), ExplicitPrompt().prepared(model, code))]
-    for name, method in methods.items():
-        found.append((_label(name), method.prepared(model, code)))
-        if controls is not None and isinstance(method, Steered):
-            drawn_by = controls.of({own: method.plan(own) for own in codes})
-            for control, drawn in drawn_by.items():
-                labels = (_label(f"{name}: {control}", name, control, at) for at in range(len(drawn[code])))
-                found += [(label, Prepared(model, plan)) for label, plan in zip(labels, drawn[code], strict=True)]
-    return found
-
-
-def _check_tokens(model: LensModel, other: LensModel, name: str, items: Items) -> None:
-    """Refuses a checkpoint that reads prompts in other tokens: scores per token would not be comparable.
-
-    Raises:
-        SettingsError: a prompt that both read differently.
-    """
-    if other is model or other.tokenizer.digest() == model.tokenizer.digest():
-        return
-    for item in items:
-        text = item.prompt()
-        if model.tokenizer.ids(text) != other.tokenizer.ids(text):
-            raise SettingsError(
-                f"method {name!r} is {other.name}, which reads {text.text!r} in other tokens than {model.name}: expected a "
-                "checkpoint or adapter of the same model. Place another model on a plane of its own."
-            )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 from steerlens.data import Items
 from steerlens.evaluation.answering import answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS
+from steerlens.evaluation.given_methods import GivenMethod
 from steerlens.evaluation.held_out import Texts
 from steerlens.evaluation.item_scores import rows_of_score
-from steerlens.evaluation.methods import EXPLICIT, GivenMethod
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SIDE_EFFECTS
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
+from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
 
@@ -59,7 +61,8 @@ def side_effects(
     scores: Sequence[GivenScore] = SIDE_EFFECTS,
     texts: Texts | None = None,
     concepts: int | None = 24,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    scoring: Scoring | None = None,
     locales: Sequence[str] | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -78,6 +81,7 @@ def side_effects(
         texts: held-out text of each locale; for ``None`` the questions with their right answers.
         concepts: of each kind, drawn from the items by ``seed``; all for ``None``.
         max_new_tokens: the length of what is written, greedily.
+        scoring: how the questions are put; the defaults for ``None``.
         locales: as for ``plane``.
         seed: of the draw of concepts and of the bootstrap.
         batch_size: prompts at once; 32 for ``None``.
@@ -93,11 +97,10 @@ def side_effects(
 
     given = answered(
         model, items.sample(concepts, seed=seed), methods, scores=scores, texts=texts, max_new_tokens=max_new_tokens,
-        locales=locales, batch_size=batch_size, executor=executor, resume=resume,
+        explicit=False, scoring=scoring, locales=locales, batch_size=batch_size, executor=executor, resume=resume,
     )  # fmt: skip
     names = [score_of(score).name for score in scores]
-    told = given.frame[given.frame["method"] != EXPLICIT]
-    table = [row for score in names for row in compared(rows_of_score(told, score), score, "value", seed)]
+    table = [row for score in names for row in compared(rows_of_score(given.frame, score), score, "value", seed)]
     order = {UNSTEERED: -1, **{name: at for at, name in enumerate(methods)}}
     rows = pd.DataFrame(table, columns=COLUMNS)
     frame = rows.sort_values("method", key=lambda found: found.map(order), kind="stable", ignore_index=True)

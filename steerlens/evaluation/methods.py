@@ -4,13 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from steerlens.data import ENGLISH, Form, Items
+from steerlens.data import Form
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.models import LensModel, load
-from steerlens.models.hooks import Hook
+from steerlens.models.hooks import Hook, residual_hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"
@@ -29,6 +27,13 @@ class Prepared:
     """Which prompt of a cultural item is asked."""
     hooks: tuple[Hook, ...] = ()
     """Hooks that are on the model while it runs."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, LensModel):
+            raise SettingsError(
+                f"a method's model is {self.model!r:.60}: expected a LensModel, as sl.load returns it. The function of a Trained "
+                "method must return the model that it trained."
+            )
 
 
 class Method(ABC):
@@ -123,7 +128,13 @@ class Checkpoint(Method):
 class Checkpoints(Method):
     """A checkpoint or adapter of its own for each locale."""
 
-    each: Mapping[str, Checkpoint]
+    each: Mapping[str, Checkpoint | LensModel | str | Path]
+    """By locale: a checkpoint, or what one is made of."""
+    _each: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        own = {code: one if isinstance(one, Checkpoint) else Checkpoint(one) for code, one in self.each.items()}
+        self._each.update(own)
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -139,7 +150,7 @@ class Checkpoints(Method):
         """
         if locale not in self.each:
             raise UnknownNameError("locale of a checkpoint", locale, self.each)
-        return self.each[locale].prepared(model, locale)
+        return self._each[locale].prepared(model, locale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +199,22 @@ class Hooked(Method):
         Args:
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            SettingsError: something that is no hook, or a place that the model does not have.
         """
-        return Prepared(model, hooks=tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks))
+        hooks = tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks)
+        if any(not isinstance(hook, tuple) or len(hook) != 2 or not callable(hook[1]) for hook in hooks):
+            raise SettingsError(f"{hooks!r:.80} given as hooks: expected (hook_name, function) for each.")
+        try:
+            with model.backend.hooked(hooks):  # nothing runs: the model says whether it has these places
+                return Prepared(model, hooks=hooks)
+        except LookupError as error:
+            names = ", ".join(str(name) for name, _ in hooks)
+            raise SettingsError(
+                f"hooks at {names} given, and {model.name} has not all of these places ({error}): expected names of "
+                f"TransformerLens, as {residual_hook(0)!r}."
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,64 +242,3 @@ class Composed(Method):
         plans = [own.plan.moved_to(above.model) for own in (below, above) if own.plan is not None]
         form: Form = "explicit" if "explicit" in (below.form, above.form) else "implicit"
         return Prepared(above.model, sum(plans[1:], plans[0]) if plans else None, form, (*below.hooks, *above.hooks))
-
-
-GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
-"""What a user may give as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
-
-
-def method_of(given: Any, name: str = "a method") -> Method:
-    """Returns whatever a user gives as a method.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    if isinstance(given, Method):
-        return given
-    if isinstance(given, LensModel):
-        return Checkpoint(given)
-    if isinstance(given, Chosen):
-        return Steered(given.plans() if given.locales else given.plan(""))
-    if isinstance(given, SteeringPlan) or (
-        isinstance(given, Mapping) and all(isinstance(p, SteeringPlan) for p in given.values())
-    ):
-        return Steered(given)
-    if isinstance(given, list | tuple) and given and all(isinstance(hook, tuple) and len(hook) == 2 for hook in given):
-        return Hooked(given)
-    raise SettingsError(
-        f"{type(given).__name__} given as method {name!r}: expected a plan, the plan of each locale, a choice, a Checkpoint, "
-        "another model, hooks [(name, function)], or another Method."
-    )
-
-
-def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
-    """Returns methods by name.
-
-    Raises:
-        SettingsError: none, or something that is no method.
-    """
-    if not given:
-        raise SettingsError("no methods given: expected at least one, as {'surgical': chosen.surgical}.")
-    return {name: method_of(own, name) for name, own in given.items()}
-
-
-def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Returns the locales that methods are scored in: those wanted, else the methods' own, else all of the items' but English.
-
-    Raises:
-        SettingsError: methods for different locales, or not for all that are wanted; no locales.
-    """
-    own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
-    first = next(iter(own.values()), None)
-    if any(found != first for found in own.values()) or (wanted and first is not None and not set(wanted) <= first):
-        named = {name: sorted(found) for name, found in own.items()}
-        raise SettingsError(
-            f"methods must be given, all for the same locales{f', {wanted} among them' if wanted else ''}: {named}"
-        )
-    if wanted:
-        return tuple(wanted)
-    ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
-    codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
-    if not codes:
-        raise SettingsError(f"no locales to score in: {items!r} hold {', '.join(items.locales)} alone. Name locales to score.")
-    return codes

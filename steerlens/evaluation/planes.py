@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items
+from steerlens.errors import SettingsError
 from steerlens.evaluation.answering import Answers, answered
 from steerlens.evaluation.comparing import COLUMNS, MEAN, compared
 from steerlens.evaluation.fluency import SideEffects
 from steerlens.evaluation.fluency import side_effects as effects_on_text
+from steerlens.evaluation.given_methods import GivenMethod
 from steerlens.evaluation.item_scores import rows_of_score
-from steerlens.evaluation.methods import EXPLICIT, GivenMethod
+from steerlens.evaluation.methods import EXPLICIT
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import ANSWERED, AXES
+from steerlens.evaluation.scores import ANSWERED, AXES, SIDE_EFFECTS
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
@@ -42,34 +44,51 @@ class Plane(ResultTable):
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
-    def plot(self, *, by_locale: bool = True) -> "Figure":
-        """Draws the change of transfer against the change of localization.
-        front, and beneath them a panel per method with its locales, unless ``by_locale`` is off.
+    def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
+        """Draws the change of one score against that of another, with the Pareto front, and beneath it the locales.
 
         Args:
+            axes: the scores along x and y; transfer and localization, if not told otherwise.
             by_locale: whether a panel per method with its locales stands beneath the means.
+
+        Raises:
+            SettingsError: the plane lacks one of these scores.
         """
         from steerlens.plotting import plane_figure
 
-        return plane_figure(self.frame, self.front(), by_locale=by_locale)
+        names = self._axes(axes)
+        return plane_figure(self.frame, self.front(axes=names), axes=names, by_locale=by_locale)
 
-    def front(self, locale: str | None = None) -> tuple[str, ...]:
-        """Returns the methods that no other beats on both axes (Pareto front), by ascending transfer.
+    def front(self, locale: str | None = None, *, axes: tuple[GivenScore, GivenScore] = AXES) -> tuple[str, ...]:
+        """Returns the methods that no other beats on both axes (Pareto front), by ascending gain of the first score.
 
         The explicit prompt and controls are not: the one is told what the others are to find, and the others are to fail.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
+            axes: the two scores that count; transfer and localization, if not told otherwise.
 
         Raises:
             UnknownNameError: no such locale.
+            SettingsError: the plane lacks one of these scores.
         """
-        part = self._of(locale)
+        names, part = self._axes(axes), self._of(locale)
         own = part[part["method"] != EXPLICIT]
         table = own[own["control"] == ""] if "control" in own else own
-        points = table.pivot(index="method", columns="score", values="change").reindex(columns=list(AXES))
-        best = points[pareto_front(points.to_numpy(dtype=float))]
-        return tuple(best.sort_values(list(AXES), kind="stable").index)
+        points = table[table["score"].isin(names)].pivot(index="method", columns="score", values="change")
+        gains = points.reindex(columns=list(names)).dropna() * [1 if score_of(name).higher_is_better else -1 for name in names]
+        best = gains[pareto_front(gains.to_numpy(dtype=float))]
+        return tuple(best.sort_values(list(names), kind="stable").index)
+
+    def _axes(self, axes: tuple[GivenScore, GivenScore]) -> tuple[str, str]:
+        """Returns the names of two different scores that the plane has."""
+        there, names = tuple(dict.fromkeys(self.frame["score"])), tuple(score_of(axis).name for axis in axes)
+        if len(set(names)) != 2 or not set(names) <= set(there):
+            raise SettingsError(
+                f"axes {names} given for a plane of {', '.join(there)}: expected two of these scores, as "
+                "axes=('transfer', 'localization'). Measure them with scores=[…], or see all changes in summary()."
+            )
+        return names[0], names[1]
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
         """Returns one row per method: value, change and interval of each score as text.
@@ -93,10 +112,16 @@ class Plane(ResultTable):
 
         Args:
             effects: side effects of the same methods of the same model.
+
+        Raises:
+            SettingsError: effects of another model, or of scores that the plane has.
         """
         import pandas as pd
 
         self.check(model=effects.meta.get("model"))
+        both = sorted(set(effects.frame["score"]) & set(self.frame["score"]))
+        if both:
+            raise SettingsError(f"{both} stand in the plane and in the side effects: take side effects by other scores.")
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
@@ -128,7 +153,8 @@ def plane(
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
         scores: by name, or scores of one's own.
         controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
-        side_effects: whether the methods' side effects on text are taken too, with the defaults of that function.
+        side_effects: whether the methods' side effects on text are taken too, with the defaults of that function; those that are
+            among ``scores`` already are measured on all items, and no second time.
         locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
         scoring: how choices are put and compared; the defaults for ``None``.
         seed: of the bootstrap.
@@ -140,7 +166,8 @@ def plane(
         ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
 
     Raises:
-        SettingsError: no methods, plans for different locales, or a checkpoint that reads text in other tokens.
+        SettingsError: no methods, one called as what they are compared with, plans for different locales, a checkpoint that
+            reads text in other tokens, or no items that one of the scores is measured on.
         FingerprintError: a plan of another model.
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
@@ -148,9 +175,10 @@ def plane(
     common: dict[str, Any] = {"locales": locales, "batch_size": batch_size, "executor": executor, "resume": resume}
     given = answered(model, items, methods, scores=scores, controls=controls, scoring=scoring, **common)
     table = placed(given, seed=seed)
-    if not side_effects:
+    others = [name for name in SIDE_EFFECTS if name not in set(table.frame["score"])]
+    if not side_effects or not others:
         return table
-    return table.beside(effects_on_text(model, items, methods, seed=seed, **common))
+    return table.beside(effects_on_text(model, items, methods, scores=others, scoring=scoring, seed=seed, **common))
 
 
 def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: int = 0) -> Plane:

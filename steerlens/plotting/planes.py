@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.labels import beside
-from steerlens.plotting.theme import GREY, HALO, INK, SOFT, colour_of, figure, symbol_of
+from steerlens.plotting.plane_points import AXES, UNSTEERED, Parts
+from steerlens.plotting.theme import GREY, HALO, INK, SOFT, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MEAN, _UNSTEERED = "mean", "unsteered"
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
-_AXES = ("change of transfer (points)", "change of localization (points)")
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price<br>of transfer", "left", "top"),
@@ -21,8 +20,10 @@ _QUADRANTS = (
 )
 
 
-def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale: bool = True) -> Figure:
-    """Draws the change of transfer against that of localization, both in points, with the unsteered model at the origin.
+def plane_figure(
+    frame: "pd.DataFrame", front: Sequence[str] = (), *, axes: tuple[str, str] = AXES, by_locale: bool = True
+) -> Figure:
+    """Draws the change of one score against that of another, of shares in points, with the unsteered model at the origin.
 
     The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto front
     of the means, and the controls in grey, whose crosses are the spread of their draws. Where there are several locales, a small
@@ -30,16 +31,18 @@ def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale:
 
     Args:
         frame: the table of ``Plane``.
-        front: methods on the Pareto front, by ascending transfer; none for ``()``.
+        front: methods on the Pareto front, by ascending gain of the first score; none for ``()``.
+        axes: the scores that are drawn along x and y.
         by_locale: whether to draw the small panels.
     """
-    parts = _Parts(frame)
+    parts = Parts(frame, axes)
     locales = list(dict.fromkeys(parts.locales["locale"]))
     several = parts.panels() if by_locale else []
     columns = 2 if len(several) in (2, 4) else min(3, len(several)) or 1
-    fig = _panels(parts.means, locales, several, columns)
+    fig = _panels(parts, locales, several, columns)
     _frame(fig, parts.every_mean, 1, 1, main=True)
-    _quadrants(fig)
+    if axes == AXES:
+        _quadrants(fig)
     for method in parts.order:
         _mean(fig, parts.means, method, parts.colour(method), 1, 1, main=True)
     _controls(fig, parts.controls)
@@ -49,17 +52,18 @@ def plane_figure(frame: "pd.DataFrame", front: Sequence[str] = (), *, by_locale:
     return fig
 
 
-def plane_panels(frame: "pd.DataFrame") -> list[Figure]:
+def plane_panels(frame: "pd.DataFrame", axes: tuple[str, str] = AXES) -> list[Figure]:
     """Draws the small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room.
 
     Args:
         frame: the table of ``Plane``.
+        axes: the scores that are drawn along x and y.
     """
-    parts = _Parts(frame)
+    parts = Parts(frame, axes)
     figures = []
     for method in parts.panels():
-        n = f"n = {parts.means['n_x'].max():.0f} factual and {parts.means['n_y'].max():.0f} cultural concepts"
-        fig = figure(f"{method}, by locale", f"{n}; crosses: paired 95% intervals; large: mean", *_AXES)
+        words = f"n = {parts.sizes}; crosses: paired 95% intervals; large: mean"
+        fig = figure(f"{method}, by locale", words, *(f"change of {axis}" for axis in parts.titles))
         fig.set_subplots(rows=1, cols=1)
         fig.update_layout(showlegend=False)
         _panel(fig, parts, method, 1, 1)
@@ -67,46 +71,10 @@ def plane_panels(frame: "pd.DataFrame") -> list[Figure]:
     return figures
 
 
-class _Parts:
-    """The rows of a plane in points: methods' means, their locales, and the controls' means."""
-
-    def __init__(self, frame: "pd.DataFrame") -> None:
-        points = _points(frame)
-        own, mean = points["control"] == "", points["locale"] == _MEAN
-        self.every_mean, self.means, self.controls = points[mean], points[own & mean], points[~own & mean]
-        self.locales = points[own & ~mean]
-        self.order = list(dict.fromkeys(self.means["method"]))
-
-    def panels(self) -> list[str]:
-        """Methods that have both scores, where there are several locales to tell apart."""
-        several = self.locales["locale"].nunique() > 1
-        return [
-            method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
-        ]
-
-    def colour(self, method: str) -> str:
-        """A method's own."""
-        return colour_of(method, self.order)
-
-
-def _points(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Both changes of a method and locale in one row, in points. A method with one score only has no transfer to change."""
-    columns = ["method", "locale", "change", "low", "high", "n"]
-    x = frame[frame["score"] == "transfer"][columns]
-    y = frame[frame["score"] == "localization"][columns]
-    both = x.merge(y, on=["method", "locale"], how="right", suffixes=("_x", "_y"), sort=False)
-    both = both.fillna(dict.fromkeys(("change_x", "low_x", "high_x"), 0.0))
-    for name in both.columns:
-        if name.startswith(("change", "low", "high")):
-            both[name] *= 100
-    kinds = dict(zip(frame["method"], frame["control"], strict=True)) if "control" in frame else {}
-    return both[both["method"] != _UNSTEERED].assign(control=both["method"].map(lambda name: kinds.get(name, "")))
-
-
-def _panels(means: "pd.DataFrame", locales: Sequence[str], several: Sequence[str], columns: int) -> Figure:
-    n = f"{int(means['n_x'].max())} factual and {int(means['n_y'].max())} cultural concepts"
+def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], columns: int) -> Figure:
     crosses = "crosses: paired 95% intervals over concepts; of controls: 95% of the draws"
-    fig = figure("Transfer-localization plane", f"{', '.join(locales)}; {n}; {crosses}", "", "", width="page")
+    title = f"{parts.x.title}-{parts.y.title} plane".capitalize()
+    fig = figure(title, f"{', '.join(locales)}; {parts.sizes}; {crosses}", "", "", width="page")
     rows = -(-len(several) // columns)
     heights = [560.0, *[300.0] * rows]
     fig.set_subplots(
@@ -118,19 +86,19 @@ def _panels(means: "pd.DataFrame", locales: Sequence[str], several: Sequence[str
         horizontal_spacing=0.07,
         subplot_titles=["", *(f"<b>{method}</b>, by locale" for method in several)],
     )
-    fig.update_xaxes(title=_AXES[0], row=1, col=1)
-    fig.update_yaxes(title=_AXES[1], row=1, col=1)
+    fig.update_xaxes(title=f"change of {parts.titles[0]}", row=1, col=1)
+    fig.update_yaxes(title=f"change of {parts.titles[1]}", row=1, col=1)
     legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
     top = fig.layout.margin.t + 30  # the legend's line
     for column in range(1, columns + 1) if several else ():
-        fig.update_xaxes(title="transfer (points)", title_font_size=12, row=1 + rows, col=column)
+        fig.update_xaxes(title=parts.titles[0], title_font_size=12, row=1 + rows, col=column)
     for row in range(2, 2 + rows):
-        fig.update_yaxes(title="localization (points)", title_font_size=12, title_standoff=4, row=row, col=1)
+        fig.update_yaxes(title=parts.titles[1], title_font_size=12, title_standoff=4, row=row, col=1)
     fig.update_layout(height=top + 60 + sum(heights) + 20 * rows, margin={"t": top}, legend=legend)
     return fig
 
 
-def _panel(fig: Figure, parts: _Parts, method: str, row: int, column: int) -> None:
+def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> None:
     """One method with its locales, on the axes that all methods' panels have."""
     shown, means = parts.panels(), parts.means[parts.means["method"] == method]
     mean = float(means["change_x"].iloc[0]), float(means["change_y"].iloc[0])
@@ -164,7 +132,7 @@ def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int
         marker={"color": colour, "symbol": symbol_of(colour), "size": 15 if main else 11, "line": outline},
         name=method,
         showlegend=main,
-        hovertext=_hover(rows),
+        hovertext=list(rows["hover"]),
         hoverinfo="text",
         **shared,
         **(_crosses(rows, colour, 2.0, 5) if main else {}),
@@ -184,7 +152,7 @@ def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colou
         marker={"color": colour, "symbol": symbol_of(colour), "size": 7, "opacity": 0.7},
         legendgroup=rows["method"].iloc[0],
         showlegend=False,
-        hovertext=_hover(rows),
+        hovertext=list(rows["hover"]),
         hoverinfo="text",
         row=row,
         col=column,
@@ -212,7 +180,7 @@ def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
             mode="markers",
             marker={"color": GREY, "symbol": symbol, "size": 9, "line": {"width": 1.5}},
             name=f"control: {kind}",
-            hovertext=_hover(part),
+            hovertext=list(part["hover"]),
             hoverinfo="text",
             row=1,
             col=1,
@@ -222,7 +190,7 @@ def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
 
 def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
     """A dotted line through the means that none other beats on both axes."""
-    at = {row.method: (row.change_x, row.change_y) for row in means.itertuples()} | {_UNSTEERED: (0.0, 0.0)}
+    at = {row.method: (row.change_x, row.change_y) for row in means.itertuples()} | {UNSTEERED: (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(at[method] for method in front), strict=True)
         line = {"color": INK, "width": 1.5, "dash": "dot"}
@@ -239,15 +207,6 @@ def _crosses(rows: "pd.DataFrame", colour: str, thickness: float, width: float) 
     return bars
 
 
-def _hover(rows: "pd.DataFrame") -> list[str]:
-    return [
-        f"<b>{r.method}</b>, {r.locale}<br>transfer {r.change_x:+.1f} [{r.low_x:+.1f}, {r.high_x:+.1f}], "
-        f"n = {r.n_x:g} factual concepts<br>localization {r.change_y:+.1f} [{r.low_y:+.1f}, {r.high_y:+.1f}], "
-        f"n = {r.n_y:g} cultural concepts"
-        for r in rows.fillna({"n_x": 0}).itertuples()
-    ]
-
-
 def _pale(colour: str) -> str:
     """A colour of which much can lie over each other without hiding anything."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
@@ -257,13 +216,14 @@ def _pale(colour: str) -> str:
 def _frame(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: bool = False) -> None:
     """Axes through the unsteered model at the origin, with room around all intervals and something of each quadrant."""
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
-        low, high = min(-1.0, float(points[f"low_{axis}"].min())), max(1.0, float(points[f"high_{axis}"].max()))
+        least = float(points[f"least_{axis}"].max())
+        low, high = min(-least, float(points[f"low_{axis}"].min())), max(least, float(points[f"high_{axis}"].max()))
         room = 0.3 * max(-low, high)
         span = [min(low, -room) - 0.25 * room, max(high, room) + 0.25 * room]
         update(range=span, zeroline=True, zerolinecolor=GREY, zerolinewidth=1.5, row=row, col=column)
     look = {"color": INK, "symbol": "circle-open", "size": 12 if main else 8}
     fig.add_scatter(
-        x=[0], y=[0], mode="markers", name=_UNSTEERED, marker=look, hoverinfo="name", showlegend=main, row=row, col=column
+        x=[0], y=[0], mode="markers", name=UNSTEERED, marker=look, hoverinfo="name", showlegend=main, row=row, col=column
     )
 
 

@@ -164,6 +164,7 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         (["demo", *shared, "--mode", "screen", "--out", str(tmp_path / "c")], "Did you mean screened"),
         (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
         (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
+        (["plane", *shared, "--plan", "a=x.safetensors", "--plan", "a=y.safetensors"], "a name stands for two plans"),
         (["sweep", *shared, "--vector", "XX"], "unknown vector"),
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),

@@ -15,7 +15,9 @@ from steerlens.evaluation import (
     SearchSettings,
     Sweep,
     answered,
+    plane,
     search,
+    side_effects,
     sweep,
 )
 from steerlens.steering import EN, LOC, PlanSpec, VectorSet, take
@@ -129,3 +131,30 @@ def test_screened_sweeps_of_texts_choose_from_what_was_run(llama: sl.LensModel, 
     assert isinstance(swept, Sweep)
     assert swept.frame[swept.frame["score"] == "vowels in it"]["exact"].all()
     assert set(swept.choose()) == {"EN", "LOC", "surgical"}
+
+
+def test_a_plane_of_any_two_scores(llama: sl.LensModel, items: Items) -> None:
+    vectors = take(llama, items)
+    methods = {name: {code: vectors[name, code].at(1, 4.0) for code in vectors.locales} for name in ("EN", "LOC")}
+    own = ["likely", "vowels in it", "repetition"]
+    table = plane(llama, items, methods, scores=own, side_effects=True, batch_size=8)
+    assert table.frame.groupby(["method", "locale", "score"]).size().max() == 1  # repetition is measured once
+    for wrong in (table.plot, table.front):
+        with pytest.raises(SettingsError, match=r"axes \('transfer', 'localization'\) given for a plane of repetition, likely, vowels"):
+            wrong()
+    with pytest.raises(SettingsError, match="expected two of these scores"):
+        table.plot(axes=("likely", "likely"))
+    axes = ("likely", "vowels in it")
+    means = table.frame.query("locale == 'mean'").pivot_table(index="method", columns="score", values="change")
+    figure = table.plot(axes=axes)
+    drawn = {trace.name: (trace.x[0], trace.y[0]) for trace in figure.data if trace.showlegend and trace.name in methods}
+    assert drawn == {name: pytest.approx(tuple(means.loc[name, list(axes)])) for name in methods}
+    assert figure.layout.xaxis.title.text == "change of P(answer) (probability)"
+    assert not any("erasure" in note.text for note in figure.layout.annotations)
+    assert set(table.front(axes=axes)) <= {"unsteered", "EN", "LOC"}
+    less = table.front(axes=("likely", "repetition"))  # less repetition is better
+    gains = means.loc[["unsteered", "EN", "LOC"]]
+    assert gains["likely"].idxmax() in less
+    assert gains["repetition"].idxmin() in less
+    with pytest.raises(SettingsError, match="stand in the plane and in the side effects"):
+        table.beside(side_effects(llama, items, methods, scores=["repetition"], concepts=1, max_new_tokens=2))

@@ -1,0 +1,81 @@
+"""What users give as methods, by name, made methods."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steerlens.data import ENGLISH, Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation.methods import EXPLICIT, Checkpoint, Hooked, Method, Steered
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.models import LensModel
+from steerlens.models.hooks import Hook
+from steerlens.steering import UNSTEERED, SteeringPlan
+
+GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
+"""What a user may give as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
+
+
+def method_of(given: Any, name: str = "a method") -> Method:
+    """Returns whatever a user gives as a method.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, LensModel):
+        return Checkpoint(given)
+    if isinstance(given, Chosen):
+        return Steered(given.plans() if given.locales else given.plan(""))
+    if isinstance(given, SteeringPlan) or (
+        isinstance(given, Mapping) and given and all(isinstance(p, SteeringPlan) for p in given.values())
+    ):
+        return Steered(given)
+    if isinstance(given, list | tuple) and given and all(isinstance(hook, tuple) and len(hook) == 2 for hook in given):
+        return Hooked(given)
+    what = type(given).__name__ if given or not isinstance(given, Mapping) else "an empty mapping"
+    raise SettingsError(
+        f"{what} given as method {name!r}: expected a plan, the plan of each locale, a choice, a Checkpoint, "
+        "another model, hooks [(name, function)], or another Method."
+    )
+
+
+def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
+    """Returns methods by name.
+
+    Raises:
+        SettingsError: none, something that is no method, or the name of what methods are compared with.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingsError(f"{type(given).__name__} given as methods: expected them by name, as {{'mine': …}}.")
+    if not given:
+        raise SettingsError("no methods given: expected at least one, as {'surgical': chosen.surgical}.")
+    taken = [name for name in given if name in (UNSTEERED, EXPLICIT)]
+    if taken:
+        raise SettingsError(
+            f"a method called {taken[0]!r} given: that is what methods are compared with, and it is always there. Give yours "
+            "another name."
+        )
+    return {name: method_of(own, name) for name, own in given.items()}
+
+
+def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Returns the locales that methods are scored in: those wanted, else the methods' own, else all of the items' but English.
+
+    Raises:
+        SettingsError: methods for different locales, or not for all that are wanted; no locales.
+    """
+    own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
+    first = next(iter(own.values()), None)
+    if any(found != first for found in own.values()) or (wanted and first is not None and not set(wanted) <= first):
+        named = {name: sorted(found) for name, found in own.items()}
+        raise SettingsError(
+            f"methods must be given, all for the same locales{f', {wanted} among them' if wanted else ''}: {named}"
+        )
+    if wanted:
+        return tuple(wanted)
+    ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
+    codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
+    if not codes:
+        raise SettingsError(f"no locales to score in: {items!r} hold {', '.join(items.locales)} alone. Name locales to score.")
+    return codes

@@ -1,0 +1,66 @@
+"""Variants: everything that items are answered under, with the label of its rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from steerlens.data import Item, Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, Method, Prepared, Steered
+from steerlens.models.lens import LensModel
+from steerlens.steering import UNSTEERED, Controls
+
+Label = dict[str, Any]
+LABEL_COLUMNS = ("method", "of", "control", "draw")
+"""What says of which method a row is."""
+
+
+def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
+    """Returns the numbers of variants that are run together: those of one model, form, hooks and items."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number, (label, own) in enumerate(variants):
+        alike = (id(own.model), own.form, tuple(map(id, own.hooks)), label["method"] == EXPLICIT)
+        groups.setdefault(alike, []).append(number)
+    return list(groups.values())
+
+
+def asked_of(items: Iterable[Item], label: Label) -> list[Item]:
+    """Returns the items that a variant is asked: ``explicit prompt`` those that have one, every other one all."""
+    return [item for item in items if item.explicit or label["method"] != EXPLICIT]
+
+
+def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label:
+    return {"method": method, "of": of, "control": control, "draw": draw}
+
+
+def variants_of(
+    model: LensModel, methods: Mapping[str, Method], codes: Sequence[str], code: str, controls: Controls | None, *, explicit: bool
+) -> list[tuple[Label, Prepared]]:
+    """Returns everything that a locale's items are answered under: unsteered, explicit, every method and its controls."""
+    found = [(_label(UNSTEERED), Prepared(model))]
+    if explicit:
+        found.append((_label(EXPLICIT), ExplicitPrompt().prepared(model, code)))
+    for name, method in methods.items():
+        found.append((_label(name), method.prepared(model, code)))
+        if controls is not None and isinstance(method, Steered):
+            drawn_by = controls.of({own: method.plan(own) for own in codes})
+            for control, drawn in drawn_by.items():
+                labels = (_label(f"{name}: {control}", name, control, at) for at in range(len(drawn[code])))
+                found += [(label, Prepared(model, plan)) for label, plan in zip(labels, drawn[code], strict=True)]
+    return found
+
+
+def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) -> None:
+    """Refuses a checkpoint that reads prompts in other tokens: scores per token would not be comparable.
+
+    Raises:
+        SettingsError: a prompt that both read differently.
+    """
+    if other is model or other.tokenizer.digest() == model.tokenizer.digest():
+        return
+    for item in items:
+        text = item.prompt()
+        if model.tokenizer.ids(text) != other.tokenizer.ids(text):
+            raise SettingsError(
+                f"method {name!r} is {other.name}, which reads {text.text!r} in other tokens than {model.name}: expected a "
+                "checkpoint or adapter of the same model. Place another model on a plane of its own."
+            )

@@ -1,0 +1,81 @@
+"""The points of a plane's figure: both changes of every method and locale, in the units that are shown."""
+
+from typing import TYPE_CHECKING, Any
+
+from steerlens.plotting.theme import colour_of
+from steerlens.scores import Score, shown_score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AXES = ("transfer", "localization")
+"""The scores along x and y, if not told otherwise."""
+MEAN, UNSTEERED = "mean", "unsteered"
+_EXPLICIT = "explicit prompt"
+
+
+class Parts:
+    """The rows of a plane, of shares in points: methods' means, their locales, and the controls' means."""
+
+    def __init__(self, frame: "pd.DataFrame", axes: tuple[str, str]) -> None:
+        self.x, self.y = map(shown_score, axes)
+        points = _points(frame, self.x, self.y)
+        own, mean = points["control"] == "", points["locale"] == MEAN
+        self.every_mean, self.means, self.controls = points[mean], points[own & mean], points[~own & mean]
+        self.locales = points[own & ~mean]
+        self.order = list(dict.fromkeys(self.means["method"]))
+
+    def panels(self) -> list[str]:
+        """Methods that have both scores, where there are several locales to tell apart."""
+        several = self.locales["locale"].nunique() > 1
+        return [
+            method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
+        ]
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """The scores with the units of their changes."""
+        return f"{self.x.title} ({self.x.change_unit})", f"{self.y.title} ({self.y.change_unit})"
+
+    @property
+    def sizes(self) -> str:
+        """The most concepts along each axis, with the kinds of their items."""
+        return " and ".join(
+            f"{self.means[f'n_{axis}'].max():.0f} {'' if score.kind is None else f'{score.kind} '}concepts"
+            for axis, score in (("x", self.x), ("y", self.y))
+        ).replace("factual concepts and", "factual and")
+
+    def colour(self, method: str) -> str:
+        """A method's own."""
+        return colour_of(method, self.order)
+
+
+def _points(frame: "pd.DataFrame", x: Score, y: Score) -> "pd.DataFrame":
+    """Both changes of a method and locale in one row, of shares in points.
+
+    The explicit prompt changes no score of items that have none. What else lacks a score has no place.
+    """
+    keys = ["method", "locale"]
+    both = frame[frame["score"].isin([x.name, y.name])][keys].drop_duplicates()
+    for axis, score in (("x", x), ("y", y)):
+        numbers = frame[frame["score"] == score.name][[*keys, "change", "low", "high", "n"]]
+        points = {f"{name}_{axis}": score.factor * numbers[name] for name in ("change", "low", "high")}
+        numbers = numbers[keys].assign(**points, **{f"n_{axis}": numbers["n"], f"least_{axis}": 0.01 * score.factor})
+        both = both.merge(numbers, how="left", on=keys)
+    still = [f"{name}_{axis}" for axis in "xy" for name in ("change", "low", "high")]
+    told = both["method"] == _EXPLICIT
+    both.loc[told, still] = both.loc[told, still].fillna(0.0)
+    both = both.dropna(subset=["change_x", "change_y"])
+    both = both.assign(hover=[_hover(row, x, y) for row in both.fillna({"n_x": 0, "n_y": 0}).itertuples()])
+    kinds = dict(zip(frame["method"], frame["control"], strict=True)) if "control" in frame else {}
+    return both[both["method"] != UNSTEERED].assign(control=both["method"].map(lambda name: kinds.get(name, "")))
+
+
+def _hover(row: Any, x: Score, y: Score) -> str:
+    def of(score: Score, change: float, low: float, high: float, n: float) -> str:
+        digits, kind = 1 if score.factor > 1 else 3, "" if score.kind is None else f"{score.kind} "
+        return f"{score.title} {change:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}], n = {n:g} {kind}concepts"
+
+    first = of(x, row.change_x, row.low_x, row.high_x, row.n_x)
+    second = of(y, row.change_y, row.low_y, row.high_y, row.n_y)
+    return f"<b>{row.method}</b>, {row.locale}<br>{first}<br>{second}"
