@@ -11,6 +11,7 @@ from experiments.figures import cosine_figure, depth_figure
 from experiments.finding.shown import shown
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, differences, drawn, mean_rows, prepared, spaced
 from steerlens.evaluation import Sweep, answered, effects, placed, side_effects
+from steerlens.evaluation.scores import AXES
 from steerlens.probing import geometry
 from steerlens.statistics import percentile_interval
 from steerlens.steering import Controls
@@ -79,7 +80,7 @@ def _placed(context: Context, source: Source, plans: Plans) -> None:
     aside, seed = config["side_effects"], config["seed"]
     with context.timed("test"):
         answers = answered(model, test, plans)
-    plane, moved = placed(answers, seed=seed), effects(answers, seed=seed)
+    plane, moved = placed(answers, seed=seed), effects(answers, scores=AXES, seed=seed)
     with context.timed("side effects"):
         sample = drawn(test, aside["concepts"], seed)
         costs = side_effects(model, sample, plans, concepts=None, max_new_tokens=aside["tokens"], seed=seed)

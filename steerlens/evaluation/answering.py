@@ -27,7 +27,7 @@ from steerlens.evaluation.item_scores import (
 from steerlens.evaluation.methods import EXPLICIT, Prepared
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
+from steerlens.evaluation.scores import ANSWERED, asked_for, scores_of
 from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
 from steerlens.evaluation.variants import LABEL_COLUMNS, Label, asked_of, check_tokens, together, variants_of
 from steerlens.models.lens import LensModel
@@ -59,8 +59,8 @@ class Answers(ResultTable):
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores that were measured, without companions."""
-        return without_companions(self.frame["score"])
+        """The names of the scores that were asked for."""
+        return asked_for(self.meta, self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
         """Draws methods by locales, coloured by the mean of a score over items.
@@ -88,7 +88,7 @@ class Answers(ResultTable):
         Args:
             first: the name of a method, ``unsteered`` and ``explicit prompt`` among them. Of a control, the draws are averaged.
             second: the name of the method that is subtracted.
-            score: one of those that were measured; for ``None`` all of them but companions.
+            score: one of those that were measured; for ``None`` all that were asked for.
             locale: a locale; for ``None`` all of them, and a concept counts once, with the mean of its locales.
             seed: of the interval and of the sign flips.
 
@@ -96,8 +96,8 @@ class Answers(ResultTable):
             UnknownNameError: there is no such method, score or locale.
             SettingsError: both methods were not scored on any item in common.
         """
-        name = score_of(score).name if score is not None else None
-        return compare(self.frame, first, second, name, locale, seed)
+        names = self.scores if score is None else (score_of(score).name,)
+        return compare(self.frame, first, second, names, locale, seed)
 
 
 def answered(
@@ -165,7 +165,7 @@ def answered(
         )
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring), methods=list(named),
-        scores=[score.name for score in measured],
+        scores=[score_of(score).name for score in scores],
     )  # fmt: skip
     return Answers(pd.DataFrame(rows, columns=list(Answers.columns)), meta)
 

@@ -1,11 +1,10 @@
 """Methods against the unsteered model and against each other: changes paired item by item, with intervals over concepts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.scores import without_companions
 from steerlens.statistics import bootstrap_interval, draws_interval, monte_carlo_p, paired_difference
 from steerlens.steering import UNSTEERED
 from steerlens.tables import ResultTable
@@ -32,8 +31,8 @@ class Comparison(ResultTable):
     )
 
 
-def compare(answers: "pd.DataFrame", first: str, second: str, score: str | None, locale: str | None, seed: int) -> Comparison:
-    """One method less another in one score or all, as ``Answers.compare`` describes.
+def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[str], locale: str | None, seed: int) -> Comparison:
+    """Returns one method less another in some scores, as ``Answers.compare`` describes.
 
     Raises:
         UnknownNameError: There is no such method, score or locale.
@@ -41,25 +40,24 @@ def compare(answers: "pd.DataFrame", first: str, second: str, score: str | None,
     """
     import pandas as pd
 
-    _check_names(answers, first, second, score, locale)
+    _check_names(answers, first, second, scores, locale)
     part = answers[answers["method"].isin((first, second))]
     part = part if locale in (None, MEAN) else part[part["locale"] == locale]
-    scores = without_companions(answers["score"]) if score is None else (score,)
     rows = [row for name in scores for row in _difference(part, first, second, name, seed)]
     if not rows:
         raise SettingsError(
-            f"{first!r} and {second!r} were not scored by {score or 'any score'} on any item in common"
+            f"{first!r} and {second!r} were not scored by {' or '.join(scores)} on any item in common"
             f"{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both kinds."
         )
     return Comparison(pd.DataFrame(rows).assign(locale=locale or MEAN)[list(Comparison.columns)])
 
 
-def _check_names(answers: "pd.DataFrame", first: str, second: str, score: str | None, locale: str | None) -> None:
+def _check_names(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[str], locale: str | None) -> None:
     methods, locales = (tuple(dict.fromkeys(answers[column])) for column in ("method", "locale"))
     for what, given, known in (
         ("method", first, methods),
         ("method", second, methods),
-        ("score", score, tuple(dict.fromkeys(answers["score"]))),
+        *(("score", score, tuple(dict.fromkeys(answers["score"]))) for score in scores),
         ("locale", locale, (*locales, MEAN)),
     ):
         if given is not None and given not in known:

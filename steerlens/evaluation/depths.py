@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.item_scores import beside, rows_of_score
+from steerlens.evaluation.scores import finer_of
 from steerlens.scores import score_of
 from steerlens.statistics import bootstrap_means, percentile_interval
 from steerlens.tables import ResultTable
@@ -79,10 +80,10 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
     import pandas as pd
 
     own, known = frame[frame["vector"] == vector], score_of(score)
-    part = rows_of_score(own, score)
+    part, finer = rows_of_score(own, score), finer_of(known, own["score"])
     change = part["change"] if known.higher_is_better else -part["change"]
-    if known.companion in set(own["score"]):
-        change = change + _TIE * rows_of_score(own, known.companion)["change"].to_numpy()
+    if finer != known:
+        change = change + _TIE * beside(part, rows_of_score(own, finer), "change")
     table = part.assign(change=change).pivot_table(index="concept", columns=["layer", "strength"], values="change")
     layers, strengths = (sorted(set(part[name])) for name in ("layer", "strength"))
     table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths])).dropna()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
 """What each row says: of which item, which score, and its value (NaN where it cannot be told)."""
+_KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
+"""The columns that name a cell and an item, as far as a table has them."""
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
 """The unsteered English outcome of factual concepts."""
@@ -89,6 +91,19 @@ def reading_rows(readings: Mapping[str, Reading], scores: Sequence[Score]) -> It
 
 def _row(locale: str, kind: str, concept: str, score: Score, value: float) -> Row:
     return {"locale": locale, "kind": kind, "concept": concept, "score": score.name, "value": value, "valid": True}
+
+
+def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Series":
+    """Returns a column of one score for the rows of another: of the same cell and item; NaN where there is none.
+
+    Args:
+        rows: the rows of one score.
+        others: those of the other score, which may be of more items.
+        column: what is returned of the others.
+    """
+    keys = [name for name in _KEYS if name in rows]
+    found = rows[keys].merge(others[[*keys, column]], on=keys, how="left")[column]
+    return found.set_axis(rows.index)
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":

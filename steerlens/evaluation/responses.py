@@ -1,4 +1,4 @@
-"""Strength-response curves: how each item's margin answers to the strength, and where it answers the wrong way."""
+"""Strength-response curves: how each item's score answers to the strength, and where it answers the wrong way."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ import numpy as np
 from steerlens.data import Items
 from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.evidence import MAX_NEW_TOKENS
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.item_scores import beside, rows_of_score
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import AXES
+from steerlens.evaluation.scores import AXES, asked_for, finer_of
 from steerlens.evaluation.sweeping import sweep
 from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
-from steerlens.scores import GivenScore, score_of
+from steerlens.scores import GivenScore, Score
 from steerlens.settings import STRENGTHS, Scoring
 from steerlens.statistics import bootstrap_interval
 from steerlens.steering import Intervention, SteeredTokens, VectorSet, vector_set
@@ -36,32 +37,40 @@ BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
 class Response(ResultTable):
     """One vector at one layer, a row per strength, item and score, in the columns of a sweep; what strength 0 does is ``base``.
 
-    Curves and slopes are those of the scores' companions, the margins.
+    Curves and slopes are those of the scores' companions, as the margins; of a score without one, its own.
     """
 
     columns: ClassVar[tuple[str, ...]] = Sweep.columns
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores with a companion, whose curves there are."""
-        names = dict.fromkeys(self.frame["score"])
-        return tuple(name for name in names if score_of(name).companion in names)
+        """The names of the scores that were asked for, whose curves there are."""
+        return asked_for(self.meta, self.frame["score"])
+
+    def _finer(self, score: str) -> Score:
+        return finer_of(score, self.frame["score"])
 
     def slopes(self) -> "pd.DataFrame":
         """Returns the steerability of each item: the least-squares slope of its margin over the strengths, 0 among them.
 
-        In nats per token and unit of strength, as in Tan et al. (arXiv 2407.12404), who call items with a slope below zero
-        anti-steerable.
+        In nats per token (or the score's unit) and unit of strength, as in Tan et al. (arXiv 2407.12404), who call items with a
+        slope below zero anti-steerable. An item that cannot be told of at every strength has none.
 
         Returns:
             Columns vector, score, locale, kind, concept, slope.
+
+        Raises:
+            SettingsError: no item can be told of at every strength.
         """
         import pandas as pd
 
         keys = ["vector", "locale", "kind", "concept"]
         found = []
         for score in self.scores:
-            rows = rows_of_score(self.frame, score_of(score).companion)
+            rows = rows_of_score(self.frame, self._finer(score))
+            rows = rows[~rows.groupby(keys)["change"].transform(lambda changes: changes.isna().any()).astype(bool)]
+            if rows.empty:
+                continue
             margins = rows.pivot_table(index=keys, columns="strength", values="value", sort=False)
             base = rows.groupby(keys, sort=False)["base"].first().reindex(margins.index)
             values = np.column_stack([base.to_numpy(), margins.to_numpy()])
@@ -69,6 +78,8 @@ class Response(ResultTable):
             centred = strengths - strengths.mean()
             slope = values @ centred / (centred @ centred)  # the mean of the margins drops out, since the strengths are centred
             found.append(pd.DataFrame({"slope": slope}, index=margins.index).reset_index().assign(score=score))
+        if not found:
+            raise SettingsError(f"scores {self.scores} can be told of no item at every strength: answer more items, or others.")
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
@@ -78,13 +89,14 @@ class Response(ResultTable):
             seed: of the bootstrap.
 
         Returns:
-            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items),
-            against_low, against_high; 95% intervals over concepts.
+            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items: those
+            whose slope is of the worse sign), against_low, against_high; 95% intervals over concepts.
         """
         import pandas as pd
 
         table, rows = self.slopes(), []
-        table["below"] = (table["slope"] < 0).astype(float)
+        worse = table["score"].map(lambda name: -1.0 if self._finer(name).higher_is_better else 1.0)
+        table["below"] = (worse * table["slope"] > 0).astype(float)
         for (vector, score, kind), own in table.groupby(["vector", "score", "kind"], sort=False):
             for locale, part in _by_locale(own):
                 concepts = part.groupby("concept", sort=False)[["slope", "below"]].mean()
@@ -101,24 +113,25 @@ class Response(ResultTable):
             seed: of the bootstrap.
 
         Returns:
-            Columns vector, score, locale, kind, strength, n, margin (change, nats per token), low, high (95%, over concepts),
-            change (of the score).
+            Columns vector, score, finer (the name of the score's companion, or of the score itself), locale, kind, strength, n,
+            margin (change of the finer score, in its unit), low, high (95%, over concepts), change (of the score).
         """
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
         for score in self.scores:
-            own, finer = (rows_of_score(self.frame, name) for name in (score, score_of(score).companion))
-            changes = finer.assign(coarse=own["change"].to_numpy())
+            own, finer = rows_of_score(self.frame, score), self._finer(score)
+            changes = own.assign(coarse=own["change"], change=beside(own, rows_of_score(self.frame, finer), "change"))
+            changes = changes[changes["change"].notna()]
             for (vector, kind), both in changes.groupby(["vector", "kind"], sort=False):
                 for locale, part in _by_locale(both):
-                    label = {"vector": vector, "score": score, "locale": locale, "kind": kind}
+                    label = {"vector": vector, "score": score, "finer": finer.name, "locale": locale, "kind": kind}
                     rows += [{**label, **numbers} for numbers in _curve(part, seed)]
         by = ["vector", "kind", "score", "locale", "strength"]
         return pd.DataFrame(rows).sort_values(by, kind="stable", ignore_index=True)
 
     def plot(self) -> "Figure":
-        """Draws the mean change of margin by strength, a line per locale and their mean with its band; a panel per score."""
+        """Draws the mean change of margin by strength, a line per locale and their mean; a panel per score and kind of items."""
         from steerlens.plotting import response_lines
 
         return response_lines(self.curve(), self.summary(), int(self.frame["layer"].iloc[0]))
@@ -151,6 +164,7 @@ def response(
     scores: Sequence[GivenScore] = AXES,
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     batch_size: int | None = None,
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
@@ -163,9 +177,10 @@ def response(
         vectors: one name, a vector per locale or one without a locale.
         layer: a block's index.
         strengths: other than 0, which is always there.
-        scores: scores with companions, whose curves are drawn.
+        scores: by name, or scores of one's own; companions (as the margins) are measured with them, and theirs are the curves.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
+        max_new_tokens: the length of what is written, for scores of that.
         batch_size: items at once; chosen for the device for ``None``.
         executor: who runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
@@ -185,8 +200,8 @@ def response(
             "strengths other than 0, and one vector, or that of several locales."
         )
     swept = sweep(
-        model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring, batch_size=batch_size,
-        executor=executor, resume=resume,
+        model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring,
+        max_new_tokens=max_new_tokens, batch_size=batch_size, executor=executor, resume=resume,
     )  # fmt: skip
     frame, dtype = swept.frame, model.fingerprint.dtype
     bad = sorted(set(frame.loc[~frame["valid"], "strength"]))

@@ -1,7 +1,8 @@
 """The built-in scores."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from steerlens.data import locale
 from steerlens.errors import SettingsError
@@ -120,6 +121,28 @@ def _companion(score: Score) -> Score:
             f"{' and '.join(finer.kinds)} items: expected a finer score of all its items, as 'margin' for both kinds."
         )
     return finer
+
+
+def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
+    """Returns the companion of a score, by which its changes are told finest; the score itself if there is none.
+
+    Args:
+        score: the score.
+        there: the names of the scores that were measured.
+    """
+    known = score_of(score)
+    return score_of(known.companion) if known.companion in set(there) else known
+
+
+def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names of the scores that a table was asked for; of one that does not know it, all but companions.
+
+    Args:
+        meta: how the table was made.
+        there: the names of the scores in it.
+    """
+    names = dict.fromkeys(there)
+    return tuple(name for name in meta["scores"] if name in names) if "scores" in meta else without_companions(names)
 
 
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:

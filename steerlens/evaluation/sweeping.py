@@ -18,7 +18,7 @@ from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
-from steerlens.scores import GivenScore, Score
+from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 
@@ -89,7 +89,7 @@ def sweep(
     found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
     frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
-    made = Sweep(frame, _meta(source, measured, tokens, mode), source)
+    made = Sweep(frame, _meta(source, [score_of(score) for score in scores], tokens, mode), source)
     _warn(made, model.fingerprint.dtype)
     return made
 

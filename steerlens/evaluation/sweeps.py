@@ -12,7 +12,7 @@ from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, rows_of_score
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.scores import without_companions
+from steerlens.evaluation.scores import asked_for, finer_of
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
@@ -66,8 +66,8 @@ class Sweep(ResultTable):
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores that were measured, without companions."""
-        return without_companions(self.frame["score"])
+        """The names of the scores that were asked for."""
+        return asked_for(self.meta, self.frame["score"])
 
     def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
         """Returns a row for each cell: the score steered, unsteered, its change, that of its companion, n, and ``invalid``.
@@ -98,6 +98,7 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: no such vector, score or locale.
+            SettingsError: no item could be told of.
         """
         from steerlens.plotting import sweep_heatmap
 
@@ -105,6 +106,8 @@ class Sweep(ResultTable):
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
         rows = cell_means(own, CELL, known, locale)
+        if rows.empty:
+            raise SettingsError(f"{known.name} can be told of no item here: choose another score, or sweep more items.")
         if (rows["exact"] & rows["change"].notna()).any():
             rows = rows.merge(_intervals(rows_of_score(own, known, locale)), on=CELL, how="left")
         return sweep_heatmap(rows, vector, known, where)
@@ -114,26 +117,22 @@ class Sweep(ResultTable):
 
         Args:
             vector: the name of the vector.
-            score: a score with a companion, as transfer and localization have their margins.
+            score: one of those that were measured; without a companion, it is itself what colours.
             strength: one of those swept; the one nearest to 1 for ``None``.
 
         Raises:
             UnknownNameError: no such vector, score or strength.
-            SettingsError: the score has no companion.
+            SettingsError: no item could be told of.
         """
         from steerlens.plotting import sweep_by_locale
 
-        known = score_of(score)
-        if not known.companion:
-            raise SettingsError(
-                f"score {known.name!r} has no finer companion to colour by: expected one that has, as 'transfer'."
-            )
-        own = rows_of_score(self._of(vector), score_of(known.companion))
+        known, finer = score_of(score), finer_of(score, self.frame["score"])
+        own = rows_of_score(self._of(vector), finer)
         strengths = sorted(set(own["strength"]))
         chosen = min(strengths, key=lambda one: abs(one - 1)) if strength is None else float(strength)
         if chosen not in strengths:
             raise UnknownNameError("strength", chosen, strengths)
-        return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen)
+        return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen, finer)
 
     def choose(self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None) -> "Choices":
         """Chooses the best cell of each contrast, by the score that it is meant to raise, and the best combination of all.
@@ -218,24 +217,44 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
 
 
 def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns, by locale and layer, the mean change as value, its interval over concepts as low and high, n, and exact."""
+    """Returns, by locale and layer, the mean change as value, its interval over concepts as low and high, n, and exact.
+
+    Raises:
+        SettingsError: no concept could be told of.
+    """
     import pandas as pd
 
+    if rows["change"].isna().all() and rows["valid"].all():
+        raise SettingsError(f"{rows['score'].iloc[0]} can be told of no item here: choose another score, or sweep more items.")
     found = []
     for locale, own in rows.groupby("locale", sort=False):
-        table = own.pivot(index="concept", columns="layer", values="change")  # one NaN makes its layer's mean NaN
-        low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
-        means = {"locale": locale, "layer": table.columns, "value": table.mean(skipna=False).to_numpy(), "low": low, "high": high}
-        found.append(pd.DataFrame({**means, "n": len(table), "exact": bool(own["exact"].all())}))
+        table = own.pivot(index="concept", columns="layer", values="change")
+        broken = ~own.groupby("layer")["valid"].all().reindex(table.columns)
+        table = table.mask(broken.to_numpy()[None, :].repeat(len(table), axis=0))  # one bad item makes its layer's mean NaN
+        means = {"locale": locale, "layer": table.columns, "value": table.mean().to_numpy(), "n": len(table)}
+        around = _around(table).reindex(table.columns).to_numpy()
+        found.append(pd.DataFrame({**means, "low": around[:, 0], "high": around[:, 1], "exact": bool(own["exact"].all())}))
     return pd.concat(found)
 
 
 def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     """Returns low and high of the mean change over concepts of each cell that was run."""
+    run = changes[changes["exact"]]
+    run = run[run.groupby(CELL)["valid"].transform("all").astype(bool)]
+    return _around(run.pivot_table(index="concept", columns=CELL, values="change")).reset_index()
+
+
+def _around(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Returns low and high of each column's mean over concepts ``[concept, column]``, of those that could be told of.
+
+    All columns without gaps share their resamples. A column without any number has no interval.
+    """
     import pandas as pd
 
-    run = changes[changes["exact"]]
-    run = run[~run.groupby(CELL)["value"].transform(lambda values: values.isna().any()).astype(bool)]
-    table = run.pivot_table(index="concept", columns=CELL, values="change").dropna(axis=1)
-    low, high = percentile_interval(bootstrap_means(table.to_numpy(), draws=_DRAWS))
-    return pd.DataFrame({"low": low, "high": high}, index=table.columns).reset_index()
+    whole = table.dropna(axis=1)
+    found = [pd.DataFrame({"low": [], "high": []}, index=table.columns[:0])]
+    for part in (whole, *(table[[name]].dropna() for name in table.columns.difference(whole.columns))):
+        if part.size:
+            low, high = percentile_interval(bootstrap_means(part.to_numpy(), draws=_DRAWS))
+            found.append(pd.DataFrame({"low": low, "high": high}, index=part.columns))
+    return pd.concat(found)

@@ -1,9 +1,11 @@
 """Effects item by item, and strength-response curves."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import INK, METHOD_COLOURS, SERIES, SHADE, below, figure, symbol_of
+from steerlens.scores import Score, shown_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,19 +15,19 @@ _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws a panel for each score: shares gained to the right and lost to the left of zero, a bar per method.
+    """Draws a panel for each score and kind of items: shares gained right of zero and lost left of it, a bar per method.
 
     Args:
         frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
         locale: the locale's code, or ``mean`` for all locales; it is written in the subtitle.
     """
-    scores = list(dict.fromkeys(frame["score"]))
-    titles = [_panel(frame[frame["score"] == score], "items") for score in scores]
+    panels = _panels(frame)
+    titles = [f"{_named(panels, score, kind)}, n = {part['n'].max():.0f} items" for (score, kind), part in panels.items()]
     where = "all locales" if locale == _MEAN else locale
     fig = figure("Items gained and lost", f"{where}; against the unsteered model", "", "", width="page")
-    fig.set_subplots(rows=1, cols=len(scores), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
-    for column, score in enumerate(scores, 1):
-        part = frame[frame["score"] == score][::-1]  # the first method on top
+    fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    for column, rows in enumerate(panels.values(), 1):
+        part = rows[::-1]  # the first method on top
         for name, colour, sign in (("gained", _GAINED, 1), ("lost", _LOST, -1)):
             fig.add_bar(
                 x=100 * sign * part[name] / part["n"],
@@ -36,7 +38,8 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
                 legendgroup=name,
                 showlegend=column == 1,
                 hovertext=[
-                    f"<b>{r.method}</b><br>gained {r.gained:g}, lost {r.lost:g} of {r.n} items<br>margin moved the wrong way: "
+                    f"<b>{r.method}</b><br>gained {r.gained:g}, lost {r.lost:g} of {r.n} items<br>"
+                    f"{'margin ' if shown_score(r.score).companion else ''}moved the wrong way: "
                     f"{100 * r.against:.0f}% [{100 * r.low:.0f}, {100 * r.high:.0f}]"
                     for r in part.itertuples()
                 ],
@@ -51,43 +54,62 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     return below(fig)
 
 
-def _panel(rows: "pd.DataFrame", what: str) -> str:
-    """Returns the title of a score's panel: the kinds of its items, and how many there are."""
-    return f"{' and '.join(dict.fromkeys(rows['kind']))}, n = {rows['n'].max():.0f} {what}"
+def _panels(rows: "pd.DataFrame") -> dict[tuple[str, str], "pd.DataFrame"]:
+    """Returns the rows of each score and kind of items."""
+    return {(str(score), str(kind)): part for (score, kind), part in rows.groupby(["score", "kind"], sort=False)}
+
+
+def _named(panels: Iterable[tuple[str, str]], score: str, kind: str) -> str:
+    """Returns the words for a panel: its kind of items, and its score where another panel has the same kind."""
+    alone = sum(other == kind for _, other in panels) == 1
+    return kind if alone else f"{shown_score(score).title}, {kind}"
 
 
 def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
-    """Draws the mean change of the answer's margin by strength, in nats per token.
+    """Draws the mean change of the answer's margin, or of a score without one, by strength; a panel per score and kind of items.
 
     Locales are thin lines, and their mean is a thick one with its 95% band.
 
     Args:
-        curve: columns vector, locale, kind, score, strength, n, margin, low, high, change; rows of one vector.
+        curve: columns vector, locale, kind, score, finer, strength, n, margin, low, high, change; rows of one vector.
         summary: mean slope and share of anti-steerable items, by locale, score and kind.
         layer: the block index at which the vector was added; it is written in the title.
     """
-    scores, vector = list(dict.fromkeys(summary["score"])), curve["vector"].iloc[0]
+    finer = {score: shown_score(name) for score, name in zip(curve["score"], curve["finer"], strict=True)}
     locales = [name for name in dict.fromkeys(curve["locale"]) if name != _MEAN]
-    means = {row.score: row for row in summary[summary["locale"] == _MEAN].itertuples()}
+    means = {(row.score, row.kind): row for row in summary[summary["locale"] == _MEAN].itertuples()}
     titles = [
-        f"{row.kind}: slope {row.slope:+.3f} [{row.low:+.3f}, {row.high:+.3f}], {100 * row.against:.0f}% of items below 0"
-        for row in means.values()
+        f"{_named(means, *key)}: slope {row.slope:+.3f} [{row.low:+.3f}, {row.high:+.3f}], {100 * row.against:.0f}% of items "
+        f"{'below' if finer[row.score].higher_is_better else 'above'} 0"
+        for key, row in means.items()
     ]
-    n = ", ".join(f"{row.n} {row.kind} concepts" for row in means.values())
+    n = ", ".join(dict.fromkeys(f"{row.n} {row.kind} concepts" for row in means.values()))
+    vector, units = curve["vector"].iloc[0], {own.unit for own in finer.values()}
     fig = figure(
         f"{vector} steering at layer {layer}: response to strength", f"{n}; band: 95% over concepts", "", "", width="page"
     )
-    fig.set_subplots(rows=1, cols=len(scores), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    gap = 0.04 if len(units) == 1 else 0.09
+    fig.set_subplots(rows=1, cols=len(means), shared_yaxes=len(units) == 1, horizontal_spacing=gap, subplot_titles=titles)
     fig.update_annotations(font={"size": 12})
-    for column, score in enumerate(scores, 1):
-        part = curve[curve["score"] == score]
+    for column, (score, kind) in enumerate(means, 1):
+        part = _shown(curve[(curve["score"] == score) & (curve["kind"] == kind)], finer[score])
         _band(fig, part[part["locale"] == _MEAN], column)
         for at, locale in enumerate([*locales, _MEAN] if len(locales) > 1 else locales):
             colour = INK if locale == _MEAN else SERIES[at % len(SERIES)][0]
             _line(fig, part[part["locale"] == locale], locale, colour, column)
         fig.update_xaxes(title="strength (× difference of means)", zeroline=True, row=1, col=column)
-    fig.update_yaxes(title="change of margin (nats per token)", row=1, col=1)
+        if column == 1 or len(units) > 1:
+            fig.update_yaxes(title=f"change of {_word(finer[score], score)} ({finer[score].change_unit})", row=1, col=column)
     return below(fig)
+
+
+def _shown(rows: "pd.DataFrame", finer: Score) -> "pd.DataFrame":
+    """Returns the rows of a panel with changes as they are shown: of shares in points."""
+    return rows.assign(**{name: finer.factor * rows[name] for name in ("margin", "low", "high")})
+
+
+def _word(finer: Score, score: str) -> str:
+    return "margin" if finer.name != score else finer.title
 
 
 def _band(fig: Figure, rows: "pd.DataFrame", column: int) -> None:
@@ -108,7 +130,7 @@ def _line(fig: Figure, rows: "pd.DataFrame", locale: str, colour: str, column: i
         line={"color": colour, "width": 3 if locale == _MEAN else 1.5},
         marker={"symbol": symbol_of(colour), "size": 7},
         customdata=rows[["low", "high", "change", "n"]],
-        hovertemplate=f"<b>{locale}</b>, strength %{{x}}<br>margin %{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
+        hovertemplate=f"<b>{locale}</b>, strength %{{x}}<br>change %{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
         "<br>score %{customdata[2]:+.3f}<br>n = %{customdata[3]} concepts<extra></extra>",
         row=1,
         col=column,

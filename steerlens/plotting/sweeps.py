@@ -69,26 +69,29 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     return bare(fig)
 
 
-def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: float) -> Figure:
-    """Draws layers by locales, coloured by the mean change of the answer's margin that one vector makes at one strength.
+def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: float, finer: Score) -> Figure:
+    """Draws layers by locales, coloured by the mean change of a score, or of its companion, that one vector makes.
 
     Args:
-        rows: one per locale and layer, with value (nats per token), low, high, n, exact.
+        rows: one per locale and layer, with value, low and high (in the unit of ``finer``), n, exact.
         vector: the vector's name.
-        score: the score whose answers the margin is of.
+        score: the score that is told of.
         strength: the strength, a factor on the vector.
+        finer: what is drawn: the score's companion, as the margin of the answers, or the score itself.
     """
+    rows = rows.assign(**{name: finer.factor * rows[name] for name in ("value", "low", "high")})
+    of, of_what = ("the margin", f"of {score.title} answers, ") if finer.name == score.companion else (finer.title, "")
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
     marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])
     fig = figure(
-        f"{vector} steering: change of the margin",
-        f"of {score.title} answers, at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
+        f"{vector} steering: change of {of}",
+        f"{of_what}at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
         "locale",
         "layer",
     )
-    fig = by_layer_and_locale(fig, rows, "nats<br>per token", signed=True)
+    fig = by_layer_and_locale(fig, rows, finer.change_unit.replace(" ", "<br>", 1), signed=True)
     grid = rows.pivot(index="layer", columns="locale", values="value").sort_index()
-    add_gaps(fig, grid, lambda layer, locale: f"layer {layer}, {locale}<br>NaN or infinite scores")
+    add_gaps(fig, grid, lambda layer, locale: f"layer {layer}, {locale}<br>NaN or infinite scores, or none that can be told")
     return fig
 
 

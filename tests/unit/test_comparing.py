@@ -63,7 +63,7 @@ def test_what_cannot_be_compared_is_said(answers: Answers) -> None:
         answers.compare("EN", "random", locale="fr-FR")
     with pytest.raises(SettingsError, match="not scored by localization on any item in common"):
         answers.compare("EN", "prompt", "localization")
-    with pytest.raises(SettingsError, match="any score on any item in common in ko-KR"):
+    with pytest.raises(SettingsError, match="or consistency on any item in common in ko-KR"):
         answers.compare("EN", "prompt", locale="ko-KR")
 
 

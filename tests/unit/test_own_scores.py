@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import steerlens as sl
@@ -15,7 +16,10 @@ from steerlens.evaluation import (
     SearchSettings,
     Sweep,
     answered,
+    effects,
+    placed,
     plane,
+    response,
     search,
     side_effects,
     sweep,
@@ -140,7 +144,7 @@ def test_a_plane_of_any_two_scores(llama: sl.LensModel, items: Items) -> None:
     table = plane(llama, items, methods, scores=own, side_effects=True, batch_size=8)
     assert table.frame.groupby(["method", "locale", "score"]).size().max() == 1  # repetition is measured once
     for wrong in (table.plot, table.front):
-        with pytest.raises(SettingsError, match=r"axes \('transfer', 'localization'\) given for a plane of repetition, likely, vowels"):
+        with pytest.raises(SettingsError, match=r"axes \('transfer', 'localization'\) given for a plane of likely, vowels in it"):
             wrong()
     with pytest.raises(SettingsError, match="expected two of these scores"):
         table.plot(axes=("likely", "likely"))
@@ -158,3 +162,98 @@ def test_a_plane_of_any_two_scores(llama: sl.LensModel, items: Items) -> None:
     assert gains["repetition"].idxmin() in less
     with pytest.raises(SettingsError, match="stand in the plane and in the side effects"):
         table.beside(side_effects(llama, items, methods, scores=["repetition"], concepts=1, max_new_tokens=2))
+
+
+@pytest.mark.parametrize("score", ["likely", "vowels in it", "english_centric", "transfer_margin", "right_language"])
+def test_a_response_to_strength_of_any_score(llama: sl.LensModel, items: Items, score: str) -> None:
+    own = take(llama, items).named("EN").values()
+    found = response(llama, items, own, 1, (-4.0, 4.0), scores=[score, "transfer"], max_new_tokens=3)
+    assert set(found.scores) == {score, "transfer"}
+    curve = found.curve().query("locale == 'mean'").set_index(["score", "kind", "strength"])
+    rows = found.frame[found.frame["score"] == score].dropna(subset=["value", "base"])
+    for (kind, strength), part in rows.groupby(["kind", "strength"]):
+        change = (part["value"] - part["base"]).groupby(part["concept"]).mean().mean()
+        row = curve.loc[(score, kind, strength)]
+        assert (row["finer"], row["margin"]) == (score, pytest.approx(change))
+        assert row["change"] == pytest.approx(change)
+    slopes = found.slopes().query(f"score == '{score}'")
+    every = rows.groupby(["locale", "kind", "concept"]).size() == 2
+    assert len(slopes) == every.sum()
+    summary = found.summary().query(f"score == '{score}' and locale == 'mean'").set_index("kind")
+    sign = -1 if score == "english_centric" else 1  # of which less is better
+    for kind, part in slopes.groupby("kind"):
+        below = (sign * part["slope"] < 0).groupby(part["concept"]).mean().mean()
+        assert summary.loc[kind, "against"] == pytest.approx(below)
+    figure = found.plot()
+    assert len([note for note in figure.layout.annotations if "slope" in note.text]) == 1 + slopes["kind"].nunique()
+
+
+def test_effects_and_locales_of_any_score(llama: sl.LensModel, items: Items) -> None:
+    vectors = take(llama, items)
+    plans = {code: vectors["EN", code].at(1, 4.0) for code in vectors.locales}
+    scores = ("transfer", "likely", "vowels in it", "english_centric")
+    given = answered(llama, items, {"EN": plans}, scores=scores, max_new_tokens=3)
+    assert given.scores == scores
+    table = effects(given)
+    wide = given.frame.pivot_table(index=["score", "kind", "locale", "concept"], columns="method", values="value")
+    for row in table.frame.query("method == 'EN' and locale == 'mean'").itertuples():
+        own = wide.loc[row.score, row.kind][["EN", "unsteered"]].dropna()
+        change = own["EN"] - own["unsteered"]
+        sign = -1 if row.score == "english_centric" else 1
+        assert (row.n, row.gained, row.lost) == (len(own), (sign * change > 0).sum(), (sign * change < 0).sum())
+        if row.score != "transfer":  # which has a margin
+            assert row.margin == pytest.approx(change.mean())
+    assert set(table.frame["score"]) == set(given.scores)
+    assert len([note for note in table.plot().layout.annotations if "items" in note.text]) == 5  # of texts, two kinds
+    assert set(effects(given, scores=["likely"]).frame["score"]) == {"likely"}
+    for figure in (given.heatmap("likely"), given.heatmap("vowels in it"), placed(given).plot(axes=("likely", "transfer"))):
+        assert figure.data
+    assert set(given.compare("EN", "unsteered").frame["score"]) == set(given.scores)
+
+
+def test_figures_of_a_sweep_of_any_score(llama: sl.LensModel, items: Items) -> None:
+    """Of what cannot be told, with which no mean is lost."""
+    sometimes = Score("sometimes", lambda o: o.margin if o.correct else None)
+    scores = ["likely", "vowels in it", sometimes]
+    swept = sweep(llama, items, take(llama, items), [1, 3], [1.0, 4.0], scores=scores, max_new_tokens=3)
+    for score in swept.scores:
+        assert swept.heatmap("EN", score).data
+        figure = swept.by_locale("EN", score, 4.0)
+        rows = swept.frame.query(f"vector == 'EN' and score == '{score}' and strength == 4.0").dropna(subset=["value", "base"])
+        changes = SCORES[score].factor * (rows["value"] - rows["base"])
+        means = changes.groupby([rows["layer"], rows["locale"]]).mean()
+        drawn = dict(zip(figure.data[0].x, np.array(figure.data[0].z, dtype=float).T, strict=True))
+        for locale, column in drawn.items():
+            expected = sorted(means[means.index.get_level_values("locale") == locale])
+            assert sorted(value for value in column if not np.isnan(value)) == pytest.approx(expected)
+    for score in ("likely", "vowels in it"):
+        assert len(swept.depth({"EN": score}).frame) == 2
+    never = sweep(llama, items, take(llama, items), [1, 3], [1.0], scores=[Score("never", lambda _: None)])
+    for draw in (never.by_locale, never.heatmap):
+        with pytest.raises(SettingsError, match="never can be told of no item"):
+            draw("EN", "never")
+
+
+def test_companions_that_are_asked_for_are_kept(llama: sl.LensModel, items: Items) -> None:
+    vectors = take(llama, items)
+    methods = {"EN": {code: vectors["EN", code].at(1) for code in vectors.locales}}
+    asked = ("transfer", "transfer_margin")
+    assert set(plane(llama, items, methods, scores=asked).frame["score"]) == set(asked)
+    assert set(plane(llama, items, methods, scores=["transfer"]).frame["score"]) == {"transfer"}
+    swept = sweep(llama, items, vectors, [1, 3], [1.0], scores=asked)
+    assert set(swept.scores) == set(asked)
+    assert set(answered(llama, items, methods, scores=asked).compare("EN", "unsteered").frame["score"]) == set(asked)
+
+
+def test_a_companion_of_more_items_is_paired_item_by_item(llama: sl.LensModel, items: Items) -> None:
+    """Whose rows stand in another number and order than those of its score."""
+    vectors = take(llama, items)
+    wide = Score("wide", lambda o: o.correct, "cultural", companion="margin")
+    swept = sweep(llama, items, vectors, [1, 3], [1.0, 2.0], scores=[wide])
+    same = sweep(llama, items, vectors, [1, 3], [1.0, 2.0], scores=["localization"])
+    pd.testing.assert_frame_equal(
+        swept.depth({"LOC": "wide"}).frame.drop(columns="score"), same.depth({"LOC": "localization"}).frame.drop(columns="score")
+    )
+    own = vectors.named("LOC").values()
+    curves = [response(llama, items, own, 1, (1.0, 2.0), scores=[score]).curve() for score in (wide, "localization")]
+    pd.testing.assert_frame_equal(*(curve.drop(columns=["score", "finer"]) for curve in curves))
