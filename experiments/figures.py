@@ -66,30 +66,6 @@ def cosine_figure(table: pd.DataFrame) -> Figure:
     return below(fig)
 
 
-def pairs_figure(halves: pd.DataFrame, effect: pd.DataFrame, claimed: Mapping[str, str]) -> Figure:
-    """Left: how far two vectors of n pairs each agree. Right: what a vector of n pairs does. Means over locales.
-
-    Args:
-        halves: columns vector, pairs, cosine, low, high, predicted.
-        effect: columns vector, pairs, score, change, low, high; the intervals are of draws.
-        claimed: the margin of each vector.
-    """
-    words = "left: cosine of two vectors that share no pairs, dotted: by Spearman-Brown; right: bars: 95% of the draws"
-    fig = figure("How many pairs a vector needs", words, "", "", width="page")
-    fig.set_subplots(rows=1, cols=2, horizontal_spacing=0.1, subplot_titles=["reliability", "effect on test"])
-    for vector, score in claimed.items():
-        one, two = halves[halves["vector"] == vector], effect[(effect["vector"] == vector) & (effect["score"] == score)]
-        look = {"color": METHOD_COLOURS[vector]}
-        _line(fig, one["pairs"], one["cosine"], vector, look, 1, 1, True, error_y=_bars(one, "cosine"))
-        _line(fig, one["pairs"], one["predicted"], f"{vector}, predicted", {**look, "dash": "dot"}, 1, 1, False)
-        _line(fig, two["pairs"], two["change"], vector, look, 1, 2, False, error_y=_bars(two, "change"))
-    sizes = sorted({*halves["pairs"], *effect["pairs"]})
-    fig.update_xaxes(title="pairs", type="log", tickvals=sizes, ticktext=[f"{n:g}" for n in sizes])
-    fig.update_yaxes(title="cosine", row=1, col=1)
-    fig.update_yaxes(title="change of margin (nats per token)", zerolinecolor=GREY, row=1, col=2)
-    return below(fig)
-
-
 def _line(
     fig: Figure,
     x: pd.Series,

@@ -15,6 +15,7 @@ from steerlens.plotting.layers import (
     selectivity_lines,
     separability_lines,
 )
+from steerlens.plotting.pairs import pairs_figure
 from steerlens.plotting.planes import plane_figure, plane_panels
 from steerlens.plotting.prompts import choice_bars, margin_curve, residual_scatter, token_lens_heatmap
 from steerlens.plotting.searches import front_figure, regret_heatmap
@@ -35,6 +36,7 @@ __all__ = [
     "geometry_lines",
     "lens_lines",
     "margin_curve",
+    "pairs_figure",
     "permutation_lines",
     "plane_figure",
     "plane_panels",
