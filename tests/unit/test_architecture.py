@@ -38,7 +38,7 @@ ALLOWED = {
         "tables",
         "plotting",
     },
-    "testbed": {"data", "models"},
+    "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
     "testing": {"data", "models", "evaluation", "settings", "steering"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {
