@@ -21,6 +21,7 @@ import steerlens as sl
 from steerlens.plotting import Figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
+from steerlens.tables import markdown_table
 
 ROOT = Path(__file__).parent
 SMOKE = Path("results") / "smoke"
@@ -255,12 +256,11 @@ def found_in(root: Path, name: str) -> str:
 
 def summary(root: Path) -> str:
     """A line per experiment and model: the first paragraph of what it found."""
-    lines = ["| experiment | model | found |", "| --- | --- | --- |"]
+    rows = []
     for name in NAMES:
-        paths = sorted((root / name / "results").glob("*/found.md"))
-        lines += [f"| [{name}]({name}/README.md) | {path.parent.name} | {_first(path)} |" for path in paths]
-        lines += [] if paths else [f"| [{name}]({name}/README.md) | | {NOT_RUN} |"]
-    return "\n".join(lines) + "\n"
+        found = [(path.parent.name, _first(path)) for path in sorted((root / name / "results").glob("*/found.md"))]
+        rows += [[f"[{name}]({name}/README.md)", *cells] for cells in found or [("", NOT_RUN)]]
+    return markdown_table(["experiment", "model", "found"], rows) + "\n"
 
 
 def _first(path: Path) -> str:

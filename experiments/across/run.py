@@ -7,10 +7,11 @@ import pandas as pd
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared, public_folder
-from experiments.words import interval, one, rows_of, score_word, table, wide
+from experiments.words import interval, one, rows_of, score_word, wide
 from steerlens.evaluation import answered, placed
 from steerlens.plotting import forest_figure
 from steerlens.probing import geometry
+from steerlens.tables import markdown_table
 
 SCORES = (*CLAIMED.values(), *MARGINS.values())
 
@@ -81,7 +82,9 @@ def shown(results: Results) -> dict[str, Any]:
     own = dict(list(rows.groupby("target", sort=False)))
     header = ["vector", "locale", "median cosine over layers", "smallest", "largest", "ceiling (median)"]
     return {
-        "cosines": table(header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]),
+        "cosines": markdown_table(
+            header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]
+        ),
         "targets": {target: {"table": _compared(part), "n": _sizes(part)} for target, part in own.items()},
         "change": lambda vector, of, on: interval(
             one(own[on], method=f"{vector} of {of}", against="unsteered", score=CLAIMED[vector])
@@ -97,7 +100,7 @@ def _spread(part: pd.DataFrame) -> list[str]:
 
 def _compared(part: pd.DataFrame) -> str:
     scores = list(dict.fromkeys(part["score"]))
-    return table(["methods", *map(score_word, scores)], wide(part, ["method", "against"], scores))
+    return markdown_table(["methods", *map(score_word, scores)], wide(part, ["method", "against"], scores))
 
 
 def _sizes(part: pd.DataFrame) -> dict[str, int]:

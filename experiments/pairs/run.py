@@ -6,11 +6,12 @@ import pandas as pd
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, MARGINS, best_cells, prepared
-from experiments.words import Row, interval, rows_of, score_word, table, verdict
+from experiments.words import Row, interval, rows_of, score_word, verdict
 from steerlens.evaluation import fewer_pairs
 from steerlens.plotting import pairs_figure
 from steerlens.probing import split_halves
 from steerlens.steering import CONTRASTS, pair_differences
+from steerlens.tables import markdown_table
 
 
 def run(context: Context) -> None:
@@ -42,7 +43,7 @@ def shown(results: Results) -> dict[str, Any]:
     return {
         "cells": ", ".join(results.json("record")["cells"]),
         "halves": _halves(means),
-        "effect": table(_HEADER, [_effect(row, effect) for row in effect.to_dict("records")]),
+        "effect": markdown_table(_HEADER, [_effect(row, effect) for row in effect.to_dict("records")]),
         "all": effect.groupby("vector")["pairs"].max().to_dict(),
         "reliable": lambda vector, least: means[vector].index[means[vector]["cosine"] >= least][0],
         "effective": lambda vector, share: _enough(rows_of(effect, vector=vector, score=MARGINS[vector]), share),
@@ -63,7 +64,9 @@ def _halves(means: dict[str, pd.DataFrame]) -> str:
         for vector in CLAIMED
         for n, row in means[vector].iterrows()
     ]
-    return table(["vector", "pairs", "cosine [95% of draws]", "predicted by Spearman-Brown", "length, all pairs = 1"], rows)
+    return markdown_table(
+        ["vector", "pairs", "cosine [95% of draws]", "predicted by Spearman-Brown", "length, all pairs = 1"], rows
+    )
 
 
 def _effect(row: Row, effect: pd.DataFrame) -> list[Any]:

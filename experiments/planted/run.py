@@ -19,12 +19,12 @@ import torch
 
 import steerlens as sl
 from experiments.common import Results
-from experiments.words import table
 from steerlens.plotting import Figure
 from steerlens.plotting.panels import panel_line
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_text
+from steerlens.tables import markdown_table
 from steerlens.testbed import Judge, Rates, by_plane, by_probing, by_search
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def rates(found: Rates) -> str:
     rows = [
         [row.judge, f"{row.found} of {row.planted}", f"{row.silent} of {row.nothing}"] for row in found.summary().itertuples()
     ]
-    return table(["", "planted: found", "nothing planted: nothing claimed"], rows)
+    return markdown_table(["", "planted: found", "nothing planted: nothing claimed"], rows)
 
 
 def by_distance(seen: pd.DataFrame) -> pd.DataFrame:

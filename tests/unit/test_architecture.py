@@ -39,7 +39,7 @@ ALLOWED = {
         "plotting",
     },
     "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
-    "testing": {"data", "models", "evaluation", "settings", "steering"},
+    "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {
         *("activations", "data", "evaluation", "models", "probing"),

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from experiments.steps import differences
-from experiments.words import interval, marked, one, table, verdict
+from experiments.words import interval, marked, one, verdict
 from steerlens.evaluation import Answers
 
 
@@ -31,7 +31,6 @@ def test_words() -> None:
         "less",
         "not shown",
     ]
-    assert table(["a", "b"], [[1, float("nan")]]) == "| a | b |\n| --- | --- |\n| 1 |  |"
     assert marked(row) == interval(row)
     assert marked({**row, "low": 0.01}) == "**+3.4 points [+1.0, +6.8]**"
     assert marked(None) == ""
