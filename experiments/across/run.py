@@ -81,10 +81,9 @@ def shown(results: Results) -> dict[str, Any]:
     rows, cosines = results.table("differences"), results.table("cosines")
     own = dict(list(rows.groupby("target", sort=False)))
     header = ["vector", "locale", "median cosine over layers", "smallest", "largest", "ceiling (median)"]
+    spreads = [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]
     return {
-        "cosines": markdown_table(
-            header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]
-        ),
+        "cosines": markdown_table(header, spreads),
         "targets": {target: {"table": _compared(part), "n": _sizes(part)} for target, part in own.items()},
         "change": lambda vector, of, on: interval(
             one(own[on], method=f"{vector} of {of}", against="unsteered", score=CLAIMED[vector])

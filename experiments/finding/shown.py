@@ -17,12 +17,12 @@ def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
-    scores = list(dict.fromkeys(against["score"]))
+    scores, aside = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(_SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
         "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, _placed)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
-        "side": markdown_table(["method", *_SIDE.values()], wide(means[means["score"].isin(list(_SIDE))], ["method"], _SIDE, _side)),
+        "side": markdown_table(["method", *_SIDE.values()], wide(aside, ["method"], _SIDE, _side)),
         "chosen": "; ".join(f"{one['method']}: {_steps(one['steps'])}" for one in results.json("chosen")),
         "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},

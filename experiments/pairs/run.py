@@ -64,9 +64,8 @@ def _halves(means: dict[str, pd.DataFrame]) -> str:
         for vector in CLAIMED
         for n, row in means[vector].iterrows()
     ]
-    return markdown_table(
-        ["vector", "pairs", "cosine [95% of draws]", "predicted by Spearman-Brown", "length, all pairs = 1"], rows
-    )
+    header = ["vector", "pairs", "cosine [95% of draws]", "predicted by Spearman-Brown", "length, all pairs = 1"]
+    return markdown_table(header, rows)
 
 
 def _effect(row: Row, effect: pd.DataFrame) -> list[Any]:
