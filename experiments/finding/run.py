@@ -7,10 +7,10 @@ import torch
 
 import steerlens as sl
 from experiments.common import Context, main
-from experiments.figures import cosine_figure, depth_figure
+from experiments.figures import cosine_figure
 from experiments.finding.shown import shown
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, differences, drawn, mean_rows, prepared, spaced
-from steerlens.evaluation import Sweep, answered, effects, placed, side_effects
+from steerlens.evaluation import Depths, Sweep, answered, effects, placed, side_effects
 from steerlens.probing import geometry
 from steerlens.statistics import percentile_interval
 from steerlens.steering import Controls
@@ -48,9 +48,9 @@ def _depth(context: Context, swept: Sweep) -> None:
     """Writes depths by the scores, and by the margins behind them."""
     draws, seed = context.config["draws"], context.config["seed"]
     by_score, by_margin = (swept.depth(scores, draws=draws, seed=seed).frame for scores in (CLAIMED, MARGINS))
-    tables = [by_score.assign(by="score"), by_margin.assign(by="margin")]
-    table = context.results.write("depth", pd.concat(tables).assign(layers=context.model.n_layers))
-    context.results.figure("depth", depth_figure(context.results.table("sweep"), table, CLAIMED), ["depth", "sweep"])
+    table = pd.concat([by_score.assign(by="score"), by_margin.assign(by="margin")])
+    context.results.write("depth", table.assign(layers=context.model.n_layers))
+    context.results.figure("depth", Depths(table).plot(swept), ["depth", "sweep"])
 
 
 def _directions(context: Context, source: Source) -> None:

@@ -1,5 +1,6 @@
 """Result tables to plotly figures, which save themselves; the only part that imports plotly."""
 
+from steerlens.plotting.depths import depth_figure
 from steerlens.plotting.effects import effects_bars, response_lines
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.forests import forest_figure, forest_rows
@@ -26,6 +27,7 @@ __all__ = [
     "answers_heatmap",
     "choice_bars",
     "cosine_lines",
+    "depth_figure",
     "effects_bars",
     "erasure_lines",
     "forest_figure",
