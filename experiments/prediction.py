@@ -28,7 +28,7 @@ from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
 from steerlens.steering import SteeringVector, take
-from steerlens.tables import markdown_table
+from steerlens.tables import ResultTable, markdown_table
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _SHADES = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
@@ -51,9 +51,7 @@ def main() -> None:
         for vector, kind in product(take(model, train).values(), sl.data.KINDS):
             cells += compared(model, vector, dev.of(kind=kind, locale=code), kind)
     frame = pd.DataFrame(cells)
-    out = Path("results/prediction.parquet")
-    out.parent.mkdir(exist_ok=True)
-    frame.to_parquet(out)
+    ResultTable(frame).save("results/prediction.parquet")
     print(table(frame))
     scatter(frame).save(IMAGE, scale=1.5)
 

@@ -17,7 +17,7 @@ import pandas as pd
 import steerlens as sl
 from steerlens.evaluation import Scorer, Scoring
 from steerlens.statistics import bootstrap_interval
-from steerlens.tables import markdown_table
+from steerlens.tables import ResultTable, markdown_table
 
 
 def main() -> None:
@@ -32,9 +32,7 @@ def main() -> None:
         for code in (code for code in locales if code in items.locales):
             rows += [{"data": name, "locale": code, **row} for row in scored(model, items.sample(args.n).of(locale=code))]
             print(pd.DataFrame(rows[-5:]).to_string(index=False, header=False))
-    out = Path("results/unsteered.parquet")
-    out.parent.mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_parquet(out)
+    out = ResultTable(pd.DataFrame(rows)).save("results/unsteered.parquet")
     print(f"\n{table(pd.DataFrame(rows))}\n\n{out}")
 
 

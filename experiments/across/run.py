@@ -18,7 +18,7 @@ SCORES = (*CLAIMED.values(), *MARGINS.values())
 
 def run(context: Context) -> None:
     """Scores the plans of each source on the test items of both."""
-    public_folder(context.data)  # before anything is computed
+    public_folder()  # before anything is computed
     chosen_in = context.config["from"]
     sources = {name: _source(context, name, experiment) for name, experiment in chosen_in.items()}
     plans = {

@@ -52,7 +52,6 @@ def main() -> None:
     results.figure("layers", drawn(means), ["layers"])
     config, seconds = {**config, "seeds": args.seeds}, {"all": round(time.time() - started, 1)}
     results.write_json("record", provenance(experiment="planted", config=config, figures=results.figures, seconds=seconds))
-    results.draw_figures()
     write_text(args.out / "found.md", rates(found) + "\n")
     print(rates(found))
 
