@@ -118,10 +118,6 @@ class Context:
             raise SystemExit(f"{self.name} uses what {name} chose on dev, and {found.path} holds no results: run {name} first.")
         return found
 
-    def settings_of(self, name: str) -> dict[str, Any]:
-        """Another experiment's frozen settings."""
-        return settings(name, smoke=self.smoke)
-
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
         """Notes and prints the seconds of a step."""

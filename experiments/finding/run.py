@@ -7,7 +7,7 @@ import torch
 
 import steerlens as sl
 from experiments.common import Context, main
-from experiments.figures import cosine_figure
+from experiments.finding.figures import cosine_figure
 from experiments.finding.shown import shown
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, differences, mean_rows, prepared
 from steerlens.evaluation import Depths, Sweep, answered, effects, placed, side_effects
