@@ -4,6 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 OLDEST := .venv/oldest/bin/python
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
 .PHONY: demo test unit oldest check bench experiments docs links notebooks clean help
@@ -15,10 +16,11 @@ demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and resu
 	$(BIN)/steerlens demo $(if $(QUICK),--quick)
 
 test: check  ## lint, types and all tests
-	$(BIN)/python -m pytest tests docs
+	$(PYTEST) tests/unit tests/integration docs
+	$(BIN)/python -m pytest tests/browser
 
 unit: .venv/dev.stamp  ## the tests that need no real model
-	$(BIN)/python -m pytest tests/unit docs
+	$(PYTEST) tests/unit docs
 
 oldest: .venv/oldest.stamp  ## the unit tests with the oldest versions that pyproject.toml names (TORCH=2.6.0: with that torch)
 	$(OLDEST) -m pip --disable-pip-version-check install --quiet torch==$(TORCH)

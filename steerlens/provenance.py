@@ -1,5 +1,6 @@
 """How a result was made, for manifests and for the metadata of tables: one function for all of them."""
 
+import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,7 +16,8 @@ def provenance(**parts: Any) -> dict[str, Any]:
         parts: what else belongs to it, as ``model=model.fingerprint.to_dict()``; ``None`` is left out.
     """
     own = {name: value for name, value in parts.items() if value is not None}
-    return {**own, "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}}
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return json.loads(json.dumps({**own, "versions": versions}))  # tuples are lists, as in a file
 
 
 def _version(package: str) -> str:

@@ -30,8 +30,11 @@ class Item:
     """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made of items."""
 
     concept: str
+    """The concept's id, the same in every locale."""
     kind: Kind
+    """``factual`` or ``cultural``."""
     locale: str
+    """The code of the locale."""
     question: str
     """The question, for a cultural item without its country (implicit)."""
     choices: tuple[str, ...]
@@ -43,6 +46,7 @@ class Item:
     owners: tuple[tuple[str, ...], ...] = ()
     """The locales whose answer each choice of a cultural item is; empty for a factual item."""
     topic: str = ""
+    """The topic, such as ``food``; empty if the item has none."""
     relation: str = ""
     """What a generated item asks of its subject, as ``capital``; whole relations can be held out."""
     source: str = ""
@@ -159,13 +163,8 @@ class Items(Sequence[Item]):
         return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
     def sample(self, n: int | Mapping[Kind, int | None] | None, *, seed: int = 0) -> "Items":
-        """Returns the items of so many concepts of each kind, drawn at random; a smaller draw is part of a larger one.
-
-        Args:
-            n: the number of concepts, or one for each kind, as ``{"factual": 8, "cultural": None}``; all for ``None`` or where
-                there are fewer, none of a kind that is not named.
-            seed: the seed of the draw.
-        """
+        """Returns the items of ``n`` concepts of each kind, or of as many as ``n`` gives for the kind (``{"factual": 8}``: none
+        of the other), drawn by ``seed``; all for ``None`` or where there are fewer. A smaller draw is part of a larger one."""
         if n is None:
             return self
         numbers = n if isinstance(n, Mapping) else dict.fromkeys(KINDS, n)
@@ -291,6 +290,9 @@ class Split:
     """Items divided by concept: vectors come from train, choices from dev, claims from test."""
 
     train: Items
+    """The items that vectors are taken from."""
     dev: Items
+    """The items that plans are chosen on."""
     test: Items
+    """The items that claims rest on."""
     seed: int = 0

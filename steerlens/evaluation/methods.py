@@ -262,7 +262,7 @@ def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str
     """Returns the locales that methods are scored in: those wanted, else the methods' own, else all of the items' but English.
 
     Raises:
-        SettingsError: methods for different locales, or not for all that are wanted.
+        SettingsError: methods for different locales, or not for all that are wanted; no locales.
     """
     own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
     first = next(iter(own.values()), None)
@@ -274,4 +274,7 @@ def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str
     if wanted:
         return tuple(wanted)
     ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
-    return ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
+    codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
+    if not codes:
+        raise SettingsError(f"no locales to score in: {items!r} hold {', '.join(items.locales)} alone. Name locales to score.")
+    return codes

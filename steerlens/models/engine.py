@@ -191,7 +191,7 @@ class Engine:
         return sums_agree(self.model, [found[at][choice] for at, choice in places], [plain[choice] for choice in choices])
 
     def _all_same(self, part: MicroBatch, plans: Sequence[Intervention], found: list[tuple[int | None, Sums]]) -> bool:
-        """Of a sweep: what is unsteered, and what the first plan, the last, and the one of most layers give."""
+        """Says whether a sweep's unsteered sums, and those of the first plan, the last, and the one of most layers, are right."""
         indices = [index for index, _ in found if index is not None]
         most = max(indices, key=lambda index: len(plans[index].layers))
         wanted = dict.fromkeys((None, indices[0], indices[-1], most))

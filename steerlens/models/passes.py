@@ -70,9 +70,9 @@ class ModelState:
     read: tuple[SeenPass, object, Tensor] | None = None
     """What was read off a pass that somebody else runs: the pass, by what it was read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
-    """Of caches that do not know their length: the tokens in it, and those of the last pass."""
+    """For caches that do not know their length: the number of tokens in each, and the tokens of the last pass."""
     generations: list["Generation"] = field(default_factory=list)
-    """Those that run, one inside another."""
+    """The generations that run, one inside another."""
 
 
 @contextmanager

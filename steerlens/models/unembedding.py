@@ -28,7 +28,8 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Unembedding:
-    """From normed final residuals to logits, with a factor (Cohere, Granite) and a soft cap (Gemma 2, RecurrentGemma)."""
+    """The function from normed final residuals to logits, with a factor (Cohere, Granite) and a soft cap (Gemma 2,
+    RecurrentGemma)."""
 
     weight: Float[Tensor, "d_vocab d_model"]
     bias: Float[Tensor, " d_vocab"] | None

@@ -60,7 +60,7 @@ class _Loss:
         self.penalty[-1] = 0
 
     def at(self, layers: Tensor) -> "_Loss":
-        """That of some of the layers."""
+        """Returns the loss of some of the layers."""
         return _Loss(self.rows[layers], self.scale[layers], self.shares, self.y)
 
     def odds(self, weights: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class _Memory:
         self.pairs, self.scale = pairs, scale
 
     def at(self, layers: Tensor) -> "_Memory":
-        """That of some of the layers."""
+        """Returns the memory of some of the layers."""
         scale = self.scale[layers] if isinstance(self.scale, Tensor) else self.scale
         return _Memory([(s[layers], y[layers], r[layers]) for s, y, r in self.pairs], scale)
 

@@ -139,6 +139,6 @@ def _aurocs(parts: list[tuple[Folds, Tensor]]) -> Float[Tensor, "task layer"]:
 
 
 def _interval(parts: list[tuple[Folds, Tensor]], counts: NDArray) -> tuple[NDArray, NDArray]:
-    """Of the difference, in the same resamples of concepts for the true labels and those by lot."""
+    """Returns the interval of the difference, in the same resamples of concepts for the true labels and those by lot."""
     real, *controls = (folds.resampled_auroc(scores, counts) for folds, scores in parts)
     return percentile_interval((real - torch.stack(controls).mean(0)).numpy(), nan_policy="omit")

@@ -75,10 +75,14 @@ class VectorSet(Mapping[Key, Intervention]):
         return key in self._vectors or key in self.names
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Returns one vector, or something else where there is none.
+        """Returns the vector of a ``key``, as ``vectors[key]`` does, or ``default`` where there is none.
+
+        Args:
+            key: a name and locale, or a name alone.
+            default: what is returned where there is no such vector.
 
         Raises:
-            UnknownNameError: several vectors of a name.
+            UnknownNameError: there are several vectors of a name.
         """
         there = key in self
         return self[key] if there else default

@@ -175,7 +175,7 @@ def test_it_is_steered_scored_and_swept(toy: sl.LensModel, items: sl.data.Items,
 
 
 def test_its_derivatives_are_those_of_a_small_step(toy: sl.LensModel, items: sl.data.Items, vector: SteeringVector) -> None:
-    scorer, step = Scorer(toy, list(items.of(locale="es-ES"))[:3]), 1e-3
+    scorer, step = Scorer(toy, list(items.of(locale="es-ES"))[:3]), 1e-2  # rounding makes a smaller one noisy
     found = attributions(scorer, [(vector, [0, 2])], "all")[vector.name]
     for layer in (0, 2):
         up, down = (scorer.score(vector.at(layer, sign * step)) for sign in (1, -1))

@@ -10,7 +10,8 @@ import pytest
 
 import steerlens as sl
 
-PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), "scores", "settings", "tables", "notebook")
+_MODULES = ("activations", "fingerprint", "notebook", "scores", "settings", "tables")
+PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), *_MODULES)
 
 
 def documented_functions(part: str) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -29,8 +30,9 @@ def _methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for base in cls.__mro__:
         for name, member in vars(base).items():
             function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            written = name == "__init__" and not hasattr(base, "__dataclass_fields__")
             own = inspect.isfunction(function) and function.__qualname__ == f"{base.__name__}.{name}"
-            if (own and not name.startswith("_")) or (own and name == "__init__" and not hasattr(base, "__dataclass_fields__")):
+            if own and (written or not name.startswith("_")):
                 yield name, function
 
 

@@ -14,6 +14,7 @@ import steerlens as sl
 from experiments import common, steps
 from experiments.common import NAMES, ROOT, Results, found, found_in, settings, summary
 from experiments.controls.run import judged
+from steerlens.evaluation import Chosen
 
 
 def test_public_is_the_finding_on_other_data() -> None:
@@ -97,6 +98,14 @@ def test_results_are_the_committed_ones_within_tolerance() -> None:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT.parent, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else pytest.skip("no git here")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/results/*/chosen.json")), ids=lambda path: "-".join(path.parts[-4:-1:2]))
+def test_committed_choices_can_be_read(path: Path) -> None:
+    choices = [Chosen.from_dict(choice, str(path)) for choice in json.loads(path.read_text())]
+    assert [choice.name for choice in choices] == ["EN", "LOC", "surgical"]
+    assert all(choice.gains.valid and choice.steps for choice in choices)
+    assert choices[-1].gains.perplexity is not None
 
 
 def test_a_number_that_moved_is_named() -> None:

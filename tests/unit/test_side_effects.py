@@ -110,7 +110,7 @@ def test_a_plan_that_breaks_text_is_caught_and_one_that_does_nothing_is_not(llam
     assert SideEffects.load(found.save(tmp_path / "side.parquet")).frame.equals(found.frame)
     both = plane(llama, items, plans).beside(found)
     row = both.summary().set_index("method").loc["broken"]
-    assert all(row[score] for score in ("transfer", "log perplexity", "repetition"))
+    assert all(row[score] for score in ("transfer", "log-perplexity", "repetition"))
     assert both.front() == plane(llama, items, plans).front()
 
 

@@ -27,6 +27,7 @@ def test_results_are_written_and_read_back(study: tuple[sl.Study, Path], tmp_pat
         pd.testing.assert_frame_equal(back.plane.frame, found.plane.frame)
         pd.testing.assert_frame_equal(back.sweep.frame, found.sweep.frame)
         assert back.chosen == found.chosen
+        assert "NaN" not in (path / "chosen.json").read_text()  # JSON does not know it
         assert str(back.plan("surgical", "ko-KR")) == str(found.plan("surgical", "ko-KR"))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["data"]["sha256"] == sl.data.atlas(["es-ES", "ko-KR"]).sample(8).digest()

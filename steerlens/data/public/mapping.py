@@ -19,16 +19,20 @@ _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what."""
+    """The names of a data set's columns, by what they hold."""
 
     question: str
+    """The column of the question."""
     choices: tuple[str, ...]
     """A column per choice, where empty ones are passed over, or one column with a list."""
     answer: str
+    """The column of the answer."""
     concept: str = ""
     """The same value for the same question in every language; the row's number if none is named."""
     topic: str = ""
+    """The column of the topic; none for ``""``."""
     tags: tuple[str, ...] = ()
+    """The columns whose values become tags."""
     answers: AnswerForm = "guess"
     """What the answer column holds: a letter, an index from 0, or the choice's text."""
 

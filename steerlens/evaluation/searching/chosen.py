@@ -1,6 +1,5 @@
 """Choices: the plan spec taken for a contrast, or for all together, with its vectors and what dev said of it."""
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,8 +81,7 @@ class Chosen:
             FileError: a field is missing, unknown or of another type.
         """
         kept = restored(_Kept, values, whose)
-        dev = {score: math.nan if change is None else change for score, change in kept.dev.items()}
-        return cls(kept.method, PlanSpec(kept.steps), Gains(dev, kept.aims), vectors if vectors is not None else VectorSet())
+        return cls(kept.method, PlanSpec(kept.steps), Gains(kept.dev, kept.aims), vectors if vectors is not None else VectorSet())
 
 
 @dataclass(frozen=True)
@@ -92,5 +90,5 @@ class _Kept:
 
     method: str
     steps: tuple[StepSpec, ...]
-    dev: dict[str, float | None]
+    dev: dict[str, float]
     aims: tuple[str, ...]

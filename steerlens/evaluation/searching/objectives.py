@@ -83,14 +83,9 @@ class Gains(Mapping[str, float]):
         """
         return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Gains) and (self.aims, self.to_dict()) == (other.aims, other.to_dict())
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Returns the changes as plain JSON values: ``None`` for NaN, which JSON does not know."""
-        return {name: None if math.isnan(value) else value for name, value in self.changes.items()}
+    def to_dict(self) -> dict[str, float]:
+        """Returns the changes as plain JSON values."""
+        return dict(self.changes)
 
 
 Objective = Callable[[Gains], float]

@@ -77,13 +77,8 @@ def search(
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
-    if isinstance(items, Split):
-        test = items.test if test is None else test
-        items = Items((*items.train, *items.dev), items.train.name)
-    locales, aims = _checked(items, test, locales), _aims(contrasts)
-    layers = model.layers(settings.layers)
-    if len(layers) < 2:
-        raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
+    items, test = _parts(items, test)
+    locales, aims, layers = _checked(items, test, locales), _aims(contrasts), _layers(model, settings)
     log.info("Taking vectors from all folds but one")
     fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
     vectors, running = fitted.vectors(), Running.of(executor, resume)
@@ -108,6 +103,20 @@ def search(
         Regret(regret_table(judge, choices, value, part, settings.seed)),
         None if test is None else Tested(tested_table(judge, choices, settings.seed)),
     )
+
+
+def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | None]:
+    """Returns the items that are searched on, and those that are tested on: of a split, train and dev, and test."""
+    if not isinstance(items, Split):
+        return items, test
+    return Items((*items.train, *items.dev), items.train.name), items.test if test is None else test
+
+
+def _layers(model: LensModel, settings: SearchSettings) -> tuple[int, ...]:
+    layers = model.layers(settings.layers)
+    if len(layers) < 2:
+        raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
+    return layers
 
 
 def _aims(contrasts: Sequence[Contrast]) -> dict[str, str]:

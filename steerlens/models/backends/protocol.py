@@ -46,6 +46,7 @@ class CachedPass:
     """What a pass left for ``Backend.resume``."""
 
     batch: TokenBatch
+    """The rows that were run."""
     start: int
     """The first column that is kept and run again; what stands before it does not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]

@@ -31,7 +31,7 @@ class _Own:
     calls: tuple[Arguments, ...]
     """What each block was given besides its residual: mask, positions, rotary embeddings."""
     before: KeyValues
-    """Of the shared prefix and of the columns before the pass' start."""
+    """The keys and values of the shared prefix and of the columns before the pass' start."""
 
 
 @torch.no_grad()
