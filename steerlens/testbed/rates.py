@@ -23,7 +23,7 @@ class Rates(ResultTable):
     """What judges claim of planted models and of their twins, in which nothing is planted: a row for each model and judge.
 
     Columns: seed, model (``planted`` or ``nothing planted``), en_layer and loc_layer (the planted ones; empty where nothing is),
-    judge, claims (joined by ``; ``), found (empty where nothing is planted).
+    judge, claims (joined by semicolons), found (empty where nothing is planted).
     """
 
     seen: "pd.DataFrame | None" = field(default=None, repr=False)
