@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 import steerlens as sl
-from experiments.common import Results
+from experiments.common import Results, check_drawing
 from steerlens.plotting import Figure
 from steerlens.plotting.panels import panel_line
 from steerlens.plotting.theme import GREY, METHOD_COLOURS, below, figure
@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "planted", help="folder (default: %(default)s)")
     parser.add_argument("--no-figures", action="store_true", help="tables only")
     args = parser.parse_args()
+    if not args.no_figures:
+        check_drawing("planted")
     torch.set_num_threads(1)
     results, started = Results(args.out, draw=not args.no_figures), time.time()
     found = sl.testbed.rates(range(args.seeds), judges(config), locale=config["locale"], concepts=config["concepts"])
