@@ -54,7 +54,7 @@ class ResultTable:
             SettingsError: a part differs; the message names it.
         """
         known = {name: value for name, value in parts.items() if value is not None and name in self.meta}
-        wrong = [name for name, value in known.items() if _as_json(value) != _as_json(self.meta[name])]
+        wrong = [name for name, value in known.items() if _compared(name, value) != _compared(name, self.meta[name])]
         if wrong:
             listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
             raise SettingsError(
@@ -120,8 +120,10 @@ def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _as_json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _compared(name: str, value: Any) -> Any:
+    """Returns what of a part counts, as JSON values: two names for the same weights are the same model."""
+    found = json.loads(json.dumps(value))
+    return {key: own for key, own in found.items() if key != "name"} if name == "model" else found
 
 
 def _short(value: Any) -> str:

@@ -96,7 +96,7 @@ class Answers(ResultTable):
             SettingsError: both methods were not scored on any item in common.
         """
         name = score_of(score).name if score is not None else None
-        return compare(self.frame, first, second, name, locale, seed)
+        return Comparison(compare(self.frame, first, second, name, locale, seed).frame, {**self.meta, "seed": seed})
 
 
 def answered(
@@ -152,7 +152,8 @@ def answered(
     with progress(total, "Answers", "item") as bar:
         rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
     meta = provenance(
-        model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring), methods=list(named),
+        model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring),
+        methods={name: {code: method.prepared(model, code).described() for code in codes} for name, method in named.items()},
         scores=[score.name for score in measured],
     )  # fmt: skip
     return Answers(pd.DataFrame(rows, columns=list(Answers.columns)), meta)

@@ -30,6 +30,12 @@ class Prepared:
     hooks: tuple[Hook, ...] = ()
     """Hooks that are on the model while it runs."""
 
+    def described(self) -> str:
+        """Returns what runs, for tables: the weights, the plan with its digest, the form of the prompt, and where hooks stand."""
+        plan = [f"{self.plan} ({self.plan.digest()[:12]})"] if self.plan is not None else []
+        hooks = [f"hook at {name}" for name, _ in self.hooks]
+        return ", ".join([f"weights {self.model.fingerprint.weights[:12]}", *plan, f"{self.form} prompt", *hooks])
+
 
 class Method(ABC):
     """Anything that answers items in its own way. Methods compose with ``+``: the second on top of the first."""

@@ -171,7 +171,7 @@ class Sweep(ResultTable):
             SettingsError: no score is named, or no concept has a finite score in all cells.
         """
         named = self.aims if scores is None else {name: score_of(score).name for name, score in scores.items()}
-        return depths(self.frame, named, draws=draws, seed=seed)
+        return Depths(depths(self.frame, named, draws=draws, seed=seed).frame, {**self.meta, "draws": draws, "seed": seed})
 
     def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
         """Returns what the sweep was made from."""

@@ -159,6 +159,7 @@ class VectorSet(Mapping[Key, Intervention]):
         found = hashlib.sha256()
         for vector in self.values():
             header, tensors = _packed(vector)
+            header["fingerprint"].pop("name")  # two names for the same weights are the same model
             found.update(json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
             for name in sorted(tensors):
                 found.update(tensors[name].contiguous().numpy().tobytes())

@@ -57,11 +57,14 @@ def test_how_a_table_was_made_survives_its_file(
 def test_tables_made_of_tables_remember_too(llama: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path) -> None:
     plans = {code: vectors["EN", code].at(1) for code in vectors.locales}
     given = answered(llama, items, {"EN": plans})
-    assert given.meta["methods"] == ["EN"]
-    assert placed(given).meta == effects(given).meta == given.meta
+    assert {name: list(own) for name, own in given.meta["methods"].items()} == {"EN": list(plans)}
+    assert all(plan.digest()[:12] in given.meta["methods"]["EN"][code] for code, plan in plans.items())
+    assert placed(given, seed=3).meta == effects(given, seed=3).meta == {**given.meta, "seed": 3}
+    assert given.compare("EN", "unsteered", seed=3).meta == {**given.meta, "seed": 3}
     assert Answers.load(given.save(tmp_path / "a.parquet")).meta == given.meta
     table = placed(given)
-    assert Plane.load(table.save(tmp_path / "p.parquet")).meta == given.meta
+    assert table.meta["seed"] == 0
+    assert Plane.load(table.save(tmp_path / "p.parquet")).meta == table.meta
     answer = response(llama, items, vectors.named("EN"), 1, (1.0, 2.0))
     assert Response.load(answer.save(tmp_path / "r.parquet")).meta["items"] == items.digest()
 

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,9 @@ def search(
     items, test = _parts(items, test)
     locales, aims, layers = _checked(items, test, locales), _aims(contrasts), _layers(model, settings)
     log.info("Taking vectors from all folds but one")
-    fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
-    vectors, running = fitted.vectors(), Running.of(executor, resume)
+    running = Running.of(executor, resume)
+    fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size, running)
+    vectors = fitted.vectors()
     cache = ScoreCache(model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running)
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
     choices = {x: chooser.choices((x,), x) for x in locales}
@@ -99,9 +101,9 @@ def search(
         manifest,
         choices,
         vectors,
-        tried,
-        Regret(regret_table(judge, choices, value, part, settings.seed)),
-        None if test is None else Tested(tested_table(judge, choices, settings.seed)),
+        replace(tried, meta=manifest),
+        Regret(regret_table(judge, choices, value, part, settings.seed), manifest),
+        None if test is None else Tested(tested_table(judge, choices, settings.seed), manifest),
     )
 
 
