@@ -16,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 import steerlens as sl
+from steerlens.evaluation.running import Running
 from steerlens.plotting import Figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
@@ -107,6 +108,11 @@ class Context:
         """This experiment's results on this model."""
         return Results(results_of(self.root, self.name, self.source), self.draw)
 
+    @cached_property
+    def running(self) -> Running:
+        """How tasks are run: finished ones are kept beside the results, and a run that was ended goes on from them."""
+        return Running.in_folder(self.results.path)
+
     def other(self, name: str) -> Results:
         """Another experiment's results on the same model.
 
@@ -173,6 +179,7 @@ def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -
             print(f"{name}: skipped. {reason}")
             return
         context.results.write_json("record", context.record())
+        context.running.forget()
         print(f"{name}: {context.results.path}")
     for record in sorted((root / name / "results").glob("*/record.json")):
         text = found(name, Results(record.parent), shown)

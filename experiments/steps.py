@@ -12,6 +12,7 @@ import steerlens as sl
 from experiments.common import Context, Skipped
 from steerlens.data import ENGLISH, KINDS, Items, PromptPairs, Split
 from steerlens.evaluation import MEAN, SCORES, Answers, Chosen
+from steerlens.evaluation.tasks import captured
 from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, StepSpec, VectorSet, shuffled_vectors, take
 
 Plans = dict[str, dict[str, SteeringPlan]]
@@ -101,7 +102,7 @@ def prepared(context: Context, config: Mapping[str, Any] | None = None) -> Sourc
     model = context.model
     with context.timed(f"residuals of {items.name}"):
         sides = [prompt for both in pairs.values() for prompt in (*both.positive, *both.negative)]
-        stack = model.residuals(tuple(dict.fromkeys(sides)))
+        stack = captured(model, tuple(dict.fromkeys(sides)), "last", None, context.running.results)
     source = Source(own, split, train, pairs, stack, take(stack, train, locales=own["locales"]))
     context.notes.setdefault("data", {})[items.name] = {"sha256": items.digest(), **counted(source)}
     return source

@@ -61,7 +61,7 @@ def _tested(context: Context, target: str, source: Source, plans: Plans, names: 
     """Returns every plan on one source's test items: the means of the plane, and foreign plans less the source's own."""
     seed = source.config["seed"]
     with context.timed(f"test on {target}"):
-        answers = answered(context.model, source.part("test"), plans)
+        answers = answered(context.model, source.part("test"), plans, resume=context.running)
     other = next(name for name in names if name != target)
     pairs = [(f"{method} of {other}", f"{method} of {target}") for method in (*CLAIMED, "surgical")]
     compared = differences(answers, [*pairs, *((name, "unsteered") for name in plans)], SCORES, seed)

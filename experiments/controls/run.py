@@ -93,9 +93,9 @@ def _answers(context: Context, source: Source, plans: Plans, variants: Plans) ->
     config, test = context.config, source.part("test")
     controls = Controls(config["random"], config["seed"], source.shuffled(config["shuffled"]))
     with context.timed("controls"):
-        first = answered(context.model, test, plans, controls=controls).frame
+        first = answered(context.model, test, plans, controls=controls, resume=context.running).frame
     with context.timed("variants"):
-        second = answered(context.model, test, variants).frame
+        second = answered(context.model, test, variants, resume=context.running).frame
     return Answers(pd.concat([first, second[second["method"].isin(list(variants))]], ignore_index=True))
 
 

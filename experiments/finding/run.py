@@ -38,7 +38,9 @@ def run(context: Context) -> None:
 def _swept(context: Context, source: Source) -> Sweep:
     layers = spaced(context.model.layers(), context.config["layers"])
     with context.timed("sweep"):
-        swept = sl.evaluation.sweep(context.model, source.part("dev"), source.vectors, layers, context.config["strengths"])
+        swept = sl.evaluation.sweep(
+            context.model, source.part("dev"), source.vectors, layers, context.config["strengths"], resume=context.running
+        )
     context.results.write("sweep", pd.concat(swept.cells(score).assign(score=score) for score in _SWEPT)[_COLUMNS])
     for vector, score in (("EN", "transfer"), ("LOC", "localization"), ("EN", "localization"), ("LOC", "transfer")):
         context.results.figure(f"sweep-{vector}-{score}", swept.heatmap(vector, score), ["sweep"], 560)
@@ -79,11 +81,12 @@ def _placed(context: Context, source: Source, plans: Plans) -> None:
     config, model, test = context.config, context.model, source.part("test")
     aside, seed = config["side_effects"], config["seed"]
     with context.timed("test"):
-        answers = answered(model, test, plans)
+        answers = answered(model, test, plans, resume=context.running)
     plane, moved = placed(answers, seed=seed), effects(answers, seed=seed)
     with context.timed("side effects"):
         sample = test.sample(aside["concepts"], seed=seed)
-        costs = side_effects(model, sample, plans, concepts=None, max_new_tokens=aside["tokens"], seed=seed)
+        common: dict[str, Any] = {"max_new_tokens": aside["tokens"], "seed": seed, "resume": context.running}
+        costs = side_effects(model, sample, plans, concepts=None, **common)
     context.results.write("plane", plane.beside(costs).frame)
     context.results.write("effects", moved.frame.drop(columns="score"))
     pairs = [("surgical", "EN"), ("surgical", "LOC"), ("LOC", "explicit prompt"), ("surgical", "explicit prompt")]
@@ -99,7 +102,7 @@ def _controlled(context: Context, source: Source, plans: Plans) -> None:
     controls = Controls(config["random"], seed, source.shuffled(config["shuffled"]))
     test = source.part("test").sample(config["concepts"], seed=seed)
     with context.timed("controls"):
-        answers = answered(context.model, test, plans, controls=controls)
+        answers = answered(context.model, test, plans, controls=controls, resume=context.running)
     table = placed(answers, seed=seed)
     context.results.write("controls", mean_rows(table.frame))
     context.results.figure("controls", table.plot(by_locale=False), ["controls"])

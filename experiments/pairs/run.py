@@ -23,11 +23,13 @@ def run(context: Context) -> None:
         cell: pair_differences(source.stack, CONTRASTS[cell.vector], cell.layer, source.train, locales=source.locales)
         for cell in cells
     }
-    common = {"pairs": config["pairs"], "draws": config["draws"], "seed": config["seed"]}
+    common: dict[str, Any] = {"pairs": config["pairs"], "draws": config["draws"], "seed": config["seed"]}
     halves = [split_halves(own, halves=config["halves"], **common).frame for own in drawn.values()]
     with context.timed("effect on test"):
         effects = [
-            fewer_pairs(context.model, source.part("test"), own, cell.strength, tokens=cell.tokens, **common).frame
+            fewer_pairs(
+                context.model, source.part("test"), own, cell.strength, tokens=cell.tokens, resume=context.running, **common
+            ).frame
             for cell, own in drawn.items()
         ]
     agreement = context.results.write("reliability", pd.concat(halves))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from steerlens.data import Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation.answering import answered
-from steerlens.evaluation.running import Executor
+from steerlens.evaluation.running import Executor, Running
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import SteeredTokens
@@ -66,7 +66,7 @@ def fewer_pairs(
     seed: int = 0,
     batch_size: int | None = None,
     executor: Executor | None = None,
-    resume: str | Path | None = None,
+    resume: str | Path | Running | None = None,
 ) -> FewerPairs:
     """Measures what a vector does that is taken from n pairs only, for several n, on items that it was not taken from.
 

@@ -56,15 +56,21 @@ class Running:
             executor: who runs the tasks; ``None``: this process.
         """
         kept = folder / "tasks"
-        ours = [path for path in kept.glob("*.parquet") if _DIGEST.fullmatch(path.stem)]
+        running = cls(executor, kept)
         if not resume:
-            for path in ours:
-                path.unlink()
-            ours = []
-        found = len(ours)
-        if found:
+            running.forget()
+        if found := len(running._files()):
             log.info("%d finished tasks are kept in %s: what they did is not done again", found, kept)
-        return cls(executor, kept)
+        return running
+
+    def forget(self) -> None:
+        """Removes the results that are kept; other files of the folder stay."""
+        for path in self._files():
+            path.unlink()
+
+    def _files(self) -> list[Path]:
+        """Returns the files of kept results."""
+        return [] if self.folder is None else [path for path in self.folder.glob("*.parquet") if _DIGEST.fullmatch(path.stem)]
 
     def results(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
         """Yields the result of every task, in their order.
