@@ -6,7 +6,7 @@ the plane take them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from einops import einsum
@@ -17,12 +17,10 @@ from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.errors import PairsError, SettingsError, VectorError
 from steerlens.steering.edits import DirectionalEdit, Edit
-from steerlens.steering.interventions import Intervention, generator
+from steerlens.steering.interventions import SomeIntervention, altered, generator
 from steerlens.steering.plans import SteeringPlan
 from steerlens.steering.steps import Step
 from steerlens.steering.vectors import SteeringVector
-
-SomeIntervention = TypeVar("SomeIntervention", bound=Intervention)
 
 RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
 DRAWS = 20
@@ -164,8 +162,7 @@ def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
 
 def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **others: Any) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    own: Any = made
-    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes, **others))
+    return altered(made, name=f"{vector.name} {what}", notes=notes, **others)
 
 
 def _check(draws: int) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from steerlens.numeric import finite_number, layer_of
 from steerlens.steering.showing import Shown, shown
 from steerlens.steering.steps import SavedStep, Step, restored_step
 from steerlens.steering.tokens import leaves_prompt
-from steerlens.storage import load_tensors, restored, save_tensors
+from steerlens.storage import load_tensors, restored, save_tensors, tensor_bytes, under
 
 KIND = "steering plan"
 
@@ -197,8 +196,8 @@ class SteeringPlan:
         found = hashlib.sha256()
         for step in self.steps:
             found.update(json.dumps(step.to_dict(), sort_keys=True, ensure_ascii=False).encode())
-            for name in sorted(step.edit.tensors):
-                found.update(step.edit.tensors[name].contiguous().numpy().tobytes())
+            for _, tensor in sorted(step.edit.tensors.items()):
+                found.update(tensor_bytes(tensor))
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
@@ -226,7 +225,7 @@ class SteeringPlan:
         """
         tensors, header = load_tensors(path, KIND)
         kept = restored(_Header, header, str(path))
-        own = [_tensors_of(f"step{i}.", tensors) for i in range(len(kept.steps))]
+        own = [under(f"step{i}.", tensors) for i in range(len(kept.steps))]
         if sum(map(len, own)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
         steps = tuple(
@@ -250,10 +249,6 @@ class _Header:
 
     steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint
-
-
-def _tensors_of(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
