@@ -17,6 +17,7 @@ from steerlens.evaluation.scores import SWEPT, scores_of
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
+from steerlens.numeric import Layers, finite_numbers
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
@@ -32,8 +33,8 @@ def sweep(
     model: LensModel,
     items: Items,
     vectors: VectorSet | Intervention | Iterable[Intervention],
-    layers: Sequence[int] | None = None,
-    strengths: Sequence[float] = STRENGTHS,
+    layers: Layers | None = None,
+    strengths: Iterable[float] | float = STRENGTHS,
     *,
     scores: Sequence[GivenScore] = SWEPT,
     mode: Mode = "exact",
@@ -54,8 +55,8 @@ def sweep(
         model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
         vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
-        layers: the vectors' own layers for ``None``.
-        strengths: factors on the raw difference of means.
+        layers: a block's index or several; the vectors' own layers for ``None``.
+        strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
             have the model write after every prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
@@ -76,6 +77,7 @@ def sweep(
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode or score.
         SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone.
+        VectorError: a strength that is no finite number.
         ModelError: the unsteered model gives scores that are not finite.
     """
     import pandas as pd
@@ -95,10 +97,10 @@ def sweep(
 
 
 def _cells(
-    model: LensModel, vectors: VectorSet, layers: Sequence[int] | None, strengths: Sequence[float], tokens: SteeredTokens
+    model: LensModel, vectors: VectorSet, layers: Layers | None, strengths: Iterable[float] | float, tokens: SteeredTokens
 ) -> list[StepSpec]:
     """Returns every vector at every layer and strength."""
-    sizes, wanted = sorted(dict.fromkeys(map(float, strengths))), None if layers is None else model.layers(layers)
+    sizes, wanted = sorted(finite_numbers(strengths, "strength", "a sweep")), None if layers is None else model.layers(layers)
     if not sizes:
         raise SettingsError("no strengths given: expected at least one.")
     cells = (

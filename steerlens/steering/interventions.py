@@ -188,6 +188,22 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
     return made
 
 
+def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
+    """Returns the attributes of what two interventions do together: what is true of both of them.
+
+    It goes with all items where they are of different locales.
+
+    Args:
+        first: one of them.
+        second: the other one.
+    """
+    return {
+        "locale": first.locale if first.locale == second.locale else "",
+        "score": first.score if first.score == second.score else "",
+        "notes": dict(first.notes) if first.notes == second.notes else {},
+    }
+
+
 def generator(key: str) -> torch.Generator:
     """Returns the random numbers that belong to a text, the same on every machine."""
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 1)

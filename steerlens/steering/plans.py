@@ -18,7 +18,7 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
-from steerlens.numeric import finite_number, layer_of
+from steerlens.numeric import divisor_of, finite_number, layer_of
 from steerlens.steering.showing import Shown, shown
 from steerlens.steering.steps import SavedStep, Step, restored_step
 from steerlens.steering.tokens import leaves_prompt
@@ -31,8 +31,8 @@ KIND = "steering plan"
 class SteeringPlan:
     """Steps taken in every forward pass, those at one layer in their order.
 
-    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan`` and ``-plan``, which multiplies every step's
-    strength.
+    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which multiplies
+    every step's strength.
     """
 
     steps: tuple[Step, ...]
@@ -80,6 +80,14 @@ class SteeringPlan:
         return replace(self, steps=tuple(replace(step, strength=times * step.strength) for step in self.steps))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: SupportsFloat) -> "SteeringPlan":
+        """Returns the plan with every step's strength divided.
+
+        Raises:
+            VectorError: the divisor is 0, or no finite number.
+        """
+        return self * (1 / divisor_of(divisor, f"plan ({self})"))
 
     def __neg__(self) -> "SteeringPlan":
         """Returns the plan with every step's strength negated."""

@@ -11,8 +11,9 @@ import torch
 import steerlens as sl
 from steerlens.data import Items, Prompt
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, SettingsError, UnknownNameError, VectorError
-from steerlens.evaluation import plane, response, sweep
+from steerlens.evaluation import SearchSettings, plane, response, sweep
 from steerlens.notebook.specimen import specimen
+from steerlens.settings import StudySettings
 from steerlens.steering import EN, LOC, Contrast, SteeringPlan, SteeringVector, VectorSet, difference_of_means, take
 
 PAIRS = [
@@ -259,3 +260,60 @@ def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: 
     together = sweep(llama, items, both, [1, 2], [1.0]).choose()
     assert set(together) == {"formal", "silent", "surgical"}
     assert together.surgical.gains.worst == min(together.surgical.gains["transfer"], together.surgical.gains["localization"])
+
+
+def test_the_sum_of_vectors_of_several_locales_goes_with_all_items(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    """A vector of one locale alone would be swept on that locale alone, whatever went into it."""
+    spanish, korean = vectors["LOC", "es-ES"], vectors["LOC", "ko-KR"]
+    formal = take(llama, contrasts=[Contrast.of("formal", PAIRS, score="localization")])["formal"]
+    both = (spanish + korean) / 2
+    assert (both.locale, both.score, both.n) == ("", "localization", spanish.n + korean.n)
+    assert set(sweep(llama, items, both, [1], [1.0]).frame["locale"]) == {"es-ES", "ko-KR"}
+    assert (spanish + spanish).locale == (spanish - 2 * spanish).locale == "es-ES"
+    assert (formal + formal).locale == (formal + spanish).locale == (both + spanish).locale == ""
+
+
+def test_what_a_vector_is_meant_to_raise_is_forgotten_where_it_is_turned_round(vectors: VectorSet) -> None:
+    en, loc = vectors["EN", "es-ES"], vectors["LOC", "es-ES"]
+    assert (2 * en).score == (en / 3).score == (en + en).score == en.score == "transfer"
+    for turned in (-en, -1 * en, en * 0, en / -2, en + loc, en - en, en - loc):
+        assert turned.score == ""
+        assert turned.locale == "es-ES"
+
+
+def test_sums_and_quotients_work_and_what_does_not_is_said_in_words(
+    loaded: dict[str, sl.LensModel], items: Items, vectors: VectorSet
+) -> None:
+    en, loc = vectors["EN", "es-ES"], vectors["LOC", "es-ES"]
+    assert torch.equal(sum([en, loc]).directions, (en + loc).directions)
+    assert en + 0 is 0 + en is en
+    assert str(en.at(1, 3.0) / 2) == str(en.at(1, 1.5))
+    plan = en.at(1)
+    for wrong in (lambda: en + plan, lambda: plan + en, lambda: en - plan, lambda: plan - en, lambda: en.cosine(plan)):
+        with pytest.raises(VectorError, match=r"SteeringPlan given .* vector -?EN es-ES: .* vector.at\(layer\)"):
+            wrong()
+    for wrong in (lambda: en + 1, lambda: en + "loc", lambda: en + en.ablation(), lambda: en.ablation() + en):
+        with pytest.raises(VectorError, match="expected a steering vector"):
+            wrong()
+    for wrong in (lambda: plan / 0, lambda: en / 0, lambda: plan / float("nan"), lambda: plan / "2", lambda: plan * plan):
+        with pytest.raises(VectorError):
+            wrong()
+    other = take(loaded["qwen2"], contrasts=[Contrast.of("formal", PAIRS)])["formal"]
+    with pytest.raises(FingerprintError, match="vector formal was taken from"):
+        en.rescaled(other)
+    with pytest.raises(VectorError, match="norm -1 given for EN es-ES: expected 0 or more"):
+        en.rescaled(-1)
+    with pytest.raises(VectorError, match="norm SteeringPlan"):
+        en.rescaled(plan)
+
+
+def test_one_strength_and_one_layer_are_taken_as_they_are(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    some, en = items.of(locale="es-ES", kind="factual"), vectors["EN", "es-ES"]
+    one, several = sweep(llama, some, en, 1, 2.0), sweep(llama, some, en, [1], [2.0])
+    assert one.frame.equals(several.frame)
+    for bad in ("strong", [1.0, "2"], float("nan"), None):
+        with pytest.raises(VectorError, match="given for a sweep: expected a finite number"):
+            sweep(llama, some, en, [1], bad)
+    with pytest.raises(SettingsError, match="no strengths given"):
+        sweep(llama, some, en, [1], [])
+    assert SearchSettings(strengths=2.0).strengths == StudySettings(strengths=2.0).strengths == (2.0,)
