@@ -1,6 +1,7 @@
 """Result tables: a data frame that remembers how it was made, saved as Parquet."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -105,6 +106,18 @@ class ResultTable:
                 "steerlens wrote this one, read it with that version, or make it again."
             )
         return cls(frame, meta)
+
+
+def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """Writes a Markdown table, without a line's end after it. Numbers that are missing (``None``, NaN) are empty cells.
+
+    Args:
+        header: the names of the columns.
+        rows: the cells of each row, written as ``str`` writes them.
+    """
+    names = list(map(str, header))
+    lines = [names, ["---"] * len(names), *(["" if cell is None or cell != cell else str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _as_json(value: Any) -> Any:

@@ -22,7 +22,7 @@ from steerlens.evaluation.item_scores import (
     rows_of_score,
     writing_rows,
 )
-from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, Steered, locales_of, methods_of
+from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, GivenMethod, Method, Prepared, locales_of, methods_of
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, scores_of, without_companions
@@ -269,12 +269,14 @@ def _variants(
     """Returns everything that a locale's items are answered under: unsteered, explicit, every method and its controls."""
     found = [(_label(UNSTEERED), Prepared(model)), (_label(EXPLICIT), ExplicitPrompt().prepared(model, code))]
     for name, method in methods.items():
-        found.append((_label(name), method.prepared(model, code)))
-        if controls is not None and isinstance(method, Steered):
-            drawn_by = controls.of({own: method.plan(own) for own in codes})
+        prepared = {own: method.prepared(model, own) for own in codes}
+        found.append((_label(name), prepared[code]))
+        plans = {own: one.plan for own, one in prepared.items() if one.plan is not None}
+        if controls is not None and len(plans) == len(codes):
+            drawn_by = controls.of(plans)
             for control, drawn in drawn_by.items():
                 labels = (_label(f"{name}: {control}", name, control, at) for at in range(len(drawn[code])))
-                found += [(label, Prepared(model, plan)) for label, plan in zip(labels, drawn[code], strict=True)]
+                found += [(label, replace(prepared[code], plan=plan)) for label, plan in zip(labels, drawn[code], strict=True)]
     return found
 
 

@@ -97,7 +97,17 @@ class Checkpoint(Method):
 
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
-    _loaded: dict[str, LensModel] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
+    """By the model that it was loaded for."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the source is the folder of an adapter, which is put on the model that the method is used with."""
+        return not isinstance(self.source, LensModel) and (self._path / "adapter_config.json").is_file()
+
+    @property
+    def _path(self) -> Path:
+        return Path(str(self.source)).expanduser()
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
         """Returns the checkpoint, unsteered.
@@ -105,18 +115,23 @@ class Checkpoint(Method):
         Args:
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            SettingsError: an adapter on a model that has one already.
         """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
-        if "model" not in self._loaded:
-            self._loaded["model"] = self._load(model)
-        return Prepared(self._loaded["model"])
+        if model not in self._loaded:
+            self._loaded[model] = self._adapted(model) if self.is_adapter else load(self.source, model.device, model.dtype)
+        return Prepared(self._loaded[model])
 
-    def _load(self, model: LensModel) -> LensModel:
-        path = Path(str(self.source)).expanduser()
-        if (path / "adapter_config.json").is_file():
-            return replace(model.spec, adapter=str(path)).load()
-        return load(self.source, model.device, model.dtype)
+    def _adapted(self, model: LensModel) -> LensModel:
+        if model.spec.adapter is not None:
+            raise SettingsError(
+                f"adapter {self.source} given for {model.name}, which has adapter {model.spec.adapter} already: expected a "
+                "model without one. Merge the first into the weights, save that model and load it as the base."
+            )
+        return replace(model.spec, adapter=str(self._path)).load()
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +162,7 @@ class Trained(Method):
     """A model that a function makes of the base model, once: alignment by training, merging, editing of weights."""
 
     make: Callable[[LensModel], LensModel]
-    _made: dict[int, LensModel] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
         """Returns the trained model, unsteered.
@@ -156,9 +171,9 @@ class Trained(Method):
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
         """
-        if id(model) not in self._made:
-            self._made[id(model)] = self.make(model)
-        return Prepared(self._made[id(model)])
+        if model not in self._made:
+            self._made[model] = self.make(model)
+        return Prepared(self._made[model])
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,12 +226,37 @@ class Composed(Method):
         Args:
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            FingerprintError: a plan of none of the models that are composed.
+            SettingsError: a whole checkpoint on top of another model, which it would replace.
         """
         below = self.first.prepared(model, locale)
+        if below.model is not model and _replaces(self.second, locale):
+            raise SettingsError(
+                f"a whole checkpoint was put on top of {below.model.name}, which it would replace: expected an adapter, a plan "
+                "or hooks there. Give both as methods of their own."
+            )
         above = self.second.prepared(below.model, locale)
-        plans = [own.plan.moved_to(above.model) for own in (below, above) if own.plan is not None]
+        among = (model, below.model, above.model)
+        plans = [_moved(own.plan, among) for own in (below, above) if own.plan is not None]
         form: Form = "explicit" if "explicit" in (below.form, above.form) else "implicit"
         return Prepared(above.model, sum(plans[1:], plans[0]) if plans else None, form, (*below.hooks, *above.hooks))
+
+
+def _replaces(method: Method, locale: str) -> bool:
+    """Says whether a method puts another model in the place of the one that it is used with."""
+    if isinstance(method, Composed):
+        return _replaces(method.first, locale) or _replaces(method.second, locale)
+    own = method.each.get(locale) if isinstance(method, Checkpoints) else method
+    return isinstance(own, Checkpoint) and not own.is_adapter
+
+
+def _moved(plan: SteeringPlan, among: Sequence[LensModel]) -> SteeringPlan:
+    """Returns a plan of one of some models as a plan of the last."""
+    if all(plan.fingerprint.differences(own.fingerprint) for own in among):
+        plan.check(among[-1])  # which refuses it
+    return plan.moved_to(among[-1])
 
 
 GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steerlens.storage import write_text
+from steerlens.tables import markdown_table
 from steerlens.testing.findings import Finding
 
 COLUMNS = (
@@ -88,13 +89,13 @@ def summary(rows: Sequence[Examined]) -> str:
 def markdown(rows: Sequence[Examined]) -> str:
     """The table, and beneath it every finding in full."""
     heads = ["architecture", "model_type", *COLUMNS, "keys reused", "packs", "s"]
-    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    lines = []
     for row in rows:
         cells = [_cell(row.findings.get(name)) for name in COLUMNS]
         ends = [_yes(row.reuses_keys), _yes(row.packs), f"{row.seconds:.1f}"]
-        lines.append(f"| {' | '.join([row.name, row.model_type, *cells, *ends])} |")
+        lines.append([row.name, row.model_type, *cells, *ends])
     found = [f"- **{row.name}**, {name}: {_plain(str(finding))}" for row in rows for name, finding in row.wrong.items()]
-    return "\n".join([summary(rows), "", *lines, "", *found, ""])
+    return "\n".join([summary(rows), "", markdown_table(heads, lines), "", *found, ""])
 
 
 def write(rows: Sequence[Examined], path: Path) -> None:

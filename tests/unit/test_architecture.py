@@ -38,8 +38,8 @@ ALLOWED = {
         "tables",
         "plotting",
     },
-    "testbed": {"data", "models"},
-    "testing": {"data", "models", "evaluation", "settings", "steering"},
+    "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
+    "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {
         *("activations", "data", "evaluation", "models", "probing"),

@@ -14,7 +14,7 @@ from steerlens.evaluation import Answers, Plane, Response, Scoring, Sweep, answe
 from steerlens.evaluation.combinations import Combinations
 from steerlens.fingerprint import Fingerprint
 from steerlens.steering import VectorSet, take
-from steerlens.tables import ResultTable
+from steerlens.tables import ResultTable, markdown_table
 
 SCORING = Scoring("none", seed=3)
 
@@ -146,3 +146,7 @@ def test_having_names_what_a_table_holds(swept: Sweep) -> None:
     copied = swept.to_frame()
     copied["value"] = 0
     assert not swept.frame["value"].eq(0).all()
+
+
+def test_missing_numbers_are_empty_cells_of_markdown() -> None:
+    assert markdown_table(["a", 2], [[1, float("nan")], ["", None]]) == "| a | 2 |\n| --- | --- |\n| 1 |  |\n|  |  |"
