@@ -25,7 +25,7 @@ ALLOWED = {
     "models": {"data", "activations", "fingerprint"},
     "plotting": {"scores"},
     "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
-    "steering": {"data", "activations", "fingerprint", "models", "settings"},
+    "steering": {"data", "activations", "fingerprint", "models", "scores", "settings"},
     "evaluation": {
         "activations",
         "data",

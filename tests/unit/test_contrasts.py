@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import steerlens as sl
-from steerlens.data import Items, Prompt
+from steerlens.data import Items, Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, SettingsError, UnknownNameError, VectorError
-from steerlens.evaluation import SearchSettings, plane, response, sweep
+from steerlens.evaluation import Score, SearchSettings, plane, response, sweep
 from steerlens.notebook.specimen import specimen
 from steerlens.settings import StudySettings
 from steerlens.steering import EN, LOC, Contrast, SteeringPlan, SteeringVector, VectorSet, difference_of_means, take
@@ -251,7 +251,7 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
 
 def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: Items, mine: VectorSet) -> None:
     silent = take(llama, contrasts=[Contrast.of("silent", PAIRS)])
-    with pytest.raises(UnknownNameError, match=r"unknown contrast 'silent'.*Say which score"):
+    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Say it"):
         sweep(llama, items, silent, [1], [1.0]).choose()
     said = VectorSet(replace(vector, score="localization") for vector in silent.values())
     chosen = sweep(llama, items, said, [1], [1.0]).choose()
@@ -317,3 +317,37 @@ def test_one_strength_and_one_layer_are_taken_as_they_are(llama: sl.LensModel, i
     with pytest.raises(SettingsError, match="no strengths given"):
         sweep(llama, some, en, [1], [])
     assert SearchSettings(strengths=2.0).strengths == StudySettings(strengths=2.0).strengths == (2.0,)
+
+
+def test_contrasts_that_are_none_are_refused_before_any_pass(llama: sl.LensModel, items: Items, formal: Contrast) -> None:
+    assert take(llama, contrasts=formal).digest() == take(llama, contrasts=[formal]).digest()
+    with pytest.raises(SettingsError, match=r"'EN' given as a contrast: expected sl.steering.EN, sl.steering.LOC"):
+        take(llama, items, ["EN"])
+    with pytest.raises(PairsError, match=r"list given as the pairs of contrast 'mine'.*Contrast\.of"):
+        Contrast("mine", PAIRS)
+
+    def other(pairs: object) -> Contrast:
+        return Contrast("mine", lambda items, locale: pairs)  # noqa: ARG005 (what contrasts are called with)
+
+    for pairs, words in ((PAIRS, "made list of the items of es-ES"), (items.english_pairs("ko-KR"), "made pairs of ko-KR")):
+        with rows_run(llama) as rows, pytest.raises(PairsError, match=words):
+            take(llama, items, [EN, other(pairs)], locales=["es-ES"])
+        assert not rows
+
+
+def test_pairs_that_a_function_makes_are_of_the_locale_that_it_was_asked_for(llama: sl.LensModel, items: Items) -> None:
+    def silent(items: Items, locale: str) -> PromptPairs:
+        both = items.english_pairs(locale)
+        return PromptPairs(both.positive, both.negative)
+
+    found, expected = take(llama, items, Contrast("mine", silent)), take(llama, items, EN)
+    assert list(found) == [("mine", "es-ES"), ("mine", "ko-KR")]
+    assert torch.equal(found["mine", "ko-KR"].directions, expected["EN", "ko-KR"].directions)
+
+
+def test_a_contrast_may_be_given_a_score_itself(llama: sl.LensModel, items: Items) -> None:
+    sure = Score("sure", lambda outcome: outcome.margin > 0.1)
+    vectors = take(llama, contrasts=Contrast.of("formal", PAIRS, score=sure))
+    assert vectors["formal"].score == "sure"
+    chosen = sweep(llama, items, vectors, [1, 3], [1.0], scores=["sure"]).choose()
+    assert chosen["formal"].gains.aims == ("sure",)

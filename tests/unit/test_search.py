@@ -253,6 +253,7 @@ def test_the_side_effect_limit_binds(bed: Planted) -> None:
 def test_saved_and_loaded(found: Search, tmp_path: Path) -> None:
     back = Search.load(found.save(tmp_path / "search"))
     assert back.choices == found.choices
+    assert back.manifest["vectors"] == found.vectors.digest()
     assert back.manifest == json.loads(json.dumps(found.manifest))
     for name in ("tried", "tested", "regret"):
         pd.testing.assert_frame_equal(getattr(back, name).frame, getattr(found, name).frame)
@@ -317,3 +318,6 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     assert StepSpec("EN", 1) == PlanSpec.of("EN", 1, 1.0, "last_onward").steps[0]
     with pytest.raises(SettingsError, match="without a score"):
         search(bed.model, split, ["es-ES"], contrasts=[EN, Contrast("mine", Items.english_pairs)])
+    for bad in ([], [EN, EN], ["EN"]):
+        with pytest.raises(SettingsError, match="contrast"):
+            search(bed.model, split, ["es-ES"], contrasts=bad)
