@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from steerlens.data import Items
+from steerlens.data import ENGLISH, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.english import english_outcomes, kinds_of
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Grid, Place, parts_of
 from steerlens.evaluation.item_scores import not_finite
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import SWEPT, scores_of
+from steerlens.evaluation.scores import SWEPT, is_of_english, scores_of
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
@@ -54,7 +54,8 @@ def sweep(
     Args:
         model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
+        vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in
+            English are measured beside others only by scores that do not compare with English, as transfer and localization do.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
@@ -116,6 +117,9 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
     """Returns the items of each locale and kind that the scores are measured on."""
     kinds = kinds_of(scores)
     parts = parts_of(source.items, source.vectors.locales_in(source.items), kinds)
+    if any(not locale for _, locale in source.vectors) and ENGLISH in source.items.locales:
+        of_english = [score for score in scores if is_of_english(score)]
+        parts |= parts_of(source.items, [ENGLISH], kinds_of(of_english) if of_english else ()) if parts else {}
     if not parts:
         raise SettingsError(
             f"{source.items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."

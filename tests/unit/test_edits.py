@@ -146,7 +146,7 @@ def test_it_is_chosen_searched_and_placed_with_its_controls(
     swept = sweep(llama, items, vectors, [1, 3], [0.5, 1.0])
     chosen = swept.choose()
     assert set(chosen) == {"mine", "LOC", "surgical"}
-    assert {step.vector for step in chosen.surgical.steps} == {"mine", "LOC"}
+    assert {*chosen.tried.frame["vector_1"], *chosen.tried.frame["vector_2"]} == {"mine", "LOC"}
     loaded = Sweep.load(swept.save(tmp_path / "sweep.parquet")).choose(llama, items, vectors)
     assert {name: one.spec for name, one in loaded.items()} == {name: one.spec for name, one in chosen.items()}
     plans = {code: vectors["mine", code].at(1, 0.5) for code in vectors.locales}
