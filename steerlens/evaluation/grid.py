@@ -1,19 +1,19 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from steerlens.data import Items, Kind
+from steerlens.data import ENGLISH, Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.finite import finite
 from steerlens.evaluation.item_scores import English, Row, choice_rows, writing_rows
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.scores import without_companions
+from steerlens.evaluation.scores import is_of_english, without_companions
 from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -59,6 +59,11 @@ class Grid:
     def locales(self) -> tuple[str, ...]:
         """The locales of the items."""
         return tuple(dict.fromkeys(code for code, _ in self.parts))
+
+    def measured(self, place: Place, scores: Sequence[Score]) -> list[Score]:
+        """Returns the scores that are measured on a part; of English items beside others those that mean something for them."""
+        every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
+        return [score for score in scores if every or is_of_english(score)]
 
     def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``."""
@@ -142,7 +147,7 @@ class Grid:
         anchor = strengths[len(strengths) // 2]
         run = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength")
         predicted = self.predict(run)
-        promising = _promising(predicted, self.bases(), scores)
+        promising = _promising(predicted, self.bases(), scores, self.measured)
         more = self.run(promising, "Sweep, promising cells")
         return {place: {**predicted[place], **more[place]} for place in self.parts}
 
@@ -166,10 +171,11 @@ class Grid:
         """
         said = self._written(found, scores, max_new_tokens)
         for place, base in self.bases().items():
-            before, text_before = list(choice_rows(base, scores, english)), said.get((place, None), [])
+            own = self.measured(place, scores)
+            before, text_before = list(choice_rows(base, own, english)), said.get((place, None), [])
             for cell, held in found[place].items():
                 label = {**asdict(cell), "exact": held.exact}
-                yield from _paired(label, choice_rows(held.outcomes, scores, english), before)
+                yield from _paired(label, choice_rows(held.outcomes, own, english), before)
                 yield from _paired(label, said.get((place, cell), []), text_before if (place, cell) in said else [])
 
     def _written(
@@ -187,7 +193,7 @@ class Grid:
         with progress(sum(task.size for task in tasks.values()), "Texts", "item") as bar:
             results = self.running.results(list(tasks.values()), self.model, bar)
             return {
-                key: list(writing_rows(task.writings(result), scores))
+                key: list(writing_rows(task.writings(result), self.measured(key[0], scores)))
                 for (key, task), result in zip(tasks.items(), results, strict=True)
             }
 
@@ -220,14 +226,20 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
     }
 
 
-def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: Sequence[Score]) -> list[StepSpec]:
+def _promising(
+    found: Found,
+    bases: Mapping[Place, Sequence[Outcome]],
+    scores: Sequence[Score],
+    measured: Callable[[Place, Sequence[Score]], Collection[Score]],
+) -> list[StepSpec]:
     """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
     chosen: dict[StepSpec, None] = {}
     by_name = {score.name: score for score in scores}
     wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
     for score in wanted:
         if score.higher_is_better:
-            gains = _gains(found, bases, score, by_name.get(score.companion))
+            here = {place: cells for place, cells in found.items() if score in measured(place, scores)}
+            gains = _gains(here, bases, score, by_name.get(score.companion))
             for vector in dict.fromkeys(cell.vector for cell in gains):
                 own = sorted((cell for cell in gains if cell.vector == vector), key=gains.__getitem__, reverse=True)
                 chosen |= dict.fromkeys(own[: max(1, round(_PROMISING * len(own)))])

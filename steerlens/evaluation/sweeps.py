@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +16,7 @@ from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
 from steerlens.statistics import bootstrap_means, percentile_interval
-from steerlens.steering import VectorSet
+from steerlens.steering import Intervention, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
@@ -132,22 +132,34 @@ class Sweep(ResultTable):
             raise UnknownNameError("strength", chosen, strengths)
         return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen)
 
-    def choose(self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None) -> "Choices":
-        """Chooses the best cell of each contrast, by the score that it is meant to raise, and the best combination of all.
+    def choose(
+        self,
+        model: LensModel | None = None,
+        items: Items | None = None,
+        vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
+    ) -> "Choices":
+        """Chooses the best cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
-        Combinations of the best cells at different layers are run on the items that were swept. Ties go to the larger change of
-        the score's companion, then to the smaller strength. A contrast that raises its score nowhere is left out (unsteered).
+        The best cells of two or more contrasts are combined at different layers and run on the items that were swept. What is
+        chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the least of the gains
+        that the contrasts are meant to give: a contrast that does not help is left out. Ties go to the larger sum of gains, then
+        of the changes of the scores' companions, then to the smaller strength. A contrast that raises its score nowhere is
+        unsteered, too.
+
+        A contrast is chosen in the locales of its vectors; all together in those that all contrasts have, and a warning says so
+        where these are fewer.
 
         Args:
             model, items, vectors: what the sweep was made from, if it was loaded from a file; checked against what it remembers.
 
         Raises:
-            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given.
+            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given;
+                a contrast without a score.
             FingerprintError: another model.
         """
         from steerlens.evaluation.choosing import choose
 
-        return choose(self, self._source(model, items, vectors))
+        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)))
 
     @property
     def aims(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass
-class Row:
+class Examined:
     """What was found of one architecture."""
 
     name: str
@@ -75,7 +75,7 @@ class Row:
         }
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Examined]) -> str:
     """How many are right in everything, and what the others are."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and _only_refused(row) for row in rows)
@@ -86,7 +86,7 @@ def summary(rows: Sequence[Row]) -> str:
     )
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Examined]) -> str:
     """The table, and beneath it every finding in full."""
     heads = ["architecture", "model_type", *COLUMNS, "keys reused", "packs", "s"]
     lines = []
@@ -98,7 +98,7 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([summary(rows), "", markdown_table(heads, lines), "", *found, ""])
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write(rows: Sequence[Examined], path: Path) -> None:
     """Writes the table as Markdown, and as JSON beside it.
 
     Raises:
@@ -109,7 +109,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
     write_text(path.with_suffix(".json"), json.dumps(values, indent=1, ensure_ascii=False))
 
 
-def _only_refused(row: Row) -> bool:
+def _only_refused(row: Examined) -> bool:
     return all(found.verdict == "refused" for found in row.wrong.values())
 
 

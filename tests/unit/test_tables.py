@@ -13,7 +13,7 @@ from steerlens.errors import FileError, FingerprintError, SettingsError, Unknown
 from steerlens.evaluation import Answers, Plane, Response, Scoring, Sweep, answered, effects, placed, response, sweep
 from steerlens.evaluation.combinations import Combinations
 from steerlens.fingerprint import Fingerprint
-from steerlens.steering import VectorSet, take
+from steerlens.steering import PlanSpec, StepSpec, VectorSet, take
 from steerlens.tables import ResultTable, markdown_table
 
 SCORING = Scoring("none", seed=3)
@@ -122,21 +122,17 @@ def test_combinations_hold_every_step(
     assert set(frame["vector_1"]) == {"EN"}
     assert set(frame["vector_2"]) == {"LOC"}
     assert (frame["layer_1"] != frame["layer_2"]).all()
-    row = frame[frame["plan"] == str(chosen.surgical)].iloc[0]
-    en, loc = chosen.surgical.steps
-    assert (row["layer_1"], row["strength_1"], row["layer_2"], row["strength_2"]) == (
-        en.layer,
-        en.strength,
-        loc.layer,
-        loc.strength,
-    )
-    both = {code: chosen.surgical.plan(code) for code in vectors.locales}
+    row = frame.iloc[0]
+    steps = [StepSpec(*(row[f"{name}_{at}"] for name in ("vector", "layer", "strength", "tokens"))) for at in (1, 2)]
+    spec = PlanSpec(tuple(steps))
+    assert str(spec) == row["plan"]
+    both = {code: spec.plan(vectors.of(code)) for code in vectors.locales}
     given = answered(llama, items, {"both": both}, scores=["transfer_margin"], scoring=SCORING).frame
     own = given[given["method"] == "both"].set_index(["locale", "concept"])["value"]
-    tried = frame[(frame["plan"] == str(chosen.surgical)) & (frame["score"] == "transfer_margin")]
+    tried = frame[(frame["plan"] == row["plan"]) & (frame["score"] == "transfer_margin")]
     assert tried.set_index(["locale", "concept"])["value"].to_dict() == pytest.approx(own.to_dict(), abs=1e-4)
-    means = chosen.tried.means("transfer").set_index("plan")
-    assert means.loc[str(chosen.surgical), "change"] == pytest.approx(chosen.surgical.gains["transfer"])
+    means = chosen.tried.means("transfer_margin").set_index("plan")
+    assert means.loc[row["plan"], "value"] == pytest.approx(own.mean(), abs=1e-4)
     back = Combinations.load(chosen.tried.save(tmp_path / "tried.parquet"))
     pd.testing.assert_frame_equal(back.frame, frame)
     assert back.meta == swept.meta

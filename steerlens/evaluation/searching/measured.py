@@ -153,11 +153,11 @@ class ScoreCache:
         """Says of which of a locale's items a score is measured, and could be told unsteered."""
         return np.isin(self.kinds(locale), score.kinds) & ~np.isnan(self.values(locale, PlanSpec())[self.line(score.name)])
 
-    def table(self, specs: Sequence[PlanSpec]) -> "pd.DataFrame":
+    def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
         """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens beside it."""
         import pandas as pd
 
-        return pd.DataFrame([row for spec in specs for locale in self.locales for row in self._rows(spec, locale)])
+        return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
 
     def _rows(self, spec: PlanSpec, locale: str) -> list[dict[str, Any]]:
         steps = {f"{name}_{at}": value for at, step in enumerate(spec.steps, 1) for name, value in asdict(step).items()}
