@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 OLDEST := .venv/oldest/bin/python
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
 .PHONY: demo test unit oldest check bench experiments docs links notebooks clean help
@@ -16,15 +16,16 @@ demo: .venv/demo.stamp  ## the main job on the embedded model: a table, and resu
 	$(BIN)/steerlens demo $(if $(QUICK),--quick)
 
 test: check  ## lint, types and all tests
-	$(PYTEST) tests/unit tests/integration docs
+	$(PYTEST) loadfile tests/unit docs
+	$(PYTEST) worksteal tests/integration
 	$(BIN)/python -m pytest tests/browser
 
 unit: .venv/dev.stamp  ## the tests that need no real model
-	$(PYTEST) tests/unit docs
+	$(PYTEST) loadfile tests/unit docs
 
 oldest: .venv/oldest.stamp  ## the unit tests with the oldest versions that pyproject.toml names (TORCH=2.6.0: with that torch)
 	$(OLDEST) -m pip --disable-pip-version-check install --quiet torch==$(TORCH)
-	$(OLDEST) -m pytest tests/unit
+	OMP_NUM_THREADS=1 $(OLDEST) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
 
 check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff check .

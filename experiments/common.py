@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +14,13 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from plotly.io import write_images
 
 import steerlens as sl
+from steerlens.evaluation.running import Running
 from steerlens.plotting import Figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
+from steerlens.tables import markdown_table
 
 ROOT = Path(__file__).parent
 SMOKE = Path("results") / "smoke"
@@ -49,8 +49,6 @@ class Results:
     """Whether figures are drawn, which needs Chrome or Chromium."""
     figures: dict[str, list[str]] = field(default_factory=dict)
     """The tables that each figure was drawn from."""
-    waiting: list[tuple[Path, Figure, int]] = field(default_factory=list)
-    """Figures to draw, and how wide."""
 
     def table(self, name: str) -> pd.DataFrame:
         """Reads a table that ``write`` wrote. Empty texts are empty, missing numbers are NaN."""
@@ -64,16 +62,10 @@ class Results:
         return self.table(name)
 
     def figure(self, name: str, figure: Figure, tables: Sequence[str], width: int = 900) -> None:
-        """Notes a figure, and the tables that it shows. ``draw_figures`` draws it."""
+        """Draws a figure as PNG, and notes the tables that it shows."""
         self.figures[f"{name}.png"] = [f"{table}.csv" for table in tables]
-        self.waiting.append((self.path / f"{name}.png", figure, width))
-
-    def draw_figures(self) -> None:
-        """Draws all figures as PNG, in one browser."""
-        if self.draw and self.waiting:
-            paths, figures, widths = map(list, zip(*self.waiting, strict=True))
-            heights = [figure.layout.height for figure in figures]
-            write_images(figures, paths, "png", scale=1.5, width=widths, height=heights)
+        if self.draw:
+            figure.save(self.path / f"{name}.png", width=width, scale=1.5)
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes plain JSON."""
@@ -94,8 +86,6 @@ class Context:
     """The model's name, a folder or a .gguf file."""
     root: Path = ROOT
     smoke: bool = False
-    data: Path | None = None
-    """The folder with ``bmlama53/`` and ``blend/``."""
     draw: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -118,6 +108,11 @@ class Context:
         """This experiment's results on this model."""
         return Results(results_of(self.root, self.name, self.source), self.draw)
 
+    @cached_property
+    def running(self) -> Running:
+        """How tasks are run: finished ones are kept beside the results, and a run that was ended goes on from them."""
+        return Running.in_folder(self.results.path)
+
     def other(self, name: str) -> Results:
         """Another experiment's results on the same model.
 
@@ -128,10 +123,6 @@ class Context:
         if not (found.path / "record.json").is_file():
             raise SystemExit(f"{self.name} uses what {name} chose on dev, and {found.path} holds no results: run {name} first.")
         return found
-
-    def settings_of(self, name: str) -> dict[str, Any]:
-        """Another experiment's frozen settings."""
-        return settings(name, smoke=self.smoke)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -180,10 +171,7 @@ def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -
     args = _arguments(name, argv)
     root = Path(args.out) if args.out else SMOKE if args.smoke else ROOT
     if not args.readme:
-        given = args.data or os.environ.get("STEERLENS_REAL_DATA")
-        data = Path(given) if given else None
-        config = settings(name, smoke=args.smoke)
-        context = Context(name, config, args.model, root, args.smoke, data, draw=not args.no_figures)
+        context = Context(name, settings(name, smoke=args.smoke), args.model, root, args.smoke, draw=not args.no_figures)
         try:
             with context.timed("all"):
                 run(context)
@@ -191,7 +179,7 @@ def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -
             print(f"{name}: skipped. {reason}")
             return
         context.results.write_json("record", context.record())
-        context.results.draw_figures()
+        context.running.forget()
         print(f"{name}: {context.results.path}")
     for record in sorted((root / name / "results").glob("*/record.json")):
         text = found(name, Results(record.parent), shown)
@@ -230,7 +218,6 @@ def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}.run")
     parser.add_argument("--model", default="gemma-3-270m", help="a name, a folder or a .gguf file (default: %(default)s)")
     parser.add_argument("--smoke", action="store_true", help=f"the small settings, into {SMOKE}/")
-    parser.add_argument("--data", help="folder with bmlama53/ and blend/ (default: $STEERLENS_REAL_DATA)")
     parser.add_argument("--out", help="where the experiments' folders of results are (default: experiments/)")
     parser.add_argument("--no-figures", action="store_true", help="tables only")
     parser.add_argument("--readme", action="store_true", help="write found.md and the READMEs anew from the tables, run nothing")
@@ -255,12 +242,11 @@ def found_in(root: Path, name: str) -> str:
 
 def summary(root: Path) -> str:
     """A line per experiment and model: the first paragraph of what it found."""
-    lines = ["| experiment | model | found |", "| --- | --- | --- |"]
+    rows = []
     for name in NAMES:
-        paths = sorted((root / name / "results").glob("*/found.md"))
-        lines += [f"| [{name}]({name}/README.md) | {path.parent.name} | {_first(path)} |" for path in paths]
-        lines += [] if paths else [f"| [{name}]({name}/README.md) | | {NOT_RUN} |"]
-    return "\n".join(lines) + "\n"
+        found = [(path.parent.name, _first(path)) for path in sorted((root / name / "results").glob("*/found.md"))]
+        rows += [[f"[{name}]({name}/README.md)", *cells] for cells in found or [("", NOT_RUN)]]
+    return markdown_table(["experiment", "model", "found"], rows) + "\n"
 
 
 def _first(path: Path) -> str:

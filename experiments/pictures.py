@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import steerlens as sl
+from steerlens.tables import markdown_table
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -33,9 +34,8 @@ def main(folder: str) -> None:
 def block(study: sl.Study) -> str:
     """What the demo found, as Markdown."""
     settings, counts = study.manifest["settings"], study.manifest["data"]["concepts"]["test"]
-    rows = [list(map(str, row)) for row in study.summary().itertuples(index=False)]
-    header = [str(column) for column in study.summary().columns]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+    summary = study.summary()
+    table = markdown_table(summary.columns, summary.itertuples(index=False))
     where = ", ".join(settings["locales"])
     n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
     sizes = " ".join(f"--{part}-concepts {settings[f'{part}_concepts']}" for part in ("train", "dev", "test"))

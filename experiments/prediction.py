@@ -28,6 +28,7 @@ from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.plotting import Figure
 from steerlens.plotting.theme import GREY, SERIES, SOFT, below, figure
 from steerlens.steering import SteeringVector, take
+from steerlens.tables import ResultTable, markdown_table
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _SHADES = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
@@ -50,9 +51,7 @@ def main() -> None:
         for vector, kind in product(take(model, train).values(), sl.data.KINDS):
             cells += compared(model, vector, dev.of(kind=kind, locale=code), kind)
     frame = pd.DataFrame(cells)
-    out = Path("results/prediction.parquet")
-    out.parent.mkdir(exist_ok=True)
-    frame.to_parquet(out)
+    ResultTable(frame).save("results/prediction.parquet")
     print(table(frame))
     scatter(frame).save(IMAGE, scale=1.5)
 
@@ -113,10 +112,9 @@ def table(frame: pd.DataFrame) -> str:
     scored = pd.DataFrame(scores)
     wide = scored.pivot_table(index=["vector", "items"], columns="way", values="spearman", sort=False)
     best = scored.groupby("way", sort=False)["top"].mean()[wide.columns]
-    lines = [["vector", "items", *wide.columns], ["---"] * (2 + wide.shape[1])]
-    lines += [[*index, *(f"{value:.2f}" for value in row)] for index, row in zip(wide.index, wide.to_numpy(), strict=True)]
+    lines = [[*index, *(f"{value:.2f}" for value in row)] for index, row in zip(wide.index, wide.to_numpy(), strict=True)]
     lines.append(["best layer in the first three", "", *(f"{value:.2f}" for value in best)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["vector", "items", *wide.columns], lines)
 
 
 def scatter(frame: pd.DataFrame) -> Figure:

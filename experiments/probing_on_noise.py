@@ -5,13 +5,13 @@ many data sets it was made.
 """
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
 import torch
 
 import steerlens as sl
 from steerlens.fingerprint import Fingerprint
+from steerlens.tables import ResultTable
 
 CONCEPTS, LAYERS, WIDTH = 40, 6, 64
 
@@ -20,15 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=200, help="data sets")
     sets = parser.parse_args().sets
-    table = (
-        pd.DataFrame([claims(seed) for seed in range(sets)])
-        .mean()
-        .rename("share of data sets")
-        .rename_axis("claim")
-        .reset_index()
-    )
-    Path("results").mkdir(exist_ok=True)
-    table.to_parquet("results/probing_on_noise.parquet")
+    shares = pd.DataFrame([claims(seed) for seed in range(sets)]).mean()
+    table = shares.rename("share of data sets").rename_axis("claim").reset_index()
+    ResultTable(table).save("results/probing_on_noise.parquet")
     print(f"{sets} data sets\n{table.round(3).to_string(index=False)}")
 
 

@@ -1,6 +1,7 @@
 """Steps that the experiments share: items, vectors from train, plans chosen on dev, differences of methods."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pandas as pd
 
 import steerlens as sl
 from experiments.common import Context, Skipped
-from steerlens.data import ENGLISH, Items, PromptPairs, Split
+from steerlens.data import ENGLISH, KINDS, Items, PromptPairs, Split
 from steerlens.evaluation import MEAN, SCORES, Answers, Chosen
+from steerlens.evaluation.tasks import captured
 from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, StepSpec, VectorSet, shuffled_vectors, take
 
 Plans = dict[str, dict[str, SteeringPlan]]
@@ -21,40 +23,37 @@ MARGINS = {name: SCORES[score].companion for name, score in CLAIMED.items()}
 """The margin behind it, in nats per token."""
 
 
-def atlas(locales: list[str], data: Path | None) -> Items:  # noqa: ARG001 (the sources are called alike)
-    """Returns the built-in items."""
-    return sl.data.atlas(locales)
-
-
-def public(locales: list[str], data: Path | None) -> Items:
+def public(locales: list[str]) -> Items:
     """Returns BMLAMA-53's facts and BLEnD's culture, those that one of the locales asks.
 
     Raises:
         Skipped: the folder that holds them was not given or is not there.
     """
-    folder = public_folder(data)
+    folder = public_folder()
     facts = sl.data.bmlama(locales, path=folder / "bmlama53")
     culture = sl.data.blend(locales, path=folder / "blend").distinctive()
     asked = {item.concept for item in culture if item.locale != ENGLISH}
     return Items((*facts, *culture.only(asked)), "BMLAMA-53 and BLEnD")
 
 
-def public_folder(data: Path | None) -> Path:
+def public_folder() -> Path:
     """Returns the folder with ``bmlama53/`` and ``blend/``.
 
     Raises:
         Skipped: it was not given or is not there.
     """
-    if data is not None and (data / "bmlama53").is_dir() and (data / "blend").is_dir():
-        return data
-    given = "no folder was given" if data is None else f"{data} lacks bmlama53/ or blend/"
+    given = os.environ.get("STEERLENS_REAL_DATA")
+    if given and (Path(given) / "bmlama53").is_dir() and (Path(given) / "blend").is_dir():
+        return Path(given)
+    wrong = f"{given} lacks bmlama53/ or blend/" if given else "no folder was given"
     raise Skipped(
-        f"It needs the files of BMLAMA-53 and BLEnD, and {given}: set STEERLENS_REAL_DATA or give --data FOLDER, with bmlama53/ "
-        "(a .tsv per language) and blend/ (a .json per country), as their repositories have them."
+        f"It needs the files of BMLAMA-53 and BLEnD, and {wrong}: "
+        "set STEERLENS_REAL_DATA to a folder with bmlama53/ (a .tsv per language) and blend/ (a .json per country), as their "
+        "repositories have them."
     )
 
 
-SOURCES = {"atlas": atlas, "public": public}
+SOURCES = {"atlas": sl.data.atlas, "public": public}
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,8 @@ class Source:
 
     def part(self, which: str) -> Items:
         """Returns the concepts of ``dev`` or ``test`` that the settings ask for."""
-        return drawn(getattr(self.split, which), self.config[which], self.config["seed"])
-
-    def differences(self, name: str, code: str) -> Any:
-        """Returns the positive less the negative residual of each pair, ``[layer, pair, d_model]`` in float64."""
-        positive, negative = (self.stack.of(side) for side in (self.pairs[name, code].positive, self.pairs[name, code].negative))
-        return positive.residuals.double() - negative.residuals.double()
+        part: Items = getattr(self.split, which)
+        return part.sample(self.config[which], seed=self.config["seed"])
 
     def shuffled(self, draws: int) -> tuple[SteeringVector, ...]:
         """Returns the control of shuffled labels, of every vector."""
@@ -100,39 +95,28 @@ def prepared(context: Context, config: Mapping[str, Any] | None = None) -> Sourc
         Skipped: the data is not here.
     """
     own = config or context.config
-    items = SOURCES[own["data"]](own["locales"], context.data)
+    items = SOURCES[own["data"]](own["locales"])
     split = items.split(seed=own["seed"])
-    train = drawn(split.train, own["train"], own["seed"])
+    train = split.train.sample(own["train"], seed=own["seed"])
     pairs = {(both.name, both.locale): both for contrast in (EN, LOC) for both in contrast.pairs_of(train, own["locales"])}
     model = context.model
     with context.timed(f"residuals of {items.name}"):
         sides = [prompt for both in pairs.values() for prompt in (*both.positive, *both.negative)]
-        stack = model.residuals(tuple(dict.fromkeys(sides)))
+        stack = captured(model, tuple(dict.fromkeys(sides)), "last", None, context.running.results)
     source = Source(own, split, train, pairs, stack, take(stack, train, locales=own["locales"]))
     context.notes.setdefault("data", {})[items.name] = {"sha256": items.digest(), **counted(source)}
     return source
-
-
-def drawn(items: Items, wanted: Mapping[str, int | None], seed: int) -> Items:
-    """Draws so many concepts of each kind; all for ``None``. A smaller draw is part of a larger one."""
-    parts = [items.of(kind=kind).sample(n, seed=seed).concepts for kind, n in wanted.items()]
-    return items.only(concept for part in parts for concept in part)
 
 
 def counted(source: Source) -> dict[str, Any]:
     """Counts the pairs of each vector, and the concepts of each kind that are chosen and tested on."""
     pairs = {f"{name} {code}": len(both) for (name, code), both in source.pairs.items()}
     parts = {
-        which: {kind: len(source.part(which).of(kind=kind).concepts) for kind in ("factual", "cultural")}
+        which: {kind: len(source.part(which).of(kind=kind).concepts) for kind in KINDS}
         for which in ("dev", "test")
         if which in source.config
     }
     return {"pairs": pairs, **parts}
-
-
-def spaced(n_layers: int, n: int) -> list[int]:
-    """Returns ``n`` layers, evenly spaced, the last one included; all where there are no more."""
-    return sorted({n_layers * (k + 1) // n - 1 for k in range(n)}) if n < n_layers else list(range(n_layers))
 
 
 def chosen_by(context: Context, name: str, source: Source) -> dict[str, Chosen]:
@@ -151,20 +135,16 @@ def best_cells(context: Context, name: str) -> dict[str, StepSpec]:
     return found
 
 
-def differences(answers: Answers, pairs: Iterable[tuple[str, str]], scores: Iterable[str], seed: int) -> pd.DataFrame:
+def differences(answers: Answers, pairs: Sequence[tuple[str, str]], scores: Iterable[str], seed: int) -> pd.DataFrame:
     """Compares several pairs of methods: a row per score and pair, as far as both were scored by it.
 
     Returns:
         Columns method, against, score, n (concepts), change, low, high.
     """
-    compared = [answers.compare(method, against, score, seed=seed).frame for score in scores for method, against in pairs
-                if _both_scored(answers, method, against, score)]  # fmt: skip
+    by_score = answers.frame.dropna(subset="value").groupby("score")["method"].agg(set)
+    both = [(score, *pair) for score in scores for pair in pairs if {*pair} <= by_score.get(score, set())]
+    compared = [answers.compare(method, against, score, seed=seed).frame for score, method, against in both]
     return pd.concat(compared, ignore_index=True)[["method", "against", "score", "n", "change", "low", "high"]]
-
-
-def _both_scored(answers: Answers, method: str, against: str, score: str) -> bool:
-    rows = answers.frame[(answers.frame["score"] == score) & answers.frame["value"].notna()]
-    return {method, against} <= set(rows["method"])
 
 
 def mean_rows(frame: pd.DataFrame) -> pd.DataFrame:

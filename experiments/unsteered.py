@@ -17,6 +17,7 @@ import pandas as pd
 import steerlens as sl
 from steerlens.evaluation import Scorer, Scoring
 from steerlens.statistics import bootstrap_interval
+from steerlens.tables import ResultTable, markdown_table
 
 
 def main() -> None:
@@ -31,9 +32,7 @@ def main() -> None:
         for code in (code for code in locales if code in items.locales):
             rows += [{"data": name, "locale": code, **row} for row in scored(model, items.sample(args.n).of(locale=code))]
             print(pd.DataFrame(rows[-5:]).to_string(index=False, header=False))
-    out = Path("results/unsteered.parquet")
-    out.parent.mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_parquet(out)
+    out = ResultTable(pd.DataFrame(rows)).save("results/unsteered.parquet")
     print(f"\n{table(pd.DataFrame(rows))}\n\n{out}")
 
 
@@ -72,8 +71,7 @@ def table(frame: pd.DataFrame) -> str:
     """Markdown: a line per data set and score, a column per locale."""
     frame = frame.assign(text=[f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}] n={r.n}" for r in frame.itertuples()])
     wide = frame.pivot_table(index=["data", "score"], columns="locale", values="text", aggfunc="first", sort=False).reset_index()
-    lines = [list(wide.columns), ["---"] * wide.shape[1], *wide.fillna("").to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return markdown_table(wide.columns, wide.to_numpy())
 
 
 if __name__ == "__main__":

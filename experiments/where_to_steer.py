@@ -3,11 +3,10 @@
 Reads at the last token or the mean over tokens; steers all tokens, the prompt's, or from the last prompt token onward.
 """
 
-from pathlib import Path
-
 import pandas as pd
 
 import steerlens as sl
+from steerlens.tables import ResultTable
 
 LOCALES = ("es-ES", "id-ID", "ko-KR")
 LAYERS = (5, 8, 11, 14)
@@ -26,9 +25,7 @@ def main() -> None:
             results.append(cells.assign(read=positions, steered=tokens, score=score))
             grid = cells.pivot_table(index="layer", columns="strength", values=["change", "margin"]).round(3)
             print(f"\n{name}: read at {positions}, steered {tokens}; change of {score}, and of the margin in nats\n{grid}")
-    out = Path("results/where_to_steer.parquet")
-    out.parent.mkdir(exist_ok=True)
-    pd.concat(results).to_parquet(out)
+    ResultTable(pd.concat(results)).save("results/where_to_steer.parquet")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Numbers as Markdown: intervals, marks and tables. The prose around them is a template's."""
+"""Numbers as Markdown: intervals, marks and rows of tables. The prose around them is a template's."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,13 +27,6 @@ def marked(row: Row | None) -> str:
     if row is None:
         return ""
     return interval(row) if verdict(row) == "not shown" else f"**{interval(row)}**"
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a Markdown table. Missing numbers are empty cells."""
-    names = list(header)
-    lines = [names, ["---"] * len(names), *(["" if cell != cell else str(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def wide(

@@ -43,6 +43,30 @@ def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
     return number
 
 
+def divisor_of(given: SupportsFloat, whose: str) -> float:
+    """A number that something is divided by, as Python's own.
+
+    Raises:
+        VectorError: it is 0, no number, or not finite.
+    """
+    divisor = finite_number(given, "divisor", whose)
+    if divisor == 0:
+        raise VectorError(f"{whose} cannot be divided by 0: give another number.")
+    return divisor
+
+
+def finite_numbers(given: Iterable[SupportsFloat] | SupportsFloat, what: str, whose: str) -> tuple[float, ...]:
+    """One number or several as Python's own, each once, in their order.
+
+    Raises:
+        VectorError: one of them is no number, or not finite.
+    """
+    several: Any = (
+        given if isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", True) else [given]
+    )
+    return tuple(dict.fromkeys(finite_number(number, what, whose) for number in several))
+
+
 def layer_of(given: Any, available: Sequence[int], whose: str) -> int:
     """A layer as Python's own number.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from steerlens.data import Form, Item, Items, Split
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.numeric import finite_numbers
 from steerlens.storage import restored
 
 SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
@@ -178,6 +179,7 @@ class StudySettings:
     """The number of tokens after which an example's text ends."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         if self.mode not in get_args(StudyMode):
@@ -267,6 +269,7 @@ class SearchSettings:
     """The seed of the folds, the sample of dev concepts and the bootstrap."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a search"))
         for which in self.tokens:
             if which not in STEERED_TOKENS:
                 raise UnknownNameError("choice of tokens", which, STEERED_TOKENS)

@@ -142,6 +142,18 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
 
 
+def under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a file whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def tensor_bytes(tensor: Any) -> bytes:
+    """The bytes of a tensor on the CPU, of any type of number, for a digest."""
+    import torch
+
+    return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
 def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **given: Any) -> T:
     """The dataclass that a file describes, its fields checked against their types: the one way from JSON to objects.
 

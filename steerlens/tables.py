@@ -1,6 +1,7 @@
 """Result tables: a data frame that remembers how it was made, saved as Parquet."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -53,7 +54,7 @@ class ResultTable:
             SettingsError: a part differs; the message names it.
         """
         known = {name: value for name, value in parts.items() if value is not None and name in self.meta}
-        wrong = [name for name, value in known.items() if _as_json(value) != _as_json(self.meta[name])]
+        wrong = [name for name, value in known.items() if _compared(name, value) != _compared(name, self.meta[name])]
         if wrong:
             listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
             raise SettingsError(
@@ -107,8 +108,22 @@ class ResultTable:
         return cls(frame, meta)
 
 
-def _as_json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """Writes a Markdown table, without a line's end after it. Numbers that are missing (``None``, NaN) are empty cells.
+
+    Args:
+        header: the names of the columns.
+        rows: the cells of each row, written as ``str`` writes them.
+    """
+    names = list(map(str, header))
+    lines = [names, ["---"] * len(names), *(["" if cell is None or cell != cell else str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _compared(name: str, value: Any) -> Any:
+    """Returns what of a part counts, as JSON values: two names for the same weights are the same model."""
+    found = json.loads(json.dumps(value))
+    return {key: own for key, own in found.items() if key != "name"} if name == "model" else found
 
 
 def _short(value: Any) -> str:

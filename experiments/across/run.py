@@ -5,19 +5,20 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.common import Context, Results, main
+from experiments.common import Context, Results, main, settings
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared, public_folder
-from experiments.words import interval, one, rows_of, score_word, table, wide
+from experiments.words import interval, one, rows_of, score_word, wide
 from steerlens.evaluation import answered, placed
 from steerlens.plotting import forest_figure
 from steerlens.probing import geometry
+from steerlens.tables import markdown_table
 
 SCORES = (*CLAIMED.values(), *MARGINS.values())
 
 
 def run(context: Context) -> None:
     """Scores the plans of each source on the test items of both."""
-    public_folder(context.data)  # before anything is computed
+    public_folder()  # before anything is computed
     chosen_in = context.config["from"]
     sources = {name: _source(context, name, experiment) for name, experiment in chosen_in.items()}
     plans = {
@@ -34,7 +35,7 @@ def run(context: Context) -> None:
 
 def _source(context: Context, name: str, experiment: str) -> Source:
     """Takes vectors as the other experiment did; by its split, so that its test items saw neither vectors nor choices."""
-    config = {**context.settings_of(experiment), "test": context.config["test"][name]}
+    config = {**settings(experiment, smoke=context.smoke), "test": context.config["test"][name]}
     context.notes.setdefault("settings of", {})[experiment] = config
     return prepared(context, config)
 
@@ -60,7 +61,7 @@ def _tested(context: Context, target: str, source: Source, plans: Plans, names: 
     """Returns every plan on one source's test items: the means of the plane, and foreign plans less the source's own."""
     seed = source.config["seed"]
     with context.timed(f"test on {target}"):
-        answers = answered(context.model, source.part("test"), plans)
+        answers = answered(context.model, source.part("test"), plans, resume=context.running)
     other = next(name for name in names if name != target)
     pairs = [(f"{method} of {other}", f"{method} of {target}") for method in (*CLAIMED, "surgical")]
     compared = differences(answers, [*pairs, *((name, "unsteered") for name in plans)], SCORES, seed)
@@ -80,8 +81,9 @@ def shown(results: Results) -> dict[str, Any]:
     rows, cosines = results.table("differences"), results.table("cosines")
     own = dict(list(rows.groupby("target", sort=False)))
     header = ["vector", "locale", "median cosine over layers", "smallest", "largest", "ceiling (median)"]
+    spreads = [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]
     return {
-        "cosines": table(header, [[*names, *_spread(part)] for names, part in cosines.groupby(["vector", "locale"], sort=False)]),
+        "cosines": markdown_table(header, spreads),
         "targets": {target: {"table": _compared(part), "n": _sizes(part)} for target, part in own.items()},
         "change": lambda vector, of, on: interval(
             one(own[on], method=f"{vector} of {of}", against="unsteered", score=CLAIMED[vector])
@@ -97,7 +99,7 @@ def _spread(part: pd.DataFrame) -> list[str]:
 
 def _compared(part: pd.DataFrame) -> str:
     scores = list(dict.fromkeys(part["score"]))
-    return table(["methods", *map(score_word, scores)], wide(part, ["method", "against"], scores))
+    return markdown_table(["methods", *map(score_word, scores)], wide(part, ["method", "against"], scores))
 
 
 def _sizes(part: pd.DataFrame) -> dict[str, int]:

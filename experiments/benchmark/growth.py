@@ -9,6 +9,7 @@ import steerlens as sl
 from steerlens.data import Item
 from steerlens.evaluation import sweep
 from steerlens.steering import SteeringVector
+from steerlens.tables import markdown_table
 
 _START = {"items": 8, "choices": 2, "layers": 4, "strengths": 2}
 _BATCH = 8
@@ -62,10 +63,9 @@ def _cut(item: Item, choices: int) -> Item:
 
 def growth_table(rows: list[dict]) -> str:
     """Markdown."""
-    lines = ["| doubled | items | choices | layers | strengths | seconds | time, start = 1 | peak, MiB |"]
-    lines.append("| --- " * 8 + "|")
+    sizes, lines = ["items", "choices", "layers", "strengths"], []
     for r in rows:
         what = r["doubled"] if r["times"] == 1 else f"{r['doubled']} × {r['times']}"
-        cells = [what, r["items"], r["choices"], r["layers"], r["strengths"]]
-        lines.append(f"| {' | '.join(map(str, cells))} | {r['seconds']:.2f} | {r['ratio']:.2f} | {r['peak_mib']:.0f} |")
-    return "\n".join(lines) + "\n"
+        numbers = [f"{r['seconds']:.2f}", f"{r['ratio']:.2f}", f"{r['peak_mib']:.0f}"]
+        lines.append([what, *(r[size] for size in sizes), *numbers])
+    return markdown_table(["doubled", *sizes, "seconds", "time, start = 1", "peak, MiB"], lines) + "\n"

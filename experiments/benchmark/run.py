@@ -15,6 +15,7 @@ from profiled import profiled, sentence
 from timing import peak
 
 import steerlens as sl
+from steerlens.tables import markdown_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmark.md"
 BLOCK = re.compile(r"(<!-- bench: .*? -->\n).*?(<!-- /bench -->)", re.DOTALL)
@@ -118,12 +119,12 @@ def matrix_rate() -> float:
 
 def table(rows: list[dict]) -> str:
     """Markdown. A ratio says how many times as long as ours a way takes; the floor's, what share of ours it would."""
-    lines = ["| job | against | time, ours = 1 | over the runs | seconds | peak, MiB |", "| --- | --- | --- | --- | --- | --- |"]
+    cells = []
     for r in rows:
         spread = "" if r["way"] == "floor" else f"{r['low']:.2f} to {r['high']:.2f}"
         memory = f"{r['peak_mib']:.0f}" if "peak_mib" in r else ""
-        lines.append(f"| {r['job']} | {r['way']} | {r['ratio']:.2f} | {spread} | {r['seconds']:.2f} | {memory} |")
-    return "\n".join(lines) + "\n"
+        cells.append([r["job"], r["way"], f"{r['ratio']:.2f}", spread, f"{r['seconds']:.2f}", memory])
+    return markdown_table(["job", "against", "time, ours = 1", "over the runs", "seconds", "peak, MiB"], cells) + "\n"
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import torch
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, best_cells, differences, mean_rows, prepared
-from experiments.words import Row, interval, marked, one, rows_of, score_word, table, verdict
+from experiments.words import Row, interval, marked, one, rows_of, score_word, verdict
 from steerlens.data import Items
 from steerlens.evaluation import Answers, answered, placed
 from steerlens.plotting import forest_figure
 from steerlens.steering import UNSTEERED, Contrast, Controls, Intervention, SteeringVector, StepSpec, pooled, take
+from steerlens.tables import markdown_table
 
 SCORES = (*CLAIMED.values(), *MARGINS.values())
 Vectors = dict[str, SteeringVector]
@@ -92,9 +93,9 @@ def _answers(context: Context, source: Source, plans: Plans, variants: Plans) ->
     config, test = context.config, source.part("test")
     controls = Controls(config["random"], config["seed"], source.shuffled(config["shuffled"]))
     with context.timed("controls"):
-        first = answered(context.model, test, plans, controls=controls).frame
+        first = answered(context.model, test, plans, controls=controls, resume=context.running).frame
     with context.timed("variants"):
-        second = answered(context.model, test, variants).frame
+        second = answered(context.model, test, variants, resume=context.running).frame
     return Answers(pd.concat([first, second[second["method"].isin(list(variants))]], ignore_index=True))
 
 
@@ -129,7 +130,7 @@ def _vector(results: Results, rows: pd.DataFrame, vector: str) -> dict[str, Any]
         lines.append([method, *changes, p, beside, words.get(method, ""), *lies])
     header = ["method", *map(score_word, scores), "p", f"{score_word(margin)} less {vector}'s", f"as {vector}?"]
     n = one(rows, method=vector, against=UNSTEERED, score=scores[0])["n"]
-    return {"n": n, "score": scores[0], "table": table([*header, "cosine", "length"], lines)}
+    return {"n": n, "score": scores[0], "table": markdown_table([*header, "cosine", "length"], lines)}
 
 
 def judged(rows: pd.DataFrame, vector: str) -> dict[str, str]:

@@ -7,12 +7,13 @@ import torch
 
 import steerlens as sl
 from experiments.common import Context, main
-from experiments.figures import cosine_figure, depth_figure
+from experiments.finding.figures import cosine_figure
 from experiments.finding.shown import shown
-from experiments.steps import CLAIMED, MARGINS, Plans, Source, differences, drawn, mean_rows, prepared, spaced
-from steerlens.evaluation import Sweep, answered, effects, placed, side_effects
+from experiments.steps import CLAIMED, MARGINS, Plans, Source, differences, mean_rows, prepared
+from steerlens.evaluation import Depths, Sweep, answered, effects, placed, side_effects
 from steerlens.evaluation.scores import AXES
 from steerlens.probing import geometry
+from steerlens.settings import spaced
 from steerlens.statistics import percentile_interval
 from steerlens.steering import Controls
 
@@ -36,9 +37,11 @@ def run(context: Context) -> None:
 
 
 def _swept(context: Context, source: Source) -> Sweep:
-    layers = spaced(context.model.n_layers, context.config["layers"])
+    layers = spaced(context.model.layers(), context.config["layers"])
     with context.timed("sweep"):
-        swept = sl.evaluation.sweep(context.model, source.part("dev"), source.vectors, layers, context.config["strengths"])
+        swept = sl.evaluation.sweep(
+            context.model, source.part("dev"), source.vectors, layers, context.config["strengths"], resume=context.running
+        )
     context.results.write("sweep", pd.concat(swept.cells(score).assign(score=score) for score in _SWEPT)[_COLUMNS])
     for vector, score in (("EN", "transfer"), ("LOC", "localization"), ("EN", "localization"), ("LOC", "transfer")):
         context.results.figure(f"sweep-{vector}-{score}", swept.heatmap(vector, score), ["sweep"], 560)
@@ -49,9 +52,9 @@ def _depth(context: Context, swept: Sweep) -> None:
     """Writes depths by the scores, and by the margins behind them."""
     draws, seed = context.config["draws"], context.config["seed"]
     by_score, by_margin = (swept.depth(scores, draws=draws, seed=seed).frame for scores in (CLAIMED, MARGINS))
-    tables = [by_score.assign(by="score"), by_margin.assign(by="margin")]
-    table = context.results.write("depth", pd.concat(tables).assign(layers=context.model.n_layers))
-    context.results.figure("depth", depth_figure(context.results.table("sweep"), table, CLAIMED), ["depth", "sweep"])
+    table = pd.concat([by_score.assign(by="score"), by_margin.assign(by="margin")])
+    context.results.write("depth", table.assign(layers=context.model.n_layers))
+    context.results.figure("depth", Depths(table).plot(swept), ["depth", "sweep"])
 
 
 def _directions(context: Context, source: Source) -> None:
@@ -79,11 +82,12 @@ def _placed(context: Context, source: Source, plans: Plans) -> None:
     config, model, test = context.config, context.model, source.part("test")
     aside, seed = config["side_effects"], config["seed"]
     with context.timed("test"):
-        answers = answered(model, test, plans)
+        answers = answered(model, test, plans, resume=context.running)
     plane, moved = placed(answers, seed=seed), effects(answers, scores=AXES, seed=seed)
     with context.timed("side effects"):
-        sample = drawn(test, aside["concepts"], seed)
-        costs = side_effects(model, sample, plans, concepts=None, max_new_tokens=aside["tokens"], seed=seed)
+        sample = test.sample(aside["concepts"], seed=seed)
+        common: dict[str, Any] = {"max_new_tokens": aside["tokens"], "seed": seed, "resume": context.running}
+        costs = side_effects(model, sample, plans, concepts=None, **common)
     context.results.write("plane", plane.beside(costs).frame)
     context.results.write("effects", moved.frame.drop(columns="score"))
     pairs = [("surgical", "EN"), ("surgical", "LOC"), ("LOC", "explicit prompt"), ("surgical", "explicit prompt")]
@@ -97,8 +101,9 @@ def _controlled(context: Context, source: Source, plans: Plans) -> None:
     config: dict[str, Any] = context.config["controls"]
     seed = context.config["seed"]
     controls = Controls(config["random"], seed, source.shuffled(config["shuffled"]))
+    test = source.part("test").sample(config["concepts"], seed=seed)
     with context.timed("controls"):
-        answers = answered(context.model, drawn(source.part("test"), config["concepts"], seed), plans, controls=controls)
+        answers = answered(context.model, test, plans, controls=controls, resume=context.running)
     table = placed(answers, seed=seed)
     context.results.write("controls", mean_rows(table.frame))
     context.results.figure("controls", table.plot(by_locale=False), ["controls"])

@@ -6,7 +6,8 @@ import pandas as pd
 
 from experiments.common import Results
 from experiments.steps import mean_rows
-from experiments.words import Row, interval, marked, one, rows_of, score_word, table, wide
+from experiments.words import Row, interval, marked, one, rows_of, score_word, wide
+from steerlens.tables import markdown_table
 
 AXES = ("transfer", "localization")
 _SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
@@ -16,12 +17,12 @@ def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
-    scores = list(dict.fromkeys(against["score"]))
+    scores, aside = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(_SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
-        "plane": table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, _placed)),
-        "against": table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
-        "side": table(["method", *_SIDE.values()], wide(means[means["score"].isin(list(_SIDE))], ["method"], _SIDE, _side)),
+        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, _placed)),
+        "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
+        "side": markdown_table(["method", *_SIDE.values()], wide(aside, ["method"], _SIDE, _side)),
         "chosen": "; ".join(f"{one['method']}: {_steps(one['steps'])}" for one in results.json("chosen")),
         "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
@@ -44,7 +45,7 @@ def _depth(depth: pd.DataFrame) -> str:
          row["deeper"] if row["deeper"] != row["deeper"] else f"{row['deeper']:.0%}"]
         for row in depth.to_dict("records")
     ]  # fmt: skip
-    return table(["vector", "by", "measure", "layer [95% of resamples]", "gain at the peak", "deeper in"], rows)
+    return markdown_table(["vector", "by", "measure", "layer [95% of resamples]", "gain at the peak", "deeper in"], rows)
 
 
 def _cosines(cosines: pd.DataFrame) -> str:
@@ -58,7 +59,7 @@ def _cosines(cosines: pd.DataFrame) -> str:
         numbers = (size.median(), size.max(), part["value_ceiling"].median(), null)
         rows.append([name, *(f"{number:.2f}" for number in numbers), f"{inside:.0%}"])
     header = ["third of the layers", "median size", "largest", "ceiling", "unrelated: 95% within ±"]
-    return table([*header, "cosines that are among these"], rows)
+    return markdown_table([*header, "cosines that are among these"], rows)
 
 
 def _placed(row: Row | None) -> str:
@@ -79,7 +80,7 @@ def _controls(controls: pd.DataFrame) -> str:
         for row in rows_of(controls, score=score)
         if row["method"] != "unsteered"
     ]
-    return table(["method", "score", "change", "draws", "p"], rows)
+    return markdown_table(["method", "score", "change", "draws", "p"], rows)
 
 
 def _steps(steps: list[Row]) -> str:

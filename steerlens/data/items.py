@@ -162,15 +162,17 @@ class Items(Sequence[Item]):
             places[item.concept] = places.get(item.concept, 0) + 1
         return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
-    def sample(self, n: int | None, *, seed: int = 0) -> "Items":
-        """Returns the items of ``n`` concepts of each kind, drawn by ``seed``; all for ``None`` or where there are fewer."""
+    def sample(self, n: int | Mapping[Kind, int | None] | None, *, seed: int = 0) -> "Items":
+        """Returns the items of ``n`` concepts of each kind, or of as many as ``n`` gives for the kind (``{"factual": 8}``: none
+        of the other), drawn by ``seed``; all for ``None`` or where there are fewer. A smaller draw is part of a larger one."""
         if n is None:
             return self
+        numbers = n if isinstance(n, Mapping) else dict.fromkeys(KINDS, n)
 
         def drawn(concept: str) -> float:
             return place(seed, f"sample/{concept}")  # not the place that ``split`` divides by
 
-        chosen = (sorted(self.of(kind=kind).concepts, key=drawn)[:n] for kind in KINDS)
+        chosen = (sorted(self.of(kind=kind).concepts, key=drawn)[: numbers.get(kind, 0)] for kind in KINDS)
         return self.only(concept for concepts in chosen for concept in concepts)
 
     def to_frame(self) -> "pd.DataFrame":

@@ -7,6 +7,7 @@ from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.comparing import MEAN, Comparison
 from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.depths import Depths
+from steerlens.evaluation.fewer_pairs import FewerPairs, fewer_pairs
 from steerlens.evaluation.fluency import SideEffects, side_effects
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
@@ -59,6 +60,7 @@ __all__ = [
     "Depths",
     "Effects",
     "ExplicitPrompt",
+    "FewerPairs",
     "Gains",
     "Hooked",
     "ItemChoices",
@@ -86,6 +88,7 @@ __all__ = [
     "answered",
     "attributions",
     "effects",
+    "fewer_pairs",
     "item_choices",
     "nats_per_token",
     "placed",

@@ -97,7 +97,7 @@ class Answers(ResultTable):
             SettingsError: both methods were not scored on any item in common.
         """
         names = self.scores if score is None else (score_of(score).name,)
-        return compare(self.frame, first, second, names, locale, seed)
+        return Comparison(compare(self.frame, first, second, names, locale, seed).frame, {**self.meta, "seed": seed})
 
 
 def answered(
@@ -164,7 +164,8 @@ def answered(
             "give items of these kinds, or other scores."
         )
     meta = provenance(
-        model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring), methods=list(named),
+        model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring),
+        methods={name: {code: method.prepared(model, code).described() for code in codes} for name, method in named.items()},
         scores=[score_of(score).name for score in scores],
     )  # fmt: skip
     return Answers(pd.DataFrame(rows, columns=list(Answers.columns)), meta)

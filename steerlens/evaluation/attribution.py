@@ -54,7 +54,8 @@ class Attribution:
                 f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, since it adds no fixed "
                 "direction: use mode 'exact' or 'screened'."
             )
-        return strength * self.slopes[layer] + strength**2 * self.bends.get(layer, 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it is infinite or NaN, and told as such
+            return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
         """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real.
@@ -64,7 +65,8 @@ class Attribution:
         if layer not in self.slopes:
             straight = np.where(np.isfinite(change), change, 0.0) / strength
             return replace(self, slopes={**self.slopes, layer: straight})
-        bend = np.where(np.isfinite(change), change - strength * self.slopes[layer], 0.0) / strength**2
+        with np.errstate(over="ignore"):
+            bend = np.where(np.isfinite(change), change - strength * self.slopes[layer], 0.0) / (strength * strength)
         return replace(self, bends={**self.bends, layer: bend})
 
 

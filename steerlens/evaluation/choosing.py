@@ -1,12 +1,14 @@
 """Choosing one plan for each contrast, and one for all together, from a sweep, by dev alone."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steerlens.errors import SettingsError
+from steerlens.data import ENGLISH, Items
+from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
@@ -15,11 +17,13 @@ from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.settings import LESSER_GAIN
-from steerlens.steering import SURGICAL, PlanSpec
+from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 from steerlens.steering.contrasts import aim_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger("steerlens")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +31,33 @@ class Choices(Mapping[str, Chosen]):
     """What was chosen: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all together. A method for the plane, each."""
 
     each: Mapping[str, Chosen]
-    """By name: every contrast, and ``surgical`` where there are several."""
+    """By name: every contrast, and ``surgical`` where there are several with a locale in common."""
     tried: Combinations
-    """The combinations that surgical steering was chosen from, on dev."""
+    """The combinations that were run on dev: surgical steering was chosen from these, from the cells that they were made of, and
+    from unsteered."""
 
     def __getitem__(self, name: str) -> Chosen:
+        """Returns the choice of a name.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        if name not in self.each:
+            raise UnknownNameError("choice", name, self.each)
         return self.each[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Says whether there is a choice of a name."""
+        return name in self.each
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns the choice of a ``name``, or ``default`` where there is none.
+
+        Args:
+            name: a contrast's name, or ``surgical``.
+            default: what is returned where there is no such choice.
+        """
+        return self.each.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.each)
@@ -46,13 +71,16 @@ class Choices(Mapping[str, Chosen]):
 
     @property
     def surgical(self) -> Chosen:
-        """The combination of all contrasts.
+        """What was chosen for all contrasts together: a cell of each, of some of them, or unsteered.
 
         Raises:
-            SettingsError: there was one contrast only.
+            SettingsError: there was one contrast only, or they have no locale in common.
         """
         if SURGICAL not in self.each:
-            raise SettingsError(f"one contrast was swept, {', '.join(self.each)}: surgical steering combines two or more.")
+            raise SettingsError(
+                f"contrasts that were swept together: {', '.join(self.each)}. Surgical steering combines two or more that have a "
+                "locale in common: sweep such ones."
+            )
         return self.each[SURGICAL]
 
 
@@ -62,29 +90,59 @@ def choose(swept: Sweep, source: SweptFrom) -> Choices:
     lacking = {score.name for score in scores_of(aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
-    parts = _parts(source, set(swept.frame["kind"]))
+    parts = _parts(source, swept.frame)
     cache = ScoreCache(
         source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running,
         max_new_tokens=source.max_new_tokens, items=source.items,
     )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
     cache.check_aims(cache.locales)
-    each = {name: Aim(cache, cache.locales, own_score(aim)) for name, aim in aims.items()}
-    best = {name: aim.ordered(own[name]) for name, aim in each.items()}
-    tops = {name: ordered[0] if each[name].helps(ordered[0]) else PlanSpec() for name, ordered in best.items()}
+    each = {name: Aim(cache, _locales_of(name, source.vectors, cache), own_score(aim)) for name, aim in aims.items()}
+    tops = {name: (aim.best(own[name]), aim.locales) for name, aim in each.items()}
+    where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
     tried: list[PlanSpec] = []
-    if len(aims) > 1:
-        several = [candidates(cache, cache.locales, own[name], aim) for name, aim in aims.items()]
-        tried = _run_together(cache, combined(several, list(best.values())[-1]))
-        tops[SURGICAL] = tried[0]
-    chosen = {name: Chosen(name, spec, cache.gains(spec, cache.locales), source.vectors) for name, spec in tops.items()}
-    return Choices(chosen, Combinations(cache.table(tried), swept.meta))
+    if len(aims) > 1 and where:
+        joint = Aim(cache, where, joint_score(OBJECTIVES[LESSER_GAIN]))
+        several = [candidates(cache, where, own[name], aim) for name, aim in aims.items()]
+        ordered = [replace(aim, locales=where).ordered(own[name]) for name, aim in each.items()]
+        tried = _run_together(joint, combined(several, ordered))
+        tops[SURGICAL] = joint.best([*tried, *(cell for cells in several for cell in cells)]), where
+    chosen = {name: Chosen(name, spec, cache.gains(spec, at), source.vectors) for name, (spec, at) in tops.items()}
+    return Choices(chosen, Combinations(cache.table(tried, where), swept.meta))
 
 
-def _parts(source: SweptFrom, kinds: Collection[str]) -> list[Part]:
+def _parts(source: SweptFrom, frame: "pd.DataFrame") -> list[Part]:
     """Returns what the swept items, those of the kinds that were swept, are scored with; all items of a locale together."""
-    items = source.items.where(lambda item: item.kind in kinds)
-    return [Part(code, items.of(locale=code), source.vectors.of(code)) for code in source.vectors.locales_in(items)]
+    locales = dict.fromkeys(source.vectors.locales_in(source.items))
+    if ENGLISH in set(frame["locale"]):  # by some of the scores
+        locales[ENGLISH] = None
+    parts = []
+    for code in locales:
+        kinds = set(frame["kind"] if code != ENGLISH else frame.loc[frame["locale"] == ENGLISH, "kind"])
+        own = tuple(item for item in source.items.of(locale=code) if item.kind in kinds)
+        parts.append(Part(code, Items(own, source.items.name), source.vectors.of(code)))
+    return parts
+
+
+def _locales_of(name: str, vectors: VectorSet, cache: ScoreCache) -> tuple[str, ...]:
+    """Returns the locales that a contrast was swept in: all of them, if its vector goes with all items."""
+    own = vectors.named(name).locales
+    return tuple(code for code in cache.locales if not own or code in own)
+
+
+def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tuple[str, ...]:
+    """Returns the locales that all contrasts were swept in, and says so in words where these are fewer than one's own.
+
+    English, which vectors without a locale are swept in by some scores only, is among them where there is no other.
+    """
+    first, *others = locales.values()
+    both = tuple(code for code in first if all(code in own for own in others))
+    both = tuple(code for code in both if code != ENGLISH or ENGLISH in vectors.locales) or both
+    if len(locales) > 1 and any(len(vectors.named(name).locales or both) > len(both) for name in locales):
+        listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in locales.items())
+        how = f"all together by {', '.join(both)}, which all of them have" if both else "nothing together"
+        log.warning("The contrasts were swept in different locales (%s): each is chosen by its own, and %s.", listed, how)
+    return both
 
 
 def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> dict[str, list[PlanSpec]]:
@@ -106,7 +164,7 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     return {name: [spec for spec in specs if spec.name == name] for name in aims}
 
 
-def _run_together(cache: ScoreCache, combinations: list[PlanSpec]) -> list[PlanSpec]:
+def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
     """Runs combinations and returns them, the best first.
 
     Raises:
@@ -114,7 +172,6 @@ def _run_together(cache: ScoreCache, combinations: list[PlanSpec]) -> list[PlanS
     """
     if not combinations:
         raise SettingsError("no cells of all contrasts lie at different layers: sweep more layers, or fewer contrasts.")
-    joint = Aim(cache, cache.locales, joint_score(OBJECTIVES[LESSER_GAIN]))
     joint.run(combinations, "Surgical")
     if not any(joint.allowed(spec) for spec in combinations):
         raise SettingsError(

@@ -18,6 +18,9 @@ from steerlens.tables import ResultTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from steerlens.evaluation.sweeps import Sweep
+    from steerlens.plotting import Figure
+
 _TIE = 1e-6
 """The weight of the margin beside the share of right answers, so that layers with the same share are told apart by it."""
 
@@ -37,6 +40,22 @@ class Depths(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = ("vector", "score", "n", "gain", "measure", "layer", "low", "high", "deeper")
+
+    def plot(self, swept: "Sweep") -> "Figure":
+        """Draws the scores that depths were taken by, by layer and strength, with 95% of the resampled best layers in grey.
+
+        Args:
+            swept: the sweep that the depths are of.
+
+        Raises:
+            UnknownNameError: the sweep does not have one of the scores.
+        """
+        import pandas as pd
+
+        from steerlens.plotting import depth_figure
+
+        scores = dict.fromkeys(self.frame["score"].dropna())
+        return depth_figure(pd.concat(swept.cells(score).assign(score=score) for score in scores), self.frame)
 
 
 def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed: int) -> Depths:

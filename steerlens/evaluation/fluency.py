@@ -104,4 +104,4 @@ def side_effects(
     order = {UNSTEERED: -1, **{name: at for at, name in enumerate(methods)}}
     rows = pd.DataFrame(table, columns=COLUMNS)
     frame = rows.sort_values("method", key=lambda found: found.map(order), kind="stable", ignore_index=True)
-    return SideEffects(frame, given.meta)
+    return SideEffects(frame, {**given.meta, "seed": seed})

@@ -1,12 +1,12 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from steerlens.data import Items, Kind
+from steerlens.data import ENGLISH, Items, Kind
 from steerlens.errors import SettingsError
 from steerlens.evaluation.attribution import Attribution
 from steerlens.evaluation.evidence import are_written, written_by
@@ -14,7 +14,7 @@ from steerlens.evaluation.finite import finite
 from steerlens.evaluation.item_scores import English, Row, choice_rows
 from steerlens.evaluation.outcomes import Outcome, Writing
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.scores import without_companions
+from steerlens.evaluation.scores import is_of_english, without_companions
 from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -60,6 +60,11 @@ class Grid:
     def locales(self) -> tuple[str, ...]:
         """The locales of the items."""
         return tuple(dict.fromkeys(code for code, _ in self.parts))
+
+    def measured(self, place: Place, scores: Sequence[Score]) -> list[Score]:
+        """Returns the scores that are measured on a part; of English items beside others those that mean something for them."""
+        every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
+        return [score for score in scores if every or is_of_english(score)]
 
     def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``."""
@@ -143,7 +148,7 @@ class Grid:
         anchor = strengths[len(strengths) // 2]
         run = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength")
         predicted = self.predict(run)
-        promising = _promising(predicted, self.bases(), scores)
+        promising = _promising(predicted, self.bases(), scores, self.measured)
         more = self.run(promising, "Sweep, promising cells")
         return {place: {**predicted[place], **more[place]} for place in self.parts}
 
@@ -167,14 +172,13 @@ class Grid:
         """
         said = self._written(found, max_new_tokens) if are_written(scores) else {}
         for place, base in self.bases().items():
+            own = self.measured(place, scores)
             before = {
-                run: list(choice_rows(base, scores, english, said.get((place, None)) if run else None)) for run in (True, False)
+                run: list(choice_rows(base, own, english, said.get((place, None)) if run else None)) for run in (True, False)
             }
             for cell, held in found[place].items():
                 label = {**asdict(cell), "exact": held.exact}
-                yield from _paired(
-                    label, choice_rows(held.outcomes, scores, english, said.get((place, cell))), before[held.exact]
-                )
+                yield from _paired(label, choice_rows(held.outcomes, own, english, said.get((place, cell))), before[held.exact])
 
     def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
         """Returns what is written unsteered (``None``) and in every cell that was run."""
@@ -214,14 +218,20 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
     }
 
 
-def _promising(found: Found, bases: Mapping[Place, Sequence[Outcome]], scores: Sequence[Score]) -> list[StepSpec]:
+def _promising(
+    found: Found,
+    bases: Mapping[Place, Sequence[Outcome]],
+    scores: Sequence[Score],
+    measured: Callable[[Place, Sequence[Score]], Collection[Score]],
+) -> list[StepSpec]:
     """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
     chosen: dict[StepSpec, None] = {}
     by_name = {score.name: score for score in scores}
     wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
     for score in wanted:
         if score.higher_is_better:
-            gains = _gains(found, bases, score, by_name.get(score.companion))
+            here = {place: cells for place, cells in found.items() if score in measured(place, scores)}
+            gains = _gains(here, bases, score, by_name.get(score.companion))
             for vector in dict.fromkeys(cell.vector for cell in gains):
                 own = sorted((cell for cell in gains if cell.vector == vector), key=gains.__getitem__, reverse=True)
                 chosen |= dict.fromkeys(own[: max(1, round(_PROMISING * len(own)))])

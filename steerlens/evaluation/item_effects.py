@@ -74,7 +74,7 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
                 own = frame[(frame["method"] == method) & ((frame["locale"] == locale) | (locale == MEAN))]
                 labels = {"method": method, "locale": locale, "score": score}
                 rows += [{**labels, **_row(part, str(kind), seed)} for kind, part in own.groupby("kind", sort=False)]
-    return Effects(pd.DataFrame(rows, columns=list(Effects.columns)), given.meta)
+    return Effects(pd.DataFrame(rows, columns=list(Effects.columns)), {**given.meta, "seed": seed})
 
 
 def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":

@@ -35,6 +35,12 @@ class Prepared:
                 "method must return the model that it trained."
             )
 
+    def described(self) -> str:
+        """Returns what runs, for tables: the weights, the plan with its digest, the form of the prompt, and where hooks stand."""
+        plan = [f"{self.plan} ({self.plan.digest()[:12]})"] if self.plan is not None else []
+        hooks = [f"hook at {name}" for name, _ in self.hooks]
+        return ", ".join([f"weights {self.model.fingerprint.weights[:12]}", *plan, f"{self.form} prompt", *hooks])
+
 
 class Method(ABC):
     """Anything that answers items in its own way. Methods compose with ``+``: the second on top of the first."""
@@ -102,7 +108,17 @@ class Checkpoint(Method):
 
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
-    _loaded: dict[str, LensModel] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
+    """By the model that it was loaded for."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the source is the folder of an adapter, which is put on the model that the method is used with."""
+        return not isinstance(self.source, LensModel) and (self._path / "adapter_config.json").is_file()
+
+    @property
+    def _path(self) -> Path:
+        return Path(str(self.source)).expanduser()
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
         """Returns the checkpoint, unsteered.
@@ -110,18 +126,23 @@ class Checkpoint(Method):
         Args:
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            SettingsError: an adapter on a model that has one already.
         """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
-        if "model" not in self._loaded:
-            self._loaded["model"] = self._load(model)
-        return Prepared(self._loaded["model"])
+        if model not in self._loaded:
+            self._loaded[model] = self._adapted(model) if self.is_adapter else load(self.source, model.device, model.dtype)
+        return Prepared(self._loaded[model])
 
-    def _load(self, model: LensModel) -> LensModel:
-        path = Path(str(self.source)).expanduser()
-        if (path / "adapter_config.json").is_file():
-            return replace(model.spec, adapter=str(path)).load()
-        return load(self.source, model.device, model.dtype)
+    def _adapted(self, model: LensModel) -> LensModel:
+        if model.spec.adapter is not None:
+            raise SettingsError(
+                f"adapter {self.source} given for {model.name}, which has adapter {model.spec.adapter} already: expected a "
+                "model without one. Merge the first into the weights, save that model and load it as the base."
+            )
+        return replace(model.spec, adapter=str(self._path)).load()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +151,10 @@ class Checkpoints(Method):
 
     each: Mapping[str, Checkpoint | LensModel | str | Path]
     """By locale: a checkpoint, or what one is made of."""
-    _each: dict[str, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         own = {code: one if isinstance(one, Checkpoint) else Checkpoint(one) for code, one in self.each.items()}
-        self._each.update(own)
+        object.__setattr__(self, "each", own)
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -150,7 +170,8 @@ class Checkpoints(Method):
         """
         if locale not in self.each:
             raise UnknownNameError("locale of a checkpoint", locale, self.each)
-        return self._each[locale].prepared(model, locale)
+        own = self.each[locale]
+        return (own if isinstance(own, Checkpoint) else Checkpoint(own)).prepared(model, locale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +179,7 @@ class Trained(Method):
     """A model that a function makes of the base model, once: alignment by training, merging, editing of weights."""
 
     make: Callable[[LensModel], LensModel]
-    _made: dict[int, LensModel] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
         """Returns the trained model, unsteered.
@@ -167,9 +188,9 @@ class Trained(Method):
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
         """
-        if id(model) not in self._made:
-            self._made[id(model)] = self.make(model)
-        return Prepared(self._made[id(model)])
+        if model not in self._made:
+            self._made[model] = self.make(model)
+        return Prepared(self._made[model])
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,9 +257,34 @@ class Composed(Method):
         Args:
             model: the base model that methods are compared on.
             locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            FingerprintError: a plan of none of the models that are composed.
+            SettingsError: a whole checkpoint on top of another model, which it would replace.
         """
         below = self.first.prepared(model, locale)
+        if below.model is not model and _replaces(self.second, locale):
+            raise SettingsError(
+                f"a whole checkpoint was put on top of {below.model.name}, which it would replace: expected an adapter, a plan "
+                "or hooks there. Give both as methods of their own."
+            )
         above = self.second.prepared(below.model, locale)
-        plans = [own.plan.moved_to(above.model) for own in (below, above) if own.plan is not None]
+        among = (model, below.model, above.model)
+        plans = [_moved(own.plan, among) for own in (below, above) if own.plan is not None]
         form: Form = "explicit" if "explicit" in (below.form, above.form) else "implicit"
         return Prepared(above.model, sum(plans[1:], plans[0]) if plans else None, form, (*below.hooks, *above.hooks))
+
+
+def _replaces(method: Method, locale: str) -> bool:
+    """Says whether a method puts another model in the place of the one that it is used with."""
+    if isinstance(method, Composed):
+        return _replaces(method.first, locale) or _replaces(method.second, locale)
+    own = method.each.get(locale) if isinstance(method, Checkpoints) else method
+    return isinstance(own, Checkpoint) and not own.is_adapter
+
+
+def _moved(plan: SteeringPlan, among: Sequence[LensModel]) -> SteeringPlan:
+    """Returns a plan of one of some models as a plan of the last."""
+    if all(plan.fingerprint.differences(own.fingerprint) for own in among):
+        plan.check(among[-1])  # which refuses it
+    return plan.moved_to(among[-1])

@@ -114,11 +114,15 @@ class Plane(ResultTable):
             effects: side effects of the same methods of the same model.
 
         Raises:
-            SettingsError: effects of another model, or of scores that the plane has.
+            SettingsError: side effects of another model, of other methods under the same names, or of scores that the plane has.
         """
         import pandas as pd
 
-        self.check(model=effects.meta.get("model"))
+        theirs: dict[str, Any] = effects.meta.get("methods", {})
+        common = {name: own for name, own in self.meta.get("methods", {}).items() if name in theirs}
+        Plane(self.frame, {**self.meta, "methods": common}).check(
+            model=effects.meta.get("model"), methods={name: theirs[name] for name in common}
+        )
         both = sorted(set(effects.frame["score"]) & set(self.frame["score"]))
         if both:
             raise SettingsError(f"{both} stand in the plane and in the side effects: take side effects by other scores.")
@@ -201,7 +205,7 @@ def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: 
     order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(frame["method"]))}
     order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values("method", key=lambda names: names.map(order), kind="stable")
-    return Plane(table.reset_index(drop=True), given.meta)
+    return Plane(table.reset_index(drop=True), {**given.meta, "seed": seed})
 
 
 def _described(row: Any) -> str:

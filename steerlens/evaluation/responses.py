@@ -18,6 +18,7 @@ from steerlens.evaluation.scores import AXES, asked_for, finer_of
 from steerlens.evaluation.sweeping import sweep
 from steerlens.evaluation.sweeps import Sweep
 from steerlens.models.lens import LensModel
+from steerlens.numeric import finite_numbers
 from steerlens.scores import GivenScore, Score
 from steerlens.settings import STRENGTHS, Scoring
 from steerlens.statistics import bootstrap_interval
@@ -193,10 +194,10 @@ def response(
         VectorError: strengths under which scores are not finite.
     """
     given = vector_set(vectors)
-    wanted = [strength for strength in dict.fromkeys(map(float, strengths)) if strength]
+    wanted = [strength for strength in finite_numbers(strengths, "strength", "a response") if strength]
     if len(wanted) < 2 or len(given.names) != 1:
         raise SettingsError(
-            f"strengths {tuple(strengths)} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
+            f"strengths {strengths} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
             "strengths other than 0, and one vector, or that of several locales."
         )
     swept = sweep(

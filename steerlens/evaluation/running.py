@@ -1,7 +1,7 @@
 """Running tasks: here or by an executor, each result kept on disk as soon as it is there, and none run twice."""
 
 import logging
-import shutil
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from steerlens.errors import ModelError
 from steerlens.evaluation.tasks import Report, Task
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("steerlens")
+_DIGEST = re.compile("[0-9a-f]{64}")
+"""What the file of a task's result is called."""
 
 
 class Executor(Protocol):
@@ -53,12 +56,21 @@ class Running:
             executor: who runs the tasks; ``None``: this process.
         """
         kept = folder / "tasks"
+        running = cls(executor, kept)
         if not resume:
-            shutil.rmtree(kept, ignore_errors=True)
-        found = len(list(kept.glob("*.parquet")))
-        if found:
+            running.forget()
+        if found := len(running._files()):
             log.info("%d finished tasks are kept in %s: what they did is not done again", found, kept)
-        return cls(executor, kept)
+        return running
+
+    def forget(self) -> None:
+        """Removes the results that are kept; other files of the folder stay."""
+        for path in self._files():
+            path.unlink()
+
+    def _files(self) -> list[Path]:
+        """Returns the files of kept results."""
+        return [] if self.folder is None else [path for path in self.folder.glob("*.parquet") if _DIGEST.fullmatch(path.stem)]
 
     def results(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
         """Yields the result of every task, in their order.
@@ -71,30 +83,55 @@ class Running:
         Raises:
             ModelError: an executor was given, and the model cannot be loaded again in a worker.
         """
-        kept = [self._kept(task, model) for task in tasks]
-        todo = [task for task, path in zip(tasks, kept, strict=True) if path is None or not path.is_file()]
-        fresh = iter(self._run(todo, model, bar))
+        here = self._unhooked(model)
+        kept = [here._kept(task, model) for task in tasks]
+        ready: set[Path | None] = {path for path in kept if path is not None and path.is_file()}
+        fresh = iter(here._run(_not_ready(tasks, kept, ready), model, bar))
         for task, path in zip(tasks, kept, strict=True):
-            if path is None or not path.is_file():
-                found = next(fresh)
-            else:
-                found = ResultTable.load(path).frame
+            if path is not None and path in ready:
+                yield ResultTable.load(path).frame
                 advance(bar, task.size)
-            yield found
+            else:
+                yield next(fresh)
+                ready.add(path)  # another task that does the same takes this result
+
+    def _unhooked(self, model: LensModel) -> "Running":
+        """Returns how tasks are run under the hooks that stand on the model: here, and kept nowhere, since no file knows them.
+
+        Raises:
+            ModelError: an executor was given; its workers would run the model without the hooks.
+        """
+        if not model.backend.hooks_on():
+            return self
+        if self.executor is not None:
+            raise ModelError(
+                f"hooks stand on {model.name}, and an executor's workers would run it without them. Leave the plan's "
+                "`with` block or remove the hooks first, give the plan as a method, or leave executor= out."
+            )
+        return Running()
 
     def _kept(self, task: Task, model: LensModel) -> Path | None:
         """Returns where a task's result is kept."""
-        return None if self.folder is None else self.folder / f"{task.digest(model.fingerprint)}.parquet"
+        return None if self.folder is None else self.folder / f"{task.digest(model)}.parquet"
 
-    def _run(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
+    def _run(self, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
         if self.executor is None:
-            for task in tasks:
-                yield _done(task, model, self._kept(task, model), partial(advance, bar))
-        elif tasks:
-            work = [(model.spec, task, self._kept(task, model)) for task in tasks]
-            for task, found in zip(tasks, self.executor.map(run_elsewhere, work), strict=True):
+            for task, path in todo:
+                yield _done(task, model, path, partial(advance, bar))
+        elif todo:
+            work = [(model.spec, task, path) for task, path in todo]
+            for (task, _), found in zip(todo, self.executor.map(run_elsewhere, work), strict=True):
                 advance(bar, task.size)
                 yield found
+
+
+def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Path | None]) -> list[tuple[Task, Path | None]]:
+    """Returns the tasks to run, each with where its result is to be kept: of several that do the same, the first."""
+    first: dict[Any, tuple[Task, Path | None]] = {}
+    for at, (task, path) in enumerate(zip(tasks, kept, strict=True)):
+        if path is None or path not in ready:
+            first.setdefault(at if path is None else path, (task, path))
+    return list(first.values())
 
 
 def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":

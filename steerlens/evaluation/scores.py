@@ -86,6 +86,9 @@ _BUILT_IN = (
 for _score in _BUILT_IN:
     SCORES[_score.name] = BUILT_IN[_score.name] = _score
 
+BESIDE_ENGLISH = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name)
+"""The scores that say how other locales do beside English: they are not measured on English items where there are others."""
+
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
@@ -150,3 +153,8 @@ def without_companions(names: Iterable[str]) -> tuple[str, ...]:
     given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
     companions = {SCORES[name].companion for name in given if name in SCORES}
     return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))
+
+
+def is_of_english(score: Score) -> bool:
+    """Says whether a score means something for English items too, where there are others."""
+    return score.evidence != "english" and not {score.name, score.companion} & set(BESIDE_ENGLISH)

@@ -6,17 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from steerlens.data import Items
+from steerlens.data import ENGLISH, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.english import english_outcomes, kinds_of
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS, are_written, check_of_items
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Grid, Place, parts_of
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.scores import SWEPT, scores_of
+from steerlens.evaluation.scores import SWEPT, is_of_english, scores_of
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
+from steerlens.numeric import Layers, finite_numbers
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
@@ -32,8 +33,8 @@ def sweep(
     model: LensModel,
     items: Items,
     vectors: VectorSet | Intervention | Iterable[Intervention],
-    layers: Sequence[int] | None = None,
-    strengths: Sequence[float] = STRENGTHS,
+    layers: Layers | None = None,
+    strengths: Iterable[float] | float = STRENGTHS,
     *,
     scores: Sequence[GivenScore] = SWEPT,
     mode: Mode = "exact",
@@ -53,9 +54,10 @@ def sweep(
     Args:
         model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. One without a locale goes with all items but the English ones.
-        layers: the vectors' own layers for ``None``.
-        strengths: factors on the raw difference of means.
+        vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in
+            English are measured beside others only by scores that do not compare with English, as transfer and localization do.
+        layers: a block's index or several; the vectors' own layers for ``None``.
+        strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
             have the model write after every prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
@@ -77,6 +79,7 @@ def sweep(
         UnknownNameError: a vector's locale has no items, or no such mode or score.
         SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone; a score of held-out text, or one of
             what is written in mode ``attribution``.
+        VectorError: a strength that is no finite number.
         ModelError: the unsteered model gives scores that are not finite.
     """
     import pandas as pd
@@ -107,10 +110,10 @@ def _check(scores: Sequence[Score], mode: Mode) -> None:
 
 
 def _cells(
-    model: LensModel, vectors: VectorSet, layers: Sequence[int] | None, strengths: Sequence[float], tokens: SteeredTokens
+    model: LensModel, vectors: VectorSet, layers: Layers | None, strengths: Iterable[float] | float, tokens: SteeredTokens
 ) -> list[StepSpec]:
     """Returns every vector at every layer and strength."""
-    sizes, wanted = sorted(dict.fromkeys(map(float, strengths))), None if layers is None else model.layers(layers)
+    sizes, wanted = sorted(finite_numbers(strengths, "strength", "a sweep")), None if layers is None else model.layers(layers)
     if not sizes:
         raise SettingsError("no strengths given: expected at least one.")
     cells = (
@@ -126,6 +129,9 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
     """Returns the items of each locale and kind that the scores are measured on."""
     kinds = kinds_of(scores)
     parts = parts_of(source.items, source.vectors.locales_in(source.items), kinds)
+    if any(not locale for _, locale in source.vectors) and ENGLISH in source.items.locales:
+        of_english = [score for score in scores if is_of_english(score)]
+        parts |= parts_of(source.items, [ENGLISH], kinds_of(of_english) if of_english else ()) if parts else {}
     if not parts:
         raise SettingsError(
             f"{source.items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."

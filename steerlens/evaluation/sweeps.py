@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +17,7 @@ from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
 from steerlens.statistics import bootstrap_means, percentile_interval
-from steerlens.steering import VectorSet
+from steerlens.steering import Intervention, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
 from steerlens.tables import ResultTable
 
@@ -134,22 +134,34 @@ class Sweep(ResultTable):
             raise UnknownNameError("strength", chosen, strengths)
         return sweep_by_locale(_by_locale(own[own["strength"] == chosen]), vector, known, chosen, finer)
 
-    def choose(self, model: LensModel | None = None, items: Items | None = None, vectors: VectorSet | None = None) -> "Choices":
-        """Chooses the best cell of each contrast, by the score that it is meant to raise, and the best combination of all.
+    def choose(
+        self,
+        model: LensModel | None = None,
+        items: Items | None = None,
+        vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
+    ) -> "Choices":
+        """Chooses the best cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
-        Combinations of the best cells at different layers are run on the items that were swept. Ties go to the larger change of
-        the score's companion, then to the smaller strength. A contrast that raises its score nowhere is left out (unsteered).
+        The best cells of two or more contrasts are combined at different layers and run on the items that were swept. What is
+        chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the least of the gains
+        that the contrasts are meant to give: a contrast that does not help is left out. Ties go to the larger sum of gains, then
+        of the changes of the scores' companions, then to the smaller strength. A contrast that raises its score nowhere is
+        unsteered, too.
+
+        A contrast is chosen in the locales of its vectors; all together in those that all contrasts have, and a warning says so
+        where these are fewer.
 
         Args:
             model, items, vectors: what the sweep was made from, if it was loaded from a file; checked against what it remembers.
 
         Raises:
-            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given.
+            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given;
+                a contrast without a score.
             FingerprintError: another model.
         """
         from steerlens.evaluation.choosing import choose
 
-        return choose(self, self._source(model, items, vectors))
+        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)))
 
     @property
     def aims(self) -> dict[str, str]:
@@ -173,7 +185,7 @@ class Sweep(ResultTable):
             SettingsError: no score is named, or no concept has a finite score in all cells.
         """
         named = self.aims if scores is None else {name: score_of(score).name for name, score in scores.items()}
-        return depths(self.frame, named, draws=draws, seed=seed)
+        return Depths(depths(self.frame, named, draws=draws, seed=seed).frame, {**self.meta, "draws": draws, "seed": seed})
 
     def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
         """Returns what the sweep was made from."""

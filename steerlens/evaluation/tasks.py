@@ -20,7 +20,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import Item, Items, Prompt
 from steerlens.evaluation.attribution import attributions
 from steerlens.evaluation.outcomes import Outcome, Writing
-from steerlens.evaluation.questions import expected_text
+from steerlens.evaluation.questions import ask, expected_text, prompt_of
 from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.evaluation.writing import written
@@ -29,8 +29,10 @@ from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.models.pooling import Positions, described
 from steerlens.progress import progress
+from steerlens.provenance import provenance
 from steerlens.settings import Scoring
 from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
+from steerlens.steering.code import code_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +55,15 @@ class Task(ABC):
 
     @abstractmethod
     def described(self) -> dict[str, Any]:
-        """Returns everything that the result depends on beside the model, as JSON values."""
+        """Returns everything that the result depends on beside the model and what it reads, as JSON values."""
+
+    @abstractmethod
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens that the model is given: they hold what locales, templates and the tokenizer make of the task.
+
+        Args:
+            model: the model.
+        """
 
     @abstractmethod
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
@@ -64,10 +74,15 @@ class Task(ABC):
             report: is told of progress.
         """
 
-    def digest(self, fingerprint: Fingerprint) -> str:
-        """Returns the SHA-256 of the task and the model that it is for: the name of its result on disk."""
-        content = {"task": type(self).__name__, "model": _without_name(fingerprint), **self.described()}
-        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    def digest(self, model: LensModel) -> str:
+        """Returns the SHA-256 of the task, the model and the packages' versions: the name of its result on disk.
+
+        Args:
+            model: the model that it is for.
+        """
+        of_model = {name: value for name, value in model.fingerprint.to_dict().items() if name != "name"}
+        content = {"task": type(self).__name__, "model": of_model, "read": self.read(model), **self.described()}
+        return hashlib.sha256(json.dumps(provenance(**content), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +103,17 @@ class ScoringTask(Task):
     def described(self) -> dict[str, Any]:
         """Returns the items, the plans and the scoring."""
         return {
-            "items": Items(self.items).digest(), "plans": [plan.digest() for plan in self.plans],
+            "items": Items(self.items).digest(), "plans": [_described(plan) for plan in self.plans],
             "scoring": asdict(self.scoring), "batch_size": self.batch_size,
         }  # fmt: skip
+
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens of each item's prompt and choices.
+
+        Args:
+            model: the model.
+        """
+        return _asked(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
@@ -135,9 +158,17 @@ class SlopeTask(Task):
 
     def described(self) -> dict[str, Any]:
         """Returns the items, the vectors at their layers and the scoring."""
-        plans = [vector.at(layers, 1.0, self.tokens).digest() for vector, layers in self.vectors]
+        plans = [_described(vector.at(layers, 1.0, self.tokens)) for vector, layers in self.vectors]
         own = {"items": Items(self.items).digest(), "plans": plans, "names": [vector.name for vector, _ in self.vectors]}
         return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
+
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens of each item's prompt and choices.
+
+        Args:
+            model: the model.
+        """
+        return _asked(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each vector and layer, with the slope of each item."""
@@ -175,9 +206,16 @@ class WritingTask(Task):
 
     def described(self) -> dict[str, Any]:
         """Returns the items, how they are put, the plan and the length."""
-        plan = self.plan.digest() if self.plan is not None else ""
-        own = {"items": Items(self.items).digest(), "plan": plan, "max_new_tokens": self.max_new_tokens}
+        own = {"items": Items(self.items).digest(), "plan": _described(self.plan), "max_new_tokens": self.max_new_tokens}
         return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
+
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens of each item's prompt.
+
+        Args:
+            model: the model.
+        """
+        return [model.tokenizer.ids(prompt_of(item, self.scoring)) for item in self.items]
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each item with its text and the text's tokens."""
@@ -208,9 +246,15 @@ class ReadingTask(Task):
 
     def described(self) -> dict[str, Any]:
         """Returns the texts and the plan."""
-        return {
-            "texts": list(self.texts), "plan": self.plan.digest() if self.plan is not None else "", "batch_size": self.batch_size,
-        }  # fmt: skip
+        return {"texts": list(self.texts), "plan": _described(self.plan), "batch_size": self.batch_size}
+
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens of each text.
+
+        Args:
+            model: the model.
+        """
+        return list(map(model.tokenizer.ids, self.texts))
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each text with its nats per token."""
@@ -238,6 +282,14 @@ class ResidualTask(Task):
         """Returns the prompts and where they are read."""
         texts = [prompt.text for prompt in self.prompts]
         return {"prompts": texts, "positions": described(self.positions), "batch_size": self.batch_size}
+
+    def read(self, model: LensModel) -> list[Any]:
+        """Returns the tokens of each prompt.
+
+        Args:
+            model: the model.
+        """
+        return list(map(model.tokenizer.ids, self.prompts))
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each prompt with its residuals ``[layer, d_model]`` as bytes of float32."""
@@ -279,5 +331,11 @@ def captured(
     return ResidualStack(torch.cat(parts, dim=1), model.layers(), given, described(positions), model.fingerprint)
 
 
-def _without_name(fingerprint: Fingerprint) -> dict[str, Any]:
-    return {name: value for name, value in fingerprint.to_dict().items() if name != "name"}
+def _asked(model: LensModel, items: Sequence[Item], scoring: Scoring) -> list[Any]:
+    rows = [ask(model, item, scoring).row for item in items]
+    return [[row.prompt, row.choices] for row in rows]
+
+
+def _described(plan: SteeringPlan | None) -> list[str]:
+    """Returns the digests of a plan and of the code of its edits."""
+    return [] if plan is None else [plan.digest(), *(code_digest(type(step.edit)) for step in plan.steps)]

@@ -1,11 +1,12 @@
 """Variants: everything that items are answered under, with the label of its rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from steerlens.data import Item, Items
 from steerlens.errors import SettingsError
-from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, Method, Prepared, Steered
+from steerlens.evaluation.methods import EXPLICIT, ExplicitPrompt, Method, Prepared
 from steerlens.models.lens import LensModel
 from steerlens.steering import UNSTEERED, Controls
 
@@ -40,12 +41,14 @@ def variants_of(
     if explicit:
         found.append((_label(EXPLICIT), ExplicitPrompt().prepared(model, code)))
     for name, method in methods.items():
-        found.append((_label(name), method.prepared(model, code)))
-        if controls is not None and isinstance(method, Steered):
-            drawn_by = controls.of({own: method.plan(own) for own in codes})
+        prepared = {own: method.prepared(model, own) for own in codes}
+        found.append((_label(name), prepared[code]))
+        plans = {own: one.plan for own, one in prepared.items() if one.plan is not None}
+        if controls is not None and len(plans) == len(codes):
+            drawn_by = controls.of(plans)
             for control, drawn in drawn_by.items():
                 labels = (_label(f"{name}: {control}", name, control, at) for at in range(len(drawn[code])))
-                found += [(label, Prepared(model, plan)) for label, plan in zip(labels, drawn[code], strict=True)]
+                found += [(label, replace(prepared[code], plan=plan)) for label, plan in zip(labels, drawn[code], strict=True)]
     return found
 
 

@@ -13,10 +13,10 @@ from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.capabilities import check_gradients
 from steerlens.models.computed import Computed
 from steerlens.models.gradients import residual_gradients
-from steerlens.models.interventions import Intervention
 from steerlens.models.lens import LensModel
 from steerlens.models.packing import MicroBatch, packed_rows, shared_prefix
 from steerlens.models.plain import Steered, add_by_row, choice_weights, plain_answers, plain_gradients, plain_sums
+from steerlens.models.plans import Plan
 from steerlens.models.resumed import ResumedPasses, sides_of
 from steerlens.models.targets import LogProbabilities, Sums, TargetPositions
 from steerlens.models.trust import by_trust, derivatives_agree, sums_agree
@@ -75,7 +75,7 @@ class Engine:
         return self._kept("base", self.log_probabilities)
 
     @torch.no_grad()
-    def log_probabilities(self, plan: Intervention | None = None) -> Sums:
+    def log_probabilities(self, plan: Plan | None = None) -> Sums:
         """The summed log probability of every choice in full passes, steered by a plan if one is given. A prefix that all rows
         share runs once.
 
@@ -97,7 +97,7 @@ class Engine:
             gathered.add(part, choices)
         return gathered.sums
 
-    def _whole(self, plan: Intervention | None) -> Iterator[Sums]:
+    def _whole(self, plan: Plan | None) -> Iterator[Sums]:
         """The log probabilities of each micro-batch, from full passes."""
         backend, before, unembedding = self.model.backend, None if plan else self._resumed.before, self._unembedding
         with backend.hooked(plan.hooks(self.model) if plan else []):
@@ -107,7 +107,7 @@ class Engine:
                     final = backend.final(batch)
                 yield TargetPositions.of(batch).sums(unembedding, final)[0]
 
-    def sweep(self, plans: Sequence[Intervention]) -> Iterator[tuple[int, Sums | None]]:
+    def sweep(self, plans: Sequence[Plan]) -> Iterator[tuple[int, Sums | None]]:
         """Every row under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens before a
         prompt's last one where no plan steers them.
 
@@ -134,7 +134,7 @@ class Engine:
         if wanted and base.complete and self._kept.version == version:
             self._kept.put("base", base.sums)
 
-    def _swept(self, part: MicroBatch, batch: TokenBatch, plans: Sequence[Intervention]) -> Iterator[tuple[int | None, Sums]]:
+    def _swept(self, part: MicroBatch, batch: TokenBatch, plans: Sequence[Plan]) -> Iterator[tuple[int | None, Sums]]:
         """Plans by index, ``None`` for unsteered, each with the log probabilities of a micro-batch."""
         asked, is_first = TargetPositions.of(batch), True
         for onward in (True, False):
@@ -160,7 +160,7 @@ class Engine:
             is_first = False
 
     def _from_cached(
-        self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Intervention], own: list[int], onward: bool
+        self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[int | None, Sums]]:
         """The same from passes that go on from cached ones."""
         is_first, unembedding = True, self._unembedding
@@ -174,10 +174,10 @@ class Engine:
 
     # The plain way
 
-    def _plain(self, part: MicroBatch, plan: Intervention | None) -> Sums:
+    def _plain(self, part: MicroBatch, plan: Plan | None) -> Sums:
         return plain_answers(self.model, self.rows, part, plan, self.batch_size)
 
-    def _same(self, part: MicroBatch, found: Sums, plan: Intervention | None) -> bool:
+    def _same(self, part: MicroBatch, found: Sums, plan: Plan | None) -> bool:
         """Whether the log probabilities of a micro-batch are those of whole passes of one row each: the first and last choice of
         its longest and its shortest row."""
         lengths = [len(packed.row) for packed in part]
@@ -190,7 +190,7 @@ class Engine:
         plain = plain_sums(self.model, self.rows, choices, plan, 1)
         return sums_agree(self.model, [found[at][choice] for at, choice in places], [plain[choice] for choice in choices])
 
-    def _all_same(self, part: MicroBatch, plans: Sequence[Intervention], found: list[tuple[int | None, Sums]]) -> bool:
+    def _all_same(self, part: MicroBatch, plans: Sequence[Plan], found: list[tuple[int | None, Sums]]) -> bool:
         """Says whether a sweep's unsteered sums, and those of the first plan, the last, and the one of most layers, are right."""
         indices = [index for index, _ in found if index is not None]
         most = max(indices, key=lambda index: len(plans[index].layers))

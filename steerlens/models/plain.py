@@ -13,9 +13,9 @@ from torch import Tensor
 
 from steerlens.models.batches import Row
 from steerlens.models.gradients import whole_gradients
-from steerlens.models.interventions import Intervention
 from steerlens.models.lens import LensModel
 from steerlens.models.packing import PackedRow
+from steerlens.models.plans import Plan
 from steerlens.models.targets import Sums, TargetPositions
 
 Choice = tuple[int, int]
@@ -25,7 +25,7 @@ Steered = Callable[[Int[Tensor, "row pos"]], Bool[Tensor, "row pos"]]
 
 
 def plain_sums(
-    model: LensModel, rows: Sequence[Row], choices: Sequence[Choice], plan: Intervention | None, batch_size: int | None
+    model: LensModel, rows: Sequence[Row], choices: Sequence[Choice], plan: Plan | None, batch_size: int | None
 ) -> dict[Choice, float]:
     """The summed log probability of each of the choices, under a plan or unsteered.
 
@@ -47,7 +47,7 @@ def plain_sums(
 
 
 def plain_answers(
-    model: LensModel, rows: Sequence[Row], part: Sequence[PackedRow], plan: Intervention | None, batch_size: int | None
+    model: LensModel, rows: Sequence[Row], part: Sequence[PackedRow], plan: Plan | None, batch_size: int | None
 ) -> Sums:
     """The summed log probabilities of the choices of each of a micro-batch's rows."""
     choices = [(packed.number, packed.first + at) for packed in part for at in range(len(packed.row.choices))]

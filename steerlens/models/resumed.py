@@ -14,8 +14,8 @@ from steerlens.models.backends import CachedPass, KeyValues
 from steerlens.models.batches import TokenBatch
 from steerlens.models.computed import Computed
 from steerlens.models.hooks import residual_hook
-from steerlens.models.interventions import Intervention
 from steerlens.models.lens import LensModel
+from steerlens.models.plans import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ResumedPasses:
     kept: Computed
 
     def cached_passes(
-        self, batch: TokenBatch, plans: Sequence[Intervention], own: list[int], onward: bool
+        self, batch: TokenBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[CachedPass, list[int]]]:
         """Cached passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
         start = batch.last if onward else 0
@@ -45,7 +45,7 @@ class ResumedPasses:
                 [index for index in own if first_layer(plans[index]) in some],
             )
 
-    def stacks(self, cached: CachedPass, plans: Sequence[Intervention], some: Sequence[int]) -> Iterator[list[int]]:
+    def stacks(self, cached: CachedPass, plans: Sequence[Plan], some: Sequence[int]) -> Iterator[list[int]]:
         """Plans that begin at one layer, as many at once as keep the device busy."""
         rows, columns, _ = cached.final.shape
         seen = 4 * self._word(rows) * (cached.batch.tokens.shape[1] + len(self.prefix))  # keys and values of a block, twice
@@ -64,7 +64,7 @@ class ResumedPasses:
         return rows * self.model.d_model * self.model.dtype.itemsize
 
     @torch.no_grad()
-    def steered(self, cached: CachedPass, plans: Sequence[Intervention]) -> Float[Tensor, "row pos d_model"]:
+    def steered(self, cached: CachedPass, plans: Sequence[Plan]) -> Float[Tensor, "row pos d_model"]:
         """Final residuals of the batch under each plan, one after another."""
         first, before = first_layer(plans[0]), None
         if first < 0:
@@ -102,7 +102,7 @@ class ResumedPasses:
     def _run_prefix_whole(self) -> CachedPass:
         return self.model.backend.cached_pass(self._prefix_batch(), self.model.layers())
 
-    def _steered_prefix(self, plans: Sequence[Intervention]) -> KeyValues:
+    def _steered_prefix(self, plans: Sequence[Plan]) -> KeyValues:
         """Keys and values of the prefix, a row for each plan."""
         cached, first = self._prefix_pass, first_layer(plans[0])
         residual, hooks = _edited(plans, cached.residuals[first], cached.batch.roles)
@@ -111,7 +111,7 @@ class ResumedPasses:
         return kept
 
 
-def _edited(plans: Sequence[Intervention], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
+def _edited(plans: Sequence[Plan], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
     """The residual after the plans' first layer as each leaves it, one after another, and hooks for the layers above."""
 
     def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
@@ -122,12 +122,12 @@ def _edited(plans: Sequence[Intervention], residual: Tensor, roles: Tensor) -> t
     return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 
 
-def sides_of(plans: Sequence[Intervention]) -> tuple[bool, bool, bool]:
+def sides_of(plans: Sequence[Plan]) -> tuple[bool, bool, bool]:
     """What makes another computation of a sweep: plans that begin at several layers, several at one layer, plans of several."""
     firsts = [first_layer(plan) for plan in plans]
     return len(set(firsts)) > 1, len(set(firsts)) < len(firsts), any(len(plan.layers) > 1 for plan in plans)
 
 
-def first_layer(plan: Intervention) -> int:
+def first_layer(plan: Plan) -> int:
     """The lowest layer that a plan edits; -1 if it edits none."""
     return plan.layers[0] if plan.layers else -1

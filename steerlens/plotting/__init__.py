@@ -1,5 +1,6 @@
 """Result tables to plotly figures, which save themselves; the only part that imports plotly."""
 
+from steerlens.plotting.depths import depth_figure
 from steerlens.plotting.effects import effects_bars, response_lines
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.forests import forest_figure, forest_rows
@@ -15,6 +16,7 @@ from steerlens.plotting.layers import (
     selectivity_lines,
     separability_lines,
 )
+from steerlens.plotting.pairs import pairs_figure
 from steerlens.plotting.planes import plane_figure, plane_panels
 from steerlens.plotting.prompts import choice_bars, margin_curve, residual_scatter, token_lens_heatmap
 from steerlens.plotting.searches import front_figure, regret_heatmap
@@ -25,6 +27,7 @@ __all__ = [
     "answers_heatmap",
     "choice_bars",
     "cosine_lines",
+    "depth_figure",
     "effects_bars",
     "erasure_lines",
     "forest_figure",
@@ -35,6 +38,7 @@ __all__ = [
     "geometry_lines",
     "lens_lines",
     "margin_curve",
+    "pairs_figure",
     "permutation_lines",
     "plane_figure",
     "plane_panels",

@@ -12,6 +12,7 @@ from steerlens.probing.permutation import PermutationTest, permutation_test
 from steerlens.probing.probes import PROBES
 from steerlens.probing.selectivity import Selectivity, selectivity
 from steerlens.probing.separability import Separability, separability
+from steerlens.probing.split_halves import SplitHalves, split_halves
 from steerlens.probing.token_lens import TokenLens, token_lens
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ResidualMap",
     "Selectivity",
     "Separability",
+    "SplitHalves",
     "TokenLens",
     "erasure",
     "form_separability",
@@ -36,6 +38,7 @@ __all__ = [
     "residual_map",
     "selectivity",
     "separability",
+    "split_halves",
     "token_embeddings",
     "token_lens",
 ]

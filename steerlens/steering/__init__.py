@@ -6,6 +6,7 @@ from steerlens.steering.controls import Controls, other_locales, random_vectors,
 from steerlens.steering.edits import EDITS, Ablate, Add, DirectionalEdit, Edit, Project, add_direction, set_component
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.means import difference_of_means, differences_of_means, pooled
+from steerlens.steering.pair_differences import PAIRS, PairDifferences, pair_differences
 from steerlens.steering.plans import SteeringPlan, no_steering
 from steerlens.steering.specs import SURGICAL, UNSTEERED, PlanSpec, StepSpec
 from steerlens.steering.steps import Step
@@ -18,6 +19,7 @@ __all__ = [
     "EDITS",
     "EN",
     "LOC",
+    "PAIRS",
     "STEERED_TOKENS",
     "STRENGTHS",
     "SURGICAL",
@@ -30,6 +32,7 @@ __all__ = [
     "Edit",
     "Intervention",
     "LayerEdits",
+    "PairDifferences",
     "PlanSpec",
     "Project",
     "SteeredTokens",
@@ -43,6 +46,7 @@ __all__ = [
     "differences_of_means",
     "no_steering",
     "other_locales",
+    "pair_differences",
     "pooled",
     "random_vectors",
     "set_component",

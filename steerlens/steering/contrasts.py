@@ -1,10 +1,12 @@
 """Contrasts: what a vector is taken from, and which score it is meant to raise."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from steerlens.data import ENGLISH, Items, Prompt, PromptPairs
-from steerlens.errors import PairsError, SettingsError, UnknownNameError
+from steerlens.errors import PairsError, SettingsError
+from steerlens.scores import GivenScore, Score, score_of
 from steerlens.steering.interventions import Intervention
 from steerlens.steering.vectors import SteeringVector
 
@@ -23,18 +25,28 @@ class Contrast:
     pairs: Callable[[Items, str], PromptPairs] | PromptPairs
     """From items and a locale to that locale's pairs; or pairs that are the same for all locales."""
     score: str = ""
-    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` must be told."""
+    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` must be told. A score of
+    one's own may be given itself; it is registered, and its name is kept."""
     made: Callable[[SteeringVector], Intervention] = as_it_is
     """From the difference of means to what is done with it, as ``SteeringVector.ablation``."""
 
+    def __post_init__(self) -> None:
+        if not callable(self.pairs) and not isinstance(self.pairs, PromptPairs):
+            raise PairsError(
+                f"{type(self.pairs).__name__} given as the pairs of contrast {self.name!r}: expected a function from items and a "
+                "locale to PromptPairs, or PromptPairs. Contrast.of makes a contrast of a list of pairs of texts."
+            )
+        if isinstance(self.score, Score):
+            object.__setattr__(self, "score", score_of(self.score).name)
+
     @classmethod
-    def of(cls, name: str, pairs: Iterable[tuple[str | Prompt, str | Prompt]], score: str = "") -> "Contrast":
+    def of(cls, name: str, pairs: Iterable[tuple[str | Prompt, str | Prompt]], score: GivenScore = "") -> "Contrast":
         """Returns a contrast of prompts that are given as they are, without items, locale or culture.
 
         Args:
             name: what the vector is called.
             pairs: positive and negative prompt of each pair; the vector points from the negative ones to the positive ones.
-            score: the name of the score that it is meant to raise.
+            score: the score that it is meant to raise, or its name.
 
         Raises:
             PairsError: no pairs, or something that is no pair of texts.
@@ -47,7 +59,7 @@ class Contrast:
                 f"{shown:.80} given for contrast {name!r}: expected pairs of texts (positive, negative), at least one."
             )
         positive, negative = zip(*given, strict=True)
-        return cls(name, PromptPairs(positive, negative, name), score)
+        return cls(name, PromptPairs(positive, negative, name), score)  # type: ignore[arg-type]
 
     @property
     def needs_items(self) -> bool:
@@ -62,14 +74,25 @@ class Contrast:
             locales: the locales that are wanted.
 
         Raises:
-            PairsError: a locale whose items give no pairs.
+            PairsError: a locale whose items give no pairs, or a function that makes something else, or pairs of another locale.
             SettingsError: no items, where pairs are made of them.
         """
         if isinstance(self.pairs, PromptPairs):
             return [self.pairs]
         if items is None:
             raise SettingsError(f"no items given: contrast {self.name!r} makes its pairs of items. Give items, as split.train.")
-        return [self.pairs(items, locale) for locale in locales]
+        return [self._made_of(items, locale) for locale in locales]
+
+    def _made_of(self, items: Items, locale: str) -> PromptPairs:
+        """Returns what the function makes of one locale's items; pairs that do not say so are that locale's."""
+        found: Any = self.pairs(items, locale)  # type: ignore[operator]
+        if not isinstance(found, PromptPairs) or found.locale not in ("", locale):
+            kind = f"pairs of {found.locale}" if isinstance(found, PromptPairs) else type(found).__name__
+            raise PairsError(
+                f"contrast {self.name!r} made {kind} of the items of {locale}: expected PromptPairs of that locale, as "
+                f"PromptPairs(positive, negative, {self.name!r}, locale)."
+            )
+        return replace(found, locale=locale)
 
 
 EN = Contrast("EN", Items.english_pairs, "transfer")
@@ -85,18 +108,39 @@ def builtin_aim(name: str) -> str:
     return CONTRASTS[name].score if name in CONTRASTS else ""
 
 
-def aim_of(vector: Intervention) -> str:
-    """Returns the score that a vector is meant to raise.
+def aim_of(given: Intervention | Contrast) -> str:
+    """Returns the score that a vector, or a contrast's vectors, are meant to raise.
 
     Raises:
-        UnknownNameError: nobody said so, and its name is that of no built-in contrast.
+        SettingsError: nobody said so, and the name is that of no built-in contrast.
     """
-    if aim := vector.score or builtin_aim(vector.name):
+    if aim := given.score or builtin_aim(given.name):
         return aim
-    raise UnknownNameError(
-        "contrast", vector.name, CONTRASTS,
-        "Say which score the vector is meant to raise: Contrast(name, pairs, score=…), or dataclasses.replace(vector, score=…).",
-    )  # fmt: skip
+    raise SettingsError(
+        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Say it: "
+        "Contrast(name, pairs, score='localization') or dataclasses.replace(vector, score='localization')."
+    )
+
+
+def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
+    """Returns whatever contrasts a user gives: one or several.
+
+    Raises:
+        SettingsError: none, two of one name, or something that is no contrast.
+    """
+    several = (given,) if isinstance(given, Contrast) else tuple(given)
+    wrong = [one for one in several if not isinstance(one, Contrast)]
+    if wrong:
+        known = ", ".join(f"sl.steering.{name}" for name in CONTRASTS)
+        raise SettingsError(
+            f"{wrong[0]!r:.60} given as a contrast: expected {known}, or one of your own, as Contrast.of makes it."
+        )
+    names = [contrast.name for contrast in several]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        what = f"two contrasts called {twice[0]!r}" if twice else "no contrasts"
+        raise SettingsError(f"{what} given: expected at least one, each under a name of its own.")
+    return several
 
 
 def locales_of_items(items: Items | None) -> tuple[str, ...]:

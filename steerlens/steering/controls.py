@@ -6,7 +6,7 @@ the plane take them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from einops import einsum
@@ -17,12 +17,10 @@ from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.errors import PairsError, SettingsError, VectorError
 from steerlens.steering.edits import DirectionalEdit, Edit
-from steerlens.steering.interventions import Intervention, generator
+from steerlens.steering.interventions import SomeIntervention, altered, generator
 from steerlens.steering.plans import SteeringPlan
 from steerlens.steering.steps import Step
 from steerlens.steering.vectors import SteeringVector
-
-SomeIntervention = TypeVar("SomeIntervention", bound=Intervention)
 
 RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
 DRAWS = 20
@@ -120,14 +118,18 @@ class Controls:
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
         """Returns the controls of one method: by control and locale, plans that differ from its own in their directions alone.
 
-        ``another locale`` is the next locale's plan as it is.
+        ``another locale`` is the next locale's plan as it is: of those that are not the locale's own, as one plan for all is.
+        Where nothing is steered there are no controls.
 
         Args:
             plans: the plan of each locale.
         """
+        if not any(plan.steps for plan in plans.values()):
+            return {}
         found = {RANDOM: {code: self._random(plan) for code, plan in plans.items()}}
-        if len(plans) > 1:
-            found[OTHER] = {code: (plans[other],) for code, other in _next(plans).items()}
+        digests = {code: plan.digest() for code, plan in plans.items()}
+        if len(set(digests.values())) > 1:
+            found[OTHER] = {code: (plans[_next_other(code, digests)],) for code in plans}
         by_label: dict[str, list[SteeringVector]] = {}
         for vector in self.shuffled:
             by_label.setdefault(str(vector.notes.get("control_of")), []).append(vector)
@@ -158,14 +160,20 @@ def _next(codes: Iterable[str]) -> dict[str, str]:
     return dict(zip(given, [*given[1:], *given[:1]], strict=True))
 
 
+def _next_other(code: str, digests: Mapping[str, str]) -> str:
+    """Returns the next locale whose plan is another one."""
+    codes = list(digests)
+    at = codes.index(code)
+    return next(other for other in (*codes[at:], *codes[:at]) if digests[other] != digests[code])
+
+
 def _along(edit: Edit, direction: Float[Tensor, " d_model"]) -> Edit:
     return edit.along(direction) if isinstance(edit, DirectionalEdit) else edit
 
 
 def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **others: Any) -> SomeIntervention:
     notes = {**vector.notes, "control_of": vector.label}
-    own: Any = made
-    return cast(SomeIntervention, replace(own, name=f"{vector.name} {what}", notes=notes, **others))
+    return altered(made, name=f"{vector.name} {what}", notes=notes, **others)
 
 
 def _check(draws: int) -> None:

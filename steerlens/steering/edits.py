@@ -10,7 +10,7 @@ from einops import einsum
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from steerlens.errors import FileError, UnknownNameError, VectorError
+from steerlens.errors import FileError, SettingsError, UnknownNameError, VectorError
 from steerlens.numeric import check_finite, finite_number, float_tensor
 from steerlens.storage import restored
 
@@ -21,8 +21,13 @@ EDITS: dict[str, type["Edit"]] = {}
 class Edit(ABC):
     """An edit of the residual stream at one layer.
 
-    A subclass is a frozen dataclass. Its fields that are tensors are saved as tensors, the others as JSON. A new operation is one
-    such class: it can then be put into plans, swept, chosen, searched, explored, saved and placed on the plane.
+    A subclass is a frozen dataclass. Its tensors, of any type of number, are saved as tensors, its other fields as JSON.
+    A new operation is one such class with an ``operation`` of its own, also where it is made from another operation: it can then
+    be put into plans, swept, chosen, searched, explored, saved and placed on the plane.
+
+    Raises:
+        SettingsError: a class that can be used has no ``operation`` of its own, or one that another class has. This is said
+            where the class is defined. The same class may be defined again, as in a notebook's cell.
     """
 
     operation: ClassVar[str]
@@ -31,7 +36,12 @@ class Edit(ABC):
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "operation" in cls.__dict__:
-            EDITS[cls.operation] = cls
+            _register(cls)
+        elif not _is_abstract(cls):
+            raise SettingsError(
+                f"operation {cls.__qualname__} has no name of its own: expected operation = {cls.__name__.lower()!r} in "
+                "the class, by which files and EDITS know it."
+            )
 
     @property
     @abstractmethod
@@ -69,8 +79,8 @@ class Edit(ABC):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The edit's tensors by field, for a file."""
-        return {name: value for name, value in self._fields().items() if isinstance(value, Tensor)}
+        """The edit's tensors by field, for a file: on the CPU, and without the gradients' graph."""
+        return {name: value.detach().cpu() for name, value in self._fields().items() if isinstance(value, Tensor)}
 
     @property
     def header(self) -> dict[str, Any]:
@@ -79,6 +89,27 @@ class Edit(ABC):
 
     def _fields(self) -> dict[str, Any]:
         return {own.name: getattr(self, own.name) for own in fields(self)}  # type: ignore[arg-type]
+
+
+def _register(cls: type[Edit]) -> None:
+    """Makes an operation known by its name.
+
+    Raises:
+        SettingsError: another class has the name.
+    """
+    known = EDITS.get(cls.operation, cls)
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise SettingsError(
+            f"operation {cls.operation!r} of {cls.__qualname__} is the name of {known.__module__}.{known.__qualname__} already: "
+            "expected a name that no other operation has. Give it another one."
+        )
+    EDITS[cls.operation] = cls
+
+
+def _is_abstract(cls: type[Edit]) -> bool:
+    """Says whether methods are left to be written; Python itself knows that only after the class was made."""
+    names = {name for base in cls.__mro__ for name, own in vars(base).items() if getattr(own, "__isabstractmethod__", False)}
+    return any(getattr(getattr(cls, name), "__isabstractmethod__", False) for name in names)
 
 
 def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor], whose: str) -> Edit:

@@ -3,8 +3,10 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, SupportsFloat, SupportsIndex
+from copy import copy
+from dataclasses import dataclass, field, is_dataclass, replace
+from types import MappingProxyType
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar, cast
 
 import torch
 
@@ -16,24 +18,27 @@ from steerlens.steering.edits import Edit
 from steerlens.steering.plans import SteeringPlan
 from steerlens.steering.steps import Step
 
+SomeIntervention = TypeVar("SomeIntervention", bound="Intervention")
+
 
 class Intervention(ABC):
     """What can be done to a model at any of some layers: the base of steering vectors and of other edits by layer.
 
-    Sweeps, the search, the explorer and vector sets take any intervention.
+    Sweeps, the search, the explorer and vector sets take any intervention. One of your own has these attributes, ``edit`` and
+    ``random_like``; in a file it is kept as ``LayerEdits``, with the edit of each layer.
     """
 
     name: str
     """``EN``, ``LOC`` or the user's own."""
-    locale: str
+    locale: str = ""
     """The locale whose items it is for; all items for ``""``."""
     layers: tuple[int, ...]
     """The block indices, ascending."""
     fingerprint: Fingerprint
     """The model that it was taken from."""
-    score: str
+    score: str = ""
     """The score that it is meant to raise; ``""`` if nobody said so."""
-    notes: dict[str, Any]
+    notes: Mapping[str, Any] = MappingProxyType({})
     """Anything else worth keeping, as JSON values."""
 
     @abstractmethod
@@ -102,7 +107,7 @@ class Intervention(ABC):
         Args:
             name: what tables and plans will call it.
         """
-        return replace(self, name=name)  # type: ignore[type-var]
+        return altered(self, name=name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +172,36 @@ class LayerEdits(Intervention):
         """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}
         return replace(self, edits=drawn)
+
+
+def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
+    """Returns a copy of an intervention in which some attributes are others.
+
+    Args:
+        vector: a steering vector, edits by layer, or an intervention of the user's own, which need not be a dataclass.
+        fields: the attributes by name.
+    """
+    if is_dataclass(vector):
+        return cast(SomeIntervention, replace(cast(Any, vector), **fields))
+    made = copy(vector)
+    vars(made).update(fields)
+    return made
+
+
+def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
+    """Returns the attributes of what two interventions do together: what is true of both of them.
+
+    It goes with all items where they are of different locales.
+
+    Args:
+        first: one of them.
+        second: the other one.
+    """
+    return {
+        "locale": first.locale if first.locale == second.locale else "",
+        "score": first.score if first.score == second.score else "",
+        "notes": dict(first.notes) if first.notes == second.notes else {},
+    }
 
 
 def generator(key: str) -> torch.Generator:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -19,11 +18,11 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
-from steerlens.numeric import finite_number, layer_of
+from steerlens.numeric import divisor_of, finite_number, layer_of
 from steerlens.steering.showing import Shown, shown
 from steerlens.steering.steps import SavedStep, Step, restored_step
 from steerlens.steering.tokens import leaves_prompt
-from steerlens.storage import load_tensors, restored, save_tensors
+from steerlens.storage import load_tensors, restored, save_tensors, tensor_bytes, under
 
 KIND = "steering plan"
 
@@ -32,8 +31,8 @@ KIND = "steering plan"
 class SteeringPlan:
     """Steps taken in every forward pass, those at one layer in their order.
 
-    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan`` and ``-plan``, which multiplies every step's
-    strength.
+    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which multiplies
+    every step's strength.
     """
 
     steps: tuple[Step, ...]
@@ -81,6 +80,14 @@ class SteeringPlan:
         return replace(self, steps=tuple(replace(step, strength=times * step.strength) for step in self.steps))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: SupportsFloat) -> "SteeringPlan":
+        """Returns the plan with every step's strength divided.
+
+        Raises:
+            VectorError: the divisor is 0, or no finite number.
+        """
+        return self * (1 / divisor_of(divisor, f"plan ({self})"))
 
     def __neg__(self) -> "SteeringPlan":
         """Returns the plan with every step's strength negated."""
@@ -197,8 +204,8 @@ class SteeringPlan:
         found = hashlib.sha256()
         for step in self.steps:
             found.update(json.dumps(step.to_dict(), sort_keys=True, ensure_ascii=False).encode())
-            for name in sorted(step.edit.tensors):
-                found.update(step.edit.tensors[name].contiguous().numpy().tobytes())
+            for _, tensor in sorted(step.edit.tensors.items()):
+                found.update(tensor_bytes(tensor))
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
@@ -226,7 +233,7 @@ class SteeringPlan:
         """
         tensors, header = load_tensors(path, KIND)
         kept = restored(_Header, header, str(path))
-        own = [_tensors_of(f"step{i}.", tensors) for i in range(len(kept.steps))]
+        own = [under(f"step{i}.", tensors) for i in range(len(kept.steps))]
         if sum(map(len, own)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
         steps = tuple(
@@ -250,10 +257,6 @@ class _Header:
 
     steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint
-
-
-def _tensors_of(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:

@@ -9,7 +9,7 @@ from steerlens.errors import SettingsError
 from steerlens.models.lens import LensModel
 from steerlens.models.pooling import Positions
 from steerlens.numeric import Layers
-from steerlens.steering.contrasts import EN, LOC, Contrast, locales_of_items
+from steerlens.steering.contrasts import EN, LOC, Contrast, contrasts_of, locales_of_items
 from steerlens.steering.means import differences_of_means
 from steerlens.steering.vector_sets import VectorSet
 
@@ -17,7 +17,7 @@ from steerlens.steering.vector_sets import VectorSet
 def take(
     model: LensModel | ResidualStack,
     items: Items | None = None,
-    contrasts: Sequence[Contrast] = (EN, LOC),
+    contrasts: Contrast | Sequence[Contrast] = (EN, LOC),
     *,
     locales: Sequence[str] | None = None,
     layers: Layers | None = None,
@@ -31,7 +31,7 @@ def take(
     Args:
         model: the model, or a stack that already holds every prompt of the pairs.
         items: what pairs are made of, usually the train part of a split. A contrast of given prompts needs none.
-        contrasts: EN and LOC, or others; ``Contrast.of`` makes one of pairs of texts.
+        contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one of pairs of texts.
         locales: all locales of the items but English for ``None``.
         layers: block indices; all layers of the model or the stack for ``None``.
         positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
@@ -41,28 +41,20 @@ def take(
         A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all.
 
     Raises:
-        PairsError: a locale whose items give no pairs for a contrast.
+        PairsError: a locale whose items give no pairs for a contrast, or a contrast whose function makes no pairs of the locale.
         PromptError: a stack that lacks some of the prompts.
         LayerError: a layer that the model or the stack does not have.
         SettingsError: no items or locales, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
         VectorError: residuals that are not finite.
     """
     where = tuple(locales) if locales is not None else locales_of_items(items)
-    _check(contrasts, items, where)
-    wanted = [(contrast, pairs) for contrast in contrasts for pairs in contrast.pairs_of(items, where)]
+    given = contrasts_of(contrasts)
+    if items is not None and not where and any(contrast.needs_items for contrast in given):
+        names = ", ".join(contrast.name for contrast in given)
+        raise SettingsError(f"no locales given to take {names} in: expected at least one that the items hold.")
+    wanted = [(contrast, pairs) for contrast in given for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
     return VectorSet(
         contrast.made(replace(vector, name=contrast.name, score=contrast.score)).called(contrast.name)
         for (contrast, _), vector in zip(wanted, found, strict=True)
     )
-
-
-def _check(contrasts: Sequence[Contrast], items: Items | None, locales: Sequence[str]) -> None:
-    """Refuses contrasts that give no vectors, or several of one name, before anything is run."""
-    names = [contrast.name for contrast in contrasts]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or twice:
-        given = f"two contrasts called {twice[0]!r}" if twice else "no contrasts"
-        raise SettingsError(f"{given} given: expected at least one, each under a name of its own.")
-    if items is not None and not locales and any(contrast.needs_items for contrast in contrasts):
-        raise SettingsError(f"no locales given to take {', '.join(names)} in: expected at least one that the items hold.")

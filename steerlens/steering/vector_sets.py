@@ -14,7 +14,7 @@ from steerlens.steering.contrasts import locales_of_items
 from steerlens.steering.edits import restored_edit
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.vectors import SteeringVector
-from steerlens.storage import load_tensors, parsed, restored, save_tensors
+from steerlens.storage import load_tensors, parsed, restored, save_tensors, tensor_bytes, under
 
 KIND = "vector set"
 Key = tuple[str, str]
@@ -159,9 +159,10 @@ class VectorSet(Mapping[Key, Intervention]):
         found = hashlib.sha256()
         for vector in self.values():
             header, tensors = _packed(vector)
+            header["fingerprint"].pop("name")  # two names for the same weights are the same model
             found.update(json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
-            for name in sorted(tensors):
-                found.update(tensors[name].contiguous().numpy().tobytes())
+            for _, tensor in sorted(tensors.items()):
+                found.update(tensor_bytes(tensor))
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
@@ -189,7 +190,7 @@ class VectorSet(Mapping[Key, Intervention]):
         """
         tensors, header = load_tensors(path, KIND)
         listed = restored(_Header, header, str(path)).vectors
-        held = [_under(f"{at}.", tensors) for at in range(len(listed))]
+        held = [under(f"{at}.", tensors) for at in range(len(listed))]
         if sum(map(len, held)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
         each = enumerate(zip(listed, held, strict=True))
@@ -232,11 +233,11 @@ def _packed(vector: Intervention) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns a vector as JSON values and tensors."""
     if isinstance(vector, SteeringVector):
         return vector.to_dict(), vector.tensors
-    if not isinstance(vector, LayerEdits):
-        raise FileError(f"{vector!r} cannot be saved: expected steering vectors or LayerEdits.")
-    edits = [{"layer": layer, "operation": edit.operation, "edit": edit.header} for layer, edit in vector.edits.items()]
-    own = {name: getattr(vector, name) for name in ("name", "locale", "score", "notes", "source")}
-    tensors = {f"{layer}.{name}": tensor for layer, edit in vector.edits.items() for name, tensor in edit.tensors.items()}
+    by_layer = {layer: vector.edit(layer) for layer in vector.layers}
+    edits = [{"layer": layer, "operation": edit.operation, "edit": edit.header} for layer, edit in by_layer.items()]
+    source = vector.source if isinstance(vector, LayerEdits) else vector.step_label
+    own = {"name": vector.name, "locale": vector.locale, "score": vector.score, "notes": dict(vector.notes), "source": source}
+    tensors = {f"{layer}.{name}": tensor for layer, edit in by_layer.items() for name, tensor in edit.tensors.items()}
     return {"edits": edits, "fingerprint": vector.fingerprint.to_dict(), **own}, tensors
 
 
@@ -247,13 +248,8 @@ def _unpacked(header: dict[str, Any], tensors: dict[str, Any], whose: str) -> In
     others = {name: value for name, value in header.items() if name != "edits"}
     edits = {
         saved.layer: restored_edit(
-            saved.operation, saved.edit, _under(f"{saved.layer}.", tensors), f"{whose}, layer {saved.layer}"
+            saved.operation, saved.edit, under(f"{saved.layer}.", tensors), f"{whose}, layer {saved.layer}"
         )
         for saved in parsed(header["edits"], tuple[_SavedEdit, ...], whose)
     }
     return restored(LayerEdits, others, whose, every=True, edits=edits)
-
-
-def _under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the tensors whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from steerlens.errors import UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
-from steerlens.numeric import check_finite, finite_number, float_tensor, layers_of, whole_number
+from steerlens.numeric import check_finite, divisor_of, finite_number, float_tensor, layers_of, whole_number
 from steerlens.steering.edits import Ablate, Add, Edit, Project
-from steerlens.steering.interventions import Intervention, LayerEdits, generator
+from steerlens.steering.interventions import Intervention, LayerEdits, generator, in_common
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
@@ -24,7 +24,8 @@ class SteeringVector(Intervention):
     """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself.
 
     Vectors of one model and the same layers add and subtract; a number multiplies and divides. The result is named after its
-    parts and keeps no digest of prompts.
+    parts and keeps no digest of prompts. A sum has the locale of both parts, and none, for all items, where these differ; so with
+    the score. A vector that is turned round has no score.
     """
 
     directions: Float[Tensor, "layer d_model"]
@@ -108,25 +109,30 @@ class SteeringVector(Intervention):
         """
         return Add(self.direction(layer))
 
-    # Arithmetic
-
-    def __add__(self, other: "SteeringVector") -> "SteeringVector":
-        """Returns the sum of both vectors.
+    def __add__(self, other: "SteeringVector | int") -> "SteeringVector":
+        """Returns the sum of both vectors; ``0 + vector`` is the vector, so that ``sum()`` works.
 
         Raises:
             FingerprintError: they belong to different models.
-            VectorError: they have different layers.
+            VectorError: they have different layers, or the other one is no vector.
         """
-        other.fingerprint.check(self.fingerprint, f"vector {other.label}")
-        if other.layers != self.layers:
+        if whole_number(other) == 0:
+            return self
+        added = self._same_kind(other, "to add to")
+        if added.layers != self.layers:
             raise VectorError(
-                f"{self.label} has layers {self.layers} and {other.label} {other.layers}: expected the same layers."
+                f"{self.label} has layers {self.layers} and {added.label} {added.layers}: expected the same layers."
             )
-        return self._made(self.directions + other.directions, f"{self.name} + {other.name}")
+        read_at = ", ".join(dict.fromkeys((self.positions, added.positions)))
+        both = {"n": self.n + added.n, "positions": read_at, **in_common(self, added)}
+        return self._made(self.directions + added.directions, f"{self.name} + {added.name}", **both)
+
+    __radd__ = __add__
 
     def __sub__(self, other: "SteeringVector") -> "SteeringVector":
         """Returns this vector less the other one. ``+`` says what is raised."""
-        return replace(self + -other, name=f"{self.name} - {other.name}")
+        subtracted = self._same_kind(other, "to subtract from")
+        return replace(self + -subtracted, name=f"{self.name} - {subtracted.name}")
 
     def __mul__(self, factor: SupportsFloat) -> "SteeringVector":
         """Returns the vector times a number.
@@ -135,7 +141,7 @@ class SteeringVector(Intervention):
             VectorError: the factor is no finite number.
         """
         times = finite_number(factor, "factor", self.label)
-        return self._made(times * self.directions, f"{times:g} {self.name}")
+        return self._made(times * self.directions, f"{times:g} {self.name}", score=self.score if times > 0 else "")
 
     __rmul__ = __mul__
 
@@ -145,17 +151,24 @@ class SteeringVector(Intervention):
         Raises:
             VectorError: the divisor is 0, or no finite number.
         """
-        by = finite_number(divisor, "divisor", self.label)
-        if by == 0:
-            raise VectorError(f"{self.label} cannot be divided by 0: give another number.")
-        return self * (1 / by)
+        return self * (1 / divisor_of(divisor, self.label))
 
     def __neg__(self) -> "SteeringVector":
-        """Returns the vector that points the other way."""
-        return self._made(-self.directions, f"-{self.name}")
+        """Returns the vector that points the other way, of which nobody said what it is meant to raise."""
+        return self._made(-self.directions, f"-{self.name}", score="")
 
-    def _made(self, directions: Float[Tensor, "layer d_model"], name: str) -> "SteeringVector":
-        return replace(self, directions=directions, name=name, prompts_sha256="", positive=None)
+    def _made(self, directions: Float[Tensor, "layer d_model"], name: str, **others: Any) -> "SteeringVector":
+        return replace(self, directions=directions, name=name, prompts_sha256="", positive=None, **others)
+
+    def _same_kind(self, given: Any, doing: str) -> "SteeringVector":
+        """Returns another steering vector of the same model, whatever was given."""
+        if not isinstance(given, SteeringVector):
+            raise VectorError(
+                f"{type(given).__name__} given {doing} vector {self.label}: expected a steering vector. Plans add to plans: "
+                "say where the vector goes, as vector.at(layer)."
+            )
+        given.fingerprint.check(self.fingerprint, f"vector {given.label}")
+        return given
 
     def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
         """Returns the cosine of both vectors at each layer that both have, in ascending order of layers; 0 for a zero vector.
@@ -166,10 +179,11 @@ class SteeringVector(Intervention):
         Raises:
             FingerprintError: they belong to different models.
             LayerError: they have no layer in common.
+            VectorError: the other one is no vector.
         """
-        other.fingerprint.check(self.fingerprint, f"vector {other.label}")
-        common = layers_of([x for x in self.layers if x in other.layers], self.layers, f"both {self.label} and {other.label}")
-        own, theirs = (torch.stack([vector.direction(layer) for layer in common]) for vector in (self, other))
+        known = self._same_kind(other, "to compare with")
+        common = layers_of([x for x in self.layers if x in known.layers], self.layers, f"both {self.label} and {known.label}")
+        own, theirs = (torch.stack([vector.direction(layer) for layer in common]) for vector in (self, known))
         return torch.cosine_similarity(own, theirs, dim=1)
 
     def rescaled(self, like: "SteeringVector | SupportsFloat") -> "SteeringVector":
@@ -179,17 +193,18 @@ class SteeringVector(Intervention):
             like: the vector whose norms at each layer it is to have, or one norm for all layers.
 
         Raises:
+            FingerprintError: a vector of another model.
             LayerError: a vector without one of this one's layers.
-            VectorError: a norm that is not finite.
+            VectorError: a norm that is not finite, or less than 0.
         """
         if isinstance(like, SteeringVector):
-            norms = torch.stack([like.direction(layer).norm() for layer in self.layers])
+            norms = torch.stack([self._same_kind(like, "").direction(layer).norm() for layer in self.layers])
+        elif (norm := finite_number(like, "norm", self.label)) < 0:
+            raise VectorError(f"norm {norm:g} given for {self.label}: expected 0 or more. Negate the vector to turn it round.")
         else:
-            norms = torch.full((len(self.layers),), finite_number(like, "norm", self.label))
+            norms = torch.full((len(self.layers),), norm)
         directions = torch.nn.functional.normalize(self.directions, dim=1) * norms[:, None]
         return replace(self, directions=directions, positive=None)
-
-    # Other operations along the same directions
 
     def ablation(self) -> LayerEdits:
         """Returns the edits that remove the residual's component along this vector (Arditi et al., arXiv 2406.11717).

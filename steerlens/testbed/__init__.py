@@ -1,5 +1,19 @@
-"""A small model whose truth is known, because its weights were written by hand: what a method must find, and where."""
+"""Small models whose truth is known, because their weights were written by hand, and judges of them: what must be found."""
 
+from steerlens.testbed.judging import JUDGES, Judge, Judgement, by_plane, by_probing, by_search
 from steerlens.testbed.planted import Planted, Truth, planted
+from steerlens.testbed.rates import Rates, rates
 
-__all__ = ["Planted", "Truth", "planted"]
+__all__ = [
+    "JUDGES",
+    "Judge",
+    "Judgement",
+    "Planted",
+    "Rates",
+    "Truth",
+    "by_plane",
+    "by_probing",
+    "by_search",
+    "planted",
+    "rates",
+]

@@ -16,7 +16,7 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
 
 
 @dataclass(frozen=True)
-class Concept:
+class WorldConcept:
     """One thing asked; each locale has its own word for it, and nothing in the words tells its kind."""
 
     id: str
@@ -32,7 +32,7 @@ class World:
     """Locales (English first), concepts and words, drawn from a seed."""
 
     locales: tuple[str, ...]
-    concepts: tuple[Concept, ...]
+    concepts: tuple[WorldConcept, ...]
     answers: tuple[str, ...]
     fillers: Mapping[str, str]
     """By locale: what stands where an explicit question names the country."""
@@ -48,7 +48,7 @@ class World:
         """Every concept asked in every locale, cultural ones without and with the country."""
         return Items(tuple(self._item(concept, code) for concept in self.concepts for code in self.locales), "planted")
 
-    def _item(self, concept: Concept, code: str) -> Item:
+    def _item(self, concept: WorldConcept, code: str) -> Item:
         word, choices = concept.words[code], tuple(self.answers[number] for number in concept.choices)
         implicit = f"{word} {self.fillers[code]}"
         topic = f"topic {int(concept.id[1:]) % 5}"
@@ -77,7 +77,7 @@ def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
     fillers, countries = ({code: next(words) for code in every} for _ in range(2))
     kinds: list[Kind] = ["factual", "cultural"]
     concepts = tuple(
-        Concept(
+        WorldConcept(
             f"{kind[0]}{number}",
             kind,
             {code: next(words) for code in every},

@@ -26,7 +26,7 @@ from steerlens.testing.families import FAMILIES
 from steerlens.testing.family import Family
 from steerlens.testing.findings import Finding, Tally, raised
 from steerlens.testing.folders import write_model
-from steerlens.testing.tables import Row, summary, write
+from steerlens.testing.tables import Examined, summary, write
 from steerlens.testing.towers import without_towers
 
 Check = Callable[[Bench], dict[str, Finding]]
@@ -43,9 +43,9 @@ CHECKS: dict[Check, tuple[str, ...]] = {
 """Each check, and the columns that it fills."""
 
 
-def examine(family: Family) -> Row:
+def examine(family: Family) -> Examined:
     """All checks of one architecture. What goes wrong is told in the row; nothing is raised."""
-    started, row = time.process_time(), Row(family.name)
+    started, row = time.process_time(), Examined(family.name)
     torch.manual_seed(0)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -68,7 +68,7 @@ def examine(family: Family) -> Row:
     return row
 
 
-def examine_all(families: Sequence[Family], told: Callable[[Row], None] | None = None) -> list[Row]:
+def examine_all(families: Sequence[Family], told: Callable[[Examined], None] | None = None) -> list[Examined]:
     """Every architecture's row, on one thread.
 
     Args:
@@ -104,9 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
     parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
     given = parser.parse_args(arguments)
-    so_far: list[Row] = []
+    so_far: list[Examined] = []
 
-    def tell(row: Row) -> None:
+    def tell(row: Examined) -> None:
         so_far.append(row)
         _say(row.line)
         if given.out:
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.right for row in rows if row.loaded) else 1
 
 
-def _check(row: Row, family: Family, folder: Path, model: sl.LensModel) -> None:
+def _check(row: Examined, family: Family, folder: Path, model: sl.LensModel) -> None:
     try:
         before = behaviour.hooks_at_rest(model)
         bench = Bench.of(family, folder, model)
@@ -136,7 +136,7 @@ def _guarded(check: Check, bench: Bench, columns: Sequence[str]) -> dict[str, Fi
         return dict.fromkeys(columns, raised(error))
 
 
-def _describe(row: Row, model: sl.LensModel) -> None:
+def _describe(row: Examined, model: sl.LensModel) -> None:
     row.model_type = model.backend.architecture
     with Tally().trying("capabilities"):
         row.packs, row.reuses_keys = bool(model.packs), bool(model.reuses_keys)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steerlens.storage import write_text
+from steerlens.tables import markdown_table
 from steerlens.testing.findings import Finding
 
 COLUMNS = (
@@ -27,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass
-class Row:
+class Examined:
     """What was found of one architecture."""
 
     name: str
@@ -74,7 +75,7 @@ class Row:
         }
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Examined]) -> str:
     """How many are right in everything, and what the others are."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and _only_refused(row) for row in rows)
@@ -85,19 +86,19 @@ def summary(rows: Sequence[Row]) -> str:
     )
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Examined]) -> str:
     """The table, and beneath it every finding in full."""
     heads = ["architecture", "model_type", *COLUMNS, "keys reused", "packs", "s"]
-    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    lines = []
     for row in rows:
         cells = [_cell(row.findings.get(name)) for name in COLUMNS]
         ends = [_yes(row.reuses_keys), _yes(row.packs), f"{row.seconds:.1f}"]
-        lines.append(f"| {' | '.join([row.name, row.model_type, *cells, *ends])} |")
+        lines.append([row.name, row.model_type, *cells, *ends])
     found = [f"- **{row.name}**, {name}: {_plain(str(finding))}" for row in rows for name, finding in row.wrong.items()]
-    return "\n".join([summary(rows), "", *lines, "", *found, ""])
+    return "\n".join([summary(rows), "", markdown_table(heads, lines), "", *found, ""])
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write(rows: Sequence[Examined], path: Path) -> None:
     """Writes the table as Markdown, and as JSON beside it.
 
     Raises:
@@ -108,7 +109,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
     write_text(path.with_suffix(".json"), json.dumps(values, indent=1, ensure_ascii=False))
 
 
-def _only_refused(row: Row) -> bool:
+def _only_refused(row: Examined) -> bool:
     return all(found.verdict == "refused" for found in row.wrong.values())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from experiments.lab import BROWSERS, system_browser
+from tests.browser.lab import BROWSERS, system_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from experiments.lab import SAID, finish, opened, served
+from tests.browser.lab import SAID, finish, opened, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

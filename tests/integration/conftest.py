@@ -1,5 +1,7 @@
 """The embedded real model, loaded once. Its conversion is kept in the cache folder, as for a user."""
 
+import os
+
 import pytest
 import torch
 
@@ -10,10 +12,9 @@ _CORES = torch.get_num_threads()
 
 @pytest.fixture(scope="session")
 def gemma() -> sl.LensModel:
-    """Gemma 3 270M, on all cores: the tiny models' tests run on one."""
-    import os
-
-    torch.set_num_threads(os.cpu_count() or _CORES)
+    """Gemma 3 270M, on all cores that the processes of the tests leave to each: the tiny models' tests run on one."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, (os.cpu_count() or _CORES) // processes))
     return sl.load("gemma-3-270m")
 
 

@@ -25,7 +25,7 @@ ALLOWED = {
     "models": {"data", "activations", "fingerprint"},
     "plotting": {"scores"},
     "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
-    "steering": {"data", "activations", "fingerprint", "models", "settings"},
+    "steering": {"data", "activations", "fingerprint", "models", "scores", "settings"},
     "evaluation": {
         "activations",
         "data",
@@ -38,8 +38,8 @@ ALLOWED = {
         "tables",
         "plotting",
     },
-    "testbed": {"data", "models"},
-    "testing": {"data", "models", "evaluation", "settings", "steering"},
+    "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
+    "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {
         *("activations", "data", "evaluation", "models", "probing"),
@@ -95,7 +95,7 @@ def test_what_runs_a_model_is_known_in_models_only() -> None:
 
 def test_the_engine_knows_no_items() -> None:
     """Rows of tokens go in and log probabilities come out; what they are scores of is said in ``evaluation``."""
-    engine = ("engine", "resumed", "plain", "packing", "targets", "trust", "computed", "interventions")
+    engine = ("engine", "resumed", "plain", "packing", "targets", "trust", "computed", "plans")
     for name in engine:
         tree = ast.parse((ROOT / "models" / f"{name}.py").read_text(encoding="utf-8"))
         targets = {imported.split(".")[1] for imported in _imported(tree) if imported.startswith("steerlens.")}
@@ -154,3 +154,13 @@ def test_public_functions_have_docstrings() -> None:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 overload = any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
                 assert node in inner or overload or ast.get_docstring(node), (path, node.name)
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """One name means one thing, wherever it is imported from."""
+    places: dict[str, list[Path]] = {}
+    for _, path, tree in _modules():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

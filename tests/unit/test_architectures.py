@@ -16,8 +16,7 @@ from steerlens.testing.architectures import chosen, examine, examine_all, main
 from steerlens.testing.bench import Bench
 from steerlens.testing.findings import Tally
 from steerlens.testing.folders import write_model
-from steerlens.testing.tables import Row as TableRow
-from steerlens.testing.tables import markdown, summary
+from steerlens.testing.tables import Examined, markdown, summary
 
 CONTROLS = ("Gemma 3", "Qwen 3", "GPT-2", "Mistral")
 
@@ -107,7 +106,7 @@ def test_nan_and_shapes_count_as_off() -> None:
 
 
 def test_the_command_writes_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr("steerlens.testing.architectures.examine", lambda family: TableRow(family.name))
+    monkeypatch.setattr("steerlens.testing.architectures.examine", lambda family: Examined(family.name))
     assert main(["gemma 4", "--out", str(tmp_path / "table.md")]) == 0
     names = [row["name"] for row in json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["rows"]]
     assert names == [family.name for family in chosen(["Gemma 4"])]

@@ -1,5 +1,7 @@
 """The predicted sweep: derivatives equal finite differences, and what was run is never mixed with what was predicted."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +137,14 @@ def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
         only.heatmap("EN", "localization")
     with pytest.raises(SettingsError, match="strength 0 alone"):
         sweep(llama, items, [vector], strengths=[0.0], mode="screened")
+
+
+def test_strengths_beyond_the_models_numbers_say_nothing(llama: sl.LensModel, items: Items) -> None:
+    """No warning of NumPy's: what is not finite is NaN in the table, and told by the package itself."""
+    own = take(llama, items, locales=["es-ES"]).named("EN")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = sweep(llama, items, own, [1, 3], [1.0, 1e39, 1e200], mode="attribution").frame
+    margins = frame[frame["score"] == "transfer_margin"]
+    assert margins[margins["strength"] > 1]["value"].isna().all()
+    assert margins[margins["strength"] == 1]["value"].notna().all()

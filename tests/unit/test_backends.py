@@ -178,7 +178,7 @@ def test_its_derivatives_are_those_of_a_small_step(toy: sl.LensModel, items: sl.
     scorer, step = Scorer(toy, list(items.of(locale="es-ES"))[:3]), 1e-2  # rounding makes a smaller one noisy
     found = attributions(scorer, [(vector, [0, 2])], "all")[vector.name]
     for layer in (0, 2):
-        up, down = (scorer.score(vector.at(layer, sign * step)) for sign in (1, -1))
+        up, down = (scorer.score(vector.at(layer, sign * step, "all")) for sign in (1, -1))
         for n, base in enumerate(scorer.base):
             rise = [o[n].scores[base.item.answer] - o[n].scores[base.runner_up] for o in (up, down)]
             assert found.slopes[layer][n] == pytest.approx((rise[0] - rise[1]) / (2 * step), abs=2e-2, rel=2e-2)

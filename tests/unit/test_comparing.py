@@ -185,3 +185,20 @@ def test_depths_of_vectors_and_scores_that_are_not_there() -> None:
         Sweep(alone.frame.assign(value=np.nan)).depth({"EN": "transfer"})
     with pytest.raises(SettingsError, match=r"Give scores, as \{'formal': 'transfer'\}"):
         Sweep(alone.frame.assign(vector="formal")).depth()
+
+
+def test_depths_are_drawn_over_their_sweep() -> None:
+    swept = _sweep({"EN": _peaked(1), "LOC": _peaked(4)}, 0)
+    swept = Sweep(swept.frame.assign(tokens="last_onward"))
+    found = [swept.depth(scores, draws=100).frame for scores in ({"EN": "transfer", "LOC": "localization"}, MARGINS)]
+    fig = Depths(pd.concat(found)).plot(swept)
+    panels = ["EN: transfer", "LOC: localization", "EN: factual margin", "LOC: cultural margin"]
+    assert [note.text for note in fig.layout.annotations] == panels
+    assert len(fig.data) == len(panels) * len(STRENGTHS)
+    (line,) = [trace for trace in fig.data if trace.name == "LOC, strength 1" and trace.yaxis == "y4"]
+    assert LAYERS[int(np.argmax(line.y))] == LAYERS[4]
+    assert [axis.title.text for axis in (fig.layout.yaxis, fig.layout.yaxis3)] == ["change (points)", "change (nats per token)"]
+    shades = [(shape.x0 + 0.2, shape.x1 - 0.2) for shape in fig.layout.shapes]
+    peaks = pd.concat(found).query("measure == 'peak' and score.notna()")
+    np.testing.assert_allclose(shades, peaks[["low", "high"]].to_numpy())
+    assert len(Depths(found[0]).plot(swept).layout.annotations) == 2

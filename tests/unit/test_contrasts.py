@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import steerlens as sl
-from steerlens.data import Items, Prompt
+from steerlens.data import Items, Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, SettingsError, UnknownNameError, VectorError
-from steerlens.evaluation import plane, response, sweep
+from steerlens.evaluation import Score, Scorer, SearchSettings, plane, response, sweep
 from steerlens.notebook.specimen import specimen
+from steerlens.settings import StudySettings
 from steerlens.steering import EN, LOC, Contrast, SteeringPlan, SteeringVector, VectorSet, difference_of_means, take
 
 PAIRS = [
@@ -250,7 +251,7 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
 
 def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: Items, mine: VectorSet) -> None:
     silent = take(llama, contrasts=[Contrast.of("silent", PAIRS)])
-    with pytest.raises(UnknownNameError, match=r"unknown contrast 'silent'.*Say which score"):
+    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Say it"):
         sweep(llama, items, silent, [1], [1.0]).choose()
     said = VectorSet(replace(vector, score="localization") for vector in silent.values())
     chosen = sweep(llama, items, said, [1], [1.0]).choose()
@@ -259,3 +260,120 @@ def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: 
     together = sweep(llama, items, both, [1, 2], [1.0]).choose()
     assert set(together) == {"formal", "silent", "surgical"}
     assert together.surgical.gains.worst == min(together.surgical.gains["transfer"], together.surgical.gains["localization"])
+
+
+def test_the_sum_of_vectors_of_several_locales_goes_with_all_items(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    """A vector of one locale alone would be swept on that locale alone, whatever went into it."""
+    spanish, korean = vectors["LOC", "es-ES"], vectors["LOC", "ko-KR"]
+    formal = take(llama, contrasts=[Contrast.of("formal", PAIRS, score="localization")])["formal"]
+    both = (spanish + korean) / 2
+    assert (both.locale, both.score, both.n) == ("", "localization", spanish.n + korean.n)
+    assert set(sweep(llama, items, both, [1], [1.0]).frame["locale"]) == {"es-ES", "ko-KR"}
+    assert (spanish + spanish).locale == (spanish - 2 * spanish).locale == "es-ES"
+    assert (formal + formal).locale == (formal + spanish).locale == (both + spanish).locale == ""
+
+
+def test_what_a_vector_is_meant_to_raise_is_forgotten_where_it_is_turned_round(vectors: VectorSet) -> None:
+    en, loc = vectors["EN", "es-ES"], vectors["LOC", "es-ES"]
+    assert (2 * en).score == (en / 3).score == (en + en).score == en.score == "transfer"
+    for turned in (-en, -1 * en, en * 0, en / -2, en + loc, en - en, en - loc):
+        assert turned.score == ""
+        assert turned.locale == "es-ES"
+
+
+def test_sums_and_quotients_work_and_what_does_not_is_said_in_words(
+    loaded: dict[str, sl.LensModel], items: Items, vectors: VectorSet
+) -> None:
+    en, loc = vectors["EN", "es-ES"], vectors["LOC", "es-ES"]
+    assert torch.equal(sum([en, loc]).directions, (en + loc).directions)
+    assert en + 0 is 0 + en is en
+    assert str(en.at(1, 3.0) / 2) == str(en.at(1, 1.5))
+    plan = en.at(1)
+    for wrong in (lambda: en + plan, lambda: plan + en, lambda: en - plan, lambda: plan - en, lambda: en.cosine(plan)):
+        with pytest.raises(VectorError, match=r"SteeringPlan given .* vector -?EN es-ES: .* vector.at\(layer\)"):
+            wrong()
+    for wrong in (lambda: en + 1, lambda: en + "loc", lambda: en + en.ablation(), lambda: en.ablation() + en):
+        with pytest.raises(VectorError, match="expected a steering vector"):
+            wrong()
+    for wrong in (lambda: plan / 0, lambda: en / 0, lambda: plan / float("nan"), lambda: plan / "2", lambda: plan * plan):
+        with pytest.raises(VectorError):
+            wrong()
+    other = take(loaded["qwen2"], contrasts=[Contrast.of("formal", PAIRS)])["formal"]
+    with pytest.raises(FingerprintError, match="vector formal was taken from"):
+        en.rescaled(other)
+    with pytest.raises(VectorError, match="norm -1 given for EN es-ES: expected 0 or more"):
+        en.rescaled(-1)
+    with pytest.raises(VectorError, match="norm SteeringPlan"):
+        en.rescaled(plan)
+
+
+def test_one_strength_and_one_layer_are_taken_as_they_are(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    some, en = items.of(locale="es-ES", kind="factual"), vectors["EN", "es-ES"]
+    one, several = sweep(llama, some, en, 1, 2.0), sweep(llama, some, en, [1], [2.0])
+    assert one.frame.equals(several.frame)
+    for bad in ("strong", [1.0, "2"], float("nan"), None):
+        with pytest.raises(VectorError, match="given for a sweep: expected a finite number"):
+            sweep(llama, some, en, [1], bad)
+    with pytest.raises(SettingsError, match="no strengths given"):
+        sweep(llama, some, en, [1], [])
+    assert SearchSettings(strengths=2.0).strengths == StudySettings(strengths=2.0).strengths == (2.0,)
+
+
+def test_contrasts_that_are_none_are_refused_before_any_pass(llama: sl.LensModel, items: Items, formal: Contrast) -> None:
+    assert take(llama, contrasts=formal).digest() == take(llama, contrasts=[formal]).digest()
+    with pytest.raises(SettingsError, match=r"'EN' given as a contrast: expected sl.steering.EN, sl.steering.LOC"):
+        take(llama, items, ["EN"])
+    with pytest.raises(PairsError, match=r"list given as the pairs of contrast 'mine'.*Contrast\.of"):
+        Contrast("mine", PAIRS)
+
+    def other(pairs: object) -> Contrast:
+        return Contrast("mine", lambda items, locale: pairs)  # noqa: ARG005 (what contrasts are called with)
+
+    for pairs, words in ((PAIRS, "made list of the items of es-ES"), (items.english_pairs("ko-KR"), "made pairs of ko-KR")):
+        with rows_run(llama) as rows, pytest.raises(PairsError, match=words):
+            take(llama, items, [EN, other(pairs)], locales=["es-ES"])
+        assert not rows
+
+
+def test_pairs_that_a_function_makes_are_of_the_locale_that_it_was_asked_for(llama: sl.LensModel, items: Items) -> None:
+    def silent(items: Items, locale: str) -> PromptPairs:
+        both = items.english_pairs(locale)
+        return PromptPairs(both.positive, both.negative)
+
+    found, expected = take(llama, items, Contrast("mine", silent)), take(llama, items, EN)
+    assert list(found) == [("mine", "es-ES"), ("mine", "ko-KR")]
+    assert torch.equal(found["mine", "ko-KR"].directions, expected["EN", "ko-KR"].directions)
+
+
+def test_a_contrast_may_be_given_a_score_itself(llama: sl.LensModel, items: Items) -> None:
+    sure = Score("sure", lambda outcome: outcome.margin > 0.1)
+    vectors = take(llama, contrasts=Contrast.of("formal", PAIRS, score=sure))
+    assert vectors["formal"].score == "sure"
+    chosen = sweep(llama, items, vectors, [1, 3], [1.0], scores=["sure"]).choose()
+    assert chosen["formal"].gains.aims == ("sure",)
+
+
+def test_english_items_are_measured_where_the_score_means_something_for_them(llama: sl.LensModel, items: Items) -> None:
+    """A vector without a locale goes with them too; transfer and localization say how other locales do beside English."""
+    sure = Score("sure", lambda outcome: outcome.margin > 0.1)
+    formal = take(llama, contrasts=Contrast.of("formal", PAIRS, score=sure))["formal"]
+    for mode in ("exact", "screened"):
+        swept = sweep(llama, items, formal, [1, 3], [1.0, 2.0], scores=["sure", "transfer", "consistency"], mode=mode)
+        told = {score: set(rows["locale"]) for score, rows in swept.frame.groupby("score")}
+        others = {"es-ES", "ko-KR"}
+        assert told == {"sure": {"en-US", *others}, "transfer": others, "transfer_margin": others, "consistency": others}
+    swept = sweep(llama, items, formal, [1, 3], [1.0], scores=["sure", "transfer"])
+    own = swept.frame.query("locale == 'en-US' and layer == 3")
+    scored = Scorer(llama, items.of(locale="en-US")).score(formal.at(3))
+    expected = {(o.item.kind, o.item.concept): float(o.margin > 0.1) for o in scored}
+    assert dict(zip(zip(own["kind"], own["concept"], strict=True), own["value"], strict=True)) == expected
+    chosen = swept.choose()
+    best = swept.cells("sure")["change"].max()
+    assert chosen["formal"].gains["sure"] == pytest.approx(max(best, 0.0))
+    both = VectorSet([formal, formal.called("again")])
+    together = sweep(llama, items, both, [1, 3], [1.0], scores=["sure"]).choose()
+    assert set(together.tried.frame["locale"]) == {"es-ES", "ko-KR"}
+    alone = sweep(llama, items.of(locale="en-US"), formal, [1], [1.0], scores=["transfer"]).frame
+    assert set(alone["locale"]) == {"en-US"}  # where there is no other locale
+    with_locale = sweep(llama, items, replace(formal, locale="es-ES"), [1], [1.0], scores=["sure"]).frame
+    assert set(with_locale["locale"]) == {"es-ES"}

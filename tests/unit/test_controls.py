@@ -7,7 +7,15 @@ import torch
 
 import steerlens as sl
 from steerlens.errors import PairsError, SettingsError, VectorError
-from steerlens.steering import Controls, SteeringVector, difference_of_means, other_locales, random_vectors, shuffled_vectors
+from steerlens.steering import (
+    Controls,
+    SteeringVector,
+    difference_of_means,
+    no_steering,
+    other_locales,
+    random_vectors,
+    shuffled_vectors,
+)
 from steerlens.steering.controls import OTHER, RANDOM, SHUFFLED
 
 
@@ -86,3 +94,14 @@ def test_controls_of_a_plan_change_its_directions_alone(
     assert set(Controls().of({"es-ES": plans["es-ES"]})) == {RANDOM}  # no other locale, nothing shuffled
     with pytest.raises(SettingsError, match="0 draws"):
         Controls(draws=0)
+
+
+def test_a_plan_is_no_control_of_itself(vectors: dict[str, SteeringVector]) -> None:
+    """One plan for all locales, or for some of them, has another locale's only where that is another one."""
+    spanish, korean = (vector.at(1) for vector in vectors.values())
+    assert set(Controls(draws=2).of({"es-ES": spanish, "ko-KR": spanish})) == {RANDOM}
+    assert set(Controls(draws=2).of({"es-ES": spanish, "ko-KR": vectors["es-ES"].at(1)})) == {RANDOM}  # equal, not the same
+    others = Controls(draws=2).of({"es-ES": spanish, "el-GR": spanish, "ko-KR": korean})[OTHER]
+    assert {code: plans[0] is korean for code, plans in others.items()} == {"es-ES": True, "el-GR": True, "ko-KR": False}
+    nothing = no_steering(spanish.fingerprint)
+    assert Controls(draws=2).of({"es-ES": nothing, "ko-KR": nothing}) == {}

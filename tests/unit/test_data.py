@@ -189,3 +189,12 @@ def test_split_needs_concepts(items: Items) -> None:
 def test_digest_knows_the_content(items: Items) -> None:
     assert items.digest() == atlas(["es-ES", "ko-KR"]).sample(8).digest()
     assert items.digest() != items.sample(7).digest()
+
+
+def test_samples_by_kind_are_nested(items: Items) -> None:
+    few, more = items.sample({"factual": 2, "cultural": 1}), items.sample({"factual": 3, "cultural": None})
+    assert [len(few.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [2, 1]
+    assert set(few.concepts) < set(more.concepts)
+    assert more.of(kind="cultural").concepts == items.of(kind="cultural").concepts
+    assert items.sample({"factual": 8, "cultural": 8}).digest() == items.sample(8).digest()
+    assert not items.sample({"factual": 2}).of(kind="cultural")

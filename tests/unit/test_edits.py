@@ -1,7 +1,9 @@
 """An operation is one class: with it, plans, sweeps, choices, searches, files, controls and the plane take it."""
 
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from steerlens.steering import (
     EDITS,
     EN,
     LOC,
+    Add,
     Contrast,
     Controls,
     Edit,
@@ -143,7 +146,7 @@ def test_it_is_chosen_searched_and_placed_with_its_controls(
     swept = sweep(llama, items, vectors, [1, 3], [0.5, 1.0])
     chosen = swept.choose()
     assert set(chosen) == {"mine", "LOC", "surgical"}
-    assert {step.vector for step in chosen.surgical.steps} == {"mine", "LOC"}
+    assert {*chosen.tried.frame["vector_1"], *chosen.tried.frame["vector_2"]} == {"mine", "LOC"}
     loaded = Sweep.load(swept.save(tmp_path / "sweep.parquet")).choose(llama, items, vectors)
     assert {name: one.spec for name, one in loaded.items()} == {name: one.spec for name, one in chosen.items()}
     plans = {code: vectors["mine", code].at(1, 0.5) for code in vectors.locales}
@@ -172,3 +175,101 @@ def test_it_is_searched(llama: sl.LensModel, items: Items, tmp_path: Path) -> No
     back = type(found).load(found.save(tmp_path / "search"))
     assert back.vectors.digest() == found.vectors.digest()
     assert str(back.plan("es-ES", "surgical")) == str(found.plan("es-ES", "surgical"))
+
+
+def test_every_operation_has_a_name_of_its_own(llama: sl.LensModel, tmp_path: Path) -> None:
+    """A class made from another would have its digest, and be read back as it: its results would be taken for its own."""
+    before = dict(EDITS)
+    with pytest.raises(SettingsError, match=r"operation .*Half has no name of its own: expected operation = 'half'"):
+
+        class Half(Add):
+            pass
+
+    for taken in ("add", "subspace"):
+        with pytest.raises(SettingsError, match=rf"operation '{taken}' of .*Other is the name of .* already"):
+
+            class Other(Add):
+                operation = taken
+
+    assert before == EDITS
+
+    def defined(factor: float) -> type[Add]:
+        class Tenfold(Add):
+            operation = "tenfold"
+
+            def __call__(
+                self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
+            ) -> Float[Tensor, "batch pos d_model"]:
+                return super().__call__(residual, factor * strength, steered)
+
+        return Tenfold
+
+    try:
+        first, again = defined(10.0), defined(20.0)  # as a notebook's cell that is run twice
+        assert EDITS["tenfold"] is again is not first
+        plans = [SteeringPlan((Step(kind(torch.ones(llama.d_model)), 1),), llama.fingerprint) for kind in (again, Add)]
+        assert plans[0].digest() != plans[1].digest()
+        back = SteeringPlan.load(plans[0].save(tmp_path / "plan.safetensors"))
+        assert type(back.steps[0].edit) is again
+    finally:
+        EDITS.pop("tenfold", None)
+
+
+@pytest.mark.parametrize("offset", [torch.ones(32, dtype=torch.bfloat16), torch.ones(32, requires_grad=True)])
+def test_tensors_of_any_kind_are_swept_and_saved(llama: sl.LensModel, items: Items, offset: torch.Tensor, tmp_path: Path) -> None:
+    some = items.of(locale="es-ES", kind="factual")
+    basis = torch.eye(32)[:2]
+    given, plain = (
+        LayerEdits({1: Subspace(basis.to(own.dtype), own)}, llama.fingerprint, "mine") for own in (offset, torch.ones(32))
+    )
+    found, expected = (sweep(llama, some, own, [1], [0.5]).frame["value"].to_numpy() for own in (given, plain))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    vectors = VectorSet([given])
+    back = VectorSet.load(vectors.save(tmp_path / "vectors.safetensors"))
+    assert back.digest() == vectors.digest()
+    kept = back["mine"].edit(1)
+    assert isinstance(kept, Subspace)
+    assert kept.offset.dtype is offset.dtype
+    assert not kept.offset.requires_grad
+    plan = given.at(1)
+    assert SteeringPlan.load(plan.save(tmp_path / "plan.safetensors")).digest() == plan.digest()
+
+
+class Turning(Intervention):
+    """An intervention of one's own that is no dataclass: an edit that depends on the layer by a rule."""
+
+    name, layers = "turning", (1, 2, 3)
+
+    def __init__(self, model: sl.LensModel, seed: int = 0) -> None:
+        self.fingerprint, self.seed, self.score = model.fingerprint, seed, "transfer"
+
+    def edit(self, layer: SupportsIndex) -> Add:
+        drawn = torch.randn(self.fingerprint.d_model, generator=torch.Generator().manual_seed(self.seed + self.layer(layer)))
+        return Add(3 * drawn)
+
+    def random_like(self, key: str, number: int = 0) -> "Turning":  # noqa: ARG002 (the number is enough here)
+        made = copy(self)
+        made.seed = 1000 + number
+        return made
+
+
+def test_an_intervention_of_ones_own_is_swept_chosen_saved_and_placed(
+    llama: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path
+) -> None:
+    own = Turning(llama)
+    swept = sweep(llama, items, [own, *vectors.named("LOC").values()], [1, 3], [1.0])
+    assert set(swept.frame["vector"]) == {"turning", "LOC"}
+    cell = swept.frame.query("vector == 'turning' and layer == 3 and score == 'transfer' and locale == 'es-ES'")
+    scorer = Scorer(llama, items.of(kind="factual", locale="es-ES"))
+    assert cell["value"].tolist() == [outcome.correct for outcome in scorer.score(own.at(3))]
+    chosen = swept.choose()
+    assert set(chosen) == {"turning", "LOC", "surgical"}
+    assert plane(llama, items, {"turning": own.at(3)}, controls=Controls(draws=2)).frame["change"].notna().all()
+    renamed = own.called("again")
+    assert (renamed.label, own.label, str(renamed.at(1))) == ("again", "turning", "1 × again at layer 1")
+    control = random_vectors(own, 2)[1]
+    assert (control.label, control.notes["control_of"]) == ("turning random 1", "turning")
+    back = VectorSet.load(VectorSet([own]).save(tmp_path / "own.safetensors"))
+    assert isinstance(back["turning"], LayerEdits)
+    assert back.digest() == VectorSet([own]).digest()
+    assert back["turning"].at([1, 2]).digest() == own.at([1, 2]).digest()

@@ -10,7 +10,8 @@ import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
-from steerlens.steering import StepSpec, VectorSet, take
+from steerlens.steering import Contrast, StepSpec, VectorSet, take
+from steerlens.testbed import planted
 from tests.unit.longform import cell_rows, item_rows
 
 
@@ -41,7 +42,8 @@ def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensMo
     assert (chosen["EN"].gains["transfer"], chosen["EN"].gains["localization"]) == (0.3, 0.0)
     assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)
     assert chosen["LOC"].gains["localization"] == 0.2
-    assert [step.vector for step in chosen.surgical.steps] == ["EN", "LOC"]
+    assert set(chosen.tried.frame["vector_1"]) == {"EN"}
+    assert set(chosen.tried.frame["vector_2"]) == {"LOC"}
 
 
 def test_what_helps_nowhere_is_left_out(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
@@ -49,6 +51,88 @@ def test_what_helps_nowhere_is_left_out(llama: sl.LensModel, items: Items, vecto
     chosen = Sweep(_sweep_frame(gains)).choose(llama, _ten_each(items), _spanish(vectors))
     assert (str(chosen["EN"]), chosen["EN"].plan("es-ES").steps) == ("unsteered", ())
     assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)  # the control: what helps is taken
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.5, {"LOC"}), (4.0, set())])
+def test_all_together_leave_out_what_does_not_help(
+    llama: sl.LensModel, items: Items, vectors: VectorSet, strength: float, expected: set[str]
+) -> None:
+    """Of the combinations, the cells that they are made of and unsteered, the one with the largest lesser gain is taken."""
+    swept = sweep(llama, items, vectors, [1, 3], [strength])
+    chosen = swept.choose()
+    assert {step.vector for step in chosen.surgical.steps} == expected
+    gains = chosen.surgical.gains
+    reached = [gains.worst, gains.total]
+    assert reached > [0, 0] or (chosen.surgical.steps, reached) == ((), [0, 0])
+    for tables in (chosen.tried.means, swept.cells):
+        by = ["plan"] if tables == chosen.tried.means else ["vector", "layer", "strength"]
+        changes = pd.concat([tables(score).set_index(by)["change"] for score in ("transfer", "localization")], axis=1)
+        assert all([min(both), sum(both)] <= [value + 1e-9 for value in reached] for both in changes.to_numpy().tolist())
+
+
+def test_both_are_taken_where_both_help() -> None:
+    bed = planted(1, concepts=50, n_layers=6)
+    split = bed.items.split(seed=0)
+    found = take(bed.model, split.train, locales=bed.truth)
+    chosen = sweep(bed.model, split.dev.where(lambda item: item.locale in bed.truth), found, strengths=[2.0]).choose()
+    assert {step.vector for step in chosen.surgical.steps} == {"EN", "LOC"}
+    assert chosen.surgical.gains.worst > 0.3
+
+
+def test_every_subset_of_three_contrasts_is_considered(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    again = [vector.called("again") for vector in vectors.named("EN").values()]
+    chosen = sweep(llama, items, [*vectors.values(), *again], [0, 1, 3], [0.5]).choose()
+    steps = chosen.tried.frame[["vector_1", "vector_2", "vector_3"]].drop_duplicates()
+    subsets = {frozenset(row.dropna()) for _, row in steps.iterrows()}
+    assert subsets == {frozenset(names) for names in (("EN", "LOC"), ("EN", "again"), ("LOC", "again"), ("EN", "LOC", "again"))}
+    assert set(chosen) == {"EN", "LOC", "again", "surgical"}
+
+
+def test_vectors_of_different_locales_are_chosen_where_each_has_them(
+    llama: sl.LensModel, items: Items, vectors: VectorSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A contrast is chosen by the items of its own vectors; all together by those that all of them have, which is said."""
+    formal = take(llama, contrasts=Contrast.of("formal", [("Would you kindly?", "gimme")], score="transfer"))["formal"]
+    spanish, korean = vectors["LOC", "es-ES"], vectors["EN", "ko-KR"]
+    swept = sweep(llama, items, [formal, spanish], [1, 2], [0.5, 1.0])
+    chosen = swept.choose()
+    assert set(chosen) == {"formal", "LOC", "surgical"}
+    assert set(chosen.tried.frame["locale"]) == {"es-ES"}
+    for name, aim, codes in (("formal", "transfer", {"es-ES", "ko-KR"}), ("LOC", "localization", {"es-ES"})):
+        own = items.where(lambda item, codes=codes: item.locale in codes)
+        alone = sweep(llama, own, swept.source.vectors.named(name), [1, 2], [0.5, 1.0]).choose()[name]
+        assert alone.spec == chosen[name].spec
+        assert alone.gains[aim] == pytest.approx(chosen[name].gains[aim])
+    assert not caplog.records  # a vector without a locale goes with any
+    assert plane(llama, items, {"formal": chosen["formal"], "LOC": chosen["LOC"]}).frame["locale"].unique().tolist() == [
+        "es-ES",
+        "mean",
+    ]
+    assert chosen["formal"].locales == ()
+    assert chosen["formal"].plan("ko-KR").fingerprint == formal.fingerprint
+    with pytest.raises(UnknownNameError, match="unknown locale of a vector 'ko-KR': expected one of es-ES"):
+        chosen["LOC"].plan("ko-KR")
+    apart = sweep(llama, items, [korean, spanish], [1, 2], [0.5]).choose()
+    assert set(apart) == {"EN", "LOC"}
+    assert "EN: ko-KR; LOC: es-ES" in caplog.text
+    assert "nothing together" in caplog.text
+    with pytest.raises(SettingsError, match="have a locale in common"):
+        _ = apart.surgical
+    some = sweep(llama, items, [*vectors.named("EN").values(), spanish], [1, 2], [0.5]).choose()
+    assert "all together by es-ES, which all of them have" in caplog.text
+    assert set(some.tried.frame["locale"]) == {"es-ES"}
+    assert some["EN"].locales == ("es-ES", "ko-KR")
+
+
+def test_choices_are_named(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    swept = sweep(llama, items, vectors, [1, 2], [0.5])
+    chosen = swept.choose(llama, items, list(vectors.values()))
+    assert dict(chosen) == dict(swept.choose())
+    assert "nobody" not in chosen
+    assert chosen.get("nobody") is None
+    assert chosen.get("EN") is chosen["EN"]
+    with pytest.raises(UnknownNameError, match="unknown choice 'nobody': expected one of EN, LOC, surgical"):
+        chosen["nobody"]
 
 
 def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
@@ -82,13 +166,8 @@ def test_choice_and_plane_on_a_model(llama: sl.LensModel, items: Items, vectors:
     surgical = chosen.surgical
     best = swept.cells("transfer").query("vector == 'EN'")["change"].max()
     assert chosen["EN"].gains["transfer"] == pytest.approx(max(best, 0))
-    assert [step.vector for step in surgical.steps] == ["EN", "LOC"]
-    assert surgical.steps[0].layer != surgical.steps[1].layer
-    tried = [chosen.tried.means(score).set_index("plan")["change"] for score in ("transfer", "localization")]
-    lesser = pd.concat(tried, axis=1).min(axis=1)
-    assert len(lesser) <= 9
-    assert lesser[str(surgical)] == pytest.approx(lesser.max())
-    assert surgical.gains["transfer"] == pytest.approx(tried[0][str(surgical)])
+    assert (chosen.tried.frame["layer_1"] != chosen.tried.frame["layer_2"]).all()
+    assert chosen.tried.frame["plan"].nunique() <= 9
     table = plane(llama, items, chosen, seed=1)
     frame = table.frame.set_index(["method", "locale", "score"]).sort_index()
     assert (frame.loc["unsteered", "change"] == 0).all()
@@ -124,7 +203,7 @@ def test_choosing_needs_both_vectors(llama: sl.LensModel, items: Items, vectors:
         only.choose(llama, _ten_each(items), _spanish(vectors))
     alone = only.choose(llama, _ten_each(items), _spanish(vectors).named("EN"))
     assert list(alone) == ["EN"]
-    with pytest.raises(SettingsError, match="surgical steering combines two or more"):
+    with pytest.raises(SettingsError, match=r"together: EN\. Surgical steering combines two or more"):
         _ = alone.surgical
 
 

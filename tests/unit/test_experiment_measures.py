@@ -2,11 +2,9 @@
 
 import pandas as pd
 import pytest
-import torch
 
-from experiments.pairs.run import lengthened, split_halves
 from experiments.steps import differences
-from experiments.words import interval, marked, one, table, verdict
+from experiments.words import interval, marked, one, verdict
 from steerlens.evaluation import Answers
 
 
@@ -24,17 +22,6 @@ def test_differences_are_by_score_and_pair() -> None:
     assert found["change"].tolist() == [1.0, 0.0, 0.0, 0.5]
 
 
-def test_halves_agree_as_far_as_there_is_a_direction() -> None:
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(120, 64, generator=generator)
-    planted = noise + 1.5 * torch.nn.functional.normalize(torch.randn(64, generator=generator), dim=0)
-    assert abs(split_halves(noise, 60, 100, 0).mean()) < 0.15
-    reached = {n: split_halves(planted, n, 200, 0).mean() for n in (15, 30, 60)}
-    for n in (15, 30):
-        assert lengthened(reached[60], n / 60) == pytest.approx(reached[n], abs=0.06)
-    assert lengthened(0.5, 2) == pytest.approx(2 / 3)  # Spearman-Brown, by hand
-
-
 def test_words() -> None:
     row = {"score": "transfer", "change": 0.034, "low": 0.0, "high": 0.068}
     assert interval(row) == "+3.4 points [+0.0, +6.8]"
@@ -44,7 +31,6 @@ def test_words() -> None:
         "less",
         "not shown",
     ]
-    assert table(["a", "b"], [[1, float("nan")]]) == "| a | b |\n| --- | --- |\n| 1 |  |"
     assert marked(row) == interval(row)
     assert marked({**row, "low": 0.01}) == "**+3.4 points [+1.0, +6.8]**"
     assert marked(None) == ""

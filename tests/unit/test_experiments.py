@@ -36,8 +36,8 @@ def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -
         target.parent.mkdir(exist_ok=True)
         shutil.copy(readme, target)
     monkeypatch.setattr("steerlens.load", lambda _: llama)
-    monkeypatch.setitem(steps.SOURCES, "public", lambda locales, _: sl.data.atlas(locales).sample(60, seed=5))
-    monkeypatch.setattr("experiments.across.run.public_folder", lambda data: data)
+    monkeypatch.setitem(steps.SOURCES, "public", lambda locales: sl.data.atlas(locales).sample(60, seed=5))
+    monkeypatch.setattr("experiments.across.run.public_folder", lambda: None)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     return tmp_path
 
@@ -121,11 +121,12 @@ def test_a_number_that_moved_is_named() -> None:
 def test_without_the_data_nothing_is_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("STEERLENS_REAL_DATA", raising=False)
     for name in ("public", "across"):
+        monkeypatch.delenv("STEERLENS_REAL_DATA", raising=False)
         _main(name, "--out", str(tmp_path))
         assert f"{name}: skipped. It needs the files of BMLAMA-53 and BLEnD, and no folder was given" in capsys.readouterr().out
-        _main(name, "--out", str(tmp_path), "--data", str(tmp_path / "nowhere"))
+        monkeypatch.setenv("STEERLENS_REAL_DATA", str(tmp_path / "nowhere"))
+        _main(name, "--out", str(tmp_path))
         assert "nowhere lacks bmlama53/ or blend/" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 

@@ -1,9 +1,11 @@
 """Every method gives the scores that doing it by hand gives, alone and on top of another."""
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -227,3 +229,54 @@ def test_what_is_no_method(
         Steered(plans).prepared(llama, "fr-FR")
     with pytest.raises(SettingsError, match="no locales"):
         answered(llama, items.of(locale="en-US"), {"EN": plans["es-ES"]})
+
+
+def test_a_plan_of_another_model_is_refused_in_a_composition(
+    loaded: dict[str, sl.LensModel], llama: sl.LensModel, items: Items, adapted: sl.LensModel, plans: dict[str, SteeringPlan]
+) -> None:
+    foreign = take(loaded["gemma3"], items)["EN", "es-ES"].at(1, 3.0)
+    for method in (
+        Steered(foreign) + ExplicitPrompt(), ExplicitPrompt() + Steered(foreign), Checkpoint(adapted) + Steered(foreign),
+    ):  # fmt: skip
+        with pytest.raises(FingerprintError, match="weights"):
+            method.prepared(llama, "es-ES")
+    own = Steered({code: plan.moved_to(adapted) for code, plan in plans.items()})
+    assert (Checkpoint(adapted) + own).prepared(llama, "es-ES").plan is not None
+
+
+def test_a_checkpoint_is_loaded_for_each_model_it_is_used_with(
+    model_folders: dict[str, Path], adapter: Path, tmp_path: Path
+) -> None:
+    other = AutoModelForCausalLM.from_pretrained(model_folders["llama"])
+    with torch.no_grad():
+        other.model.layers[0].mlp.down_proj.weight.add_(0.5)
+    shutil.copytree(model_folders["llama"], tmp_path, dirs_exist_ok=True)
+    other.save_pretrained(tmp_path)
+    method, models = Checkpoint(adapter), [sl.load(model_folders["llama"], "cpu"), sl.load(tmp_path, "cpu")]
+    found = [method.prepared(model, "es-ES").model for model in models]
+    assert found[0].fingerprint.differences(found[1].fingerprint)
+    assert method.prepared(models[0], "es-ES").model is found[0]
+
+
+def test_what_one_checkpoint_would_take_from_another_is_refused(
+    model_folders: dict[str, Path], llama: sl.LensModel, adapter: Path, adapted: sl.LensModel
+) -> None:
+    base = sl.load(model_folders["llama"], "cpu")
+    with pytest.raises(SettingsError, match="already"):
+        (Checkpoint(adapter) + Checkpoint(adapter)).prepared(base, "es-ES")
+    for second in (Checkpoint(llama), Checkpoints({"es-ES": Checkpoint(llama)}), ExplicitPrompt() + Checkpoint(llama)):
+        with pytest.raises(SettingsError, match="would replace"):
+            (Checkpoint(adapted) + second).prepared(base, "es-ES")
+    assert (Checkpoint(base) + Checkpoint(adapter)).prepared(base, "es-ES").model.spec.adapter == str(adapter)
+
+
+def test_a_plan_on_an_adapter_has_its_controls(
+    llama: sl.LensModel, items: Items, adapted: sl.LensModel, plans: dict[str, SteeringPlan]
+) -> None:
+    methods = {"both": Checkpoint(adapted) + Steered(plans), "adapter": Checkpoint(adapted)}
+    frame = answered(llama, items, methods, scores=["transfer_margin"], controls=sl.steering.Controls(draws=2)).frame
+    drawn = frame[frame["of"] == "both"]
+    assert set(drawn["draw"]) == {0, 1}
+    assert not set(frame["of"]) - {"", "both"}
+    random = drawn[(drawn["control"] == "random direction") & (drawn["draw"] == 0)]
+    assert not np.allclose(random["value"], frame[frame["method"] == "both"]["value"])

@@ -63,7 +63,7 @@ def test_a_score_of_any_kind_is_swept_and_chosen_by(llama: sl.LensModel, items: 
     rows = given.frame.pivot_table(index=["locale", "concept"], columns="method", values="value")
     changes = (rows["surgical"] - rows["unsteered"]).dropna()
     assert chosen.surgical.gains[aim] == pytest.approx(changes.mean(), abs=1e-6)
-    if spec.steps:
+    if len(spec.steps) > 1:
         assert tried.loc[str(spec), "change"] == pytest.approx(changes.mean(), abs=1e-6)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import steerlens as sl
-from steerlens.data import Items
+from steerlens.data import Items, PromptPairs
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
 from steerlens.evaluation.running import Running
@@ -67,6 +67,21 @@ def test_nothing_is_claimed_where_nothing_is() -> None:
     frame = found.tested.frame
     assert not (frame[frame["score"] != "english_centric"]["low"] > 0).any()
     assert set(frame["choice"]) == {"own"}
+
+
+def test_what_does_not_help_is_left_out() -> None:
+    """With one of two circuits, its contrast alone is chosen for both together; where nothing raises a score, nothing is."""
+    bed = planted(1, locales=("es-ES",), concepts=50, n_layers=6)
+    found = search(bed.model, bed.items.split(seed=0), ["es-ES"], settings=QUICK)
+    turned = Contrast("LOC", lambda items, locale: _turned(items.localized_pairs(locale)), "localization")
+    without = search(bed.model, bed.items.split(seed=0), ["es-ES"], contrasts=[EN, turned], settings=QUICK)
+    assert {step.vector for step in found.chosen("es-ES", "surgical").steps} == {"EN", "LOC"}  # the control
+    assert without.chosen("es-ES", "LOC").spec == PlanSpec()
+    assert without.chosen("es-ES", "surgical").spec == without.chosen("es-ES", "EN").spec != PlanSpec()
+
+
+def _turned(pairs: PromptPairs) -> PromptPairs:
+    return PromptPairs(pairs.negative, pairs.positive, pairs.name, pairs.locale)
 
 
 def test_choices_do_not_see_test_and_a_seed_repeats(bed: Planted, found: Search) -> None:
@@ -218,7 +233,7 @@ def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: I
     cells = [PlanSpec.of(name, layer, 2.0, "all") for name in ("EN", "LOC") for layer in (1, 3)]
     cache.run(cells, ["es-ES"], "")
     aim = Aim(cache, ("es-ES",), lambda gains: (gains.total, gains.margins))
-    pairs = combined([cells[:2], cells[2:]], [])
+    pairs = combined([cells[:2], cells[2:]], [cells[:2], cells[2:]])
     sums = [aim.rank(cache.gains(a, ["es-ES"]).plus(cache.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
     assert expected(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
     assert len(expected(aim, pairs, 9)) == 2
@@ -265,6 +280,7 @@ def test_the_side_effect_limit_binds(bed: Planted) -> None:
 def test_saved_and_loaded(found: Search, tmp_path: Path) -> None:
     back = Search.load(found.save(tmp_path / "search"))
     assert back.choices == found.choices
+    assert back.manifest["vectors"] == found.vectors.digest()
     assert back.manifest == json.loads(json.dumps(found.manifest))
     for name in ("tried", "tested", "regret"):
         pd.testing.assert_frame_equal(getattr(back, name).frame, getattr(found, name).frame)
@@ -329,3 +345,6 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     assert StepSpec("EN", 1) == PlanSpec.of("EN", 1, 1.0, "last_onward").steps[0]
     with pytest.raises(SettingsError, match="without a score"):
         search(bed.model, split, ["es-ES"], contrasts=[EN, Contrast("mine", Items.english_pairs)])
+    for bad in ([], [EN, EN], ["EN"]):
+        with pytest.raises(SettingsError, match="contrast"):
+            search(bed.model, split, ["es-ES"], contrasts=bad)

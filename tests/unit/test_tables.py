@@ -13,8 +13,8 @@ from steerlens.errors import FileError, FingerprintError, SettingsError, Unknown
 from steerlens.evaluation import Answers, Plane, Response, Scoring, Sweep, answered, effects, placed, response, sweep
 from steerlens.evaluation.combinations import Combinations
 from steerlens.fingerprint import Fingerprint
-from steerlens.steering import VectorSet, take
-from steerlens.tables import ResultTable
+from steerlens.steering import PlanSpec, StepSpec, VectorSet, take
+from steerlens.tables import ResultTable, markdown_table
 
 SCORING = Scoring("none", seed=3)
 
@@ -57,11 +57,14 @@ def test_how_a_table_was_made_survives_its_file(
 def test_tables_made_of_tables_remember_too(llama: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path) -> None:
     plans = {code: vectors["EN", code].at(1) for code in vectors.locales}
     given = answered(llama, items, {"EN": plans})
-    assert given.meta["methods"] == ["EN"]
-    assert placed(given).meta == effects(given).meta == given.meta
+    assert {name: list(own) for name, own in given.meta["methods"].items()} == {"EN": list(plans)}
+    assert all(plan.digest()[:12] in given.meta["methods"]["EN"][code] for code, plan in plans.items())
+    assert placed(given, seed=3).meta == effects(given, seed=3).meta == {**given.meta, "seed": 3}
+    assert given.compare("EN", "unsteered", seed=3).meta == {**given.meta, "seed": 3}
     assert Answers.load(given.save(tmp_path / "a.parquet")).meta == given.meta
     table = placed(given)
-    assert Plane.load(table.save(tmp_path / "p.parquet")).meta == given.meta
+    assert table.meta["seed"] == 0
+    assert Plane.load(table.save(tmp_path / "p.parquet")).meta == table.meta
     answer = response(llama, items, vectors.named("EN"), 1, (1.0, 2.0))
     assert Response.load(answer.save(tmp_path / "r.parquet")).meta["items"] == items.digest()
 
@@ -119,21 +122,17 @@ def test_combinations_hold_every_step(
     assert set(frame["vector_1"]) == {"EN"}
     assert set(frame["vector_2"]) == {"LOC"}
     assert (frame["layer_1"] != frame["layer_2"]).all()
-    row = frame[frame["plan"] == str(chosen.surgical)].iloc[0]
-    en, loc = chosen.surgical.steps
-    assert (row["layer_1"], row["strength_1"], row["layer_2"], row["strength_2"]) == (
-        en.layer,
-        en.strength,
-        loc.layer,
-        loc.strength,
-    )
-    both = {code: chosen.surgical.plan(code) for code in vectors.locales}
+    row = frame.iloc[0]
+    steps = [StepSpec(*(row[f"{name}_{at}"] for name in ("vector", "layer", "strength", "tokens"))) for at in (1, 2)]
+    spec = PlanSpec(tuple(steps))
+    assert str(spec) == row["plan"]
+    both = {code: spec.plan(vectors.of(code)) for code in vectors.locales}
     given = answered(llama, items, {"both": both}, scores=["transfer_margin"], scoring=SCORING).frame
     own = given[given["method"] == "both"].set_index(["locale", "concept"])["value"]
-    tried = frame[(frame["plan"] == str(chosen.surgical)) & (frame["score"] == "transfer_margin")]
+    tried = frame[(frame["plan"] == row["plan"]) & (frame["score"] == "transfer_margin")]
     assert tried.set_index(["locale", "concept"])["value"].to_dict() == pytest.approx(own.to_dict(), abs=1e-4)
-    means = chosen.tried.means("transfer").set_index("plan")
-    assert means.loc[str(chosen.surgical), "change"] == pytest.approx(chosen.surgical.gains["transfer"])
+    means = chosen.tried.means("transfer_margin").set_index("plan")
+    assert means.loc[row["plan"], "value"] == pytest.approx(own.mean(), abs=1e-4)
     back = Combinations.load(chosen.tried.save(tmp_path / "tried.parquet"))
     pd.testing.assert_frame_equal(back.frame, frame)
     assert back.meta == swept.meta
@@ -146,3 +145,7 @@ def test_having_names_what_a_table_holds(swept: Sweep) -> None:
     copied = swept.to_frame()
     copied["value"] = 0
     assert not swept.frame["value"].eq(0).all()
+
+
+def test_missing_numbers_are_empty_cells_of_markdown() -> None:
+    assert markdown_table(["a", 2], [[1, float("nan")], ["", None]]) == "| a | 2 |\n| --- | --- |\n| 1 |  |\n|  |  |"

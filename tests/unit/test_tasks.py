@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tqdm import tqdm
 
 import steerlens as sl
 from steerlens.data import Items
@@ -21,6 +22,7 @@ from steerlens.evaluation.running import Running
 from steerlens.evaluation.tasks import ReadingTask, ResidualTask, ScoringTask, SlopeTask, WritingTask
 from steerlens.settings import SearchSettings
 from steerlens.steering import VectorSet, take
+from steerlens.steering.code import code_digest
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,8 @@ def test_a_task_is_sent_and_gives_the_same(stored: sl.LensModel, items: Items, v
     for task in tasks:
         again = pickle.loads(pickle.dumps(task))  # noqa: S301 (what executors do)
         pd.testing.assert_frame_equal(again.run(stored, lambda _: None), task.run(stored, lambda _: None))
-        assert again.digest(stored.fingerprint) == task.digest(stored.fingerprint)
-    digests = {task.digest(stored.fingerprint) for task in (*tasks, ScoringTask(some, (plan,)), ScoringTask(some, (2 * plan,)))}
+        assert again.digest(stored) == task.digest(stored)
+    digests = {task.digest(stored) for task in (*tasks, ScoringTask(some, (plan,)), ScoringTask(some, (2 * plan,)))}
     assert len(digests) == len(tasks) + 2
 
 
@@ -95,10 +97,66 @@ def test_finished_tasks_are_not_run_again(
     assert 0 < len(ran) <= len(lost) < all_of_them
 
 
+def _asked(items: Items, plans: list[sl.steering.SteeringPlan]) -> list[ScoringTask]:
+    return [ScoringTask((item,), (plan,)) for item in items.of(locale="es-ES") for plan in plans]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_every_task_has_its_own_result(
+    stored: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path, workers: int
+) -> None:
+    """Some tasks do the same as others, and workers keep results while earlier ones are still waited for."""
+    vector = vectors["EN", "es-ES"]
+    tasks = _asked(items, [vector.at(1, 2.0), vector.at(2, 1.0), vector.at(1, 2.0)])
+    expected = list(Running().results(tasks, stored, tqdm(disable=True)))
+    for _ in range(2):
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            found = list(Running(pool if workers else None, tmp_path).results(tasks, stored, tqdm(disable=True)))
+        for task, own, right in zip(tasks, found, expected, strict=True):
+            assert task.outcomes(own) == task.outcomes(right)
+    assert len(list(tmp_path.glob("*.parquet"))) == len({task.digest(stored) for task in tasks}) == len(tasks) * 2 // 3
+
+
+def test_nothing_is_kept_or_sent_under_hooks(stored: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path) -> None:
+    """Neither files nor workers know of hooks."""
+    plan = vectors["LOC", "es-ES"].at(1, 5.0)
+    tasks, running = _asked(items, [plan]), Running(None, tmp_path)
+    with plan.applied(stored):
+        steered = list(running.results(tasks, stored, tqdm(disable=True)))
+        with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="hooks stand on"):
+            list(Running(pool).results(tasks, stored, tqdm(disable=True)))
+    assert not list(tmp_path.glob("*.parquet"))
+    free = next(iter(running.results(tasks, stored, tqdm(disable=True))))
+    assert tasks[0].outcomes(steered[0]) != tasks[0].outcomes(free)
+
+
+def test_what_a_task_reads_and_the_code_it_runs_are_of_its_name(stored: sl.LensModel, items: Items) -> None:
+    """Of a task whose description is the same."""
+    place, item = sl.data.locale("es-ES"), items.of(locale="es-ES")[0]
+    task = ScoringTask((item,))
+    before = task.digest(stored)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(place), "space", "  ")
+        assert task.digest(stored) != before
+    assert task.digest(stored) == before
+
+
+def test_a_class_defined_again_with_other_code_is_another() -> None:
+    """As a cell of a notebook does that was changed."""
+
+    def once() -> type:
+        return type("Twice", (), {"twice": lambda self: 2 * self.number, "name": property(lambda self: str(self.number))})
+
+    def again() -> type:
+        return type("Twice", (), {"twice": lambda self: 3 * self.number, "name": property(lambda self: str(self.number))})
+
+    assert code_digest(once()) == code_digest(once()) != code_digest(again())
+
+
 def test_another_model_or_scoring_is_another_task(stored: sl.LensModel, loaded: dict[str, sl.LensModel], items: Items) -> None:
     task = ScoringTask(tuple(items.of(locale="es-ES")))
     other = ScoringTask(tuple(items.of(locale="es-ES")), (), sl.evaluation.Scoring("character"))
-    digests = {task.digest(stored.fingerprint), other.digest(stored.fingerprint), task.digest(loaded["qwen2"].fingerprint)}
+    digests = {task.digest(stored), other.digest(stored), task.digest(loaded["qwen2"])}
     assert len(digests) == 3
 
 
@@ -140,9 +198,12 @@ def test_a_study_that_was_killed_goes_on_to_the_same_tables(model_folders: dict[
 
 def test_a_folder_says_what_it_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "a.parquet").touch()
+    kept, foreign = (tmp_path / "tasks" / f"{name}.parquet" for name in ("a" * 64, "mine"))
+    kept.touch()
+    foreign.touch()
     with caplog.at_level("INFO", "steerlens"):
         assert Running.in_folder(tmp_path).folder == tmp_path / "tasks"
     assert "1 finished tasks" in caplog.text
     Running.in_folder(tmp_path, resume=False)
-    assert not (tmp_path / "tasks").exists()
+    assert not kept.exists()
+    assert foreign.exists()  # what is not ours stays

@@ -61,18 +61,19 @@ class Chooser:
     def choices(self, locales: Sequence[str], name: str) -> dict[str, Chosen]:
         """Returns the choice of every contrast, of all together (``surgical``) and the best of them, for these locales together.
 
-        Where no plan of a method keeps within the limits, it does nothing.
+        ``surgical`` leaves out contrasts that do not help. Where no plan of a method keeps within the limits and is better than
+        unsteered, it does nothing.
         """
         here, limits = tuple(locales), self.settings.limits
         singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
         kept = {
-            contrast: self._kept(own, Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text))
+            contrast: Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text).best(own)
             for contrast, own in singles.items()
         }
         joint = Aim(self.cache, here, joint_score(self.objective), limits)
         if len(self.aims) > 1:
-            kept[SURGICAL] = self._kept(self._combinations(singles, joint, name), joint)
-        best = self._kept(list(kept.values()), joint)
+            kept[SURGICAL] = joint.best(self._combinations(singles, joint, name))
+        best = joint.best(kept.values())
         if not self._score(best, here) > self._score(PlanSpec(), here):
             best = PlanSpec()
         log.info("%s: %s", name, best)
@@ -82,11 +83,12 @@ class Chooser:
         }
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
-        """Returns the combinations that were run, the best first."""
+        """Returns the combinations that were run, and the cells that were combined."""
         limits, budget = self.settings.limits.of_text, self.settings.combinations
         each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
-        starts = expected(joint, combined(each, list(singles.values())[-1]), -(-2 * budget // 3))
-        return climb(joint, starts, self._moves, budget, f"{name}: {' and '.join(singles)} together")
+        starts = expected(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
+        run = climb(joint, starts, self._moves, budget, f"{name}: {' and '.join(singles)} together")
+        return [*run, *(cell for cells in each for cell in cells)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
         """Returns every cell of one contrast that was run in these locales, after half the budget went to promising ones."""
@@ -98,11 +100,6 @@ class Chooser:
         run = [spec for spec in self.cache.tried(here) if spec.name == contrast]
         own = Aim(self.cache, here, own_score(aim), self.settings.limits.of_text)
         return climb(own, run, self._moves, len(run) + budget // 2, title)
-
-    def _kept(self, specs: Sequence[PlanSpec], aim: Aim) -> PlanSpec:
-        """Returns the best of some specs; unsteered, if none keeps within the limits, or there is none."""
-        top = next(iter(aim.ordered(specs)), None)
-        return top if top is not None and aim.allowed(top) else PlanSpec()
 
     def _score(self, spec: PlanSpec, here: tuple[str, ...]) -> float:
         return self.objective(self.cache.gains(spec, here))

@@ -31,8 +31,11 @@ class Chosen:
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales that there are vectors for."""
-        return self.vectors.locales
+        """The locales in which there are all vectors of the steps; none where these go with all items."""
+        names = [step.vector for step in self.steps] or [self.name]
+        named = [name for name in names if name in self.vectors.names] or self.vectors.names
+        each = [own for name in named if (own := self.vectors.named(name).locales)]
+        return tuple(code for code in self.vectors.locales if each and all(code in own for own in each))
 
     def plan(self, locale: str) -> SteeringPlan:
         """Returns the plan for one locale.
@@ -44,8 +47,8 @@ class Chosen:
             UnknownNameError: there is no vector for the locale.
         """
         own = self.vectors.of(locale)
-        if not own:
-            raise UnknownNameError("locale of a vector", locale, self.vectors.locales)
+        if not own or locale not in (self.locales or (locale,)):
+            raise UnknownNameError("locale of a vector", locale, self.locales)
         return self.spec.plan(own)
 
     def plans(self, locales: tuple[str, ...] | None = None) -> dict[str, SteeringPlan]:

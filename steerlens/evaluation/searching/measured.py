@@ -235,11 +235,11 @@ class ScoreCache:
                     f"expected {' or '.join(aim.kinds)} ones that it can be told of (consistency: asked in English too)."
                 )
 
-    def table(self, specs: Sequence[PlanSpec]) -> "pd.DataFrame":
+    def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
         """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens beside it."""
         import pandas as pd
 
-        return pd.DataFrame([row for spec in specs for locale in self.locales for row in self._rows(spec, locale)])
+        return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
 
     def _rows(self, spec: PlanSpec, locale: str) -> list[dict[str, Any]]:
         steps = {f"{name}_{at}": value for at, step in enumerate(spec.steps, 1) for name, value in asdict(step).items()}

@@ -134,7 +134,7 @@ class Search:
     """Everything that a search found."""
 
     manifest: dict[str, Any]
-    """Objective, settings, locales, layers, model's fingerprint, digests of the data, passes run, seconds."""
+    """Objective, settings, locales, layers, model's fingerprint, digests of items, test items and vectors, passes, seconds."""
     choices: ChoicesByLocale
     """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; every contrast, surgical and best."""
     vectors: VectorSet
@@ -240,6 +240,6 @@ class Search:
         vectors = VectorSet.load(path / "vectors.safetensors")
         made = {x: [Chosen.from_dict(one, str(path / "choices.json"), vectors) for one in own] for x, own in listed.items()}
         choices = {x: {one.name: one for one in own} for x, own in made.items()}
-        test = field_of(manifest, ["test"], str, str(path / "manifest.json"))
+        test = field_of(manifest, ["test_items"], str, str(path / "manifest.json"))
         tables = {name: kind.load(path / f"{name}.parquet") for name, kind in _TABLES.items() if name != "tested" or test}
         return cls(manifest, choices, vectors, **tables)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from steerlens.scores import SCORES, GivenScore, Score
 from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
-from steerlens.steering.contrasts import CONTRASTS
+from steerlens.steering.contrasts import aim_of, contrasts_of
 
 log = logging.getLogger("steerlens")
 
@@ -43,7 +44,7 @@ def search(
     locales: Sequence[str],
     objective: str | Score | Objective = LESSER_GAIN,
     *,
-    contrasts: Sequence[Contrast] = (EN, LOC),
+    contrasts: Contrast | Sequence[Contrast] = (EN, LOC),
     scores: Sequence[GivenScore] = (),
     settings: SearchSettings | None = None,
     test: Items | None = None,
@@ -66,7 +67,7 @@ def search(
         locales: searched one by one and together.
         objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
             or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
-        contrasts: what vectors are taken from; each knows its score, which may be one of one's own.
+        contrasts: what vectors are taken from, one contrast or several; each knows its score, which may be one of one's own.
         scores: what is measured besides, for an objective that is a function, and to be told.
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
@@ -78,20 +79,22 @@ def search(
 
     Raises:
         UnknownNameError: no such objective, or a locale without items.
-        SettingsError: no locales, English among them, a contrast without a score, a score of held-out text, or one that can be
-            told of no item of a locale; fewer than two layers.
+        SettingsError: no locales, English among them, no contrasts, two of one name, one without a score, a score of held-out
+            text, or one that can be told of no item of a locale; fewer than two layers.
         DataError: fewer concepts of a kind than folds; a concept both in ``items`` and in ``test``.
         PairsError: a locale whose items give no pairs for a contrast in some fold.
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
+    contrasts = contrasts_of(contrasts)
     items, test = _parts(items, test)
-    locales, aims, layers = _checked(items, test, locales), _aims(contrasts), _layers(model, settings)
+    locales, aims, layers = _checked(items, test, locales), {own.name: aim_of(own) for own in contrasts}, _layers(model, settings)
     log.info("Taking vectors from all folds but one")
     beside = [*scores, *([name] if not callable(objective) and name in SCORES else [])]
     check_of_items(scores_of([*aims.values(), *beside]), "a search")
-    fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size)
-    vectors, running = fitted.vectors(), Running.of(executor, resume)
+    running = Running.of(executor, resume)
+    fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size, running)
+    vectors = fitted.vectors()
     cache = ScoreCache(
         model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running,
         scores=beside, max_new_tokens=max_new_tokens, items=items,
@@ -107,16 +110,17 @@ def search(
     _check_each(judge)
     manifest = provenance(
         objective=name, locales=list(locales), contrasts=aims, layers=list(layers), settings=settings.to_dict(),
-        model=model.fingerprint.to_dict(), data=items.digest(), test="" if test is None else test.digest(),
+        model=model.fingerprint.to_dict(), items=items.digest(), test_items="" if test is None else test.digest(),
+        vectors=vectors.digest(),
         passes={"dev": cache.passes, "test": 0 if test is None else judge.passes}, seconds=round(time.time() - started, 1),
     )  # fmt: skip
     return Search(
         manifest,
         choices,
         vectors,
-        tried,
-        Regret(regret_table(judge, choices, value, part, settings.seed)),
-        None if test is None else Tested(tested_table(judge, choices, settings.seed)),
+        replace(tried, meta=manifest),
+        Regret(regret_table(judge, choices, value, part, settings.seed), manifest),
+        None if test is None else Tested(tested_table(judge, choices, settings.seed), manifest),
     )
 
 
@@ -132,18 +136,6 @@ def _layers(model: LensModel, settings: SearchSettings) -> tuple[int, ...]:
     if len(layers) < 2:
         raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
     return layers
-
-
-def _aims(contrasts: Sequence[Contrast]) -> dict[str, str]:
-    """Returns the score that each contrast is meant to raise."""
-    aims = {own.name: own.score or getattr(CONTRASTS.get(own.name), "score", "") for own in contrasts}
-    lacking = [name for name, score in aims.items() if not score]
-    if lacking or not aims:
-        raise SettingsError(
-            f"contrasts {lacking or 'none'} given without a score: expected at least one, each with the score that it is meant "
-            "to raise, as Contrast(name, pairs, score='localization')."
-        )
-    return aims
 
 
 def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[str, ...]:

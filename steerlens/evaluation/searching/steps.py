@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
@@ -59,9 +59,14 @@ class Aim:
         return self.limits.allow(self.cache.gains(spec, self.locales))
 
     def helps(self, spec: PlanSpec) -> bool:
-        """Says whether a spec that was run is better than unsteered."""
+        """Says whether a spec that was run keeps within the limits and is better than unsteered."""
         gains, nothing = self.cache.gains(spec, self.locales), self.cache.gains(PlanSpec(), self.locales)
-        return gains.valid and self.rank(gains) > self.rank(nothing)
+        return self.limits.allow(gains) and self.rank(gains) > self.rank(nothing)
+
+    def best(self, specs: Iterable[PlanSpec]) -> PlanSpec:
+        """Returns the best of some specs that were run; unsteered, if none of them helps."""
+        top = next(iter(self.ordered(list(dict.fromkeys(specs)))), None)
+        return top if top is not None and self.helps(top) else PlanSpec()
 
     def run(self, specs: Iterable[PlanSpec], title: str) -> None:
         """Runs specs in this aim's locales."""
@@ -90,15 +95,25 @@ def candidates(
     return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
 
 
-def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[PlanSpec]) -> list[PlanSpec]:
-    """Returns every combination of a cell of each contrast at layers of their own.
+def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanSpec]]) -> list[PlanSpec]:
+    """Returns every combination of cells of two or more contrasts at layers of their own; those of all contrasts come first.
 
-    Where there is none, the first cells of all contrasts but the last with the first of ``others`` at another layer.
+    Where some contrasts have none, the first cells of all of them but the last are combined with the first of the last one's
+    other cells that lies at another layer.
 
     Args:
         each: the cells of each contrast.
-        others: more cells of the last contrast, the best first.
+        others: more cells of each contrast, the best first.
     """
+    found: list[PlanSpec] = []
+    for n in range(len(each), 1, -1):
+        for some in combinations(range(len(each)), n):
+            found += _of_all([each[at] for at in some], others[some[-1]])
+    return found
+
+
+def _of_all(each: Sequence[Sequence[PlanSpec]], others: Sequence[PlanSpec]) -> list[PlanSpec]:
+    """Returns every combination of a cell of each of some contrasts."""
     found = [_together(cells) for cells in product(*each)]
     apart = [spec for spec in found if spec is not None]
     return apart or [spec for other in others if (spec := _together([*(own[0] for own in each[:-1]), other])) is not None][:1]

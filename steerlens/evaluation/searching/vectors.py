@@ -6,7 +6,9 @@ from dataclasses import replace
 import torch
 
 from steerlens.data import Items
+from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Part
+from steerlens.evaluation.tasks import captured
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.settings import SearchSettings
@@ -35,6 +37,7 @@ class CrossFit:
         layers: Sequence[int],
         settings: SearchSettings,
         batch_size: int | None = None,
+        running: Running | None = None,
     ) -> None:
         """Reads every prompt of a fold once.
 
@@ -46,6 +49,7 @@ class CrossFit:
             layers: block indices.
             settings: the folds, and how many concepts are used for what.
             batch_size: prompts or items at once.
+            running: how the prompts are read; here, and kept nowhere, for ``None``.
 
         Raises:
             DataError: fewer concepts of a kind than folds.
@@ -65,9 +69,9 @@ class CrossFit:
         with progress(len(read), "Vectors", "fold") as bar:
             for fold in read if by_items else ():
                 wanted = [(contrast, pairs) for contrast in by_items for pairs in contrast.pairs_of(fold, self.locales)]
-                taken = differences_of_means(
-                    model, [pairs for _, pairs in wanted], layers, settings.positions, batch_size=batch_size
-                )
+                prompts = dict.fromkeys(prompt for _, pairs in wanted for prompt in (*pairs.positive, *pairs.negative))
+                stack = captured(model, tuple(prompts), settings.positions, batch_size, (running or Running()).results)
+                taken = differences_of_means(stack, [pairs for _, pairs in wanted], layers)
                 for (contrast, pairs), vector in zip(wanted, taken, strict=True):
                     self._pieces.setdefault((contrast.name, pairs.locale), []).append(vector)
                 bar.update()

@@ -23,6 +23,8 @@ def body_of(model: Any) -> Any:
     return model.model  # Llama 4's text model names another part as its base
 
 
+_READERS = ("transformers.utils.output_capturing", "transformer_lens.model_bridge.generalized_components")
+"""The modules of hooks that libraries put on a model to read what it computes; they change nothing."""
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 
 
@@ -124,12 +126,15 @@ def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor
 
 
 def hooks_on(tl: Any) -> tuple[object, ...]:
-    """Every hook that stands on the model now, but for the one that notes passes: what numbers that are kept depend on."""
+    """Every hook that somebody put on the model: what numbers that are kept depend on.
+
+    Those of the libraries that only read, and the one that notes passes, are not among them.
+    """
     modules = dict.fromkeys((*tl.modules(), *tl.original_model.modules()))
     return tuple(
         hook
         for module in modules
         for hooks in (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)
         for hook in hooks.values()
-        if not is_watcher(hook)
+        if not is_watcher(hook) and not str(getattr(hook, "__module__", "")).startswith(_READERS)
     )

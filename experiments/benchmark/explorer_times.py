@@ -1,6 +1,6 @@
 """How soon the explorer answers to a slider in the browser, and whether the page freezes.
 
-    python -m experiments.explorer_times [--app notebook] [--moves 10]
+    python -m experiments.benchmark.explorer_times [--app notebook] [--moves 10]
 
 Opens notebook 01 in JupyterLab (or Notebook 7, if it is installed) in headless Chromium, runs all cells, clicks on the strength
 slider, and notes in the page how many seconds after the click each answer is drawn. Writes
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments.lab import SAID, finish, opened, served, system_browser
 from steerlens.storage import write_text
+from tests.browser.lab import SAID, finish, opened, served, system_browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _WATCH = """words => {
     const seen = window.seen = {frame: 0};
     window.watching?.disconnect();

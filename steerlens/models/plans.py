@@ -10,7 +10,7 @@ from steerlens.models.hooks import Hook
 
 
 @runtime_checkable
-class Intervention(Protocol):
+class Plan(Protocol):
     """Edits of the residual stream. ``SteeringPlan`` is one."""
 
     @property

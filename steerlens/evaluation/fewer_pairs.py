@@ -1,0 +1,134 @@
+"""What a vector of n pairs does on test, beside that of all pairs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from steerlens.data import Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation.answering import answered
+from steerlens.evaluation.running import Executor, Running
+from steerlens.models.lens import LensModel
+from steerlens.scores import GivenScore, Score, score_of
+from steerlens.settings import SteeredTokens
+from steerlens.statistics import bootstrap_interval, draws_interval
+from steerlens.steering import PAIRS, UNSTEERED, PairDifferences, SteeringPlan
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from steerlens.plotting import Figure
+
+Plans = dict[str, dict[str, SteeringPlan]]
+"""By method, which is named after the number of pairs and the draw, and by locale."""
+
+
+@dataclass(frozen=True, eq=False)
+class FewerPairs(ResultTable):
+    """The change of a score under vectors of n pairs, and of the score's companion, by number of pairs.
+
+    Columns: vector, score, pairs (n), n (concepts), draws (vectors of n pairs), change (mean over draws, and over locales within
+    a concept), low and high (95% of the draws: which pairs one happens to have), concepts_low and concepts_high (95% over
+    concepts: which items). The last number of pairs is all of them, and one draw.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("vector", "score", "pairs", "n", "draws", "change", "low", "high", "concepts_low", "concepts_high"),
+    )
+
+    def plot(self, score: GivenScore | None = None) -> "Figure":
+        """Draws the change by the number of pairs, with 95% of the draws.
+
+        Args:
+            score: one of the table; for ``None`` the last, which is the companion (the margin) where the score has one.
+
+        Raises:
+            UnknownNameError: the table does not have the score.
+        """
+        from steerlens.plotting import pairs_figure
+
+        name = self.having("score", self.frame["score"].iloc[-1] if score is None else score_of(score).name)
+        return pairs_figure(effect=self.frame[self.frame["score"] == name])
+
+
+def fewer_pairs(
+    model: LensModel,
+    items: Items,
+    differences: PairDifferences,
+    strength: float = 1.0,
+    *,
+    score: GivenScore | None = None,
+    pairs: Sequence[int] = PAIRS,
+    tokens: SteeredTokens = "last_onward",
+    draws: int = 4,
+    seed: int = 0,
+    batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
+) -> FewerPairs:
+    """Measures what a vector does that is taken from n pairs only, for several n, on items that it was not taken from.
+
+    A vector of few pairs is used as it is, with the length that its noise gives it, as one would use it.
+
+    Args:
+        model: the model that is steered.
+        items: usually the test part of a split; those of the score's kind are used.
+        differences: the differences of a contrast's pairs, from ``steering.pair_differences``; they say at which layer.
+        strength: the factor on the vector.
+        score: by name, or a score of one's own; for ``None`` that which the contrast is meant to raise.
+        pairs: the numbers of pairs; those that the locale with the fewest does not have are left out.
+        tokens: which tokens are steered.
+        draws: the number of vectors of each number of pairs.
+        seed: the seed of the draws and of the intervals over concepts.
+        batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+
+    Raises:
+        SettingsError: no score is given, and the contrast is meant to raise none.
+        PairsError: a number of pairs below one.
+        FingerprintError: differences of another model.
+    """
+    import pandas as pd
+
+    if score is None and not differences.contrast.score:
+        raise SettingsError(
+            f"no score given for contrast {differences.contrast.name!r}, which is meant to raise none: give score='transfer', or "
+            "another name of evaluation.SCORES."
+        )
+    known, most = score_of(score or differences.contrast.score), differences.fewest
+    sizes = list(dict.fromkeys([*differences.sizes(pairs, max(1, most - 1)), most]))
+    plans = _plans(differences, sizes, strength, tokens, draws, seed)
+    methods = {name: own.get("", own) for name, own in plans.items()}  # without a locale: for all items
+    asked = items.where(lambda item: item.kind in known.kinds)
+    answers = answered(model, asked, methods, scores=[known], batch_size=batch_size, executor=executor, resume=resume)
+    rows = _rows(answers.frame, plans, sizes, known, seed)
+    frame = pd.DataFrame(rows).assign(vector=differences.contrast.name)
+    return FewerPairs(frame[list(FewerPairs.columns)], answers.meta)
+
+
+def _plans(
+    differences: PairDifferences, sizes: Sequence[int], strength: float, tokens: SteeredTokens, draws: int, seed: int
+) -> Plans:
+    plans: Plans = {}
+    for code in differences.by_locale:
+        for n in sizes:
+            for draw, vector in enumerate(differences.vectors(code, n, draws, seed)):
+                plans.setdefault(f"{n}/{draw}", {})[code] = vector.at(differences.layer, strength, tokens)
+    return plans
+
+
+def _rows(answers: "pd.DataFrame", plans: Plans, sizes: Sequence[int], score: Score, seed: int) -> Iterator[dict[str, Any]]:
+    """Yields the mean change by number of pairs, with 95% of the draws and with its interval over concepts."""
+    for name in (score.name, score.companion) if score.companion else (score.name,):
+        table = answers[answers["score"] == name].pivot_table(index=["concept", "locale"], columns="method", values="value")
+        changes = table[list(plans)].sub(table[UNSTEERED], axis=0).groupby("concept").mean()
+        for n in sizes:
+            values = changes[[plan for plan in plans if plan.startswith(f"{n}/")]].to_numpy()  # [concept, draw]
+            over, spread = bootstrap_interval(values.mean(axis=1), seed=seed), draws_interval(values)
+            yield {
+                "score": name, "pairs": n, "n": over.n, "draws": values.shape[1], "change": over.mean,
+                "low": spread.low, "high": spread.high, "concepts_low": over.low, "concepts_high": over.high,
+            }  # fmt: skip

@@ -1,0 +1,47 @@
+"""Lines with error bars in the panels of a figure."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from steerlens.plotting.figure import Figure
+from steerlens.plotting.theme import symbol_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def panel_line(
+    fig: Figure,
+    panel: tuple[int, int],
+    x: "pd.Series",
+    y: "pd.Series",
+    name: str,
+    look: Mapping[str, Any],
+    *,
+    legend: bool = True,
+    **more: Any,
+) -> None:
+    """Adds a line with markers to one panel of a figure.
+
+    Args:
+        fig: the figure.
+        panel: the panel's row and column, from 1.
+        x, y: where the line goes.
+        name: what the legend calls it, and the group that it is shown and hidden with.
+        look: plotly's ``line``, with a colour, which also says which marker it has.
+        legend: whether the legend names it, once for all panels.
+        more: other properties of the trace, as ``error_y``.
+    """
+    common = {"mode": "lines+markers", "line": dict(look), "name": name, "legendgroup": name, "showlegend": legend, **more}
+    fig.add_scatter(x=x, y=y, row=panel[0], col=panel[1], marker={"symbol": symbol_of(look["color"])}, **common)
+
+
+def error_bars(rows: "pd.DataFrame", value: str) -> dict[str, Any]:
+    """Returns plotly's error bars of a column of a table with columns low and high.
+
+    Args:
+        rows: the table.
+        value: the column around which the interval lies.
+    """
+    high, low = rows["high"] - rows[value], rows[value] - rows["low"]
+    return {"type": "data", "array": high.clip(lower=0), "arrayminus": low.clip(lower=0), "thickness": 1.5, "width": 3}

@@ -1,0 +1,30 @@
+"""The code of a class as a digest: two definitions of one name can be told apart, as after a cell of a notebook was changed."""
+
+import hashlib
+from types import CodeType, FunctionType
+from typing import Any
+
+
+def code_digest(owner: type) -> str:
+    """Returns the SHA-256 of the bytecode of a class's methods, those of its bases among them. Functions elsewhere are not seen.
+
+    Args:
+        owner: the class.
+    """
+    found = hashlib.sha256()
+    for one in owner.__mro__:
+        for name, value in sorted(vars(one).items()):
+            for function in _functions(value):
+                found.update(repr((name, _content(function.__code__), function.__defaults__)).encode())
+    return found.hexdigest()
+
+
+def _functions(value: Any) -> list[FunctionType]:
+    """Returns the functions behind an attribute: of a property up to three, of a static or class method the one within."""
+    inside = (value, *(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__")))
+    return [one for one in inside if isinstance(one, FunctionType)]
+
+
+def _content(code: CodeType) -> tuple[Any, ...]:
+    constants = [_content(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    return code.co_code, code.co_names, constants

@@ -1,0 +1,128 @@
+"""The differences behind a vector, pair by pair, from which vectors of fewer pairs are drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.data import Items
+from steerlens.errors import PairsError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.lens import LensModel
+from steerlens.models.pooling import Positions
+from steerlens.steering.contrasts import Contrast, locales_of_items
+from steerlens.steering.interventions import Intervention
+from steerlens.steering.vectors import SteeringVector
+
+PAIRS = (1, 2, 4, 8, 16, 32, 64)
+"""The numbers of pairs that are tried by default."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairDifferences:
+    """The positive less the negative residual of each pair of a contrast, at one layer, in each locale."""
+
+    contrast: Contrast
+    """The contrast whose pairs they are."""
+    layer: int
+    """The index of the block after which the residuals were read."""
+    by_locale: Mapping[str, Float[Tensor, "pair d_model"]]
+    """The differences ``[pair, d_model]`` in float64 by locale; under ``""`` those of a contrast without locales."""
+    fingerprint: Fingerprint
+    """The model that they were taken from."""
+    positions: str = "last"
+    """Where the residuals were read."""
+
+    @property
+    def fewest(self) -> int:
+        """The number of pairs of the locale that has the fewest."""
+        return min(map(len, self.by_locale.values()))
+
+    def sizes(self, pairs: Sequence[int], most: int) -> list[int]:
+        """Returns the numbers of pairs that are at most ``most``, ascending; ``most`` alone where there are none.
+
+        Args:
+            pairs: the numbers of pairs that are asked for.
+            most: the largest number that is kept.
+
+        Raises:
+            PairsError: a number below one, or too few pairs in some locale.
+        """
+        if most < 1 or min(pairs, default=1) < 1:
+            raise PairsError(
+                f"numbers of pairs {list(pairs)} given for contrast {self.contrast.name!r} with {self.fewest} pairs: expected "
+                "numbers from 1, and two pairs or more in every locale. Give more items, or fewer locales."
+            )
+        return sorted({n for n in pairs if n <= most}) or [most]
+
+    def means(self, locale: str, n: int, draws: int, seed: int) -> list[Float[Tensor, " d_model"]]:
+        """Returns the mean difference of ``n`` pairs drawn at random, ``[d_model]`` in float64, as many times as asked for.
+
+        Args:
+            locale: one of ``by_locale``.
+            n: the number of pairs; for ``fewest``, the only draw is the mean over all pairs of the locale.
+            draws: the number of draws, each without replacement.
+            seed: the seed of the draws.
+        """
+        own = self.by_locale[locale]
+        if n == self.fewest:
+            return [own.mean(dim=0)]
+        generator = torch.Generator().manual_seed(seed)
+        return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
+
+    def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
+        """Returns the vectors of ``n`` pairs drawn at random, made into what the contrast makes of its own.
+
+        Args:
+            locale, n, draws, seed: as for ``means``.
+        """
+        return [
+            self.contrast.made(self._vector(mean, locale, n)).called(self.contrast.name)
+            for mean in self.means(locale, n, draws, seed)
+        ]
+
+    def _vector(self, mean: Float[Tensor, " d_model"], locale: str, n: int) -> SteeringVector:
+        return SteeringVector(
+            mean[None].float(), (self.layer,), self.fingerprint, self.contrast.name, locale, n, self.positions,
+            score=self.contrast.score,
+        )  # fmt: skip
+
+
+def pair_differences(
+    model: LensModel | ResidualStack,
+    contrast: Contrast,
+    layer: int,
+    items: Items | None = None,
+    *,
+    locales: Sequence[str] | None = None,
+    positions: Positions = "last",
+    batch_size: int | None = None,
+) -> PairDifferences:
+    """Takes the positive less the negative residual of each pair of a contrast, whose mean is its vector.
+
+    Args:
+        model: the model, or a stack that already holds every prompt of the pairs.
+        contrast: what the pairs are made by.
+        layer: the index of a block.
+        items: what pairs are made of, as for ``take``.
+        locales: all locales of the items but English for ``None``.
+        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+
+    Raises:
+        PairsError: a locale whose items give no pairs.
+        PromptError: a stack that lacks some of the prompts.
+        LayerError: a layer that the model or the stack does not have.
+        SettingsError: no items, where the contrast makes its pairs of them.
+    """
+    sets = contrast.pairs_of(items, locales_of_items(items) if locales is None else tuple(locales))
+    if isinstance(model, LensModel):
+        prompts = tuple(dict.fromkeys(prompt for both in sets for prompt in (*both.positive, *both.negative)))
+        model = model.residuals(prompts, [layer], positions, batch_size=batch_size)
+    by_locale = {
+        both.locale: model.of(both.positive).at(layer).double() - model.of(both.negative).at(layer).double() for both in sets
+    }
+    return PairDifferences(contrast, layer, by_locale, model.fingerprint, model.positions)

@@ -1,0 +1,137 @@
+"""What probing, the search and the plane claim of a planted model, and whether that is what was planted."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import torch
+
+from steerlens.data import ENGLISH, Items
+from steerlens.evaluation import BEST, SearchSettings, answered, placed, search
+from steerlens.probing import permutation_test
+from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector, take
+from steerlens.testbed.planted import Planted, Truth
+
+ALPHA = 0.05
+"""The level at which judges claim something, over all that they could claim."""
+ALIGNED = 0.7
+"""The least cosine with the planted direction of a vector that lies along it: 45 degrees."""
+_SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
+_SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says of one model."""
+
+    claims: tuple[str, ...]
+    """What it claims, in words of its own; empty: that there is nothing."""
+    found: bool | None
+    """Whether it found what was planted; ``None`` where nothing was."""
+    seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By measure, what it saw at each layer, from the first."""
+
+
+Judge = Callable[[Planted], Judgement]
+"""From a model whose truth is known to what is claimed of it. A judge may read the truth only to say whether it was found."""
+
+
+def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
+    """Claims the layers at which the kinds are told apart, corrected over layers, by ``probing.permutation_test``.
+
+    It has found the truth if both planted layers are claimed and have the two highest AUROCs.
+
+    Args:
+        bed: the planted model.
+        draws: the number of permutations.
+        alpha: the level of the corrected p values.
+        locale: the locale that is judged; the bed's first besides English for ``None``.
+    """
+    code, truth = _locale(bed, locale)
+    stack = bed.model.residuals(bed.items.of(locale=code).prompts(explicit=False))
+    frame = permutation_test(stack, draws=draws, seed=bed.seed).frame
+    claimed = set(frame[frame["p_corrected"] < alpha]["layer"])
+    highest, planted = set(frame.nlargest(2, "auroc")["layer"]), {own.layer for own in truth.values()}
+    found = highest == planted <= claimed
+    claims = tuple(f"layer {layer}" for layer in sorted(claimed))
+    return Judgement(claims, found if truth else None, {"auroc": frame["auroc"].tolist()})
+
+
+def by_search(
+    bed: Planted, *, settings: SearchSettings = _SEARCH, aligned: float = ALIGNED, locale: str | None = None
+) -> Judgement:
+    """Claims the scores that the one plan which the search prefers raises on test: a paired 95% interval above zero.
+
+    It has found the truth if it claims both scores, the plan is EN at its layer and LOC at its own, and both vectors lie along
+    the planted directions. One plan, chosen on other concepts, needs no correction.
+
+    Args:
+        bed: the planted model.
+        settings: of the search; the seed is the bed's.
+        aligned: the least cosine of a vector with the planted direction.
+        locale: the locale that is judged; the bed's first besides English for ``None``.
+    """
+    code, truth = _locale(bed, locale)
+    result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=replace(settings, seed=bed.seed))
+    assert result.tested is not None, "a split has a part to test on"
+    tested, chosen = result.tested.frame, result.chosen(code)
+    raised = set(tested[(tested["method"] == BEST) & (tested["low"] > 0)]["score"])
+    claims = [score for score in _SCORES.values() if score in raised]
+    placed_right = {step.vector: step.layer for step in chosen.steps} == {name: own.layer for name, own in truth.items()}
+    along = all(_cosine(result.vectors.of(code)[name], own) > aligned for name, own in truth.items())
+    found = len(claims) == 2 and placed_right and along
+    return Judgement(tuple(f"{score} by {chosen}" for score in claims), found if truth else None)
+
+
+def by_plane(
+    bed: Planted, *, strength: float = 2.0, alpha: float = ALPHA, aligned: float = ALIGNED, locale: str | None = None
+) -> Judgement:
+    """Claims the scores that EN or LOC at some layer raises on concepts that no vector saw, by sign flips.
+
+    p is compared with ``alpha`` over the number of claims that could be made (Bonferroni): both vectors, all layers, both scores.
+    It has found the truth if the largest gain of transfer is EN's at its layer and claimed, the largest of localization LOC's at
+    its own and claimed, and both vectors lie along the planted directions.
+
+    Args:
+        bed: the planted model.
+        strength: the strength at which vectors are added.
+        alpha: the level over all claims.
+        aligned: the least cosine of a vector with the planted direction.
+        locale: the locale that is judged; the bed's first besides English for ``None``.
+    """
+    code, truth = _locale(bed, locale)
+    split = bed.items.split(seed=bed.seed)
+    held_out = Items((*split.dev, *split.test)).of(locale=code)
+    vectors = take(bed.model, split.train, locales=[code]).of(code)
+    cells = {(name, layer): f"{name} at {layer}" for name in vectors for layer in bed.model.layers()}
+    methods = {method: {code: vectors[name].at(layer, strength)} for (name, layer), method in cells.items()}
+    answers = answered(bed.model, held_out, methods)
+    table = placed(answers, seed=bed.seed).frame
+    changes = table[table["locale"] == code].set_index(["score", "method"])["change"]
+    could = [(score, method) for method in methods for score in _SCORES.values()]
+    p = {(score, method): answers.compare(method, UNSTEERED, score, seed=bed.seed).frame["p"].item() for score, method in could}
+    claimed = {claim for claim in could if changes[claim] > 0 and p[claim] < alpha / len(could)}
+    right = [
+        changes[_SCORES[name]][list(methods)].idxmax() == cells[name, own.layer]
+        and (_SCORES[name], cells[name, own.layer]) in claimed
+        and _cosine(vectors[name], own) > aligned
+        for name, own in truth.items()
+    ]
+    seen = {score: [changes[score, cells[name, at]] for at in bed.model.layers()] for name, score in _SCORES.items()}
+    return Judgement(tuple(sorted(f"{score} by {method}" for score, method in claimed)), all(right) if truth else None, seen)
+
+
+JUDGES: Mapping[str, Judge] = {"probing": by_probing, "search": by_search, "plane": by_plane}
+"""The package's own judges by name."""
+
+
+def _locale(bed: Planted, given: str | None) -> tuple[str, Mapping[str, Truth]]:
+    """Returns the locale that is judged and its truth, which is empty where nothing was planted."""
+    code = next(one for one in bed.items.locales if one != ENGLISH) if given is None else given
+    return code, bed.truth.get(code, {})
+
+
+def _cosine(vector: Intervention, truth: Truth) -> float:
+    """Returns the cosine of a vector at the planted layer with what was planted there."""
+    direction = cast(SteeringVector, vector).direction(truth.layer)  # EN and LOC are added as they are
+    return float(torch.cosine_similarity(direction, truth.direction, dim=0))
