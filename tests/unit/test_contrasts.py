@@ -355,25 +355,25 @@ def test_a_contrast_may_be_given_a_score_itself(llama: sl.LensModel, items: Item
 
 def test_english_items_are_measured_where_the_score_means_something_for_them(llama: sl.LensModel, items: Items) -> None:
     """A vector without a locale goes with them too; transfer and localization say how other locales do beside English."""
-    sure = Score("sure", lambda outcome: outcome.margin > 0.1)
+    sure = Score("surer", lambda outcome: outcome.margin > 0.1)
     formal = take(llama, contrasts=Contrast.of("formal", PAIRS, score=sure))["formal"]
     for mode in ("exact", "screened"):
-        swept = sweep(llama, items, formal, [1, 3], [1.0, 2.0], scores=["sure", "transfer", "consistency"], mode=mode)
+        swept = sweep(llama, items, formal, [1, 3], [1.0, 2.0], scores=["surer", "transfer", "consistency"], mode=mode)
         told = {score: set(rows["locale"]) for score, rows in swept.frame.groupby("score")}
         others = {"es-ES", "ko-KR"}
-        assert told == {"sure": {"en-US", *others}, "transfer": others, "transfer_margin": others, "consistency": others}
-    swept = sweep(llama, items, formal, [1, 3], [1.0], scores=["sure", "transfer"])
+        assert told == {"surer": {"en-US", *others}, "transfer": others, "transfer_margin": others, "consistency": others}
+    swept = sweep(llama, items, formal, [1, 3], [1.0], scores=["surer", "transfer"])
     own = swept.frame.query("locale == 'en-US' and layer == 3")
     scored = Scorer(llama, items.of(locale="en-US")).score(formal.at(3))
     expected = {(o.item.kind, o.item.concept): float(o.margin > 0.1) for o in scored}
     assert dict(zip(zip(own["kind"], own["concept"], strict=True), own["value"], strict=True)) == expected
     chosen = swept.choose()
-    best = swept.cells("sure")["change"].max()
-    assert chosen["formal"].gains["sure"] == pytest.approx(max(best, 0.0))
+    best = swept.cells("surer")["change"].max()
+    assert chosen["formal"].gains["surer"] == pytest.approx(max(best, 0.0))
     both = VectorSet([formal, formal.called("again")])
-    together = sweep(llama, items, both, [1, 3], [1.0], scores=["sure"]).choose()
+    together = sweep(llama, items, both, [1, 3], [1.0], scores=["surer"]).choose()
     assert set(together.tried.frame["locale"]) == {"es-ES", "ko-KR"}
     alone = sweep(llama, items.of(locale="en-US"), formal, [1], [1.0], scores=["transfer"]).frame
     assert set(alone["locale"]) == {"en-US"}  # where there is no other locale
-    with_locale = sweep(llama, items, replace(formal, locale="es-ES"), [1], [1.0], scores=["sure"]).frame
+    with_locale = sweep(llama, items, replace(formal, locale="es-ES"), [1], [1.0], scores=["surer"]).frame
     assert set(with_locale["locale"]) == {"es-ES"}

@@ -18,7 +18,7 @@ CANDIDATES = 3
 
 def own_score(aim: str) -> Rank:
     """Returns the order by the gain of one score; ties go to the larger gain of its companion."""
-    return lambda gains: (gains.gain(aim), gains.finer(aim))
+    return lambda gains: (gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
@@ -26,14 +26,19 @@ def net_score(aim: str) -> Rank:
 
     def rank(gains: Gains) -> tuple[float, ...]:
         others = sum(min(0.0, gains.gain(other)) for other in gains.aims if other != aim)
-        return gains.gain(aim) + others, gains.margins
+        return gains.gain(aim) + others, _told(gains.margins)
 
     return rank
 
 
 def joint_score(objective: Objective) -> Rank:
     """Returns the order by the objective; ties go to the larger sum of gains, then of margins."""
-    return lambda gains: (objective(gains), gains.total, gains.margins)
+    return lambda gains: (objective(gains), gains.total, _told(gains.margins))
+
+
+def _told(margin: float) -> float:
+    """Returns a margin without what rounding in float32 makes of it, which may not decide that something helps."""
+    return round(margin, 4)
 
 
 @dataclass(frozen=True, eq=False)
