@@ -12,7 +12,7 @@ import steerlens as sl
 from experiments.common import Context, Skipped
 from steerlens.data import ENGLISH, KINDS, Items, PromptPairs, Split
 from steerlens.evaluation import MEAN, SCORES, Answers, Chosen
-from steerlens.evaluation.tasks import captured
+from steerlens.evaluation.text_tasks import captured
 from steerlens.steering import EN, LOC, SteeringPlan, SteeringVector, StepSpec, VectorSet, shuffled_vectors, take
 
 Plans = dict[str, dict[str, SteeringPlan]]

@@ -14,7 +14,7 @@ from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
 from steerlens.evaluation.running import Executor, Running
-from steerlens.evaluation.tasks import WritingTask, captured
+from steerlens.evaluation.text_tasks import WritingTask, captured
 from steerlens.models import LensModel, load
 from steerlens.probing import Separability, matched, separability
 from steerlens.progress import progress

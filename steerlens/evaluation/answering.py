@@ -28,7 +28,8 @@ from steerlens.evaluation.methods import EXPLICIT, Prepared
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, asked_for, scores_of
-from steerlens.evaluation.tasks import ReadingTask, ScoringTask, Task, WritingTask
+from steerlens.evaluation.tasks import ScoringTask, Task
+from steerlens.evaluation.text_tasks import ReadingTask, WritingTask
 from steerlens.evaluation.variants import LABEL_COLUMNS, Label, asked_of, check_tokens, together, variants_of
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress

@@ -6,7 +6,7 @@ from typing import TypeVar
 from steerlens.errors import SettingsError
 from steerlens.evaluation.outcomes import Writing
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.tasks import WritingTask
+from steerlens.evaluation.text_tasks import WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.scores import Score

@@ -15,7 +15,8 @@ from steerlens.evaluation.item_scores import English, Row, choice_rows
 from steerlens.evaluation.outcomes import Outcome, Writing
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import is_of_english, without_companions
-from steerlens.evaluation.tasks import ScoringTask, SlopeTask, WritingTask
+from steerlens.evaluation.tasks import ScoringTask, SlopeTask
+from steerlens.evaluation.text_tasks import WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.scores import Score

@@ -7,28 +7,19 @@ which Parquet keeps exactly.
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from steerlens.activations import ResidualStack
-from steerlens.data import Item, Items, Prompt
+from steerlens.data import Item, Items
 from steerlens.evaluation.attribution import attributions
-from steerlens.evaluation.outcomes import Outcome, Writing
-from steerlens.evaluation.questions import ask, expected_text, prompt_of
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.questions import ask
 from steerlens.evaluation.scorer import Scorer
-from steerlens.evaluation.texts import nats_per_token
-from steerlens.evaluation.writing import written
-from steerlens.fingerprint import Fingerprint
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
-from steerlens.models.pooling import Positions, described
-from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.settings import Scoring
 from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
@@ -39,10 +30,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[float], None]
 """Called with the number of items that were done since the last call."""
-
-
-_PROMPTS = 128
-"""The prompts of one task of capture."""
 
 
 class Task(ABC):
@@ -103,7 +90,7 @@ class ScoringTask(Task):
     def described(self) -> dict[str, Any]:
         """Returns the items, the plans and the scoring."""
         return {
-            "items": Items(self.items).digest(), "plans": [_described(plan) for plan in self.plans],
+            "items": Items(self.items).digest(), "plans": [plan_digests(plan) for plan in self.plans],
             "scoring": asdict(self.scoring), "batch_size": self.batch_size,
         }  # fmt: skip
 
@@ -113,7 +100,7 @@ class ScoringTask(Task):
         Args:
             model: the model.
         """
-        return _asked(model, self.items, self.scoring)
+        return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
@@ -158,7 +145,7 @@ class SlopeTask(Task):
 
     def described(self) -> dict[str, Any]:
         """Returns the items, the vectors at their layers and the scoring."""
-        plans = [_described(vector.at(layers, 1.0, self.tokens)) for vector, layers in self.vectors]
+        plans = [plan_digests(vector.at(layers, 1.0, self.tokens)) for vector, layers in self.vectors]
         own = {"items": Items(self.items).digest(), "plans": plans, "names": [vector.name for vector, _ in self.vectors]}
         return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
 
@@ -168,7 +155,7 @@ class SlopeTask(Task):
         Args:
             model: the model.
         """
-        return _asked(model, self.items, self.scoring)
+        return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
         """Returns a row for each vector and layer, with the slope of each item."""
@@ -188,154 +175,12 @@ class SlopeTask(Task):
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class WritingTask(Task):
-    """What a model writes after items' prompts, steered by a plan or unsteered."""
-
-    items: tuple[Item, ...]
-    plan: SteeringPlan | None
-    max_new_tokens: int
-    batch_size: int | None = None
-    scoring: Scoring = field(default_factory=Scoring)
-    """How the items are put."""
-
-    @property
-    def size(self) -> int:
-        """The items."""
-        return len(self.items)
-
-    def described(self) -> dict[str, Any]:
-        """Returns the items, how they are put, the plan and the length."""
-        own = {"items": Items(self.items).digest(), "plan": _described(self.plan), "max_new_tokens": self.max_new_tokens}
-        return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
-
-    def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens of each item's prompt.
-
-        Args:
-            model: the model.
-        """
-        return [model.tokenizer.ids(prompt_of(item, self.scoring)) for item in self.items]
-
-    def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each item with its text and the text's tokens."""
-        import pandas as pd
-
-        found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring)
-        report(len(self.items))
-        return pd.DataFrame([(one.text, list(one.tokens)) for one in found], columns=["text", "tokens"])
-
-    def writings(self, result: "pd.DataFrame") -> list[Writing]:
-        """Returns the texts of a result."""
-        each = zip(self.items, result["text"], result["tokens"], strict=True)
-        return [Writing(item, text, tuple(map(int, tokens)), expected_text(item, self.scoring)) for item, text, tokens in each]
-
-
-@dataclass(frozen=True, eq=False)
-class ReadingTask(Task):
-    """How well a model predicts texts, steered by a plan or unsteered."""
-
-    texts: tuple[str, ...]
-    plan: SteeringPlan | None
-    batch_size: int | None = None
-
-    @property
-    def size(self) -> int:
-        """The texts."""
-        return len(self.texts)
-
-    def described(self) -> dict[str, Any]:
-        """Returns the texts and the plan."""
-        return {"texts": list(self.texts), "plan": _described(self.plan), "batch_size": self.batch_size}
-
-    def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens of each text.
-
-        Args:
-            model: the model.
-        """
-        return list(map(model.tokenizer.ids, self.texts))
-
-    def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each text with its nats per token."""
-        import pandas as pd
-
-        nats = nats_per_token(model, self.texts, self.plan, batch_size=self.batch_size)
-        report(len(self.texts))
-        return pd.DataFrame({"nats": nats})
-
-
-@dataclass(frozen=True, eq=False)
-class ResidualTask(Task):
-    """The residual streams of some prompts at all layers."""
-
-    prompts: tuple[Prompt, ...]
-    positions: Positions = "last"
-    batch_size: int | None = None
-
-    @property
-    def size(self) -> int:
-        """The prompts."""
-        return len(self.prompts)
-
-    def described(self) -> dict[str, Any]:
-        """Returns the prompts and where they are read."""
-        texts = [prompt.text for prompt in self.prompts]
-        return {"prompts": texts, "positions": described(self.positions), "batch_size": self.batch_size}
-
-    def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens of each prompt.
-
-        Args:
-            model: the model.
-        """
-        return list(map(model.tokenizer.ids, self.prompts))
-
-    def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each prompt with its residuals ``[layer, d_model]`` as bytes of float32."""
-        import pandas as pd
-
-        stack = model.residuals(self.prompts, positions=self.positions, batch_size=self.batch_size)
-        report(len(self.prompts))
-        return pd.DataFrame({"residuals": [own.contiguous().numpy().tobytes() for own in stack.residuals.unbind(1)]})
-
-    def residuals(self, result: "pd.DataFrame", fingerprint: Fingerprint) -> Float[Tensor, "layer prompt d_model"]:
-        """Returns the residuals of a result."""
-        shape = (fingerprint.n_layers, fingerprint.d_model)
-        each = [torch.from_numpy(np.frombuffer(own, dtype=np.float32).reshape(shape).copy()) for own in result["residuals"]]
-        return torch.stack(each, dim=1)
-
-
-def captured(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    positions: Positions,
-    batch_size: int | None,
-    results: Callable[[Sequence[Task], LensModel, Any], Iterator["pd.DataFrame"]],
-) -> ResidualStack:
-    """Returns the residual streams of prompts at all layers, captured in tasks.
-
-    Args:
-        model: the model.
-        prompts: what is read.
-        positions: where it is read.
-        batch_size: prompts at once; chosen for the device for ``None``.
-        results: runs tasks, as ``Running.results`` does.
-    """
-    given = tuple(prompts)
-    tasks = [ResidualTask(given[at : at + _PROMPTS], positions, batch_size) for at in range(0, len(given), _PROMPTS)]
-    with progress(len(given), "Residuals", "prompt") as bar:
-        parts = [
-            task.residuals(result, model.fingerprint) for task, result in zip(tasks, results(tasks, model, bar), strict=True)
-        ]
-    return ResidualStack(torch.cat(parts, dim=1), model.layers(), given, described(positions), model.fingerprint)
-
-
-def _asked(model: LensModel, items: Sequence[Item], scoring: Scoring) -> list[Any]:
+def asked_tokens(model: LensModel, items: Sequence[Item], scoring: Scoring) -> list[Any]:
+    """Returns the tokens of each item's prompt and choices."""
     rows = [ask(model, item, scoring).row for item in items]
     return [[row.prompt, row.choices] for row in rows]
 
 
-def _described(plan: SteeringPlan | None) -> list[str]:
+def plan_digests(plan: SteeringPlan | None) -> list[str]:
     """Returns the digests of a plan and of the code of its edits."""
     return [] if plan is None else [plan.digest(), *(code_digest(type(step.edit)) for step in plan.steps)]

@@ -3,7 +3,8 @@
 from steerlens.settings import STEERED_TOKENS, STRENGTHS, SteeredTokens
 from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
-from steerlens.steering.edits import EDITS, Ablate, Add, DirectionalEdit, Edit, Project, add_direction, set_component
+from steerlens.steering.directions import Ablate, Add, DirectionalEdit, Project, add_direction, set_component
+from steerlens.steering.edits import EDITS, Edit
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.means import difference_of_means, differences_of_means, pooled
 from steerlens.steering.pair_differences import PAIRS, PairDifferences, pair_differences

@@ -16,7 +16,8 @@ from torch import Tensor
 from steerlens.activations import ResidualStack
 from steerlens.data import PromptPairs
 from steerlens.errors import PairsError, SettingsError, VectorError
-from steerlens.steering.edits import DirectionalEdit, Edit
+from steerlens.steering.directions import DirectionalEdit
+from steerlens.steering.edits import Edit
 from steerlens.steering.interventions import SomeIntervention, altered, generator
 from steerlens.steering.plans import SteeringPlan
 from steerlens.steering.steps import Step

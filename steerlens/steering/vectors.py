@@ -12,7 +12,8 @@ from torch import Tensor
 from steerlens.errors import UnknownNameError, VectorError
 from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import check_finite, divisor_of, finite_number, float_tensor, layers_of, whole_number
-from steerlens.steering.edits import Ablate, Add, Edit, Project
+from steerlens.steering.directions import Ablate, Add, Project
+from steerlens.steering.edits import Edit
 from steerlens.steering.interventions import Intervention, LayerEdits, generator, in_common
 from steerlens.storage import load_tensors, restored, save_tensors
 

@@ -19,7 +19,8 @@ from steerlens.data import Items
 from steerlens.errors import ModelError
 from steerlens.evaluation import plane, search, side_effects, sweep
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.tasks import ReadingTask, ResidualTask, ScoringTask, SlopeTask, WritingTask
+from steerlens.evaluation.tasks import ScoringTask, SlopeTask
+from steerlens.evaluation.text_tasks import ReadingTask, ResidualTask, WritingTask
 from steerlens.settings import SearchSettings
 from steerlens.steering import VectorSet, take
 from steerlens.steering.code import code_digest

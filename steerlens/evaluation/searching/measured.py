@@ -19,7 +19,8 @@ from steerlens.evaluation.outcomes import Outcome, Writing
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import ANSWER, ENGLISH_CENTRIC, MARGIN, scores_of
 from steerlens.evaluation.searching.objectives import Gains
-from steerlens.evaluation.tasks import ScoringTask, WritingTask
+from steerlens.evaluation.tasks import ScoringTask
+from steerlens.evaluation.text_tasks import WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import SHOW_FROM, progress
 from steerlens.scores import GivenScore, Score, score_of

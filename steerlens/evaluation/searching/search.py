@@ -1,11 +1,11 @@
 """The search: layers, strengths and tokens of each contrast and of all together, chosen by cross-fitting and tested elsewhere."""
 
-import logging
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from steerlens.evaluation.searching.objectives import Objective, objective_of
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.tested import (
     ALL,
+    ChoicesByLocale,
     regret_table,
     run_choices,
     tested_scores,
@@ -34,8 +35,6 @@ from steerlens.settings import LESSER_GAIN, Limits, SearchSettings
 from steerlens.statistics import pareto_front
 from steerlens.steering import EN, LOC, Contrast, VectorSet
 from steerlens.steering.contrasts import aim_of, contrasts_of
-
-log = logging.getLogger("steerlens")
 
 
 def search(
@@ -86,42 +85,46 @@ def search(
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
-    contrasts = contrasts_of(contrasts)
-    items, test = _parts(items, test)
+    contrasts, (items, test) = contrasts_of(contrasts), _parts(items, test)
     locales, aims, layers = _checked(items, test, locales), {own.name: aim_of(own) for own in contrasts}, _layers(model, settings)
-    log.info("Taking vectors from all folds but one")
     beside = [*scores, *([name] if not callable(objective) and name in SCORES else [])]
     check_of_items(scores_of([*aims.values(), *beside]), "a search")
     running = Running.of(executor, resume)
     fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size, running)
-    vectors = fitted.vectors()
     cache = ScoreCache(
         model, fitted.parts(), list(aims.values()), settings.scoring, batch_size, running,
         scores=beside, max_new_tokens=max_new_tokens, items=items,
     )  # fmt: skip
-    chooser = Chooser(cache, aims, value, layers, settings, vectors)
-    _check_each(cache)
-    choices = {x: chooser.choices((x,), x) for x in locales}
-    choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
+    vectors = fitted.vectors()
+    choices = _choices(Chooser(cache, aims, value, layers, settings, vectors), cache)
     tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
-    judge = cache if test is None else _judge(cache, test, vectors, settings)
-    part = "dev" if test is None else "test"
+    judge, part = (cache, "dev") if test is None else (_judge(cache, test, vectors, settings), "test")
     run_choices(judge, choices, f"Choices on {part}")
     _check_each(judge)
-    manifest = provenance(
-        objective=name, locales=list(locales), contrasts=aims, layers=list(layers), settings=settings.to_dict(),
+    passes = {"dev": cache.passes, "test": 0 if test is None else judge.passes}
+    own = {"objective": name, "locales": list(locales), "contrasts": aims, "layers": list(layers), "passes": passes}
+    manifest = _manifest(model, items, test, vectors, settings, **own, seconds=round(time.time() - started, 1))
+    regret = Regret(regret_table(judge, choices, value, part, settings.seed), manifest)
+    tested = None if test is None else Tested(tested_table(judge, choices, settings.seed), manifest)
+    return Search(manifest, choices, vectors, replace(tried, meta=manifest), regret, tested)
+
+
+def _manifest(
+    model: LensModel, items: Items, test: Items | None, vectors: VectorSet, settings: SearchSettings, **own: Any
+) -> dict[str, Any]:
+    """Returns how a search was made."""
+    return provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), test_items="" if test is None else test.digest(),
-        vectors=vectors.digest(),
-        passes={"dev": cache.passes, "test": 0 if test is None else judge.passes}, seconds=round(time.time() - started, 1),
+        vectors=vectors.digest(), settings=settings.to_dict(), **own,
     )  # fmt: skip
-    return Search(
-        manifest,
-        choices,
-        vectors,
-        replace(tried, meta=manifest),
-        Regret(regret_table(judge, choices, value, part, settings.seed), manifest),
-        None if test is None else Tested(tested_table(judge, choices, settings.seed), manifest),
-    )
+
+
+def _choices(chooser: Chooser, cache: ScoreCache) -> ChoicesByLocale:
+    """Returns what is chosen in each locale, and for all of them together."""
+    _check_each(cache)
+    locales = cache.locales
+    found = {x: chooser.choices((x,), x) for x in locales}
+    return {**found, ALL: chooser.choices(locales, ALL) if len(locales) > 1 else found[locales[0]]}
 
 
 def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | None]:

@@ -8,7 +8,7 @@ import torch
 from steerlens.data import Items
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Part
-from steerlens.evaluation.tasks import captured
+from steerlens.evaluation.text_tasks import captured
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.settings import SearchSettings
