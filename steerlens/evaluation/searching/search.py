@@ -3,9 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from steerlens.evaluation.evidence import MAX_NEW_TOKENS, check_of_items
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.choices import Chooser
+from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Part, ScoreCache
 from steerlens.evaluation.searching.objectives import Objective, objective_of
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.tested import (
     ALL,
+    ChoicesByLocale,
     regret_table,
     run_choices,
     tested_scores,
@@ -86,12 +89,10 @@ def search(
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
-    contrasts = contrasts_of(contrasts)
-    items, test = _parts(items, test)
+    contrasts, (items, test) = contrasts_of(contrasts), _parts(items, test)
     locales, aims, layers = _checked(items, test, locales), {own.name: aim_of(own) for own in contrasts}, _layers(model, settings)
     log.info("Taking vectors from all folds but one")
-    beside = [*scores, *([name] if not callable(objective) and name in SCORES else [])]
-    check_of_items(scores_of([*aims.values(), *beside]), "a search")
+    beside = _beside(aims.values(), scores, name if not callable(objective) else "")
     running = Running.of(executor, resume)
     fitted = CrossFit(model, items, locales, contrasts, layers, settings, batch_size, running)
     vectors = fitted.vectors()
@@ -100,28 +101,39 @@ def search(
         scores=beside, max_new_tokens=max_new_tokens, items=items,
     )  # fmt: skip
     chooser = Chooser(cache, aims, value, layers, settings, vectors)
-    _check_each(cache)
-    choices = {x: chooser.choices((x,), x) for x in locales}
-    choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
+    choices = _chosen(chooser, locales)
     tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
-    judge = cache if test is None else _judge(cache, test, vectors, settings)
-    part = "dev" if test is None else "test"
-    run_choices(judge, choices, f"Choices on {part}")
-    _check_each(judge)
+    judge = _judged(cache, test, vectors, settings, choices)
     manifest = provenance(
         objective=name, locales=list(locales), contrasts=aims, layers=list(layers), settings=settings.to_dict(),
         model=model.fingerprint.to_dict(), items=items.digest(), test_items="" if test is None else test.digest(),
         vectors=vectors.digest(),
         passes={"dev": cache.passes, "test": 0 if test is None else judge.passes}, seconds=round(time.time() - started, 1),
     )  # fmt: skip
-    return Search(
-        manifest,
-        choices,
-        vectors,
-        replace(tried, meta=manifest),
-        Regret(regret_table(judge, choices, value, part, settings.seed), manifest),
-        None if test is None else Tested(tested_table(judge, choices, settings.seed), manifest),
-    )
+    return _result(chooser, judge, choices, tried, manifest)
+
+
+def _beside(aims: Iterable[str], scores: Sequence[GivenScore], objective: str) -> list[GivenScore]:
+    """Returns the scores that are measured beside the aims: those that were asked for, and one that is the objective."""
+    found = [*scores, *([objective] if objective in SCORES else [])]
+    check_of_items(scores_of([*aims, *found]), "a search")
+    return found
+
+
+def _chosen(chooser: Chooser, locales: Sequence[str]) -> dict[str, dict[str, Chosen]]:
+    """Returns the choices for each locale, and for all together."""
+    _check_each(chooser.cache)
+    choices = {x: chooser.choices((x,), x) for x in locales}
+    choices[ALL] = chooser.choices(locales, ALL) if len(locales) > 1 else choices[locales[0]]
+    return choices
+
+
+def _result(chooser: Chooser, judge: ScoreCache, choices: ChoicesByLocale, tried: Tried, manifest: dict[str, Any]) -> Search:
+    """Returns everything that was found; there is a test where the judge is another than the one that was chosen by."""
+    own, seed = judge is chooser.cache, chooser.settings.seed
+    regret = regret_table(judge, choices, chooser.objective, "dev" if own else "test", seed)
+    tested = None if own else Tested(tested_table(judge, choices, seed), manifest)
+    return Search(manifest, choices, chooser.vectors, replace(tried, meta=manifest), Regret(regret, manifest), tested)
 
 
 def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | None]:
@@ -153,6 +165,16 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
             "it was made from looks better than it is. Give items and test of different concepts, as items.split() makes them."
         )
     return tuple(dict.fromkeys(locales))
+
+
+def _judged(
+    cache: ScoreCache, test: Items | None, vectors: VectorSet, settings: SearchSettings, choices: ChoicesByLocale
+) -> ScoreCache:
+    """Returns what the choices did on test; on dev, if there is none."""
+    judge = cache if test is None else _judge(cache, test, vectors, settings)
+    run_choices(judge, choices, f"Choices on {'dev' if test is None else 'test'}")
+    _check_each(judge)
+    return judge
 
 
 def _judge(cache: ScoreCache, test: Items, vectors: VectorSet, settings: SearchSettings) -> ScoreCache:
