@@ -17,11 +17,16 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 import steerlens as sl
+from steerlens.steering.contrasts import CONTRASTS
+from steerlens.steering.edits import EDITS
 from tiny_model import tiny_model
 
 CONCEPTS = 12
 """Of each kind: what is left of the atlas."""
 
+_REGISTRIES = [
+    (registry, dict(registry)) for registry in (sl.evaluation.SCORES, CONTRASTS, EDITS)
+]
 _model = cache(tiny_model)
 _atlas = sl.data.atlas
 _started_in, _folders = os.getcwd(), []
@@ -67,6 +72,9 @@ def _begin(namespace: dict[str, Any]) -> None:
 
 
 def _end(_: dict[str, Any]) -> None:
+    for registry, own in _REGISTRIES:  # what a page registers stays on that page
+        registry.clear()
+        registry.update(own)
     os.chdir(_started_in)
     _folders.pop().cleanup()
     del sl.load
