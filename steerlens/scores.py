@@ -5,8 +5,10 @@ registered under its name. The built-in ones stand in ``steerlens.evaluation.sco
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 from steerlens.errors import SettingsError, UnknownNameError
@@ -91,6 +93,8 @@ SCORES: dict[str, Score] = {}
 """Every score by its name: the built-in ones, and those that were registered."""
 BUILT_IN: dict[str, Score] = {}
 """The scores that steerlens itself has, by name: nobody else's takes such a name."""
+_BUILT_IN_MODULE = "steerlens.evaluation.scores"
+"""It imports this one, as a module with scores of the user's own does; so it is named here only, and imported when asked for."""
 GivenScore = str | Score
 """A score by name, or one of the user's own."""
 
@@ -105,6 +109,7 @@ def register(score: Score) -> Score:
     Raises:
         SettingsError: a built-in score has this name.
     """
+    _load_built_in()
     if BUILT_IN.get(score.name, score) != score:
         raise SettingsError(f"score {score.name!r} given: steerlens has one of its own of this name. Give yours another name.")
     SCORES[score.name] = score
@@ -123,6 +128,7 @@ def score_of(given: GivenScore) -> Score:
     """
     if isinstance(given, Score):
         return register(given)
+    _load_built_in()
     if given not in SCORES:
         raise UnknownNameError("score", given, SCORES, "Or give a Score of your own.")
     return SCORES[given]
@@ -134,4 +140,11 @@ def shown_score(name: str) -> Score:
     Args:
         name: the name of the score in a table.
     """
+    _load_built_in()
     return SCORES.get(name) or Score(name, lambda *_: None)
+
+
+def _load_built_in() -> None:
+    """Has the built-in scores registered, as where a table is drawn and nothing was measured before."""
+    if _BUILT_IN_MODULE not in sys.modules:
+        import_module(_BUILT_IN_MODULE)

@@ -1,6 +1,8 @@
 """A score of one's own works wherever the built-in ones do, and says what is wrong with it in words."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pandas as pd
@@ -221,3 +223,10 @@ def test_the_score_decides_what_is_better() -> None:
     assert Answers(pd.DataFrame(rows)).scores == ("localization",)
     gains = sl.evaluation.Gains({"english_centric": -0.2, "localization": 0.1}, ("english_centric", "localization"))
     assert (gains.gain("english_centric"), gains.worst, gains.total) == (0.2, 0.1, pytest.approx(0.3))
+
+
+def test_figures_know_the_built_in_scores_where_nothing_was_measured() -> None:
+    """A process that draws a table and nothing else."""
+    script = "import steerlens as sl; from steerlens.scores import shown_score; print(shown_score('transfer_margin').unit)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "nats per token"
