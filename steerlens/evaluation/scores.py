@@ -104,8 +104,10 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
 
     Raises:
         UnknownNameError: no score of a name.
-        SettingsError: no scores, or a companion that is not measured on all the items of its score.
+        SettingsError: no scores, one that is not in a list, or a companion that is not measured on all the items of its score.
     """
+    if isinstance(given, str | Score):
+        raise SettingsError(f"scores={given!r} given: expected a list, as scores=['transfer'].")
     found = {}
     for score in map(score_of, given):
         found[score.name] = score

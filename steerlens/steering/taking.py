@@ -19,7 +19,7 @@ def take(
     items: Items | None = None,
     contrasts: Contrast | Sequence[Contrast] = (EN, LOC),
     *,
-    locales: Sequence[str] | None = None,
+    locales: str | Sequence[str] | None = None,
     layers: Layers | None = None,
     positions: Positions = "last",
     batch_size: int | None = None,
@@ -32,7 +32,7 @@ def take(
         model: the model, or a stack that already holds every prompt of the pairs.
         items: what pairs are made of, usually the train part of a split. A contrast of given prompts needs none.
         contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one of pairs of texts.
-        locales: all locales of the items but English for ``None``.
+        locales: one or several; all locales of the items but English for ``None``.
         layers: block indices; all layers of the model or the stack for ``None``.
         positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
         batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
@@ -47,7 +47,7 @@ def take(
         SettingsError: no items or locales, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
         VectorError: residuals that are not finite.
     """
-    where = tuple(locales) if locales is not None else locales_of_items(items)
+    where = locales_of_items(items) if locales is None else (locales,) if isinstance(locales, str) else tuple(locales)
     given = contrasts_of(contrasts)
     if items is not None and not where and any(contrast.needs_items for contrast in given):
         names = ", ".join(contrast.name for contrast in given)

@@ -377,3 +377,10 @@ def test_english_items_are_measured_where_the_score_means_something_for_them(lla
     assert set(alone["locale"]) == {"en-US"}  # where there is no other locale
     with_locale = sweep(llama, items, replace(formal, locale="es-ES"), [1], [1.0], scores=["surer"]).frame
     assert set(with_locale["locale"]) == {"es-ES"}
+
+
+def test_one_locale_needs_no_list_and_one_score_does(llama: sl.LensModel, items: Items) -> None:
+    vectors = take(llama, items, locales="es-ES")
+    assert vectors.locales == ("es-ES",)
+    with pytest.raises(SettingsError, match="expected a list"):
+        sl.evaluation.sweep(llama, items, vectors, [1], [1.0], scores="transfer")
