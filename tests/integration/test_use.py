@@ -59,7 +59,7 @@ def test_the_readme_s_python_runs_as_it_is(gemma: sl.LensModel, monkeypatch: pyt
     monkeypatch.setattr(Figure, "show", lambda fig: shown.append(fig))
     code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     exec(code.replace("sample(60)", "sample(6)").replace("sample(12)", "sample(2)"), {})
-    assert len(shown) == 2
+    assert len(shown) == code.count(".show()") > 0
 
 
 def test_second_start_reads_the_cache() -> None:
