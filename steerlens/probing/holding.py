@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from steerlens.activations import ResidualStack
-from steerlens.data import Prompt
+from steerlens.data import KINDS, Prompt
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
@@ -50,6 +50,12 @@ class Labelled:
     def groups_of(self, prompts: Sequence[Prompt]) -> list[str]:
         """Returns each prompt's group."""
         return [self.groups[prompt] for prompt in prompts]
+
+    def parts(self) -> dict[str, ResidualStack]:
+        """Returns each locale's prompts and all of them; only all where given labels tell the locales themselves apart."""
+        parts = by_locale(self.stack)
+        both = any(len(set(self.labels_of(own.prompts))) == 2 for name, own in parts.items() if name != ALL)
+        return parts if both or self.names == KINDS or ALL not in parts else {ALL: parts[ALL]}
 
 
 def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: Sequence[str] | None = None) -> Labelled:
@@ -132,7 +138,7 @@ def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[G
         named = {name: folds.named(name) for name in dict.fromkeys(folds.names)}
         return [Group(told.stack, folds, {**named, ALL: folds}, own_groups)]
     found = []
-    for name, own in by_locale(told.stack).items():
+    for name, own in told.parts().items():
         held = told.groups_of(own.prompts) if hold_out == "concept" else _held(own.prompts, hold_out)
         try:
             folds = Folds.by_concept(told.labels_of(own.prompts), held, n_folds, seed, what=f"{hold_out}s", names=told.names)

@@ -118,7 +118,8 @@ def separability(
 
     Args:
         stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
+            locales themselves apart (each locale has one label) are measured over all locales together, not within each.
         groups: what is held out together, a name for each prompt; its concept for ``None``, and a text without one is its own.
         hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
             ``relation``, as the items name them.

@@ -50,6 +50,14 @@ def test_labels_within_a_group_may_differ(stack: sl.ResidualStack) -> None:
     assert separability(stack, labels=[bool(label) for label in LABELS]).frame["auroc"].max() > 0.95
 
 
+def test_labels_that_are_the_locales_are_measured_over_all_of_them(llama: sl.LensModel, items: sl.data.Items) -> None:
+    every = llama.residuals(items.prompts(explicit=False))
+    by_locale = [prompt.locale == "es-ES" for prompt in every.prompts]
+    found = separability(_planted(every, by_locale, 2), labels=by_locale).frame
+    assert set(found.loc[found["probe"] != "cosine", "locale"]) == {"all"}
+    assert found.loc[(found["probe"] == "difference of means") & (found["layer"] == 2), "auroc"].item() == 1
+
+
 def test_kinds_are_the_labels_if_none_are_given(llama: sl.LensModel, items: sl.data.Items) -> None:
     every = llama.residuals(items.prompts(explicit=False))
     by_hand = separability(every, labels=[prompt.kind == "factual" for prompt in every.prompts], seed=1).frame
