@@ -90,7 +90,7 @@ class Response(ResultTable):
             seed: of the bootstrap.
 
         Returns:
-            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items: those
+            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items,
             whose slope is of the worse sign), against_low, against_high; 95% intervals over concepts.
         """
         import pandas as pd

@@ -49,7 +49,7 @@ def read_all(
         side: where shorter prompts of a batch are padded.
 
     Yields:
-        The indices of a batch's prompts, and what is read of them: float32 ``[layer, prompt, d_model]``, on the device.
+        The indices of a batch's prompts, and what is read of them, as float32 ``[layer, prompt, d_model]``, on the device.
 
     Raises:
         PromptError: an empty prompt, or one without the token asked for.

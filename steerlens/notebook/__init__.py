@@ -49,7 +49,7 @@ def explore(
         seed: of the split and the draws.
 
     Returns:
-        An explorer: show it as a cell's last line. ``explorer.plan`` is the plan made by hand; ``explorer.as_code(view)`` and
+        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan made by hand; ``explorer.as_code(view)`` and
         ``explorer.to_frame(view)`` give the code and the data of the views ``layers``, ``points``, ``steering`` and ``tokens``.
 
     Raises:

@@ -32,7 +32,7 @@ def watch(tl: Any) -> ModelState:
     """Has every pass and every generation of a bridge's model noted, once for all that wrap it.
 
     Returns:
-        What is noted: one and the same state for all that wrap the model.
+        What is noted, one and the same state for all that wrap the model.
     """
     model = tl.original_model
     if model in _states:
