@@ -1,7 +1,7 @@
 """Effects item by item, and strength-response curves."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import INK, METHOD_COLOURS, SERIES, SHADE, below, figure, symbol_of
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MEAN = "mean"
+_BESIDE = 2
+"""Panels beside each other; more stand beneath."""
 _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
@@ -22,11 +24,13 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
         locale: the locale's code, or ``mean`` for all locales; it is written in the subtitle.
     """
     panels = _panels(frame)
-    titles = [f"{_named(panels, score, kind)}, n = {part['n'].max():.0f} items" for (score, kind), part in panels.items()]
+    titles = [f"{_named(panels, *key)}, n = {part['n'].max():.0f} items" for key, part in panels.items()]
     where = "all locales" if locale == _MEAN else locale
     fig = figure("Items gained and lost", f"{where}; against the unsteered model", "", "", width="page")
-    fig.set_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
-    for column, rows in enumerate(panels.values(), 1):
+    room = 30 * frame["method"].nunique()
+    places = _places(fig, titles, 50 + room, shared_yaxes=True, horizontal_spacing=0.04)
+    limit = max(1.0, float((100 * frame[["gained", "lost"]].max(axis=1) / frame["n"]).max())) * 1.1
+    for at, (rows, place) in enumerate(zip(panels.values(), places, strict=True)):
         part = rows[::-1]  # the first method on top
         for name, colour, sign in (("gained", _GAINED, 1), ("lost", _LOST, -1)):
             fig.add_bar(
@@ -36,7 +40,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
                 marker={"color": colour},
                 name=name,
                 legendgroup=name,
-                showlegend=column == 1,
+                showlegend=at == 0,
                 hovertext=[
                     f"<b>{r.method}</b><br>gained {r.gained:g}, lost {r.lost:g} of {r.n} items<br>"
                     f"{'margin ' if shown_score(r.score).companion else ''}moved the wrong way: "
@@ -44,14 +48,21 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
                     for r in part.itertuples()
                 ],
                 hoverinfo="text",
-                row=1,
-                col=column,
+                **place,
             )
-        limit = max(1.0, float((100 * frame[["gained", "lost"]].max(axis=1) / frame["n"]).max())) * 1.1
-        fig.update_xaxes(title="share of items (%)", range=[-limit, limit], zeroline=True, row=1, col=column)
-    fig.update_layout(barmode="relative", yaxis={"automargin": True})
-    fig.update_layout(height=fig.layout.margin.t + 150 + 30 * frame["method"].nunique())
-    return below(fig)
+        fig.update_xaxes(title="share of items (%)", range=[-limit, limit], zeroline=True, **place)
+    fig.update_yaxes(automargin=True)
+    return below(fig.update_layout(barmode="relative"))
+
+
+def _places(fig: Figure, titles: list[str], height: int, **spacing: Any) -> list[dict[str, int]]:
+    """Divides a figure into panels of a height in pixels, two beside each other, and returns the row and column of each."""
+    rows, gap = -(-len(titles) // _BESIDE), 100
+    inner = rows * height + (rows - 1) * gap
+    share = gap / inner if rows > 1 else 0.0
+    fig.set_subplots(rows=rows, cols=min(len(titles), _BESIDE), vertical_spacing=share, subplot_titles=titles, **spacing)
+    fig.update_layout(height=fig.layout.margin.t + 100 + inner)
+    return [{"row": 1 + at // _BESIDE, "col": 1 + at % _BESIDE} for at in range(len(titles))]
 
 
 def _panels(rows: "pd.DataFrame") -> dict[tuple[str, str], "pd.DataFrame"]:
@@ -89,17 +100,17 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
         f"{vector} steering at layer {layer}: response to strength", f"{n}; band: 95% over concepts", "", "", width="page"
     )
     gap = 0.04 if len(units) == 1 else 0.09
-    fig.set_subplots(rows=1, cols=len(means), shared_yaxes=len(units) == 1, horizontal_spacing=gap, subplot_titles=titles)
+    places = _places(fig, titles, 214, shared_yaxes="all" if len(units) == 1 else False, horizontal_spacing=gap)
     fig.update_annotations(font={"size": 12})
-    for column, (score, kind) in enumerate(means, 1):
+    for (score, kind), place in zip(means, places, strict=True):
         part = _shown(curve[(curve["score"] == score) & (curve["kind"] == kind)], finer[score])
-        _band(fig, part[part["locale"] == _MEAN], column)
+        _band(fig, part[part["locale"] == _MEAN], place)
         for at, locale in enumerate([*locales, _MEAN] if len(locales) > 1 else locales):
             colour = INK if locale == _MEAN else SERIES[at % len(SERIES)][0]
-            _line(fig, part[part["locale"] == locale], locale, colour, column)
-        fig.update_xaxes(title="strength (× difference of means)", zeroline=True, row=1, col=column)
-        if column == 1 or len(units) > 1:
-            fig.update_yaxes(title=f"change of {_word(finer[score], score)} ({finer[score].change_unit})", row=1, col=column)
+            _line(fig, part[part["locale"] == locale], locale, colour, place)
+        fig.update_xaxes(title="strength (× difference of means)", zeroline=True, **place)
+        if place["col"] == 1 or len(units) > 1:
+            fig.update_yaxes(title=f"change of {_word(finer[score], score)} ({finer[score].change_unit})", **place)
     return below(fig)
 
 
@@ -112,26 +123,25 @@ def _word(finer: Score, score: str) -> str:
     return "margin" if finer.name != score else finer.title
 
 
-def _band(fig: Figure, rows: "pd.DataFrame", column: int) -> None:
+def _band(fig: Figure, rows: "pd.DataFrame", place: dict[str, int]) -> None:
     x = [*rows["strength"], *rows["strength"][::-1]]
     y = [*rows["high"], *rows["low"][::-1]]
     look = {"fill": "toself", "fillcolor": SHADE, "line": {"width": 0}}
-    fig.add_scatter(x=x, y=y, mode="lines", hoverinfo="skip", showlegend=False, row=1, col=column, **look)
+    fig.add_scatter(x=x, y=y, mode="lines", hoverinfo="skip", showlegend=False, **place, **look)
 
 
-def _line(fig: Figure, rows: "pd.DataFrame", locale: str, colour: str, column: int) -> None:
+def _line(fig: Figure, rows: "pd.DataFrame", locale: str, colour: str, place: dict[str, int]) -> None:
     fig.add_scatter(
         x=rows["strength"],
         y=rows["margin"],
         mode="lines+markers",
         name=locale,
         legendgroup=locale,
-        showlegend=column == 1,
+        showlegend=place == {"row": 1, "col": 1},
         line={"color": colour, "width": 3 if locale == _MEAN else 1.5},
         marker={"symbol": symbol_of(colour), "size": 7},
         customdata=rows[["low", "high", "change", "n"]],
         hovertemplate=f"<b>{locale}</b>, strength %{{x}}<br>change %{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
         "<br>score %{customdata[2]:+.3f}<br>n = %{customdata[3]} concepts<extra></extra>",
-        row=1,
-        col=column,
+        **place,
     )

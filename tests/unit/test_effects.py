@@ -64,6 +64,17 @@ def test_effects_of_a_model_agree_with_its_answers(llama: sl.LensModel, items: I
     assert {trace.name for trace in figure.data} == {"gained", "lost"}
 
 
+def test_many_scores_are_drawn_two_beside_each_other(llama: sl.LensModel, items: Items, planted: dict) -> None:
+    """Four panels in one row are so narrow that their titles lie over each other."""
+    given = answered(llama, items, {"EN": {code: vector.at(2) for code, vector in planted.items()}})
+    layout = effects(given).plot().layout
+    assert len(layout.annotations) == len(given.scores) == 4
+    assert len({(note.x, note.y) for note in layout.annotations}) == 4
+    assert len({note.x for note in layout.annotations}) == 2
+    both = effects(given, scores=["transfer", "localization"]).plot().layout
+    assert len({note.y for note in both.annotations}) == 1
+
+
 def test_slopes_are_those_of_least_squares(llama: sl.LensModel, items: Items, planted: dict) -> None:
     found = response(llama, items, planted.values(), 2, (-1.0, 0.5, 2.0), scores=["transfer"], tokens="all")
     slopes = found.slopes()
