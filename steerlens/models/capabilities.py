@@ -44,7 +44,7 @@ def reuses_keys(model: Any) -> bool:
     batch, backend = _batch(model), model.backend
     try:
         cached = backend.cached_pass(batch, [0], batch.last)
-        again, _ = backend.resume(cached, 0, cached.residuals[0].repeat(2, 1, 1))
+        again, _ = backend.resume(cached, {0: cached.residuals[0].repeat(2, 1, 1)})
         row = batch.rows[0]
         with backend.attending(None, 2) as before:
             backend.final(model.batch([Row(row.prompt[:2], (), row.front, ends=False)]))

@@ -1,7 +1,6 @@
 """Reading the residual stream of many prompts, batch by batch."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,11 +9,14 @@ from torch import Tensor
 from steerlens.data import Prompt
 from steerlens.errors import PromptError
 from steerlens.models.batches import PaddingSide
-from steerlens.models.pooling import Positions, placed, read, reading_weights
+from steerlens.models.pooling import Positions, reader, tokens_read
 from steerlens.progress import SHOW_FROM, progress
 
 if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
+
+_KEPT = 1 << 29
+"""Bytes of what was read that stay on the device before they are moved to the CPU."""
 
 
 def prompts_of(prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
@@ -55,11 +57,30 @@ def read_all(
         PromptError: an empty prompt, or one without the token asked for.
     """
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in prompts]
-    weights = [reading_weights(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
+    tokens = [tokens_read(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
     with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
         for indices in model.batches([len(row) for row in rows], batch_size):
             batch = model.batch([rows[i] for i in indices], side)
-            reading = placed([weights[i] for i in indices], batch)
-            seen = model.backend.residuals_after(batch, layers, partial(read, weights=reading))
+            seen = model.backend.residuals_after(batch, layers, reader([tokens[i] for i in indices], batch))
             yield indices, torch.stack([seen[layer] for layer in layers])
             bar.update(len(indices))
+
+
+def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -> Iterator[tuple[list[int], Tensor]]:
+    """What was read on a device, on the CPU: gathered there, and moved when it fills ``most`` bytes and at the end.
+
+    Each move waits for the device, which has nothing to do meanwhile.
+
+    Args:
+        found: what ``read_all`` yields.
+        most: bytes that are gathered.
+    """
+    indices: list[int] = []
+    gathered: list[Tensor] = []
+    for some, seen in found:
+        indices, gathered = [*indices, *some], [*gathered, seen]
+        if seen.device.type == "cpu" or sum(each.nbytes for each in gathered) >= most:
+            yield indices, torch.cat(gathered, dim=1).cpu()
+            indices, gathered = [], []
+    if gathered:
+        yield indices, torch.cat(gathered, dim=1).cpu()

@@ -41,7 +41,7 @@ def residual_gradients(
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
     with torch.enable_grad(), _frozen(backend), backend.hooked(hooks):
-        final, _ = backend.resume(cached, lowest, leaf)
+        final, _ = backend.resume(cached, {lowest: leaf})
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
 

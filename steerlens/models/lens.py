@@ -17,7 +17,7 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.models.backends import Backend, BridgeBackend, Capabilities
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
 from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
-from steerlens.models.capture import prompts_of, read_all
+from steerlens.models.capture import brought_home, prompts_of, read_all
 from steerlens.models.devices import token_budget
 from steerlens.models.generating import generated
 from steerlens.models.identity import fingerprint_of
@@ -233,8 +233,8 @@ class LensModel:
             raise SettingsError(f"{self.name} keeps a state that runs through padding in front: pad on the right, the default.")
         given, wanted = prompts_of(prompts), self.layers(layers)
         out = torch.empty(len(wanted), len(given), self.d_model)
-        for indices, seen in read_all(self, given, wanted, positions, batch_size, padding_side):
-            out[:, indices] = seen.cpu()
+        for indices, seen in brought_home(read_all(self, given, wanted, positions, batch_size, padding_side)):
+            out[:, indices] = seen
         return ResidualStack(out, wanted, given, described(positions), self.fingerprint)
 
     @torch.no_grad()

@@ -1,8 +1,11 @@
 """What is read of a prompt's residuals: its last token, the mean over its tokens, or one of them."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch
 from einops import einsum
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from steerlens.data import Prompt
@@ -19,33 +22,51 @@ def described(positions: Positions) -> str:
     return positions if isinstance(positions, str) else f"token {positions}"
 
 
-def reading_weights(row: Row, prompt: Prompt, positions: Positions) -> list[float]:
-    """How much each token of a row counts in what is read."""
-    length, roles = len(row), row.roles
+def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
+    """The tokens of a row that are read: one, or with ``mean`` all of the prompt's own.
+
+    Raises:
+        PromptError: the prompt does not have the token, or ``positions`` is none of what it may be.
+    """
     if positions == "mean":
-        inner = [float(role != FRONT) for role in roles]
-        return [weight / sum(inner) for weight in inner]
+        return [index for index, role in enumerate(row.roles) if role != FRONT]
     if positions == "last":
-        index = length - 1
+        index = len(row) - 1
     elif isinstance(positions, int) and not isinstance(positions, bool):
-        index = positions + length if positions < 0 else positions
+        index = positions + len(row) if positions < 0 else positions
     else:
         raise PromptError(f"positions {positions!r} given: expected 'last', 'mean' or the index of a token.")
-    if not 0 <= index < length:
-        raise PromptError(f"token {positions} asked for, but prompt {prompt.text!r} has {length} tokens, 0 to {length - 1}.")
-    return [float(place == index) for place in range(length)]
+    if not 0 <= index < len(row):
+        raise PromptError(f"token {positions} asked for, but prompt {prompt.text!r} has {len(row)} tokens, 0 to {len(row) - 1}.")
+    return [index]
 
 
-def placed(weights: list[list[float]], batch: TokenBatch) -> Float[Tensor, "batch pos"]:
-    """The rows' weights where their tokens stand in a padded batch; 0 at padding."""
-    full = torch.zeros(batch.tokens.shape)
-    for line, start, values in zip(full, batch.starts, weights, strict=True):
-        line[start : start + len(values)] = torch.tensor(values)
-    return full.to(batch.tokens.device)
+def reader(tokens: Sequence[Sequence[int]], batch: TokenBatch) -> Callable[[Tensor], Tensor]:
+    """What makes of a residual stream ``[batch, pos, d_model]`` what is read of it, in float32 ``[batch, d_model]``.
+
+    Args:
+        tokens: of each row of the batch those that are read; of several the mean.
+        batch: the rows as they are padded.
+    """
+    device = batch.tokens.device
+    if all(len(own) == 1 for own in tokens):
+        columns = torch.tensor([start + own[0] for start, own in zip(batch.starts, tokens, strict=True)], device=device)
+        return partial(_at, rows=torch.arange(len(tokens), device=device), columns=columns)
+    weights = torch.zeros(batch.tokens.shape)
+    for line, start, own in zip(weights, batch.starts, tokens, strict=True):
+        line[start + torch.tensor(own)] = 1 / len(own)
+    return partial(_mean, weights=weights.to(device))
 
 
-def read(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
-    """The weighted sum over each row's tokens, in float32."""
+def _at(
+    residual: Float[Tensor, "batch pos d_model"], rows: Int[Tensor, " batch"], columns: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch d_model"]:
+    """One token of each row."""
+    return residual[rows, columns].float()
+
+
+def _mean(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
+    """The weighted sum over each row's tokens."""
     # where() keeps what stands at padding out of the sum even if it is not finite
     kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)
     return einsum(kept, weights, "batch pos d_model, batch pos -> batch d_model")

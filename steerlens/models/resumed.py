@@ -13,7 +13,7 @@ from torch import Tensor
 from steerlens.models.backends import CachedPass, KeyValues
 from steerlens.models.batches import TokenBatch
 from steerlens.models.computed import Computed
-from steerlens.models.hooks import residual_hook
+from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.lens import LensModel
 from steerlens.models.plans import Plan
 
@@ -46,18 +46,12 @@ class ResumedPasses:
             )
 
     def stacks(self, cached: CachedPass, plans: Sequence[Plan], some: Sequence[int]) -> Iterator[list[int]]:
-        """Plans that begin at one layer, as many at once as keep the device busy."""
+        """Plans by the layer at which they begin, as many at once as keep the device busy."""
         rows, columns, _ = cached.final.shape
         seen = 4 * self._word(rows) * (cached.batch.tokens.shape[1] + len(self.prefix))  # keys and values of a block, twice
         size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
-
-        def first(index: int) -> int:
-            return first_layer(plans[index])
-
-        for _, group in groupby(sorted(some, key=first), key=first):
-            together = list(group)
-            for at in range(0, len(together), size):
-                yield together[at : at + size]
+        ordered = sorted(some, key=lambda index: first_layer(plans[index]))
+        yield from (ordered[at : at + size] for at in range(0, len(ordered), size))
 
     def _word(self, rows: int) -> int:
         """Bytes of a residual of each row at one token."""
@@ -65,15 +59,19 @@ class ResumedPasses:
 
     @torch.no_grad()
     def steered(self, cached: CachedPass, plans: Sequence[Plan]) -> Float[Tensor, "row pos d_model"]:
-        """Final residuals of the batch under each plan, one after another."""
-        first, before = first_layer(plans[0]), None
-        if first < 0:
-            return cached.final.repeat(len(plans), 1, 1)
-        if self.prefix and cached.start == 0:
-            before = self._steered_prefix(plans)
-        residual, hooks = _edited(plans, cached.residuals[first], cached.batch.roles[:, cached.start :])
+        """Final residuals of the batch under each plan, one after another; plans that begin lower come first.
+
+        The plans climb the blocks together, each from its first layer on.
+        """
+        edited = [plan for plan in plans if plan.layers]
+        unsteered = cached.final.repeat(len(plans) - len(edited), 1, 1)
+        if not edited:
+            return unsteered
+        before = self._steered_prefix(edited) if self.prefix and cached.start == 0 else None
+        entering, hooks = _entering(edited, cached)
         with self.model.backend.hooked(hooks):
-            return self.model.backend.resume(cached, first, residual, before, a_copy_each=before is not None)[0]
+            final, _ = self.model.backend.resume(cached, entering, before, a_copy_each=before is not None)
+        return torch.cat([unsteered, final])
 
     @property
     def before(self) -> KeyValues:
@@ -103,23 +101,33 @@ class ResumedPasses:
         return self.model.backend.cached_pass(self._prefix_batch(), self.model.layers())
 
     def _steered_prefix(self, plans: Sequence[Plan]) -> KeyValues:
-        """Keys and values of the prefix, a row for each plan."""
-        cached, first = self._prefix_pass, first_layer(plans[0])
-        residual, hooks = _edited(plans, cached.residuals[first], cached.batch.roles)
+        """Keys and values of the prefix, by block a row for each plan that begins below it."""
+        cached = self._prefix_pass
+        entering, hooks = _entering(plans, cached)
         with self.model.backend.hooked(hooks):
-            _, kept = self.model.backend.resume(cached, first, residual, keep=len(self.prefix))
+            _, kept = self.model.backend.resume(cached, entering, keep=len(self.prefix))
         return kept
 
 
-def _edited(plans: Sequence[Plan], residual: Tensor, roles: Tensor) -> tuple[Tensor, list]:
-    """The residual after the plans' first layer as each leaves it, one after another, and hooks for the layers above."""
+def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tensor], list[Hook]]:
+    """The residuals after the plans' first layers as each plan leaves them, and hooks for their other layers.
+
+    Args:
+        plans: by the layer at which they begin, lowest first.
+        cached: a pass with the residuals after these layers.
+    """
+    roles = cached.batch.roles[:, cached.start :]
 
     def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
-        return torch.cat([plan.edit(layer, part, roles) for plan, part in zip(plans, stacked.chunk(len(plans)), strict=True)])
+        parts = torch.split(stacked, len(roles))  # of the plans that begin below
+        return torch.cat([plan.edit(layer, part, roles) for plan, part in zip(plans, parts, strict=False)])
 
-    first, *above = sorted({layer for plan in plans for layer in plan.layers})
-    edited = torch.cat([plan.edit(first, residual, roles) for plan in plans])
-    return edited, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
+    entering = {
+        layer: torch.cat([plan.edit(layer, cached.residuals[layer], roles) for plan in together])
+        for layer, together in groupby(plans, key=first_layer)
+    }
+    above = sorted({layer for plan in plans for layer in plan.layers[1:]})
+    return entering, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 
 
 def sides_of(plans: Sequence[Plan]) -> tuple[bool, bool, bool]:

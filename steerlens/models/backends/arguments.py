@@ -7,10 +7,11 @@ import inspect
 from collections import UserDict
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Arguments = dict[str, Any]
@@ -71,6 +72,14 @@ class Fitted:
     """By the argument's name and the value's identity; the value is held, so that no other takes its place. Blocks share
     their masks."""
 
+    def grown(self, copies: int) -> "Fitted":
+        """The same for more copies, of which the first are those of now: what blocks wrote for these is kept."""
+        more = replace(self, copies=copies, done={})
+        for key, (recorded, running) in self.done.items():
+            if isinstance(recorded, UserDict):
+                more.done[key] = (recorded, _joined(running, more._shared(recorded), self.copies, copies))
+        return more
+
     def __call__(self, arguments: Arguments) -> Arguments:
         """The arguments for the columns and copies that are run.
 
@@ -124,6 +133,14 @@ class Fitted:
         for name, pair in value.items():
             copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)
         return copied
+
+
+def _joined(running: UserDict, recorded: UserDict, before: int, copies: int) -> UserDict:
+    """What blocks wrote for the first copies, and for those that join them what the recorded pass had."""
+    for name, pair in running.items():
+        new = [whole[before * len(whole) // copies :] for whole in recorded[name]]
+        recorded[name] = tuple(torch.cat(both) for both in zip(pair, new, strict=True))
+    return recorded
 
 
 _KNOWN = _BY_TOKEN | _MASKS | _BY_COLUMN | _BY_KEY | _WHOLE | _SHARED

@@ -1,6 +1,6 @@
 """Models that TransformerLens runs: a ``TransformerBridge`` around a model of Hugging Face's."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
@@ -164,15 +164,14 @@ class BridgeBackend:
     def resume(
         self,
         cached: CachedPass,
-        layer: int,
-        residual: Float[Tensor, "row pos d_model"],
+        entering: Mapping[int, Float[Tensor, "_ pos d_model"]],
         before: KeyValues | None = None,
         keep: int = 0,
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Calls the blocks above ``layer`` one after another; the bridge's own ``start_at_layer`` runs those below too."""
-        return resume(self, cached, layer, residual, before, keep, a_copy_each=a_copy_each)
+        """Calls the blocks one after another; the bridge's own ``start_at_layer`` runs those below too."""
+        return resume(self, cached, entering, before, keep, a_copy_each=a_copy_each)
 
     @contextmanager
     def attending(self, before: KeyValues | None, keep: int) -> Iterator[KeyValues]:

@@ -162,26 +162,28 @@ class Backend(Protocol):
     def resume(
         self,
         cached: CachedPass,
-        layer: int,
-        residual: Float[Tensor, "row pos d_model"],
+        entering: Mapping[int, Float[Tensor, "_ pos d_model"]],
         before: KeyValues | None = None,
         keep: int = 0,
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Returns what the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
+        """Returns what the cached pass would have ended in, had the residual stream after some blocks been these ones.
+
+        The blocks are climbed once: what enters after a block joins what entered below it, and the blocks above run on both.
 
         Args:
             cached: the pass.
-            layer: the block; only the blocks above it run, and only on the columns from ``cached.start`` on.
-            residual: the residual stream of the batch's rows, or of several copies of them one after another, each edited in its
-                own way.
+            entering: by the index of a block, the residual stream after it of the batch's rows, or of several copies of them one
+                after another, each edited in its own way. Only blocks above the lowest run, and only on the columns from
+                ``cached.start`` on.
             before: keys and values of what stands before ``start``; for ``None`` those of the cached pass.
             keep: the number of columns whose keys and values are kept.
-            a_copy_each: whether ``before`` holds a row for each copy of the batch, not for each of its rows.
+            a_copy_each: whether ``before`` holds a row for each copy that has entered below the block, not for each row of the
+                batch.
 
         Returns:
-            The final residuals, and the keys and values kept.
+            The final residuals, those that entered lower first, and the keys and values kept.
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:

@@ -4,7 +4,7 @@ What lies below the first block that is edited is not computed again, and neithe
 that is: those tokens' keys and values are all that the others see of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -70,34 +70,34 @@ def cached_pass(
 def resume(
     backend: "BridgeBackend",
     cached: CachedPass,
-    layer: int,
-    residual: Float[Tensor, "row pos d_model"],
+    entering: Mapping[int, Float[Tensor, "_ pos d_model"]],
     before: KeyValues | None = None,
     keep: int = 0,
     *,
     a_copy_each: bool = False,
 ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-    """What the cached pass would have ended in, had the residual stream after block ``layer`` been this one.
+    """What the cached pass would have ended in, had the residual stream after some blocks been these ones.
 
     The arguments, what is returned and what it means are said by ``Backend.resume``.
 
     Raises:
         NotImplementedError: a block is given a tensor of which it is not known which part belongs to which token.
     """
-    batch, own = cached.batch, cached.own
-    copies = len(residual) // len(batch.rows)
-    fitted = Fitted(cached.start, batch.tokens.shape[1], len(batch.rows), copies)
-    roles = batch.roles[:, cached.start :].repeat(copies, 1)
+    batch, own, lowest = cached.batch, cached.own, min(entering)
     seen = own.before if before is None else before
-    with (
-        backend.claimed(),
-        announced(backend.state, roles),
-        attending(backend, seen, keep, a_copy_each=a_copy_each) as kept,
-    ):
-        for block, arguments in zip(backend.tl.blocks[layer + 1 :], own.calls[layer + 1 :], strict=True):
-            output = block(residual, **fitted(arguments))
-            residual = output[0] if isinstance(output, tuple) else output
-        return backend.final_norm(residual), kept
+    residual, fitted = entering[lowest], Fitted(cached.start, batch.tokens.shape[1], len(batch.rows), 0)
+    with backend.claimed(), attending(backend, seen, keep, a_copy_each=a_copy_each) as kept:
+        for layer in range(lowest, backend.n_layers):
+            if layer in entering:
+                residual = entering[layer] if layer == lowest else torch.cat([residual, entering[layer]])
+                fitted = fitted.grown(len(residual) // len(batch.rows))
+                roles = batch.roles[:, cached.start :].repeat(fitted.copies, 1)
+            if layer + 1 < backend.n_layers:
+                with announced(backend.state, roles):
+                    output = backend.tl.blocks[layer + 1](residual, **fitted(own.calls[layer + 1]))
+                residual = output[0] if isinstance(output, tuple) else output
+        with announced(backend.state, roles):
+            return backend.final_norm(residual), kept
 
 
 @contextmanager
