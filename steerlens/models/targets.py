@@ -23,7 +23,7 @@ class TargetPositions:
     columns: Int[Tensor, " place"]
     targets: Targets
     choices: Int[Tensor, " target"]
-    """Which of the batch's choices each target belongs to."""
+    """Which of the batch's choices each target belongs to; on the CPU."""
     counts: tuple[int, ...]
     """Choices of each row."""
 
@@ -42,8 +42,9 @@ class TargetPositions:
         ]
         device = batch.tokens.device
         lines, columns = torch.tensor(list(places), device=device).unbind(1)
-        index, tokens, numbers = torch.tensor(asked, device=device).unbind(1)
-        return cls(lines, columns, Targets(index, tokens), numbers, tuple(len(row.choices) for row in batch.rows))
+        index, tokens, numbers = torch.tensor(asked).unbind(1)
+        targets = Targets(index.to(device), tokens.to(device))
+        return cls(lines, columns, targets, numbers, tuple(len(row.choices) for row in batch.rows))
 
     @torch.no_grad()
     def sums(
@@ -74,7 +75,7 @@ class TargetPositions:
         lines, columns = self.lines, self.columns - start
 
         def by_target(values: Tensor) -> Tensor:
-            return weigh(self._summed(values[None])[0]).to(values)[self.choices]
+            return weigh(self._summed(values[None].cpu())[0])[self.choices].to(values)
 
         gradient = torch.zeros_like(final)
         gradient[lines, columns] = unembedding.gradient(final[lines, columns], self.targets, by_target)
@@ -82,7 +83,7 @@ class TargetPositions:
 
     def _summed(self, values: Float[Tensor, "copy target"]) -> list[Sums]:
         sums = torch.zeros(len(values), sum(self.counts), dtype=torch.float64)  # on the CPU: not every device has float64
-        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices.cpu(), values.cpu().double()).tolist()]
+        return [self._by_row(copy) for copy in sums.index_add_(1, self.choices, values.double()).tolist()]
 
     def _by_row(self, values: Iterable[float]) -> Sums:
         each = iter(values)

@@ -42,9 +42,15 @@ class Unembedding:
         return next(self._logits(final, len(self.weight)))[1].T
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
-        """Log probability of each target at its place, in float32."""
+        """Log probability of each target at its place, in float32, on the CPU.
+
+        Whether exponentials overflowed is looked at there: the device is waited for once, and works again only where they did.
+        """
         chosen, normaliser = self._read(final, targets)
-        return chosen - normaliser[targets.places]
+        found = (chosen - normaliser[targets.places]).cpu()
+        if bool(found.isfinite().all()):
+            return found
+        return (chosen - self._checked(final, normaliser)[targets.places]).cpu()
 
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
@@ -55,6 +61,7 @@ class Unembedding:
             weigh: the targets' weights ``[n]``, given their log probabilities ``[n]``.
         """
         chosen, normaliser = self._read(final, targets)
+        normaliser = self._checked(final, normaliser)
         weights = weigh(chosen - normaliser[targets.places])
         total = torch.zeros(len(final), device=final.device).index_add_(0, targets.places, weights)[:, None]
         expected = torch.zeros(final.shape, device=final.device)
@@ -75,7 +82,7 @@ class Unembedding:
             inside = (column >= 0) & (column < len(logits))
             chosen = torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)
             total += logits.sub_(reference).exp_().sum(dim=0)
-        return chosen, self._checked(final, reference + total.log())
+        return chosen, reference + total.log()
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
         """A logit of each place, near enough to its largest for exponentials against it neither to vanish nor to overflow."""
