@@ -10,6 +10,7 @@ from steerlens.data import Item, Items
 from steerlens.errors import PromptError
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import ask
+from steerlens.models.derivatives import row_gradients
 from steerlens.models.engine import MEMORY, Engine
 from steerlens.models.lens import LensModel
 from steerlens.models.targets import Sums
@@ -105,7 +106,7 @@ class Scorer:
             ModelError: the backend does not differentiate.
         """
         steered = partial(steered_tokens, tokens=tokens)
-        return self.engine.gradients(layers, steered, self._margin_weights, leaves_prompt=leaves_prompt(tokens))
+        return row_gradients(self.engine, layers, steered, self._margin_weights, leaves_prompt=leaves_prompt(tokens))
 
     def _outcomes(self, sums: Sums) -> list[Outcome]:
         return [self._outcome(number, own) for number, own in enumerate(sums)]

@@ -9,6 +9,7 @@ from torch import Tensor
 from steerlens.data import Prompt
 from steerlens.errors import PromptError
 from steerlens.models.batches import PaddingSide
+from steerlens.models.halving import in_halves
 from steerlens.models.pooling import Positions, reader, tokens_read
 from steerlens.progress import SHOW_FROM, progress
 
@@ -58,12 +59,17 @@ def read_all(
     """
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in prompts]
     tokens = [tokens_read(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def run(indices: Sequence[int]) -> Tensor:
+        batch = model.batch([rows[i] for i in indices], side)
+        seen = model.backend.residuals_after(batch, layers, reader([tokens[i] for i in indices], batch))
+        return torch.stack([seen[layer] for layer in layers])
+
     with progress(len(rows), "Residuals", "prompt", show=len(rows) >= SHOW_FROM) as bar:
         for indices in model.batches([len(row) for row in rows], batch_size):
-            batch = model.batch([rows[i] for i in indices], side)
-            seen = model.backend.residuals_after(batch, layers, reader([tokens[i] for i in indices], batch))
-            yield indices, torch.stack([seen[layer] for layer in layers])
-            bar.update(len(indices))
+            for some, seen in in_halves(model, run, indices):
+                yield list(some), seen
+                bar.update(len(some))
 
 
 def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -> Iterator[tuple[list[int], Tensor]]:

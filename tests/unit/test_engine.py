@@ -202,3 +202,47 @@ def test_a_sweep_climbs_the_blocks_once(llama: sl.LensModel, asked: list[sl.data
         for handle in handles:
             handle.remove()
     assert len(calls) == llama.n_layers + llama.n_layers - 1
+
+
+def test_what_memory_does_not_hold_is_run_in_halves(
+    llama: sl.LensModel,
+    items: Items,
+    asked: list[sl.data.Item],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A pass of more than two rows, or a climb of more than three copies of the batch, fits no more."""
+    plans, prompts = plans_of(llama, items, "last_onward"), items.prompts()[:7]
+    everything = Scorer(llama, asked, NO_DIVISOR)
+    expected, base, slopes = swept(everything, plans), scores(everything.base), everything.gradients([0, 2], "last_onward")
+    residuals, full = llama.residuals(prompts).residuals, scores(everything.score(plans[0]))
+    whole, climb, sizes = type(llama.backend).final, type(llama.backend).resume, []
+
+    def final(self: object, batch: TokenBatch) -> torch.Tensor:
+        sizes.append(len(batch.rows))
+        if len(batch.rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, batch)
+
+    def resume(self: object, cached: object, entering: dict, *rest: object, **how: object) -> object:
+        sizes.append(sum(map(len, entering.values())))
+        if sizes[-1] > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return climb(self, cached, entering, *rest, **how)
+
+    monkeypatch.setattr(type(llama.backend), "final", final)
+    monkeypatch.setattr(type(llama.backend), "resume", resume)
+    monkeypatch.setitem(llama.__dict__, "token_budget", 2048)
+    scorer = Scorer(llama, asked, NO_DIVISOR)
+    for mine, theirs in zip(swept(scorer, plans), expected, strict=True):
+        close(mine, theirs)
+    close(scores(scorer.base), base)
+    close(scores(scorer.score(plans[0])), full)
+    torch.testing.assert_close(scorer.gradients([0, 2], "last_onward"), slopes, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(llama.residuals(prompts).residuals, residuals, atol=1e-4, rtol=1e-3)
+    assert max(sizes) > 6
+    assert llama.token_budget < 2048  # what is batched from now on is smaller
+    assert "run in halves" in caplog.text
+    monkeypatch.setattr(type(llama.backend), "final", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
+    with pytest.raises(torch.OutOfMemoryError, match="not even one"):
+        llama.residuals(prompts)

@@ -1,0 +1,114 @@
+"""Derivatives of the rows' log probabilities with respect to a vector added after each layer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.models.backends import CachedPass
+from steerlens.models.capabilities import check_gradients
+from steerlens.models.engine import Engine
+from steerlens.models.gradients import residual_gradients
+from steerlens.models.halving import in_halves
+from steerlens.models.packing import MicroBatch, PackedRow
+from steerlens.models.plain import Steered, add_by_row, choice_weights, plain_gradients
+from steerlens.models.targets import LogProbabilities, Sums, TargetPositions
+from steerlens.models.trust import by_trust, derivatives_agree
+
+_WORDS_KEPT = 24
+"""Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
+Weigh = Callable[[int, list[float]], list[float]]
+"""The weight of each choice of a row, given the row's number and the unsteered log probabilities of its choices."""
+
+
+@torch.inference_mode(False)
+def row_gradients(
+    engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, *, leaves_prompt: bool
+) -> Float[Tensor, "layer row d_model"]:
+    """Derivative of each row's weighted sum of log probabilities with respect to a vector added after each layer.
+
+    Args:
+        engine: the rows and the model.
+        layers: block indices; the derivatives stand in ascending order.
+        steered: the tokens that the vector would be added at.
+        weigh: the weights of a row's choices, which may depend on its log probabilities unsteered.
+        leaves_prompt: no token before the prompt's last one is steered.
+
+    Raises:
+        LayerError: a layer that the model does not have.
+        ModelError: the backend does not differentiate.
+    """
+    model = engine.model
+    check_gradients(model)
+    engine.kept.refresh()
+    layers = model.layers(layers)
+    onward = leaves_prompt and model.reuses_keys
+
+    def plain(numbers: Sequence[int], batch_size: int | None) -> Tensor:
+        base = engine.base
+        weights, rows = [weigh(n, base[n]) for n in numbers], [engine.rows[n] for n in numbers]
+        return plain_gradients(model, rows, weights, layers, steered, batch_size)
+
+    def same(found: Tensor) -> bool:
+        at = max(range(len(engine)), key=lambda number: len(engine.rows[number]))
+        return derivatives_agree(model, found[:, at : at + 1], plain([at], 1))
+
+    return by_trust(
+        model,
+        ("gradients", engine.packed, bool(engine.prefix) and onward, onward),
+        lambda: _from_cached(engine, layers, steered, weigh, onward=onward),
+        lambda: plain(range(len(engine)), engine.batch_size),
+        same,
+        possible=model.backend.capabilities.cached_passes,
+    )
+
+
+def _from_cached(
+    engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, *, onward: bool
+) -> Float[Tensor, "layer row d_model"]:
+    """The derivatives from passes that go on from cached ones."""
+    out = torch.zeros(len(layers), len(engine), engine.model.d_model)
+    before = engine.resumed.before if onward else {}
+    base = _base_as_it_comes(engine)
+
+    def run(part: Sequence[PackedRow]) -> None:
+        batch = engine.batch(part, shared=onward)
+        start, asked = batch.last if onward else 0, TargetPositions.of(batch)
+        cached: CachedPass = engine.model.backend.cached_pass(batch, layers[:1], start, before)
+        final_gradient = partial(asked.gradient, engine.unembedding, start, partial(_weights, part, base, weigh))
+        found = residual_gradients(engine.model.backend, cached, layers, final_gradient)
+        add_by_row(out, found, part, layers, steered(batch.roles[:, start:]).float())
+
+    for part in _small_parts(engine, shared=onward):
+        for _ in in_halves(engine.model, run, part):
+            pass
+    if isinstance(base, LogProbabilities):
+        engine.kept.put("base", base.sums)
+    return out
+
+
+def _base_as_it_comes(engine: Engine) -> LogProbabilities | Sums:
+    """The unsteered log probabilities, or what gathers them from passes that are run anyway, where each row is one."""
+    if "base" not in engine.kept and sum(map(len, engine.parts)) == len(engine):
+        return LogProbabilities(engine.rows)
+    return engine.base  # found now, not in the middle of another pass, whose hooks would see it
+
+
+def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
+    """The micro-batches, cut so that what a backward pass needs of every block fits the memory."""
+    model = engine.model
+    token_bytes = _WORDS_KEPT * model.n_layers * model.d_model * model.dtype.itemsize
+    for part in engine.parts:
+        longest = max(packed.row.onward if shared else len(packed.row) for packed in part)
+        rows = max(1, engine.memory // (token_bytes * longest))
+        yield from (part[at : at + rows] for at in range(0, len(part), rows))
+
+
+def _weights(part: Sequence[PackedRow], base: LogProbabilities | Sums, weigh: Weigh, choices: Sums) -> Float[Tensor, " choice"]:
+    """The weights of a micro-batch's choices, by the unsteered log probabilities, of which ``choices`` may be the first news."""
+    if isinstance(base, LogProbabilities):
+        base.add(part, choices)
+    sums = base.sums if isinstance(base, LogProbabilities) else base
+    return choice_weights(part, {packed.number: weigh(packed.number, sums[packed.number]) for packed in part})

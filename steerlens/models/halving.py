@@ -1,0 +1,62 @@
+"""Work that memory does not hold at once is done in halves."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from steerlens.models.lens import LensModel
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
+    """Runs many things at once, or in halves, and halves of these, where the device's memory does not hold them.
+
+    Batches that are made from then on are half as large, too.
+
+    Args:
+        model: the model that runs them.
+        run: does the work.
+        many: what it is done with.
+
+    Yields:
+        Some of the things, in their order, and what ``run`` gave for them.
+
+    Raises:
+        torch.OutOfMemoryError: not even one of them fits.
+    """
+    try:
+        result = run(many)
+    except torch.OutOfMemoryError:
+        if len(many) < 2:
+            raise
+    else:
+        yield many, result
+        return
+    # outside of the handler, since the error holds what was on the device
+    smaller(model, len(many))
+    middle = len(many) // 2
+    for half in (many[:middle], many[middle:]):
+        yield from in_halves(model, run, half)
+
+
+def smaller(model: "LensModel", size: int) -> None:
+    """Has the model's batches be half as large from now on, and says so.
+
+    Args:
+        model: the model.
+        size: the number of things that did not fit.
+    """
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    model.token_budget = max(1, model.token_budget // 2)
+    _log.warning(
+        "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
+        "Give batch_size to begin with smaller ones.",
+        *(size, model.device, model.token_budget),
+    )
