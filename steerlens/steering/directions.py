@@ -137,7 +137,7 @@ def add_direction(
 ) -> Float[Tensor, "batch pos d_model"]:
     """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere.
 
-    The argument is left as it was. Strength 0 returns it unchanged, bit for bit.
+    The argument is left as it was. Strength 0 returns it unchanged, bit for bit. The sum is taken in float32 and rounded once.
 
     Args:
         residual: the residual stream after a block.
@@ -147,8 +147,7 @@ def add_direction(
     """
     if strength == 0:
         return residual
-    step = (strength * direction).to(residual.device, residual.dtype)
-    return torch.where(steered[..., None], residual + step, residual)
+    return _moved(residual, (strength * direction).to(residual.device), steered)
 
 
 def set_component(
@@ -161,7 +160,7 @@ def set_component(
     """Returns the residual with its component along ``direction`` set to ``value`` at the steered tokens.
 
     ``h + strength * (value - h . u) u`` with the unit direction ``u``. Value 0 is directional ablation (Arditi et al., arXiv
-    2406.11717, section 2.4). The component is taken in float32.
+    2406.11717, section 2.4). All of it is computed in float32 and rounded once.
 
     Args:
         residual: the residual stream after a block.
@@ -175,7 +174,15 @@ def set_component(
     unit = torch.nn.functional.normalize(direction.to(residual.device, torch.float32), dim=0)
     component = einsum(residual.float(), unit, "batch pos d_model, d_model -> batch pos")
     step = einsum(strength * (value - component), unit, "batch pos, d_model -> batch pos d_model")
-    return torch.where(steered[..., None], residual + step.to(residual.dtype), residual)
+    return _moved(residual, step, steered)
+
+
+def _moved(
+    residual: Float[Tensor, "batch pos d_model"], step: Float[Tensor, "*places d_model"], steered: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos d_model"]:
+    """The residual with a step added at the steered tokens, summed in float32 or finer and rounded once."""
+    wide = residual.to(torch.promote_types(residual.dtype, step.dtype))
+    return torch.where(steered[..., None], (wide + step).to(residual.dtype), residual)
 
 
 def _times(strength: float) -> str:

@@ -12,6 +12,7 @@ from steerlens.data import Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, PromptError, VectorError
 from steerlens.models.hooks import residual_hook
 from steerlens.steering import SteeringPlan, SteeringVector, difference_of_means
+from steerlens.steering.directions import add_direction, set_component
 
 TEXT = "Question: What is the capital of Japan?\nAnswer:"
 
@@ -75,6 +76,20 @@ def test_nothing_is_left_behind(model: sl.LensModel, vector: SteeringVector) -> 
         raise RuntimeError("the user's own")
     assert torch.equal(_logits(model), plain)
     assert not model.tl.hook_dict[residual_hook(1)].fwd_hooks
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_edits_in_half_precision_are_rounded_once(dtype: torch.dtype) -> None:
+    """A step that is rounded before it is added is off by as much again."""
+    generator = torch.Generator().manual_seed(0)
+    residual = (10 * torch.randn(2, 5, 64, generator=generator)).to(dtype)
+    direction, steered = torch.randn(64, generator=generator), torch.ones(2, 5, dtype=torch.bool)
+    added = add_direction(residual, direction, 0.3, steered)
+    assert torch.equal(added, (residual.float() + 0.3 * direction).to(dtype))
+    assert not torch.equal(added, residual + (0.3 * direction).to(dtype))
+    unit = direction / direction.norm()
+    removed = residual.float() - (residual.float() @ unit)[..., None] * unit
+    assert torch.equal(set_component(residual, direction, 0.0, 1.0, steered), removed.to(dtype))
 
 
 def test_plans_add(model: sl.LensModel, vector: SteeringVector) -> None:
