@@ -24,12 +24,10 @@ from tiny_model import tiny_model
 CONCEPTS = 12
 """Of each kind: what is left of the atlas."""
 
-_REGISTRIES = [
-    (registry, dict(registry)) for registry in (sl.evaluation.SCORES, CONTRASTS, EDITS)
-]
+_REGISTRIES: tuple[dict[str, Any], ...] = (sl.evaluation.SCORES, CONTRASTS, EDITS)
 _model = cache(tiny_model)
 _atlas = sl.data.atlas
-_started_in, _folders = os.getcwd(), []
+_started_in, _folders, _registered = os.getcwd(), [], []
 
 
 def _load(name: Any, *_: Any, **__: Any) -> sl.LensModel:
@@ -67,12 +65,14 @@ def _begin(namespace: dict[str, Any]) -> None:
     plotly.io.renderers.default = ""
     namespace.update(_examples())
     sl.load, sl.data.atlas = _load, _few  # type: ignore[assignment]
+    _registered.append([dict(registry) for registry in _REGISTRIES])
     _folders.append(TemporaryDirectory())
     os.chdir(_folders[-1].name)
 
 
 def _end(_: dict[str, Any]) -> None:
-    for registry, own in _REGISTRIES:  # what a page registers stays on that page
+    # what a page registers stays on that page, and what tests registered stays theirs
+    for registry, own in zip(_REGISTRIES, _registered.pop(), strict=True):
         registry.clear()
         registry.update(own)
     os.chdir(_started_in)

@@ -61,6 +61,7 @@ def _places(fig: Figure, titles: list[str], height: int, **spacing: Any) -> list
     inner = rows * height + (rows - 1) * gap
     share = gap / inner if rows > 1 else 0.0
     fig.set_subplots(rows=rows, cols=min(len(titles), _BESIDE), vertical_spacing=share, subplot_titles=titles, **spacing)
+    fig.update_annotations(font={"size": 12})
     fig.update_layout(height=fig.layout.margin.t + 100 + inner)
     return [{"row": 1 + at // _BESIDE, "col": 1 + at % _BESIDE} for at in range(len(titles))]
 
@@ -101,7 +102,6 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
     )
     gap = 0.04 if len(units) == 1 else 0.09
     places = _places(fig, titles, 214, shared_yaxes="all" if len(units) == 1 else False, horizontal_spacing=gap)
-    fig.update_annotations(font={"size": 12})
     for (score, kind), place in zip(means, places, strict=True):
         part = _shown(curve[(curve["score"] == score) & (curve["kind"] == kind)], finer[score])
         _band(fig, part[part["locale"] == _MEAN], place)
