@@ -84,7 +84,7 @@ class ScoringTask(Task):
 
     @property
     def size(self) -> int:
-        """The items, times the plans and unsteered."""
+        """Returns the number of items, times that of the plans if there are any."""
         return len(self.items) * max(1, len(self.plans))
 
     def described(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class SlopeTask(Task):
 
     @property
     def size(self) -> int:
-        """The items."""
+        """Returns the number of items."""
         return len(self.items)
 
     def described(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class WritingTask(Task):
 
     @property
     def size(self) -> int:
-        """The items."""
+        """Returns the number of items."""
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class ReadingTask(Task):
 
     @property
     def size(self) -> int:
-        """The texts."""
+        """Returns the number of texts."""
         return len(self.texts)
 
     def described(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class ResidualTask(Task):
 
     @property
     def size(self) -> int:
-        """The prompts."""
+        """Returns the number of prompts."""
         return len(self.prompts)
 
     def described(self) -> dict[str, Any]:

@@ -44,13 +44,12 @@ def nats_per_token(
         with model.backend.hooked(plan.hooks(model) if plan else []):
             final = model.backend.final(batch)
         # right padding: a row begins at 0, and each token after its prompt is predicted by the one before
-        asked = [(line, at) for line, row in enumerate(batch.rows) for at in range(len(row.prompt), len(row))]
-        whose, _ = torch.tensor(asked).unbind(1)
-        lines, places = torch.tensor(asked, device=final.device).unbind(1)
+        asked = torch.tensor([(line, at) for line, row in enumerate(batch.rows) for at in range(len(row.prompt), len(row))])
+        lines, places = asked.to(final.device).unbind(1)
         targets = Targets(torch.arange(len(asked), device=final.device), batch.tokens[lines, places])
         values = unembedding.log_probabilities(final[lines, places - 1], targets)
         for line, index in enumerate(indices):
-            found[index] = -float(values[whose == line].mean())
+            found[index] = -float(values[asked[:, 0] == line].mean())
     refuse(sum(not math.isfinite(value) for value in found), len(found), "texts", model, plan)
     return found
 

@@ -9,7 +9,7 @@ import torch
 from steerlens.models.backends import CachedPass
 from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.computed import Computed
-from steerlens.models.halving import in_halves, smaller
+from steerlens.models.halving import halved, in_halves
 from steerlens.models.lens import LensModel
 from steerlens.models.packing import MicroBatch, PackedRow, packed_rows, shared_prefix
 from steerlens.models.plain import plain_answers, plain_sums
@@ -157,10 +157,8 @@ class Engine:
             for index, choices in found:
                 yield part, index, choices
             return
-        smaller(self.model, len(part))
-        middle = len(part) // 2
-        for half in (part[:middle], part[middle:]):
-            yield from self._swept_in_halves(half, plans, own, onward)
+        for half in halved(self.model, part):
+            yield from self._swept_in_halves(list(half), plans, own, onward)
 
     def _by_trust(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool

@@ -39,18 +39,16 @@ def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequenc
         yield many, result
         return
     # outside of the handler, since the error holds what was on the device
-    smaller(model, len(many))
-    middle = len(many) // 2
-    for half in (many[:middle], many[middle:]):
+    for half in halved(model, many):
         yield from in_halves(model, run, half)
 
 
-def smaller(model: "LensModel", size: int) -> None:
-    """Has the model's batches be half as large from now on, and says so.
+def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """The halves of what did not fit the memory; the model's batches are half as large from now on, and the log says so.
 
     Args:
         model: the model.
-        size: the number of things that did not fit.
+        many: what did not fit, at least two things.
     """
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -58,5 +56,7 @@ def smaller(model: "LensModel", size: int) -> None:
     _log.warning(
         "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
         "Give batch_size to begin with smaller ones.",
-        *(size, model.device, model.token_budget),
+        *(len(many), model.device, model.token_budget),
     )
+    middle = len(many) // 2
+    return many[:middle], many[middle:]

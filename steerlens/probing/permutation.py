@@ -71,7 +71,8 @@ def permutation_test(
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
+            locales themselves apart are tested over all locales together.
         groups: what keeps one label and is held out together, a name for each prompt; its concept for ``None``.
         draws: the number of permutations.
         n_folds: the number of folds; fewer where there are fewer concepts of a kind.

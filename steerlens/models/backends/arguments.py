@@ -135,12 +135,19 @@ class Fitted:
         return copied
 
 
-def _joined(running: UserDict, recorded: UserDict, before: int, copies: int) -> UserDict:
-    """What blocks wrote for the first copies, and for those that join them what the recorded pass had."""
+def _joined(running: UserDict, repeated: UserDict, before: int, copies: int) -> UserDict:
+    """The keys and values that blocks wrote for the first copies, and behind them the recorded ones of the copies that join.
+
+    Args:
+        running: what blocks wrote for the first copies.
+        repeated: the recorded ones for all copies, a new object, which is filled in and returned.
+        before: the number of the first copies.
+        copies: the number of all copies.
+    """
     for name, pair in running.items():
-        new = [whole[before * len(whole) // copies :] for whole in recorded[name]]
-        recorded[name] = tuple(torch.cat(both) for both in zip(pair, new, strict=True))
-    return recorded
+        new = [whole[before * len(whole) // copies :] for whole in repeated[name]]
+        repeated[name] = tuple(torch.cat(both) for both in zip(pair, new, strict=True))
+    return repeated
 
 
 _KNOWN = _BY_TOKEN | _MASKS | _BY_COLUMN | _BY_KEY | _WHOLE | _SHARED

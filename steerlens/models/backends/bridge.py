@@ -76,7 +76,7 @@ class BridgeBackend:
 
     @property
     def weight_processing(self) -> str:
-        """``compatibility`` after ``enable_compatibility_mode()``."""
+        """Returns ``compatibility`` after ``enable_compatibility_mode()``, else ``none``."""
         return "compatibility" if getattr(self.tl, "compatibility_mode", False) else "none"
 
     def tokenizer(self) -> Tokenizer:
@@ -124,7 +124,7 @@ class BridgeBackend:
         return seen
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """``ln_final`` of the bridge."""
+        """Applies ``ln_final`` of the bridge."""
         return self.tl.ln_final(residual)
 
     def unembedding(self) -> Unembedding:
@@ -180,7 +180,7 @@ class BridgeBackend:
             yield kept
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Hugging Face's own."""
+        """Calls Hugging Face's own ``generate``."""
         with self.claimed():
             return self.tl.original_model.generate(
                 input_ids=batch.tokens,
