@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 
 from steerlens.errors import SettingsError
 from steerlens.evaluation.scorer import Scorer
@@ -88,7 +89,29 @@ def attributions(
     """
     every = sorted({layer for _, layers in vectors for layer in layers})
     gradients = dict(zip(every, scorer.gradients(every, tokens), strict=True))
-    return {
-        vector.name: Attribution({layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers})
-        for vector, layers in vectors
-    }
+    return {vector.name: Attribution(slopes_along(vector, layers, gradients)) for vector, layers in vectors}
+
+
+def slopes_along(
+    vector: SteeringVector, layers: Sequence[int], gradients: Mapping[int, Float[Tensor, "item d_model"]]
+) -> dict[int, Float[ndarray, " item"]]:
+    """Returns the derivative of each item's margin along a vector, by layer.
+
+    Args:
+        vector: the direction.
+        layers: the layers that it is wanted at.
+        gradients: by layer, the derivative with respect to any vector added after it.
+
+    Raises:
+        LayerError: a layer that the vector was not taken at.
+    """
+    return {layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers}
+
+
+def joined(pieces: Sequence[Attribution]) -> Attribution:
+    """Returns the attribution of the items of all pieces, one piece after another; none of them is bent.
+
+    Args:
+        pieces: of the same vector at the same layers, at least one.
+    """
+    return Attribution({layer: np.concatenate([piece.slopes[layer] for piece in pieces]) for layer in pieces[0].slopes})

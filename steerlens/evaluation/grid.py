@@ -1,8 +1,9 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from steerlens.evaluation.item_scores import English, Row, choice_rows
 from steerlens.evaluation.outcomes import Outcome, Writing
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import is_of_english, without_companions
-from steerlens.evaluation.tasks import ScoringTask, SlopeTask
+from steerlens.evaluation.slopes import SlopePart, Slopes, slopes_of
+from steerlens.evaluation.tasks import ScoringTask
 from steerlens.evaluation.text_tasks import WritingTask
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
@@ -27,8 +29,10 @@ Place = tuple[str, Kind]
 """A locale and a kind of items."""
 PLANS = 96
 """The plans of one task: enough that the passes that they go on from cost little, and few enough to lose little."""
-_PROMISING = 0.15
-"""The share of each vector's cells that a screened sweep runs for each score, beside one strength of every layer."""
+_PROMISING = 0.1
+"""The share of each vector's cells that a screened sweep runs."""
+_LEAST, _LAYERS = 6, 3
+"""The cells that it runs at least of a vector, and the layers that these lie at: contrasts are combined at different layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,11 @@ class Grid:
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in scores if every or is_of_english(score)]
 
-    def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep") -> Found:
-        """Returns every cell's outcomes, each run for real; all cells for ``None``."""
+    def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep", *, short: bool = False) -> Found:
+        """Returns every cell's outcomes, each run for real; all cells for ``None``.
+
+        With ``short``, logits are taken over a short list of the vocabulary, and the cells count as predicted.
+        """
         wanted = list(self.cells if cells is None else cells)
         found: Found = {place: {} for place in self.parts}
         labels, tasks = [], []
@@ -77,17 +84,17 @@ class Grid:
             for at in range(0, len(own), PLANS):
                 some = own[at : at + PLANS]
                 labels.append((place, [cell for cell, _ in some]))
-                tasks.append(self._task(part, [plan for _, plan in some]))
+                tasks.append(self._task(part, [plan for _, plan in some], short=short))
         with progress(sum(task.size for task in tasks), title, "item") as bar:
             for task, (place, own_cells), result in zip(tasks, labels, self.running.results(tasks, self.model, bar), strict=True):
                 bar.set_postfix_str(place[0])
                 base, *steered = task.outcomes(result)
                 self._bases.setdefault(place, finite(base, self.model))
-                found[place] |= {cell: Cell(own, exact=True) for cell, own in zip(own_cells, steered, strict=True)}
+                found[place] |= {cell: Cell(own, exact=not short) for cell, own in zip(own_cells, steered, strict=True)}
         return found
 
-    def _task(self, part: Items, plans: Sequence[SteeringPlan]) -> ScoringTask:
-        return ScoringTask(tuple(part), tuple(plans), self.scoring, self.batch_size, self.memory)
+    def _task(self, part: Items, plans: Sequence[SteeringPlan], *, short: bool = False) -> ScoringTask:
+        return ScoringTask(tuple(part), tuple(plans), self.scoring, self.batch_size, self.memory, short)
 
     def _plans(self, locale: str, cells: Iterable[StepSpec]) -> Iterator[tuple[StepSpec, SteeringPlan]]:
         own = self.vectors.of(locale)
@@ -101,14 +108,13 @@ class Grid:
         Raises:
             SettingsError: an intervention that is no addition, and none of its cells was run at a layer.
         """
-        bases, slopes, found = self.bases(), self._slopes(), {}
+        slopes = self._slopes()
+        bases, found = self.bases(), {}
         for place, base in bases.items():
             known = (run or {}).get(place, {})
             margins = np.array([outcome.margin for outcome in base])
-            attributed = {
-                name: Attribution(slopes[place][name]) if name in slopes[place] else Attribution.unknown(name)
-                for name in self.vectors.of(place[0])
-            }
+            own = slopes[place].of if place in slopes else {}
+            attributed = {name: own.get(name) or Attribution.unknown(name) for name in self.vectors.of(place[0])}
             for cell, held in known.items():
                 change = np.array([outcome.margin for outcome in held.outcomes]) - margins
                 attributed[cell.vector] = attributed[cell.vector].anchored(cell.layer, cell.strength, change)
@@ -119,26 +125,27 @@ class Grid:
             }
         return found
 
-    def _slopes(self) -> dict[Place, dict[str, dict[int, np.ndarray]]]:
-        """Returns how each vector's margins answer; of other interventions than additions nothing is known but what was run."""
+    def _slopes(self) -> dict[Place, Slopes]:
+        """Returns how additions move margins, and notes what is unsteered; nothing is known of other interventions but what was
+        run."""
         layers: dict[str, set[int]] = {}
         for cell in self.cells:
             layers.setdefault(cell.vector, set()).add(cell.layer)
-        tasks: dict[Place, SlopeTask] = {}
+        parts: dict[Place, SlopePart] = {}
         for place, part in self.parts.items():
             own = {name: vector for name, vector in self.vectors.of(place[0]).items() if name in layers}
             added = tuple((v, tuple(sorted(layers[name]))) for name, v in own.items() if isinstance(v, SteeringVector))
             if added:
-                tasks[place] = SlopeTask(tuple(part), added, self.cells[0].tokens, self.scoring, self.batch_size, self.memory)
-        found: dict[Place, dict[str, dict[int, np.ndarray]]] = {place: {} for place in self.parts}
-        with progress(sum(task.size for task in tasks.values()), "Attribution", "item") as bar:
-            results = self.running.results(list(tasks.values()), self.model, bar)
-            for (place, task), result in zip(tasks.items(), results, strict=True):
-                found[place] = task.slopes(result)
+                parts[place] = SlopePart(tuple(part), added)
+        found = slopes_of(parts, self.model, self.running, self.cells[0].tokens, self.scoring, self.batch_size, self.memory)
+        for place, slopes in found.items():
+            self._bases.setdefault(place, finite(slopes.base, self.model))
         return found
 
     def screen(self, scores: Sequence[Score]) -> Found:
-        """Returns one strength of every vector and layer run, the others predicted, and the most promising of them run.
+        """Returns the most promising cells run and the others predicted, from the derivative and one strength of every layer.
+
+        That strength is run with logits over a short list of the vocabulary.
 
         Raises:
             SettingsError: no strength but 0.
@@ -147,11 +154,28 @@ class Grid:
         if not strengths:
             raise SettingsError("a screened sweep of strength 0 alone was asked for: give strengths to predict from and to.")
         anchor = strengths[len(strengths) // 2]
-        run = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength")
-        predicted = self.predict(run)
-        promising = _promising(predicted, self.bases(), scores, self.measured)
-        more = self.run(promising, "Sweep, promising cells")
+        anchors = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength", short=True)
+        predicted = self.predict(anchors)
+        more = self.run(self._promising(predicted, scores), "Sweep, promising cells")
         return {place: {**predicted[place], **more[place]} for place in self.parts}
+
+    def _promising(self, found: Found, scores: Sequence[Score]) -> list[StepSpec]:
+        """Returns the cells of each vector with the largest predicted gains: of the score that it is meant to raise, if that is
+        measured, else of every score in turn."""
+        by_name = {score.name: score for score in scores}
+        every = [score for name in without_companions(by_name) if (score := by_name[name]).evidence == "choices"]
+        wanted = [score for score in every if score.higher_is_better]
+        chosen: list[StepSpec] = []
+        for vector in dict.fromkeys(cell.vector for cell in self.cells):
+            aims = {one.score for one in self.vectors.named(vector).values()}
+            orders = []
+            for score in [score for score in wanted if score.name in aims] or wanted:
+                here = {place: cells for place, cells in found.items() if score in self.measured(place, scores)}
+                gains = _gains(here, self.bases(), score, by_name.get(score.companion), vector)
+                orders.append(sorted(gains, key=gains.__getitem__, reverse=True))
+            share = round(_PROMISING * sum(cell.vector == vector for cell in self.cells))
+            chosen += _first(orders, max(_LEAST, share))
+        return chosen
 
     def bases(self) -> dict[Place, Sequence[Outcome]]:
         """Returns the unsteered outcomes by locale and kind.
@@ -219,37 +243,26 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
     }
 
 
-def _promising(
-    found: Found,
-    bases: Mapping[Place, Sequence[Outcome]],
-    scores: Sequence[Score],
-    measured: Callable[[Place, Sequence[Score]], Collection[Score]],
-) -> list[StepSpec]:
-    """Returns the cells that were not run with the largest predicted gains of each vector, for each score of choices."""
-    chosen: dict[StepSpec, None] = {}
-    by_name = {score.name: score for score in scores}
-    wanted = [by_name[name] for name in without_companions(by_name) if by_name[name].evidence == "choices"]
-    for score in wanted:
-        if score.higher_is_better:
-            here = {place: cells for place, cells in found.items() if score in measured(place, scores)}
-            gains = _gains(here, bases, score, by_name.get(score.companion))
-            for vector in dict.fromkeys(cell.vector for cell in gains):
-                own = sorted((cell for cell in gains if cell.vector == vector), key=gains.__getitem__, reverse=True)
-                chosen |= dict.fromkeys(own[: max(1, round(_PROMISING * len(own)))])
-    return list(chosen)
+def _first(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
+    """Returns the first ``n`` cells of several orders, taken from them in turn, the best ones of some layers among them."""
+    merged = [cell for rank in zip_longest(*orders) for cell in rank if cell is not None]
+    by_layer: dict[int, StepSpec] = {}
+    for cell in merged:
+        by_layer.setdefault(cell.layer, cell)
+    return list(dict.fromkeys([*list(by_layer.values())[:_LAYERS], *merged]))[:n]
 
 
 def _gains(
-    found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None
+    found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None, vector: str
 ) -> dict[StepSpec, tuple[float, ...]]:
-    """Returns the mean predicted change of a score, and of a finer one, of each cell that was not run and is finite."""
+    """Returns the mean predicted change of a score, and of a finer one, of each cell of a vector that is finite."""
     changes: dict[StepSpec, list[list[float]]] = {}
     measured = [score, *([finer] if finer else [])]
     for (code, kind), cells in found.items():
         if kind in score.kinds:
             before = bases[code, kind]
             for cell, held in cells.items():
-                if not held.exact:
+                if cell.vector == vector:
                     own = changes.setdefault(cell, [[] for _ in measured])
                     for values, each in zip(own, measured, strict=True):
                         values += [each.value(a) - each.value(b) for a, b in zip(held.outcomes, before, strict=True)]

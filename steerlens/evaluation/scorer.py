@@ -1,6 +1,6 @@
 """A scorer: items made rows of tokens once, so that many plans can be scored on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from jaxtyping import Float
@@ -30,6 +30,7 @@ class Scorer:
         *,
         batch_size: int | None = None,
         memory: int = MEMORY,
+        short: bool = False,
     ) -> None:
         """Makes the items rows of tokens.
 
@@ -40,6 +41,8 @@ class Scorer:
             batch_size: items at once; chosen for the device for ``None``.
             memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
                 are cached in further passes.
+            short: a sweep's plans are scored with logits over a short list of the vocabulary, which tells promising plans from
+                others at a small part of the cost: the tokens that carry the mass unsteered, and those of the choices.
 
         Raises:
             PromptError: no items, or one that cannot be asked.
@@ -50,7 +53,8 @@ class Scorer:
         model.check_unembedding()
         self.model = model
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
-        self.engine = Engine(model, [question.row for question in self.questions], batch_size=batch_size, memory=memory)
+        rows = [question.row for question in self.questions]
+        self.engine = Engine(model, rows, batch_size=batch_size, memory=memory, short=short)
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -77,8 +81,8 @@ class Scorer:
         return self._outcomes(self.engine.log_probabilities(plan))
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Scores every item under every plan, and runs what plans have in common once.
-        before a prompt's last one where no plan steers them.
+        """Scores every item under every plan, and runs what plans have in common once: blocks below the first steered layer, and
+        the tokens before a prompt's last one where no plan steers them.
 
         Args:
             plans: any number of plans of this model.
@@ -92,7 +96,9 @@ class Scorer:
         for index, sums in self.engine.sweep(plans):
             yield index, None if sums is None else self._outcomes(sums)
 
-    def gradients(self, layers: Sequence[int], tokens: SteeredTokens) -> Float[Tensor, "layer item d_model"]:
+    def gradients(
+        self, layers: Sequence[int], tokens: SteeredTokens, report: Callable[[int], None] | None = None
+    ) -> Float[Tensor, "layer item d_model"]:
         """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
         The margin is the answer's score less that of the choice that is the best other unsteered.
@@ -100,13 +106,15 @@ class Scorer:
         Args:
             layers: block indices; the derivatives stand in ascending order.
             tokens: which tokens would be steered.
+            report: called with the number of items that were done since the last call.
 
         Raises:
             LayerError: a layer that the model does not have.
             ModelError: the backend does not differentiate.
         """
         steered = partial(steered_tokens, tokens=tokens)
-        return row_gradients(self.engine, layers, steered, self._margin_weights, leaves_prompt=leaves_prompt(tokens))
+        weigh, onward = self._margin_weights, leaves_prompt(tokens)
+        return row_gradients(self.engine, layers, steered, weigh, leaves_prompt=onward, report=report)
 
     def _outcomes(self, sums: Sums) -> list[Outcome]:
         return [self._outcome(number, own) for number, own in enumerate(sums)]

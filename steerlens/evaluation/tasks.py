@@ -11,10 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from steerlens.data import Item, Items
-from steerlens.evaluation.attribution import attributions
 from steerlens.evaluation.outcomes import Outcome
 from steerlens.evaluation.questions import ask
 from steerlens.evaluation.scorer import Scorer
@@ -22,7 +19,7 @@ from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
 from steerlens.provenance import provenance
 from steerlens.settings import Scoring
-from steerlens.steering import SteeredTokens, SteeringPlan, SteeringVector
+from steerlens.steering import SteeringPlan
 from steerlens.steering.code import code_digest
 
 if TYPE_CHECKING:
@@ -81,6 +78,8 @@ class ScoringTask(Task):
     scoring: Scoring = field(default_factory=Scoring)
     batch_size: int | None = None
     memory: int = MEMORY
+    short: bool = False
+    """Whether plans are scored with logits over a short list of the vocabulary."""
 
     @property
     def size(self) -> int:
@@ -91,7 +90,7 @@ class ScoringTask(Task):
         """Returns the items, the plans and the scoring."""
         return {
             "items": Items(self.items).digest(), "plans": [plan_digests(plan) for plan in self.plans],
-            "scoring": asdict(self.scoring), "batch_size": self.batch_size,
+            "scoring": asdict(self.scoring), "batch_size": self.batch_size, "short": self.short,
         }  # fmt: skip
 
     def read(self, model: LensModel) -> list[Any]:
@@ -106,7 +105,7 @@ class ScoringTask(Task):
         """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
         import pandas as pd
 
-        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
+        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory, short=self.short)
         found: dict[int, Sequence[Outcome]] = {}
         for index, outcomes in scorer.sweep(self.plans):
             report(len(scorer) / scorer.n_batches)
@@ -124,55 +123,6 @@ class ScoringTask(Task):
         for plan, item, scores in zip(result["plan"], result["item"], result["scores"], strict=True):
             ordered[plan + 1].append(Outcome(self.items[item], tuple(map(float, scores))))
         return ordered
-
-
-@dataclass(frozen=True, eq=False)
-class SlopeTask(Task):
-    """The derivative of every item's margin along vectors, from one pass forward and one backward."""
-
-    items: tuple[Item, ...]
-    vectors: tuple[tuple[SteeringVector, tuple[int, ...]], ...]
-    """Each with the layers that it is wanted at."""
-    tokens: SteeredTokens
-    scoring: Scoring = field(default_factory=Scoring)
-    batch_size: int | None = None
-    memory: int = MEMORY
-
-    @property
-    def size(self) -> int:
-        """Returns the number of items."""
-        return len(self.items)
-
-    def described(self) -> dict[str, Any]:
-        """Returns the items, the vectors at their layers and the scoring."""
-        plans = [plan_digests(vector.at(layers, 1.0, self.tokens)) for vector, layers in self.vectors]
-        own = {"items": Items(self.items).digest(), "plans": plans, "names": [vector.name for vector, _ in self.vectors]}
-        return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
-
-    def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens of each item's prompt and choices.
-
-        Args:
-            model: the model.
-        """
-        return asked_tokens(model, self.items, self.scoring)
-
-    def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each vector and layer, with the slope of each item."""
-        import pandas as pd
-
-        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
-        found = attributions(scorer, self.vectors, self.tokens)
-        report(len(scorer))
-        rows = [(name, layer, own.tolist()) for name, one in found.items() for layer, own in one.slopes.items()]
-        return pd.DataFrame(rows, columns=["vector", "layer", "slopes"])
-
-    def slopes(self, result: "pd.DataFrame") -> dict[str, dict[int, np.ndarray]]:
-        """Returns the slopes of a result by vector and layer."""
-        found: dict[str, dict[int, np.ndarray]] = {}
-        for vector, layer, slopes in zip(result["vector"], result["layer"], result["slopes"], strict=True):
-            found.setdefault(vector, {})[int(layer)] = np.array(slopes, dtype=np.float32)
-        return found
 
 
 def asked_tokens(model: LensModel, items: Sequence[Item], scoring: Scoring) -> list[Any]:

@@ -25,7 +25,13 @@ Weigh = Callable[[int, list[float]], list[float]]
 
 @torch.inference_mode(False)
 def row_gradients(
-    engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, *, leaves_prompt: bool
+    engine: Engine,
+    layers: Sequence[int],
+    steered: Steered,
+    weigh: Weigh,
+    *,
+    leaves_prompt: bool,
+    report: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "layer row d_model"]:
     """Derivative of each row's weighted sum of log probabilities with respect to a vector added after each layer.
 
@@ -35,6 +41,7 @@ def row_gradients(
         steered: the tokens that the vector would be added at.
         weigh: the weights of a row's choices, which may depend on its log probabilities unsteered.
         leaves_prompt: no token before the prompt's last one is steered.
+        report: called with the number of rows that were done since the last call.
 
     Raises:
         LayerError: a layer that the model does not have.
@@ -55,18 +62,28 @@ def row_gradients(
         at = max(range(len(engine)), key=lambda number: len(engine.rows[number]))
         return derivatives_agree(model, found[:, at : at + 1], plain([at], 1))
 
-    return by_trust(
+    left = len(engine)
+
+    def done(rows: int) -> None:
+        nonlocal left
+        left -= rows
+        if report is not None:
+            report(rows)
+
+    found = by_trust(
         model,
         ("gradients", engine.packed, bool(engine.prefix) and onward, onward),
-        lambda: _from_cached(engine, layers, steered, weigh, onward=onward),
+        lambda: _from_cached(engine, layers, steered, weigh, done, onward=onward),
         lambda: plain(range(len(engine)), engine.batch_size),
         same,
         possible=model.backend.capabilities.cached_passes,
     )
+    done(left)
+    return found
 
 
 def _from_cached(
-    engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, *, onward: bool
+    engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, done: Callable[[int], None], *, onward: bool
 ) -> Float[Tensor, "layer row d_model"]:
     """The derivatives from passes that go on from cached ones."""
     out = torch.zeros(len(layers), len(engine), engine.model.d_model)
@@ -82,8 +99,8 @@ def _from_cached(
         add_by_row(out, found, part, layers, steered(batch.roles[:, start:]).float())
 
     for part in _small_parts(engine, shared=onward):
-        for _ in in_halves(engine.model, run, part):
-            pass
+        for some, _ in in_halves(engine.model, run, part):
+            done(sum(not packed.first for packed in some))
     if isinstance(base, LogProbabilities):
         engine.kept.put("base", base.sums)
     return out

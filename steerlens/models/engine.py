@@ -1,6 +1,6 @@
 """The engine: rows made micro-batches once, so that their choices' log probabilities can be found under many plans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -26,7 +26,9 @@ MEMORY = 2 << 30
 class Engine:
     """Rows, each a prompt with its choices, ready to be run under any plan."""
 
-    def __init__(self, model: LensModel, rows: Sequence[Row], *, batch_size: int | None = None, memory: int = MEMORY) -> None:
+    def __init__(
+        self, model: LensModel, rows: Sequence[Row], *, batch_size: int | None = None, memory: int = MEMORY, short: bool = False
+    ) -> None:
         """Makes the rows micro-batches.
 
         Args:
@@ -35,12 +37,14 @@ class Engine:
             batch_size: rows at once; chosen for the device for ``None``.
             memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
                 are cached in further passes.
+            short: a sweep's plans are scored with logits over a short list of the vocabulary: the tokens that carry the mass at
+                the unsteered places, and those of the choices. Unsteered, and where cached passes are not trusted, with all.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
         """
         model.check_unembedding()
-        self.model, self.rows, self.memory, self.batch_size = model, tuple(rows), memory, batch_size
+        self.model, self.rows, self.memory, self.batch_size, self.short = model, tuple(rows), memory, batch_size, short
         packed = [each for number, row in enumerate(rows) for each in packed_rows(number, row, model)]
         self.packed = any(len(each.row.choices) > 1 for each in packed)
         self.kept = Computed(model)
@@ -168,7 +172,7 @@ class Engine:
         resumed = partial(self._from_cached, batch, TargetPositions.of(batch), plans, own, onward)
         way = ("sweeps", self.packed, len(part) > 1, bool(self.prefix), onward, *sides_of([plans[i] for i in own]))
         if self.model.pads_left and self.model.trusted.get(way):
-            yield from resumed()
+            yield from resumed(short=self.short)
             return
         yield from by_trust(
             self.model,
@@ -180,22 +184,31 @@ class Engine:
         )
 
     def _from_cached(
-        self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool
+        self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False
     ) -> Iterator[tuple[int | None, Sums]]:
-        """The same from passes that go on from cached ones."""
-        is_first, unembedding = True, self.unembedding
+        """The same from passes that go on from cached ones; with ``short`` the plans' with logits over a short list."""
+        run: Callable[[CachedPass, Sequence[int]], list[Sums]] | None = None
         for cached, some in self.resumed.cached_passes(batch, plans, own, onward):
-            if is_first:
-                yield None, asked.sums(unembedding, cached.final, cached.start)[0]
-            is_first = False
-
-            def run(stack: Sequence[int], cached: CachedPass = cached) -> list[Sums]:
-                final = self.resumed.steered(cached, [plans[index] for index in stack])
-                return asked.sums(unembedding, final, cached.start, len(stack))
-
+            if run is None:
+                unsteered, places, unembedding = self._unsteered(asked, cached, short)
+                yield None, unsteered
+                run = partial(self._steered_sums, places, unembedding, plans)
             for stack in self.resumed.stacks(cached, plans, some):
-                for fitting, sums in in_halves(self.model, run, stack):
+                for fitting, sums in in_halves(self.model, partial(run, cached), stack):
                     yield from zip(fitting, sums, strict=True)
+
+    def _unsteered(self, asked: TargetPositions, cached: CachedPass, short: bool) -> tuple[Sums, TargetPositions, Unembedding]:
+        """The log probabilities of a cached pass, and by what those of plans are read."""
+        if short:
+            return asked.shortened(self.unembedding, cached.final, cached.start)
+        return asked.sums(self.unembedding, cached.final, cached.start)[0], asked, self.unembedding
+
+    def _steered_sums(
+        self, places: TargetPositions, unembedding: Unembedding, plans: Sequence[Plan], cached: CachedPass, stack: Sequence[int]
+    ) -> list[Sums]:
+        """The log probabilities under some plans, by index."""
+        final = self.resumed.steered(cached, [plans[index] for index in stack])
+        return places.sums(unembedding, final, cached.start, len(stack))
 
     # The plain way
 

@@ -1,7 +1,7 @@
 """From the final residuals of micro-batches to the log probabilities of the choices of all rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -59,6 +59,18 @@ class TargetPositions:
         ahead = torch.arange(copies, device=final.device)[:, None] * len(self.lines)
         targets = Targets((self.targets.places + ahead).flatten(), self.targets.tokens.repeat(copies))
         return self._summed(unembedding.log_probabilities(states, targets).view(copies, -1))
+
+    @torch.no_grad()
+    def shortened(
+        self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0
+    ) -> tuple[Sums, "TargetPositions", Unembedding]:
+        """The sums for ``final``, and the same places with an unembedding of the tokens that carry the mass there.
+
+        Args:
+            start: the column that ``final`` begins with.
+        """
+        values, short, targets = unembedding.shortened(final[self.lines, self.columns - start], self.targets)
+        return self._summed(values[None])[0], replace(self, targets=targets), short
 
     def gradient(
         self,

@@ -6,15 +6,17 @@ normaliser is put together from theirs, as in online softmax (Milakov and Gimels
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 _BLOCK = 1 << 21
 """Logits held at once on a CPU: 8 MiB in float32."""
 _BLOCK_GPU = 1 << 26
+_LIKELY = 1e-4
+"""A token with this probability at one of the places is on their short list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Unembedding:
     cap: float | None
     scale: float = 1.0
     """Factor on the logits, before the cap."""
+    rest: Float[Tensor, " place"] | None = None
+    """Of a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
         """All logits, in float32."""
@@ -47,10 +51,32 @@ class Unembedding:
         Whether exponentials overflowed is looked at there: the device is waited for once, and works again only where they did.
         """
         chosen, normaliser = self._read(final, targets)
-        found = (chosen - normaliser[targets.places]).cpu()
+        found = (chosen - self._of_all(normaliser)[targets.places]).cpu()
         if bool(found.isfinite().all()):
             return found
-        return (chosen - self._checked(final, normaliser)[targets.places]).cpu()
+        return (chosen - self._of_all(self._checked(final, normaliser))[targets.places]).cpu()
+
+    def shortened(
+        self, final: Float[Tensor, "place d_model"], targets: Targets
+    ) -> tuple[Float[Tensor, " n"], "Unembedding", Targets]:
+        """The unembedding of a short list of the vocabulary, good enough to say which of many changes of ``final`` matter.
+
+        On the list are the tokens that carry the mass at the places, and all targets. What the others add to the normaliser
+        stays what it is at ``final``, so that log probabilities there are those of the whole vocabulary.
+
+        Returns:
+            The log probability of each target at its place, on the CPU; the unembedding, for one or more copies of the places;
+            and the targets as it numbers them.
+        """
+        likely = torch.zeros(len(self.weight), dtype=torch.bool, device=final.device)
+        chosen, normaliser = self._read(final, targets, likely)
+        normaliser = self._checked(final, normaliser)
+        likely[targets.tokens] = True
+        own = Targets(targets.places, (likely.cumsum(0) - 1)[targets.tokens])
+        short = replace(self, weight=self.weight[likely], bias=None if self.bias is None else self.bias[likely])
+        covered = short._checked(final, short._read(final, own)[1])
+        beside = torch.log1p(-(covered - normaliser).exp().clamp(max=1.0))
+        return (chosen - normaliser[targets.places]).cpu(), replace(short, rest=normaliser + beside), own
 
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
@@ -60,28 +86,33 @@ class Unembedding:
         Args:
             weigh: the targets' weights ``[n]``, given their log probabilities ``[n]``.
         """
-        chosen, normaliser = self._read(final, targets)
-        normaliser = self._checked(final, normaliser)
-        weights = weigh(chosen - normaliser[targets.places])
-        total = torch.zeros(len(final), device=final.device).index_add_(0, targets.places, weights)[:, None]
-        expected = torch.zeros(final.shape, device=final.device)
+        device, chosen = final.device, torch.zeros(len(targets.tokens), device=final.device)
+        most = self._reference(final, targets)  # of the logits so far: exponentials against it are in half precision, too
+        total, expected = torch.zeros(len(final), device=device), torch.zeros(final.shape, device=device)
         for rows, logits in self._logits(final):
-            pull = logits.sub(normaliser).exp_() * self._slope(logits)
-            expected += (self.weight[rows].T @ pull.to(final.dtype)).T.float()
-        pull = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
-        found = torch.zeros_like(expected).index_add_(0, targets.places, pull) - total * expected
+            chosen = _picked(chosen, rows, logits, targets)
+            higher, slope = torch.maximum(most, logits.amax(dim=0)), self._slope(logits)
+            pull, shrink, most = logits.sub(higher).exp_(), (most - higher).exp(), higher
+            total = total * shrink + pull.sum(dim=0)
+            expected = expected * shrink[:, None] + (self.weight[rows].T @ pull.mul_(slope).to(final.dtype)).T.float()
+        weights = weigh(chosen - (most + total.log())[targets.places])
+        asked = torch.zeros(len(final), device=device).index_add_(0, targets.places, weights)[:, None]
+        own = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
+        found = torch.zeros_like(expected).index_add_(0, targets.places, own) - asked * expected / total[:, None]
         return (self.scale * found).to(final.dtype)
 
-    def _read(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Tensor]:
+    def _read(
+        self, final: Float[Tensor, "place d_model"], targets: Targets, likely: Bool[Tensor, " d_vocab"] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from one product: what rounding does to a logit
-        in half precision, it does to both."""
+        in half precision, it does to both. Tokens that are likely at one of the places are marked in ``likely``."""
         chosen, total = torch.zeros(len(targets.tokens), device=final.device), torch.zeros(len(final), device=final.device)
         reference = self._reference(final, targets)
         for rows, logits in self._logits(final):
-            column = targets.tokens - rows.start
-            inside = (column >= 0) & (column < len(logits))
-            chosen = torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)
+            chosen = _picked(chosen, rows, logits, targets)
             total += logits.sub_(reference).exp_().sum(dim=0)
+            if likely is not None:
+                likely[rows] = (logits > _LIKELY * total).any(dim=1)
         return chosen, reference + total.log()
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
@@ -98,6 +129,13 @@ class Unembedding:
             parts = [logits.logsumexp(dim=0) for _, logits in self._logits(final[wrong])]
             normaliser[wrong] = torch.stack(parts).logsumexp(dim=0)
         return normaliser
+
+    def _of_all(self, normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
+        """The normalisers of the whole vocabulary, from those of a short list at as many copies of its places as there are."""
+        if self.rest is None:
+            return normaliser
+        joined = torch.logaddexp(normaliser.view(-1, len(self.rest)), self.rest).flatten()
+        return torch.where(normaliser.isfinite(), joined, normaliser)
 
     def _slope(self, logits: Tensor) -> Tensor:
         """Derivative of a capped logit with respect to the one before the cap."""
@@ -121,3 +159,12 @@ class Unembedding:
             if self.scale != 1.0:
                 logits *= self.scale
             yield rows, logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)
+
+
+def _picked(
+    chosen: Float[Tensor, " n"], rows: slice, logits: Float[Tensor, "row place"], targets: Targets
+) -> Float[Tensor, " n"]:
+    """The targets' logits, with those that lie in a block of the vocabulary."""
+    column = targets.tokens - rows.start
+    inside = (column >= 0) & (column < len(logits))
+    return torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)

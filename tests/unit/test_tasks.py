@@ -19,7 +19,8 @@ from steerlens.data import Items
 from steerlens.errors import ModelError
 from steerlens.evaluation import plane, search, side_effects, sweep
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.tasks import ScoringTask, SlopeTask
+from steerlens.evaluation.slopes import SlopePart, SlopeTask
+from steerlens.evaluation.tasks import ScoringTask
 from steerlens.evaluation.text_tasks import ReadingTask, ResidualTask, WritingTask
 from steerlens.settings import SearchSettings
 from steerlens.steering import VectorSet, take
@@ -42,7 +43,7 @@ def test_a_task_is_sent_and_gives_the_same(stored: sl.LensModel, items: Items, v
     plan = vector.at([1, 2], 2.0)
     tasks = (
         ScoringTask(some, (plan, -plan)),
-        SlopeTask(some, ((vector, (1, 3)),), "last_onward"),
+        SlopeTask((SlopePart(some, ((vector, (1, 3)),)),), "last_onward"),
         WritingTask(some[:2], plan, 3),
         ReadingTask(("Hello there", "¿Qué se desayuna?"), plan),
         ResidualTask(tuple(items.prompts()[:3])),

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from steerlens.evaluation.attribution import Attribution
+from steerlens.evaluation.attribution import Attribution, joined
 from steerlens.evaluation.scores import ANSWER, MARGIN
 from steerlens.evaluation.searching.measured import Measured, ScoreCache
 from steerlens.evaluation.searching.objectives import Gains
-from steerlens.evaluation.tasks import SlopeTask
-from steerlens.progress import progress
+from steerlens.evaluation.slopes import SlopePart, slopes_of
 from steerlens.steering import PlanSpec, SteeredTokens, SteeringVector
 
 
@@ -33,30 +31,24 @@ class Predictor:
         pieces = self._slopes(layers, anchors[0].steps[0].tokens)
         self._known = {(x, name): self._anchored(x, name, own, anchors) for x, own in pieces.items() for name in layers}
 
-    def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, dict[int, ndarray]]]]:
+    def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, Attribution]]]:
         """Returns the slopes of each locale's parts, by vector and layer; none of interventions that are no additions."""
-        cache = self.cache
-        tasks: dict[tuple[str, int], SlopeTask] = {}
-        for x, parts in cache.parts.items():
-            for at, part in enumerate(parts):
+        cache, parts = self.cache, {}
+        for x, each in cache.parts.items():
+            for at, part in enumerate(each):
                 own = ((v, tuple(sorted(layers[name]))) for name, v in part.vectors.items() if isinstance(v, SteeringVector))
-                tasks[x, at] = SlopeTask(tuple(part.items), tuple(own), tokens, cache.scoring, cache.batch_size)
-        found: dict[str, list[dict[str, dict[int, ndarray]]]] = {x: [{} for _ in parts] for x, parts in cache.parts.items()}
-        todo = {key: task for key, task in tasks.items() if task.vectors}
-        with progress(sum(task.size for task in todo.values()), "Derivatives", "item") as bar:
-            for ((x, at), task), result in zip(
-                todo.items(), cache.running.results(list(todo.values()), cache.model, bar), strict=True
-            ):
-                found[x][at] = task.slopes(result)
-        return found
+                if wanted := tuple(own):
+                    parts[x, at] = SlopePart(tuple(part.items), wanted)
+        found = slopes_of(parts, cache.model, cache.running, tokens, cache.scoring, cache.batch_size)
+        return {x: [found[x, at].of if (x, at) in found else {} for at in range(len(each))] for x, each in cache.parts.items()}
 
     def _anchored(
-        self, locale: str, name: str, pieces: Sequence[Mapping[str, Mapping[int, ndarray]]], anchors: Sequence[PlanSpec]
+        self, locale: str, name: str, pieces: Sequence[Mapping[str, Attribution]], anchors: Sequence[PlanSpec]
     ) -> Attribution:
         """Returns how a vector's items answer, bent through what was run."""
         known = Attribution.unknown(name)
         if all(name in piece for piece in pieces):
-            known = Attribution({x: np.concatenate([piece[name][x] for piece in pieces]) for x in pieces[0][name]})
+            known = joined([piece[name] for piece in pieces])
         for spec in anchors:
             (step,) = spec.steps
             if step.vector == name:
