@@ -44,7 +44,7 @@ def sampling_settings(
             f"n={count} given without sample: greedy texts of one prompt are equal. Add sample=True, or leave n out."
         )
     given = {**settings, "do_sample": draws, "num_return_sequences": count}
-    return {**given, "temperature": float(temperature)} if draws else given
+    return {**given, "temperature": float(temperature)} if sample or temperature != 1 else given
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """Generation: sampling that repeats, several texts of a prompt, texts that end at a stop, and batches."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +76,15 @@ def test_the_temperature_divides_the_logits(llama: sl.LensModel) -> None:
     torch.manual_seed(3)
     old = llama.generate("Hello", NEW, do_sample=True, temperature=0.7)
     assert sampled(llama, temperature=0.7, seed=3) == old
+
+
+def test_hugging_faces_own_name_keeps_the_models_temperature(llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    expected = llama.generate("Hello", NEW, do_sample=True, temperature=5.0)
+    monkeypatch.setattr(llama.tl.original_model.generation_config, "temperature", 5.0)
+    torch.manual_seed(3)
+    assert llama.generate("Hello", NEW, do_sample=True) == expected
+    assert sampled(llama, seed=3) != expected  # the temperature is 1
 
 
 def test_several_texts_of_each_prompt(llama: sl.LensModel) -> None:
@@ -178,7 +186,11 @@ def test_a_stop_in_the_prompt_is_none(llama: sl.LensModel) -> None:
 def test_stops_with_other_ways_of_generation(llama: sl.LensModel) -> None:
     stop, _ = stop_after(llama, "Hello", 5)
     expected = llama.generate("Hello", NEW, stop=stop, **GOES_ON)
-    for settings in ({"use_cache": False}, {"prompt_lookup_num_tokens": 3}, {"stopping_criteria": [lambda ids, _: ids[:, 0] < 0]}):
+    for settings in (
+        {"use_cache": False},
+        {"prompt_lookup_num_tokens": 3},
+        {"stopping_criteria": [lambda ids, _: ids[:, 0] < 0]},
+    ):
         assert llama.generate("Hello", NEW, stop=stop, **settings, **GOES_ON) == expected
     texts = sampled(llama, "Hello", n=4, stop=stop, seed=2)
     assert [text.partition(stop)[0] for text in sampled(llama, "Hello", n=4, seed=2)] == texts
@@ -258,7 +270,6 @@ def test_a_batch_that_does_not_fit_is_written_in_halves(llama: sl.LensModel, mon
     assert llama.generate(TEXTS, NEW) == expected
     assert {len(rows) for rows in sizes} <= {1, 2}
     assert llama.token_budget < 4096
-    batches_of(llama, monkeypatch, most=0)
 
 
 def test_prompts_of_unlike_lengths_are_written_apart_where_padding_changes_them(
