@@ -177,6 +177,24 @@ def test_a_batch_ends_with_its_last_text(model: sl.LensModel) -> None:
     assert min(lengths) < max(lengths)
 
 
+def test_a_text_that_ended_is_left_alone_where_nothing_pads_it(llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an end-of-text token Hugging Face goes on with every row until the whole batch ends."""
+    monkeypatch.setattr(llama.tl.original_model.generation_config, "eos_token_id", None)
+    first, _ = stop_after(llama, "Hello", 2)
+    whole = llama.generate("Hello", NEW)
+    stops = [first, whole[max(0, whole.index(first) - 1) :]]  # the second begins before the first, and ends after it
+    alone = [llama.generate(text, NEW, stop=stops) for text in TEXTS]
+    assert alone[0] == whole[: whole.index(first)]
+    assert llama.generate(TEXTS, NEW, stop=stops) == alone
+
+
+def test_stops_end_beams(llama: sl.LensModel) -> None:
+    whole = llama.generate("Hello", NEW, num_beams=3, **GOES_ON)
+    stop = whole[len(whole) // 2 :][:3]
+    for text in llama.generate("Hello", NEW, n=3, num_beams=3, stop=stop, **GOES_ON):
+        assert stop not in text
+
+
 def test_a_stop_in_the_prompt_is_none(llama: sl.LensModel) -> None:
     whole = llama.generate("Hello", NEW, **GOES_ON)
     assert "Hello" not in whole
