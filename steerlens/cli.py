@@ -148,6 +148,15 @@ def _steer(commands: Any) -> None:
     steer.add_argument("--plan", required=True, metavar="FILE", help="A saved plan.")
     steer.add_argument("--prompt", required=True, help="The text that is continued.")
     steer.add_argument("--max-new-tokens", type=int, default=40, help="The token where both texts stop. Default: %(default)s.")
+    steer.add_argument("--sample", action="store_true", help="Draw each token from the model's probabilities.")
+    steer.add_argument(
+        "--temperature", type=float, default=1.0, help="With --sample: lower is less varied. Default: %(default)s."
+    )
+    steer.add_argument("-n", type=int, default=1, help="With --sample: the number of texts of each kind. Default: %(default)s.")
+    steer.add_argument("--seed", type=int, help="With --sample: where the random numbers begin, to draw the same texts again.")
+    steer.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="A text that ends both; may be given several times."
+    )
     steer.add_argument("--show", action="store_true", help="Show also which tokens are read and steered.")
 
 

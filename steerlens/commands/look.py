@@ -8,7 +8,7 @@ from wcwidth import ljust, wrap
 from steerlens.commands import arguments
 from steerlens.data import KINDS, Item, Items, atlas, check, load_items
 from steerlens.errors import DataError, UnknownNameError
-from steerlens.models import EMBEDDED, cache_folder
+from steerlens.models import EMBEDDED, LensModel, cache_folder
 from steerlens.models.gguf import is_converted
 from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
@@ -18,15 +18,23 @@ _ENOUGH = 10
 
 
 def steer(args: Namespace) -> str:
-    """The continuation before and after, side by side."""
+    """The continuations before and after, side by side."""
     plan = SteeringPlan.load(args.plan)
     model = arguments.model(args)
     plan.check(model)
-    before = model.generate(args.prompt, args.max_new_tokens)
+    before = _continuations(model, args)
     with plan.applied(model):
-        after = model.generate(args.prompt, args.max_new_tokens)
-    shown = f"\n\n{plan.show(model, args.prompt)}" if args.show else ""
-    return f"{args.prompt}\n\n{side_by_side('unsteered', before, str(plan), after)}{shown}"
+        after = _continuations(model, args)
+    pairs = [side_by_side("unsteered", one, str(plan), other) for one, other in zip(before, after, strict=True)]
+    shown = [str(plan.show(model, args.prompt))] if args.show else []
+    return "\n\n".join([args.prompt, *pairs, *shown])
+
+
+def _continuations(model: LensModel, args: Namespace) -> list[str]:
+    """What the model writes after the prompt, as many times as was asked for."""
+    drawn = {"sample": args.sample, "temperature": args.temperature, "n": args.n, "seed": args.seed, "stop": args.stop}
+    texts: str | list[str] = model.generate(args.prompt, args.max_new_tokens, **drawn)
+    return [texts] if isinstance(texts, str) else texts
 
 
 def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arguments)

@@ -9,9 +9,6 @@ from steerlens.models.lens import LensModel
 from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan
 
-_AT_ONCE = 32
-"""Prompts that are continued together, if not told otherwise."""
-
 
 def written(
     model: LensModel,
@@ -28,11 +25,12 @@ def written(
         items: whose prompts are continued.
         plan: what it is steered by; nothing for ``None``.
         max_new_tokens: where a text stops, if the model does not end it.
-        batch_size: prompts at once; 32 for ``None``.
+        batch_size: prompts at once; chosen for the device for ``None``.
         scoring: how the items are put (form, chat, letters, examples); the defaults for ``None``.
     """
-    size, how = batch_size or _AT_ONCE, scoring or Scoring()
+    how = scoring or Scoring()
     prompts = [prompt_of(item, how) for item in items]
+    size = batch_size or len(prompts) or 1
 
     def write() -> list[str]:
         return [text for at in range(0, len(prompts), size) for text in model.generate(prompts[at : at + size], max_new_tokens)]

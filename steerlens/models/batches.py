@@ -154,6 +154,18 @@ def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int) -
     return _batched(sizes, batch_size, token_budget, _ENOUGH_STACKED)
 
 
+def by_prompt(lengths: Sequence[int], new: int, copies: int, token_budget: int) -> Iterator[list[int]]:
+    """Indices of prompts that texts are generated after, in batches, longest first.
+
+    Args:
+        lengths: tokens of each prompt.
+        new: tokens that are generated after each.
+        copies: how many texts are generated after each at once.
+        token_budget: tokens that the device takes at once, those that are generated among them.
+    """
+    return _batched([(copies * length, copies * new) for length in lengths], None, token_budget, _ENOUGH)
+
+
 def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
     """Indices by the length of what follows the prompt, where prompts ``(prompt, onward)`` are aligned at their end."""
     if batch_size is not None and batch_size < 1:

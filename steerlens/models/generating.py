@@ -1,37 +1,143 @@
 """What a model writes after prompts, with Hugging Face's ``generate``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from steerlens.data import Prompt
 from steerlens.errors import PromptError, SettingsError
-from steerlens.models.batches import Row
+from steerlens.models.batches import Row, by_prompt
 from steerlens.models.capabilities import check_generation
-from steerlens.models.tokens import is_chat
+from steerlens.models.halving import in_halves
+from steerlens.models.sampling import sampling_settings, seeded
+from steerlens.models.stopping import completed, stopper, stops_of
+from steerlens.models.tokens import Text, is_chat
+from steerlens.progress import progress
 
-if TYPE_CHECKING:
-    from steerlens.models.lens import LensModel
+
+class TextGeneration:
+    """The part of ``LensModel`` that writes texts."""
+
+    @overload
+    def generate(
+        self,
+        prompts: Text,
+        max_new_tokens: int = ...,
+        *,
+        sample: bool = ...,
+        temperature: float = ...,
+        n: int = ...,
+        seed: int | None = ...,
+        stop: Sequence[str] | str = ...,
+        **settings: Any,
+    ) -> str: ...
+    @overload
+    def generate(
+        self,
+        prompts: Sequence[Text],
+        max_new_tokens: int = ...,
+        *,
+        sample: bool = ...,
+        temperature: float = ...,
+        n: int = ...,
+        seed: int | None = ...,
+        stop: Sequence[str] | str = ...,
+        **settings: Any,
+    ) -> list[str]: ...
+
+    def generate(
+        self,
+        prompts: Any,
+        max_new_tokens: int = 30,
+        *,
+        sample: bool = False,
+        temperature: float = 1.0,
+        n: int = 1,
+        seed: int | None = None,
+        stop: Sequence[str] | str = (),
+        **settings: Any,
+    ) -> Any:
+        """Returns what the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
+
+        Many prompts are run in batches that hold as many tokens as suit the device, or in halves of these where they do not fit
+        its memory. A bar shows the progress of more than one batch.
+
+        Args:
+            prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
+            max_new_tokens: the number of tokens after which it stops if the model does not.
+            sample: whether each token is drawn from the model's probabilities. Otherwise it is the most probable one.
+            temperature: the number above 0 that the logits are divided by before a token is drawn. 1 leaves them as they are,
+                and a lower number makes probable tokens more probable.
+            n: the number of texts for each prompt.
+            seed: where the random numbers begin, so that the same texts are drawn again. PyTorch's own random numbers are left
+                as they were. The texts also depend on the prompts that are given together and on the device, since these decide
+                the batches. For ``None`` the numbers go on from PyTorch's own.
+            stop: texts at which a generated text ends, one or several. The stop and what follows it are left out of the text.
+                Generation of a prompt ends with the token that completes a stop, and that of a batch with its last prompt.
+            settings: any other of Hugging Face's generation settings, such as ``top_p=0.9``. Those that are not given are the
+                model's own.
+
+        Returns:
+            A text, or one for each of several prompts, in their order. With ``n`` above 1, a list of texts in place of each.
+
+        Raises:
+            PromptError: there is no prompt, an empty one, or something that is neither a text nor a chat.
+            SettingsError: a temperature or ``n`` that is out of its range or that needs ``sample``; an empty stop; a setting that
+                was also given under Hugging Face's name for it; settings under which ``generate`` returns more than tokens.
+            ModelError: the backend does not generate.
+        """
+        stops = stops_of(stop)
+        given = sampling_settings(sample, temperature, n, stops, settings)
+        return _generated(self, prompts, max_new_tokens, seed, stops, given)
 
 
 @torch.no_grad()
-def generated(model: "LensModel", prompts: Any, max_new_tokens: int, settings: dict[str, Any]) -> Any:
-    """The work of ``LensModel.generate``, which says what the arguments are and what is raised."""
+def _generated(
+    model: Any, prompts: Any, max_new_tokens: int, seed: int | None, stops: Sequence[str], settings: dict[str, Any]
+) -> Any:
+    """A text, several of one prompt, or these of each prompt."""
     check_generation(model)
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
-    texts: list[list[str]] = [[] for _ in rows]
-    for some in _together(model, rows):
-        for index, own in zip(some, _written(model, [rows[i] for i in some], max_new_tokens, settings), strict=True):
-            texts[index] = own
+    with seeded(seed, model.device):
+        texts = _all_written(model, rows, max_new_tokens, stops, settings)
     grouped = [own[0] if len(own) == 1 else own for own in texts]
     return grouped if many else grouped[0]
 
 
-def _together(model: "LensModel", rows: Sequence[Row]) -> list[list[int]]:
-    """Indices of rows that are generated from in one batch: all, or those of one length where padding in front changes them."""
+def _all_written(
+    model: Any, rows: Sequence[Row], max_new_tokens: int, stops: Sequence[str], settings: dict[str, Any]
+) -> list[list[str]]:
+    """The texts of each row, in the rows' order."""
+    copies = max(settings["num_return_sequences"], settings.get("num_beams") or 1)
+    batches = _batches(model, rows, max_new_tokens, copies)
+    texts: list[list[str]] = [[] for _ in rows]
+
+    def run(indices: Sequence[int]) -> list[list[str]]:
+        return _written(model, [rows[i] for i in indices], max_new_tokens, stops, settings)
+
+    with progress(len(rows), "Texts", "prompt", show=len(batches) > 1) as bar:
+        for batch in batches:
+            for indices, written in in_halves(model, run, batch):
+                for index, own in zip(indices, written, strict=True):
+                    texts[index] = own
+                bar.update(len(indices))
+    return texts
+
+
+def _batches(model: Any, rows: Sequence[Row], max_new_tokens: int, copies: int) -> list[list[int]]:
+    """Indices of the rows of each batch, within the tokens that suit the device."""
+    return [
+        [some[at] for at in batch]
+        for some in _together(model, rows)
+        for batch in by_prompt([len(rows[i]) for i in some], max_new_tokens, copies, model.token_budget)
+    ]
+
+
+def _together(model: Any, rows: Sequence[Row]) -> list[list[int]]:
+    """Indices of rows that can be padded to one length: all, or those of one length where padding in front changes them."""
     if len({len(row) for row in rows}) == 1 or model.pads_left:
         return [list(range(len(rows)))]
     by_length: dict[int, list[int]] = {}
@@ -40,17 +146,22 @@ def _together(model: "LensModel", rows: Sequence[Row]) -> list[list[int]]:
     return list(by_length.values())
 
 
-def _written(model: "LensModel", rows: Sequence[Row], max_new_tokens: int, settings: dict[str, Any]) -> list[list[str]]:
-    """The texts of each row, one or as many as ``num_return_sequences`` says."""
+def _written(
+    model: Any, rows: Sequence[Row], max_new_tokens: int, stops: Sequence[str], settings: dict[str, Any]
+) -> list[list[str]]:
+    """The texts of each row, written in one batch."""
     batch = model.batch(rows, "left")
-    given = {"pad_token_id": model.tokenizer.pad_id, "do_sample": False, **settings}
+    width = batch.tokens.shape[1]
+    given = {"pad_token_id": model.tokenizer.pad_id, **settings}
+    if stops:
+        given["stopping_criteria"] = [*given.get("stopping_criteria", ()), stopper(model.tokenizer, stops, width)]
     output = model.backend.generate(batch, max_new_tokens, **given)
     if not isinstance(output, Tensor):
         raise SettingsError(
             "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "
             "model.tl.original_model.generate for the rest."
         )
-    texts = [model.tokenizer.completion(ids[batch.tokens.shape[1] :].tolist()) for ids in output]
+    texts = [completed(model.tokenizer, ids[width:].tolist(), stops) for ids in output]
     each = len(texts) // len(rows)
     return [texts[at : at + each] for at in range(0, len(texts), each)]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
 import torch
 from einops import einsum
@@ -19,7 +19,7 @@ from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_ch
 from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
 from steerlens.models.capture import brought_home, prompts_of, read_all
 from steerlens.models.devices import token_budget
-from steerlens.models.generating import generated
+from steerlens.models.generating import TextGeneration
 from steerlens.models.identity import fingerprint_of
 from steerlens.models.pooling import Positions, described
 from steerlens.models.spec import LoadSpec, loadable
@@ -30,7 +30,7 @@ _USUAL = 64
 """Tokens of a row in the trial that finds how many a GPU takes."""
 
 
-class LensModel:
+class LensModel(TextGeneration):
     """A decoder-only language model, run by TransformerLens or by another backend."""
 
     def __init__(
@@ -274,26 +274,3 @@ class LensModel:
         for indices, seen in read_all(self, given, wanted, positions, batch_size):
             total += einsum(seen.double(), each[indices], "layer prompt d_model, prompt sum -> sum layer d_model")
         return total.cpu()
-
-    @overload
-    def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
-    @overload
-    def generate(self, prompts: Sequence[Text], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
-
-    def generate(self, prompts: Any, max_new_tokens: int = 30, **settings: Any) -> Any:
-        """Returns what the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
-
-        Args:
-            prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
-            max_new_tokens: the number of tokens after which it stops if the model does not.
-            settings: any of Hugging Face's generation settings, such as ``do_sample=True, temperature=0.7``.
-
-        Returns:
-            A text, or one for each of several prompts. With ``num_return_sequences`` above 1, a list of texts in place of each.
-
-        Raises:
-            PromptError: there is no prompt, an empty one, or something that is neither a text nor a chat.
-            SettingsError: ``generate`` returns more than tokens under the settings; call ``model.tl.original_model.generate``.
-            ModelError: the backend does not generate.
-        """
-        return generated(self, prompts, max_new_tokens, settings)

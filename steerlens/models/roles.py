@@ -34,6 +34,8 @@ def roles_of(
     """
     length = tokens.shape[1]
     end = prompt if prompt is not None else past if past else length
+    if mask is not None and past >= end:  # on the device, which need not wait for it: so is every token of a text but the first
+        return torch.where(mask[:, past : past + length].to(tokens.device) != 0, GENERATED, PAD)
     rows = []
     for line, ids in enumerate(tokens.tolist()):
         real = _real(ids, front, bos_id, pad_id) if mask is None else mask[line, past : past + length].bool().tolist()

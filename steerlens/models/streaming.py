@@ -1,6 +1,6 @@
 """Greedy generation a token at a time, for callers that do something else between two tokens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from steerlens.models.capabilities import check_generation
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import prompt_of
+from steerlens.models.stopping import before_stop, stops_of
 from steerlens.models.tokens import Text
 
 
@@ -17,6 +18,8 @@ def stream(
     prompt: Text,
     max_new_tokens: int = 30,
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    *,
+    stop: Sequence[str] | str = (),
 ) -> Iterator[str]:
     """Yields what the model has written after a prompt, after every token of it: ``model.generate``'s greedy text, as it grows.
 
@@ -26,15 +29,19 @@ def stream(
         max_new_tokens: the number of tokens after which it stops if the model does not.
         around: makes a context that each pass runs in, as ``lambda: plan.applied(model)``. Between two texts none is open, so the
             model is left unsteered for everybody else.
+        stop: texts at which the text ends, one or several; as for ``model.generate``.
 
     Yields:
-        The text so far, without special tokens; the last one is the whole.
+        The text so far, without special tokens; the last one is the whole. A stop that takes several tokens is left out once it
+        is complete, so the last text may be shorter than the one before it.
 
     Raises:
         PromptError: the prompt is empty.
+        SettingsError: a stop is an empty text.
         ModelError: the backend does not generate.
     """
     check_generation(model)
+    stops = stops_of(stop)
     ids, ends = model.row(model.tokenizer.ids(prompt)).prompt, model.backend.ends()
     written: list[int] = []
     cache: Any = None
@@ -45,4 +52,8 @@ def stream(
         if token in ends:
             break
         written.append(token)
-        yield model.tokenizer.completion(written)
+        text = model.tokenizer.completion(written)
+        cut = before_stop(text, stops)
+        yield text if cut is None else cut
+        if cut is not None:
+            break

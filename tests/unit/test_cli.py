@@ -81,6 +81,15 @@ def test_saved_plans_write_and_stand_on_the_plane(
     plan = str(demo / "plans" / "surgical-ko-KR.safetensors")
     assert main(["steer", *shared, "--plan", plan, "--prompt", "질문: 안녕?", "--max-new-tokens", "3", "--show"]) == 0
     assert "│" in capsys.readouterr().out
+    steer = ["steer", *shared, "--plan", plan, "--prompt", "질문: 안녕?", "--max-new-tokens", "8"]
+    drawn = []
+    for seed in ("1", "1", "2"):
+        assert main([*steer, "--sample", "--temperature", "2", "-n", "2", "--seed", seed, "--stop", "never", "--stop", "x"]) == 0
+        drawn.append(capsys.readouterr().out)
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0].count("unsteered") == 2
+    assert main([*steer, "--temperature", "2"]) == 2
+    assert "Add sample=True" in capsys.readouterr().err
     plane = ["plane", *shared, "--items", str(mine), "--locale", "ko-KR", "--plan", f"mine={plan}", "--out", str(tmp_path)]
     assert main([*plane, "--controls", "--side-effects"]) == 0
     printed = capsys.readouterr().out

@@ -166,6 +166,9 @@ def test_the_mask_says_what_is_padding() -> None:
     mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 0]])
     tokens = torch.tensor([[5, 1, 0, 6], [1, 5, 0, 7]])
     assert roles_of(tokens, (1,), 1, 0, mask=mask).tolist() == [[PAD, FRONT, PROMPT, LAST], [FRONT, PROMPT, LAST, PAD]]
+    mask = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 0]])  # behind the prompt too, where a row has come to its end
+    assert roles_of(tokens[:, :2], (1,), 1, 0, mask=mask, past=3, prompt=3).tolist() == [[GENERATED, GENERATED], [GENERATED, PAD]]
+    assert roles_of(tokens[:, :2], (1,), 1, 0, mask=mask, past=3, prompt=4).tolist() == [[LAST, GENERATED], [LAST, PAD]]
 
 
 def test_gradients_pass_through_a_plan(llama: sl.LensModel) -> None:

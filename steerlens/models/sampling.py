@@ -1,0 +1,69 @@
+"""How the next token is taken: the settings of sampling, and random numbers that can be drawn again."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from steerlens.errors import SettingsError
+from steerlens.numeric import whole_number
+
+
+def sampling_settings(
+    sample: bool, temperature: float, n: int, stops: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns Hugging Face's settings for what ``LensModel.generate`` was given.
+
+    Args:
+        sample: whether tokens are drawn.
+        temperature: what the logits are divided by.
+        n: the number of texts for each prompt.
+        stops: the texts at which a text ends.
+        settings: Hugging Face's settings that were given under its own names.
+
+    Raises:
+        SettingsError: a setting that is out of its range, that was given twice, or that needs ``sample``.
+    """
+    twice = {"do_sample": ("sample", sample), "num_return_sequences": ("n", n != 1), "stop_strings": ("stop", bool(stops))}
+    for name, (own, is_given) in twice.items():
+        if is_given and name in settings:
+            raise SettingsError(
+                f"{own} and {name}={settings[name]!r} given, which say the same: expected one of them. Keep {own}."
+            )
+    draws, count = bool(settings.get("do_sample", sample)), whole_number(settings.get("num_return_sequences", n))
+    if count is None or count < 1:
+        raise SettingsError(f"n={n!r} texts for each prompt asked for: expected a whole number of at least 1.")
+    if not math.isfinite(temperature) or temperature <= 0:
+        raise SettingsError(f"temperature {temperature} given: expected a finite number above 0. Leave it out for greedy texts.")
+    if not draws and temperature != 1:
+        raise SettingsError(f"temperature {temperature} given without sample: greedy texts do not depend on it. Add sample=True.")
+    if not draws and count > 1 and (settings.get("num_beams") or 1) == 1:
+        raise SettingsError(
+            f"n={count} given without sample: greedy texts of one prompt are equal. Add sample=True, or leave n out."
+        )
+    given = {**settings, "do_sample": draws, "num_return_sequences": count}
+    return {**given, "temperature": float(temperature)} if sample or temperature != 1 else given
+
+
+@contextmanager
+def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Draws what is drawn inside from a seed, and leaves PyTorch's random numbers as they were.
+
+    Args:
+        seed: where the random numbers begin; for ``None`` they go on from where they are.
+        device: the device that draws, a CPU or a CUDA GPU.
+    """
+    if seed is None:
+        yield
+        return
+    own = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if device.type == "cuda" else [])]
+    before = [generator.get_state() for generator in own]
+    try:
+        for generator in own:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(own, before, strict=True):
+            generator.set_state(state)

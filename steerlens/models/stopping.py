@@ -1,0 +1,90 @@
+"""Texts that end a generated text early."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from steerlens.errors import SettingsError
+from steerlens.models.tokens import Tokenizer
+
+_MORE = 32
+"""Tokens that are looked at beside those that a stop may take: several at once may have been accepted, and special ones show no
+text."""
+
+
+def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
+    """Returns the texts at which a text ends, checked.
+
+    Args:
+        stop: one text or several; ``()`` for none.
+
+    Raises:
+        SettingsError: an empty text, or something that is no text.
+    """
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    wrong = [each for each in stops if not isinstance(each, str) or not each]
+    if wrong:
+        raise SettingsError(
+            f"stop {wrong[0]!r} given: expected texts of at least one character. Leave it out, or write the text."
+        )
+    return stops
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str | None:
+    """Returns what stands before the first of some stops.
+
+    Args:
+        text: a generated text.
+        stops: the texts at which it ends.
+
+    Returns:
+        The text up to the stop, or ``None`` if it holds none.
+    """
+    found = [at for at in map(text.find, stops) if at >= 0]
+    return text[: min(found)] if found else None
+
+
+def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) -> str:
+    """Returns the text of generated tokens up to the first stop: the one that fewest tokens complete.
+
+    Args:
+        tokenizer: turns tokens into text.
+        ids: the generated tokens. Those after the stop change nothing.
+        stops: the texts at which it ends.
+    """
+
+    def cut(length: int) -> str | None:
+        return before_stop(tokenizer.completion(ids[:length]), stops)
+
+    if not stops or cut(len(ids)) is None:
+        return tokenizer.completion(ids)
+    first = bisect_left(range(len(ids)), True, key=lambda length: cut(length) is not None)
+    return cut(first) or ""
+
+
+def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[..., Bool[Tensor, " row"]]:
+    """Returns a stopping criterion of Hugging Face's form: it says which rows have come to a stop.
+
+    Only a row's last tokens are decoded, so that a long text takes no longer than a short one; all of them where these hold a
+    stop.
+
+    Args:
+        tokenizer: turns tokens into text.
+        stops: the texts at which a row ends, at least one.
+        width: the number of columns of the prompts, in which no stop is looked for.
+    """
+    most = max(len(stop.encode()) for stop in stops) + _MORE
+
+    def holds(ids: list[int]) -> bool:
+        return before_stop(tokenizer.completion(ids), stops) is not None
+
+    def ended(ids: Int[Tensor, "row pos"], scores: Any = None, **_: Any) -> Bool[Tensor, " row"]:  # noqa: ARG001 (Hugging Face)
+        lasts = ids[:, max(width, ids.shape[1] - most) :].tolist()
+        found = [holds(last) and holds(own[width:].tolist()) for last, own in zip(lasts, ids, strict=True)]
+        return torch.tensor(found, device=ids.device)
+
+    return ended
