@@ -63,13 +63,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="alternating runs of each way (default: 5, quick: 1)")
     parser.add_argument("--jobs", help="only these, with commas; 'growth' and 'half precision' among them")
     parser.add_argument("--model", default=EMBEDDED)
-    parser.add_argument("--device", default="cpu", help="a device of PyTorch (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda, cuda:1 …")
     parser.add_argument("--shape", choices=SHAPES, help="in place of a model, random weights of this shape")
     parser.add_argument(
         "--steering-vectors", type=Path, metavar="PYTHON", help="Python of an environment that has steering-vectors"
     )
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmark.md")
     args = parser.parse_args()
+    if args.device.partition(":")[0] not in ("cpu", "cuda"):
+        parser.error(f"--device {args.device}: expected cpu or cuda, whose clock and memory can be read.")
     if args.docs and args.device == "cpu" and not _is_usual(args):
         parser.error("--docs on the CPU is for the embedded model only: leave out --shape and --model, or give --device cuda.")
     return args
