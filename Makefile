@@ -32,8 +32,10 @@ check: .venv/dev.stamp  ## ruff's lint and format, and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/dev.stamp .venv/steering-vectors.stamp  ## jobs against the obvious way, another package, the floor (QUICK=1: short)
-	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py --steering-vectors .venv/steering-vectors/bin/python $(if $(QUICK),--quick,--docs)
+GPU = $(filter cuda%,$(DEVICE))
+bench: .venv/dev.stamp $(if $(GPU)$(SHAPE),,.venv/steering-vectors.stamp)  ## jobs against the obvious way, another package, the floor (QUICK=1: short; DEVICE=cuda SHAPE=gemma-3-4b)
+	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py $(if $(DEVICE),--device $(DEVICE)) $(if $(SHAPE),--shape $(SHAPE)) \
+		$(if $(GPU)$(SHAPE),,--steering-vectors .venv/steering-vectors/bin/python) $(if $(QUICK),--quick,$(if $(GPU),--docs,$(if $(SHAPE),,--docs)))
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
 	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done

@@ -4,23 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+import probing
 import torch
 from package import SteeringVectors
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import steerlens as sl
 from steerlens.evaluation import Mode, Scorer, sweep
-from steerlens.probing import PROBES, Folds, separability
+from steerlens.models.roles import PAD
 from steerlens.steering import difference_of_means
 
 LOCALE = "es-ES"
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-
+_NEW = 24
+"""Tokens that are generated after each text."""
 
 Way = Callable[[], object]
 
@@ -35,6 +31,10 @@ class Job:
     """Floating-point operations that the job cannot do without; 0 where that is not counted."""
     times: dict[str, float] = field(default_factory=dict)
     """What a way's time has to be multiplied by, where it does a part of the job that stands for the whole."""
+    tokens: int = 0
+    """Tokens that the job reads or writes, those of a sweep once a cell; 0 where that says nothing."""
+    own: tuple[str, ...] = ("steerlens",)
+    """Ways that are ours, whose block calls and operations are counted."""
 
 
 class Bench:
@@ -63,9 +63,11 @@ class Bench:
             "steerlens": lambda: self.model.residuals(self.prompts),
             "blocks only": lambda: self._batches(self._bare),
             "run_with_cache": lambda: self._batches(self._cached),
+            "Hugging Face, output_hidden_states": lambda: self._batches(self._hidden),
             **self._theirs("extraction"),
         }
-        return Job("extraction", ways, 2 * self.blocks * self._tokens(self.prompts))
+        tokens = self._tokens(self.prompts)
+        return Job("extraction", ways, 2 * self.blocks * tokens, tokens=tokens)
 
     def means(self) -> Job:
         prompts = [*self.pairs.positive, *self.pairs.negative]
@@ -74,13 +76,14 @@ class Bench:
             "run_with_cache": lambda: self._batches(self._cached, prompts),
             **self._theirs("means"),
         }
-        return Job("difference of means", ways, 2 * self.blocks * self._tokens(prompts))
+        tokens = self._tokens(prompts)
+        return Job("difference of means", ways, 2 * self.blocks * tokens, tokens=tokens)
 
     def scored(self) -> Job:
         scorer = Scorer(self.model, self.scored_items)
         ways = {"steerlens": lambda: scorer.score(self.plan), "run_with_hooks": lambda: self._plainly(self.scored_items)}
         rows, places = _tokens(scorer), _places(scorer)
-        return Job("one scored plan", ways, 2 * self.blocks * rows + self._unembedding(places))
+        return Job("one scored plan", ways, 2 * self.blocks * rows + self._unembedding(places), tokens=rows)
 
     def swept(self) -> Job:
         """The obvious way runs one cell, which stands for all: each costs it the same."""
@@ -97,32 +100,29 @@ class Bench:
         }
         above = sum(self.model.n_layers - 1 - layer for layer in layers) / self.model.n_layers
         onward = sum(question.row.onward for question in scorer.questions)
-        once = 2 * self.blocks * _tokens(scorer) + self._unembedding(_places(scorer))
-        flops = once + 2 * self.blocks * onward * above * len(STRENGTHS) + cells * self._unembedding(_places(scorer))
-        return Job("exact sweep", ways, flops, {"run_with_hooks": cells})
+        rows, unembedding = _tokens(scorer), self._unembedding(_places(scorer))
+        flops = 2 * self.blocks * (rows + onward * above * len(STRENGTHS)) + (1 + cells) * unembedding
+        own = ("steerlens", "screened", "attribution")
+        return Job("exact sweep", ways, flops, {"run_with_hooks": cells}, cells * rows, own)
 
     def probed(self) -> Job:
         """Both: the folds, a logistic probe a layer and fold, its held-out AUROC. ``separability`` does that and all the rest."""
         stack = self.model.residuals(self.prompts).where(lambda prompt: prompt.form != "explicit")
-        ways = {
-            "steerlens": lambda: _probed(stack),
-            "scikit-learn loop": lambda: _sklearn(stack),
-            "separability, with baselines and intervals": lambda: separability(stack),
-        }
-        return Job("probing", ways)
+        ways = probing.ways(stack)
+        return Job("probing", ways, own=tuple(ways)[:1])
 
     def generated(self) -> Job:
+        def written() -> object:
+            return self.model.generate(self.texts, _NEW, min_new_tokens=_NEW)
+
         def steered() -> None:
             with self.plan.applied(self.model):
-                self.model.generate(self.texts, 24, min_new_tokens=24)
+                written()
 
-        ways: dict[str, Way] = {
-            "steerlens": steered,
-            "unsteered": lambda: self.model.generate(self.texts, 24, min_new_tokens=24),
-        }
+        ways: dict[str, Way] = {"steerlens": steered, "unsteered": written, "Hugging Face, unsteered": self._generate}
         if package := self.package:
             ways["steering-vectors"] = lambda: package.run("generation")
-        return Job("steered generation", ways)
+        return Job("steered generation", ways, tokens=_NEW * len(self.texts))
 
     def places_an_item(self) -> float:
         """Places that predict a token of a choice, of each item of the sweep."""
@@ -153,7 +153,10 @@ class Bench:
         rows = [list(self.model.tokens(prompt.text).ids) for prompt in prompts or self.prompts]
         for indices in self.model.batches([len(row) for row in rows]):
             length = max(len(rows[i]) for i in indices)
-            run(torch.tensor([rows[i] + [0] * (length - len(rows[i])) for i in indices]))
+            run(self._tensor([rows[i] + [0] * (length - len(rows[i])) for i in indices]))
+
+    def _tensor(self, rows: list[list[int]]) -> torch.Tensor:
+        return torch.tensor(rows, device=self.model.device)
 
     @torch.no_grad()
     def _bare(self, tokens: torch.Tensor) -> None:
@@ -164,13 +167,30 @@ class Bench:
         self.model.tl.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
 
     @torch.no_grad()
+    def _hidden(self, tokens: torch.Tensor) -> None:
+        """On the very modules that the bridge runs; one token is unembedded."""
+        self.model.tl.original_model(tokens, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+
+    @torch.no_grad()
+    def _generate(self) -> None:
+        """The texts as one batch, padded in front."""
+        batch = self.model.batch([self.model.row(self.model.tokens(text).ids) for text in self.texts], "left")
+        self.model.tl.original_model.generate(
+            input_ids=batch.tokens,
+            attention_mask=(batch.roles != PAD).long(),
+            max_new_tokens=_NEW,
+            min_new_tokens=_NEW,
+            do_sample=False,
+        )
+
+    @torch.no_grad()
     def _plainly(self, items: sl.data.Items) -> None:
         """Every choice as a text of its own, a batch an item, logits everywhere."""
         for item in items:
             place = sl.data.locale(item.locale)
             rows = [list(self.model.tokens(item.prompt().text + place.space + choice).ids) for choice in item.choices]
             length = max(map(len, rows))
-            tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+            tokens = self._tensor([row + [0] * (length - len(row)) for row in rows])
             self.model.tl.run_with_hooks(tokens, fwd_hooks=self.plan.hooks(self.model)).log_softmax(-1)
 
     def _tokens(self, prompts: Sequence[sl.data.Prompt]) -> int:
@@ -193,22 +213,3 @@ def _tokens(scorer: Scorer) -> int:
 def _places(scorer: Scorer) -> int:
     """Places that predict a token of a choice, each counted once however many choices go on from it."""
     return sum(len({choice[:n] for choice in q.row.choices for n in range(len(choice))}) for q in scorer.questions)
-
-
-def _probed(stack: sl.ResidualStack) -> torch.Tensor:
-    """AUROC by layer and fold, all in one solve."""
-    labels = [int(prompt.kind == "factual") for prompt in stack.prompts]
-    folds = Folds.by_concept(labels, [prompt.concept for prompt in stack.prompts])
-    return folds.auroc(PROBES["logistic"](stack.residuals, folds))
-
-
-def _sklearn(stack: sl.ResidualStack) -> list[float]:
-    """The loop that one writes: a pipeline per layer and fold."""
-    y = np.array([int(prompt.kind == "factual") for prompt in stack.prompts])
-    groups, scores = [prompt.concept for prompt in stack.prompts], []
-    for layer in stack.layers:
-        x = stack.at(layer).numpy()
-        for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=0).split(x, y, groups):
-            probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
-            scores.append(roc_auc_score(y[test], probe.fit(x[train], y[train]).decision_function(x[test])))
-    return scores

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from steerlens.errors import DataError
+from steerlens.errors import DataError, SettingsError
+from steerlens.probing.assigning import fold_of_rows
 from steerlens.probing.auroc import auroc
 
 _NUMBERS = 1 << 25
@@ -53,6 +54,7 @@ class Folds:
 
         Raises:
             DataError: there are fewer than two groups of a label.
+            SettingsError: there are fewer than two folds.
         """
         held_out = _held_out(labels, concepts, n_folds, seed, what, names)
         return cls(np.asarray(labels), ~held_out, held_out, ("",) * len(held_out))
@@ -82,6 +84,7 @@ class Folds:
 
         Raises:
             DataError: there are fewer than two concepts of a label, or fewer than two places.
+            SettingsError: there are fewer than two parts of the concepts.
         """
         concept_out = _held_out(labels, concepts, n_folds, seed, "concepts", names)
         place_out, codes = _each(places)
@@ -201,8 +204,8 @@ def _right_pairs(
 def _held_out(
     labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str, names: tuple[str, str]
 ) -> Bool[Tensor, "fold row"]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
+    if n_folds < 2:
+        raise SettingsError(f"n_folds={n_folds} given: expected at least 2, so that there are rows to train on.")
     y = np.asarray(labels)
     per_label = [len({group for group, label in zip(groups, labels, strict=True) if label == value}) for value in (0, 1)]
     if min(per_label) < 2:
@@ -210,12 +213,10 @@ def _held_out(
             f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} given: cross-validation needs at least 2 of each. "
             "Capture more prompts, of both kinds."
         )
-    splitter = StratifiedGroupKFold(min(n_folds, *per_label), shuffle=True, random_state=seed)
-    found = [test for _, test in splitter.split(y, y, list(groups)) if len(set(y[test])) == 2]
-    masks = torch.zeros(len(found), len(y), dtype=torch.bool)
-    for mask, rows in zip(masks, found, strict=True):
-        mask[rows] = True
-    return masks
+    n_folds = min(n_folds, *per_label)
+    own = np.array(fold_of_rows(tuple(y.tolist()), tuple(groups), n_folds, seed))
+    masks = own == np.arange(n_folds)[:, None]
+    return torch.from_numpy(masks[[len(set(y[mask])) == 2 for mask in masks]])
 
 
 def _each(places: Sequence[str]) -> tuple[Bool[Tensor, "place row"], tuple[str, ...]]:

@@ -189,21 +189,6 @@ def test_budget_doubles_until_memory_says_no() -> None:
     assert len(tried) == 3
 
 
-def test_a_sweep_climbs_the_blocks_once(llama: sl.LensModel, asked: list[sl.data.Item], items: Items) -> None:
-    """One whole pass of a batch, and for all plans together the blocks above the lowest layer once."""
-    en, calls = difference_of_means(llama, items.english_pairs("es-ES")), []
-    plans = [en.at(layer, strength) for layer in llama.layers() for strength in (1.0, 2.0)]
-    scorer = Scorer(llama, asked[:2], NO_DIVISOR, batch_size=2)
-    swept(scorer, plans)  # compared with whole passes at its first use
-    handles = [block.register_forward_pre_hook(lambda *_: calls.append(1)) for block in llama.tl.blocks]
-    try:
-        swept(scorer, plans)
-    finally:
-        for handle in handles:
-            handle.remove()
-    assert len(calls) == llama.n_layers + llama.n_layers - 1
-
-
 def test_what_memory_does_not_hold_is_run_in_halves(
     llama: sl.LensModel,
     items: Items,

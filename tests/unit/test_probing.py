@@ -16,8 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 import steerlens as sl
 from steerlens.data import Prompt
-from steerlens.errors import DataError, UnknownNameError
+from steerlens.errors import DataError, SettingsError, UnknownNameError
 from steerlens.probing import separability
+from steerlens.probing.assigning import fold_of_rows
 from steerlens.probing.auroc import auroc
 from steerlens.probing.folds import Folds
 from steerlens.probing.probes import lda_probe, logistic_probe
@@ -115,6 +116,40 @@ def test_folds_never_divide_a_concept() -> None:
     for test in folds.held_out:
         inside = {concepts[i] for i in test}
         assert all(i in test for i, concept in enumerate(concepts) if concept in inside)
+
+
+@pytest.mark.parametrize("pure", [True, False], ids=["groups of one label", "groups of mixed labels"])
+def test_folds_are_those_of_scikit_learn(*, pure: bool) -> None:
+    """Two or three labels, even or rare, and groups of one row or of many."""
+    random = np.random.default_rng(0)
+    for seed in range(150):
+        rows, n_labels, n_folds = random.integers(20, 120), random.integers(2, 4), random.integers(2, 9)
+        of_row = random.integers(random.integers(n_folds, rows), size=rows)
+        drawn = random.choice(n_labels, size=rows, p=random.dirichlet(np.ones(n_labels)))
+        labels, groups = drawn[of_row] if pure else drawn, [f"group {group}" for group in of_row]
+        n_folds = min(n_folds, len(set(groups)), np.unique(labels, return_counts=True)[1].min())
+        if n_folds < 2 or len(set(labels)) < 2:
+            continue
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        found = np.array(fold_of_rows(tuple(labels), tuple(groups), n_folds, seed))
+        for fold, (_, test) in enumerate(splitter.split(labels, labels, groups)):
+            np.testing.assert_array_equal(np.flatnonzero(found == fold), test)
+
+
+def test_folds_are_assigned_once_and_each_caller_has_its_own_masks() -> None:
+    labels, concepts = [0, 1] * 10, [str(i) for i in range(20)]
+    fold_of_rows.cache_clear()
+    first = Folds.by_concept(labels, concepts)
+    kept = first.test.clone()
+    first.test[:] = False
+    again = Folds.by_concept(labels, concepts)
+    assert fold_of_rows.cache_info().misses == 1
+    assert torch.equal(again.test, kept)
+
+
+def test_one_fold_is_refused() -> None:
+    with pytest.raises(SettingsError, match="expected at least 2"):
+        Folds.by_concept([0, 1] * 10, [str(i) for i in range(20)], n_folds=1)
 
 
 def test_surface_form_is_reported(llama: sl.LensModel) -> None:

@@ -1,0 +1,58 @@
+"""Which fold holds out each group of rows: scikit-learn's ``StratifiedGroupKFold``, computed for all folds at once."""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_REMEMBERED = 32
+"""Assignments that are kept, a number for each row."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int, seed: int) -> tuple[int, ...]:
+    """Returns the fold that holds out each row: that of ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)``.
+
+    The groups are shuffled, then taken in the order of how unequal their labels are. Each goes to the fold where the labels'
+    shares of all folds differ least afterwards, among equals to the fold with the fewest rows. The last assignments are
+    remembered.
+
+    Args:
+        labels: the label of each row, two or more of them.
+        groups: the group of each row; rows of one group have one fold.
+        n_folds: the number of folds, at most that of the groups.
+        seed: the seed of the shuffling.
+    """
+    _, label_of, totals = np.unique(labels, return_inverse=True, return_counts=True)
+    _, group_of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((group_of.max() + 1, len(totals)))
+    np.add.at(counts, (group_of, label_of), 1)
+    order = np.arange(len(counts))
+    np.random.RandomState(seed).shuffle(order)
+    order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
+    folds = np.empty(len(counts), dtype=int)
+    folds[order] = _spread(counts[order], totals, n_folds)
+    return tuple(folds[group_of].tolist())
+
+
+def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " label"], n_folds: int) -> list[int]:
+    """The fold of each group, one after another, from the number of rows of each label in it."""
+    filled, own, chosen = np.zeros((n_folds, len(totals))), np.arange(n_folds), []
+    for group in counts:
+        tried = np.repeat(filled[None], n_folds, axis=0)
+        tried[own, own] += group
+        unequal = (tried / totals).std(axis=1).mean(axis=1)
+        chosen.append(_best(unequal.tolist(), filled.sum(axis=1).tolist()))
+        filled[chosen[-1]] += group
+    return chosen
+
+
+def _best(unequal: list[float], sizes: list[float]) -> int:
+    """The fold with the least inequality; where the least so far is as good as reached (``numpy.isclose``), the smaller one."""
+    best = 0
+    for fold in range(1, len(sizes)):
+        least = unequal[best]
+        close = abs(unequal[fold] - least) <= 1e-8 + 1e-5 * abs(least)
+        if unequal[fold] < least or (close and sizes[fold] < sizes[best]):
+            best = fold
+    return best
