@@ -14,6 +14,7 @@ from steerlens.errors import ModelError
 from steerlens.models.backends.protocol import CachedPass, Capabilities, KeyValues
 from steerlens.models.backends.resuming import attending, cached_pass, resume
 from steerlens.models.backends.watching import body_of, hooks_on, watch
+from steerlens.models.backends.wrappers import Wrappers
 from steerlens.models.batches import TokenBatch
 from steerlens.models.devices import weights_digest
 from steerlens.models.hooks import Hook, residual_hook
@@ -49,6 +50,7 @@ class BridgeBackend:
         self.d_model = int(tl.cfg.d_model)
         self.context = int(getattr(tl.cfg, "n_ctx", 0) or 0)
         self.state = watch(tl)
+        self.wrappers = Wrappers(self)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -103,7 +105,7 @@ class BridgeBackend:
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
         """The last hidden state of the model without its unembedding."""
-        with self.claimed(), announced(self.state, batch.roles):
+        with self.claimed(), self.wrappers.aside(), announced(self.state, batch.roles):
             output = body_of(self.tl.original_model)(
                 input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
             )
@@ -181,7 +183,7 @@ class BridgeBackend:
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
         """Calls Hugging Face's own ``generate``."""
-        with self.claimed():
+        with self.claimed(), self.wrappers.aside():
             return self.tl.original_model.generate(
                 input_ids=batch.tokens,
                 attention_mask=(batch.roles != PAD).long(),
@@ -200,7 +202,7 @@ class BridgeBackend:
             given["logits_to_keep"] = 1
         if "position_ids" in takes:  # a cache of several kinds of layers may not know them
             given["position_ids"] = torch.arange(len(ids) - new.shape[1], len(ids), device=device)[None]
-        with self.claimed():
+        with self.claimed(), self.wrappers.aside():
             output = self.tl.original_model(input_ids=new, use_cache=cache is None or bool(cache), **given)
         kept = {name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None}
         return output.logits[0, -1], kept

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from jaxtyping import Float
@@ -86,7 +87,11 @@ def resume(
     batch, own, lowest = cached.batch, cached.own, min(entering)
     seen = own.before if before is None else before
     residual, fitted = entering[lowest], Fitted(cached.start, batch.tokens.shape[1], len(batch.rows), 0)
-    with backend.claimed(), attending(backend, seen, keep, a_copy_each=a_copy_each) as kept:
+    with (
+        backend.claimed(),
+        attending(backend, seen, keep, a_copy_each=a_copy_each) as kept,
+        backend.wrappers.aside(),
+    ):
         for layer in range(lowest, backend.n_layers):
             if layer in entering:
                 residual = entering[layer] if layer == lowest else torch.cat([residual, entering[layer]])
@@ -116,9 +121,19 @@ def attending(backend: "BridgeBackend", before: KeyValues | None, keep: int, *, 
     with backend.claimed(), ExitStack() as stack:
         for index, block in enumerate(backend.tl.blocks):
             cache = EarlierCache(Earlier(index, (before or {}).get(index), keep, kept, a_copy_each))
-            handle = block.attn.register_forward_pre_hook(of_this_thread(partial(_given, cache)), with_kwargs=True)
-            stack.callback(handle.remove)
+            given = of_this_thread(partial(_given, cache))
+            _on_both.add(given)
+            for module in (block.attn, block.attn.original_component):
+                stack.callback(module.register_forward_pre_hook(given, with_kwargs=True).remove)
         yield kept
+
+
+_on_both: "WeakSet[Any]" = WeakSet()
+
+
+def stands_on_both(hook: object) -> bool:
+    """Whether a hook stands on a wrapper and on Hugging Face's module inside, and does the same wherever it runs, or twice."""
+    return hook in _on_both
 
 
 def _given(cache: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -48,9 +48,9 @@ def watch(tl: Any) -> ModelState:
     return _states[model]
 
 
-def is_watcher(hook: object) -> bool:
-    """Whether a hook is the one that ``watch`` installed."""
-    return hook is _note
+def only_reads(hook: object) -> bool:
+    """Whether a hook changes nothing: the one that ``watch`` installed, or one of the libraries that reads what is computed."""
+    return hook is _note or str(getattr(hook, "__module__", "")).startswith(_READERS)
 
 
 def _generate(owner: Any, *args: Any, **settings: Any) -> Any:
@@ -136,5 +136,5 @@ def hooks_on(tl: Any) -> tuple[object, ...]:
         for module in modules
         for hooks in (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)
         for hook in hooks.values()
-        if not is_watcher(hook) and not str(getattr(hook, "__module__", "")).startswith(_READERS)
+        if not only_reads(hook)
     )
