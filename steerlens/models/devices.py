@@ -18,13 +18,11 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        return torch.empty(0, device=device).device  # with its number: "cuda" is "cuda:0"
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(
             f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees."
         ) from error
-    return chosen
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
