@@ -9,6 +9,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+from places import HERE
 from transformers import AutoModelForCausalLM
 
 import steerlens as sl
@@ -54,7 +55,7 @@ def adapter(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def adapted(model_folders: dict[str, Path], adapter: Path) -> sl.LensModel:
-    return sl.load(model_folders["llama"], adapter=adapter)
+    return sl.load(model_folders["llama"], adapter=adapter, **HERE)
 
 
 @pytest.fixture(scope="module")
