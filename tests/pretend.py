@@ -3,6 +3,7 @@
 It refuses what a GPU refuses: an operation on tensors of both devices (a host tensor without dimensions excepted), a view of
 its tensors in NumPy, and a generator of the host's. ``STEERLENS_TEST_DEVICE=pretend`` runs the tests on it, so that a tensor on
 the wrong device is found without a GPU. It needs a PyTorch that takes backends written in Python, as that of ``constraints.txt``.
+TorchScript, which LEACE's package uses, does not run with it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,12 @@ class Pretended(torch.Tensor):
 
     def __setitem__(self, at: Any, value: Any) -> None:
         super().__setitem__(_without_lists(at), value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pretended":
+        if id(self) not in memo:
+            memo[id(self)] = Pretended(self.held.clone()).requires_grad_(self.requires_grad)
+            vars(memo[id(self)]).update({name: value for name, value in vars(self).items() if name != "held"})
+        return memo[id(self)]
 
     def tolist(self) -> Any:
         return self.held.tolist()

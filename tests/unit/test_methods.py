@@ -89,7 +89,7 @@ def _same(found: dict, expected: dict) -> bool:
 
 def _add(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> torch.Tensor:
     """Adds a direction at the row's every token."""
-    return residual + direction
+    return residual + direction.to(residual.device)
 
 
 def _hooks(plan: SteeringPlan) -> list:

@@ -274,7 +274,7 @@ def test_an_error_of_the_users_own_hook_stays_theirs(model_folders: dict[str, Pa
 
 
 def _shift(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> torch.Tensor:
-    return residual + direction
+    return residual + direction.to(residual.device)
 
 
 @pytest.mark.parametrize("shots", [False, True])
