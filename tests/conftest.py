@@ -1,10 +1,12 @@
 """Tiny random models of four architectures, with a tokenizer made on the spot, all in Hugging Face's layout."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
+from places import DEVICE, HERE
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma2Config,
@@ -22,6 +24,7 @@ from transformers import (
 )
 
 import steerlens as sl
+from steerlens.models import budget
 
 torch.set_num_threads(1)  # tiny models: threads would wait for each other longer than they work
 
@@ -31,6 +34,22 @@ SCORED = (*ARCHITECTURES, "gemma2")
 _VOCABULARY = 600
 _SHAPE = {"vocab_size": _VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
 _INIT = {"initializer_range": 0.2}  # large enough for a random model to have opinions
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs a GPU where the tests' models are not on one."""
+    for item in items:
+        if "cuda" in item.keywords and not DEVICE.startswith("cuda"):
+            item.add_marker(pytest.mark.skip("STEERLENS_TEST_DEVICE is not cuda"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_measures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests measure of a GPU's memory is kept apart from what the user's programs did."""
+    folder = tmp_path_factory.mktemp("measures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "cache_folder", lambda: folder)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +75,7 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -
 @pytest.fixture(scope="session")
 def loaded(model_folders: dict[str, Path]) -> dict[str, sl.LensModel]:
     """Every tiny model, loaded once."""
-    return {name: sl.load(folder) for name, folder in model_folders.items()}
+    return {name: sl.load(folder, **HERE) for name, folder in model_folders.items()}
 
 
 @pytest.fixture(params=ARCHITECTURES)

@@ -1,6 +1,5 @@
-"""Device, dtype and batch size, chosen for the machine."""
+"""Device and dtype, chosen for the machine, and a digest of weights wherever they lie."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,10 +7,6 @@ import torch
 from steerlens.errors import SettingsError, UnknownNameError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_CPU_TOKENS = 2048
-"""Tokens at once on a CPU: more does not run faster there and only takes memory."""
-_MOST_TOKENS = 1 << 17
-"""More at once keeps no GPU busier."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -23,13 +18,11 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        return torch.empty(0, device=device).device  # with its number: "cuda" is "cuda:0"
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(
             f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees."
         ) from error
-    return chosen
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
@@ -45,28 +38,6 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     if name not in _DTYPES:
         raise UnknownNameError("dtype", name, _DTYPES)
     return _DTYPES[name]
-
-
-def token_budget(device: torch.device, trial: Callable[[int], None]) -> int:
-    """How many tokens a batch may hold on this device.
-
-    On a GPU a trial pass is doubled until memory says no, or to 131,072 tokens, which keep any busy; half of the last that
-    went well is used, since scoring keeps more than a bare pass does.
-
-    Args:
-        trial: runs a pass over that many tokens; raises ``torch.OutOfMemoryError`` where they do not fit.
-    """
-    if device.type == "cpu":
-        return _CPU_TOKENS
-    tokens = _CPU_TOKENS
-    while tokens < _MOST_TOKENS:
-        try:
-            trial(2 * tokens)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            break
-        tokens *= 2
-    return max(_CPU_TOKENS, tokens // 2)
 
 
 def weights_digest(state: dict[str, Any]) -> str:

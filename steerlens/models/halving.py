@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from steerlens.models.budget import memory_of, remember_halving
+
 if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
 
@@ -44,7 +46,8 @@ def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequenc
 
 
 def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The halves of what did not fit the memory; the model's batches are half as large from now on, and the log says so.
+    """The halves of what did not fit the memory; the model's batches are half as large from now on, in later runs too, and the
+    log says so.
 
     Args:
         model: the model.
@@ -53,6 +56,7 @@ def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
     model.token_budget = max(1, model.token_budget // 2)
+    remember_halving(model, memory_of(model.device))
     _log.warning(
         "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
         "Give batch_size to begin with smaller ones.",

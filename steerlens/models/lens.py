@@ -16,18 +16,15 @@ from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.backends import Backend, BridgeBackend, Capabilities
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
+from steerlens.models.budget import memory_of, token_budget
 from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
 from steerlens.models.capture import brought_home, prompts_of, read_all
-from steerlens.models.devices import token_budget
 from steerlens.models.generating import TextGeneration
 from steerlens.models.identity import fingerprint_of
 from steerlens.models.pooling import Positions, described
 from steerlens.models.spec import LoadSpec, loadable
 from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.numeric import Layers, layers_of
-
-_USUAL = 64
-"""Tokens of a row in the trial that finds how many a GPU takes."""
 
 
 class LensModel(TextGeneration):
@@ -189,14 +186,9 @@ class LensModel(TextGeneration):
 
     @cached_property
     def token_budget(self) -> int:
-        """The number of tokens of a batch, padding among them. It is found once for the device, by trial on a GPU."""
-        return token_budget(self.device, self._trial)
-
-    @torch.no_grad()
-    def _trial(self, tokens: int) -> None:
-        """Runs the blocks on as many tokens, in rows of a usual length."""
-        rows = [self.row([5] * _USUAL)] * max(1, tokens // _USUAL)
-        self.backend.final(self.batch(rows))
+        """The number of tokens of a batch, padding among them: a constant on a CPU, and on a GPU what its memory holds, which is
+        measured once for this kind of model and kept in the cache folder. It is halved when a batch does not fit after all."""
+        return token_budget(self, memory_of(self.device))
 
     @torch.no_grad()
     def residuals(

@@ -56,7 +56,7 @@ def examine(family: Family) -> Examined:
         try:
             write_model(family, Path(folder))
             row.findings["load"] = Finding("ok")
-            model = sl.LensModel(sl.load(folder).backend, family.name)
+            model = sl.LensModel(sl.load(folder, "cpu", "float32").backend, family.name)
         except Exception as error:  # whatever an architecture raises is what is to be told
             row.findings["load"] = raised(error, (folder, family.name))
         else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import HERE
 from transformers import AutoModelForCausalLM
 
 import steerlens as sl
@@ -28,17 +29,17 @@ def adapter(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def adapted(model_folders: dict[str, Path], adapter: Path) -> sl.LensModel:
-    return sl.load(model_folders["llama"], adapter=adapter)
+    return sl.load(model_folders["llama"], adapter=adapter, **HERE)
 
 
 def test_merged_weights_compute_what_the_adapted_model_does(
     adapted: sl.LensModel, llama: sl.LensModel, model_folders: dict[str, Path], adapter: Path
 ) -> None:
     base = AutoModelForCausalLM.from_pretrained(model_folders["llama"])
-    ids = torch.tensor([llama.tokens("¿Qué se desayuna?").ids])
+    ids = torch.tensor([llama.tokens("¿Qué se desayuna?").ids], device=llama.device)
     with torch.no_grad():
-        expected = peft.PeftModel.from_pretrained(base, adapter).eval()(ids).logits
-        found, plain = (m.tl.original_model(ids).logits for m in (adapted, llama))
+        expected = peft.PeftModel.from_pretrained(base, adapter).eval()(ids.cpu()).logits
+        found, plain = (m.tl.original_model(ids).logits.cpu() for m in (adapted, llama))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(plain, expected, atol=1e-2)
 

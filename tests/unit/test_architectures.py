@@ -26,7 +26,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("gpt2")
     (family,) = (family for family in FAMILIES if family.name == "GPT-2")
     write_model(family, folder)
-    return Bench.of(family, folder, sl.load(folder))
+    return Bench.of(family, folder, sl.load(folder, "cpu", "float32"))
 
 
 @pytest.mark.parametrize("name", CONTROLS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from places import HERE
 from torch import Tensor
 from transformers.cache_utils import Cache
 
@@ -241,11 +242,11 @@ def test_an_argument_that_is_not_known_is_not_guessed(
     model_folders: dict[str, Path], items: sl.data.Items, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The plain way serves, with a warning that names the argument."""
-    model, some = sl.load(model_folders["llama"]), list(items.of(locale="es-ES"))[:3]
+    model, some = sl.load(model_folders["llama"], **HERE), list(items.of(locale="es-ES"))[:3]
     vector = sl.steering.difference_of_means(model, items.english_pairs("es-ES"))
     plans = [vector.at(layer, strength, "last_onward") for layer in (0, 1) for strength in (1.0, 2.0)]
     expected = swept(Scorer(model, some), plans)
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     monkeypatch.setattr("steerlens.models.backends.arguments._BY_TOKEN", frozenset())
     with caplog.at_level(logging.WARNING):
         found = swept(Scorer(model, some), plans)

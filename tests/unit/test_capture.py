@@ -17,10 +17,10 @@ def _relative(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_equal_hugging_faces_hidden_states(model: sl.LensModel, prompts: tuple[sl.data.Prompt, ...]) -> None:
     stack = model.residuals(prompts)
     for row, prompt in enumerate(prompts):
-        ids = torch.tensor([model.tokens(prompt).ids])
+        ids = torch.tensor([model.tokens(prompt).ids], device=model.device)
         with torch.no_grad():
-            hidden = model.tl.original_model(ids, output_hidden_states=True).hidden_states
-            last = model.tl.ln_final(stack.at(model.n_layers - 1)[row])
+            hidden = [each.cpu() for each in model.tl.original_model(ids, output_hidden_states=True).hidden_states]
+            last = model.tl.ln_final(stack.at(model.n_layers - 1)[row].to(model.device)).cpu()
         for layer in range(model.n_layers - 1):
             assert _relative(stack.at(layer)[row], hidden[layer + 1][0, -1]) < 1e-3
         assert _relative(last, hidden[-1][0, -1]) < 1e-3  # Hugging Face gives the last layer after the final norm

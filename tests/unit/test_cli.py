@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from places import DEVICE
 
 import steerlens as sl
 from steerlens.cli import main, parsed, parser
@@ -55,7 +56,7 @@ def korean(items: sl.data.Items, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def shared(model_folders: dict[str, Path]) -> list[str]:
-    return ["--model", str(model_folders["llama"])]
+    return ["--model", str(model_folders["llama"]), "--device", DEVICE, "--dtype", "float32"]
 
 
 @pytest.fixture(scope="module")

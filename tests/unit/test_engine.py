@@ -9,7 +9,6 @@ from steerlens.evaluation import Outcome, Scorer, Scoring
 from steerlens.evaluation.questions import Question, ask
 from steerlens.models.batches import TokenBatch
 from steerlens.models.capabilities import packs
-from steerlens.models.devices import token_budget
 from steerlens.models.passes import announced
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringPlan, difference_of_means
 
@@ -36,7 +35,8 @@ def plain(model: sl.LensModel, question: Question, plan: SteeringPlan | None = N
             model.backend.hooked(plan.hooks(model) if plan else []),
             announced(model.backend.state, model.batch([row]).roles),
         ):
-            logits = model.tl.original_model(torch.tensor([row.ids]), use_cache=False).logits[0].log_softmax(-1)
+            ids = torch.tensor([row.ids], device=model.device)
+            logits = model.tl.original_model(ids, use_cache=False).logits[0].log_softmax(-1)
         first = len(question.row.prompt) - 1
         sums.append(sum(logits[first + at, token].item() for at, token in enumerate(choice)))
     return sums
@@ -173,20 +173,6 @@ def test_examples_are_of_the_locale_and_never_the_item_itself(llama: sl.LensMode
     chat = llama.tokenizer.decode(ask(llama, item, Scoring(chat=True, examples=scoring.examples)).row.prompt)
     assert chat.count("[assistant]") == len(others) + 1
     assert chat.count("[user]") == len(others) + 1
-
-
-def test_budget_doubles_until_memory_says_no() -> None:
-    tried: list[int] = []
-
-    def trial(tokens: int) -> None:
-        tried.append(tokens)
-        if tokens > 10_000:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    assert token_budget(torch.device("cuda"), trial) == 4096  # 8192 went well: half of it
-    assert tried == [4096, 8192, 16384]
-    assert token_budget(torch.device("cpu"), trial) == 2048
-    assert len(tried) == 3
 
 
 def test_what_memory_does_not_hold_is_run_in_halves(

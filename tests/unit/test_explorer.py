@@ -198,7 +198,7 @@ def test_the_token_lens_is_read_once_it_is_open(explorer: Explorer) -> None:
 
 def test_the_model_is_left_unsteered_between_slices(llama: sl.LensModel, explorer: Explorer) -> None:
     """In the middle of a steered text, another pass is as if nobody steered."""
-    ids = torch.tensor([llama.tokens("Hola, ¿qué tal?").ids])
+    ids = torch.tensor([llama.tokens("Hola, ¿qué tal?").ids], device=llama.device)
     with torch.no_grad():
         before = llama.tl.original_model(ids).logits
     explorer.selection.strength = 3.5

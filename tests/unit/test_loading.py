@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import HERE
 
 import steerlens as sl
 from steerlens.errors import FileError, ModelError, SettingsError, UnknownNameError
@@ -19,7 +20,7 @@ from steerlens.models.embedded import EMBEDDED, file_sha256
 
 
 def test_folder_and_bridge_are_the_same_model(model_folders: dict[str, Path], loaded: dict[str, sl.LensModel]) -> None:
-    again = sl.load(str(model_folders["llama"]))
+    again = sl.load(str(model_folders["llama"]), **HERE)
     assert again.fingerprint == replace(loaded["llama"].fingerprint, name=again.name)
     wrapped = sl.load(again.tl)
     assert wrapped.tl is again.tl
@@ -31,7 +32,7 @@ def test_dtype_and_device(model_folders: dict[str, Path]) -> None:
     half = sl.load(model_folders["llama"], dtype="bfloat16")
     assert half.dtype == torch.bfloat16
     assert half.residuals(["Hello"]).residuals.dtype == torch.float32
-    assert "dtype" in half.fingerprint.differences(sl.load(model_folders["llama"]).fingerprint)[1]
+    assert "dtype" in half.fingerprint.differences(sl.load(model_folders["llama"], **HERE).fingerprint)[1]
     with pytest.raises(UnknownNameError, match="Did you mean"):
         sl.load(model_folders["llama"], dtype="float23")
     with pytest.raises(SettingsError, match="cannot be used here"):

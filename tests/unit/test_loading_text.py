@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from places import DEVICE, HERE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import steerlens as sl
@@ -75,12 +76,12 @@ def test_the_text_model_has_the_wholes_numbers(
     family: str, with_images: Callable[[str], Path], untouched_machine: list[str]
 ) -> None:
     folder, text = with_images(family), "¿Qué se desayuna en Sevilla?"
-    model = sl.load(folder)
+    model = sl.load(folder, **HERE)
     assert untouched_machine == []
-    ids = torch.tensor([model.tokens(text).ids])
+    ids = torch.tensor([model.tokens(text).ids], device=model.device)
     with torch.no_grad():
-        expected = _whole(folder)(input_ids=ids, output_hidden_states=True)
-        found = model.tl.original_model(ids).logits
+        expected = _whole(folder)(input_ids=ids.cpu(), output_hidden_states=True)
+        found = model.tl.original_model(ids).logits.cpu()
     torch.testing.assert_close(found, expected.logits, atol=1e-4, rtol=1e-4)
     residuals = model.residuals([text]).residuals[:, 0]
     for layer in range(model.n_layers - 1):  # Hugging Face norms the last
@@ -192,11 +193,11 @@ def test_a_family_without_a_text_model_is_refused_by_name(model_folders: dict[st
 
 
 def test_a_bridge_is_not_moved_cast_or_read_again(llama: sl.LensModel) -> None:
-    assert sl.load(llama.tl, device="cpu", dtype="float32").tl is llama.tl
+    assert sl.load(llama.tl, **HERE).tl is llama.tl
     assert sl.load(llama).tl is llama.tl
     with pytest.raises(ModelError, match=r"dtype torch.bfloat16 was given with a bridge of torch.float32"):
         sl.load(llama.tl, dtype="bfloat16")
-    with pytest.raises(ModelError, match="device meta was given with a bridge on cpu"):
+    with pytest.raises(ModelError, match=f"device meta was given with a bridge on {DEVICE}"):
         sl.load(llama.tl, device="meta")
     with pytest.raises(ModelError, match="revision 'main' was given with a bridge"):
         sl.load(llama.tl, revision="main")
@@ -236,7 +237,7 @@ def test_an_adapter_of_a_model_with_images(
     with torch.no_grad():
         plain = base(input_ids=ids).logits
         expected = peft.PeftModel.from_pretrained(base, folder).eval()(input_ids=ids).logits
-        found = sl.load(with_images("Gemma3"), adapter=folder).tl.original_model(ids).logits
+        found = sl.load(with_images("Gemma3"), adapter=folder, **HERE).tl.original_model(ids.to(DEVICE)).logits.cpu()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(plain, expected, atol=1e-2)
 

@@ -9,6 +9,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+from places import HERE
 from transformers import AutoModelForCausalLM
 
 import steerlens as sl
@@ -54,7 +55,7 @@ def adapter(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def adapted(model_folders: dict[str, Path], adapter: Path) -> sl.LensModel:
-    return sl.load(model_folders["llama"], adapter=adapter)
+    return sl.load(model_folders["llama"], adapter=adapter, **HERE)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def _same(found: dict, expected: dict) -> bool:
 
 def _add(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> torch.Tensor:
     """Adds a direction at the row's every token."""
-    return residual + direction
+    return residual + direction.to(residual.device)
 
 
 def _hooks(plan: SteeringPlan) -> list:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from places import DEVICE, HERE
 
 import steerlens as sl
 from steerlens.data import Items
@@ -41,7 +42,7 @@ def vectors(llama: sl.LensModel, items: Items) -> VectorSet:
 @pytest.fixture(scope="module")
 def broken(model_folders: dict[str, Path]) -> sl.LensModel:
     """A model whose weights give NaN unsteered."""
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     model.check_unembedding()  # of a short text, which does not overflow
     with torch.no_grad():
         next(model.tl.original_model.model.layers[2].mlp.parameters()).fill_(math.inf)
@@ -81,7 +82,7 @@ def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, it
 
 
 def test_half_precision_is_told_what_is_wider(model_folders: dict[str, Path], items: Items) -> None:
-    model = sl.load(model_folders["llama"], dtype=torch.float16)
+    model = sl.load(model_folders["llama"], DEVICE, torch.float16)
     vector = SteeringVector(torch.ones(4, model.d_model), (0, 1, 2, 3), model.fingerprint, "EN", "es-ES")
     some = items.of(locale="es-ES")
     with pytest.raises(VectorError, match="in float16: lower the strength, or load it in bfloat16 or float32"):

@@ -74,7 +74,7 @@ def test_embeddings_stand_in_for_the_first_layer(llama: sl.LensModel, items: sl.
     prompts = items.of(locale="es-ES").prompts(explicit=False)
     embeddings = token_embeddings(llama, prompts)
     ids = [token for token in llama.tokens(prompts[3]).ids if token != llama.tokenizer.bos_id]
-    expected = llama.tl.original_model.get_input_embeddings().weight[ids].mean(dim=0)
+    expected = llama.tl.original_model.get_input_embeddings().weight[ids].mean(dim=0).cpu()
     torch.testing.assert_close(embeddings.residuals[0, 3], expected)
     names = set(separability(llama.residuals(prompts), embeddings=embeddings).frame["probe"])
     assert "token embeddings" in names

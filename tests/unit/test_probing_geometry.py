@@ -149,7 +149,7 @@ def _first(model: sl.LensModel, item: Item, choice: str) -> int:
 def _log_probability(model: sl.LensModel, item: Item, choice: str) -> float:
     space = sl.data.locale(item.locale).space
     ids, _ = model.tokenizer.split(item.prompt().text, [space + other for other in item.choices])
-    logits = model.tl.original_model(torch.tensor([ids])).logits[0, -1].float()
+    logits = model.tl.original_model(torch.tensor([ids], device=model.device)).logits[0, -1].float()
     return logits.log_softmax(-1)[_first(model, item, choice)].item()
 
 

@@ -85,7 +85,7 @@ def test_token_lens_ends_in_the_models_own_next_token(scored: sl.LensModel) -> N
     frame = token_lens(scored, prompt).frame
     tokens = scored.tokens(prompt)
     with torch.no_grad():
-        own = scored.tl.original_model(torch.tensor([tokens.ids])).logits[0].float().softmax(-1)
+        own = scored.tl.original_model(torch.tensor([tokens.ids], device=scored.device)).logits[0].float().softmax(-1)
     last = frame[frame["layer"] == scored.n_layers - 1].set_index("position")
     for position in last.index:
         probability, token = own[position].max(-1)

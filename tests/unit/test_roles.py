@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import HERE
 
 import steerlens as sl
 from steerlens.errors import ModelError, PromptError, SettingsError
@@ -49,12 +50,14 @@ def by_hand(model: sl.LensModel, plan: SteeringPlan, text: str, new: int = NEW) 
 
     def edit(residual: torch.Tensor, hook: object) -> torch.Tensor:
         edited = residual.clone()
-        edited[:, span(model, prompt, step.tokens)] += step.strength * step.edit.direction
+        edited[:, span(model, prompt, step.tokens)] += step.strength * step.edit.direction.to(model.device)
         return edited
 
     for _ in range(new):
         with torch.no_grad():
-            logits = model.tl.run_with_hooks(torch.tensor([ids]), fwd_hooks=[(residual_hook(step.layer), edit)])
+            logits = model.tl.run_with_hooks(
+                torch.tensor([ids], device=model.device), fwd_hooks=[(residual_hook(step.layer), edit)]
+            )
         ids.append(int(logits[0, -1].argmax()))
     return ids[prompt:]
 
@@ -79,7 +82,7 @@ def test_generation_in_every_way_steers_the_same_tokens(model: sl.LensModel, tok
 @pytest.mark.parametrize("tokens", STEERED_TOKENS)
 def test_other_peoples_generation_steers_the_same_tokens(model: sl.LensModel, tokens: SteeredTokens) -> None:
     """Hugging Face's and TransformerLens' own ``generate``, under ``applied`` and under a list of hooks."""
-    plan, ids = plan_of(model, tokens), torch.tensor([model.tokens(TEXT).ids])
+    plan, ids = plan_of(model, tokens), torch.tensor([model.tokens(TEXT).ids], device=model.device)
     expected = by_hand(model, plan, TEXT)
     hf = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": model.tokenizer.pad_id, "eos_token_id": -1}
     lens = {"max_new_tokens": NEW, "do_sample": False, "stop_at_eos": False, "verbose": False, "return_type": "tokens"}
@@ -105,8 +108,8 @@ def test_a_text_of_ones_own_is_a_prompt(model: sl.LensModel, tokens: SteeredToke
         seen: list[torch.Tensor] = []
         keep = (residual_hook(1), partial(_keep, seen))
         with torch.no_grad():
-            model.tl.run_with_hooks(torch.tensor([ids]), fwd_hooks=[keep])
-            model.tl.run_with_hooks(torch.tensor([ids]), fwd_hooks=[*plan.hooks(model), keep])
+            model.tl.run_with_hooks(torch.tensor([ids], device=model.device), fwd_hooks=[keep])
+            model.tl.run_with_hooks(torch.tensor([ids], device=model.device), fwd_hooks=[*plan.hooks(model), keep])
             model.tl.run_with_hooks(text, fwd_hooks=[*plan.hooks(model), keep])
         steered = (seen[1] - seen[0]).norm(dim=-1) > 1e-3
         expected = [at in range(len(ids))[span(model, len(ids), tokens)] for at in range(len(ids))]
@@ -115,7 +118,7 @@ def test_a_text_of_ones_own_is_a_prompt(model: sl.LensModel, tokens: SteeredToke
 
 
 def test_several_tokens_on_a_cache_of_ones_own_need_to_be_told(llama: sl.LensModel) -> None:
-    ids, plan = torch.tensor([llama.tokens(TEXT).ids]), plan_of(llama, "last_onward")
+    ids, plan = torch.tensor([llama.tokens(TEXT).ids], device=llama.device), plan_of(llama, "last_onward")
     length = ids.shape[1]
     with torch.no_grad(), plan.applied(llama):
         whole = llama.tl.original_model(ids).logits[0, -1]
@@ -172,7 +175,7 @@ def test_the_mask_says_what_is_padding() -> None:
 
 
 def test_gradients_pass_through_a_plan(llama: sl.LensModel) -> None:
-    ids, plan = torch.tensor([llama.tokens(TEXT).ids]), plan_of(llama)
+    ids, plan = torch.tensor([llama.tokens(TEXT).ids], device=llama.device), plan_of(llama)
     embedded = llama.tl.original_model.get_input_embeddings()(ids).detach().requires_grad_()
     seen: list[torch.Tensor] = []
     with plan.applied(llama), llama.tl.hooks(fwd_hooks=[("embed.hook_out", partial(_instead, embedded))]):
@@ -183,7 +186,7 @@ def test_gradients_pass_through_a_plan(llama: sl.LensModel) -> None:
 
 
 def test_two_plans_in_two_threads_are_refused(model_folders: dict[str, Path]) -> None:
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     plan, errors = plan_of(model), []
     expected = model.residuals([TEXT]).residuals
 
@@ -205,7 +208,7 @@ def test_two_plans_in_two_threads_are_refused(model_folders: dict[str, Path]) ->
     works = [
         lambda: model.residuals([TEXT]),
         lambda: model.generate(TEXT, 2),
-        lambda: model.tl(torch.tensor([model.tokens(TEXT).ids])),
+        lambda: model.tl(torch.tensor([model.tokens(TEXT).ids], device=model.device)),
         apply,
     ]
     with plan.applied(model):
@@ -220,7 +223,7 @@ def test_two_plans_in_two_threads_are_refused(model_folders: dict[str, Path]) ->
 
 
 def test_captures_in_two_threads_do_not_mix(model_folders: dict[str, Path]) -> None:
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     texts = [f"{word} is a word" for word in ("one", "two", "three", "four", "five", "six")]
     expected = [model.residuals([text]).residuals for text in texts]
     found: dict[int, torch.Tensor] = {}
@@ -239,7 +242,7 @@ def test_captures_in_two_threads_do_not_mix(model_folders: dict[str, Path]) -> N
 
 def test_training_mode_is_refused(model_folders: dict[str, Path]) -> None:
     """Dropout would make residuals random."""
-    model = sl.load(model_folders["gpt2"])
+    model = sl.load(model_folders["gpt2"], **HERE)
     plan = plan_of(model)
     model.tl.train()
     for work in (lambda: model.residuals([TEXT]), lambda: model.generate(TEXT, 2), lambda: plan.applied(model).__enter__()):
@@ -250,12 +253,12 @@ def test_training_mode_is_refused(model_folders: dict[str, Path]) -> None:
 
 
 def test_a_copy_of_a_model_is_a_model_of_its_own(model_folders: dict[str, Path]) -> None:
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     copied = copy.deepcopy(model.tl)
     with torch.no_grad():
         for parameter in copied.original_model.parameters():
             parameter.zero_()
-    other = sl.load(copied)
+    other = sl.load(copied, **HERE)
     assert other.generate(TEXT, 3) != model.generate(TEXT, 3)
     with plan_of(other).applied(other):
         model.generate(TEXT, 2)

@@ -17,7 +17,7 @@ def _plainly(model: sl.LensModel, item: Item, choice: int) -> float:
     question = ask(model, item, Scoring())
     prompt, tokens = question.row.prompt, question.row.choices[choice]
     with torch.no_grad():
-        logits = model.tl.original_model(torch.tensor([[*prompt, *tokens]])).logits[0].log_softmax(-1)
+        logits = model.tl.original_model(torch.tensor([[*prompt, *tokens]], device=model.device)).logits[0].log_softmax(-1)
     return sum(logits[len(prompt) - 1 + at, token].item() for at, token in enumerate(tokens))
 
 

@@ -24,7 +24,7 @@ def _plan(model: sl.LensModel, strength: float, tokens: str = "all") -> Steering
 
 
 def _cross_entropy(model: sl.LensModel, text: str) -> float:
-    ids, first = torch.tensor(model.tokens(text).ids), len(model.tokenizer.front)
+    ids, first = torch.tensor(model.tokens(text).ids, device=model.device), len(model.tokenizer.front)
     with torch.no_grad():
         logits = model.tl.original_model(ids[None]).logits[0].float()
     return float(torch.nn.functional.cross_entropy(logits[first:-1], ids[first + 1 :]))

@@ -32,17 +32,19 @@ def _cache(model: sl.LensModel, plan: SteeringPlan | None = None) -> dict[int, t
     seen: dict[int, torch.Tensor] = {}
 
     def keep(residual: torch.Tensor, hook: object, layer: int) -> None:
-        seen[layer] = residual[0].clone()
+        seen[layer] = residual[0].clone().cpu()
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in range(model.n_layers)]
     with torch.no_grad():
-        model.tl.run_with_hooks(torch.tensor([model.tokens(TEXT).ids]), fwd_hooks=[*(plan.hooks(model) if plan else []), *hooks])
+        model.tl.run_with_hooks(
+            torch.tensor([model.tokens(TEXT).ids], device=model.device), fwd_hooks=[*(plan.hooks(model) if plan else []), *hooks]
+        )
     return seen
 
 
 def _logits(model: sl.LensModel) -> torch.Tensor:
     with torch.no_grad():
-        return model.tl.original_model(torch.tensor([model.tokens(TEXT).ids])).logits
+        return model.tl.original_model(torch.tensor([model.tokens(TEXT).ids], device=model.device)).logits.cpu()
 
 
 def test_adds_exactly_its_vector_at_its_layer_and_leaves_layers_below(model: sl.LensModel, vector: SteeringVector) -> None:
@@ -113,7 +115,7 @@ def test_generation_with_cache_steers_the_tokens_it_says(model: sl.LensModel, to
     """Generating with the key-value cache is the same as a full pass in which the same tokens are edited by hand."""
     vector, n_prompt = _random_vector(model, 3.0), len(model.tokens(TEXT))
     plan = vector.at(1, 1.0, tokens)
-    ids = torch.tensor([model.tokens(TEXT).ids])
+    ids = torch.tensor([model.tokens(TEXT).ids], device=model.device)
     settings = {"max_new_tokens": 4, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
     mask = torch.ones_like(ids)
     with plan.applied(model), torch.no_grad():
@@ -128,7 +130,7 @@ def test_generation_with_cache_steers_the_tokens_it_says(model: sl.LensModel, to
 
     def by_hand(residual: torch.Tensor, hook: object) -> torch.Tensor:
         edited = residual.clone()
-        edited[:, slice(*span)] += vector.direction(1)
+        edited[:, slice(*span)] += vector.direction(1).to(model.device)
         return edited
 
     with torch.no_grad():

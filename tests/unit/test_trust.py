@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import HERE
 from transformers import (
     AutoTokenizer,
     BloomConfig,
@@ -124,7 +125,7 @@ def families(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFa
         folder = tmp_path_factory.mktemp(name)
         shuffled(make()).save_pretrained(folder)
         AutoTokenizer.from_pretrained(model_folders["llama"]).save_pretrained(folder)
-        loaded[name] = sl.load(folder)
+        loaded[name] = sl.load(folder, **HERE)
     return loaded
 
 
@@ -208,7 +209,7 @@ def test_padding_in_front_of_a_state_is_not_used(model_folders: dict[str, Path],
     shuffled(RwkvForCausalLM(config)).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_folders["llama"]).save_pretrained(tmp_path)
     try:
-        model = sl.load(tmp_path)
+        model = sl.load(tmp_path, **HERE)
     except ModelError:
         pytest.skip("this TransformerLens does not run RWKV")
     texts = ["Hello there, you", "Hi", "¿Qué se desayuna?"]
@@ -239,7 +240,7 @@ def test_a_way_that_gives_other_numbers_is_given_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Also where it first does so in a later pass that goes on from the same recorded one."""
-    model, plans = sl.load(model_folders["llama"]), None
+    model, plans = sl.load(model_folders["llama"], **HERE), None
     plans = plans_of(model, items, "all")
     expected = [[plain(model, ask(model, item, Scoring("none")), plan) for item in asked] for plan in plans]
     original, runs = BridgeBackend.resume, []
@@ -261,7 +262,7 @@ def test_a_way_that_gives_other_numbers_is_given_up(
 
 
 def test_an_error_of_the_users_own_hook_stays_theirs(model_folders: dict[str, Path], asked: list[sl.data.Item]) -> None:
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
 
     def broken(residual: torch.Tensor, hook: object) -> torch.Tensor:
         raise ValueError("the user's own")
@@ -273,7 +274,7 @@ def test_an_error_of_the_users_own_hook_stays_theirs(model_folders: dict[str, Pa
 
 
 def _shift(direction: torch.Tensor, residual: torch.Tensor, hook: object) -> torch.Tensor:
-    return residual + direction
+    return residual + direction.to(residual.device)
 
 
 @pytest.mark.parametrize("shots", [False, True])
@@ -314,7 +315,7 @@ def test_base_is_what_it_is_under_a_plan(llama: sl.LensModel, items: sl.data.Ite
 
 
 def test_a_changed_weight_is_seen(model_folders: dict[str, Path], items: sl.data.Items, asked: list[sl.data.Item]) -> None:
-    model = sl.load(model_folders["llama"])
+    model = sl.load(model_folders["llama"], **HERE)
     scorer = Scorer(model, asked, few_shots(items))
     before = scores(scorer.base)
     with torch.no_grad():
