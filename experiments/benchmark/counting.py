@@ -14,7 +14,7 @@ def counts(model: sl.LensModel, job: Job) -> list[dict]:
     """A row for each of our ways, once each has run before: some first compare themselves with a plain way."""
     rows = []
     for name in job.own:
-        with counted(model) as found:
+        with counted(model.tl.blocks, model.device) as found:
             job.ways[name]()
         rows.append({"job": job.name, "way": name, **asdict(found)})
     return rows

@@ -182,7 +182,7 @@ class LensModel(TextGeneration):
         Raises:
             SettingsError: the batch size is below 1.
         """
-        return list(by_choices(rows, batch_size, self.token_budget))
+        return list(by_choices(rows, batch_size, self.token_budget, on_cpu=self.device.type == "cpu"))
 
     @cached_property
     def token_budget(self) -> int:

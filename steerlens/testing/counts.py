@@ -1,6 +1,6 @@
 """What a piece of work asks of a machine, in counts that are the same on every machine: block calls, operations, waits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,6 @@ from torch._ops import OpOverload
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-
-import steerlens as sl
 
 _EMPTY = {
     "empty",
@@ -46,7 +44,7 @@ class Counts:
 
 
 @contextmanager
-def counted(model: sl.LensModel) -> Iterator[Counts]:
+def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator[Counts]:
     """Counts the work of the block: calls of the model's blocks, operations, and waits for the device.
 
     No hook is put on the model, since results are kept for the hooks that it has. Waits on a GPU are the copies between its
@@ -56,19 +54,20 @@ def counted(model: sl.LensModel) -> Iterator[Counts]:
     numbers, cannot be told from any other.
 
     Args:
-        model: the model, which TransformerLens runs.
+        blocks: the model's blocks, as ``model.tl.blocks``.
+        device: where the model lies.
 
     Yields:
         The counts, which grow while the block runs.
     """
-    counts, blocks = Counts(), set(model.tl.blocks)
+    counts, every = Counts(), set(blocks)
 
     def called(module: torch.nn.Module, _: object) -> None:
-        counts.blocks += module in blocks
+        counts.blocks += module in every
 
     handle = register_module_forward_pre_hook(called)
     try:
-        with _Reads(counts, model.device), _Operations(counts, model.device):
+        with _Reads(counts, device), _Operations(counts, device):
             yield counts
     finally:
         handle.remove()

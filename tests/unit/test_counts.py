@@ -30,7 +30,7 @@ def _swept(model: sl.LensModel, items: Items, plans: list[SteeringPlan]) -> tupl
     """The counts of a sweep in batches of two items, and the number of batches."""
     list(Scorer(model, items, batch_size=2).sweep(plans))  # compared with whole passes at its first use
     scorer = Scorer(model, items, batch_size=2)
-    with counted(model) as counts:
+    with counted(model.tl.blocks, model.device) as counts:
         list(scorer.sweep(plans))
     return counts, scorer.n_batches
 
@@ -39,11 +39,11 @@ def _swept(model: sl.LensModel, items: Items, plans: list[SteeringPlan]) -> tupl
 def test_a_capture_calls_each_block_once_a_batch(llama: sl.LensModel, items: Items, batch_size: int) -> None:
     prompts = items.prompts()[:10]
     assert llama.fingerprint  # reads every weight, once
-    with counted(llama) as counts:
+    with counted(llama.tl.blocks, llama.device) as counts:
         llama.residuals(prompts, batch_size=batch_size)
     assert counts.blocks == llama.n_layers * 10 // batch_size
     assert counts.waits == 10 // batch_size
-    with counted(llama) as lower:
+    with counted(llama.tl.blocks, llama.device) as lower:
         llama.residuals(prompts, [0, 1], batch_size=batch_size)
     assert lower.blocks == 2 * 10 // batch_size
 
@@ -70,23 +70,23 @@ def test_a_sweep_waits_as_often_whatever_is_swept(
 
 def test_views_are_no_operations_and_waits_are_seen(llama: sl.LensModel) -> None:
     x = torch.arange(12.0).view(3, 4)
-    with counted(llama) as counts:
+    with counted(llama.tl.blocks, llama.device) as counts:
         x.T[1:].unsqueeze(0).expand(2, -1, -1).detach()
         torch.empty(3)
     assert counts == Counts(0, 0, 0)
-    with counted(llama) as counts:
+    with counted(llama.tl.blocks, llama.device) as counts:
         x + 1
         x.mul_(2)
     assert counts == Counts(0, 2, 0)
     for wait in (lambda: x[0, 0].item(), lambda: bool(x[0, 0]), x.nonzero, x.cpu, x.tolist, lambda: x[x[:, 0] > 5]):
-        with counted(llama) as counts:
+        with counted(llama.tl.blocks, llama.device) as counts:
             wait()
         assert counts.waits == 1
 
 
 def test_counting_leaves_nothing_behind(llama: sl.LensModel, items: Items) -> None:
     before = llama.backend.hooks_on()
-    with counted(llama) as counts:
+    with counted(llama.tl.blocks, llama.device) as counts:
         assert llama.backend.hooks_on() == before
         llama.residuals(items.prompts()[:2])
     seen = counts.blocks

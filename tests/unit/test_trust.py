@@ -183,7 +183,7 @@ def test_texts_grow_as_they_are_generated(name: str, families: dict[str, sl.Lens
         with plan.applied(model) if plan else torch.no_grad():
             whole = model.generate("Hello there", 5, eos_token_id=-1)
             texts = list(sl.models.stream(model, "Hello there", 5))
-            assert whole.startswith(texts[-1] if texts else "")
+            assert whole.startswith(texts[-1].rstrip("�") if texts else "")  # which may end within a character
             assert model.generate("Hello there", 5, eos_token_id=-1, use_cache=False) == whole
         if plan is not None:
             assert whole == model.tokenizer.completion(by_hand(model, plan, "Hello there"))
