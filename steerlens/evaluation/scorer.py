@@ -31,6 +31,7 @@ class Scorer:
         batch_size: int | None = None,
         memory: int = MEMORY,
         short: bool = False,
+        plans: int = 1,
     ) -> None:
         """Makes the items rows of tokens.
 
@@ -43,6 +44,7 @@ class Scorer:
                 are cached in further passes.
             short: a sweep's plans are scored with logits over a short list of the vocabulary, which tells promising plans from
                 others at a small part of the cost: the tokens that carry the mass unsteered, and those of the choices.
+            plans: the number of plans that sweeps will be of, by which batches are made.
 
         Raises:
             PromptError: no items, or one that cannot be asked.
@@ -54,7 +56,7 @@ class Scorer:
         self.model = model
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         rows = [question.row for question in self.questions]
-        self.engine = Engine(model, rows, batch_size=batch_size, memory=memory, short=short)
+        self.engine = Engine(model, rows, batch_size=batch_size, memory=memory, short=short, plans=plans)
 
     def __len__(self) -> int:
         return len(self.questions)

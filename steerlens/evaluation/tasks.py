@@ -105,7 +105,15 @@ class ScoringTask(Task):
         """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
         import pandas as pd
 
-        scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory, short=self.short)
+        scorer = Scorer(
+            model,
+            self.items,
+            self.scoring,
+            batch_size=self.batch_size,
+            memory=self.memory,
+            short=self.short,
+            plans=len(self.plans),
+        )
         found: dict[int, Sequence[Outcome]] = {}
         for index, outcomes in scorer.sweep(self.plans):
             report(len(scorer) / scorer.n_batches)

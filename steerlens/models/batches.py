@@ -22,9 +22,9 @@ Layout = Literal["left", "right", "aligned"]
 """Where shorter rows are padded; ``aligned``: on both sides, so that all prompts end in the same column."""
 _ALIKE = 0.85
 """A batch that is large enough ends where rows become shorter than this share of its longest: the rest would be padding."""
-_ENOUGH, _ENOUGH_STACKED, _ENOUGH_ON_A_CPU = 1 / 8, 1 / 16, 1 / 64
-"""Share of the token budget from which a batch is large enough; rows with choices are stacked once more, a copy a plan, and on a
-CPU padding costs more than small batches do."""
+_ENOUGH, _MOST_COPIES = 1 / 8, 7
+"""Share of the token budget from which a batch is large enough. Rows with choices are stacked, a copy a plan: what the copies
+fill together counts, as far as so many of them, since the prompts run once."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int)
     return _batched([(0, length) for length in lengths], batch_size, token_budget, _ENOUGH)
 
 
-def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, *, on_cpu: bool) -> Iterator[list[int]]:
+def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, copies: int = 1) -> Iterator[list[int]]:
     """Indices of rows with choices in aligned batches, those with the longest choices first.
 
     What follows the prompts is run again for every plan, so rows are put together that are alike in that.
@@ -154,10 +154,10 @@ def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, *
     Args:
         rows: prompts with their choices.
         batch_size, token_budget: as for ``by_length``.
-        on_cpu: whether a CPU runs them.
+        copies: the number of plans that are run at once.
     """
     sizes = [(len(row.prompt) - 1, row.onward) for row in rows]
-    return _batched(sizes, batch_size, token_budget, _ENOUGH_ON_A_CPU if on_cpu else _ENOUGH_STACKED)
+    return _batched(sizes, batch_size, token_budget, _ENOUGH / (1 + min(copies, _MOST_COPIES)))
 
 
 def by_prompt(lengths: Sequence[int], new: int, copies: int, token_budget: int) -> Iterator[list[int]]:

@@ -27,7 +27,14 @@ class Engine:
     """Rows, each a prompt with its choices, ready to be run under any plan."""
 
     def __init__(
-        self, model: LensModel, rows: Sequence[Row], *, batch_size: int | None = None, memory: int = MEMORY, short: bool = False
+        self,
+        model: LensModel,
+        rows: Sequence[Row],
+        *,
+        batch_size: int | None = None,
+        memory: int = MEMORY,
+        short: bool = False,
+        plans: int = 1,
     ) -> None:
         """Makes the rows micro-batches.
 
@@ -39,6 +46,7 @@ class Engine:
                 are cached in further passes.
             short: a sweep's plans are scored with logits over a short list of the vocabulary: the tokens that carry the mass at
                 the unsteered places, and those of the choices. Unsteered, and where cached passes are not trusted, with all.
+            plans: the number of plans that sweeps will be of, by which batches are made.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
@@ -50,7 +58,7 @@ class Engine:
         self.kept = Computed(model)
         self.resumed = ResumedPasses(model, shared_prefix([each.row for each in packed], model), memory, self.kept)
         left = [each.row.after(len(self.prefix)) for each in packed]
-        self.parts: list[MicroBatch] = [[packed[i] for i in some] for some in model.batches_of_rows(left, batch_size)]
+        self.parts: list[MicroBatch] = [[packed[i] for i in some] for some in model.batches_of_rows(left, batch_size, plans)]
 
     def __len__(self) -> int:
         return len(self.rows)

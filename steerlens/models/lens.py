@@ -176,13 +176,18 @@ class LensModel(TextGeneration):
         """
         return list(by_length(lengths, batch_size, self.token_budget))
 
-    def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None) -> list[list[int]]:
+    def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None, copies: int = 1) -> list[list[int]]:
         """Returns batches of indices of ``rows`` with choices, for aligned prompts; ``batch_size`` is the device's for ``None``.
+
+        Args:
+            rows: prompts with their choices.
+            batch_size: the number of rows at once; chosen for the device for ``None``.
+            copies: the number of plans that will be run at once: the more, the less is padded.
 
         Raises:
             SettingsError: the batch size is below 1.
         """
-        return list(by_choices(rows, batch_size, self.token_budget, on_cpu=self.device.type == "cpu"))
+        return list(by_choices(rows, batch_size, self.token_budget, copies))
 
     @cached_property
     def token_budget(self) -> int:

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from steerlens.models.untouched import untouched
 
 _log = logging.getLogger(__name__)
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
+
+
+_one_at_a_time = threading.RLock()
+"""Held while a model is read: Transformers changes its classes meanwhile, and of two threads at once the last would put back what
+the first had changed, so that no later model had its output weights tied to its embedding."""
 
 
 def load(
@@ -71,7 +77,8 @@ def load(
         trust_remote_code,
     )
     wanted = {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
-    bridge, own = _boot(_source(chosen), chosen, place, spec.adapter, **wanted)
+    with _one_at_a_time:
+        bridge, own = _boot(_source(chosen), chosen, place, spec.adapter, **wanted)
     tokenizer = Tokenizer(own, prepend_bos)
     bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
     named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"

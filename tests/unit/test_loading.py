@@ -5,16 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from places import HERE
+from transformers import PreTrainedModel
 
 import steerlens as sl
 from steerlens.errors import FileError, ModelError, SettingsError, UnknownNameError
-from steerlens.models import cache_folder
+from steerlens.models import cache_folder, loading
 from steerlens.models.cache import cached
 from steerlens.models.embedded import EMBEDDED, file_sha256
 
@@ -26,6 +31,23 @@ def test_folder_and_bridge_are_the_same_model(model_folders: dict[str, Path], lo
     assert wrapped.tl is again.tl
     assert not wrapped.fingerprint.differences(again.fingerprint)
     assert wrapped.fingerprint.differences(loaded["qwen2"].fingerprint)
+
+
+def test_threads_load_one_after_another(model_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers changes its classes while it reads a model; two at once would leave them changed for the whole process."""
+    tie, read, both = PreTrainedModel.tie_weights, loading._hugging_face, threading.Barrier(2)
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):  # nobody comes: the other thread waits for its turn
+            both.wait(0.5)
+        return read(*given, **named)
+
+    monkeypatch.setattr(loading, "_hugging_face", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: sl.load(model_folders["gpt2"], **HERE), range(2))
+    assert both.broken
+    assert PreTrainedModel.tie_weights is tie
+    assert not first.fingerprint.differences(second.fingerprint)
 
 
 def test_dtype_and_device(model_folders: dict[str, Path]) -> None:
