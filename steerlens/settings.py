@@ -152,7 +152,7 @@ class StudySettings:
     strengths: tuple[float, ...] = STRENGTHS
     """The factors on the difference of means that are swept."""
     mode: StudyMode = "screened"
-    """``exact`` runs every cell of a sweep, ``screened`` the tenth that a prediction finds promising."""
+    """``exact`` runs every cell of a sweep, ``screened`` the few that a prediction finds promising."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
     dev_concepts: int | None = 5

@@ -19,7 +19,7 @@ def main(folder: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     vector = SteeringVector({settings["layer"]: torch.tensor(settings["direction"])})
-    encoded = tokenizer(settings["texts"], return_tensors="pt", padding=True, padding_side="left")
+    encoded = tokenizer(settings["texts"], return_tensors="pt", return_token_type_ids=False, padding=True, padding_side="left")
 
     def extraction(batch_size: int) -> None:
         pairs = list(zip(settings["prompts"][::2], settings["prompts"][1::2], strict=False))

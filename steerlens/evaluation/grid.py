@@ -1,8 +1,9 @@
 """The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import zip_longest
 
 import numpy as np
@@ -24,12 +25,13 @@ from steerlens.progress import progress
 from steerlens.scores import Score
 from steerlens.settings import Scoring
 from steerlens.steering import SteeringPlan, SteeringVector, StepSpec, VectorSet
+from steerlens.steering.contrasts import builtin_aim
 
 Place = tuple[str, Kind]
 """A locale and a kind of items."""
 PLANS = 96
 """The plans of one task: enough that the passes that they go on from cost little, and few enough to lose little."""
-_PROMISING = 0.1
+_PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 _LEAST, _LAYERS = 6, 3
 """The cells that it runs at least of a vector, and the layers that these lie at: contrasts are combined at different layers."""
@@ -71,7 +73,14 @@ class Grid:
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in scores if every or is_of_english(score)]
 
-    def run(self, cells: Iterable[StepSpec] | None = None, title: str = "Sweep", *, short: bool = False) -> Found:
+    def run(
+        self,
+        cells: Iterable[StepSpec] | None = None,
+        title: str = "Sweep",
+        *,
+        short: bool = False,
+        wanted_at: Callable[[StepSpec, Place], bool] = lambda _cell, _place: True,
+    ) -> Found:
         """Returns every cell's outcomes, each run for real; all cells for ``None``.
 
         With ``short``, logits are taken over a short list of the vocabulary, and the cells count as predicted.
@@ -80,7 +89,7 @@ class Grid:
         found: Found = {place: {} for place in self.parts}
         labels, tasks = [], []
         for place, part in self.parts.items():
-            own = list(self._plans(place[0], wanted))
+            own = list(self._plans(place[0], [cell for cell in wanted if wanted_at(cell, place)]))
             for at in range(0, len(own), PLANS):
                 some = own[at : at + PLANS]
                 labels.append((place, [cell for cell, _ in some]))
@@ -145,7 +154,8 @@ class Grid:
     def screen(self, scores: Sequence[Score]) -> Found:
         """Returns the most promising cells run and the others predicted, from the derivative and one strength of every layer.
 
-        That strength is run with logits over a short list of the vocabulary.
+        That strength is run with logits over a short list of the vocabulary, and on the kind of items that the vector is meant
+        for: of the others, the derivative alone predicts.
 
         Raises:
             SettingsError: no strength but 0.
@@ -154,10 +164,21 @@ class Grid:
         if not strengths:
             raise SettingsError("a screened sweep of strength 0 alone was asked for: give strengths to predict from and to.")
         anchor = strengths[len(strengths) // 2]
-        anchors = self.run([cell for cell in self.cells if cell.strength == anchor], "Sweep, one strength", short=True)
+        cells = [cell for cell in self.cells if cell.strength == anchor]
+        anchors = self.run(cells, "Sweep, one strength", short=True, wanted_at=partial(self._is_meant, scores))
         predicted = self.predict(anchors)
         more = self.run(self._promising(predicted, scores), "Sweep, promising cells")
         return {place: {**predicted[place], **more[place]} for place in self.parts}
+
+    def _is_meant(self, scores: Sequence[Score], cell: StepSpec, place: Place) -> bool:
+        """Says whether a vector's own score is measured on a kind of items, or else only a run tells what it does there."""
+        aims = [score for score in scores if score.name == self._aim(cell.vector)]
+        added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
+        return not added or not aims or place[1] in aims[0].kinds
+
+    def _aim(self, name: str) -> str:
+        """Returns the name of the score that a vector is meant to raise; empty where nobody said so."""
+        return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
     def _promising(self, found: Found, scores: Sequence[Score]) -> list[StepSpec]:
         """Returns the cells of each vector with the largest predicted gains: of the score that it is meant to raise, if that is
@@ -167,9 +188,8 @@ class Grid:
         wanted = [score for score in every if score.higher_is_better]
         chosen: list[StepSpec] = []
         for vector in dict.fromkeys(cell.vector for cell in self.cells):
-            aims = {one.score for one in self.vectors.named(vector).values()}
             orders = []
-            for score in [score for score in wanted if score.name in aims] or wanted:
+            for score in [score for score in wanted if score.name == self._aim(vector)] or wanted:
                 here = {place: cells for place, cells in found.items() if score in self.measured(place, scores)}
                 gains = _gains(here, self.bases(), score, by_name.get(score.companion), vector)
                 orders.append(sorted(gains, key=gains.__getitem__, reverse=True))

@@ -63,7 +63,7 @@ def sweep(
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
             backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
             runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts the others from
-            that and the derivative, and runs the most promising cells in full: a tenth of each vector's, by the score that it is
+            that and the derivative, and runs the most promising cells in full: 7% of each vector's, by the score that it is
             meant to raise. Column ``exact`` says which cells were run in full.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.

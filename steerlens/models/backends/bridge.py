@@ -13,7 +13,7 @@ from torch import Tensor
 from steerlens.errors import ModelError
 from steerlens.models.backends.protocol import CachedPass, Capabilities, KeyValues
 from steerlens.models.backends.resuming import attending, cached_pass, resume
-from steerlens.models.backends.watching import body_of, hooks_on, watch
+from steerlens.models.backends.watching import body_of, hooks_on, modules_of, watch
 from steerlens.models.backends.wrappers import Wrappers
 from steerlens.models.batches import TokenBatch
 from steerlens.models.devices import weights_digest
@@ -87,8 +87,8 @@ class BridgeBackend:
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
         """Those of Hugging Face's model."""
-        parameters: Iterable[torch.nn.Parameter] = self.tl.original_model.parameters()
-        return parameters
+        each = (own for module in modules_of(self.tl.original_model) for own in module._parameters.values())
+        return dict.fromkeys(parameter for parameter in each if parameter is not None)
 
     def weights_stamp(self) -> tuple[object, ...]:
         """The memory, version and dtype of each weight."""
