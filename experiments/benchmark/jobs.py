@@ -35,6 +35,9 @@ class Job:
     """Tokens that the job reads or writes, those of a sweep once a cell; 0 where that says nothing."""
     own: tuple[str, ...] = ("steerlens",)
     """Ways that are ours, whose block calls and operations are counted."""
+    repeats: int = 1
+    """How often a way runs in one measurement: more than once where it takes some milliseconds, which the first pages of freshly
+    taken memory and the threads of the way before it would double."""
 
 
 class Bench:
@@ -109,7 +112,7 @@ class Bench:
         """Both: the folds, a logistic probe a layer and fold, its held-out AUROC. ``separability`` does that and all the rest."""
         stack = self.model.residuals(self.prompts).where(lambda prompt: prompt.form != "explicit")
         ways = probing.ways(stack)
-        return Job("probing", ways, own=tuple(ways)[:1])
+        return Job("probing", ways, own=tuple(ways)[:1], repeats=10)
 
     def generated(self) -> Job:
         def written() -> object:

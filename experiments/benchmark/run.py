@@ -12,7 +12,7 @@ import torch
 from counting import counts, counts_table
 from growth import growth, growth_table
 from halves import Make, agreement_table, agreements
-from jobs import Bench, Job
+from jobs import Bench, Job, Way
 from measuring import matrix_rate, measured
 from page import with_block
 from profiled import profiled, sentence
@@ -134,15 +134,22 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
+def _repeated(way: Way, times: int) -> object:
+    found: object = None
+    for _ in range(times):
+        found = way()
+    return found
+
+
 def timed(job: Job, runs: int, rate: float, device: torch.device) -> list[dict]:
     """Every way in turn, as often as asked for, after one run each that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in job.ways}
     peaks: dict[str, list[float]] = {name: [] for name in job.ways}
     for run in range(runs + 1):
         for name, way in job.ways.items():
-            spent, grown = measured(way, device)
+            spent, grown = measured(partial(_repeated, way, job.repeats), device)
             if run:
-                seconds[name].append(spent * job.times.get(name, 1))
+                seconds[name].append(spent / job.repeats * job.times.get(name, 1))
                 peaks[name].append(grown)
     ours, rows = next(iter(job.ways)), []
     for name in job.ways:
