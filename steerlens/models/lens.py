@@ -191,8 +191,11 @@ class LensModel(TextGeneration):
 
     @cached_property
     def token_budget(self) -> int:
-        """The number of tokens of a batch, padding among them: a constant on a CPU, and on a GPU what its memory holds, which is
-        measured once for this kind of model and kept in the cache folder. It is halved when a batch does not fit after all."""
+        """The number of tokens of a batch, padding among them.
+
+        It is a constant on a CPU, and on a GPU what its memory holds, which is measured once for this kind of model and kept in
+        the cache folder. It is halved when a batch does not fit after all.
+        """
         return token_budget(self, memory_of(self.device))
 
     @torch.no_grad()
