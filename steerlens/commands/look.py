@@ -38,7 +38,7 @@ def _continuations(model: LensModel, args: Namespace) -> list[str]:
 
 
 def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arguments)
-    """The embedded models."""
+    """Returns a table of the embedded models."""
     lines = [f"Cache: {cache_folder()}", ""]
     for model in EMBEDDED.values():
         state = "converted, in the cache" if is_converted(model) else "converted at its first use, about a minute"

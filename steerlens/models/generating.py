@@ -21,31 +21,9 @@ class TextGeneration:
     """The part of ``LensModel`` that writes texts."""
 
     @overload
-    def generate(
-        self,
-        prompts: Text,
-        max_new_tokens: int = ...,
-        *,
-        sample: bool = ...,
-        temperature: float = ...,
-        n: int = ...,
-        seed: int | None = ...,
-        stop: Sequence[str] | str = ...,
-        **settings: Any,
-    ) -> str: ...
+    def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
     @overload
-    def generate(
-        self,
-        prompts: Sequence[Text],
-        max_new_tokens: int = ...,
-        *,
-        sample: bool = ...,
-        temperature: float = ...,
-        n: int = ...,
-        seed: int | None = ...,
-        stop: Sequence[str] | str = ...,
-        **settings: Any,
-    ) -> list[str]: ...
+    def generate(self, prompts: Sequence[Text], max_new_tokens: int = ..., **settings: Any) -> list[str]: ...
 
     def generate(
         self,

@@ -59,7 +59,7 @@ def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence
     remember_halving(model, memory_of(model.device))
     _log.warning(
         "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
-        "Give batch_size to begin with smaller ones.",
+        "Where a call takes batch_size, give it to begin with smaller ones.",
         *(len(many), model.device, model.token_budget),
     )
     middle = len(many) // 2

@@ -111,7 +111,7 @@ def _parts_of(module: nn.Module) -> Iterator[_Part]:
 
 
 def _is_point(module: nn.Module) -> bool:
-    return getattr(module, "original_component", None) is None and type(module).__name__ == "HookPoint"
+    return type(module).__name__ == "HookPoint"
 
 
 @contextmanager
