@@ -60,6 +60,8 @@ class Scoring:
     """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
     seed: int = 0
     """The seed of the order in which the letter format lists the choices, the same for a concept in every locale."""
+    aliases: bool = True
+    """Whether other names of a choice (``item.aliases``) are scored, too, and the best of its names counts; letters have none."""
 
     def __post_init__(self) -> None:
         for what, given, known in (

@@ -6,7 +6,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
-from places import DEVICE, HERE
+from places import DEVICE, HERE, TEXTS, some_items
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma2Config,
@@ -55,7 +55,7 @@ def _own_measures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def corpus() -> list[str]:
     """Texts in seven languages."""
-    return [text for item in sl.data.atlas() for text in (item.question, *item.choices)]
+    return (TEXTS / "corpus.txt").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def llama(loaded: dict[str, sl.LensModel]) -> sl.LensModel:
 @pytest.fixture(scope="session")
 def items() -> sl.data.Items:
     """A few concepts of both kinds in English, Spanish and Korean."""
-    return sl.data.atlas(["es-ES", "ko-KR"]).sample(8)
+    return some_items().sample(8)
 
 
 @pytest.fixture(scope="session")

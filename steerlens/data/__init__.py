@@ -2,7 +2,7 @@
 
 from steerlens.data.checks import Problem, check
 from steerlens.data.files import atlas, load_items
-from steerlens.data.items import KINDS, Holdout, Item, Items, Kind, Split, letter_order
+from steerlens.data.items import KINDS, Evidence, Holdout, Item, Items, Kind, Split, letter_order
 from steerlens.data.locales import ENGLISH, Locale, add_locale, atlas_locales, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
@@ -23,6 +23,7 @@ from steerlens.data.public import (
 __all__ = [
     "ENGLISH",
     "KINDS",
+    "Evidence",
     "Form",
     "Holdout",
     "Item",

@@ -6,18 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steerlens.data.items import Items
+from steerlens.data.evidence import with_evidence
+from steerlens.data.items import Item, Items
 from steerlens.data.lines import lines_of, parsed
 from steerlens.data.locales import ENGLISH, atlas_folder, atlas_locales
 from steerlens.data.rows import RowReader
-from steerlens.errors import FileError, UnknownNameError
+from steerlens.errors import DataError, FileError, UnknownNameError
 
 _ANSWER_COLUMN = "answer:"
-_COLUMNS = ("concept", "kind", "locale", "question")
-"""Columns that every CSV file has; the others depend on its kinds."""
+_COLUMNS = ("concept", "kind", "locale")
+"""Columns that every CSV file has, beside ``question`` or ``templates``; the others depend on its kinds."""
+_LISTS, _NUMBERS = ("choices", "wordings", "templates", "tags"), ("difficulty", "popularity")
+"""Columns whose cells are lists, separated by ``|``, and those whose cells are numbers."""
 
 
-def load_items(path: str | Path) -> Items:
+def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> Items:
     """Reads items of the user's own from JSON Lines (``.jsonl``) or CSV (``.csv``), one concept in one locale a row.
 
     Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and if wanted ``topic``. A
@@ -25,11 +28,20 @@ def load_items(path: str | Path) -> Items:
     ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among them, and ``explicit``, the
     question with its country named, without which it gives no LOC pair.
 
+    A choice or answer may be a list of names that are equally right (in a CSV column ``answer:`` separated by ``|``): the first
+    is shown, and the best of them scores. A factual row may have ``wordings``, a list of further questions of the same; a cultural
+    one may have ``templates``, a list of questions with a slot for the country (``¿Qué se desayuna {in}?``, see
+    ``steerlens.data.naming``), in place of ``question`` and ``explicit``. Either may have ``cloze``, a statement that ends before
+    its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
+
     The file is read line by line, and only the items are held in memory. Rows that look doubtful but can be used, such as a
     question in another script than its locale's, are counted in the ``notes`` of the items and logged.
 
     Args:
         path: the file, in UTF-8; its ending says the format.
+        wordings: how many questions of a concept are read. Each is an item, whose concept's id ends in ``#2`` and so on; splits,
+            folds and intervals count them as one concept.
+        cloze: whether the statement to be completed is read, too, as an item whose concept's id ends in ``#cloze``.
 
     Raises:
         FileError: there is no such file, it has another ending, or it is not UTF-8.
@@ -39,7 +51,7 @@ def load_items(path: str | Path) -> Items:
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if path.suffix not in readers:
         raise FileError(f"{path} given: items are read from .jsonl and .csv files. Rename or convert it.")
-    reader = RowReader()
+    reader = RowReader(wordings=_wordings(wordings), cloze=cloze)
     readers[path.suffix](reader, path.name, lines_of(path))
     return reader.finish(path.name)
 
@@ -50,6 +62,9 @@ def atlas(
     topics: Iterable[str] | None = None,
     sources: Iterable[str] | None = None,
     shared: bool = False,
+    wordings: int = 1,
+    cloze: bool = False,
+    min_votes: int = 0,
 ) -> Items:
     """Returns the built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
 
@@ -58,19 +73,25 @@ def atlas(
             need it.
         topics: the topics that are kept, such as ``food``; all for ``None``.
         sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
-        shared: keeps a cultural item in a locale whose answer another locale shares. It cannot tell the two apart, so it is left
-            out by default; ``notes`` says how many were.
+        shared: keeps a cultural item whose answer is the English locale's, too. Local and English-centric answers cannot be told
+            apart by it, so it is left out by default; ``notes`` says how many were.
+        wordings: how many questions of a concept there are, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
+            splits, folds and intervals count them as one concept.
+        cloze: whether the statement to be completed is among them, as an item whose concept's id ends in ``#cloze``.
+        min_votes: keeps of the cultural items those whose answer at least so many people gave in a survey (``item.evidence``).
+            Most have not been asked for in any; 0 keeps all.
 
     Raises:
         UnknownNameError: the atlas does not have a locale, topic or source; the nearest are offered.
+        DataError: fewer than one wording is asked for.
     """
     asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
-    reader = RowReader(warn=False)  # the atlas has checks of its own
+    reader = RowReader(warn=False, wordings=_wordings(wordings), cloze=cloze)  # the atlas has checks of its own
     for code in dict.fromkeys((ENGLISH, *asked)):
         for file in sorted(atlas_folder(code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
                 _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
-    items = reader.finish("atlas")
+    items = with_evidence(reader.finish("atlas"))
     if topics is not None:
         wanted, known = {topics} if isinstance(topics, str) else set(topics), {item.topic for item in items}
         for topic in wanted - known:
@@ -83,7 +104,21 @@ def atlas(
                 raise UnknownNameError("source", source, sorted({item.source.split(" ")[0] for item in items}))
         items = items.where(lambda item: item.source.startswith(begins))
     kept = items if shared else items.distinctive()
-    return replace(kept, notes={"shared answers, left out": len(items) - len(kept)})
+    voted = kept.where(lambda item: item.kind == "factual" or _votes(item) >= min_votes) if min_votes else kept
+    notes = {"answers shared with English, left out": len(items) - len(kept)}
+    return replace(
+        voted, notes=notes | ({f"fewer than {min_votes} votes, left out": len(kept) - len(voted)} if min_votes else {})
+    )
+
+
+def _votes(item: Item) -> int:
+    return item.evidence.votes if item.evidence else 0
+
+
+def _wordings(given: int) -> int:
+    if given < 1:
+        raise DataError(f"{given} wordings asked for: expected at least one.")
+    return given
 
 
 def _jsonl(reader: RowReader, name: str, lines: Iterable[str]) -> None:
@@ -101,7 +136,8 @@ def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:
     rows = csv.DictReader(lines)
     try:
         given = list(rows.fieldnames or [])
-        missing = [column for column in _COLUMNS if given and column not in given]
+        asked = () if "templates" in given else ("question",)
+        missing = [column for column in (*_COLUMNS, *asked) if given and column not in given]
         if missing:
             listed = f"missing; the columns are {', '.join(map(repr, given))}"
             reader.fault(f"{name}:1", ", ".join(missing), listed, f"a header with {', '.join(_COLUMNS)}")
@@ -117,12 +153,21 @@ def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: cell for name, cell in cells.items() if not name.startswith(_ANSWER_COLUMN)}
-    if cells.get("choices"):
-        row["choices"] = cells["choices"].split("|")
-    else:
-        row.pop("choices", None)
+    row: dict[str, Any] = {name: cell for name, cell in cells.items() if not name.startswith(_ANSWER_COLUMN) and cell}
+    row |= {name: row[name].split("|") for name in _LISTS if name in row}
+    row |= {name: _number(row[name]) for name in _NUMBERS if name in row}
     answers = {
-        name.removeprefix(_ANSWER_COLUMN): cell for name, cell in cells.items() if name.startswith(_ANSWER_COLUMN) and cell
+        name.removeprefix(_ANSWER_COLUMN): cell.split("|") if "|" in cell else cell
+        for name, cell in cells.items()
+        if name.startswith(_ANSWER_COLUMN) and cell
     }
     return {**row, "answers": answers} if answers else row
+
+
+def _number(cell: str) -> float | str:
+    """The cell's number, or the cell as it is, which the reader refuses."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return cell
+    return int(number) if number.is_integer() else number

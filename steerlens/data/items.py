@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from steerlens.data.locales import ENGLISH, locale
+from steerlens.data.naming import filled
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs, named_country, named_pairs
 from steerlens.data.prompts import Form, Prompt
-from steerlens.data.splits import Shares, dealt, group_of, place, sides, sides_by_relation
+from steerlens.data.scripts import plain
+from steerlens.data.splits import Shares, concept_of, dealt, group_of, place, sides, sides_by_relation
 from steerlens.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -23,6 +25,20 @@ if TYPE_CHECKING:
 Kind = Literal["factual", "cultural"]
 KINDS: tuple[Kind, ...] = ("factual", "cultural")
 Holdout = Literal["concept", "relation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a survey says of a cultural item's answer."""
+
+    source: str
+    """The survey and the id of its question, as ``BLEnD Al-en-06``."""
+    votes: int
+    """The people who gave the item's answer, by any of its names."""
+    annotators: int
+    """The people who gave an answer."""
+    most: int = 0
+    """The people who gave the answer that most of them gave."""
 
 
 @dataclass(frozen=True, slots=True)  # millions of them are held at once
@@ -53,6 +69,43 @@ class Item:
     """Where question and answer come from: ``written``, or a package with its version and key."""
     tags: tuple[str, ...] = ()
     """Labels of the data set that it comes from, as ``CS`` (culturally sensitive) in Global-MMLU."""
+    aliases: tuple[tuple[str, ...], ...] = ()
+    """Other names of each choice, ``[choice]``, that are as right as the one shown; empty if no choice has any."""
+    template: str = ""
+    """A cultural question with a slot for its country, as ``¿Qué se desayuna {in}?``; empty if the item has none."""
+    cloze: bool = False
+    """Whether the question is a statement that ends before its answer, which then needs no word for "Question" or "Answer"."""
+    difficulty: int = 0
+    """How hard the fact is: 1 a child knows it, 2 it is taught at school, 3 few know it; 0 if nobody said."""
+    popularity: float | None = None
+    """How widely known the subject is, in a unit of its relation: the inhabitants of a city or a country; ``None`` if unknown."""
+    evidence: Evidence | None = None
+    """What people who were asked said of a cultural item's answer; ``None`` if nobody was asked."""
+
+    def names(self, choice: int) -> tuple[str, ...]:
+        """Returns all names of a choice, the one shown first.
+
+        Args:
+            choice: the index of the choice.
+        """
+        return (self.choices[choice], *(self.aliases[choice] if self.aliases else ()))
+
+    def about(self, country: str) -> "Item":
+        """Returns the cultural item with another locale's country named in its question, and that locale's answer as the right
+        one: it asks whether a model answers for the country named and not for the language of the question.
+
+        Args:
+            country: the code of the locale whose country is named, as ``el-GR``; it must own one of the choices.
+
+        Raises:
+            DataError: the item has no template, or no choice is that locale's answer.
+            UnknownNameError: the item's locale does not say how that country is named.
+        """
+        choice = next((index for index, owners in enumerate(self.owners) if country in owners), None)
+        if not self.template or choice is None:
+            lacking = "no template with a slot for a country" if not self.template else f"no answer of {country}"
+            raise DataError(f"item {self.concept!r} in {self.locale} has {lacking}: it cannot name another country.")
+        return replace(self, question=filled(self.template, self.locale, country), explicit="", template="", answer=choice)
 
     @property
     def english_answer(self) -> int | None:
@@ -85,7 +138,8 @@ class Item:
                 f"item {self.concept!r} in {self.locale} has no explicit question: only cultural items name a country. "
                 "Ask for its implicit prompt, or give the item an 'explicit' field."
             )
-        text = locale(self.locale).prompt(self.explicit if form == "explicit" else self.question)
+        question = self.explicit if form == "explicit" else self.question
+        text = question if self.cloze else locale(self.locale).prompt(question)
         return Prompt(text, self.concept, self.locale, self.kind, form, self.topic, self.relation)
 
 
@@ -118,8 +172,11 @@ class Items(Sequence[Item]):
         return iter(self.items)
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{len(self.of(kind=kind).concepts)} {kind}" for kind in KINDS)
-        return f"Items({self.name!r}: {kinds} concepts in {', '.join(self.locales)})"
+        concepts = {kind: len({concept_of(one) for one in self.of(kind=kind).concepts}) for kind in KINDS}
+        kinds = ", ".join(f"{n} {kind}" for kind, n in concepts.items())
+        wordings = len(self.concepts) / max(1, sum(concepts.values()))
+        several = f", {wordings:.1f} wordings each" if wordings > 1 else ""
+        return f"Items({self.name!r}: {kinds} concepts in {', '.join(self.locales)}{several})"
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -151,9 +208,35 @@ class Items(Sequence[Item]):
         return replace(self, items=tuple(filter(keep, self.items)))
 
     def distinctive(self) -> "Items":
-        """Returns the items without cultural ones whose answer another locale shares, since they cannot tell the two locales
-        apart."""
-        return self.where(lambda item: not item.shared_with)
+        """Returns the items without cultural ones whose answer is the English locale's, too: they cannot tell an answer for the
+        people who speak the language from an English-centric one. Answers that other locales share stay: ``shared_with`` says
+        which."""
+        return self.where(lambda item: item.locale == ENGLISH or ENGLISH not in item.shared_with)
+
+    def about(self, country: str) -> "Items":
+        """Returns the cultural items that can name another locale's country, with it named and its answer as the right one.
+
+        Items of that locale itself, those whose own answer is the same, and those without a template are left out.
+
+        Args:
+            country: the code of the locale whose country is named, as ``el-GR``.
+
+        Raises:
+            DataError: no item can name it.
+        """
+        named = tuple(item.about(country) for item in self.items if _can_name(item, country))
+        if not named:
+            raise DataError(
+                f"no item of {self.name!r} has a template and another answer of {country}: give cultural items of other locales "
+                "that hold its answers, as those of the atlas."
+            )
+        return replace(self, items=named)
+
+    def spelled_as_in_english(self) -> "Items":
+        """Returns the factual items whose answer is the same string as in English (``Madrid``, ``Na``), accents aside: what they
+        are answered with says nothing about the language that the answer was found in."""
+        english = {item.concept: plain(item.choices[item.answer]) for item in self.items if item.locale == ENGLISH}
+        return self.where(lambda item: item.kind == "factual" and english.get(item.concept) == plain(item.choices[item.answer]))
 
     def parallel(self) -> "Items":
         """Returns the items of the concepts that every locale here has."""
@@ -164,7 +247,8 @@ class Items(Sequence[Item]):
 
     def sample(self, n: int | Mapping[Kind, int | None] | None, *, seed: int = 0) -> "Items":
         """Returns the items of ``n`` concepts of each kind, or of as many as ``n`` gives for the kind (``{"factual": 8}``: none
-        of the other), drawn by ``seed``; all for ``None`` or where there are fewer. A smaller draw is part of a larger one."""
+        of the other), drawn by ``seed``, with all their wordings; all for ``None`` or where there are fewer. A smaller draw is
+        part of a larger one."""
         if n is None:
             return self
         numbers = n if isinstance(n, Mapping) else dict.fromkeys(KINDS, n)
@@ -172,8 +256,9 @@ class Items(Sequence[Item]):
         def drawn(concept: str) -> float:
             return place(seed, f"sample/{concept}")  # not the place that ``split`` divides by
 
-        chosen = (sorted(self.of(kind=kind).concepts, key=drawn)[: numbers.get(kind, 0)] for kind in KINDS)
-        return self.only(concept for concepts in chosen for concept in concepts)
+        names = {kind: {concept_of(one) for one in self.of(kind=kind).concepts} for kind in KINDS}
+        chosen = {concept for kind in KINDS for concept in sorted(names[kind], key=drawn)[: numbers.get(kind, 0)]}
+        return self.where(lambda item: concept_of(item.concept) in chosen)
 
     def to_frame(self) -> "pd.DataFrame":
         """Returns a row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
@@ -204,6 +289,22 @@ class Items(Sequence[Item]):
             UnknownNameError: there are no items of the locale here.
         """
         return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
+
+    def other_country_pairs(self, locale: str, country: str) -> PromptPairs:
+        """Returns pairs of the explicit prompt and the same prompt that names another country, in the same language: what tells
+        them apart is the country alone, and not that one is named.
+
+        Args:
+            locale: the locale of the questions.
+            country: the code of the locale whose country the negative prompts name.
+
+        Raises:
+            PairsError: no cultural item of this locale has both.
+            UnknownNameError: there are no items of the locale here.
+        """
+        own = [item for item in self.of(locale=locale) if item.explicit and _can_name(item, country)]
+        positive = tuple(item.prompt("explicit") for item in own)
+        return PromptPairs(positive, tuple(item.about(country).prompt() for item in own), f"LOC against {country}", locale)
 
     def localized_pairs(self, locale: str) -> PromptPairs:
         """Returns LOC pairs of a ``locale``: the explicit prompt against the implicit one, for each of its cultural concepts.
@@ -283,6 +384,11 @@ class Items(Sequence[Item]):
         """Returns the SHA-256 of the items' whole content, in order."""
         content = json.dumps([asdict(item) for item in self.items], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _can_name(item: Item, country: str) -> bool:
+    """Whether an item can name a country that is not its own and that gives another answer."""
+    return bool(item.template) and country in item.answers and country not in item.owners[item.answer]
 
 
 @dataclass(frozen=True)

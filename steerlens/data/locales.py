@@ -1,8 +1,8 @@
 """Locales: a language together with the culture that a question asked in it implies."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -42,6 +42,12 @@ class Locale:
     their peoples and languages."""
     capitals: str = ""
     """Regular expression of the countries' capitals, which an implicit prompt may not hold either."""
+    here: Mapping[str, str] = field(default_factory=dict)
+    """What a slot for a country holds if no country is named and the question would be odd without: ``in``, ``of`` and
+    ``front``, as ``en este país``."""
+    countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
+    ``of`` (``de España``) and ``front`` (``En España,``)."""
 
     def prompt(self, question: str) -> str:
         """Returns the open prompt: question and answer cue. It ends without white space, which belongs to the answer.
@@ -63,7 +69,7 @@ def _folders() -> dict[str, Traversable]:
 def _locales() -> dict[str, Locale]:
     """Every locale that is known: those of the atlas, the languages of public data sets, and the user's own."""
     more = resources.files("steerlens.data").joinpath("languages.json")
-    found = [Locale(**fields) for fields in json.loads(more.read_text(encoding="utf-8"))]
+    found = [Locale(**given) for given in json.loads(more.read_text(encoding="utf-8"))]
     found += [_read(folder) for folder in _folders().values()]
     return {new.code: new for new in found}
 
@@ -80,7 +86,7 @@ def _read(folder: Traversable) -> Locale:
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
     given.pop("open_data", None)
-    known = {field.name: field.default is MISSING for field in fields(Locale)}
+    known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
         raise DataError(f"{_FILE} in {folder} lacks {lacking} and has {other} besides: expected fields among {', '.join(known)}.")

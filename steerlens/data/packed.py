@@ -16,18 +16,20 @@ class PackedItems(Sequence[Item]):
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._rows: list[bytes] = []
         self._heads: dict[tuple[Any, ...], int] = {}
-        """What items share (kind, locale, owners, topic, relation, source, tags), numbered."""
+        """What items share (kind, locale, owners, topic, relation, source, tags, cloze, evidence), numbered."""
         self._by_number: list[tuple[Any, ...]] = []
         for item in items:
             self.append(item)
 
     def append(self, item: Item) -> None:
         """Adds an item."""
-        head = (item.kind, item.locale, item.owners, item.topic, item.relation, item.source, item.tags)
+        head = (item.kind, item.locale, item.owners, item.topic, item.relation, item.source, item.tags, item.cloze, item.evidence)
         number = self._heads.setdefault(head, len(self._heads))
         if number == len(self._by_number):
             self._by_number.append(head)
-        row = (number, item.concept, item.question, item.choices, item.answer, item.explicit)
+        row: list[Any] = [number, item.concept, item.question, item.choices, item.answer, item.explicit]
+        more = (item.aliases, item.template, item.difficulty, item.popularity)
+        row += more if any(more) else ()
         self._rows.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
 
     def __len__(self) -> int:
@@ -47,6 +49,10 @@ class PackedItems(Sequence[Item]):
         return self._made(self._rows[index])
 
     def _made(self, row: bytes) -> Item:
-        number, concept, question, choices, answer, explicit = json.loads(row)
-        kind, locale, owners, topic, relation, source, tags = self._by_number[number]
-        return Item(concept, kind, locale, question, tuple(choices), answer, explicit, owners, topic, relation, source, tags)
+        number, concept, question, choices, answer, explicit, *more = json.loads(row)
+        kind, locale, owners, topic, relation, source, tags, cloze, evidence = self._by_number[number]
+        aliases, template, difficulty, popularity = more or ((), "", 0, None)
+        return Item(
+            *(concept, kind, locale, question, tuple(choices), answer, explicit, owners, topic, relation, source, tags),
+            *(tuple(map(tuple, aliases)), template, cloze, difficulty, popularity, evidence),
+        )

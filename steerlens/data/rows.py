@@ -10,14 +10,15 @@ import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from steerlens.data.items import KINDS, Item, Items
 from steerlens.data.locales import known_locales, locale
+from steerlens.data.naming import filled
 from steerlens.data.packed import PACK_FROM, PackedItems
 from steerlens.data.scripts import foreign
-from steerlens.errors import DataError
+from steerlens.errors import DataError, SteerlensError
 
 MOST_FAULTS = 50
 """Faults that are listed; the others are counted."""
@@ -39,6 +40,18 @@ class RowFault:
         return f"{self.place}: field {self.field!r}: {self.given}; expected {self.expected}"
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way in which a row's concept is asked."""
+
+    question: str
+    explicit: str = ""
+    template: str = ""
+    cloze: bool = False
+    suffix: str = ""
+    """What tells its item from that of the first wording: ``#2``, ``#3``, ``#cloze`` behind the concept's id."""
+
+
 @dataclass
 class RowReader:
     """Reads rows one at a time and remembers what was wrong with each."""
@@ -52,6 +65,10 @@ class RowReader:
     items: list[Item] | PackedItems = field(default_factory=list)
     doubts: Counter[str] = field(default_factory=Counter)
     """What looks wrong but can be used, counted."""
+    wordings: int = 1
+    """How many wordings of a question are read, where a row has several; each is an item."""
+    cloze: bool = False
+    """Whether the statement to be completed is read, too, where a row has one."""
     _last_bad: str = ""
     _seen: dict[str, int] = field(default_factory=dict)
     """Per concept the index of its first item, and above it as bits its kind and the locales that it was read in."""
@@ -62,34 +79,50 @@ class RowReader:
     _known: frozenset[str] = field(default_factory=lambda: frozenset(known_locales()))
 
     def read(self, place: str, row: Mapping[str, Any]) -> None:
-        """Adds the row's item, or its faults."""
+        """Adds the row's item, one for each wording that is wanted, or its faults."""
         before = len(self.faults) + self.more_faults
-        text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale", "question")}
+        text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale")}
         self._one_of(place, "kind", text["kind"], KINDS)
         self._known_locale(place, "locale", text["locale"])
         self._once(place, text)
-        explicit, topic, relation, source = (
-            self._text(place, row, name, needed=False) for name in ("explicit", "topic", "relation", "source")
-        )
+        names = ("topic", "relation", "source")
+        topic, relation, source = (self._text(place, row, name, needed=False) for name in names)
+        wordings = self._wordings(place, row, text["locale"])
         if text["kind"] == "cultural":
-            owners, choices, answer = self._cultural(place, row, text["locale"])
+            owners, named, answer = self._cultural(place, row, text["locale"])
         else:
-            owners, (choices, answer) = (), self._factual(place, row)
-        if len(self.faults) + self.more_faults == before:
-            item = Item(
-                concept=text["concept"],
-                kind=KINDS[0] if text["kind"] == KINDS[0] else KINDS[1],
-                locale=text["locale"],
-                question=text["question"],
-                choices=choices,
-                answer=answer,
-                explicit=explicit,
-                owners=owners,
-                topic=topic,
-                relation=relation,
-                source=source,
+            owners, (named, answer) = (), self._factual(place, row)
+        tags, difficulty, popularity = self._facets(place, row)
+        if len(self.faults) + self.more_faults > before:
+            return
+        item = Item(
+            concept=text["concept"],
+            kind=KINDS[0] if text["kind"] == KINDS[0] else KINDS[1],
+            locale=text["locale"],
+            question="",
+            choices=tuple(names[0] for names in named),
+            answer=answer,
+            owners=owners,
+            topic=topic,
+            relation=relation,
+            source=source,
+            tags=tags,
+            aliases=tuple(names[1:] for names in named) if any(len(names) > 1 for names in named) else (),
+            difficulty=difficulty,
+            popularity=popularity,
+        )
+        for wording in wordings:
+            self.add(
+                place,
+                replace(
+                    item,
+                    concept=item.concept + wording.suffix,
+                    question=wording.question,
+                    explicit=wording.explicit,
+                    template=wording.template,
+                    cloze=wording.cloze,
+                ),
             )
-            self.add(place, item)
 
     def add(self, place: str, item: Item) -> None:
         """Adds an item that was checked already."""
@@ -187,31 +220,83 @@ class RowReader:
                 return f"{list(self._files)[packed >> 48]}:{packed & ((1 << 48) - 1)}"
         return "an earlier row"
 
-    def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[str, ...]:
-        texts = [choice for choice in choices if isinstance(choice, str) and choice.strip() and choice == choice.strip()]
-        if len(texts) != len(choices):
+    def _wordings(self, place: str, row: Mapping[str, Any], code: str) -> list[Wording]:
+        """The wordings that are wanted: from templates with a slot for the country, or from texts."""
+        found, cloze = self._templates(place, row, code) if "templates" in row else self._questions(place, row)
+        wanted = found[: self.wordings] + ([cloze] if self.cloze and cloze else [])
+        return [replace(one, suffix="#cloze" if one.cloze else f"#{at}" if at > 1 else "") for at, one in enumerate(wanted, 1)]
+
+    def _questions(self, place: str, row: Mapping[str, Any]) -> tuple[list[Wording], Wording | None]:
+        question = self._text(place, row, "question")
+        first = Wording(question, self._text(place, row, "explicit", needed=False))
+        more = self._texts(place, row, "wordings")
+        statement = self._text(place, row, "cloze", needed=False)
+        return [first, *map(Wording, more)], Wording(statement, cloze=True) if statement else None
+
+    def _templates(self, place: str, row: Mapping[str, Any], code: str) -> tuple[list[Wording], Wording | None]:
+        given = self._texts(place, row, "templates")
+        statement = self._text(place, row, "cloze", needed=False)
+        if not given:
+            self.fault(place, "templates", "none", "at least one question with a slot for the country")
+        if code not in self._known:
+            return [], None
+        try:
+            texts = [*given, statement] if statement else given
+            own = [Wording(filled(text, code), filled(text, code, code), text) for text in texts]
+        except SteerlensError as error:
+            self.fault(place, "templates", str(error), "one slot for the country in each, and a locale that fills it")
+            return [], None
+        return own[: len(given)], replace(own[-1], cloze=True) if statement else None
+
+    def _facets(self, place: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], int, float | None]:
+        """Tags, difficulty and popularity."""
+        difficulty, popularity = row.get("difficulty", 0), row.get("popularity")
+        if difficulty not in (0, 1, 2, 3):
+            expected = "1 (a child knows it), 2 (taught at school) or 3 (few know it)"
+            self.fault(place, "difficulty", f"{difficulty!r} given", expected)
+        if popularity is not None and not isinstance(popularity, int | float):
+            self.fault(place, "popularity", f"{popularity!r} given", "a number")
+        return tuple(self._texts(place, row, "tags")), difficulty, popularity
+
+    def _texts(self, place: str, row: Mapping[str, Any], name: str) -> list[str]:
+        """A list of texts that may be missing."""
+        given = row.get(name) or []
+        if not isinstance(given, list) or not all(isinstance(text, str) and text and text == text.strip() for text in given):
+            self.fault(place, name, f"{given!r} given", "a list of texts without outer white space")
+            return []
+        return given
+
+    def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[tuple[str, ...], ...]:
+        """The names of each choice: a text, or a list of texts that are equally right, the one shown first."""
+        named = [tuple(choice) if isinstance(choice, list) and choice else (choice,) for choice in choices]
+        texts = [text for names in named for text in names]
+        if not all(isinstance(text, str) and text.strip() and text == text.strip() for text in texts):
             self.fault(place, name, "an empty choice, one with outer white space or one that is no text", "texts")
-        if len(texts) < 2:
-            self.fault(place, name, f"{len(texts)} choices", "at least two")
+            return ()
+        if len(named) < 2:
+            self.fault(place, name, f"{len(named)} choices", "at least two")
         forms = list(map(same_text, texts))
         if len(set(forms)) < len(forms):
             repeated = sorted({text for text, form in zip(texts, forms, strict=True) if forms.count(form) > 1})
             self.fault(place, name, f"{', '.join(repeated)} repeated", "choices that differ")
-        return tuple(texts)
+        return tuple(named)
 
-    def _factual(self, place: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    def _factual(self, place: str, row: Mapping[str, Any]) -> tuple[tuple[tuple[str, ...], ...], int]:
         given, answer = row.get("choices"), row.get("answer")
         if not isinstance(given, list):
             self.fault(place, "choices", "missing" if given is None else f"{given!r} given", "a list of texts")
             return (), 0
         choices = self._choices(place, "choices", given)
-        if answer not in choices:
+        shown = [names[0] for names in choices]
+        if answer not in shown:
             self.fault(place, "answer", f"{answer!r} given", "one of the choices, to the letter")
             return choices, 0
-        return choices, choices.index(answer)
+        return choices, shown.index(answer)
 
-    def _cultural(self, place: str, row: Mapping[str, Any], own: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], int]:
-        """Owners, choices and the own answer's index. Locales that give the same answer own one choice together."""
+    def _cultural(
+        self, place: str, row: Mapping[str, Any], own: str
+    ) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...], int]:
+        """Owners, names of the choices and the own answer's index. Locales that give the same answer own one choice together."""
         answers = row.get("answers")
         if not isinstance(answers, Mapping):
             self.fault(place, "answers", "missing" if answers is None else f"{answers!r} given", "a text per locale")
@@ -219,14 +304,26 @@ class RowReader:
         for owner in answers:
             self._known_locale(place, "answers", owner)
         together: dict[str, list[str]] = {}
-        for owner, text in answers.items():
-            together.setdefault(same_text(str(text)), []).append(owner)
-        choices = self._choices(place, "answers", [answers[owners[0]] for owners in together.values()])
+        for owner, names in answers.items():
+            shown = names[0] if isinstance(names, list) and names else names
+            together.setdefault(same_text(str(shown)), []).append(owner)
+        choices = self._choices(place, "answers", [_joined(answers, owners) for owners in together.values()])
         if own not in answers:
             self.fault(place, "answers", f"answers of {', '.join(answers) or 'nobody'}", f"the answer of {own} among them")
             return (), choices, 0
         owned = tuple(map(tuple, together.values()))
         return owned, choices, next(index for index, owners in enumerate(owned) if own in owners)
+
+
+def _joined(answers: Mapping[str, Any], owners: list[str]) -> Any:
+    """The names of one choice: those that its owners give, the shown one first."""
+    names = [name for owner in owners for name in (answers[owner] if isinstance(answers[owner], list) else [answers[owner]])]
+    if not all(isinstance(name, str) for name in names):
+        return answers[owners[0]]
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(same_text(name), name)
+    return list(first.values())
 
 
 def same_text(text: str) -> str:

@@ -1,5 +1,6 @@
-"""Scripts of texts: whether a text's letters are of the script that its locale is written in."""
+"""Scripts of texts: whether a text's letters are of the script that its locale is written in; texts without their accents."""
 
+import unicodedata
 from functools import cache
 
 import regex
@@ -35,3 +36,9 @@ def foreign(text: str, script: str) -> bool:
         return False
     excerpt = text[:_EXCERPT]
     return 2 * len("".join(letters.findall(excerpt))) < len("".join(_LETTERS.findall(excerpt)))
+
+
+def plain(text: str) -> str:
+    """Returns the text case folded, without accents and marks."""
+    parts = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c))).casefold()

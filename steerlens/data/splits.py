@@ -5,17 +5,24 @@ concept (ids that agree up to ``#``) stay together. Each topic is divided in the
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 from steerlens.errors import DataError
 
 Shares = tuple[float, float, float]
+_WORDING = re.compile(r"#(\d+|cloze)$")
 
 
 def group_of(concept: str) -> str:
     """What is never divided: the concept's id up to ``#``, behind which its paraphrases are told apart."""
     return concept.partition("#")[0]
+
+
+def concept_of(wording: str) -> str:
+    """What several wordings ask: the concept's id without ``#2``, ``#3`` or ``#cloze`` at its end."""
+    return _WORDING.sub("", wording)
 
 
 def place(seed: int, name: str) -> float:

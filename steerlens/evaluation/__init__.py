@@ -23,6 +23,7 @@ from steerlens.evaluation.methods import (
     Steered,
     Trained,
 )
+from steerlens.evaluation.named_country import NamedCountry, named_country
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.responses import Response, response
@@ -36,6 +37,8 @@ from steerlens.evaluation.searching.tested import ALL, BEST
 from steerlens.evaluation.sweeping import sweep
 from steerlens.evaluation.sweeps import Sweep
 from steerlens.evaluation.texts import nats_per_token
+from steerlens.evaluation.token_counts import TokenCounts, token_counts
+from steerlens.evaluation.wordings import Wordings
 from steerlens.scores import SCORES, Score, register
 from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
 
@@ -67,6 +70,7 @@ __all__ = [
     "Limits",
     "Method",
     "Mode",
+    "NamedCountry",
     "Outcome",
     "Plane",
     "Prepared",
@@ -82,14 +86,17 @@ __all__ = [
     "Steered",
     "Sweep",
     "Tested",
+    "TokenCounts",
     "Trained",
     "Tried",
+    "Wordings",
     "Writing",
     "answered",
     "attributions",
     "effects",
     "fewer_pairs",
     "item_choices",
+    "named_country",
     "nats_per_token",
     "placed",
     "plane",
@@ -100,4 +107,5 @@ __all__ = [
     "search",
     "side_effects",
     "sweep",
+    "token_counts",
 ]

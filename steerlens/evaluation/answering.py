@@ -19,6 +19,7 @@ from steerlens.evaluation.item_scores import (
     ITEM_COLUMNS,
     English,
     Row,
+    by_concept,
     choice_rows,
     reading_rows,
     rows_of_score,
@@ -31,6 +32,7 @@ from steerlens.evaluation.scores import ANSWERED, asked_for, scores_of
 from steerlens.evaluation.tasks import ScoringTask, Task
 from steerlens.evaluation.text_tasks import ReadingTask, WritingTask
 from steerlens.evaluation.variants import LABEL_COLUMNS, Label, asked_of, check_tokens, together, variants_of
+from steerlens.evaluation.wordings import Wordings, wordings
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
@@ -75,8 +77,17 @@ class Answers(ResultTable):
         from steerlens.plotting import answers_heatmap
 
         known = score_of(score)
-        means = rows_of_score(self.frame, known).groupby(["method", "locale"], sort=False)
+        rows = rows_of_score(self.frame, known)
+        means = rows.assign(concept=by_concept(rows)).groupby(["method", "locale"], sort=False)
         return answers_heatmap(means.agg(value=("value", "mean"), n=("concept", "nunique")).reset_index(), known)
+
+    def wordings(self) -> Wordings:
+        """Returns the mean over the wordings of a question and the spread between them, by method, locale and score.
+
+        Raises:
+            DataError: no concept has two wordings; ``sl.data.atlas(wordings=3, cloze=True)`` holds several.
+        """
+        return Wordings(wordings(self.frame).frame, self.meta)
 
     def compare(
         self, first: str, second: str, score: GivenScore | None = None, locale: str | None = None, *, seed: int = 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from steerlens.data.splits import group_of
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.statistics import bootstrap_interval, draws_interval, monte_carlo_p, paired_difference
 from steerlens.steering import UNSTEERED
@@ -70,7 +71,7 @@ def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed:
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     table = table.reindex(columns=list(dict.fromkeys((first, second)))).dropna()
     if len(table):
-        concepts = list(table.index.get_level_values("concept"))
+        concepts = [group_of(concept) for concept in table.index.get_level_values("concept")]
         found = paired_difference(table[first].to_numpy(), table[second].to_numpy(), concepts, seed=seed)
         change = {"change": found.change.mean, "low": found.change.low, "high": found.change.high, "p": found.p}
         means = {"n": found.change.n, "first": found.first, "second": found.second}
@@ -109,7 +110,8 @@ def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, An
         both = table[[(UNSTEERED, 0), *(name for name in table.columns if name[0] == method)]].dropna()
         if both.empty:  # measured on other items than the unsteered model
             continue
-        values = both.groupby("concept", sort=False).mean().to_numpy()  # [concept, 1 + draw]
+        concepts = both.index.get_level_values("concept").map(group_of)
+        values = both.groupby(concepts, sort=False).mean().to_numpy()  # [concept, 1 + draw]
         changes = values[:, 1:] - values[:, :1]
         draws = changes.shape[1]
         interval = draws_interval(changes) if draws > 1 else bootstrap_interval(changes[:, 0], seed=seed)

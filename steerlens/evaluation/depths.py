@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation.item_scores import beside, rows_of_score
+from steerlens.evaluation.item_scores import beside, by_concept, rows_of_score
 from steerlens.evaluation.scores import finer_of
 from steerlens.scores import score_of
 from steerlens.statistics import bootstrap_means, percentile_interval
@@ -103,7 +103,8 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
     change = part["change"] if known.higher_is_better else -part["change"]
     if finer != known:
         change = change + _TIE * beside(part, rows_of_score(own, finer), "change")
-    table = part.assign(change=change).pivot_table(index="concept", columns=["layer", "strength"], values="change")
+    named = part.assign(change=change, concept=by_concept(part))
+    table = named.pivot_table(index="concept", columns=["layer", "strength"], values="change")
     layers, strengths = (sorted(set(part[name])) for name in ("layer", "strength"))
     table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths])).dropna()
     if table.empty:

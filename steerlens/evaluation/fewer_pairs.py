@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items
+from steerlens.data.splits import group_of
 from steerlens.errors import SettingsError
 from steerlens.evaluation.answering import answered
 from steerlens.evaluation.running import Executor, Running
@@ -124,7 +125,8 @@ def _rows(answers: "pd.DataFrame", plans: Plans, sizes: Sequence[int], score: Sc
     """Yields the mean change by number of pairs, with 95% of the draws and with its interval over concepts."""
     for name in (score.name, score.companion) if score.companion else (score.name,):
         table = answers[answers["score"] == name].pivot_table(index=["concept", "locale"], columns="method", values="value")
-        changes = table[list(plans)].sub(table[UNSTEERED], axis=0).groupby("concept").mean()
+        concepts = table.index.get_level_values("concept").map(group_of)
+        changes = table[list(plans)].sub(table[UNSTEERED], axis=0).groupby(concepts).mean()
         for n in sizes:
             values = changes[[plan for plan in plans if plan.startswith(f"{n}/")]].to_numpy()  # [concept, draw]
             over, spread = bootstrap_interval(values.mean(axis=1), seed=seed), draws_interval(values)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.evaluation.answering import Answers
 from steerlens.evaluation.comparing import MEAN
-from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.item_scores import by_concept, rows_of_score
 from steerlens.evaluation.methods import EXPLICIT
 from steerlens.evaluation.scores import finer_of
 from steerlens.scores import GivenScore, Score, score_of
@@ -94,7 +94,7 @@ def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":
 
 def _row(part: "pd.DataFrame", kind: str, seed: int) -> dict[str, Any]:
     draws = part["draw"].nunique()
-    against = bootstrap_interval(part.groupby("concept", sort=False)["wrong"].mean().to_numpy(), seed=seed)
+    against = bootstrap_interval(part.groupby(by_concept(part), sort=False)["wrong"].mean().to_numpy(), seed=seed)
     return {
         "kind": kind,
         "n": len(part) // draws,

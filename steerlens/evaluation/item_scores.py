@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from steerlens.data.splits import group_of
 from steerlens.errors import UnknownNameError
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.scores import GivenScore, Score
@@ -104,6 +105,15 @@ def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Ser
     keys = [name for name in _KEYS if name in rows]
     found = rows[keys].merge(others[[*keys, column]], on=keys, how="left")[column]
     return found.set_axis(rows.index)
+
+
+def by_concept(frame: "pd.DataFrame") -> "pd.Series":
+    """Returns what each row counts as in an interval: its concept, without what tells the concept's wordings apart.
+
+    Args:
+        frame: rows with a column ``concept``.
+    """
+    return frame["concept"].map(group_of)
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":

@@ -1,7 +1,8 @@
 """Items put to a model: the tokens of the prompt and of each choice, and how their probabilities are compared."""
 
+import math
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from steerlens.data import Form, Item, letter_order, locale
@@ -18,29 +19,56 @@ class Question:
 
     item: Item
     row: Row
-    """The prompt and its choices, in the item's order of choices."""
+    """The prompt and the names of its choices, in the item's order of choices."""
     divisors: tuple[float, ...]
-    """What each choice's sum of log probabilities is divided by."""
+    """What the sum of each name's log probabilities is divided by."""
+    choices: tuple[int, ...]
+    """The choice that each name belongs to: its index, in ascending order."""
+
+    def best_names(self, sums: Sequence[float]) -> list[int]:
+        """Returns the index of each choice's best name, ``[choice]``; one whose score is not a number, if there is one.
+
+        Args:
+            sums: each name's sum of log probabilities.
+        """
+        names: dict[int, list[int]] = {}
+        for name, choice in enumerate(self.choices):
+            names.setdefault(choice, []).append(name)
+
+        def rank(name: int) -> tuple[bool, float]:
+            score = self.score(name, sums)
+            return math.isnan(score), score  # what is not a number must show
+
+        return [max(own, key=rank) for own in names.values()]
+
+    def score(self, name: int, sums: Sequence[float]) -> float:
+        """Returns the score of a name.
+
+        Args:
+            name: its index.
+            sums: each name's sum of log probabilities.
+        """
+        return sums[name] / self.divisors[name]
 
 
 def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
-    """Tokens of an item's prompt and choices, divided where they diverge when tokenized together.
+    """Tokens of an item's prompt and of all names of its choices, divided where they diverge when tokenized together.
 
     Raises:
         PromptError: fewer than two choices, an empty one, or longer than the model's context.
     """
     if len(item.choices) < 2:
         raise PromptError(f"item {item.concept!r} in {item.locale} has {len(item.choices)} choices: expected at least two.")
-    continuations = _put(item, scoring)[1]
+    choices, continuations = _named(item, scoring)
     if scoring.chat:
         continuations = [continuation.strip() for continuation in continuations]
-    ids, choices = model.tokenizer.split(prompt_of(item, scoring), continuations)
+    ids, names = model.tokenizer.split(prompt_of(item, scoring), continuations)
     divisors = {
-        "token": [float(len(choice)) for choice in choices],
+        "token": [float(len(name)) for name in names],
         "character": [float(len(continuation.strip())) for continuation in continuations],
-        "none": [1.0] * len(choices),
+        "none": [1.0] * len(names),
     }[scoring.normalisation]
-    return Question(item, model.row(ids, choices), tuple(divisors))
+    return Question(item, model.row(ids, names), tuple(divisors), tuple(choices))
 
 
 def prompt_of(item: Item, scoring: Scoring) -> Text:
@@ -62,6 +90,16 @@ def _put(item: Item, scoring: Scoring) -> tuple[str, list[str]]:
     """The question's text, and what would follow it for each choice."""
     form: Form = scoring.form if item.explicit else "implicit"
     return _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
+
+
+def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
+    """The choice of each name, and what would follow the prompt for it: each choice's text, and its aliases where they count."""
+    shown = _put(item, scoring)[1]
+    if scoring.style == "letters" or not scoring.aliases or not item.aliases:
+        return list(range(len(shown))), shown
+    space = locale(item.locale).space
+    named = [(at, [text, *(space + alias for alias in item.aliases[at])]) for at, text in enumerate(shown)]
+    return [at for at, names in named for _ in names], [name for _, names in named for name in names]
 
 
 def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:

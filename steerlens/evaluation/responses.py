@@ -12,7 +12,7 @@ from steerlens.errors import SettingsError, VectorError
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.item_scores import beside, rows_of_score
+from steerlens.evaluation.item_scores import beside, by_concept, rows_of_score
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import AXES, asked_for, finer_of
 from steerlens.evaluation.sweeping import sweep
@@ -100,7 +100,7 @@ class Response(ResultTable):
         table["below"] = (worse * table["slope"] > 0).astype(float)
         for (vector, score, kind), own in table.groupby(["vector", "score", "kind"], sort=False):
             for locale, part in _by_locale(own):
-                concepts = part.groupby("concept", sort=False)[["slope", "below"]].mean()
+                concepts = part.groupby(by_concept(part), sort=False)[["slope", "below"]].mean()
                 slope, below = (bootstrap_interval(concepts[name].to_numpy(), seed=seed) for name in ("slope", "below"))
                 found: dict[str, Any] = {"vector": vector, "score": score, "locale": locale, "kind": kind, "n": slope.n}
                 found |= {"slope": slope.mean, "low": slope.low, "high": slope.high}
@@ -142,7 +142,7 @@ def _curve(part: "pd.DataFrame", seed: int) -> Iterator[dict[str, Any]]:
     """Yields the numbers of one curve by strength; strength 0 last."""
     n = 0
     for strength, at in part.groupby("strength"):
-        concepts = at.groupby("concept", sort=False)[["change", "coarse"]].mean()
+        concepts = at.groupby(by_concept(at), sort=False)[["change", "coarse"]].mean()
         change = bootstrap_interval(concepts["change"].to_numpy(), seed=seed)
         n, numbers = change.n, {"margin": change.mean, "low": change.low, "high": change.high}
         yield {"strength": strength, "n": n, **numbers, "change": float(concepts["coarse"].mean())}

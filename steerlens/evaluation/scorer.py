@@ -122,11 +122,13 @@ class Scorer:
         return [self._outcome(number, own) for number, own in enumerate(sums)]
 
     def _outcome(self, number: int, sums: Sequence[float]) -> Outcome:
+        """An item's outcome: of each choice's names the best one scores."""
         question = self.questions[number]
-        return Outcome(question.item, tuple(total / by for total, by in zip(sums, question.divisors, strict=True)))
+        return Outcome(question.item, tuple(question.score(name, sums) for name in question.best_names(sums)))
 
     def _margin_weights(self, number: int, sums: Sequence[float]) -> list[float]:
-        """What each choice's log probability counts in an item's margin: the answer's score less that of the runner-up."""
-        outcome = self._outcome(number, sums)
-        of = {outcome.item.answer: 1.0, outcome.runner_up: -1.0}
-        return [of.get(choice, 0.0) / by for choice, by in enumerate(self.questions[number].divisors)]
+        """What each name's log probability counts in an item's margin: the answer's score less that of the runner-up."""
+        outcome, question = self._outcome(number, sums), self.questions[number]
+        best = question.best_names(sums)
+        of = {best[outcome.item.answer]: 1.0, best[outcome.runner_up]: -1.0}
+        return [of.get(name, 0.0) / by for name, by in enumerate(question.divisors)]

@@ -58,6 +58,8 @@ ENGLISH_CENTRIC = Score(
     "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
 )
 """The English locale's answer of an implicit cultural item wins, and is not the locale's own."""
+OWN_ANSWER = Score("own_answer", lambda o: o.item.locale in o.item.owners[o.predicted], "cultural", label="own answer")
+"""The answer of the locale that is asked in wins, whatever country the question names."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
 """The score of the right answer over the best other choice."""
 LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural", unit="nats per token", label="cultural margin")
@@ -80,7 +82,7 @@ EXACT_MATCH = Score("exact_match", exact_match, None, "writing", label="exact ma
 """What is written begins with the answer."""
 
 _BUILT_IN = (
-    *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN, ANSWER, CONSISTENCY),
+    *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN, ANSWER, CONSISTENCY),
     *(PERPLEXITY, LANGUAGE, REPETITION, EXACT_MATCH),
 )
 for _score in _BUILT_IN:

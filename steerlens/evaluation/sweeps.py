@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from steerlens.data import Items
+from steerlens.data.splits import group_of
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS
-from steerlens.evaluation.item_scores import ITEM_COLUMNS, rows_of_score
+from steerlens.evaluation.item_scores import ITEM_COLUMNS, by_concept, rows_of_score
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import asked_for, finer_of
 from steerlens.models.lens import LensModel
@@ -215,6 +216,7 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
     part = rows_of_score(frame, score, locale)
     part = part.assign(invalid=~part["valid"])
     part = part[part["change"].notna() | part["invalid"]]  # the others could not be told
+    part = part.assign(concept=by_concept(part))
     grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "invalid"]].mean()
     companion = score_of(score).companion
@@ -241,6 +243,7 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
     found = []
     for locale, own in rows.groupby("locale", sort=False):
         table = own.pivot(index="concept", columns="layer", values="change")
+        table = table.groupby(table.index.map(group_of), sort=False).mean()
         broken = ~own.groupby("layer")["valid"].all().reindex(table.columns)
         table = table.mask(broken.to_numpy()[None, :].repeat(len(table), axis=0))  # one bad item makes its layer's mean NaN
         means = {"locale": locale, "layer": table.columns, "value": table.mean().to_numpy(), "n": len(table)}
@@ -253,7 +256,7 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
     """Returns low and high of the mean change over concepts of each cell that was run."""
     run = changes[changes["exact"]]
     run = run[run.groupby(CELL)["valid"].transform("all").astype(bool)]
-    return _around(run.pivot_table(index="concept", columns=CELL, values="change")).reset_index()
+    return _around(run.assign(concept=by_concept(run)).pivot_table(index="concept", columns=CELL, values="change")).reset_index()
 
 
 def _around(table: "pd.DataFrame") -> "pd.DataFrame":

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.data import KINDS, Items
+from steerlens.data.splits import group_of
 from steerlens.errors import DataError
 from steerlens.probing.folds import Folds
 from steerlens.probing.surface import surface_scores
@@ -101,7 +102,7 @@ def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:
 def _form(part: Items, n_folds: int, seed: int) -> tuple[Folds, Float[Tensor, "1 fold row"]]:
     labels = [int(item.kind == "factual") for item in part]
     try:
-        folds = Folds.by_concept(labels, [item.concept for item in part], n_folds, seed)
+        folds = Folds.by_concept(labels, [group_of(item.concept) for item in part], n_folds, seed)
     except DataError as error:
         raise DataError(f"locale {part.locales[0]}: {error}") from error
     return folds, surface_scores([item.prompt().text for item in part], folds)

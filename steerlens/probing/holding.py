@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from steerlens.activations import ResidualStack
 from steerlens.data import KINDS, Prompt
+from steerlens.data.splits import group_of
 from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
@@ -99,7 +100,7 @@ def implicit(stack: ResidualStack) -> ResidualStack:
 
 def concepts_of(prompts: Sequence[Prompt]) -> list[str]:
     """Returns each prompt's concept; a free text is its own."""
-    return [prompt.concept or prompt.text for prompt in prompts]
+    return [group_of(prompt.concept) or prompt.text for prompt in prompts]
 
 
 def labels_of(prompts: Sequence[Prompt]) -> list[int]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from steerlens.data import Item, Items, locale
+from steerlens.data.splits import group_of
 from steerlens.errors import PromptError, UnknownNameError
 from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.lens import LensModel
@@ -202,7 +203,7 @@ def _rows(
     own = [(i, index) for i, question in enumerate(asked) if (index := question.index(answer)) is not None]
     if not own:
         return
-    concepts = [asked[i].item.concept for i, _ in own]
+    concepts = [group_of(asked[i].item.concept) for i, _ in own]
     weights = torch.from_numpy(cluster_counts(concepts, draws=draws, seed=seed)).float()
     means = weights / weights.sum(1, keepdim=True)
     logs = {name: torch.stack([values[i][:, index] for i, index in own]) for name, values in runs.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import some_items
 
 import steerlens as sl
 from steerlens.data import Items, Prompt, PromptPairs
@@ -243,7 +244,7 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
     row = table.query("method == 'plan' and locale == 'mean' and score == 'transfer'").iloc[0]
     cell = swept.cells("transfer").query("layer == 1 and strength == 4.0").iloc[0]
     assert row["change"] == pytest.approx(cell["change"])
-    shown = specimen(llama, sl.data.atlas(["es-ES", "ko-KR"]).sample(20), formal, train_concepts=4, concepts=3)
+    shown = specimen(llama, some_items().sample(20), formal, train_concepts=4, concepts=3)
     assert shown.locales == shown.looked.locales == ("es-ES", "ko-KR")
     assert set(shown.vectors.of("ko-KR")) == {"formal"}
     assert set(shown.swept.frame["locale"]) == {"es-ES", "ko-KR"}

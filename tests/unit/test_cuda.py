@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from places import DEVICE, HERE
+from places import DEVICE, HERE, some_items
 
 import steerlens as sl
 from steerlens.data import Item, Items, Prompt
@@ -170,7 +170,7 @@ def test_lenses(llamas: Pair, items: Items) -> None:
 
 def test_probing(llamas: Pair) -> None:
     """The probes are solved on the device: from the same residuals, the same table but for an item or two."""
-    items = sl.data.atlas(["es-ES", "ko-KR"]).sample(16)
+    items = some_items().sample(16)
     stack = llamas.cpu.residuals(items.prompts())
     probing, few = sl.probing, {"draws": 20, "n_folds": 3}
     for measure in (

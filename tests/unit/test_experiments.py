@@ -4,11 +4,13 @@ import importlib
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from places import some_items
 
 import steerlens as sl
 from experiments import common, steps
@@ -28,6 +30,11 @@ def _main(name: str, *arguments: str) -> None:
     common.main(name, module.run, module.shown, arguments)
 
 
+def _public(locales: Sequence[str]) -> sl.data.Items:
+    """What stands for the public data: other items than the atlas's."""
+    return some_items().sample(30, seed=5).where(lambda item: item.locale in ("en-US", *locales))
+
+
 @pytest.fixture
 def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the READMEs alone; every model that is loaded is the tiny one, and public data are other atlas items."""
@@ -36,7 +43,7 @@ def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -
         target.parent.mkdir(exist_ok=True)
         shutil.copy(readme, target)
     monkeypatch.setattr("steerlens.load", lambda _: llama)
-    monkeypatch.setitem(steps.SOURCES, "public", lambda locales: sl.data.atlas(locales).sample(60, seed=5))
+    monkeypatch.setitem(steps.SOURCES, "public", _public)
     monkeypatch.setattr("experiments.across.run.public_folder", lambda: None)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     return tmp_path

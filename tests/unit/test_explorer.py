@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from places import some_items
 from traitlets import TraitError
 
 import steerlens as sl
@@ -32,7 +33,7 @@ def made(llama: sl.LensModel) -> Explorer:
 
 
 def _items() -> Items:
-    return sl.data.atlas(["es-ES", "ko-KR"]).sample(24)
+    return some_items().sample(24)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from places import some_items
 
 import steerlens as sl
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
@@ -30,13 +31,13 @@ def test_results_are_written_and_read_back(study: tuple[sl.Study, Path], tmp_pat
         assert "NaN" not in (path / "chosen.json").read_text()  # JSON does not know it
         assert str(back.plan("surgical", "ko-KR")) == str(found.plan("surgical", "ko-KR"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["data"]["sha256"] == sl.data.atlas(["es-ES", "ko-KR"]).sample(8).digest()
+    assert manifest["data"]["sha256"] == some_items().sample(8).digest()
     assert manifest["model"]["weights"]
     assert manifest["settings"]["layers_swept"] == [1, 2]
     assert set(manifest["versions"]) >= {"python", "torch", "transformer-lens", "steerlens"}
     stack = sl.ResidualStack.load(folder / "residuals.safetensors")
     assert stack.layers == (0, 1, 2, 3)
-    train = sl.data.atlas(["es-ES", "ko-KR"]).sample(8).split(seed=0).train
+    train = some_items().sample(8).split(seed=0).train
     assert {prompt.concept for prompt in stack.prompts} == set(train.concepts)
 
 

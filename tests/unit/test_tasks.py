@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from places import TEXTS
 from tqdm import tqdm
 
 import steerlens as sl
@@ -173,13 +174,13 @@ import steerlens as sl
 from steerlens.data import load_items
 
 settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(1.0, 2.0), max_new_tokens=3)
-sl.run_study(sl.load(sys.argv[1], "cpu"), sl.data.atlas(["es-ES", "ko-KR"]).sample(8), settings, out=sys.argv[2])
+sl.run_study(sl.load(sys.argv[1], "cpu"), load_items(sys.argv[3]).sample(8), settings, out=sys.argv[2])
 """
 
 
 def test_a_study_that_was_killed_goes_on_to_the_same_tables(model_folders: dict[str, Path], tmp_path: Path) -> None:
     def study(out: Path) -> list[str]:
-        return [sys.executable, "-c", _SCRIPT, str(model_folders["llama"]), str(out)]
+        return [sys.executable, "-c", _SCRIPT, str(model_folders["llama"]), str(out), str(TEXTS / "items.jsonl")]
 
     quiet = {**os.environ, "TQDM_DISABLE": "1"}
     subprocess.run(study(tmp_path / "whole"), check=True, env=quiet, capture_output=True)

@@ -31,6 +31,10 @@ class Fact:
     source: str
     may_resemble: bool = False
     """Whether subject and answer may begin alike: names of months do, and say nothing by it."""
+    difficulty: int = 2
+    """1 a child knows it, 2 it is taught at school, 3 few know it."""
+    popularity: float | None = None
+    """The inhabitants of the country or city that is asked about, as GeoNames has them; ``None`` for other subjects."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ class Concept:
             "topic": fact.topic,
             "relation": fact.relation,
             "source": fact.source,
+            "difficulty": fact.difficulty,
+            **({} if fact.popularity is None else {"popularity": fact.popularity}),
             "question": question(fact, grammar),
+            "wordings": [question(fact, grammar, step) for step in range(1, len(grammar.questions[fact.relation]))],
+            "cloze": grammar.state(fact.relation, fact.subject),
             "choices": [grammar.name(choice) for choice in choices],
             "answer": grammar.name(fact.answer),
         }
@@ -62,9 +70,15 @@ def stable(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
-def question(fact: Fact, grammar: Grammar) -> str:
-    """The fact's question; which of the relation's templates is decided by the concept, not by the locale."""
-    return grammar.ask(fact.relation, fact.subject, stable(fact.concept) % len(grammar.questions[fact.relation]))
+def question(fact: Fact, grammar: Grammar, step: int = 0) -> str:
+    """The fact's question; which of the relation's templates comes first is decided by the concept, not by the locale.
+
+    Args:
+        fact: what is asked.
+        grammar: the locale's.
+        step: how many templates further; 0 for the first wording.
+    """
+    return grammar.ask(fact.relation, fact.subject, (stable(fact.concept) + step) % len(grammar.questions[fact.relation]))
 
 
 def concepts(facts: Iterable[Fact], grammars: Sequence[Grammar]) -> list[Concept]:
@@ -79,7 +93,8 @@ def concepts(facts: Iterable[Fact], grammars: Sequence[Grammar]) -> list[Concept
 def _given_away(fact: Fact, grammars: Sequence[Grammar]) -> bool:
     for grammar in grammars:
         answer = grammar.name(fact.answer)
-        if same_text(answer) in same_text(question(fact, grammar)):
+        texts = (question(fact, grammar, step) for step in range(len(grammar.questions[fact.relation])))
+        if any(same_text(answer) in same_text(text) for text in texts):
             return True
         if not fact.may_resemble and alike(grammar.name(fact.subject), answer):
             return True

@@ -2,14 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from steerlens.data.grounded.calendar import calendar
 from steerlens.data.grounded.concepts import Concept, Fact, concepts, stable
-from steerlens.data.grounded.geography import capitals, cities, continents, neighbours
+from steerlens.data.grounded.geography import capitals, cities, continents, neighbours, people
 from steerlens.data.grounded.grammar import grammars
+from steerlens.data.grounded.joined import joined
 from steerlens.data.grounded.science import atomic_numbers, elements, symbols
 from steerlens.data.grounded.society import calling_codes, currencies, currency_symbols, domains, languages, scripts
+from steerlens.data.grounded.tables import tabled
 
 RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
     capitals,
@@ -26,8 +29,15 @@ RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
     elements,
     atomic_numbers,
     calendar,
+    joined,
+    tabled,
 )
 """Where facts come from, in the order of the files."""
+_DIFFICULTY = {
+    **dict.fromkeys(("continent", "month-after", "month-before", "weekday-after", "weekday-before"), 1),
+    **dict.fromkeys(("calling-code", "domain", "atomic-number"), 3),
+}
+"""How hard a relation made from open data is, where it is not 2."""
 
 
 def facts() -> dict[str, list[dict[str, Any]]]:
@@ -37,9 +47,15 @@ def facts() -> dict[str, list[dict[str, Any]]]:
         SteerlensError: a package of open data is missing.
     """
     every = grammars()
-    made = concepts((fact for relation in RELATIONS for fact in relation()), every)
+    made = concepts((_graded(fact) for relation in RELATIONS for fact in relation()), every)
     places = _places(made)
     return {g.code: [concept.row(g, places[concept.fact.concept]) for concept in made] for g in every}
+
+
+def _graded(fact: Fact) -> Fact:
+    """The fact with its difficulty, and of a country's with its inhabitants."""
+    popularity = people(fact.subject.code) if fact.subject.kind == "country" else fact.popularity
+    return replace(fact, difficulty=_DIFFICULTY.get(fact.relation, fact.difficulty), popularity=popularity)
 
 
 def _places(made: list[Concept]) -> dict[str, int]:

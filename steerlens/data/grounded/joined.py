@@ -1,0 +1,49 @@
+"""Facts of two steps, made by joining two relations: the currency of the country whose capital is Nairobi."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from steerlens.data.grounded.concepts import Fact, stable
+from steerlens.data.grounded.geography import capitals, cities, continents
+from steerlens.data.grounded.grammar import Thing
+from steerlens.data.grounded.science import atomic_numbers, symbols
+from steerlens.data.grounded.society import currencies
+
+_MOST = 30
+"""Facts of a joined relation; which ones is decided by their names."""
+
+
+def joined() -> Iterator[Fact]:
+    """Yields the facts of two steps of every join."""
+    capital_of = {fact.subject: fact.answer for fact in capitals()}
+    continent_of = {fact.subject: fact for fact in continents()}
+    number_of = {fact.subject.code: fact.answer for fact in atomic_numbers()}
+    yield from _some(
+        _joined(fact, "currency-of-capital", capital_of[fact.subject]) for fact in currencies() if fact.subject in capital_of
+    )
+    yield from _some(
+        _joined(continent_of[fact.answer], "continent-of-city", fact.subject, fact)
+        for fact in cities()
+        if fact.answer in continent_of
+    )
+    yield from _some(
+        _joined(fact, "symbol-of-number", number_of[fact.subject.code]) for fact in symbols() if fact.subject.code in number_of
+    )
+
+
+def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = None) -> Fact:
+    """The second fact, asked by the subject that leads to its own."""
+    return replace(
+        second,
+        concept=f"{relation}-{subject.code.rpartition('/')[2].replace('_', '-')}",
+        relation=relation,
+        subject=subject,
+        source=f"{first.source}; {second.source}" if first else second.source,
+        difficulty=3,
+        may_resemble=True,
+    )
+
+
+def _some(facts: Iterator[Fact]) -> list[Fact]:
+    """As many of the facts as a joined relation holds."""
+    return sorted(facts, key=lambda fact: stable(f"joined:{fact.concept}"))[:_MOST]

@@ -1,0 +1,84 @@
+"""Facts written as tables: a relation with its questions, its subjects and what answers each.
+
+What no language owns stands in ``tables.json`` beside this file: the relations, their topics, and for each subject its answer,
+how hard it is, and which answers would be right or arguable, too. Names and questions stand in the ``tables.json`` of each
+locale.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from steerlens.data.grounded.concepts import Fact
+from steerlens.data.grounded.grammar import Thing
+
+SOURCE = "written, common knowledge"
+"""The source of facts that nothing was looked up for."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one fact asks about."""
+
+    key: str
+    answer: str
+    difficulty: int
+    never: tuple[str, ...] = ()
+    """Answers that are no wrong choices here."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A relation, and all that it holds of."""
+
+    relation: str
+    topic: str
+    subjects: tuple[Subject, ...]
+
+    def facts(self) -> Iterator[Fact]:
+        """Yields a fact for each subject; wrong answers are those of other subjects."""
+        answers = dict.fromkeys(subject.answer for subject in self.subjects)
+        for subject in self.subjects:
+            wrong = (other for other in answers if other != subject.answer and other not in subject.never)
+            yield Fact(
+                concept=f"{self.relation}-{subject.key}",
+                topic=self.topic,
+                relation=self.relation,
+                subject=self.subject(subject),
+                answer=self.answer(subject.answer),
+                near=tuple(map(self.answer, wrong)),
+                far=(),
+                source=SOURCE,
+                difficulty=subject.difficulty,
+            )
+
+    def subject(self, subject: Subject) -> Thing:
+        """What a subject is called by."""
+        return Thing(f"{self.relation} subject", subject.key)
+
+    def answer(self, key: str) -> Thing:
+        """What an answer is called by."""
+        return Thing(f"{self.relation} answer", key)
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """All relations, in the order of the file."""
+    given: dict[str, Any] = json.loads(resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8"))
+    return tuple(
+        Table(relation, own["topic"], tuple(_subject(key, *row) for key, row in own["rows"].items()))
+        for relation, own in given.items()
+    )
+
+
+def _subject(key: str, answer: str, difficulty: int, never: tuple[str, ...] = ()) -> Subject:
+    return Subject(key, answer, difficulty, tuple(never))
+
+
+def tabled() -> Iterator[Fact]:
+    """Yields the facts of all tables."""
+    for table in tables():
+        yield from table.facts()

@@ -1,0 +1,74 @@
+"""Votes for the atlas's cultural answers, counted in BLEnD's annotations.
+
+``python -m steerlens.data.grounded.votes FOLDER`` reads the files in a folder (``Spain_data.json`` and the like, of the data
+set's repository), the table ``atlas/surveys.json`` (which question of a survey asks what a concept asks), and writes
+``atlas/votes.json``: for each concept and locale how many people gave the atlas's answer, by any of its names.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from steerlens.data.files import atlas
+from steerlens.data.items import Item
+from steerlens.data.locales import ENGLISH, atlas_folder
+from steerlens.data.public.blend_countries import COUNTRIES
+from steerlens.data.public.blend_files import Answer, Asked, annotations
+from steerlens.data.scripts import plain
+
+_SURVEYS, _VOTES, _NAME = "surveys.json", "votes.json", "BLEnD"
+
+
+def main(folder: str) -> None:
+    """Writes ``votes.json``.
+
+    Args:
+        folder: where BLEnD's annotations lie.
+    """
+    root = Path(str(atlas_folder(ENGLISH))).parent
+    table = json.loads((root / _SURVEYS).read_text(encoding="utf-8"))[_NAME]
+    found = counted(table, folder)
+    (root / _VOTES).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def counted(table: Mapping[str, str], folder: str | Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns the votes by concept and locale, of the countries whose files are there.
+
+    Args:
+        table: the survey's question for each concept.
+        folder: where the annotations lie.
+
+    Raises:
+        FileError: a file is not of the format.
+    """
+    items = atlas("all", shared=True).of(kind="cultural")
+    votes: dict[str, dict[str, dict[str, Any]]] = {concept: {} for concept in table}
+    for code in items.locales:
+        country = COUNTRIES.get(code)
+        if country is None or not list(Path(folder).rglob(f"{country.file}_data.json")):
+            continue
+        asked = annotations(Path(folder), country.file)
+        for item in items.of(locale=code):
+            question = asked.get(table.get(item.concept, ""))
+            if question is not None and question.answers:
+                votes[item.concept][code] = _votes(item, question)
+    return {concept: own for concept, own in votes.items() if own}
+
+
+def _votes(item: Item, asked: Asked) -> dict[str, Any]:
+    names = item.names(item.answer)
+    given = sum(answer.votes for answer in asked.answers if _same(names, answer))
+    counts = [answer.votes for answer in asked.answers]
+    return {"source": f"{_NAME} {asked.id}", "votes": given, "annotators": sum(counts), "most": max(counts)}
+
+
+def _same(names: Iterable[str], answer: Answer) -> bool:
+    """Whether one of an answer's words is one of the names, accents and case aside, or holds it as whole words."""
+    words = [f" {' '.join(plain(word).split())} " for word in answer.own]
+    return any(f" {' '.join(plain(name).split())} " in word for name in names for word in words)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,51 @@
+"""A question's slot for a country: left out, filled with "in this country", or with the name of a country."""
+
+import re
+
+from steerlens.data.locales import locale
+from steerlens.errors import DataError, UnknownNameError
+
+SLOT = re.compile(r"\{(in|of|front)(_here)?\}")
+"""``{in}``, ``{of}`` and ``{front}`` are left out of an implicit question; ``{in_here}`` and so on say "in this country"."""
+
+
+def filled(template: str, code: str, country: str | None = None) -> str:
+    """Returns the question that a template makes.
+
+    Args:
+        template: a question or statement with one slot, as ``¿Qué se desayuna {in}?`` or ``{front} ¿qué se desayuna?``.
+        code: the locale whose language it is in.
+        country: the code of the locale whose country is named; for ``None`` none is (the implicit form).
+
+    Raises:
+        DataError: the template does not have exactly one slot, or the locale does not say what a slot holds.
+        UnknownNameError: the locale does not say how that country is named.
+    """
+    slots = list(SLOT.finditer(template))
+    if len(slots) != 1:
+        raise DataError(f"template {template!r} of {code} has {len(slots)} slots: expected one of {{in}}, {{of}} and {{front}}.")
+    slot = slots[0]
+    start, end = template[: slot.start()], template[slot.end() :]
+    text = _put(slot, code, country)
+    if text:
+        return _capital(start + text + end) if not start else start + text + end
+    joined = start.rstrip() + end if start else end.lstrip()  # one of the two spaces goes with the slot
+    return _capital(joined)
+
+
+def _put(slot: re.Match[str], code: str, country: str | None) -> str:
+    """What stands in a slot; nothing for an optional one of an implicit question."""
+    place, form = locale(code), slot[1]
+    if country is None:
+        if slot[2] and form not in place.here:
+            raise DataError(f"locale {code} does not say what {slot.group()} holds without a country: give it 'here'.")
+        return place.here[form] if slot[2] else ""
+    if country not in place.countries:
+        raise UnknownNameError(f"country in the language of {code}", country, tuple(place.countries))
+    return place.countries[country][form]
+
+
+def _capital(text: str) -> str:
+    """The text with its first letter a capital: ``¿qué …?`` becomes ``¿Qué …?``."""
+    at = next((index for index, letter in enumerate(text) if letter.isalpha()), 0)
+    return text[:at] + text[at : at + 1].upper() + text[at + 1 :]

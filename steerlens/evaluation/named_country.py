@@ -1,0 +1,93 @@
+"""Whether a model answers for the country that a question names, or for the one whose language it is asked in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from steerlens.data import Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation.answering import answered
+from steerlens.evaluation.given_methods import GivenMethod
+from steerlens.evaluation.item_scores import by_concept
+from steerlens.evaluation.running import Executor, Running
+from steerlens.models.lens import LensModel
+from steerlens.settings import Scoring
+from steerlens.statistics import bootstrap_interval
+from steerlens.tables import ResultTable
+
+_SCORES = ("localization", "own_answer", "english_centric")
+"""On items that name another country: its answer wins, the asking locale's own does, the English locale's does."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedCountry(ResultTable):
+    """Answers to questions that name another country than that of their language.
+
+    Columns: method, locale (of the question), country (the locale whose country is named), n (concepts), named (share of items
+    for which that country's answer wins), low and high of its 95% interval over concepts, own (share for which the asking
+    locale's own answer wins), english_centric (share for which the English locale's does, where it is not the one named).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("method", "locale", "country", "n", "named", "low", "high", "own", "english_centric")
+
+
+def named_country(
+    model: LensModel,
+    items: Items,
+    methods: Mapping[str, GivenMethod],
+    *,
+    countries: Sequence[str] | None = None,
+    locales: Sequence[str] | None = None,
+    scoring: Scoring | None = None,
+    batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
+    seed: int = 0,
+) -> NamedCountry:
+    """Asks cultural items with another country named, in the language of the locale, unsteered and under each method.
+
+    A LOC vector that stands for the country should pull the answer back to the locale's own even here; one that stands for
+    "a country is named" should not. The unsteered rows say how far the model heeds the country that it is told.
+
+    Args:
+        model: the model.
+        items: usually the test part of a split; cultural items with a template are used.
+        methods: by name, as for ``answered``.
+        countries: the codes of the locales whose countries are named; for ``None`` all that own answers.
+        locales: the locales that are asked in; for ``None`` the methods' locales.
+        scoring: how choices are put and compared; the defaults for ``None``.
+        batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        seed: of the bootstrap.
+
+    Raises:
+        SettingsError: no country is given, or the items hold no other locale's answers.
+        DataError: no item can name a country asked for.
+    """
+    import pandas as pd
+
+    cultural = items.of(kind="cultural")
+    named = countries if countries is not None else tuple(dict.fromkeys(code for item in cultural for code in item.answers))
+    if isinstance(named, str) or not named:
+        raise SettingsError(f"countries={countries!r} given: expected a list of codes of locales whose answers the items hold.")
+    rows = []
+    for country in named:
+        asked = cultural.where(lambda item, country=country: item.locale != country).about(country)  # type: ignore[misc]
+        wanted = [code for code in locales if code in asked.locales] if locales is not None else None
+        if wanted == []:
+            continue
+        common = {"scoring": scoring, "batch_size": batch_size, "executor": executor, "resume": resume}
+        given = answered(model, asked, methods, scores=_SCORES, locales=wanted, explicit=False, **common)  # type: ignore[arg-type]
+        for (method, locale), own in given.frame.groupby(["method", "locale"], sort=False):
+            by = {name: part.groupby(by_concept(part), sort=False)["value"].mean() for name, part in own.groupby("score")}
+            share = bootstrap_interval(by["localization"].to_numpy(), seed=seed)
+            rows.append(
+                {
+                    **{"method": method, "locale": locale, "country": country, "n": share.n},
+                    **{"named": share.mean, "low": share.low, "high": share.high},
+                    **{"own": by["own_answer"].mean(), "english_centric": by["english_centric"].mean()},
+                }
+            )
+    return NamedCountry(pd.DataFrame(rows, columns=list(NamedCountry.columns)))

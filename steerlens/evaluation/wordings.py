@@ -1,0 +1,68 @@
+"""Scores over the wordings of a question: their mean, and how far a method's score depends on the wording."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from steerlens.data.splits import concept_of
+from steerlens.errors import DataError
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Wordings(ResultTable):
+    """What each method's scores are in the mean over wordings, and by wording.
+
+    Columns: method, locale, score, n (concepts with at least two wordings), wordings (of the concept with most), value (mean over
+    the wordings of a concept, then over concepts), low and high (the means of the wording with the lowest and the highest mean;
+    of each wording all concepts that have it), spread (``high`` less ``low``), within (the standard deviation between wordings of
+    one concept, averaged over concepts), agree (share of concepts whose wordings all have the same value).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("method", "locale", "score", "n", "wordings", "value", "low", "high", "spread", "within", "agree"),
+    )
+
+
+def wordings(answers: "pd.DataFrame") -> Wordings:
+    """Returns the mean over wordings and the spread between them, for each method, locale and score.
+
+    Args:
+        answers: the frame of ``answered``, of items with several wordings, as ``sl.data.atlas(wordings=3, cloze=True)`` has them.
+
+    Raises:
+        DataError: no concept has two wordings.
+    """
+    import pandas as pd
+
+    told = answers[answers["value"].notna() & (answers["concept"] != "")].astype({"value": float})
+    named = told.assign(asked=told["concept"].map(concept_of))
+    named["wording"] = [one[len(whole) :] for one, whole in zip(named["concept"], named["asked"], strict=True)]
+    rows = []
+    for (method, locale, score), own in named.groupby(["method", "locale", "score"], sort=False):
+        table = own.pivot_table(index="asked", columns="wording", values="value")
+        table = table[table.notna().sum(axis=1) > 1]
+        if len(table):
+            rows.append({"method": method, "locale": locale, "score": score, **_spread(table)})
+    if not rows:
+        raise DataError(
+            "no concept of these answers has two wordings: answer items that have several, as of sl.data.atlas(wordings=3)."
+        )
+    return Wordings(pd.DataFrame(rows))
+
+
+def _spread(table: "pd.DataFrame") -> dict[str, float]:
+    """The numbers of one method, locale and score, from its values ``[concept, wording]``."""
+    means = table.mean()
+    return {
+        "n": len(table),
+        "wordings": int(table.notna().sum(axis=1).max()),
+        "value": float(table.mean(axis=1).mean()),
+        "low": float(means.min()),
+        "high": float(means.max()),
+        "spread": float(means.max() - means.min()),
+        "within": float(table.std(axis=1, ddof=0).mean()),
+        "agree": float((table.nunique(axis=1) == 1).mean()),
+    }
