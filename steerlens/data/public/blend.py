@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from steerlens.data.items import Item, Items
+from steerlens.data.locales import locale as locale_of
 from steerlens.data.public.blend_countries import COUNTRIES
 from steerlens.data.public.blend_files import Answer, Asked, annotations, folder_of, topics
 from steerlens.data.public.blend_words import Words, shown, votes
 from steerlens.data.public.gathering import Gathering
 from steerlens.data.public.hub import source_of
-from steerlens.data.public.implicit import implicit, names_country
+from steerlens.data.public.implicit import implicit, named_for_yours, names_country
 from steerlens.data.public.languages import chosen
 from steerlens.data.rows import same_text
 
@@ -31,7 +32,8 @@ def blend(
     A choice is the answer that most people of a country gave, in the words of the asking country: the English translation of the
     answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left out; a
     question with fewer than three choices is dropped. The implicit form is the question without its country; where that cannot be
-    taken out the question is dropped, and a question that names none has no explicit form. Questions that the data set's scorer
+    taken out, or where the question means nothing without it, the question is dropped. A question that says "in your country" is
+    implicit as it stands, and explicit with the name in its place; one that names none otherwise has no explicit form. Questions that the data set's scorer
     leaves out (too few knew an answer) are left out. All are counted in ``notes``.
 
     What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave the
@@ -56,7 +58,7 @@ def blend(
     asked = {locale: annotations(root, file, dotted=COUNTRIES[locale].rules.dotted) for locale, file in wanted.items()}
     by_topic, gathering = topics(root), Gathering("blend")
     for locale, here in asked.items():
-        words = Words(here, english=locale.startswith("en-"))
+        words = Words(here, english=locale.startswith("en-"), script=locale_of(locale).script)
         for id, one in here.items():
             others = {other: there[id] for other, there in asked.items() if id in there and not there[id].left_out}
             item = _item(gathering, locale, one, _texts(gathering, locale, one, others, words, exclusive=exclusive))
@@ -73,7 +75,7 @@ def _texts(
     if here.left_out or not here.answers[0].own:
         gathering.drop(locale, "left out by the scorer's rule")
         return {}
-    own, texts = shown(here.answers[0]), {}
+    own, texts = shown(here.answers[0], locale_of(locale).script), {}
     said: list[tuple[set[str], str]] = []
     for other, there in others.items():
         if other == locale:
@@ -125,7 +127,7 @@ def _item(gathering: Gathering, locale: str, here: Asked, texts: Mapping[str, st
         return None
     owners = tuple(map(tuple, together.values()))
     choices = tuple(texts[group[0]] for group in owners)
-    explicit = here.question if names_country(here.question, country.own) else ""
+    explicit = here.question if names_country(here.question, country.own) else named_for_yours(here.question, country.yours)
     tags = ("votes:" + ",".join(str(votes(choice, here)) for choice in choices),)
     answer = next(index for index, group in enumerate(owners) if locale in group)
     return Item(here.id, "cultural", locale, question, choices, answer, explicit, owners, tags=tags)

@@ -27,6 +27,8 @@ class Country:
     own: str
     """Regular expression of its name in its own questions, its people's with it."""
     rules: Rules
+    yours: tuple[str, str] | None = None
+    """Regular expression of "your country", as which its questions name it, and the name that makes them explicit."""
 
 
 COUNTRIES: dict[str, Country] = {
@@ -41,8 +43,8 @@ COUNTRIES: dict[str, Country] = {
         Country("ko-KR", "South_Korea", r"대한민국|대힌민국|한국", KOREAN),
         Country("ko-KP", "North_Korea", r"북한|조선민주주의인민공화국|조선", KOREAN),
         Country("el-GR", "Greece", r"Ελλάδ(?:α|ας)|[Εε]λλην|Έλλην", GREEK),
-        Country("ar-DZ", "Algeria", r"الجزائر|جزائري", ARABIC),
-        Country("fa-IR", "Iran", r"ایران", PERSIAN),
+        Country("ar-DZ", "Algeria", r"الجزائر|للجزائر|جزائري", ARABIC),
+        Country("fa-IR", "Iran", r"ایران", PERSIAN, yours=(r"کشور(?:تان| شما)", "ایران")),
         Country("az-AZ", "Azerbaijan", r"[Aa]zərbaycan", AZERBAIJANI),
         Country("su-ID", "West_Java", r"Jawa Barat|\bSunda\b", SUNDANESE),
         Country("ha-NG", "Northern_Nigeria", r"[Nn]ajeriya", HAUSA),

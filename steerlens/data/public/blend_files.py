@@ -13,6 +13,8 @@ from steerlens.data.public.implicit import capital
 from steerlens.errors import DataError, FileError
 
 _FIELDS = ("question", "annotations", "idks")
+_NO_ANSWER = ("wrong answer", "n/a", "none", "idk")
+"""What stands in some files among the words of an answer, and is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +134,4 @@ def _clean(text: str) -> str:
 
 def _texts(value: Any) -> tuple[str, ...]:
     texts = (_clean(str(text)) for text in value or () if text is not None)
-    return tuple(dict.fromkeys(text for text in texts if text))
+    return tuple(dict.fromkeys(text for text in texts if text and text.casefold() not in _NO_ANSWER))

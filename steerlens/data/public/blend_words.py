@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from steerlens.data.public.blend_files import Answer, Asked
 from steerlens.data.public.implicit import capital
 from steerlens.data.rows import same_text
+from steerlens.data.scripts import foreign
 
 
 class Words:
     """The pairs of own and English words in which the people of one country gave all their answers."""
 
-    def __init__(self, asked: Mapping[str, Asked], *, english: bool) -> None:
-        self._english = english
+    def __init__(self, asked: Mapping[str, Asked], *, english: bool, script: str = "Latn") -> None:
+        self._english, self._script = english, script
         self._uses: Counter[str] = Counter()
         self._best: dict[str, tuple[tuple[bool, bool, bool, int], str]] = {}
         for answer in (answer for one in asked.values() for answer in one.answers):
@@ -36,7 +37,7 @@ class Words:
         wanted = set(map(same_text, answer.english))
         for own in here.answers:
             if wanted & set(map(same_text, own.english)) and own.own:
-                return shown(own)
+                return shown(own, self._script)
         if self._english and answer.english:  # of several words the one that the people here use most
             return self._same_here(max(answer.english, key=lambda word: self._uses[same_text(word)]), here)
         for word in answer.english:
@@ -48,12 +49,17 @@ class Words:
 
     def _same_here(self, text: str, here: Asked) -> str:
         group = next((own for own in here.answers if same_text(text) in map(same_text, own.own)), None)
-        return shown(group) if group else capital(text)
+        return shown(group, self._script) if group else capital(text)
 
 
-def shown(answer: Answer) -> str:
-    """The word that stands for an answer: its first, in the spelling that has its accents."""
-    return _spelled(answer.own)
+def shown(answer: Answer, script: str = "Latn") -> str:
+    """The word that stands for an answer: its first in the language's script, in the spelling that has its accents.
+
+    Args:
+        answer: what people answered.
+        script: ISO 15924 code of the script that the language is written in.
+    """
+    return _spelled([word for word in answer.own if not foreign(word, script)] or answer.own)
 
 
 def votes(text: str, here: Asked) -> int:

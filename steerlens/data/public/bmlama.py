@@ -22,6 +22,12 @@ _LANGUAGES = of_codes(
     "af ar az be bg bn ca ceb cs cy da de el en es et eu fa fi fr ga gl he hi hr hu hy id it ja ka ko la lt lv ms nl pl pt ro ru "
     "sk sl sq sr sv ta th tr uk ur vi zh"
 )
+_OPEN = "[X] maintains diplomatic relations with ___."
+"""The relation that nearly every candidate answers rightly, whichever of them the file lists."""
+_MUTUAL = ("[X] and ___ are twin cities.", "[X] shares border with ___.")
+"""Relations that hold both ways, though the file lists many of their facts one way only."""
+_LANGUAGE, _MANY = "The official language of [X] is ___.", 4
+"""Where a place has more official languages than this, the file does not list all of them."""
 _REPOSITORY = "git clone https://github.com/Betswish/Cross-Lingual-Consistency (folder 1_easyrun/BMLAMA53)"
 
 
@@ -40,6 +46,11 @@ class _Fact:
         """The text of the right answer."""
         return self.candidates[self.right]
 
+    @property
+    def relation(self) -> str:
+        """The question with ``[X]`` for its subject."""
+        return self.question.replace(self.subject, "[X]", 1) if self.subject else self.question
+
 
 def bmlama(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
@@ -48,7 +59,11 @@ def bmlama(
 
     A question with several right answers has a line for each ("The official language of Switzerland is ..."). It is one concept,
     whose id is the number of its first line, and one item in each locale, with that line's answer. The other lines are counted in
-    ``notes``, and their answers are none of its choices. Which lines ask the same question is read from the English file, so that
+    ``notes``, and their answers are none of its choices. Nor is what holds the other way round: if Kansas shares a border with
+    Missouri, Kansas is no wrong answer about Missouri. Questions that nearly every candidate answers rightly are left out, and
+    counted: who maintains diplomatic relations with whom, and an official language of a place that has more than four.
+
+    Which lines ask the same question is read from the English file, so that
     concepts and choices are the same whichever locales are asked for.
 
     Args:
@@ -71,8 +86,13 @@ def bmlama(
     root, gathering = need_path("BMLAMA", path, _REPOSITORY), Gathering("bmlama")
     wanted = chosen(locales, _LANGUAGES, "BMLAMA")
     english = _facts(gathering, root, wanted[ENGLISH])
-    questions = _questions(english)
-    draws = {lines[0]: _places([english[line] for line in lines], _concept(lines[0]), (choices, seed)) for lines in questions}
+    questions, mutual = _questions(english), _mutual(english.values())
+    closed = [lines for lines in questions if not _open([english[line] for line in lines])]
+    draws = {}
+    for lines in closed:
+        facts, first_fact = [english[line] for line in lines], english[lines[0]]
+        right = {same_text(fact.answer) for fact in facts} | mutual.get((first_fact.relation, same_text(first_fact.subject)), set())
+        draws[lines[0]] = _places(first_fact, right, _concept(lines[0]), (choices, seed))
     first = {line: lines[0] for lines in questions for line in lines}
     for code, name in wanted.items():
         facts = english if code == ENGLISH else _facts(gathering, root, name)
@@ -98,9 +118,14 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
             if cells != _COLUMNS:
                 raise DataError(f"{file}: header {cells} given; expected {', '.join(_COLUMNS)}, separated by tabs.")
         elif any(cells):
-            yield number, cells
+            yield number, list(map(_unquoted, cells))
     if number == 0:
         raise DataError(f"{file} is empty: expected a header and a fact a line.")
+
+
+def _unquoted(cell: str) -> str:
+    """The cell without the quotes that some rows of some files were written with, as CSV does."""
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in cell[1:-1] else cell
 
 
 def _facts(gathering: Gathering, root: Path, name: str) -> dict[int, _Fact]:
@@ -130,6 +155,21 @@ def _questions(facts: Mapping[int, _Fact]) -> list[list[int]]:
     return list(asked.values())
 
 
+def _open(facts: Sequence[_Fact]) -> bool:
+    """Whether the file names only some of a question's right answers, so that its candidates may be right, too."""
+    relation = facts[0].relation
+    return relation == _OPEN or (relation == _LANGUAGE and len({same_text(fact.answer) for fact in facts}) > _MANY)
+
+
+def _mutual(facts: Iterable[_Fact]) -> dict[tuple[str, str], set[str]]:
+    """The subjects that have something for an answer, by relation and that answer, of relations that hold both ways."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for fact in facts:
+        if fact.relation in _MUTUAL:
+            found.setdefault((fact.relation, same_text(fact.answer)), set()).add(same_text(fact.subject))
+    return found
+
+
 def _gather(
     gathering: Gathering,
     code: str,
@@ -154,6 +194,8 @@ def _gather(
             gathering.drop(code, "no such line in the English file")
         elif (len(fact.candidates), fact.right) != (len(english[line].candidates), english[line].right):
             gathering.drop(code, "candidates not at the places of the English ones")
+        elif first[line] not in draws:
+            gathering.drop(code, "wrong choices that are right, too")
         elif first[line] != line:
             gathering.drop(code, "another right answer of a question")
         else:
@@ -171,14 +213,17 @@ def _item(code: str, line: int, fact: _Fact, places: list[int]) -> Item:
     return Item(_concept(line), "factual", code, fact.question, drawn, answer, tags=tags, source="BMLAMA-53")
 
 
-def _places(facts: Sequence[_Fact], concept: str, draw: tuple[int, int]) -> list[int]:
+def _places(first: _Fact, right: set[str], concept: str, draw: tuple[int, int]) -> list[int]:
     """Places of the candidates that become choices, in their order: of a question's English facts and the seed alone.
 
-    They are places in the first fact's list. What any of the facts has for an answer is no wrong choice.
+    Args:
+        first: the fact of the question's first line, whose list the places are of.
+        right: what is no wrong choice.
+        concept: the question's concept.
+        draw: how many choices there are, and the seed.
     """
     n, seed = draw
-    first, drawn = facts[0], random.Random(f"{seed}/{concept}")
-    right = {same_text(fact.answer) for fact in facts}
+    drawn = random.Random(f"{seed}/{concept}")
     wrong = [at for at, candidate in enumerate(first.candidates) if same_text(candidate) not in right]
     places = [first.right, *drawn.sample(wrong, min(n - 1, len(wrong)))]
     drawn.shuffle(places)

@@ -48,6 +48,16 @@ def names_country(question: str, country: str) -> bool:
     return re.search(country, question) is not None
 
 
+def named_for_yours(question: str, yours: tuple[str, str] | None) -> str:
+    """The question with the country's name in place of "your country", or ``""`` if it does not say that.
+
+    Args:
+        question: the question as the data set has it.
+        yours: regular expression of "your country" in the language, and the country's name.
+    """
+    return re.sub(*yours, question) if yours and re.search(yours[0], question) else ""
+
+
 _TIDY: tuple[Edit, ...] = (
     (r"[ \t]{2,}", " "),
     (r" +([?.!,;:؟،；，。？！)\]）])", r"\1"),

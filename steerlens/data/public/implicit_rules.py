@@ -19,13 +19,14 @@ ENGLISH = Rules(
         (r"\b([Aa])mong the people (?=\W)", r"\1mong people"),
     ),
     tidy=(
-        # "Which food is considered disgusting by the rest of the world" and "originated" need the country they lost
-        (r"(?<=\w) originated and can be found", " can be found"),
         (r"\bamong the people(?=\?)", "among people"),
+        (r"\b(for|to|among) people(?=\?)", r"\1 most people"),
         (r"\bfor foods? is\b", "for food is"),
     ),
     names=(
-        r"\{KEEP\}|\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|"
+        # what is said of the rest of the world needs the country that it is not
+        r"\{KEEP\}|rest of the world|all over the world|\boverseas\b|\boriginated\b|"
+        r"\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|"
         r"\bEngland\b|\bSpain\b|\bSpanish|\bSpaniard|\bMexic|\bChina\b|\bChinese\b|\bIndonesia|\bKorea|\bEgypt|\bGree(?:ce|k)|"
         r"\bAlgeria|\bIran|\bEthiopia|\bNigeria|\bAzerbaijan|\bAssam|\bWest Java|\bSundanese"
     ),
@@ -69,8 +70,7 @@ INDONESIAN = Rules(
 
 KOREAN = Rules(
     edits=(
-        # an age counted the Korean way: a remark on the form of the answer
-        (r" ?만 나이가 아닌 한국식 나이\(세는 나이\)를 기준으로 답변해\s?주세요\.?", ""),
+        (r"(?:{C}) 사회에서(?:는)?\s*,?\s*", ""),
         # what the country itself does or is done to stays with its particle: no sentence is left without it
         (r"{C}(이|가|을|를|은|는|과|와|으로|로|대)(?=[\s,])", r"{KEEP}\1"),
         (r"{C}(?=의 [^?]*라이벌)", "{KEEP}"),
@@ -81,7 +81,8 @@ KOREAN = Rules(
         (r"(?:{C}) (?=\S)", ""),
     ),
     names=(
-        r"\{KEEP\}|한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
+        # an age counted the Korean way makes another answer right, and a holiday of one country gives it away
+        r"\{KEEP\}|세는 나이|광복절|해외 식당|전 세계에서 찾을|한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
         r"이란(?=[의에은이 ])|에티오피아|나이지리아|아제르바이잔"
     ),
 )
