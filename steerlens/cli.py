@@ -173,6 +173,9 @@ def _data(commands: Any) -> None:
     data.add_argument("--locale", help="Only this locale.")
     data.add_argument("--kind", choices=KINDS, help="Only this kind.")
     data.add_argument("--topic", help="Only this topic.")
+    data.add_argument("--wordings", type=int, default=1, metavar="N", help="Wordings of each question. Default: %(default)s.")
+    data.add_argument("--cloze", action="store_true", help="Statements to be completed, too.")
+    data.add_argument("--min-votes", type=int, default=0, metavar="N", help="Cultural items with so many votes. Default: all.")
     data.add_argument("-n", type=int, default=5, help="The number of items that are shown. Default: %(default)s.")
 
 

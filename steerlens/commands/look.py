@@ -49,7 +49,8 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
 
 def data(args: Namespace) -> str:
     """Counts, the items asked for, or a check of all of them."""
-    items = load_items(args.items) if args.items else atlas()
+    forms = {"wordings": args.wordings, "cloze": args.cloze}
+    items = load_items(args.items, **forms) if args.items else atlas(min_votes=args.min_votes, **forms)
     if args.topic is not None:
         items = _of_topic(items, args.topic)
     if args.locale is not None or args.kind is not None:
@@ -75,9 +76,15 @@ def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every actio
     frame = pd.DataFrame([(i.locale, i.kind, i.topic, i.source.split(" ")[0], i.concept) for i in items])
     frame.columns = ["locale", "kind", "topic", "source", "concept"]
     by_locale = frame.groupby(["locale", "kind"], sort=False).size().unstack(fill_value=0)
+    by_locale = by_locale.assign(**{"people asked": [_asked(items, code) for code in by_locale.index]})
     by_topic = frame.drop_duplicates("concept").groupby(["kind", "topic", "source"]).size().rename("concepts").reset_index()
     left_out = "".join(f"\n{what}: {n}" for what, n in items.notes.items() if n)
     return f"{items!r}{left_out}\n\n{by_locale.to_string()}\n\n{by_topic.to_string(index=False)}"
+
+
+def _asked(items: Items, code: str) -> int:
+    """The items of a locale whose answer people were asked for."""
+    return sum(item.evidence is not None for item in items.of(locale=code))
 
 
 def _shown(items: Items, args: Namespace) -> str:
@@ -111,10 +118,14 @@ def _checked(items: Items, args: Namespace) -> str:
 def _described(item: Item) -> str:
     owners = [", ".join(own) for own in item.owners] or [""] * len(item.choices)
     marks = ["*" if at == item.answer else " " for at in range(len(item.choices))]
-    listed = [f"  {mark} {choice}  {owner}".rstrip() for mark, choice, owner in zip(marks, item.choices, owners, strict=True)]
+    names = [" / ".join(item.names(at)) for at in range(len(item.choices))]
+    listed = [f"  {mark} {own}  {owner}".rstrip() for mark, own, owner in zip(marks, names, owners, strict=True)]
     explicit = [f"  explicit: {item.explicit}"] if item.explicit else []
     heading = f"{item.concept} ({item.kind}, {item.topic}, {item.locale})"
     source = [f"  source: {item.source}"] if item.source else []
+    if item.evidence:
+        asked = f"{item.evidence.votes} of {item.evidence.annotators} answers are this one, {item.evidence.most} the most given one"
+        source.append(f"  {item.evidence.source}: {asked}")
     return "\n".join([heading, f"  {item.question}", *explicit, *listed, *source])
 
 

@@ -12,6 +12,8 @@ from steerlens.data.grounded.subjects import signs, subjects, units
 _WIDESPREAD = ("es", "en", "fr", "pt", "de", "it", "nl", "ar", "ru", "fa", "tr", "sw")
 _SPOKEN = 5.0
 """A language that more than this share of a country's people speak is no wrong answer there, in percent."""
+_OLD_SIGNS = (("GBP", "lira"),)
+"""Units that had the sign of a currency, too: £ stood for lira."""
 _TENDER_ON = date(2025, 1, 1)
 """The day whose currencies count, so that a later run gives the same."""
 
@@ -89,7 +91,7 @@ def currency_symbols() -> Iterator[Fact]:
             relation="currency-symbol",
             subject=Thing("text", locale_data(tag).currency_symbols[code]),
             answer=Thing("unit", unit_of[code]),
-            near=tuple(Thing("unit", unit_of[other]) for other in signs()),
+            near=tuple(Thing("unit", unit_of[other]) for other in signs() if (code, unit_of[other]) not in _OLD_SIGNS),
             far=(),
             source=f"{named('babel')}: symbol of {code} in {tag}; unit by hand",
         )
