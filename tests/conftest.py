@@ -1,4 +1,4 @@
-"""Tiny random models of four architectures, with a tokenizer made on the spot, all in Hugging Face's layout."""
+"""Tiny random models of four architectures, with the tokenizer of steerlens.testing, all in Hugging Face's layout."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import jaxtyping
 import pytest
 import torch
 from places import DEVICE, HERE, TEXTS, some_items
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import processors
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -25,6 +25,7 @@ from transformers import (
 
 import steerlens as sl
 from steerlens.models import budget
+from steerlens.testing.folders import tiny_bpe
 
 torch.set_num_threads(1)  # tiny models: threads would wait for each other longer than they work
 
@@ -59,12 +60,12 @@ def corpus() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def model_folders(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> dict[str, Path]:
+def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder per architecture, as ``save_pretrained`` writes it."""
     folders = {}
     for name in SCORED:
         torch.manual_seed(0)
-        tokenizer = _tokenizer(corpus, name)
+        tokenizer = _tokenizer(name)
         folder = tmp_path_factory.mktemp(name)
         _model(name, tokenizer).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -114,15 +115,8 @@ def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
-def _tokenizer(corpus: list[str], architecture: str) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<eos>", "<bos>", "<pad>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
+def _tokenizer(architecture: str) -> PreTrainedTokenizerFast:
+    tokenizer = tiny_bpe()
     names = {
         "gpt2": {"bos_token": "<eos>", "eos_token": "<eos>", "pad_token": "<eos>"},  # GPT-2 has one token for all three
         "qwen2": {"eos_token": "<eos>", "pad_token": "<pad>"},  # Qwen has no BOS

@@ -8,7 +8,7 @@ from typing import ClassVar
 from steerlens.data import Items
 from steerlens.errors import SettingsError
 from steerlens.evaluation.answering import answered
-from steerlens.evaluation.given_methods import GivenMethod
+from steerlens.evaluation.given_methods import GivenMethod, locales_of, methods_of
 from steerlens.evaluation.item_scores import by_concept
 from steerlens.evaluation.running import Executor, Running
 from steerlens.models.lens import LensModel
@@ -72,12 +72,11 @@ def named_country(
     named = countries if countries is not None else tuple(dict.fromkeys(code for item in cultural for code in item.answers))
     if isinstance(named, str) or not named:
         raise SettingsError(f"countries={countries!r} given: expected a list of codes of locales whose answers the items hold.")
-    rows = []
+    rows, codes = [], locales_of(items, methods_of(methods), locales)
     for country in named:
-        asked = cultural.where(lambda item, country=country: item.locale != country).about(country)  # type: ignore[misc]
-        wanted = [code for code in locales if code in asked.locales] if locales is not None else None
-        if wanted == []:
-            continue
+        others = [code for code in codes if code != country]
+        asked = cultural.where(lambda item, others=others: item.locale in others).about(country)  # type: ignore[misc]
+        wanted = [code for code in others if code in asked.locales]
         common = {"scoring": scoring, "batch_size": batch_size, "executor": executor, "resume": resume}
         given = answered(model, asked, methods, scores=_SCORES, locales=wanted, explicit=False, **common)  # type: ignore[arg-type]
         for (method, locale), own in given.frame.groupby(["method", "locale"], sort=False):

@@ -60,11 +60,18 @@ def _config(family: Family, tokenizer: Any) -> Any:
     return make(**own) if family.outer is None else make(text_config=own, **ids, **family.outer)
 
 
+def tiny_bpe() -> Any:
+    """Returns the byte-level BPE of all tiny models, without special tokens in front: a ``Tokenizer`` of its own."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(resources.files(__package__).joinpath(_BPE).read_text(encoding="utf-8"))
+
+
 def _tokenizer(front: Front) -> Any:
-    from tokenizers import Tokenizer, processors
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer.from_str(resources.files(__package__).joinpath(_BPE).read_text(encoding="utf-8"))
+    tokenizer = tiny_bpe()
     if token := _PUT_IN_FRONT.get(front):
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{token} $A", pair=f"{token} $A {token} $B", special_tokens=[(token, tokenizer.token_to_id(token))]

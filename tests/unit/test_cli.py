@@ -193,7 +193,7 @@ def test_data_and_models(capsys: pytest.CaptureFixture) -> None:
     printed = capsys.readouterr().out
     assert printed.count("explicit:") == printed.count("source:") == 2
     assert main(["data", "--topic", "food"]) == 0
-    assert "shared answers, left out" in capsys.readouterr().out
+    assert "answers shared with English, left out" in capsys.readouterr().out
     assert main(["data", "check", "--topic", "money", "--locale", "ko-KR"]) == 0
     assert "No problems" in capsys.readouterr().out
     assert main(["models"]) == 0

@@ -134,13 +134,13 @@ def test_gradients_follow_the_best_names(llama: sl.LensModel, items: Items) -> N
     scorer, step = Scorer(llama, named), 1e-3
     directions = torch.randn(llama.n_layers, llama.d_model, generator=torch.Generator().manual_seed(4))
     vector = SteeringVector(directions, llama.layers(), llama.fingerprint, name="EN", locale="es-ES")
-    slopes = attributions(scorer, [(vector, [1])], "last")["EN"].slopes[1]
+    slopes = attributions(scorer, [(vector, [1])], "all")["EN"].slopes[1]
     up, down = (
         [now.scores[o.item.answer] - now.scores[o.runner_up] for now, o in zip(scorer.score(plan), scorer.base, strict=True)]
-        for plan in (vector.at(1, step, "last"), vector.at(1, -step, "last"))
+        for plan in (vector.at(1, step, "all"), vector.at(1, -step, "all"))
     )
     np.testing.assert_allclose(slopes, (np.array(up) - np.array(down)) / (2 * step), atol=2e-2, rtol=2e-2)
-    shown = attributions(Scorer(llama, named, Scoring(aliases=False)), [(vector, [1])], "last")["EN"].slopes[1]
+    shown = attributions(Scorer(llama, named, Scoring(aliases=False)), [(vector, [1])], "all")["EN"].slopes[1]
     assert np.abs(shown - slopes).max() > 0.1
 
 
