@@ -3,10 +3,15 @@
 from collections import Counter
 from dataclasses import replace
 
+import json
+
 import numpy as np
 import pytest
 
+from experiments.atlas_card import COUNTRIES, NAMES
 from steerlens.data import Item, Items, atlas, atlas_locales, check, locale
+from steerlens.data.locales import atlas_folder
+from steerlens.data.splits import concept_of
 from steerlens.errors import UnknownNameError
 from steerlens.probing import form_separability, matched
 
@@ -31,8 +36,8 @@ def test_nothing_is_wrong_with_any_item(whole: Items, used: Items) -> None:
 def test_is_large_enough_and_complete(whole: Items) -> None:
     assert LOCALES[0] == "en-US"
     assert len(LOCALES) >= 7
-    assert len(whole.of(kind="factual").concepts) >= 500
-    assert len(whole.of(kind="cultural").concepts) >= 200
+    assert len(whole.of(kind="factual").concepts) >= 1500
+    assert len(whole.of(kind="cultural").concepts) >= 300
     assert len(whole) == len(whole.concepts) * len(LOCALES)
     for code in LOCALES:
         assert whole.of(locale=code).concepts == whole.of(locale="en-US").concepts
@@ -41,7 +46,8 @@ def test_is_large_enough_and_complete(whole: Items) -> None:
 def test_every_item_says_where_it_comes_from(whole: Items) -> None:
     for item in whole:
         assert item.topic, item
-        assert item.source == "written" or any(digit in item.source for digit in "0123456789"), item
+        written = "written, common knowledge" if item.kind == "factual" else "written, unvalidated"
+        assert item.source == written or any(digit in item.source for digit in "0123456789"), item
 
 
 def test_answers_are_parallel_over_locales(whole: Items) -> None:
@@ -52,11 +58,82 @@ def test_answers_are_parallel_over_locales(whole: Items) -> None:
             assert all(set(item.answers) == set(LOCALES) for item in items), concept
 
 
-def test_a_shared_answer_is_left_out_where_it_is_shared(whole: Items, used: Items) -> None:
-    pair = [item for item in whole.only(["custom-currency"]) if item.locale in ("es-ES", "el-GR")]
+def test_an_answer_shared_with_english_is_left_out_and_any_other_stays(whole: Items, used: Items) -> None:
+    pair = [item for item in used.only(["custom-currency"]) if item.locale in ("es-ES", "el-GR")]
     assert {item.shared_with for item in pair} == {("es-ES",), ("el-GR",)}
-    assert set(used.only(["custom-currency"]).locales) == set(LOCALES) - {"es-ES", "el-GR"}
-    assert used.notes == {"shared answers, left out": len(whole) - len(used)}
+    left_out = [item for item in whole if (item.concept, item.locale) not in {(kept.concept, kept.locale) for kept in used}]
+    assert left_out
+    assert all("en-US" in item.shared_with for item in left_out)
+    assert used.notes == {"answers shared with English, left out": len(left_out)}
+
+
+def test_no_kind_of_question_is_too_large_a_part(whole: Items) -> None:
+    """No relation over 8%, countries at most 40% of the facts, proper names at most 40% of culture, three levels of difficulty."""
+    english = whole.of(locale="en-US")
+    facts, culture = english.of(kind="factual"), english.of(kind="cultural")
+    relations = Counter(item.relation for item in facts if item.relation)
+    assert max(relations.values()) <= 0.08 * len(facts)
+    assert len(relations) >= 50
+    assert sum(relations[name] for name in COUNTRIES) <= 0.4 * len(facts)
+    assert sum(NAMES in item.tags for item in culture) <= 0.4 * len(culture)
+    assert {item.difficulty for item in facts} == {1, 2, 3}
+    assert sum(item.popularity is not None for item in facts) > 300
+
+
+def test_every_concept_has_three_wordings_and_a_cloze_form() -> None:
+    several = atlas("all", shared=True, wordings=3, cloze=True)
+    counts = Counter((concept_of(item.concept), item.locale) for item in several)
+    assert set(counts.values()) == {4}
+    assert check(several.where(lambda item: not item.cloze)) == []
+    for item in several:
+        assert item.cloze == item.concept.endswith("#cloze")
+        assert item.kind == "factual" or item.template
+
+
+def test_every_cultural_question_can_name_every_country(whole: Items) -> None:
+    for item in whole.of(kind="cultural"):
+        for country in LOCALES:
+            about = item.about(country)
+            assert country in about.owners[about.answer]
+            assert locale(item.locale).countries[country]["name"].split(" ", 1)[-1][:3] in about.question.replace("των ΗΠΑ", "οι ΗΠΑ")
+
+
+def test_a_name_has_one_spelling(whole: Items) -> None:
+    """What is called alike in English is called alike in each other language, in all facts of tables and all customs."""
+    for code in LOCALES[1:]:
+        spelled = _spellings(whole, code)
+        several = {name: texts for name, texts in spelled.items() if len(texts) > 1 and name not in SEVERAL}
+        assert not several, (code, several)
+
+
+def test_greek_cases_differ_from_the_name() -> None:
+    """The genitive and the accusative of a country with a masculine or feminine name, which the nominative is not."""
+    forms = json.loads(atlas_folder("el-GR").joinpath("grammar.json").read_text(encoding="utf-8"))["forms"]["country"]
+    wrong = []
+    for code, own in forms.items():
+        nominative = own.get("the", "")
+        article, _, name = nominative.partition(" ")
+        for slot, form in own.items():
+            masculine = article.lower() == "ο" and slot in ("acc", "in", "of") and form.endswith(f" {name}") and name.endswith("ς")
+            feminine = article.lower() == "η" and name.endswith("ος") and slot in ("acc", "in", "of") and form.endswith(f" {name}")
+            if masculine or feminine:
+                wrong.append((code, slot, form))
+    assert not wrong
+
+
+def test_votes_are_of_answers_that_people_gave(used: Items) -> None:
+    """What five or more people were asked for and nobody gave is not the answer without a mark, and votes can be asked for."""
+    asked = [item for item in used if item.evidence]
+    assert len({item.concept for item in asked}) >= 40
+    for item in asked:
+        assert item.evidence is not None
+        assert item.evidence.source.startswith("BLEnD ")
+        assert 0 <= item.evidence.votes <= item.evidence.annotators
+        assert item.evidence.most <= item.evidence.annotators
+    some = atlas(min_votes=2)
+    assert 0 < len(some.of(kind="cultural")) < len(used.of(kind="cultural"))
+    assert all(item.evidence is not None and item.evidence.votes >= 2 for item in some.of(kind="cultural"))
+    assert len(some.of(kind="factual")) == len(used.of(kind="factual"))
 
 
 def test_answer_positions_are_balanced(whole: Items) -> None:
@@ -163,6 +240,16 @@ def _by_concept(items: Items) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {}
     for item in items:
         found.setdefault(item.concept, []).append(item)
+    return found
+
+
+def _spellings(items: Items, code: str) -> dict[str, set[str]]:
+    """Every text of a locale by the English text of the same choice, of facts and of cultural answers."""
+    found: dict[str, set[str]] = {}
+    english = {item.concept: item for item in items.of(locale="en-US")}
+    for item in items.of(locale=code):
+        for one, other in zip(english[item.concept].choices, item.choices, strict=True):
+            found.setdefault(one, set()).add(other)
     return found
 
 
