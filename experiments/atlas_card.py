@@ -1,7 +1,7 @@
 """What the atlas holds, counted: the tables of docs/data.md between ``<!-- card -->`` and ``<!-- /card -->``.
 
-    python experiments/atlas_card.py          # prints them
-    python experiments/atlas_card.py --write  # puts them into docs/data.md
+python experiments/atlas_card.py          # prints them
+python experiments/atlas_card.py --write  # puts them into docs/data.md
 """
 
 import argparse
@@ -56,7 +56,7 @@ def _relations(facts: sl.data.Items) -> str:
     listed = ", ".join(f"{relation} {n}" for relation, n in counts.most_common())
     return (
         f"{len(counts)} relations: {listed}.\n\nThe largest relation is {max(counts.values()) / len(facts):.1%} of the factual "
-        f"concepts; {about / len(facts):.0%} are about countries and the countries of cities. Difficulty: a child knows {hard[1]}, "
+        f"concepts; {about / len(facts):.0%} are about countries and the countries of cities. A child knows {hard[1]}, "
         f"school teaches {hard[2]}, few know {hard[3]}."
     )
 

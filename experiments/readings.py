@@ -53,7 +53,9 @@ def read() -> pd.DataFrame:
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             if row["verdict"] not in VERDICTS:
-                raise SystemExit(f"{file}: verdict {row['verdict']!r} of {row['concept']}: expected one of {', '.join(VERDICTS)}.")
+                raise SystemExit(
+                    f"{file}: verdict {row['verdict']!r} of {row['concept']}: expected one of {', '.join(VERDICTS)}."
+                )
             rows.append({"locale": locale, "reader": reader, **row})
     return pd.DataFrame(rows)
 

@@ -124,7 +124,9 @@ def _described(item: Item) -> str:
     heading = f"{item.concept} ({item.kind}, {item.topic}, {item.locale})"
     source = [f"  source: {item.source}"] if item.source else []
     if item.evidence:
-        asked = f"{item.evidence.votes} of {item.evidence.annotators} answers are this one, {item.evidence.most} the most given one"
+        asked = (
+            f"{item.evidence.votes} of {item.evidence.annotators} answers are this one, {item.evidence.most} the most given one"
+        )
         source.append(f"  {item.evidence.source}: {asked}")
     return "\n".join([heading, f"  {item.question}", *explicit, *listed, *source])
 

@@ -1,9 +1,8 @@
 """What must hold for every item of the built-in atlas, and that the check which says so can fail."""
 
+import json
 from collections import Counter
 from dataclasses import replace
-
-import json
 
 import numpy as np
 import pytest
@@ -16,6 +15,8 @@ from steerlens.errors import UnknownNameError
 from steerlens.probing import form_separability, matched
 
 LOCALES = atlas_locales()
+SEVERAL: frozenset[str] = frozenset()
+"""English texts that stand for different things in different questions."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_an_answer_shared_with_english_is_left_out_and_any_other_stays(whole: It
 
 
 def test_no_kind_of_question_is_too_large_a_part(whole: Items) -> None:
-    """No relation over 8%, countries at most 40% of the facts, proper names at most 40% of culture, three levels of difficulty."""
+    """No relation over 8%, countries at most 40% of the facts, proper names at most 40% of culture, three difficulties."""
     english = whole.of(locale="en-US")
     facts, culture = english.of(kind="factual"), english.of(kind="cultural")
     relations = Counter(item.relation for item in facts if item.relation)
@@ -95,7 +96,9 @@ def test_every_cultural_question_can_name_every_country(whole: Items) -> None:
         for country in LOCALES:
             about = item.about(country)
             assert country in about.owners[about.answer]
-            assert locale(item.locale).countries[country]["name"].split(" ", 1)[-1][:3] in about.question.replace("των ΗΠΑ", "οι ΗΠΑ")
+            assert locale(item.locale).countries[country]["name"].split(" ", 1)[-1][:3] in about.question.replace(
+                "των ΗΠΑ", "οι ΗΠΑ"
+            )
 
 
 def test_a_name_has_one_spelling(whole: Items) -> None:
@@ -114,8 +117,12 @@ def test_greek_cases_differ_from_the_name() -> None:
         nominative = own.get("the", "")
         article, _, name = nominative.partition(" ")
         for slot, form in own.items():
-            masculine = article.lower() == "ο" and slot in ("acc", "in", "of") and form.endswith(f" {name}") and name.endswith("ς")
-            feminine = article.lower() == "η" and name.endswith("ος") and slot in ("acc", "in", "of") and form.endswith(f" {name}")
+            masculine = (
+                article.lower() == "ο" and slot in ("acc", "in", "of") and form.endswith(f" {name}") and name.endswith("ς")
+            )
+            feminine = (
+                article.lower() == "η" and name.endswith("ος") and slot in ("acc", "in", "of") and form.endswith(f" {name}")
+            )
             if masculine or feminine:
                 wrong.append((code, slot, form))
     assert not wrong

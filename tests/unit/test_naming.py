@@ -27,7 +27,7 @@ def _item(**changed: object) -> Item:
     [
         ("¿Qué se desayuna {in}?", "es-ES", "¿Qué se desayuna?", "¿Qué se desayuna en Grecia?"),
         ("{front} ¿qué se desayuna?", "es-ES", "¿Qué se desayuna?", "En Grecia, ¿qué se desayuna?"),
-        ("¿Cuál es la montaña más alta {of_here}?", "es-ES", "¿Cuál es la montaña más alta de este país?", "¿Cuál es la montaña más alta de Grecia?"),
+        ("¿Qué río {of_here} es largo?", "es-ES", "¿Qué río de este país es largo?", "¿Qué río de Grecia es largo?"),
         ("What do people {in} eat at night?", "en-US", "What do people eat at night?", "What do people in Greece eat at night?"),
         ("{front}早餐吃什么？", "zh-CN", "早餐吃什么？", "在希腊，早餐吃什么？"),
         ("人们{in}早餐吃什么？", "zh-CN", "人们早餐吃什么？", "人们在希腊早餐吃什么？"),

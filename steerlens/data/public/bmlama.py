@@ -90,9 +90,10 @@ def bmlama(
     closed = [lines for lines in questions if not _open([english[line] for line in lines])]
     draws = {}
     for lines in closed:
-        facts, first_fact = [english[line] for line in lines], english[lines[0]]
-        right = {same_text(fact.answer) for fact in facts} | mutual.get((first_fact.relation, same_text(first_fact.subject)), set())
-        draws[lines[0]] = _places(first_fact, right, _concept(lines[0]), (choices, seed))
+        asked = english[lines[0]]
+        right = {same_text(english[line].answer) for line in lines}
+        right |= mutual.get((asked.relation, same_text(asked.subject)), set())
+        draws[lines[0]] = _places(asked, right, _concept(lines[0]), (choices, seed))
     first = {line: lines[0] for lines in questions for line in lines}
     for code, name in wanted.items():
         facts = english if code == ENGLISH else _facts(gathering, root, name)

@@ -82,7 +82,8 @@ KOREAN = Rules(
     ),
     names=(
         # an age counted the Korean way makes another answer right, and a holiday of one country gives it away
-        r"\{KEEP\}|세는 나이|광복절|해외 식당|전 세계에서 찾을|한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
+        r"\{KEEP\}|세는 나이|광복절|해외 식당|전 세계에서 찾을|"
+        r"한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
         r"이란(?=[의에은이 ])|에티오피아|나이지리아|아제르바이잔"
     ),
 )
