@@ -62,7 +62,8 @@ def test_answers_are_parallel_over_locales(whole: Items) -> None:
 def test_an_answer_shared_with_english_is_left_out_and_any_other_stays(whole: Items, used: Items) -> None:
     pair = [item for item in used.only(["custom-currency"]) if item.locale in ("es-ES", "el-GR")]
     assert {item.shared_with for item in pair} == {("es-ES",), ("el-GR",)}
-    left_out = [item for item in whole if (item.concept, item.locale) not in {(kept.concept, kept.locale) for kept in used}]
+    kept = {(item.concept, item.locale) for item in used}
+    left_out = [item for item in whole if (item.concept, item.locale) not in kept]
     assert left_out
     assert all("en-US" in item.shared_with for item in left_out)
     assert used.notes == {"answers shared with English, left out": len(left_out)}
