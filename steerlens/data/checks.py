@@ -9,12 +9,14 @@ from string import ascii_uppercase
 from steerlens.data.items import KINDS, Item, Items, letter_order
 from steerlens.data.locales import Locale, locale
 from steerlens.data.rows import same_text
-from steerlens.data.scripts import foreign
+from steerlens.data.scripts import foreign, own_letters
 
 _TOLERANCE = 4.0
 """Standard deviations by which an answer position may differ from an even share: chance exceeds it once in 15,000."""
 _UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
 """Scripts in which a word is written together with others, or with its particles."""
+_SENTENCE = 5
+"""Letters of the locale's script from which on a question is in it, though a long name in Latin letters outnumbers them."""
 _ENOUGH = 5
 """Answers expected at a position from which on that measure holds."""
 
@@ -62,7 +64,7 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
     for form, text in (("question", item.question), ("explicit question", item.explicit)):
         if _stands_in(item.choices[item.answer], text, place.script):
             yield f"the {form} {text!r} holds its answer {item.choices[item.answer]!r}"
-        if foreign(text, place.script):
+        if foreign(text, place.script) and own_letters(text, place.script) < _SENTENCE:
             yield f"the {form} {text!r} is not in script {place.script}"
     if item.kind == "cultural":
         yield from _named(item, place)

@@ -38,6 +38,16 @@ def foreign(text: str, script: str) -> bool:
     return 2 * len("".join(letters.findall(excerpt))) < len("".join(_LETTERS.findall(excerpt)))
 
 
+def own_letters(text: str, script: str) -> int:
+    """Returns the number of letters of a text that are of a script.
+
+    Args:
+        text: the text.
+        script: a code of ISO 15924, as ``Latn``; of one that Unicode does not know, all letters are.
+    """
+    return len("".join((_letters(script) or _LETTERS).findall(text)))
+
+
 def plain(text: str) -> str:
     """Returns the text case folded, without accents and marks."""
     parts = unicodedata.normalize("NFKD", text)
