@@ -15,7 +15,13 @@ from steerlens.errors import UnknownNameError
 from steerlens.probing import form_separability, matched
 
 LOCALES = atlas_locales()
-SEVERAL = {"Mercury", "Venus", "Mars", "Jupiter", "Saturn", "Neptune", "Arabic", "Fish", "Iron", "Aluminum"}
+SEVERAL = {
+    *("Mercury", "Venus", "Mars", "Jupiter", "Saturn", "Neptune"),  # planets, gods and a metal
+    *("Amazon", "Ghana", "Wangfujing", "Stella", "Surabaya", "Washington, D.C."),  # a river, a brand, a street, a film, a battle
+    *("Arabic", "Pound", "Iron", "Aluminum", "Silver", "Helium", "Hydrogen", "Oxygen", "Nitrogen", "Medicine", "Antarctica"),
+    *("Fish", "Frog", "Lungs", "Eyes", "Wood", "Clock", "Kahk", "Kimchi", "Salam tempel", "Eid al-Fitr", "Memorial Day"),
+    *("Tuesday", "Wednesday", "Sunday", "May 1", "1945", "1953", "12", "13", "14", "16", "17", "26"),  # counted, dated, aged
+}
 """English texts that stand for different things in different questions."""
 
 
