@@ -109,7 +109,7 @@ def test_every_cultural_question_can_name_every_country(whole: Items) -> None:
 
 
 def test_a_name_has_one_spelling(whole: Items) -> None:
-    """What is called alike in English is called alike in each other language, in all facts of tables and all customs."""
+    """What is called alike in English is called alike in each other language, in all facts and all proper names."""
     for code in LOCALES[1:]:
         spelled = _spellings(whole, code)
         several = {name: texts for name, texts in spelled.items() if len(texts) > 1 and name not in SEVERAL}
@@ -258,10 +258,11 @@ def _by_concept(items: Items) -> dict[str, list[Item]]:
 
 
 def _spellings(items: Items, code: str) -> dict[str, set[str]]:
-    """Every text of a locale by the English text of the same choice, of facts and of cultural answers."""
+    """Every text of a locale by the English text of the same choice, of facts and of proper names in culture."""
     found: dict[str, set[str]] = {}
     english = {item.concept: item for item in items.of(locale="en-US")}
-    for item in items.of(locale=code):
+    named = (item for item in items.of(locale=code) if item.kind == "factual" or NAMES in item.tags)
+    for item in named:
         for one, other in zip(english[item.concept].choices, item.choices, strict=True):
             found.setdefault(one, set()).add(other)
     return found

@@ -35,14 +35,8 @@ class Owner:
     """Terms of cities whose spelling by GeoNames is not the term's."""
     boroughs: tuple[str, ...] = ()
     """Boroughs that GeoNames lists beside the city that they belong to."""
-    not_neighbours: tuple[str, ...] = ()
-    """Countries that GeoNames counts as neighbours by mistake."""
-    divisions: tuple[str, ...] = ()
-    """Types of ISO 3166-2 that are the first level, where the country lists others beside or above them."""
     digits: str = "0123456789"
     """The digits from zero to nine that numbers are written in; babel leaves some of them Western."""
-    percent: str = "%"
-    """The sign that percentages are written with."""
     holidays: Mapping[str, str] = field(default_factory=dict)
     """Terms of the holidays, by the package's English names. Names that are one holiday share a term; others keep their own
     name."""

