@@ -9,10 +9,7 @@ import holidays
 from babel.dates import format_skeleton
 
 from steerlens.data.grounded.customs_base import Custom, Owner, cldr, from_package, owners, plain, term
-from steerlens.errors import DataError
 
-YEARS = (2026, 2027)
-"""What comes first or last must be the same in these years."""
 FIXED_YEARS = range(2026, 2031)
 """A holiday has a fixed date if it begins on the same date in each of these years."""
 _NOT_A_HOLIDAY = re.compile(r"substituted|Alternative|Temporary|Election")
@@ -21,11 +18,9 @@ _Days = list[tuple[date, str]]
 
 def festivals() -> Iterator[Custom]:
     """The customs of public holidays."""
-    key = f"{YEARS[0]} and {YEARS[1]}, substitute and election days left out"
-    first = {one.code: _after_new_year(one) for one in owners()}
-    yield Custom("custom-holiday-first-after", "festivals", from_package("holidays", f"names in {key}"), first, term)
     source = from_package("holidays", f"dates that are the same in {FIXED_YEARS[0]} to {FIXED_YEARS[-1]}")
-    year, autumn, end = YEARS[0], date(YEARS[0], 9, 1), date(YEARS[0], 12, 25)
+    year = FIXED_YEARS[0]
+    autumn, end = date(year, 9, 1), date(year, 12, 25)
     picks: tuple[tuple[str, Callable[[_Days], tuple[date, str]]], ...] = (
         ("custom-holiday-last", lambda days: days[-1]),
         ("custom-holiday-fixed-summer", lambda days: [day for day in days if day[0] < autumn][-1]),
@@ -52,16 +47,6 @@ def _starts(owner: Owner, year: int) -> dict[str, date]:
     return first
 
 
-def _after_new_year(owner: Owner) -> str:
-    """The first holiday after January 1."""
-    found = set()
-    for year in YEARS:
-        found.add(min((day, name) for name, day in _starts(owner, year).items() if day > date(year, 1, 1))[1])
-    if len(found) > 1:
-        raise DataError(f"the holiday after New Year's Day in {owner.territory} is {found}: expected the same one in {YEARS}.")
-    return found.pop()
-
-
 def _fixed(owner: Owner) -> _Days:
     """Holidays with a fixed date, in the order of the year."""
     dates: dict[str, set[tuple[int, int]]] = defaultdict(set)
@@ -71,7 +56,7 @@ def _fixed(owner: Owner) -> _Days:
             dates[name].add((day.month, day.day))
             years[name] += 1
     return sorted(
-        (date(YEARS[0], *days.copy().pop()), name)
+        (date(FIXED_YEARS[0], *days.copy().pop()), name)
         for name, days in dates.items()
         if len(days) == 1 and years[name] == len(FIXED_YEARS)
     )

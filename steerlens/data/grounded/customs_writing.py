@@ -1,26 +1,21 @@
 """How dates and times are written in each country, from CLDR through babel."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 
-from babel import Locale
-from babel.dates import format_date, format_skeleton, get_day_names
+from babel.dates import format_date, get_day_names
 
 from steerlens.data.grounded.customs_base import Custom, Owner, as_written, by_owner, cldr, from_package, owners, plain, term
 
-SHORT_DATE, DAY = date(2024, 7, 9), date(2025, 5, 9)
-_FORMATS: tuple[tuple[str, str, Callable[[Locale], str]], ...] = (
-    ("custom-short-date", f"CLDR short date of {SHORT_DATE}", lambda at: format_date(SHORT_DATE, "short", locale=at)),
-    ("custom-day-month", f"CLDR skeleton Md of {DAY}", lambda at: format_skeleton("Md", DAY, locale=at)),
-)
+SHORT_DATE = date(2024, 7, 9)
 
 
 def writing() -> Iterator[Custom]:
     """The customs of writing dates and times."""
-    for concept, key, write in _FORMATS:
-        values = {one.code: own_digits(one, plain(write(cldr(one.code)))) for one in owners()}
-        yield Custom(concept, "writing", from_package("babel", f"{key}, default numbering system"), values, as_written)
+    dates = {one.code: own_digits(one, plain(format_date(SHORT_DATE, "short", locale=cldr(one.code)))) for one in owners()}
+    source = from_package("babel", f"CLDR short date of {SHORT_DATE}, default numbering system")
+    yield Custom("custom-short-date", "writing", source, dates, as_written)
     clocks = by_owner(lambda one: _clock(one.code))
     yield Custom("custom-clock-time", "writing", from_package("babel", "CLDR short time of 15:05"), clocks, _say_clock)
     days = by_owner(lambda one: cldr(one.code).first_week_day)
