@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.atlas_card import COUNTRIES, NAMES
+from experiments import readings
+from experiments.atlas_card import BLOCK, COUNTRIES, NAMES, PAGE, card
 from steerlens.data import Item, Items, atlas, atlas_locales, check, locale
 from steerlens.data.locales import atlas_folder
 from steerlens.data.splits import concept_of
@@ -17,7 +18,15 @@ from steerlens.probing import form_separability, matched
 LOCALES = atlas_locales()
 SEVERAL = {
     *("Mercury", "Venus", "Mars", "Jupiter", "Saturn", "Neptune"),  # planets, gods and a metal
-    *("Amazon", "Ghana", "Wangfujing", "Stella", "Surabaya", "Washington, D.C."),  # a river, a brand, a street, a film, a battle
+    *(
+        "Amazon",
+        "Ghana",
+        "Wangfujing",
+        "Stella",
+        "Surabaya",
+        "Washington, D.C.",
+        "Xinhua",
+    ),  # a river, a brand, a street, a film, a battle
     *("Arabic", "Pound", "Iron", "Aluminum", "Silver", "Helium", "Hydrogen", "Oxygen", "Nitrogen", "Medicine", "Antarctica"),
     *("Fish", "Frog", "Lungs", "Eyes", "Wood", "Clock", "Kahk", "Kimchi", "Salam tempel", "Eid al-Fitr", "Memorial Day"),
     *("Tuesday", "Wednesday", "Sunday", "May 1", "1945", "1953", "12", "13", "14", "16", "17", "26"),  # counted, dated, aged
@@ -172,6 +181,21 @@ def test_filters() -> None:
     assert {item.source.split(":")[0] for item in atlas(sources=["CLDR 47"])} == {"CLDR 47 (babel 2.18.0)"}
     with pytest.raises(UnknownNameError, match="unknown source"):
         atlas(sources=["Wikidata"])
+
+
+def test_the_card_counts_what_the_atlas_holds() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    found = BLOCK.search(page)
+    assert found, "docs/data.md has no place for the card"
+    assert found.group() == card(), "run python experiments/atlas_card.py --write"
+    assert readings.table() in page, "put what python experiments/readings.py prints into docs/data.md"
+
+
+def test_readings_are_of_whole_samples_and_find_little_wrong() -> None:
+    read = readings.read()
+    assert set(read["locale"]) == set(LOCALES)
+    assert read.groupby(["locale", "reader"])["concept"].nunique().eq(100).all()
+    assert (read["verdict"] == "wrong").mean() <= 0.02
 
 
 def test_as_a_frame(used: Items) -> None:

@@ -179,7 +179,7 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
         (["data", "show", "--topic", "foot"], "Did you mean food"),
-        (["data", "--topic", "food", "--kind", "factual"], "no items are"),
+        (["data", "--topic", "festivals", "--kind", "factual"], "no items are"),
         (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "holds its answer"),
     ):
         assert main(given) == 2, given
