@@ -27,7 +27,20 @@ SEVERAL = {
         "Washington, D.C.",
         "Xinhua",
     ),  # a river, a brand, a street, a film, a battle
-    *("Arabic", "Pound", "Iron", "Aluminum", "Silver", "Helium", "Hydrogen", "Oxygen", "Nitrogen", "Medicine", "Antarctica"),
+    *(
+        "Arabic",
+        "Pound",
+        "Iron",
+        "Aluminum",
+        "Silver",
+        "Xinhua",
+        "Helium",
+        "Hydrogen",
+        "Oxygen",
+        "Nitrogen",
+        "Medicine",
+        "Antarctica",
+    ),
     *("Fish", "Frog", "Lungs", "Eyes", "Wood", "Clock", "Kahk", "Kimchi", "Salam tempel", "Eid al-Fitr", "Memorial Day"),
     *("Tuesday", "Wednesday", "Sunday", "May 1", "1945", "1953", "12", "13", "14", "16", "17", "26"),  # counted, dated, aged
 }
