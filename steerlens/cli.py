@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -35,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("steerlens: interrupted; what was finished has been kept", file=sys.stderr)
         return 130
-    print(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # what reads the output, as ``head``, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would say so when it ends
     return 0
 
 

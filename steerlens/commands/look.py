@@ -73,7 +73,7 @@ def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every actio
     """Concepts by locale and kind, and by topic and source."""
     import pandas as pd
 
-    frame = pd.DataFrame([(i.locale, i.kind, i.topic, i.source.split(" ")[0], i.concept) for i in items])
+    frame = pd.DataFrame([(i.locale, i.kind, i.topic, i.source.split(" ")[0].rstrip(","), i.concept) for i in items])
     frame.columns = ["locale", "kind", "topic", "source", "concept"]
     by_locale = frame.groupby(["locale", "kind"], sort=False).size().unstack(fill_value=0)
     by_locale = by_locale.assign(**{"people asked": [_asked(items, code) for code in by_locale.index]})

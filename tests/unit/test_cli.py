@@ -260,3 +260,10 @@ def test_side_by_side_counts_wide_characters() -> None:
     text = side_by_side("before", "한국어 문장입니다 그리고 더 길어집니다", "after", "short", width=43)
     assert {line.count("│") for line in text.split("\n")} == {1}
     assert "한국어" in text
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    script = "import sys; from steerlens.cli import main; sys.exit(main(['data']))"
+    done = subprocess.run(f'"{sys.executable}" -c "{script}" | head -n 1', shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("Items('atlas'")
+    assert "BrokenPipe" not in done.stderr
