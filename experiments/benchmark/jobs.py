@@ -1,7 +1,7 @@
 """The jobs of the benchmark: ours, the obvious way with TransformerLens, and the operations that the job must do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import probing
@@ -45,7 +45,8 @@ class Bench:
 
     def __init__(self, model: sl.LensModel, *, quick: bool, other: Path | None) -> None:
         self.model = model
-        split = sl.data.atlas([LOCALE]).split(seed=0)
+        shown = tuple(replace(item, aliases=()) for item in sl.data.atlas([LOCALE]))  # the other ways score one name a choice
+        split = sl.data.Items(shown, "atlas").split(seed=0)
         self.train, dev = split.train.sample(12 if quick else 20), split.dev
         self.swept_items = dev.sample(1 if quick else 3).of(locale=LOCALE)
         self.scored_items = dev.sample(4 if quick else 16).of(locale=LOCALE)

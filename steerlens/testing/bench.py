@@ -125,6 +125,6 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
 
 @cache
 def _items(concepts: tuple[str, ...]) -> tuple[Item, ...]:
-    """Items of the atlas in one language, with their first choices only."""
+    """Items of the atlas in one language, with their first choices only, one name each."""
     known = {item.concept: item for item in atlas([_LOCALE]) if item.locale == _LOCALE}
-    return tuple(replace(known[concept], choices=known[concept].choices[:_CHOICES]) for concept in concepts)
+    return tuple(replace(known[concept], choices=known[concept].choices[:_CHOICES], aliases=()) for concept in concepts)

@@ -1,5 +1,7 @@
 """What must hold on the embedded real model: the same numbers as Hugging Face's, and real answers."""
 
+import math
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -53,16 +55,17 @@ def test_scores_equal_hugging_faces(gemma: sl.LensModel, hugging_face: torch.nn.
     some = [*list(split.dev.of(kind="factual"))[:3], *list(split.dev.of(kind="cultural"))[:2]]
     scorer = Scorer(gemma, some, sl.evaluation.Scoring("none"))
     for outcome, question in zip(scorer.score(), scorer.questions, strict=True):
-        prompt = question.row.prompt
-        for score, choice in zip(outcome.scores, question.row.choices, strict=True):
+        prompt, plain = question.row.prompt, [-math.inf] * len(outcome.scores)
+        for name, choice in zip(question.row.choices, question.choices, strict=True):
             with torch.no_grad():
-                logits = hugging_face(torch.tensor([[*prompt, *choice]])).logits[0].log_softmax(-1)
-            plain = sum(logits[len(prompt) - 1 + at, token].item() for at, token in enumerate(choice))
-            assert score == pytest.approx(plain, abs=1e-3)
+                logits = hugging_face(torch.tensor([[*prompt, *name]])).logits[0].log_softmax(-1)
+            summed = sum(logits[len(prompt) - 1 + at, token].item() for at, token in enumerate(name))
+            plain[choice] = max(plain[choice], summed)  # the best of a choice's names
+        assert outcome.scores == pytest.approx(plain, abs=1e-3)
 
 
 def test_knows_english_facts_far_above_chance(gemma: sl.LensModel, split: sl.data.Split) -> None:
-    correct = [outcome.correct for outcome in Scorer(gemma, split.train.of(kind="factual", locale="en-US")).score()]
+    correct = [outcome.correct for outcome in Scorer(gemma, split.train.of(kind="factual", locale="en-US").sample(300)).score()]
     assert sum(correct) / len(correct) > 0.5  # four choices: chance is 0.25
 
 
