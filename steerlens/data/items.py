@@ -36,7 +36,7 @@ class Evidence:
     votes: int
     """The people who gave the item's answer, by any of its names."""
     annotators: int
-    """The people who gave an answer."""
+    """All answers that people gave; one person may give several, and then counts as often."""
     most: int = 0
     """The people who gave the answer that most of them gave."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from steerlens.data import Form, Item, letter_order, locale
+from steerlens.data.splits import group_of
 from steerlens.errors import PromptError
 from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
@@ -103,9 +104,9 @@ def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
 
 
 def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:
-    """The examples that stand before an item: those of its locale, and never the item's own concept."""
+    """The examples that stand before an item: those of its locale, and never the item's own concept, in whatever wording."""
     for example in scoring.examples:
-        if example.locale == item.locale and example.concept != item.concept:
+        if example.locale == item.locale and group_of(example.concept) != group_of(item.concept):
             yield example, *_put(example, scoring)
 
 

@@ -211,3 +211,12 @@ def test_an_answer_spelled_as_in_english() -> None:
         )
     )
     assert items.spelled_as_in_english().of(locale="es-ES").concepts == ("a",)
+
+
+def test_a_solved_example_is_no_other_wording_of_what_is_asked(llama: sl.LensModel, items: Items) -> None:
+    item, other = items.of(kind="factual", locale="es-ES")[:2]
+    again = replace(item, concept=f"{item.concept}#2", question=f"{item.question} Diga.")
+    alone, with_own, with_other = (
+        len(Scorer(llama, [item], Scoring(examples=examples)).questions[0].row.prompt) for examples in ((), (again,), (other,))
+    )
+    assert alone == with_own < with_other
