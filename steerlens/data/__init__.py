@@ -3,7 +3,7 @@
 from steerlens.data.checks import Problem, check
 from steerlens.data.files import atlas, load_items
 from steerlens.data.items import KINDS, Evidence, Holdout, Item, Items, Kind, Split, letter_order
-from steerlens.data.locales import ENGLISH, Locale, add_locale, atlas_locales, known_locales, locale
+from steerlens.data.locales import ENGLISH, Locale, add_locale, atlas_locales, further_locales, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
 from steerlens.data.prompts import Form, Prompt
 from steerlens.data.public import (
@@ -44,6 +44,7 @@ __all__ = [
     "cultural_bench",
     "english_pairs",
     "from_hub",
+    "further_locales",
     "global_mmlu",
     "include",
     "known_locales",

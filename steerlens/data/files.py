@@ -1,15 +1,16 @@
 """Items from files: the user's own JSON Lines and CSV, and the atlas that comes with steerlens."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from steerlens.data.evidence import with_evidence
+from steerlens.data.further import Row, further_rows
 from steerlens.data.items import Item, Items
 from steerlens.data.lines import lines_of, parsed
-from steerlens.data.locales import ENGLISH, atlas_folder, atlas_locales
+from steerlens.data.locales import ENGLISH, atlas_folder, atlas_locales, locale
 from steerlens.data.rows import RowReader
 from steerlens.errors import DataError, FileError, UnknownNameError
 
@@ -69,8 +70,9 @@ def atlas(
     """Returns the built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
 
     Args:
-        locales: the locales wanted, or one; ``all`` and ``None`` are every one. English is always among the items, since EN pairs
-            need it.
+        locales: the locales wanted, or one; ``all`` and ``None`` are the seven that own an answer in each other's items
+            (``atlas_locales()``). ``further_locales()`` are read by name, as ``["es-ES", "es-MX"]``. English is always among the
+            items, since EN pairs need it.
         topics: the topics that are kept, such as ``food``; all for ``None``.
         sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
         shared: keeps a cultural item whose answer is the English locale's, too. Local and English-centric answers cannot be told
@@ -88,9 +90,11 @@ def atlas(
     asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
     reader = RowReader(warn=False, wordings=_wordings(wordings), cloze=cloze)  # the atlas has checks of its own
     for code in dict.fromkeys((ENGLISH, *asked)):
-        for file in sorted(atlas_folder(code).iterdir(), key=lambda file: file.name, reverse=True):
+        base = locale(code).like
+        change = further_rows(code) if base else None
+        for file in sorted(atlas_folder(base or code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
-                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"))
+                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"), change)
     items = with_evidence(reader.finish("atlas"))
     if topics is not None:
         wanted, known = {topics} if isinstance(topics, str) else set(topics), {item.topic for item in items}
@@ -121,15 +125,16 @@ def _wordings(given: int) -> int:
     return given
 
 
-def _jsonl(reader: RowReader, name: str, lines: Iterable[str]) -> None:
+def _jsonl(reader: RowReader, name: str, lines: Iterable[str], change: Callable[[Row], Row | None] | None = None) -> None:
+    """Reads the rows, or what ``change`` makes of each; ``None`` of it leaves the row out."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         row = parsed(line)
         if isinstance(row, str):
             reader.fault(f"{name}:{number}", "line", row, "one JSON object a line")
-        else:
-            reader.read(f"{name}:{number}", row)
+        elif (own := change(row) if change else row) is not None:
+            reader.read(f"{name}:{number}", own)
 
 
 def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:

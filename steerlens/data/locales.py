@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from steerlens.errors import DataError, FileError, UnknownNameError
 
@@ -48,6 +49,9 @@ class Locale:
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
     ``of`` (``de España``) and ``front`` (``En España,``)."""
+    like: str = ""
+    """The code of the locale of the atlas whose language and questions it shares, as ``es-ES`` of ``es-MX``; empty for a locale
+    with texts of its own."""
 
     def prompt(self, question: str) -> str:
         """Returns the open prompt: question and answer cue. It ends without white space, which belongs to the answer.
@@ -61,7 +65,17 @@ class Locale:
 @cache
 def _folders() -> dict[str, Traversable]:
     """The folder of each locale that the atlas has items in, by code."""
-    folders = resources.files("steerlens.data").joinpath("atlas").iterdir()
+    return _folders_in("atlas")
+
+
+@cache
+def _further() -> dict[str, Traversable]:
+    """The folder of each further locale, by code."""
+    return _folders_in("further")
+
+
+def _folders_in(name: str) -> dict[str, Traversable]:
+    folders = resources.files("steerlens.data").joinpath(name).iterdir()
     return {folder.name: folder for folder in folders if folder.joinpath(_FILE).is_file()}
 
 
@@ -70,7 +84,7 @@ def _locales() -> dict[str, Locale]:
     """Every locale that is known: those of the atlas, the languages of public data sets, and the user's own."""
     more = resources.files("steerlens.data").joinpath("languages.json")
     found = [Locale(**given) for given in json.loads(more.read_text(encoding="utf-8"))]
-    found += [_read(folder) for folder in _folders().values()]
+    found += [_read(folder) for folder in (*_folders().values(), *_further().values())]
     return {new.code: new for new in found}
 
 
@@ -81,11 +95,10 @@ def _read(folder: Traversable) -> Locale:
         FileError: it has no ``locale.json``, or one that is not JSON.
         DataError: fields are missing, or there are others.
     """
-    try:
-        given = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
-    given.pop("open_data", None)
+    given = _fields_of(folder)
+    if like := given.get("like"):
+        base = _fields_of(_folders()[like])
+        given = {**base, **given, "countries": {**base["countries"], **given.get("countries", {})}}
     known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
@@ -93,13 +106,33 @@ def _read(folder: Traversable) -> Locale:
     return Locale(**given)
 
 
+def _fields_of(folder: Traversable) -> dict[str, Any]:
+    """What the file says of a locale, but for what is looked up in open data.
+
+    Raises:
+        FileError: there is no file, or one that is not JSON.
+    """
+    try:
+        given: dict[str, Any] = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
+    given.pop("open_data", None)
+    return given
+
+
 def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(codes, key=lambda code: (code != ENGLISH, code)))
 
 
 def atlas_locales() -> tuple[str, ...]:
-    """Returns the codes of the locales that the atlas has, English first."""
+    """Returns the codes of the locales that the atlas has in parallel, English first: each owns an answer in all of them."""
     return _ordered(_folders())
+
+
+def further_locales() -> tuple[str, ...]:
+    """Returns the codes of the atlas's further locales: countries that share a language with another one, as ``es-MX``, and
+    languages that were added later. Their answers stand among the choices of their own items only."""
+    return tuple(sorted(_further()))
 
 
 def atlas_folder(code: str) -> Traversable:
@@ -108,9 +141,10 @@ def atlas_folder(code: str) -> Traversable:
     Raises:
         UnknownNameError: the atlas does not have it; the nearest codes are offered.
     """
-    if code not in _folders():
-        raise UnknownNameError("locale", code, atlas_locales(), "These are the locales of the atlas.")
-    return _folders()[code]
+    folders = {**_further(), **_folders()}
+    if code not in folders:
+        raise UnknownNameError("locale", code, (*atlas_locales(), *further_locales()), "These are the locales of the atlas.")
+    return folders[code]
 
 
 def known_locales() -> tuple[str, ...]:

@@ -69,10 +69,15 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
         kind: the kind of the concepts, ``factual`` or ``cultural``.
 
     Raises:
-        PairsError: there is no such concept, or the locale is English itself.
+        PairsError: there is no such concept, or the locale's language is English.
     """
     if locale == ENGLISH:
         raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself. Name another locale.")
+    if locale_of(locale).language == locale_of(ENGLISH).language:
+        raise PairsError(
+            f"EN pairs were asked for {locale}, which asks in English, too: both prompts would be the same. Take other contrasts of "
+            "it, as contrasts=[steerlens.steering.LOC]."
+        )
     asked = [prompt for prompt in prompts if prompt.kind == kind and prompt.form != "explicit"]
     english = {prompt.concept: prompt for prompt in asked if prompt.locale == ENGLISH}
     own = {prompt.concept: prompt for prompt in asked if prompt.locale == locale}

@@ -65,6 +65,12 @@ class Concept:
         }
 
 
+    def is_askable(self, grammar: Grammar) -> bool:
+        """Whether another locale than those it was made for can ask it: nothing gives the answer away, and choices differ."""
+        texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}
+        return not _given_away(self.fact, [grammar]) and len(texts) == _CHOICES
+
+
 def stable(text: str) -> int:
     """A number that a text alone decides, on every machine and in every run."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

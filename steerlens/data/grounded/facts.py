@@ -8,7 +8,7 @@ from typing import Any
 from steerlens.data.grounded.calendar import calendar
 from steerlens.data.grounded.concepts import Concept, Fact, concepts, stable
 from steerlens.data.grounded.geography import capitals, cities, continents, neighbours, people
-from steerlens.data.grounded.grammar import grammars
+from steerlens.data.grounded.grammar import Grammar, further_grammars, grammars
 from steerlens.data.grounded.joined import joined
 from steerlens.data.grounded.science import atomic_numbers, elements, symbols
 from steerlens.data.grounded.society import calling_codes, currencies, currency_symbols, domains, languages, scripts
@@ -41,7 +41,8 @@ _DIFFICULTY = {
 
 
 def facts() -> dict[str, list[dict[str, Any]]]:
-    """Rows per locale: the same concepts, choices and places of the answer in each.
+    """Rows per locale: the same concepts, choices and places of the answer in each; in further locales but for those whose
+    answer their own words would give away.
 
     Raises:
         SteerlensError: a package of open data is missing.
@@ -49,7 +50,12 @@ def facts() -> dict[str, list[dict[str, Any]]]:
     every = grammars()
     made = concepts((_graded(fact) for relation in RELATIONS for fact in relation()), every)
     places = _places(made)
-    return {g.code: [concept.row(g, places[concept.fact.concept]) for concept in made] for g in every}
+
+    def rows(of: Grammar, some: Iterable[Concept]) -> list[dict[str, Any]]:
+        return [concept.row(of, places[concept.fact.concept]) for concept in some]
+
+    own = {g.code: rows(g, made) for g in every}
+    return own | {g.code: rows(g, (concept for concept in made if concept.is_askable(g))) for g in further_grammars()}
 
 
 def _graded(fact: Fact) -> Fact:

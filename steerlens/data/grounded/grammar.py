@@ -2,12 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from steerlens.data.grounded.packages import locale_data, need
-from steerlens.data.locales import atlas_folder, atlas_locales, locale
+from steerlens.data.locales import atlas_folder, atlas_locales, further_locales, locale
 from steerlens.data.scripts import plain
 
 
@@ -79,8 +80,17 @@ def _read(code: str, name: str) -> dict[str, Any]:
 
 
 def grammars() -> list[Grammar]:
-    """The grammars of the atlas, English first."""
-    return [grammar(code) for code in atlas_locales() if atlas_folder(code).joinpath("grammar.json").is_file()]
+    """The grammars of the atlas, English first: facts are those that can be asked in each of them."""
+    return _grammars_of(atlas_locales())
+
+
+def further_grammars() -> list[Grammar]:
+    """The grammars of further locales with texts of their own: they have the same facts, where these are not given away."""
+    return _grammars_of(further_locales())
+
+
+def _grammars_of(codes: Iterable[str]) -> list[Grammar]:
+    return [grammar(code) for code in codes if atlas_folder(code).joinpath("grammar.json").is_file()]
 
 
 def latin_names(thing: Thing) -> list[str]:

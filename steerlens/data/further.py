@@ -1,0 +1,53 @@
+"""A further country within a language of the atlas: the rows of that language with the country's own answers and words."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from steerlens.data.locales import atlas_folder
+
+Row = dict[str, Any]
+_FILE = "own.json"
+_TEXTS, _LISTS = ("question", "cloze", "answer"), ("wordings", "templates", "choices")
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a country has of its own, from ``own.json``."""
+
+    answers: Mapping[str, str | list[str]]
+    """By concept; a cultural concept that is not among them is left out."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Words of the language that the country writes otherwise, as ``color``: ``colour``."""
+    wordings: Mapping[str, Row] = field(default_factory=dict)
+    """By concept the ``templates`` and ``cloze`` form that it is asked in, where a word will not do."""
+
+
+def further_rows(code: str) -> Callable[[Row], Row | None]:
+    """Returns the function from a row of the language to that of the country; ``None`` for a concept without an answer of it.
+
+    Args:
+        code: a further locale that is ``like`` one of the atlas.
+    """
+    own = Own(**json.loads(atlas_folder(code).joinpath(_FILE).read_text(encoding="utf-8")))
+    word = re.compile(rf"(?<!\w)({'|'.join(sorted(map(re.escape, own.words), key=len, reverse=True))})(?!\w)") if own.words else None
+
+    def said(text: str) -> str:
+        return word.sub(lambda found: own.words[found[1]], text) if word else text
+
+    def changed(row: Row) -> Row | None:
+        cultural = row["kind"] == "cultural"
+        if cultural and row["concept"] not in own.answers:
+            return None
+        new = {**row, **{name: said(row[name]) for name in _TEXTS if name in row}}
+        new |= {name: list(map(said, row[name])) for name in _LISTS if name in row}
+        new["locale"] = code
+        if cultural:
+            new |= own.wordings.get(row["concept"], {})
+            new["source"] = "written, unvalidated"
+            new["answers"] = {**row["answers"], code: own.answers[row["concept"]]}
+        return new
+
+    return changed
