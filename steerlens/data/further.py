@@ -28,11 +28,15 @@ class Own:
 def further_rows(code: str) -> Callable[[Row], Row | None]:
     """Returns the function from a row of the language to that of the country; ``None`` for a concept without an answer of it.
 
+    Other countries' answers keep their first names: a further one of the neighbour's is often said in the country, too.
+
     Args:
         code: a further locale that is ``like`` one of the atlas.
     """
     own = Own(**json.loads(atlas_folder(code).joinpath(_FILE).read_text(encoding="utf-8")))
-    word = re.compile(rf"(?<!\w)({'|'.join(sorted(map(re.escape, own.words), key=len, reverse=True))})(?!\w)") if own.words else None
+    word = (
+        re.compile(rf"(?<!\w)({'|'.join(sorted(map(re.escape, own.words), key=len, reverse=True))})(?!\w)") if own.words else None
+    )
 
     def said(text: str) -> str:
         return word.sub(lambda found: own.words[found[1]], text) if word else text
@@ -47,7 +51,8 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
         if cultural:
             new |= own.wordings.get(row["concept"], {})
             new["source"] = "written, unvalidated"
-            new["answers"] = {**row["answers"], code: own.answers[row["concept"]]}
+            others = {owner: said(names if isinstance(names, str) else names[0]) for owner, names in row["answers"].items()}
+            new["answers"] = {**others, code: own.answers[row["concept"]]}
         return new
 
     return changed

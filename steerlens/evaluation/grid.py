@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import zip_longest
 
 import numpy as np
@@ -24,7 +23,7 @@ from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.scores import Score
 from steerlens.settings import Scoring
-from steerlens.steering import SteeringPlan, SteeringVector, StepSpec, VectorSet
+from steerlens.steering import Intervention, SteeringPlan, SteeringVector, StepSpec, VectorSet
 from steerlens.steering.contrasts import builtin_aim
 
 Place = tuple[str, Kind]
@@ -61,6 +60,8 @@ class Grid:
     batch_size: int | None
     memory: int
     running: Running
+    scores: Mapping[str, tuple[Score, ...]]
+    """The scores that each vector is measured by, by its name: cells are run on items of the kinds that these are of."""
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
     @property
@@ -68,10 +69,11 @@ class Grid:
         """The locales of the items."""
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
-    def measured(self, place: Place, scores: Sequence[Score]) -> list[Score]:
-        """Returns the scores that are measured on a part; of English items beside others those that mean something for them."""
+    def measured(self, place: Place, vector: str) -> list[Score]:
+        """Returns the scores that a vector is measured by on a part; of English items beside others those that mean something for
+        them."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
-        return [score for score in scores if every or is_of_english(score)]
+        return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 
     def run(
         self,
@@ -79,9 +81,9 @@ class Grid:
         title: str = "Sweep",
         *,
         short: bool = False,
-        wanted_at: Callable[[StepSpec, Place], bool] = lambda _cell, _place: True,
+        is_wanted: Callable[[StepSpec, Place], bool] = lambda _cell, _place: True,
     ) -> Found:
-        """Returns every cell's outcomes, each run for real; all cells for ``None``.
+        """Returns every cell's outcomes on the items that its vector is measured on, each run for real; all cells for ``None``.
 
         With ``short``, logits are taken over a short list of the vocabulary, and the cells count as predicted.
         """
@@ -89,7 +91,7 @@ class Grid:
         found: Found = {place: {} for place in self.parts}
         labels, tasks = [], []
         for place, part in self.parts.items():
-            own = list(self._plans(place[0], [cell for cell in wanted if wanted_at(cell, place)]))
+            own = list(self._plans(place, [cell for cell in wanted if is_wanted(cell, place)]))
             for at in range(0, len(own), PLANS):
                 some = own[at : at + PLANS]
                 labels.append((place, [cell for cell, _ in some]))
@@ -105,11 +107,15 @@ class Grid:
     def _task(self, part: Items, plans: Sequence[SteeringPlan], *, short: bool = False) -> ScoringTask:
         return ScoringTask(tuple(part), tuple(plans), self.scoring, self.batch_size, self.memory, short)
 
-    def _plans(self, locale: str, cells: Iterable[StepSpec]) -> Iterator[tuple[StepSpec, SteeringPlan]]:
-        own = self.vectors.of(locale)
+    def _plans(self, place: Place, cells: Iterable[StepSpec]) -> Iterator[tuple[StepSpec, SteeringPlan]]:
+        own = self._vectors_at(place)
         for cell in cells:
             if cell.vector in own:
                 yield cell, own[cell.vector].at(cell.layer, cell.strength, cell.tokens)
+
+    def _vectors_at(self, place: Place) -> Mapping[str, Intervention]:
+        """Returns the vectors that are measured on a part, by name."""
+        return {name: vector for name, vector in self.vectors.of(place[0]).items() if self.measured(place, name)}
 
     def predict(self, run: Found | None = None) -> Found:
         """Returns every cell's outcomes, predicted, but for those that were run, which bend the prediction of the others.
@@ -123,7 +129,7 @@ class Grid:
             known = (run or {}).get(place, {})
             margins = np.array([outcome.margin for outcome in base])
             own = slopes[place].of if place in slopes else {}
-            attributed = {name: own.get(name) or Attribution.unknown(name) for name in self.vectors.of(place[0])}
+            attributed = {name: own.get(name) or Attribution.unknown(name) for name in self._vectors_at(place)}
             for cell, held in known.items():
                 change = np.array([outcome.margin for outcome in held.outcomes]) - margins
                 attributed[cell.vector] = attributed[cell.vector].anchored(cell.layer, cell.strength, change)
@@ -142,7 +148,7 @@ class Grid:
             layers.setdefault(cell.vector, set()).add(cell.layer)
         parts: dict[Place, SlopePart] = {}
         for place, part in self.parts.items():
-            own = {name: vector for name, vector in self.vectors.of(place[0]).items() if name in layers}
+            own = {name: vector for name, vector in self._vectors_at(place).items() if name in layers}
             added = tuple((v, tuple(sorted(layers[name]))) for name, v in own.items() if isinstance(v, SteeringVector))
             if added:
                 parts[place] = SlopePart(tuple(part), added)
@@ -151,7 +157,7 @@ class Grid:
             self._bases.setdefault(place, finite(slopes.base, self.model))
         return found
 
-    def screen(self, scores: Sequence[Score]) -> Found:
+    def screen(self) -> Found:
         """Returns the most promising cells run and the others predicted, from the derivative and one strength of every layer.
 
         That strength is run with logits over a short list of the vocabulary, and on the kind of items that the vector is meant
@@ -165,14 +171,14 @@ class Grid:
             raise SettingsError("a screened sweep of strength 0 alone was asked for: give strengths to predict from and to.")
         anchor = strengths[len(strengths) // 2]
         cells = [cell for cell in self.cells if cell.strength == anchor]
-        anchors = self.run(cells, "Sweep, one strength", short=True, wanted_at=partial(self._is_meant, scores))
+        anchors = self.run(cells, "Sweep, one strength", short=True, is_wanted=self._is_meant)
         predicted = self.predict(anchors)
-        more = self.run(self._promising(predicted, scores), "Sweep, promising cells")
-        return {place: {**predicted[place], **more[place]} for place in self.parts}
+        more = self.run(self._promising(predicted), "Sweep, promising cells")
+        return {place: {**predicted.get(place, {}), **more[place]} for place in self.parts}
 
-    def _is_meant(self, scores: Sequence[Score], cell: StepSpec, place: Place) -> bool:
+    def _is_meant(self, cell: StepSpec, place: Place) -> bool:
         """Says whether a vector's own score is measured on a kind of items, or else only a run tells what it does there."""
-        aims = [score for score in scores if score.name == self._aim(cell.vector)]
+        aims = [score for score in self.scores[cell.vector] if score.name == self._aim(cell.vector)]
         added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
         return not added or not aims or place[1] in aims[0].kinds
 
@@ -180,17 +186,17 @@ class Grid:
         """Returns the name of the score that a vector is meant to raise; empty where nobody said so."""
         return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
-    def _promising(self, found: Found, scores: Sequence[Score]) -> list[StepSpec]:
+    def _promising(self, found: Found) -> list[StepSpec]:
         """Returns the cells of each vector with the largest predicted gains: of the score that it is meant to raise, if that is
         measured, else of every score in turn."""
-        by_name = {score.name: score for score in scores}
-        every = [score for name in without_companions(by_name) if (score := by_name[name]).evidence == "choices"]
-        wanted = [score for score in every if score.higher_is_better]
         chosen: list[StepSpec] = []
         for vector in dict.fromkeys(cell.vector for cell in self.cells):
+            by_name = {score.name: score for score in self.scores[vector]}
+            every = [score for name in without_companions(by_name) if (score := by_name[name]).evidence == "choices"]
+            wanted = [score for score in every if score.higher_is_better]
             orders = []
             for score in [score for score in wanted if score.name == self._aim(vector)] or wanted:
-                here = {place: cells for place, cells in found.items() if score in self.measured(place, scores)}
+                here = {place: cells for place, cells in found.items() if score in self.measured(place, vector)}
                 gains = _gains(here, self.bases(), score, by_name.get(score.companion), vector)
                 orders.append(sorted(gains, key=gains.__getitem__, reverse=True))
             share = round(_PROMISING * sum(cell.vector == vector for cell in self.cells))
@@ -210,27 +216,27 @@ class Grid:
                 self._bases[place] = finite(task.outcomes(result)[0], self.model)
         return {place: self._bases[place] for place in self.parts}
 
-    def rows(self, found: Found, scores: Sequence[Score], english: English, max_new_tokens: int) -> Iterator[Row]:
+    def rows(self, found: Found, english: English, max_new_tokens: int) -> Iterator[Row]:
         """Yields a row for each cell, item and score, with the score unsteered as ``base``.
 
         Scores of what is written are taken of cells that were run.
         """
-        said = self._written(found, max_new_tokens) if are_written(scores) else {}
+        said = self._written(found, max_new_tokens)
         for place, base in self.bases().items():
-            own = self.measured(place, scores)
-            before = {
-                run: list(choice_rows(base, own, english, said.get((place, None)) if run else None)) for run in (True, False)
-            }
+            before: dict[tuple[str, bool], list[Row]] = {}
             for cell, held in found[place].items():
+                own, kept = self.measured(place, cell.vector), (cell.vector, held.exact)
+                if kept not in before:
+                    before[kept] = list(choice_rows(base, own, english, said.get((place, None)) if held.exact else None))
                 label = {**asdict(cell), "exact": held.exact}
-                yield from _paired(label, choice_rows(held.outcomes, own, english, said.get((place, cell))), before[held.exact])
+                yield from _paired(label, choice_rows(held.outcomes, own, english, said.get((place, cell))), before[kept])
 
     def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
-        """Returns what is written unsteered (``None``) and in every cell that was run."""
+        """Returns what is written unsteered (``None``) and in every cell that was run, for vectors with scores of that."""
         tasks: dict[tuple[Place, StepSpec | None], WritingTask] = {}
         for place, part in self.parts.items():
-            plans = self._plans(place[0], [cell for cell, held in found[place].items() if held.exact])
-            for cell, plan in ((None, None), *plans):
+            run = [cell for cell, held in found[place].items() if held.exact and are_written(self.measured(place, cell.vector))]
+            for cell, plan in ((None, None), *self._plans(place, run)) if run else ():
                 tasks[place, cell] = WritingTask(tuple(part), plan, max_new_tokens, self.batch_size, self.scoring)
         return written_by(tasks, self.model, self.running)
 

@@ -22,6 +22,7 @@ from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
+from steerlens.steering.contrasts import builtin_aim
 
 log = logging.getLogger("steerlens")
 
@@ -36,7 +37,7 @@ def sweep(
     layers: Layers | None = None,
     strengths: Iterable[float] | float = STRENGTHS,
     *,
-    scores: Sequence[GivenScore] = SWEPT,
+    scores: Sequence[GivenScore] | None = None,
     mode: Mode = "exact",
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
@@ -58,8 +59,11 @@ def sweep(
             English are measured beside others only by scores that do not compare with English, as transfer and localization do.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
-        scores: by name, or scores of one's own; companions (as the margins) are measured with them. Scores of what is written
-            have the model write after every prompt in every cell that is run.
+        scores: by name, or scores of one's own, which every vector is measured by; companions (as the margins) are measured with
+            them. ``None`` measures each vector by the score that it is meant to raise, on the kind of items that this is of (EN on
+            facts, LOC on culture), which is all that a choice needs of most cells; a vector without such a score by transfer,
+            localization and the English-centric rate. Scores of what is written have the model write after every prompt in
+            every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
             backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
             runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts the others from
@@ -85,17 +89,40 @@ def sweep(
     """
     import pandas as pd
 
-    given, measured = vector_set(vectors), scores_of(scores)
+    given = vector_set(vectors)
+    by_vector = _scores(given, scores)
+    measured = tuple(dict.fromkeys(score for own in by_vector.values() for score in own))
     _check(measured, mode)
     cells = _cells(model, given, layers, strengths, tokens)
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
-    grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running)
-    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen(measured)
+    grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running, by_vector)
+    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
-    frame = pd.DataFrame(list(grid.rows(found, measured, english, max_new_tokens)), columns=list(Sweep.columns))
-    made = Sweep(frame, _meta(source, [score_of(score) for score in scores], tokens, mode), source)
+    frame = pd.DataFrame(list(grid.rows(found, english, max_new_tokens)), columns=list(Sweep.columns))
+    made = Sweep(frame, _meta(source, _asked(given, scores), tokens, mode), source)
     _warn(made, model.fingerprint.dtype)
     return made
+
+
+def _asked(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> list[str]:
+    """Returns the names of the scores that are asked for, without companions."""
+    if scores is not None:
+        return [score_of(score).name for score in scores]
+    return list(dict.fromkeys(name for vector in vectors.values() for name in _asked_of(vector)))
+
+
+def _asked_of(vector: Intervention) -> tuple[str, ...]:
+    """Returns the score that a vector is meant to raise; those of both axes, where nobody said so."""
+    aim = vector.score or builtin_aim(vector.name)
+    return (aim,) if aim else SWEPT
+
+
+def _scores(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> dict[str, tuple[Score, ...]]:
+    """Returns the scores that each vector is measured by, with what choices rest on, by the vector's name."""
+    if scores is not None:
+        return dict.fromkeys(vectors.names, scores_of(scores))
+    asked = {name: _asked(vectors.named(name), None) for name in vectors.names}
+    return {name: scores_of(own) for name, own in asked.items()}
 
 
 def _check(scores: Sequence[Score], mode: Mode) -> None:
@@ -140,7 +167,7 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
     return parts
 
 
-def _meta(source: SweptFrom, scores: Sequence[Score], tokens: SteeredTokens, mode: Mode) -> dict[str, Any]:
+def _meta(source: SweptFrom, scores: Sequence[str], tokens: SteeredTokens, mode: Mode) -> dict[str, Any]:
     """Returns how a sweep was made."""
     return provenance(
         model=source.model.fingerprint.to_dict(),
@@ -150,7 +177,7 @@ def _meta(source: SweptFrom, scores: Sequence[Score], tokens: SteeredTokens, mod
         mode=mode,
         scoring=asdict(source.scoring),
         max_new_tokens=source.max_new_tokens,
-        scores=[score.name for score in scores],
+        scores=list(scores),
         aims={name: vector.score for (name, _), vector in source.vectors.items() if vector.score},
     )
 

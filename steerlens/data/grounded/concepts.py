@@ -64,7 +64,6 @@ class Concept:
             "answer": grammar.name(fact.answer),
         }
 
-
     def is_askable(self, grammar: Grammar) -> bool:
         """Whether another locale than those it was made for can ask it: nothing gives the answer away, and choices differ."""
         texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}

@@ -104,8 +104,8 @@ class ScoreCache:
         }
         self.passes = 0
         """The items that were run, over all specs."""
-        self._measured: dict[tuple[str, PlanSpec], Measured] = {}
-        self._bases: dict[str, list[Outcome]] = {}
+        self._measured: dict[tuple[str, int, PlanSpec], Measured] = {}
+        self._bases: dict[tuple[str, int], list[Outcome]] = {}
         self._given = items if items is not None else Items(())
         self._english: English | None = None
 
@@ -115,45 +115,41 @@ class ScoreCache:
         Raises:
             ModelError: scores of the unsteered model that are not finite.
         """
-        todo = {x: [s for s in dict.fromkeys(specs) if (x, s) not in self._measured and s.steps] for x in locales}
+        todo = {(x, at): self._todo(x, at, specs) for x in locales for at in range(len(self.parts[x]))}
         tasks = {
-            (x, at): self._task(part, wanted)
-            for x, wanted in todo.items()
-            if wanted or x not in self._bases
-            for at, part in enumerate(self.parts[x])
+            key: self._task(self.parts[key[0]][key[1]], wanted)
+            for key, wanted in todo.items()
+            if wanted or key not in self._bases
         }
         total = sum(task.size for task in tasks.values())
-        self.passes += sum(len(wanted) * len(self.items[x]) for x, wanted in todo.items())
+        self.passes += sum(len(todo[key]) * len(self.parts[key[0]][key[1]].items) for key in tasks)
         with progress(total, title, "item", show=total >= SHOW_FROM) as bar:
             results = self.running.results(list(tasks.values()), self.model, bar)
-            found: dict[str, list[list[list[Outcome]]]] = {}
-            for ((x, _), task), result in zip(tasks.items(), results, strict=True):
+            found: dict[tuple[str, int], list[list[Outcome]]] = {}
+            for ((x, at), task), result in zip(tasks.items(), results, strict=True):
                 bar.set_postfix_str(x)
-                found.setdefault(x, []).append(task.outcomes(result))
-        texts = self._texts({x: [*([] if x in self._bases else [PlanSpec()]), *own] for x, own in todo.items()})
-        for x, by_part in found.items():
-            base, *steered = ([outcome for part in outcomes for outcome in part] for outcomes in zip(*by_part, strict=True))
-            if x not in self._bases:
-                self._bases[x] = list(finite(base, self.model))
-                self.note(x, PlanSpec(), self.of_outcomes(base, texts.get((x, PlanSpec()))))
-            for spec, outcomes in zip(todo[x], steered, strict=True):
-                self.note(x, spec, self.of_outcomes(outcomes, texts.get((x, spec))))
+                found[x, at] = task.outcomes(result)
+        texts = self._texts({key: [*([] if key in self._bases else [PlanSpec()]), *todo[key]] for key in tasks})
+        for (x, at), (base, *steered) in found.items():
+            if (x, at) not in self._bases:
+                self._bases[x, at] = list(finite(base, self.model))
+                self.note(x, at, PlanSpec(), self.of_outcomes(base, texts.get((x, at, PlanSpec()))))
+            for spec, outcomes in zip(todo[x, at], steered, strict=True):
+                self.note(x, at, spec, self.of_outcomes(outcomes, texts.get((x, at, spec))))
+
+    def _todo(self, locale: str, at: int, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
+        return [spec for spec in dict.fromkeys(specs) if spec.steps and (locale, at, spec) not in self._measured]
 
     def _task(self, part: Part, specs: Sequence[PlanSpec]) -> ScoringTask:
         plans = tuple(spec.plan(part.vectors) for spec in specs)
         return ScoringTask(tuple(part.items), plans, self.scoring, self.batch_size)
 
-    def _texts(self, specs: Mapping[str, Sequence[PlanSpec]]) -> dict[tuple[str, PlanSpec], list[Writing]]:
-        """Returns what is written under each locale's specs, if a score is of that."""
+    def _texts(self, specs: Mapping[tuple[str, int], Sequence[PlanSpec]]) -> dict[tuple[str, int, PlanSpec], list[Writing]]:
+        """Returns what is written under the specs of each part, if a score is of that."""
         if not are_written(self.scores):
             return {}
-        tasks = {
-            (x, spec, at): self._text(part, spec) for x in specs for spec in specs[x] for at, part in enumerate(self.parts[x])
-        }
-        found: dict[tuple[str, PlanSpec], list[Writing]] = {}
-        for (x, spec, _), own in written_by(tasks, self.model, self.running).items():
-            found.setdefault((x, spec), []).extend(own)
-        return found
+        tasks = {(x, at, spec): self._text(self.parts[x][at], spec) for (x, at), own in specs.items() for spec in own}
+        return dict(written_by(tasks, self.model, self.running))
 
     def _text(self, part: Part, spec: PlanSpec) -> WritingTask:
         plan = spec.plan(part.vectors) if spec.steps else None
@@ -169,7 +165,7 @@ class ScoreCache:
 
     def base(self, locale: str) -> list[Outcome]:
         """Returns the unsteered outcomes of a locale in which something was run."""
-        return self._bases[locale]
+        return [outcome for at in range(len(self.parts[locale])) for outcome in self._bases[locale, at]]
 
     def of_outcomes(self, outcomes: Sequence[Outcome], writings: Sequence[Writing] | None = None) -> Measured:
         """Returns as numbers how a locale's items were scored, and what was written to them, if that is known."""
@@ -178,18 +174,21 @@ class ScoreCache:
         rows = [[value_of(score, outcome, self.english, writing) for outcome, writing in each] for score in self.scores]
         return Measured(np.array(rows, dtype=float), np.array([outcome.valid for outcome in outcomes]))
 
-    def note(self, locale: str, spec: PlanSpec, measured: Measured) -> None:
-        """Remembers what was run, here or elsewhere."""
-        self._measured[locale, spec] = measured
+    def note(self, locale: str, at: int, spec: PlanSpec, measured: Measured) -> None:
+        """Remembers what was run on a part of a locale, here or elsewhere."""
+        self._measured[locale, at, spec] = measured
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run in all of these locales, in the order in which they were, unsteered among them."""
-        first, *others = locales
-        return [spec for x, spec in self._measured if x == first and all((other, spec) in self._measured for other in others)]
+        """Returns the specs that were run on all parts of these locales, in the order in which they were, unsteered among them."""
+        parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
+        first = parts[0]
+        specs = [spec for x, at, spec in self._measured if (x, at) == first]
+        return [spec for spec in specs if all((*part, spec) in self._measured for part in parts)]
 
     def measured(self, locale: str, spec: PlanSpec) -> Measured:
         """Returns what a spec that was run made of a locale's items."""
-        return self._measured[locale, spec]
+        parts = [self._measured[locale, at, spec] for at in range(len(self.parts[locale]))]
+        return Measured(np.hstack([own.values for own in parts]), np.concatenate([own.valid for own in parts]))
 
     def values(self, locale: str, spec: PlanSpec) -> Values:
         """Returns the same as numbers alone."""
