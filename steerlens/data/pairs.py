@@ -75,8 +75,8 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
         raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself. Name another locale.")
     if locale_of(locale).language == locale_of(ENGLISH).language:
         raise PairsError(
-            f"EN pairs were asked for {locale}, which asks in English, too: both prompts would be the same. Take other contrasts of "
-            "it, as contrasts=[steerlens.steering.LOC]."
+            f"EN pairs were asked for {locale}, which asks in English, too: both prompts would be the same. Take other "
+            "contrasts of it, as contrasts=[steerlens.steering.LOC]."
         )
     asked = [prompt for prompt in prompts if prompt.kind == kind and prompt.form != "explicit"]
     english = {prompt.concept: prompt for prompt in asked if prompt.locale == ENGLISH}

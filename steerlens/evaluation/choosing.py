@@ -14,7 +14,7 @@ from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache
 from steerlens.evaluation.searching.objectives import OBJECTIVES
-from steerlens.evaluation.searching.steps import Aim, candidates, combined, joint_score, own_score
+from steerlens.evaluation.searching.steps import Aim, at_other_layers, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.settings import LESSER_GAIN
 from steerlens.steering import SURGICAL, PlanSpec, VectorSet
@@ -84,43 +84,50 @@ class Choices(Mapping[str, Chosen]):
         return self.each[SURGICAL]
 
 
-def choose(swept: Sweep, source: SweptFrom) -> Choices:
+def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     """Chooses as ``Sweep.choose`` says, which names what is raised."""
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
     lacking = {score.name for score in scores_of(aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
-    parts = _parts(source, swept.frame)
     cache = ScoreCache(
-        source.model, parts, list(aims.values()), source.scoring, source.batch_size, source.running,
+        source.model, _parts(source, swept.frame), list(aims.values()), source.scoring, source.batch_size, source.running,
         max_new_tokens=source.max_new_tokens, items=source.items,
     )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
-    cache.check_aims(cache.locales)
     each = {name: Aim(cache, _locales_of(name, source.vectors, cache), own_score(aim)) for name, aim in aims.items()}
-    tops = {name: (aim.best(own[name]), aim.locales) for name, aim in each.items()}
+    chosen = {name: aim.choice(own[name], (aims[name],), seed) for name, aim in each.items()}
+    tops = {name: at_other_layers(aim.ordered(own[name])) for name, aim in each.items()}
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
+    for name, aim in each.items():
+        aim.run([chosen[name][0], *tops[name]], f"{name} on all items")
+    cache.check_aims(cache.locales)
     tried: list[PlanSpec] = []
     if len(aims) > 1 and where:
         joint = Aim(cache, where, joint_score(OBJECTIVES[LESSER_GAIN]))
-        several = [candidates(cache, where, own[name], aim) for name, aim in aims.items()]
-        ordered = [replace(aim, locales=where).ordered(own[name]) for name, aim in each.items()]
-        tried = _run_together(joint, combined(several, ordered))
-        tops[SURGICAL] = joint.best([*tried, *(cell for cells in several for cell in cells)]), where
-    chosen = {name: Chosen(name, spec, cache.gains(spec, at), source.vectors) for name, (spec, at) in tops.items()}
-    return Choices(chosen, Combinations(cache.table(tried, where), swept.meta))
+        others = [replace(aim, locales=where).ordered(own[name]) for name, aim in each.items()]
+        tried = _run_together(joint, combined(list(tops.values()), others))
+        alone = (cell for cells in tops.values() for cell in cells)
+        chosen[SURGICAL] = joint.choice([*tried, *alone], tuple(dict.fromkeys(aims.values())), seed)
+    made = {
+        name: Chosen(name, spec, cache.gains(spec, each[name].locales if name in each else where), source.vectors, found)
+        for name, (spec, found) in chosen.items()
+    }
+    return Choices(made, Combinations(cache.table(tried, where), swept.meta))
 
 
 def _parts(source: SweptFrom, frame: "pd.DataFrame") -> list[Part]:
-    """Returns what the swept items, those of the kinds that were swept, are scored with; all items of a locale together."""
+    """Returns what the swept items are scored with: those of each locale and of each kind that was swept."""
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
     if ENGLISH in set(frame["locale"]):  # by some of the scores
         locales[ENGLISH] = None
     parts = []
     for code in locales:
-        kinds = set(frame["kind"] if code != ENGLISH else frame.loc[frame["locale"] == ENGLISH, "kind"])
-        own = tuple(item for item in source.items.of(locale=code) if item.kind in kinds)
-        parts.append(Part(code, Items(own, source.items.name), source.vectors.of(code)))
+        kinds = dict.fromkeys(frame["kind"] if code != ENGLISH else frame.loc[frame["locale"] == ENGLISH, "kind"])
+        for kind in kinds:
+            own = tuple(item for item in source.items.of(locale=code) if item.kind == kind)
+            if own:
+                parts.append(Part(code, Items(own, source.items.name), source.vectors.of(code)))
     return parts
 
 
@@ -188,7 +195,7 @@ def _run_cells(swept: Sweep) -> "pd.DataFrame":
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
-    """Puts the sweep's cells into the cache and returns their specs.
+    """Puts the sweep's cells into the cache, on the parts that they were run on, and returns their specs.
 
     Raises:
         SettingsError: the sweep and the items differ.
@@ -196,20 +203,22 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
     lines = {score.name: at for at, score in enumerate(cache.scores)}
     specs: dict[PlanSpec, None] = {}
     for locale in dict.fromkeys((*cache.locales, *run["locale"])):
-        rows = run[run["locale"] == locale]
-        order = {(item.kind, item.concept): at for at, item in enumerate(cache.items.get(locale, ()))}
-        if set(zip(rows["kind"], rows["concept"], strict=True)) != order.keys():
-            raise SettingsError(
-                f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "
-                "locales."
-            )
-        for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
-            spec = PlanSpec.of(str(vector), int(layer), float(strength), tokens)
-            specs[spec] = None
-            for noted, column in ((spec, "value"), (PlanSpec(), "base")):
-                values = np.full((len(lines), len(order)), np.nan)  # a sweep does not hold the score of the answer's text
-                for score, kind, concept, value in zip(cell["score"], cell["kind"], cell["concept"], cell[column], strict=True):
-                    if score in lines:
-                        values[lines[score], order[kind, concept]] = value
-                cache.note(locale, noted, Measured(values, np.ones(len(order), dtype=bool)))  # all these cells are valid
+        for at, part in enumerate(cache.parts.get(locale, [Part(locale, Items(()), {})])):
+            kinds = {item.kind for item in part.items} or set(run["kind"])
+            rows = run[(run["locale"] == locale) & run["kind"].isin(kinds)]
+            order = {item.concept: column for column, item in enumerate(part.items)}
+            if set(rows["concept"]) != order.keys():
+                raise SettingsError(
+                    f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "
+                    "locales."
+                )
+            for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
+                spec = PlanSpec.of(str(vector), int(layer), float(strength), tokens)
+                specs[spec] = None
+                for noted, column in ((spec, "value"), (PlanSpec(), "base")):
+                    values = np.full((len(lines), len(order)), np.nan)  # a sweep does not hold the score of the answer's text
+                    for score, concept, value in zip(cell["score"], cell["concept"], cell[column], strict=True):
+                        if score in lines:
+                            values[lines[score], order[concept]] = value
+                    cache.note(locale, at, noted, Measured(values, np.ones(len(order), dtype=bool)))  # all these cells are valid
     return list(specs)

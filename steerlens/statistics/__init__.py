@@ -13,6 +13,8 @@ from steerlens.statistics.bootstrap import (
 )
 from steerlens.statistics.paired import PairedDifference, paired_difference
 from steerlens.statistics.pareto import pareto_front
+from steerlens.statistics.power import detectable, needed, spread_of_change
+from steerlens.statistics.selection import cross_fitted
 from steerlens.statistics.significance import max_statistic_p, monte_carlo_p, sign_flip_p
 
 __all__ = [
@@ -21,11 +23,15 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "cluster_counts",
+    "cross_fitted",
+    "detectable",
     "draws_interval",
     "max_statistic_p",
     "monte_carlo_p",
+    "needed",
     "paired_difference",
     "pareto_front",
     "percentile_interval",
     "sign_flip_p",
+    "spread_of_change",
 ]

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.evaluation.searching.expected import Expected
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Objective
 from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.evaluation.searching.steps import (
     Aim,
+    additive,
     candidates,
     climb,
     combined,
-    expected,
     joint_score,
     net_score,
     own_score,
@@ -67,26 +68,32 @@ class Chooser:
         here, limits = tuple(locales), self.settings.limits
         singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
         kept = {
-            contrast: Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text).best(own)
+            contrast: Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text).choice(
+                own, (self.aims[contrast],), self.settings.seed
+            )
             for contrast, own in singles.items()
         }
-        joint = Aim(self.cache, here, joint_score(self.objective), limits)
+        joint, aims = Aim(self.cache, here, joint_score(self.objective), limits), tuple(dict.fromkeys(self.aims.values()))
         if len(self.aims) > 1:
-            kept[SURGICAL] = joint.best(self._combinations(singles, joint, name))
-        best = joint.best(kept.values())
-        if not self._score(best, here) > self._score(PlanSpec(), here):
-            best = PlanSpec()
-        log.info("%s: %s", name, best)
+            kept[SURGICAL] = joint.choice(self._combinations(singles, joint, name), aims, self.settings.seed)
+        kept[BEST] = self._best(joint, {spec: found for spec, found in kept.values() if spec.steps and joint.allowed(spec)})
+        log.info("%s: %s", name, kept[BEST][0])
         return {
-            method: Chosen(method, spec, self.cache.gains(spec, here), self.vectors)
-            for method, spec in {**kept, BEST: best}.items()
+            method: Chosen(method, spec, self.cache.gains(spec, here), self.vectors, found)
+            for method, (spec, found) in kept.items()
         }
+
+    def _best(self, joint: Aim, found: Mapping[PlanSpec, Expected | None]) -> tuple[PlanSpec, Expected | None]:
+        """Returns what the objective prefers of what was chosen, each by cross-fitting; unsteered, where it is above none."""
+        top = next(iter(joint.ordered(found)), PlanSpec())
+        better = self._score(top, joint.locales) > self._score(PlanSpec(), joint.locales)
+        return (top, found[top]) if top.steps and better else (PlanSpec(), None)
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
         """Returns the combinations that were run, and the cells that were combined."""
         limits, budget = self.settings.limits.of_text, self.settings.combinations
         each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
-        starts = expected(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
+        starts = additive(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
         run = climb(joint, starts, self._moves, budget, f"{name}: {' and '.join(singles)} together")
         return [*run, *(cell for cells in each for cell in cells)]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from steerlens.errors import UnknownNameError
+from steerlens.evaluation.searching.expected import Expected
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.steering import PlanSpec, SteeringPlan, StepSpec, VectorSet
 from steerlens.storage import restored
@@ -20,9 +21,17 @@ class Chosen:
     gains: Gains
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
     """What the spec's steps are made with."""
+    expected: Expected | None = field(default=None, repr=False, compare=False)
+    """What is expected of it where it was not chosen, and why it is unsteered where it is; ``None`` where nothing was tried."""
 
     def __str__(self) -> str:
         return str(self.spec)
+
+    def explained(self) -> str:
+        """Returns in words what was chosen, what it gained where it was chosen, and what is expected of it elsewhere."""
+        if self.expected is None:
+            return f"{self.spec}: nothing was tried that keeps within the limits"
+        return f"{self.spec}: {self.expected}" if self.expected.helps else str(self.expected)
 
     @property
     def steps(self) -> tuple[StepSpec, ...]:
@@ -69,7 +78,9 @@ class Chosen:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values, without the vectors."""
-        return {"method": self.name, "steps": self.spec.to_list(), "aims": list(self.gains.aims), "dev": self.gains.to_dict()}
+        known = {} if self.expected is None else {"expected": self.expected.to_dict()}
+        own = {"method": self.name, "steps": self.spec.to_list(), "aims": list(self.gains.aims), "dev": self.gains.to_dict()}
+        return {**own, **known}
 
     @classmethod
     def from_dict(cls, values: Any, whose: str = "a choice", vectors: VectorSet | None = None) -> "Chosen":
@@ -84,7 +95,9 @@ class Chosen:
             FileError: a field is missing, unknown or of another type.
         """
         kept = restored(_Kept, values, whose)
-        return cls(kept.method, PlanSpec(kept.steps), Gains(kept.dev, kept.aims), vectors if vectors is not None else VectorSet())
+        found = None if kept.expected is None else Expected.from_dict(kept.expected, whose)
+        made = vectors if vectors is not None else VectorSet()
+        return cls(kept.method, PlanSpec(kept.steps), Gains(kept.dev, kept.aims), made, found)
 
 
 @dataclass(frozen=True)
@@ -95,3 +108,4 @@ class _Kept:
     steps: tuple[StepSpec, ...]
     dev: dict[str, float]
     aims: tuple[str, ...]
+    expected: dict[str, Any] | None = None

@@ -179,45 +179,58 @@ class ScoreCache:
         self._measured[locale, at, spec] = measured
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run on all parts of these locales, in the order in which they were, unsteered among them."""
+        """Returns the specs that were run on all parts of these locales, in the order in which they were, with unsteered."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
         first = parts[0]
         specs = [spec for x, at, spec in self._measured if (x, at) == first]
         return [spec for spec in specs if all((*part, spec) in self._measured for part in parts)]
 
     def measured(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns what a spec that was run made of a locale's items."""
-        parts = [self._measured[locale, at, spec] for at in range(len(self.parts[locale]))]
-        return Measured(np.hstack([own.values for own in parts]), np.concatenate([own.valid for own in parts]))
+        """Returns what a spec made of those parts of a locale's items that it was run on."""
+        return self._joined(locale, spec, spec)
 
     def values(self, locale: str, spec: PlanSpec) -> Values:
         """Returns the same as numbers alone."""
         return self.measured(locale, spec).values
+
+    def base_values(self, locale: str, spec: PlanSpec) -> Values:
+        """Returns what unsteered made of the items that a spec was run on."""
+        return self._joined(locale, PlanSpec(), spec).values
+
+    def measured_items(self, locale: str, spec: PlanSpec) -> list[Item]:
+        """Returns the items of a locale that a spec was run on."""
+        return [item for at in self._run_parts(locale, spec) for item in self.parts[locale][at].items]
+
+    def _joined(self, locale: str, spec: PlanSpec, of: PlanSpec) -> Measured:
+        parts = [self._measured[locale, at, spec] for at in self._run_parts(locale, of)]
+        return Measured(np.hstack([own.values for own in parts]), np.concatenate([own.valid for own in parts]))
+
+    def _run_parts(self, locale: str, spec: PlanSpec) -> list[int]:
+        return [at for at in range(len(self.parts[locale])) if (locale, at, spec) in self._measured]
 
     def line(self, score: str) -> int:
         """Returns which row of the values a score stands in."""
         return [own.name for own in self.scores].index(score)
 
     def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
-        """Returns mean changes over the items of some locales, in all of which the spec was run."""
-        return self.gains_of([self.measured(x, spec) for x in locales], locales)
+        """Returns mean changes over the items of some locales that the spec was run on."""
+        return self._gains(spec, [self.measured(x, spec) for x in locales], locales)
 
     def gains_of(self, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
-        """Returns the same of numbers that come from elsewhere: those of one locale after the other."""
-        before = np.hstack([self.values(x, PlanSpec()) for x in locales])
-        kinds = np.concatenate([self.kinds(x) for x in locales])
+        """Returns the same of numbers that come from elsewhere: those of all items of one locale after the other."""
+        return self._gains(PlanSpec(), measured, locales)
+
+    def _gains(self, of: PlanSpec, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
+        before = np.hstack([self.base_values(x, of) for x in locales])
+        kinds = np.array([item.kind for x in locales for item in self.measured_items(x, of)])
         after = Measured(np.hstack([own.values for own in measured]), np.concatenate([own.valid for own in measured]))
         return mean_gains(self.scores, self.aims, before, after, kinds)
-
-    def kinds(self, locale: str) -> ndarray:
-        """Returns the kind of each of a locale's items."""
-        return np.array([item.kind for item in self.items[locale]])
 
     def told(self, locale: str, score: Score, specs: Sequence[PlanSpec] = ()) -> Bool[ndarray, " item"]:
         """Says of which of a locale's items a score is measured, and could be told unsteered and under some specs."""
         line = self.line(score.name)
         untold = [self.measured(locale, spec).untold[line] for spec in (PlanSpec(), *specs)]
-        return np.isin(self.kinds(locale), score.kinds) & ~np.any(untold, axis=0)
+        return np.isin([item.kind for item in self.items[locale]], score.kinds) & ~np.any(untold, axis=0)
 
     def check_aims(self, locales: Sequence[str]) -> None:
         """Refuses aims of which nothing is known: no plan could be chosen by them.
@@ -243,9 +256,9 @@ class ScoreCache:
 
     def _rows(self, spec: PlanSpec, locale: str) -> list[dict[str, Any]]:
         steps = {f"{name}_{at}": value for at, step in enumerate(spec.steps, 1) for name, value in asdict(step).items()}
-        measured, base = self.measured(locale, spec), self.values(locale, PlanSpec())
+        measured, base = self.measured(locale, spec), self.base_values(locale, spec)
         rows = []
-        for column, item in enumerate(self.items[locale]):
+        for column, item in enumerate(self.measured_items(locale, spec)):
             place = {"plan": str(spec), **steps, "locale": locale, "kind": item.kind, "concept": item.concept}
             for line, score in enumerate(self.scores):
                 if item.kind in score.kinds and not np.isnan(base[line, column]):

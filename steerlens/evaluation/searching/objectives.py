@@ -69,6 +69,15 @@ class Gains(Mapping[str, float]):
         companion = score_of(score).companion
         return self.gain(companion) if companion in self else 0.0
 
+    def by_degrees(self) -> "Gains":
+        """Returns the same with the companion of each aim, as the margin of transfer, in the place of the aim: what choices rest
+        on, since fewer items tell it. An aim without a companion that was measured stays."""
+        finer = {aim: self.changes[own] for aim in self.aims if (own := score_of(aim).companion) in self}
+        signed = {
+            aim: change if _is_better(score_of(aim).companion) == _is_better(aim) else -change for aim, change in finer.items()
+        }
+        return replace(self, changes={**self.changes, **signed})
+
     @property
     def worst(self) -> float:
         """The least gain among the scores that the contrasts are meant to raise."""
@@ -104,6 +113,11 @@ class Gains(Mapping[str, float]):
     def to_dict(self) -> dict[str, float]:
         """Returns the changes as plain JSON values."""
         return dict(self.changes)
+
+
+def _is_better(score: str) -> bool:
+    """Whether more of a score is better."""
+    return score_of(score).higher_is_better
 
 
 Objective = Callable[[Gains], float]

@@ -4,41 +4,41 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
+from steerlens.evaluation.searching.expected import Expected, Rank, expected
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
 from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
-Rank = Callable[[Gains], tuple[float, ...]]
-"""What specs are ordered by, the largest first."""
 CANDIDATES = 3
 """The cells of each contrast that are combined: their combinations are run for real."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the order by the gain of one score; ties go to the larger gain of its companion."""
-    return lambda gains: (gains.gain(aim), _told(gains.finer(aim)))
+    """Returns the order by the gain of one score's companion, as its margin, which a few items tell better than hits; ties go to
+    the score itself."""
+    return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim))
 
 
 def net_score(aim: str) -> Rank:
-    """Returns the order by the same less what it costs the other contrasts' scores; ties go to the larger gain of all margins."""
+    """Returns the order by the same less what it costs the other contrasts' scores."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
-        others = sum(min(0.0, gains.gain(other)) for other in gains.aims if other != aim)
-        return gains.gain(aim) + others, _told(gains.margins)
+        fine = gains.by_degrees()
+        return (_told(fine.gain(aim) + sum(min(0.0, fine.gain(other)) for other in gains.aims if other != aim)),)
 
     return rank
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns the order by the objective; ties go to the larger sum of gains, then of margins."""
-    return lambda gains: (objective(gains), gains.total, _told(gains.margins))
+    """Returns the order by the objective of the companions' gains; ties go to that of the scores, then to the sum of gains."""
+    return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total)
 
 
-def _told(margin: float) -> float:
-    """Returns a margin without what rounding in float32 makes of it, which may not decide that something helps."""
-    return round(margin, 4)
+def _told(gain: float) -> float:
+    """Returns a gain without what rounding in float32 makes of it, which may not decide that something helps."""
+    return round(gain, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +63,19 @@ class Aim:
         """Says whether a spec that was run keeps within the limits."""
         return self.limits.allow(self.cache.gains(spec, self.locales))
 
-    def helps(self, spec: PlanSpec) -> bool:
-        """Says whether a spec that was run keeps within the limits and is better than unsteered."""
-        gains, nothing = self.cache.gains(spec, self.locales), self.cache.gains(PlanSpec(), self.locales)
-        return self.limits.allow(gains) and self.rank(gains) > self.rank(nothing)
+    def choice(self, specs: Iterable[PlanSpec], aims: Sequence[str], seed: int = 0) -> tuple[PlanSpec, Expected | None]:
+        """Returns the best of some specs that were run, or unsteered, if it is not expected to help; with what is expected of it.
 
-    def best(self, specs: Iterable[PlanSpec]) -> PlanSpec:
-        """Returns the best of some specs that were run; unsteered, if none of them helps."""
-        top = next(iter(self.ordered(list(dict.fromkeys(specs)))), None)
-        return top if top is not None and self.helps(top) else PlanSpec()
+        Args:
+            specs: what was run; those that do not keep within the limits are passed over.
+            aims: the scores that are told.
+            seed: of the folds.
+        """
+        fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
+        if not fit:
+            return PlanSpec(), None
+        found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
+        return (fit[0] if found.helps else PlanSpec()), found
 
     def run(self, specs: Iterable[PlanSpec], title: str) -> None:
         """Runs specs in this aim's locales."""
@@ -98,6 +102,15 @@ def candidates(
     """Returns the cells of one contrast that are worth combining: the best by its own score, then those by their net gain."""
     best = Aim(cache, locales, own_score(aim), limits).ordered(cells)[:1]
     return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
+
+
+def at_other_layers(ordered: Sequence[PlanSpec]) -> list[PlanSpec]:
+    """Returns the best cell and the best ones of other layers, of cells of one contrast in order: those that are combined, and
+    that alone are run on what the other contrasts are for."""
+    best: dict[int, PlanSpec] = {}
+    for spec in ordered:
+        best.setdefault(spec.steps[0].layer, spec)
+    return list(best.values())[:CANDIDATES]
 
 
 def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanSpec]]) -> list[PlanSpec]:
@@ -129,7 +142,7 @@ def _together(cells: Sequence[PlanSpec]) -> PlanSpec | None:
     return PlanSpec(tuple(step for cell in cells for step in cell.steps)) if len(set(layers)) == len(layers) else None
 
 
-def expected(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
+def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
     """Returns the ``n`` combinations that would do best if the gains of their cells, which were run, added up."""
 
     def key(spec: PlanSpec) -> tuple[float, ...]:

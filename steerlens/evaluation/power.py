@@ -1,0 +1,127 @@
+"""Power: which change of a score can be told from zero with some items, before anything is run and after."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from steerlens.data import ENGLISH, Items
+from steerlens.data.splits import group_of
+from steerlens.errors import SettingsError
+from steerlens.evaluation.answering import Answers
+from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.scores import AXES
+from steerlens.scores import GivenScore, Score, score_of
+from steerlens.statistics import detectable, needed, spread_of_change
+from steerlens.steering import UNSTEERED
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOVED, CORRELATION = 0.18, 0.15
+"""What a plan that works moves, as measured on Gemma 3 270M (docs/plane.md says how): the share of items whose answer becomes
+right or wrong, and the correlation of two locales' changes of a concept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Power(ResultTable):
+    """Which mean change of a score is told from zero: its 95% interval over concepts excludes zero, with the power asked for.
+
+    Columns: method (whose spread it is; empty before a run), score, locale (``mean``: over locales), n (concepts), spread (the
+    standard deviation of a concept's change), detectable (the smallest change that is told), needed (the concepts that the change
+    asked about needs; missing where none was).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("method", "score", "locale", "n", "spread", "detectable", "needed")
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        mean = self.frame[self.frame["locale"] == MEAN]
+        for row in mean.itertuples():
+            known = score_of(str(row.score))
+            whose = f"{row.method}, " if row.method else ""
+            yield (
+                f"{whose}{known.title}: with {row.n} concepts a change of {known.factor * float(row.detectable):.1f} "
+                f"{known.change_unit} is told from zero{_needs(row.needed)}"
+            )
+
+
+def power(
+    given: Items | Answers,
+    *,
+    scores: Sequence[GivenScore] = AXES,
+    change: float | None = None,
+    power: float = 0.8,
+    level: float = 0.95,
+    moved: float = MOVED,
+    correlation: float = CORRELATION,
+) -> Power:
+    """Says which change of each score can be told from zero: of items before a run, of answers after it.
+
+    Before a run nobody knows how much a concept's change varies. It is then taken from ``moved`` and ``correlation``: right for
+    scores that are hits or none, and for plans that move as many items as those did. After a run it is each method's own.
+
+    Args:
+        given: items, usually the test part of a split; or what ``answered`` returned.
+        scores: the scores of which the change is asked.
+        change: a change that shall be told, as 0.03 for three points: ``needed`` says how many concepts that takes.
+        power: the probability with which the interval of such a change excludes zero.
+        level: the level of the interval.
+        moved: before a run, the share of items whose answer becomes right or wrong.
+        correlation: before a run, the correlation of the changes of two items of a concept.
+
+    Raises:
+        UnknownNameError: no such score.
+        SettingsError: no items that a score is measured on, a change of 0, or numbers that are no shares.
+    """
+    import pandas as pd
+
+    known = [score_of(score) for score in scores]
+    if isinstance(given, Items):
+        found = [row for score in known for row in _before(given, score, moved, correlation)]
+    else:
+        found = [row for score in known for row in _after(given, score)]
+    if not found:
+        raise SettingsError(f"no items that {' or '.join(score.name for score in known)} is measured on: give some.")
+    for row in found:
+        row["detectable"] = detectable(row["spread"], row["n"], power=power, level=level)
+        row["needed"] = None if change is None else needed(row["spread"], change, power=power, level=level)
+    frame = pd.DataFrame(found, columns=list(Power.columns)).astype({"needed": "Int64"})
+    return Power(frame, {"power": power, "level": level, "change": change})
+
+
+def _before(items: Items, score: Score, moved: float, correlation: float) -> Iterator[dict[str, Any]]:
+    """Yields a row for each locale and their mean, with the spread that is to be expected."""
+    asked = [item for item in items if item.kind in score.kinds and item.locale != ENGLISH]
+    for locale in (*dict.fromkeys(item.locale for item in asked), MEAN):
+        own = [item for item in asked if locale in (MEAN, item.locale)]
+        n = len({group_of(item.concept) for item in own})
+        if n:
+            spread = spread_of_change(moved, len(own) / n, correlation)
+            yield {"method": "", "score": score.name, "locale": locale, "n": n, "spread": spread}
+
+
+def _after(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
+    """Yields a row for each method, locale and their mean, with the spread that was measured."""
+    own = answers.frame[answers.frame["score"] == score.name]
+    table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
+    for method in table.columns.drop(UNSTEERED, errors="ignore") if UNSTEERED in table else ():
+        changes = (table[method] - table[UNSTEERED]).dropna()
+        for locale in (*changes.index.unique("locale"), MEAN):
+            spread, n = _spread(changes if locale == MEAN else changes.xs(locale, level="locale", drop_level=False))
+            if n > 1:
+                yield {"method": method, "score": score.name, "locale": locale, "n": n, "spread": spread}
+
+
+def _spread(changes: "pd.Series") -> tuple[float, int]:
+    """Returns the standard deviation of the concepts' changes and the number of concepts."""
+    means = changes.groupby(changes.index.get_level_values("concept").map(group_of)).mean()
+    return float(means.std()), len(means)
+
+
+def _needs(concepts: Any) -> str:
+    import pandas as pd
+
+    return "" if pd.isna(concepts) else f"; that change needs {concepts}"

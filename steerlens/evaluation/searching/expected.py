@@ -1,0 +1,160 @@
+"""What a choice gains where it was not made: the winner's curse taken off by cross-fitting over concepts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from steerlens.data.splits import group_of
+from steerlens.evaluation.searching.measured import ScoreCache
+from steerlens.evaluation.searching.objectives import Gains
+from steerlens.scores import score_of
+from steerlens.statistics import bootstrap_interval, cross_fitted
+from steerlens.steering import PlanSpec, StepSpec
+from steerlens.storage import restored
+
+Rank = Callable[[Gains], tuple[float, ...]]
+"""What specs are ordered by, the largest first."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the best of some plans, chosen anew without each concept, does to that concept."""
+
+    best: PlanSpec
+    """The plan that was best on all concepts."""
+    tried: int
+    """The number of plans that it was the best of."""
+    gains: Mapping[str, tuple[float, float, float]]
+    """Of each score that the contrasts are meant to raise: the mean change with the low and high end of its 95% interval over
+    concepts. Empty where there were too few concepts to leave some out."""
+    on_dev: Mapping[str, float]
+    """The change of the same scores under the best plan on all concepts, which it was chosen by."""
+    helps: bool
+    """Whether this is better than unsteered. If not, unsteered was chosen."""
+
+    def __str__(self) -> str:
+        said = "; ".join(self._said(score) for score in self.on_dev)
+        verdict = "" if self.helps else "unsteered, since nothing is shown to help: "
+        return f"{verdict}the best of {self.tried}{'' if self.helps else f', {self.best}'}, {said}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {**asdict(self), "best": self.best.to_list()}
+
+    @classmethod
+    def from_dict(cls, values: Any, whose: str) -> "Expected":
+        """Returns what ``to_dict`` described.
+
+        Args:
+            values: JSON values.
+            whose: the file that they stand in, for errors.
+
+        Raises:
+            FileError: a field is missing, unknown or of another type.
+        """
+        kept = restored(_Kept, values, whose)
+        return cls(PlanSpec(kept.best), kept.tried, kept.gains, kept.on_dev, kept.helps)
+
+    def _said(self, score: str) -> str:
+        known = score_of(score)
+        parts = [f"{known.title} {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on dev"]
+        if score in self.gains:
+            mean, low, high = (known.factor * number for number in self.gains[score])
+            parts.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] where it was not chosen")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is expected, in a file."""
+
+    best: tuple[StepSpec, ...]
+    tried: int
+    gains: dict[str, tuple[float, float, float]]
+    on_dev: dict[str, float]
+    helps: bool
+
+
+class Changes:
+    """The changes of each score by concept under some plans: sums over the concept's items, and how many could be told."""
+
+    def __init__(self, cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec]) -> None:
+        """Adds up what was measured; a concept's wordings and locales are one concept.
+
+        Args:
+            cache: what was run.
+            locales: the locales that count.
+            specs: plans that were run on the same items of these locales.
+        """
+        self.cache, self.specs = cache, list(specs)
+        items = [item for x in locales for item in cache.measured_items(x, self.specs[0])]
+        names = [group_of(item.concept) for item in items]
+        order = {name: at for at, name in enumerate(dict.fromkeys(names))}
+        of_item = np.array([order[name] for name in names], dtype=int)
+        self.kinds = [dict(zip(names, (item.kind for item in items), strict=True))[name] for name in order]
+        self._of_kind = np.array([[kind in score.kinds for kind in self.kinds] for score in cache.scores])
+        shape = (len(cache.scores), len(order), len(self.specs))
+        self.sums, self.counts = np.zeros(shape), np.zeros(shape)
+        before = np.hstack([cache.base_values(x, self.specs[0]) for x in locales])
+        for at, spec in enumerate(self.specs):
+            change = np.hstack([cache.measured(x, spec).values for x in locales]) - before
+            for line, own in enumerate(change):
+                told = ~np.isnan(own)
+                self.sums[line, :, at] = np.bincount(of_item[told], own[told], len(order))
+                self.counts[line, :, at] = np.bincount(of_item[told], minlength=len(order))
+
+    def gains(self, concepts: Int[ndarray, " some"], of: Int[ndarray, " some"] | int) -> Gains:
+        """Returns the mean changes over items of some concepts, each under the plan of its index (or all under one)."""
+        sums, counts = (part[:, concepts, of].sum(axis=1) for part in (self.sums, self.counts))
+        names = [score.name for score in self.cache.scores]
+        means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
+        return Gains(means, tuple(aim for aim in self.cache.aims if aim in means))
+
+    def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " concept"]:
+        """Returns each concept's mean change of a score under the plans that it is judged by; those it is not measured on are
+        left out."""
+        line, every = self.cache.line(score), np.arange(len(self.kinds))
+        with np.errstate(invalid="ignore"):
+            means = np.stack([self.sums[line, every, of] / self.counts[line, every, of] for of in judged]).mean(axis=0)
+        return means[~np.isnan(means)]
+
+
+def expected(
+    cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec], rank: Rank, aims: Sequence[str], seed: int = 0
+) -> Expected:
+    """Says what the best of some plans gains on concepts that it was not chosen by, and whether that is better than nothing.
+
+    Args:
+        cache: holds what the plans did; all were run on the same items, with finite scores.
+        locales: the locales that the choice is made for.
+        specs: the plans, the best first.
+        rank: what they are ordered by; ties go to the earlier one.
+        aims: the scores that the contrasts in question are meant to raise.
+        seed: of the folds and the intervals.
+    """
+    changes = Changes(cache, locales, specs)
+    every = np.arange(len(changes.kinds))
+    on_dev = changes.gains(every, 0)
+    nothing = rank(Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
+
+    def choose(some: Int[ndarray, " concept"]) -> int:
+        return max(range(len(specs)), key=lambda at: (rank(changes.gains(some, at)), -at))
+
+    told = {aim: on_dev[aim] for aim in aims}
+    if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
+        return Expected(specs[0], len(specs), {}, told, rank(on_dev) > nothing)
+    judged = cross_fitted(changes.kinds, choose, seed=seed)
+    held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
+    gains = {}
+    for aim in aims:
+        interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
+        gains[aim] = (interval.mean, interval.low, interval.high)
+    return Expected(specs[0], len(specs), gains, told, rank(on_dev) > nothing and rank(held) > nothing)
+
+
+def _mean(each: Sequence[Gains]) -> dict[str, float]:
+    return {name: float(np.mean([own[name] for own in each])) for name in each[0]}

@@ -1,0 +1,65 @@
+"""Which mean change can be told from zero with so many concepts (Cohen 1988, section 2.4, in the normal approximation)."""
+
+import math
+from statistics import NormalDist
+
+from steerlens.errors import SettingsError
+
+
+def detectable(spread: float, n: int, *, power: float = 0.8, level: float = 0.95) -> float:
+    """Returns the smallest mean change whose two-sided interval excludes zero with the given probability.
+
+    It is ``(z[(1 + level) / 2] + z[power]) * spread / sqrt(n)``: 2.8 standard errors for the defaults.
+
+    Args:
+        spread: The standard deviation over concepts of a concept's change, in the unit of the change.
+        n: The number of concepts.
+        power: The probability with which the change shall be told from zero.
+        level: The level of the interval.
+
+    Raises:
+        SettingsError: A spread below 0, no concepts, or a power or level that is not between 0 and 1.
+    """
+    _check(spread, n, power, level)
+    z = NormalDist().inv_cdf
+    return (z((1 + level) / 2) + z(power)) * spread / math.sqrt(n)
+
+
+def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0.95) -> int:
+    """Returns the number of concepts with which a mean change is told from zero with the given probability.
+
+    Args:
+        spread: The standard deviation over concepts of a concept's change, in the unit of the change.
+        change: The mean change, other than 0.
+        power: The probability with which the change shall be told from zero.
+        level: The level of the interval.
+
+    Raises:
+        SettingsError: A spread below 0, a change of 0, or a power or level that is not between 0 and 1.
+    """
+    if not change:
+        raise SettingsError("a change of 0 given: no number of concepts tells it from zero. Give the change that must be told.")
+    return max(2, math.ceil((detectable(spread, 1, power=power, level=level) / abs(change)) ** 2))
+
+
+def spread_of_change(moved: float, items: float, correlation: float) -> float:
+    """Returns the standard deviation of a concept's change, the mean over its items, of a score that is a hit or none.
+
+    An item's change is -1, 0 or 1. If a share ``moved`` of the items changes, about as many up as down, its variance is that
+    share; the mean of several items of a concept, whose changes correlate, has
+    ``moved * (1 + (items - 1) * correlation) / items``.
+
+    Args:
+        moved: The share of items whose answer becomes right or wrong.
+        items: The number of items of a concept: its locales and wordings.
+        correlation: The correlation of the changes of two items of a concept.
+    """
+    return math.sqrt(moved * (1 + (items - 1) * correlation) / items)
+
+
+def _check(spread: float, n: int, power: float, level: float) -> None:
+    if not (spread >= 0 and n >= 1 and 0 < power < 1 and 0 < level < 1):
+        raise SettingsError(
+            f"spread {spread}, {n} concepts, power {power} and level {level} given: expected a spread of 0 or more, at least one "
+            "concept, and a power and level between 0 and 1."
+        )
