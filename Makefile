@@ -38,7 +38,7 @@ bench: .venv/dev.stamp $(if $(GPU)$(SHAPE),,.venv/steering-vectors.stamp)  ## jo
 		$(if $(GPU)$(SHAPE),,--steering-vectors .venv/steering-vectors/bin/python) $(if $(QUICK),--quick,$(if $(GPU),--docs,$(if $(SHAPE),,--docs)))
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
-	for name in finding public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
+	for name in finding choosing public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
 	$(BIN)/python -m pytest -q tests/unit/test_experiments.py -k committed
 

@@ -37,7 +37,8 @@ def card() -> str:
     items = sl.data.atlas("all", shared=True)
     english = items.of(locale="en-US")
     facts, culture = english.of(kind="factual"), english.of(kind="cultural")
-    return "\n\n".join([_sources(facts, culture), _relations(facts), _culture(culture), _alike(items), _votes(items)])
+    parts = [_sources(facts, culture), _relations(facts), _culture(culture), _alike(items), _further(), _votes(items)]
+    return "\n\n".join(parts)
 
 
 def _sources(facts: sl.data.Items, culture: sl.data.Items) -> str:
@@ -77,6 +78,18 @@ def _alike(items: sl.data.Items) -> str:
         share = sum(item.locale == code for item in same) / len(facts)
         rows.append((code, f"{share:.0%}", sum("en-US" in item.shared_with for item in culture), len(culture)))
     return markdown_table(("locale", "facts answered as in English", "answers shared with en-US", "of cultural concepts"), rows)
+
+
+def _further() -> str:
+    """Concepts of the further locales, and how many of their answers English or the language's other country gives, too."""
+    rows = []
+    for code in sl.data.further_locales():
+        items, like = sl.data.atlas(code, shared=True), sl.data.locale(code).like
+        facts, culture = items.of(locale=code, kind="factual"), items.of(locale=code, kind="cultural")
+        same = [sum(owner in item.shared_with for item in culture) for owner in ("en-US", like) if owner]
+        rows.append((code, like, len(facts), len(culture), same[0], same[1] if like not in ("", "en-US") else ""))
+    header = ("further locale", "asks as", "facts", "cultural concepts", "answers shared with en-US", "with that locale")
+    return markdown_table(header, rows)
 
 
 def _votes(items: sl.data.Items) -> str:

@@ -20,11 +20,11 @@ from steerlens.evaluation.running import Running
 from steerlens.plotting import Figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
-from steerlens.tables import markdown_table
+from steerlens.tables import ResultTable, markdown_table
 
 ROOT = Path(__file__).parent
 SMOKE = Path("results") / "smoke"
-NAMES = ("finding", "public", "across", "pairs", "controls")
+NAMES = ("finding", "choosing", "public", "across", "pairs", "controls")
 """In the order in which they need each other."""
 NOT_RUN = "Not run yet."
 TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
@@ -60,6 +60,10 @@ class Results:
         """Writes a table as CSV and gives it back as read, so that what follows sees what is committed."""
         write_atomically(self.path / f"{name}.csv", lambda part: frame.to_csv(part, index=False, float_format=f"%.{_DIGITS}g"))
         return self.table(name)
+
+    def keep(self, name: str, table: ResultTable) -> None:
+        """Writes a table of items as Parquet, for experiments that go on from it; it is not committed."""
+        table.save(self.path / f"{name}.parquet")
 
     def figure(self, name: str, figure: Figure, tables: Sequence[str], width: int = 900) -> None:
         """Draws a figure as PNG, and notes the tables that it shows."""

@@ -193,6 +193,9 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
         FileError: it is of another type.
     """
     origin, args = get_origin(hint), get_args(hint)
+    optional = [one for one in args if one is not type(None)] if origin is UnionType and type(None) in args else []
+    if len(optional) == 1 and value is not None:
+        return parsed(value, optional[0], place)
     if is_dataclass(hint):
         return restored(cast(type, hint), value, place)
     if origin is tuple and isinstance(value, list | tuple):

@@ -19,7 +19,7 @@ from steerlens.steering import Controls
 
 _MEASURES = ("cosine", "ceiling", "reliability", "split-half cosine", "relative norm")
 _COLUMNS = ["vector", "layer", "strength", "value", "base", "change", "margin", "exact", "n", "items", "score"]
-_SWEPT = ("transfer", "localization", "english_centric")
+_TOLD = ("transfer", "localization", "english_centric")
 
 
 def run(context: Context) -> None:
@@ -42,8 +42,9 @@ def _swept(context: Context, source: Source) -> Sweep:
         swept = sl.evaluation.sweep(
             context.model, source.part("dev"), source.vectors, layers, context.config["strengths"], resume=context.running
         )
-    context.results.write("sweep", pd.concat(swept.cells(score).assign(score=score) for score in _SWEPT)[_COLUMNS])
-    for vector, score in (("EN", "transfer"), ("LOC", "localization"), ("EN", "localization"), ("LOC", "transfer")):
+    context.results.keep("swept", swept)
+    context.results.write("sweep", pd.concat(swept.cells(score).assign(score=score) for score in CLAIMED.values())[_COLUMNS])
+    for vector, score in CLAIMED.items():
         context.results.figure(f"sweep-{vector}-{score}", swept.heatmap(vector, score), ["sweep"], 560)
     return swept
 
@@ -90,8 +91,8 @@ def _placed(context: Context, source: Source, plans: Plans) -> None:
         costs = side_effects(model, sample, plans, concepts=None, **common)
     context.results.write("plane", plane.beside(costs).frame)
     context.results.write("effects", moved.frame.drop(columns="score"))
-    pairs = [("surgical", "EN"), ("surgical", "LOC"), ("LOC", "explicit prompt"), ("surgical", "explicit prompt")]
-    context.results.write("against", differences(answers, pairs, (*_SWEPT, *MARGINS.values()), seed))
+    pairs = [("surgical", "EN"), ("surgical", "LOC"), ("LOC", "EN"), ("LOC", "explicit prompt"), ("surgical", "explicit prompt")]
+    context.results.write("against", differences(answers, pairs, (*_TOLD, *MARGINS.values()), seed))
     context.results.figure("plane", plane.plot(), ["plane"])
     context.results.figure("effects", moved.plot(), ["effects"])
 

@@ -94,9 +94,12 @@ def _read(folder: Traversable) -> Locale:
     Raises:
         FileError: it has no ``locale.json``, or one that is not JSON.
         DataError: fields are missing, or there are others.
+        UnknownNameError: it is like a locale that the atlas does not have.
     """
     given = _fields_of(folder)
     if like := given.get("like"):
+        if like not in _folders():
+            raise UnknownNameError(f"locale that {folder.name} is like", like, _ordered(_folders()))
         base = _fields_of(_folders()[like])
         given = {**base, **given, "countries": {**base["countries"], **given.get("countries", {})}}
     known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
@@ -171,7 +174,8 @@ def add_locale(new: Locale | str | Path) -> Locale:
 
     Args:
         new: how questions are put in it; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
-            items, which ``steerlens.data.atlas`` then reads, too.
+            items, which ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is
+            like ``es-ES``, holds an ``own.json`` with its answers in the place of items.
 
     Returns:
         The locale.
@@ -179,9 +183,10 @@ def add_locale(new: Locale | str | Path) -> Locale:
     Raises:
         FileError: the folder has no ``locale.json``, or one that is not JSON.
         DataError: that file lacks fields, or has others.
+        UnknownNameError: it is ``like`` a locale that the atlas does not have.
     """
     made = new if isinstance(new, Locale) else _read(Path(new))
     _locales()[made.code] = made
     if not isinstance(new, Locale):
-        _folders()[made.code] = Path(new)
+        (_further() if made.like else _folders())[made.code] = Path(new)
     return made

@@ -60,10 +60,10 @@ def sweep(
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of one's own, which every vector is measured by; companions (as the margins) are measured with
-            them. ``None`` measures each vector by the score that it is meant to raise, on the kind of items that this is of (EN on
-            facts, LOC on culture), which is all that a choice needs of most cells; a vector without such a score by transfer,
-            localization and the English-centric rate. Scores of what is written have the model write after every prompt in
-            every cell that is run.
+            them. ``None`` measures each vector by the score that it is meant to raise, on the kind of items that this is of (EN
+            on facts, LOC on culture), which is all that a choice needs of most cells; a vector without such a score by
+            transfer, localization and the English-centric rate. Scores of what is written have the model write after every
+            prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
             backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
             runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts the others from

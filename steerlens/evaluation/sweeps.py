@@ -13,7 +13,7 @@ from steerlens.evaluation.depths import Depths, depths
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS
 from steerlens.evaluation.item_scores import ITEM_COLUMNS, by_concept, rows_of_score
 from steerlens.evaluation.running import Running
-from steerlens.evaluation.scores import asked_for, finer_of
+from steerlens.evaluation.scores import asked_for, finer_of, without_companions
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
@@ -99,13 +99,18 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: no such vector, score or locale.
-            SettingsError: no item could be told of.
+            SettingsError: no item could be told of, or the vector was swept by other scores.
         """
         from steerlens.plotting import sweep_heatmap
 
         own, known = self._of(vector), score_of(score)
         locales = tuple(dict.fromkeys(self.frame["locale"]))
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
+        if known.name in set(self.frame["score"]) and known.name not in set(own["score"]):
+            raise SettingsError(
+                f"{vector} was swept by {', '.join(without_companions(own['score']))} alone: sweep with {known.name!r} among the "
+                "scores, as scores=['transfer', 'localization']."
+            )
         rows = cell_means(own, CELL, known, locale)
         if rows.empty:
             raise SettingsError(f"{known.name} can be told of no item here: choose another score, or sweep more items.")
@@ -141,13 +146,16 @@ class Sweep(ResultTable):
         items: Items | None = None,
         vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
     ) -> "Choices":
-        """Chooses the best cell of each contrast, by the score that it is meant to raise, and what is best for all together.
+        """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
-        The best cells of two or more contrasts are combined at different layers and run on the items that were swept. What is
-        chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the least of the gains
-        that the contrasts are meant to give: a contrast that does not help is left out. Ties go to the larger sum of gains, then
-        of the changes of the scores' companions, then to the smaller strength. A contrast that raises its score nowhere is
-        unsteered, too.
+        Cells are ordered by the companion of that score, as the margin of localization, which a few concepts tell better than
+        hits; ties go to the score, then to the smaller strength. The best of many looks better than it is, so the choice is made
+        again without each fifth of the concepts, and what it does to those is what is expected of it elsewhere
+        (``chosen.expected``, in words ``chosen.explained()``). If that is not better than unsteered, unsteered is chosen.
+
+        The best cells of three layers of every contrast are run on what the other contrasts are for, and combined at different
+        layers. What is chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the
+        least of the gains that the contrasts are meant to give: a contrast that does not help is left out.
 
         A contrast is chosen in the locales of its vectors; all together in those that all contrasts have, and a warning says so
         where these are fewer.

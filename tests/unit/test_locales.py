@@ -16,7 +16,7 @@ NEW, LIKE = "es-EA", "es-ES"
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test adds is not known to the next."""
-    for name in ("_folders", "_locales"):
+    for name in ("_folders", "_further", "_locales"):
         known = dict(getattr(locales, name)())
         monkeypatch.setattr(locales, name, lambda known=known: known)
 

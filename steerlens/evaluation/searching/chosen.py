@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from steerlens.errors import UnknownNameError
-from steerlens.evaluation.searching.expected import Expected
+from steerlens.evaluation.searching.expected import Expected, KeptExpected
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.steering import PlanSpec, SteeringPlan, StepSpec, VectorSet
 from steerlens.storage import restored
@@ -95,7 +95,7 @@ class Chosen:
             FileError: a field is missing, unknown or of another type.
         """
         kept = restored(_Kept, values, whose)
-        found = None if kept.expected is None else Expected.from_dict(kept.expected, whose)
+        found = None if kept.expected is None else kept.expected.made()
         made = vectors if vectors is not None else VectorSet()
         return cls(kept.method, PlanSpec(kept.steps), Gains(kept.dev, kept.aims), made, found)
 
@@ -108,4 +108,4 @@ class _Kept:
     steps: tuple[StepSpec, ...]
     dev: dict[str, float]
     aims: tuple[str, ...]
-    expected: dict[str, Any] | None = None
+    expected: KeptExpected | None = None

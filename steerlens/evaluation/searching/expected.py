@@ -14,7 +14,6 @@ from steerlens.evaluation.searching.objectives import Gains
 from steerlens.scores import score_of
 from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.steering import PlanSpec, StepSpec
-from steerlens.storage import restored
 
 Rank = Callable[[Gains], tuple[float, ...]]
 """What specs are ordered by, the largest first."""
@@ -45,20 +44,6 @@ class Expected:
         """Returns plain JSON values."""
         return {**asdict(self), "best": self.best.to_list()}
 
-    @classmethod
-    def from_dict(cls, values: Any, whose: str) -> "Expected":
-        """Returns what ``to_dict`` described.
-
-        Args:
-            values: JSON values.
-            whose: the file that they stand in, for errors.
-
-        Raises:
-            FileError: a field is missing, unknown or of another type.
-        """
-        kept = restored(_Kept, values, whose)
-        return cls(PlanSpec(kept.best), kept.tried, kept.gains, kept.on_dev, kept.helps)
-
     def _said(self, score: str) -> str:
         known = score_of(score)
         parts = [f"{known.title} {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on dev"]
@@ -69,7 +54,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class KeptExpected:
     """What is expected, in a file."""
 
     best: tuple[StepSpec, ...]
@@ -77,6 +62,10 @@ class _Kept:
     gains: dict[str, tuple[float, float, float]]
     on_dev: dict[str, float]
     helps: bool
+
+    def made(self) -> Expected:
+        """Returns what it describes."""
+        return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps)
 
 
 class Changes:
@@ -114,7 +103,7 @@ class Changes:
         means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
         return Gains(means, tuple(aim for aim in self.cache.aims if aim in means))
 
-    def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " concept"]:
+    def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " measured"]:
         """Returns each concept's mean change of a score under the plans that it is judged by; those it is not measured on are
         left out."""
         line, every = self.cache.line(score), np.arange(len(self.kinds))
