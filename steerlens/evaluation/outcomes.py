@@ -44,14 +44,6 @@ class Outcome:
         return self.scores[self.item.answer] - self.scores[self.runner_up]
 
     @property
-    def probability(self) -> float:
-        """The answer's share of the choices: the softmax of the scores at the answer; NaN if the scores are not valid."""
-        if not self.valid:
-            return math.nan
-        weights = np.exp(np.asarray(self.scores) - max(self.scores))
-        return float(weights[self.item.answer] / weights.sum())
-
-    @property
     def runner_up(self) -> int:
         """The index of the best choice that is not the answer."""
         return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)

@@ -66,8 +66,6 @@ LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural
 """The score of the locale's own answer over the best other choice."""
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
 """The score of the answer over the best other choice, of both kinds of items."""
-PROBABILITY = Score("choice_probability", lambda o: o.probability, unit="probability", label="probability of the answer")
-"""The softmax over the choices' scores at the answer: correctness by degrees, with less variance than hits."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
 """The log probability of the right (or the local) answer's text, as the scoring normalises it."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
@@ -84,7 +82,7 @@ EXACT_MATCH = Score("exact_match", exact_match, None, "writing", label="exact ma
 """What is written begins with the answer."""
 
 _BUILT_IN = (
-    *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN, PROBABILITY),
+    *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN),
     *(ANSWER, CONSISTENCY, PERPLEXITY, LANGUAGE, REPETITION, EXACT_MATCH),
 )
 for _score in _BUILT_IN:
