@@ -202,11 +202,14 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
     """
     lines = {score.name: at for at, score in enumerate(cache.scores)}
     specs: dict[PlanSpec, None] = {}
+    swept = set(zip(run["vector"], run["kind"], strict=True))
     for locale in dict.fromkeys((*cache.locales, *run["locale"])):
         for at, part in enumerate(cache.parts.get(locale, [Part(locale, Items(()), {})])):
             kinds = {item.kind for item in part.items} or set(run["kind"])
             rows = run[(run["locale"] == locale) & run["kind"].isin(kinds)]
             order = {item.concept: column for column, item in enumerate(part.items)}
+            if rows.empty and not any((name, kind) in swept for name in part.vectors for kind in kinds):
+                continue  # no vector of this locale is measured on these items
             if set(rows["concept"]) != order.keys():
                 raise SettingsError(
                     f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "

@@ -16,7 +16,7 @@ from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.predicted import Predictor
-from steerlens.evaluation.searching.steps import Aim, combined, expected
+from steerlens.evaluation.searching.steps import Aim, additive, combined
 from steerlens.evaluation.searching.vectors import CrossFit
 from steerlens.settings import Scoring, spaced
 from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
@@ -73,8 +73,9 @@ def test_what_does_not_help_is_left_out() -> None:
     """A vector that does nothing is not chosen by itself, and not beside the other one, which does as much alone."""
     bed = planted(1, locales=("es-ES",), concepts=50, n_layers=6)
     nothing = Contrast("LOC", Items.localized_pairs, "localization", made=lambda vector: 0 * vector)
+    settings = SearchSettings(**{**vars(QUICK), "limits": Limits(None, None)})
     for loc, wanted in ((nothing, {"EN"}), (LOC, {"EN", "LOC"})):
-        found = search(bed.model, bed.items.split(seed=0), ["es-ES"], "sum of gains", contrasts=[EN, loc], settings=QUICK)
+        found = search(bed.model, bed.items.split(seed=0), ["es-ES"], "sum of gains", contrasts=[EN, loc], settings=settings)
         chosen = found.choices["es-ES"]
         assert {step.vector for step in chosen["surgical"].steps} == {step.vector for step in chosen["best"].steps} == wanted
         assert {step.vector for step in chosen["LOC"].steps} == wanted - {"EN"}
@@ -231,8 +232,8 @@ def test_pairs_are_tried_by_the_sum_of_their_gains(llama: sl.LensModel, items: I
     aim = Aim(cache, ("es-ES",), lambda gains: (gains.total, gains.margins))
     pairs = combined([cells[:2], cells[2:]], [cells[:2], cells[2:]])
     sums = [aim.rank(cache.gains(a, ["es-ES"]).plus(cache.gains(b, ["es-ES"]))) for a, b in (pair.apart() for pair in pairs)]
-    assert expected(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
-    assert len(expected(aim, pairs, 9)) == 2
+    assert additive(aim, pairs, 1) == [pairs[sums.index(max(sums))]]
+    assert len(additive(aim, pairs, 9)) == 2
 
 
 def test_gains_that_do_not_touch_add_up() -> None:

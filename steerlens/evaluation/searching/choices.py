@@ -86,8 +86,8 @@ class Chooser:
     def _best(self, joint: Aim, found: Mapping[PlanSpec, Expected | None]) -> tuple[PlanSpec, Expected | None]:
         """Returns what the objective prefers of what was chosen, each by cross-fitting; unsteered, where it is above none."""
         top = next(iter(joint.ordered(found)), PlanSpec())
-        better = self._score(top, joint.locales) > self._score(PlanSpec(), joint.locales)
-        return (top, found[top]) if top.steps and better else (PlanSpec(), None)
+        gains, nothing = (joint.rank(self.cache.gains(spec, joint.locales)) for spec in (top, PlanSpec()))
+        return (top, found[top]) if top.steps and gains > nothing else (PlanSpec(), None)
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
         """Returns the combinations that were run, and the cells that were combined."""
@@ -107,6 +107,3 @@ class Chooser:
         run = [spec for spec in self.cache.tried(here) if spec.name == contrast]
         own = Aim(self.cache, here, own_score(aim), self.settings.limits.of_text)
         return climb(own, run, self._moves, len(run) + budget // 2, title)
-
-    def _score(self, spec: PlanSpec, here: tuple[str, ...]) -> float:
-        return self.objective(self.cache.gains(spec, here))

@@ -38,7 +38,7 @@ def joint_score(objective: Objective) -> Rank:
 
 def _told(gain: float) -> float:
     """Returns a gain without what rounding in float32 makes of it, which may not decide that something helps."""
-    return round(gain, 4)
+    return round(gain, 3)
 
 
 @dataclass(frozen=True, eq=False)
