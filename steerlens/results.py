@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from steerlens.activations import ResidualStack
 from steerlens.errors import UnknownNameError
-from steerlens.evaluation import Choices, Chosen, Combinations, Plane, Sweep
+from steerlens.evaluation import MEAN, Choices, Chosen, Combinations, Plane, Sweep, power
+from steerlens.evaluation.scores import AXES
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector, VectorSet
 from steerlens.storage import parsed, read_json, write_text
@@ -59,6 +60,19 @@ class Study:
         """The transfer-localization plane on test. Its parts draw the rest: ``sweep.heatmap()``, ``separability.plot()``."""
         return self.plane.plot()
 
+    def found(self) -> list[str]:
+        """Returns what was found on test, a sentence for each method and one on the power: which changes have an interval that
+        excludes zero, and which changes could have been told."""
+        frame = self.plane.frame[self.plane.frame["locale"] == MEAN]
+        sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
+        told = power(self.plane).frame
+        told = told[(told["locale"] == MEAN) & told["method"].isin([name for name, own in self.chosen.items() if own.steps])]
+        if len(told):
+            least = (100 * told.groupby("score", sort=False)["detectable"].max()).round(1)
+            listed = " and ".join(f"{score} by {points} points" for score, points in least.items())
+            sentences.append(f"With these items a change of {listed} is told from zero four times in five.")
+        return sentences
+
     def report(self, path: str | Path) -> Path:
         """Writes a self-contained HTML report.
 
@@ -107,6 +121,19 @@ class Study:
             examples,
             vectors,
         )
+
+
+def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
+    """Returns a sentence on one method: what it does on test, or why it does nothing."""
+    method = name[0].upper() + name[1:]
+    if not choice.steps:
+        return f"{method}: {choice.explained()}."
+    parts = []
+    for score in AXES:
+        change, low, high = (100 * rows.loc[score, column] for column in ("change", "low", "high"))
+        word = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
+        parts.append(f"{word} {score} ({change:+.1f} points [{low:+.1f}, {high:+.1f}])")
+    return f"{method} steering ({choice}) {' and '.join(parts)}."
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ class Score:
     """Whether more of it is better."""
     companion: str = ""
     """The name of a finer score of the same items, which breaks ties between methods; ``""`` for none."""
+    graded: str = ""
+    """The name of a score of the same items that says by degrees what this one says in hits: choices of plans rest on it. ``""``
+    for none; they rest on the companion then."""
 
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):

@@ -35,9 +35,11 @@ def demo(args: Namespace) -> str:
     found = run_study(arguments.model(args), items, settings, out=args.out, resume=args.resume)
     report = found.report(Path(args.out) / "report.html")
     plans = "\n".join(f"  {line}" for line in str(found.chosen).splitlines())
+    said = "\n".join(f"  {sentence}" for sentence in found.found())
     return (
         f"\nOn test, mean over {', '.join(settings.locales)} (change against unsteered, paired 95% interval over concepts):\n\n"
         f"{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
+        f"Found:\n{said}\n\n"
         f"{found.manifest['seconds']:.0f} seconds. Results in {args.out}. Report: {report.resolve()}"
     )
 

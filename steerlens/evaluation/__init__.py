@@ -26,10 +26,12 @@ from steerlens.evaluation.methods import (
 from steerlens.evaluation.named_country import NamedCountry, named_country
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
 from steerlens.evaluation.planes import Plane, placed, plane
+from steerlens.evaluation.power import Power, power
 from steerlens.evaluation.responses import Response, response
 from steerlens.evaluation.scorer import Scorer
 from steerlens.evaluation.scores import repetition
 from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.evaluation.searching.expected import Expected
 from steerlens.evaluation.searching.objectives import OBJECTIVES, Gains
 from steerlens.evaluation.searching.results import Regret, Search, Tested, Tried
 from steerlens.evaluation.searching.search import search
@@ -62,6 +64,7 @@ __all__ = [
     "Composed",
     "Depths",
     "Effects",
+    "Expected",
     "ExplicitPrompt",
     "FewerPairs",
     "Gains",
@@ -73,6 +76,7 @@ __all__ = [
     "NamedCountry",
     "Outcome",
     "Plane",
+    "Power",
     "Prepared",
     "Reading",
     "Regret",
@@ -100,6 +104,7 @@ __all__ = [
     "nats_per_token",
     "placed",
     "plane",
+    "power",
     "rank_consistency",
     "register",
     "repetition",

@@ -10,12 +10,12 @@ import numpy as np
 from steerlens.data import ENGLISH, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.combinations import Combinations
-from steerlens.evaluation.scores import scores_of
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache
 from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, at_other_layers, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
+from steerlens.scores import score_of
 from steerlens.settings import LESSER_GAIN
 from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 from steerlens.steering.contrasts import aim_of
@@ -87,7 +87,7 @@ class Choices(Mapping[str, Chosen]):
 def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     """Chooses as ``Sweep.choose`` says, which names what is raised."""
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
-    lacking = {score.name for score in scores_of(aims.values())} - set(swept.frame["score"])
+    lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
     cache = ScoreCache(

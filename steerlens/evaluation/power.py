@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import ENGLISH, Items
@@ -9,6 +10,7 @@ from steerlens.data.splits import group_of
 from steerlens.errors import SettingsError
 from steerlens.evaluation.answering import Answers
 from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.planes import Plane
 from steerlens.evaluation.scores import AXES
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.statistics import detectable, needed, spread_of_change
@@ -49,7 +51,7 @@ class Power(ResultTable):
 
 
 def power(
-    given: Items | Answers,
+    given: Items | Answers | Plane,
     *,
     scores: Sequence[GivenScore] = AXES,
     change: float | None = None,
@@ -64,7 +66,8 @@ def power(
     scores that are hits or none, and for plans that move as many items as those did. After a run it is each method's own.
 
     Args:
-        given: items, usually the test part of a split; or what ``answered`` returned.
+        given: items, usually the test part of a split; what ``answered`` returned; or a plane, whose spread is that of its
+            intervals.
         scores: the scores of which the change is asked.
         change: a change that shall be told, as 0.03 for three points: ``needed`` says how many concepts that takes.
         power: the probability with which the interval of such a change excludes zero.
@@ -81,8 +84,10 @@ def power(
     known = [score_of(score) for score in scores]
     if isinstance(given, Items):
         found = [row for score in known for row in _before(given, score, moved, correlation)]
+    elif isinstance(given, Plane):
+        found = [row for score in known for row in _of_plane(given, score)]
     else:
-        found = [row for score in known for row in _after(given, score)]
+        found = [row for score in known for row in _of_answers(given, score)]
     if not found:
         raise SettingsError(f"no items that {' or '.join(score.name for score in known)} is measured on: give some.")
     for row in found:
@@ -103,7 +108,7 @@ def _before(items: Items, score: Score, moved: float, correlation: float) -> Ite
             yield {"method": "", "score": score.name, "locale": locale, "n": n, "spread": spread}
 
 
-def _after(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
+def _of_answers(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
     """Yields a row for each method, locale and their mean, with the spread that was measured."""
     own = answers.frame[answers.frame["score"] == score.name]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
@@ -113,6 +118,14 @@ def _after(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
             spread, n = _spread(changes if locale == MEAN else changes.xs(locale, level="locale", drop_level=False))
             if n > 1:
                 yield {"method": method, "score": score.name, "locale": locale, "n": n, "spread": spread}
+
+
+def _of_plane(placed: Plane, score: Score) -> Iterator[dict[str, Any]]:
+    """Yields the same of a plane, whose 95% intervals are 3.92 standard errors wide."""
+    frame = placed.frame[(placed.frame["score"] == score.name) & (placed.frame["method"] != UNSTEERED)]
+    for row in (frame[frame["draws"] == 1] if "draws" in frame else frame).itertuples():
+        spread = (row.high - row.low) / (2 * NormalDist().inv_cdf(0.975)) * row.n**0.5
+        yield {"method": row.method, "score": score.name, "locale": row.locale, "n": row.n, "spread": spread}
 
 
 def _spread(changes: "pd.Series") -> tuple[float, int]:

@@ -1,5 +1,6 @@
 """The built-in scores."""
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -42,6 +43,17 @@ def exact_match(writing: Writing) -> bool:
     return text.startswith(answer) and not _goes_on(answer, text[len(answer) :], spaced=bool(locale(writing.item.locale).space))
 
 
+def preference(margin: float) -> float:
+    """Returns the probability of an answer in a choice between it and the best other one: the softmax over the two scores.
+
+    It says by degrees what a hit says, and unlike the margin it does not follow the few items on which steering is far off.
+
+    Args:
+        margin: the score of the answer less that of the best other choice, in nats per token.
+    """
+    return (1 + math.tanh(margin / 2)) / 2
+
+
 def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
     """Says whether the last number, or where words are spaced the last word, of an answer goes on in what follows it."""
     if answer[-1:].isdigit():
@@ -50,9 +62,11 @@ def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
     return spaced and unicodedata.category(rest[:1] or " ")[0] in "LMN"
 
 
-TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer_margin")
+TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer_margin", graded="transfer_preference")
 """T: a factual item is answered right."""
-LOCALIZATION = Score("localization", lambda o: o.correct, "cultural", companion="localization_margin")
+LOCALIZATION = Score(
+    "localization", lambda o: o.correct, "cultural", companion="localization_margin", graded="localization_preference"
+)
 """L: the local answer of an implicit cultural item wins."""
 ENGLISH_CENTRIC = Score(
     "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
@@ -64,6 +78,14 @@ TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="
 """The score of the right answer over the best other choice."""
 LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural", unit="nats per token", label="cultural margin")
 """The score of the locale's own answer over the best other choice."""
+TRANSFER_PREFERENCE = Score(
+    "transfer_preference", lambda o: preference(o.margin), "factual", unit="probability", label="factual preference"
+)
+"""The probability of the right answer in a choice between it and the best other one."""
+LOCALIZATION_PREFERENCE = Score(
+    "localization_preference", lambda o: preference(o.margin), "cultural", unit="probability", label="cultural preference"
+)
+"""The probability of the locale's own answer in a choice between it and the best other one."""
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
 """The score of the answer over the best other choice, of both kinds of items."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
@@ -83,12 +105,16 @@ EXACT_MATCH = Score("exact_match", exact_match, None, "writing", label="exact ma
 
 _BUILT_IN = (
     *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN),
+    *(TRANSFER_PREFERENCE, LOCALIZATION_PREFERENCE),
     *(ANSWER, CONSISTENCY, PERPLEXITY, LANGUAGE, REPETITION, EXACT_MATCH),
 )
 for _score in _BUILT_IN:
     SCORES[_score.name] = BUILT_IN[_score.name] = _score
 
-BESIDE_ENGLISH = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name)
+BESIDE_ENGLISH = (
+    *(TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name),
+    *(TRANSFER_PREFERENCE.name, LOCALIZATION_PREFERENCE.name),
+)
 """The scores that say how other locales do beside English: they are not measured on English items where there are others."""
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
@@ -102,7 +128,7 @@ SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
 
 
 def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
-    """Returns scores with their companions, each once.
+    """Returns scores with their companions and what says them by degrees, each once.
 
     Raises:
         UnknownNameError: no score of a name.
@@ -114,14 +140,16 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
     for score in map(score_of, given):
         found[score.name] = score
         if score.companion:
-            found[score.companion] = _companion(score)
+            found[score.companion] = _companion(score, score.companion)
+        if score.graded:
+            found[score.graded] = _companion(score, score.graded)
     if not found:
         raise SettingsError("no scores given: expected at least one.")
     return tuple(found.values())
 
 
-def _companion(score: Score) -> Score:
-    finer = score_of(score.companion)
+def _companion(score: Score, name: str) -> Score:
+    finer = score_of(name)
     if not set(score.kinds) <= set(finer.kinds) or "reading" in (score.evidence, finer.evidence):
         raise SettingsError(
             f"score {score.name!r} of {' and '.join(score.kinds)} items has the companion {finer.name!r} of "
@@ -155,10 +183,10 @@ def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:
     """Returns the names but those that are companions of another one of them, in the order of the registry."""
     given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
-    companions = {SCORES[name].companion for name in given if name in SCORES}
+    companions = {finer for name in given if name in SCORES for finer in (SCORES[name].companion, SCORES[name].graded)}
     return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))
 
 
 def is_of_english(score: Score) -> bool:
     """Says whether a score means something for English items too, where there are others."""
-    return score.evidence != "english" and not {score.name, score.companion} & set(BESIDE_ENGLISH)
+    return score.evidence != "english" and not {score.name, score.companion, score.graded} & set(BESIDE_ENGLISH)

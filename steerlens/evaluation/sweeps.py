@@ -148,10 +148,11 @@ class Sweep(ResultTable):
     ) -> "Choices":
         """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
-        Cells are ordered by the companion of that score, as the margin of localization, which a few concepts tell better than
-        hits; ties go to the score, then to the smaller strength. The best of many looks better than it is, so the choice is made
-        again without each fifth of the concepts, and what it does to those is what is expected of it elsewhere
-        (``chosen.expected``, in words ``chosen.explained()``). If that is not better than unsteered, unsteered is chosen.
+        Cells are ordered by what says that score by degrees (the preference for the right answer over the best other one), which
+        a few concepts tell better than hits; ties go to hits, then to the smaller strength. The best of many looks better than it
+        is, so the choice is made again without each fifth of the concepts, and what it does to those is what is expected of it
+        elsewhere (``chosen.expected``, in words ``chosen.explained()``). If that is not better than unsteered, unsteered is
+        chosen.
 
         The best cells of three layers of every contrast are run on what the other contrasts are for, and combined at different
         layers. What is chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the

@@ -1,5 +1,5 @@
 """The HTML report of a study."""
 
-from steerlens.report.html import verdict, write_report
+from steerlens.report.html import write_report
 
-__all__ = ["verdict", "write_report"]
+__all__ = ["write_report"]

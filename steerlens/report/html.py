@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerlens.evaluation import MEAN, Choices
+from steerlens.evaluation import Choices
 from steerlens.models import EMBEDDED
 from steerlens.results import Study
 from steerlens.storage import write_text
@@ -44,7 +44,7 @@ def _content(study: Study) -> dict[str, Any]:
 
     manifest = study.manifest
     name, locales = manifest["model"]["name"], manifest["settings"]["locales"]
-    sweeps = [study.sweep.heatmap(vector, score) for vector in study.vectors.names for score in ("transfer", "localization")]
+    sweeps = [study.sweep.heatmap(vector, score) for vector, score in study.sweep.aims.items()]
     return {
         "model": name,
         "licence": EMBEDDED[name].licence if name in EMBEDDED else "",
@@ -56,7 +56,7 @@ def _content(study: Study) -> dict[str, Any]:
         "manifest": json.dumps(manifest, indent=2, ensure_ascii=False),
         "table": _table(study.summary()),
         "tables": [(locale, _table(study.summary(locale))) for locale in locales],
-        "verdict": verdict(study),
+        "verdict": study.found(),
         "plane": _element(study.plane.plot(by_locale=False)),
         "panels": [_element(figure) for figure in plane_panels(study.plane.frame)],
         "chosen": _table(_chosen(study.chosen)),
@@ -68,40 +68,10 @@ def _content(study: Study) -> dict[str, Any]:
     }
 
 
-def verdict(study: Study) -> list[str]:
-    """Returns a sentence per method on the test results: which changes have an interval that excludes zero, and which do not.
-
-    Args:
-        study: a finished study, whose plane and chosen plans are read.
-    """
-    frame = study.plane.frame
-    parts = []
-    for name, choice in study.chosen.items():
-        rows = frame[(frame["method"] == name) & (frame["locale"] == MEAN)].set_index("score")
-        said = [
-            f"{score} {_points(rows.loc[score])} (interval {'excludes' if _excludes_zero(rows.loc[score]) else 'includes'} zero)"
-            for score in ("transfer", "localization")
-        ]
-        method = name[0].upper() + name[1:]
-        parts.append(f"{method} steering ({choice}) changes {' and '.join(said)}.")
-    return parts
-
-
-def _points(row: "pd.Series") -> str:
-    return f"by {100 * row['change']:+.1f} points [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-
-
-def _excludes_zero(row: "pd.Series") -> bool:
-    return bool(row["low"] > 0 or row["high"] < 0)
-
-
 def _chosen(chosen: Choices) -> "pd.DataFrame":
     import pandas as pd
 
-    rows = [
-        {"method": name, "plan": str(own), **{f"{aim} on dev": f"{own.gains[aim]:+.2f}" for aim in own.gains.aims}}
-        for name, own in chosen.items()
-    ]
+    rows = [{"method": name, "plan": str(own), "what dev said": own.explained()} for name, own in chosen.items()]
     return pd.DataFrame(rows)
 
 

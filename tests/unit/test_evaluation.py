@@ -91,9 +91,7 @@ def test_what_is_expected_has_no_winners_curse(llama: sl.LensModel, items: Items
     assert _noisy(works).choose(llama, _ten_each(items), vectors["LOC", "es-ES"])["LOC"].steps == (StepSpec("LOC", 4, 1.0),)
 
 
-def test_a_contrast_is_chosen_by_its_margin_and_not_by_lucky_hits(
-    llama: sl.LensModel, items: Items, vectors: VectorSet
-) -> None:
+def test_a_contrast_is_chosen_by_its_margin_and_not_by_lucky_hits(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     lucky, steady = np.array([1.5] * 4 + [-2.0] * 6), np.full(10, 0.4)
     frame = _noisy({("LOC", 1, 1.0): lucky, ("LOC", 2, 1.0): steady}).frame
     hits = (frame["score"] == "localization") & (frame["layer"] == 1) & (frame["concept"] < "cultural8")

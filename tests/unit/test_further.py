@@ -94,6 +94,10 @@ def test_a_user_adds_a_country_of_a_language(tmp_path: Path, monkeypatch: pytest
     (folder / "own.json").write_text(json.dumps({"answers": {"food-famous-dish": ["Ceviche", "Lomo saltado"]}}), encoding="utf-8")
     sl.data.add_locale(folder)
     item = atlas("es-PE").of(kind="cultural", locale="es-PE")[0]
-    assert (item.concept, item.choices[item.answer], item.names(item.answer)) == ("food-famous-dish", "Ceviche", ("Ceviche", "Lomo saltado"))
+    assert (item.concept, item.choices[item.answer], item.names(item.answer)) == (
+        "food-famous-dish",
+        "Ceviche",
+        ("Ceviche", "Lomo saltado"),
+    )
     assert "Perú" in item.explicit
     assert len(atlas("es-PE").of(kind="factual", locale="es-PE")) == len(atlas("es-ES").of(kind="factual", locale="es-ES"))

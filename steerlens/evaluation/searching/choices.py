@@ -94,8 +94,11 @@ class Chooser:
         limits, budget = self.settings.limits.of_text, self.settings.combinations
         each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
         starts = additive(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
-        run = climb(joint, starts, self._moves, budget, f"{name}: {' and '.join(singles)} together")
-        return [*run, *(cell for cells in each for cell in cells)]
+        title = f"{name}: {' and '.join(singles)} together"
+        run = climb(joint, starts, self._moves, budget, title)
+        alone = [part for spec in run[:1] for part in spec.apart()]  # which may do as much
+        joint.run(alone, title)
+        return [*run, *alone, *(cell for cells in each for cell in cells)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
         """Returns every cell of one contrast that was run in these locales, after half the budget went to promising ones."""

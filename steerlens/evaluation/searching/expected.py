@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from steerlens.data.splits import group_of
+from steerlens.errors import UnknownNameError
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import Gains
 from steerlens.scores import score_of
@@ -131,7 +132,7 @@ def expected(
     nothing = rank(Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
 
     def choose(some: Int[ndarray, " concept"]) -> int:
-        return max(range(len(specs)), key=lambda at: (rank(changes.gains(some, at)), -at))
+        return max(range(len(specs)), key=lambda at: (_ranked(rank, changes.gains(some, at)), -at))
 
     told = {aim: on_dev[aim] for aim in aims}
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
@@ -142,8 +143,16 @@ def expected(
     for aim in aims:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    return Expected(specs[0], len(specs), gains, told, rank(on_dev) > nothing and rank(held) > nothing)
+    return Expected(specs[0], len(specs), gains, told, rank(on_dev) > nothing and _ranked(rank, held) > nothing)
+
+
+def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
+    """Returns the order of some gains; behind all others, if a score that it needs could be told of none of the concepts."""
+    try:
+        return rank(gains)
+    except UnknownNameError:
+        return ()
 
 
 def _mean(each: Sequence[Gains]) -> dict[str, float]:
-    return {name: float(np.mean([own[name] for own in each])) for name in each[0]}
+    return {name: float(np.mean([own[name] for own in each])) for name in each[0] if all(name in own for own in each)}

@@ -70,13 +70,16 @@ class Gains(Mapping[str, float]):
         return self.gain(companion) if companion in self else 0.0
 
     def by_degrees(self) -> "Gains":
-        """Returns the same with the companion of each aim, as the margin of transfer, in the place of the aim: what choices rest
-        on, since fewer items tell it. An aim without a companion that was measured stays."""
-        finer = {aim: self.changes[own] for aim in self.aims if (own := score_of(aim).companion) in self}
-        signed = {
-            aim: change if _is_better(score_of(aim).companion) == _is_better(aim) else -change for aim, change in finer.items()
-        }
-        return replace(self, changes={**self.changes, **signed})
+        """Returns the same with what says each aim by degrees, as the preference for the right answer, in the place of the aim:
+        what choices rest on, since fewer items tell it. For an aim without such a score it is the companion, or the aim."""
+        changes = dict(self.changes)
+        for aim in self.aims:
+            known = score_of(aim)
+            finer = next((name for name in (known.graded, known.companion) if name in self), aim)
+            if finer != aim:
+                turned = -1 if score_of(finer).higher_is_better != known.higher_is_better else 1
+                changes[aim] = turned * self.changes[finer]
+        return replace(self, changes=changes)
 
     @property
     def worst(self) -> float:
@@ -113,11 +116,6 @@ class Gains(Mapping[str, float]):
     def to_dict(self) -> dict[str, float]:
         """Returns the changes as plain JSON values."""
         return dict(self.changes)
-
-
-def _is_better(score: str) -> bool:
-    """Whether more of a score is better."""
-    return score_of(score).higher_is_better
 
 
 Objective = Callable[[Gains], float]

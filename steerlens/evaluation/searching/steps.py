@@ -11,14 +11,16 @@ from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
+_CLOSE = 1e-3
+"""By how much two plans' gains by degrees may differ and count as the same, if as many answers are right: a tenth of a point."""
 CANDIDATES = 3
 """The cells of each contrast that are combined: their combinations are run for real."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the order by the gain of one score's companion, as its margin, which a few items tell better than hits; ties go to
-    the score itself."""
-    return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim))
+    """Returns the order by the gain of one score by degrees, which a few items tell better than hits; ties go to hits, then to
+    the margin."""
+    return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
@@ -32,13 +34,13 @@ def net_score(aim: str) -> Rank:
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns the order by the objective of the companions' gains; ties go to that of the scores, then to the sum of gains."""
-    return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total)
+    """Returns the order by the objective of the gains by degrees; ties go to that of hits, the sum of gains, then of margins."""
+    return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total, _told(gains.margins))
 
 
 def _told(gain: float) -> float:
     """Returns a gain without what rounding in float32 makes of it, which may not decide that something helps."""
-    return round(gain, 3)
+    return round(gain, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,10 @@ class Aim:
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
         if not fit:
             return PlanSpec(), None
+        ranks = [self.rank(self.cache.gains(spec, self.locales)) for spec in fit]
+        (first, *then), close = ranks[0], zip(fit, ranks, strict=True)
+        same = [spec for spec, rank in close if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
+        fit.sort(key=min(same, key=lambda spec: spec.strength).__ne__)  # the weakest of those that do as much comes first
         found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
         return (fit[0] if found.helps else PlanSpec()), found
 

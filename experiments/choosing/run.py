@@ -1,0 +1,163 @@
+"""How much of the best cell's gain each rule of choosing keeps, by resampling the finding's sweep on dev."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from experiments.common import Context, Results, main
+from experiments.steps import CLAIMED, MARGINS
+from experiments.words import rows_of
+from steerlens.evaluation import Sweep
+from steerlens.evaluation.depths import changes_by_cell
+from steerlens.statistics import bootstrap_interval, cross_fitted
+from steerlens.tables import markdown_table
+
+Changes = Float[ndarray, "concept cell"]
+Rule = Callable[[Changes, Changes, int], int | None]
+"""From hits and margins of some concepts and a seed to a cell, or ``None`` for unsteered."""
+_TIE = 1e-6
+
+
+def run(context: Context) -> None:
+    """Draws concepts that a rule chooses by, again and again, and judges what it chose on the others."""
+    config = context.config
+    swept = Sweep.load(context.other(config["from"]).path / "swept.parquet")
+    rows = []
+    for vector, score in CLAIMED.items():
+        hits, margins, shape = _table(swept, vector, score), _table(swept, vector, MARGINS[score]), _shape(swept, vector)
+        for n in config["concepts"]:
+            with context.timed(f"{vector}, {n} concepts"):
+                rows += _kept(vector, n, hits, margins, _rules(shape, config["folds"]), config)
+    context.results.write("kept", pd.DataFrame(rows))
+    power = [row for n in config["tested"] for row in _told(swept, n, config)]
+    context.results.write("told", pd.DataFrame(power))
+
+
+def _table(swept: Sweep, vector: str, score: str) -> Changes:
+    """Returns a score's change by concept and cell."""
+    _, _, changes = changes_by_cell(swept.frame, vector, score)
+    return changes.reshape(len(changes), -1)
+
+
+def _shape(swept: Sweep, vector: str) -> tuple[int, int]:
+    layers, strengths, _ = changes_by_cell(swept.frame, vector, CLAIMED[vector])
+    return len(layers), len(strengths)
+
+
+def _rules(shape: tuple[int, int], folds: int) -> dict[str, Rule]:
+    """Returns the rules that are compared."""
+    return {
+        "hits": lambda hits, margins, _: _best(hits + _TIE * margins),
+        "margin": lambda _, margins, __: _best(margins),
+        "margin, neighbours pooled": lambda _, margins, __: _best(_pooled(margins, shape)),
+        "margin over its spread": lambda _, margins, __: _best(margins / (margins.std(axis=0) + margins.std())),
+        "hits, or unsteered": lambda hits, margins, seed: _or_nothing(hits + _TIE * margins, folds, seed),
+        "margin, or unsteered": lambda _, margins, seed: _or_nothing(margins, folds, seed),
+        "margin, or unsteered unless two standard errors": lambda _, margins, __: _sure(margins),
+    }
+
+
+def _best(changes: Changes) -> int:
+    return int(changes.mean(axis=0).argmax())
+
+
+def _pooled(changes: Changes, shape: tuple[int, int]) -> Changes:
+    """Returns each cell's mean with its neighbours in layer and strength (weights 1, 2, 1)."""
+    grid = changes.reshape(-1, *shape)
+    for axis in (1, 2):
+        n, before = grid.shape[axis], np.roll(np.arange(grid.shape[axis]), 1)
+        before[0], after = 0, np.minimum(np.arange(n) + 1, n - 1)
+        grid = (grid.take(before, axis) + 2 * grid + grid.take(after, axis)) / 4
+    return grid.reshape(len(changes), -1)
+
+
+def _or_nothing(changes: Changes, folds: int, seed: int) -> int | None:
+    """Returns the best cell, if what is chosen without a fold helps there: what ``Sweep.choose`` does."""
+    judged = cross_fitted(["all"] * len(changes), lambda some: _best(changes[some]), folds=folds, repeats=1, seed=seed)
+    return _best(changes) if changes[np.arange(len(changes)), judged[0]].mean() > 0 else None
+
+
+def _sure(changes: Changes) -> int | None:
+    cell = _best(changes)
+    error = changes[:, cell].std(ddof=1) / np.sqrt(len(changes))
+    return cell if changes[:, cell].mean() > 2 * error else None
+
+
+def _kept(
+    vector: str, n: int, hits: Changes, margins: Changes, rules: dict[str, Rule], config: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yields a row for each rule: what it gains on concepts that it did not see, and how often it chooses nothing."""
+    rng, best = np.random.default_rng(config["seed"]), _best(hits)
+    gains: dict[str, list[float]] = {name: [] for name in ("the best cell", *rules)}
+    nothing = dict.fromkeys(gains, 0)
+    for draw in range(config["choices"]):
+        order = rng.permutation(len(hits))
+        seen, others = order[:n], hits[order[n:]].mean(axis=0)
+        gains["the best cell"].append(float(others[best]))
+        for name, rule in rules.items():
+            cell = rule(hits[seen], margins[seen], draw)
+            nothing[name] += cell is None
+            gains[name].append(0.0 if cell is None else float(others[cell]))
+    for name, own in gains.items():
+        kept = {"gain": float(np.mean(own)), "unsteered": nothing[name] / len(own)}
+        yield {"vector": vector, "concepts": n, "pool": len(hits), "cells": hits.shape[1], "rule": name, **kept}
+
+
+def _told(swept: Sweep, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields how often the interval of a plan, chosen by few concepts and tested on ``n`` others, excludes zero."""
+    for vector, score in CLAIMED.items():
+        hits, margins = _table(swept, vector, score), _table(swept, vector, MARGINS[score])
+        rng, found = np.random.default_rng(config["seed"]), []
+        if n + config["by"] > len(hits):
+            continue
+        for seed in range(config["runs"]):
+            order = rng.permutation(len(hits))
+            seen, tested = order[: config["by"]], order[config["by"] : config["by"] + n]
+            cell = _or_nothing(margins[seen], config["folds"], seed)
+            if cell is None:
+                found.append((0.0, 0.0, 0.0))
+                continue
+            interval = bootstrap_interval(hits[tested, cell], draws=1000, seed=seed)
+            found.append((interval.mean, interval.low, interval.high))
+        changes = np.array(found)
+        shares = {"above": changes[:, 1] > 0, "below": changes[:, 2] < 0, "unsteered": (changes == 0).all(axis=1)}
+        place = {"vector": vector, "concepts": config["by"], "tested": n, "runs": len(changes), "change": changes[:, 0].mean()}
+        yield {**place, **{name: share.mean() for name, share in shares.items()}}
+
+
+def shown(results: Results) -> dict[str, Any]:
+    """Returns what the template and a model's words are filled with."""
+    kept, told = results.table("kept"), results.table("told")
+    tables = {}
+    for vector in CLAIMED:
+        own = kept[kept["vector"] == vector]
+        counts = sorted(set(own["concepts"]))
+        rows = [[rule, *(_cell(rows_of(own, rule=rule, concepts=n)[0]) for n in counts)] for rule in dict.fromkeys(own["rule"])]
+        tables[vector] = markdown_table(["rule", *(f"{n} concepts" for n in counts)], rows)
+    header = ["vector", "chosen by", "tested on", "mean change", "interval above zero", "below zero", "unsteered"]
+    lines = [_line(row) for row in told.to_dict("records")]
+
+    def gain(vector: str, rule: str, n: int) -> float:
+        return 100 * rows_of(kept, vector=vector, rule=rule, concepts=n)[0]["gain"]
+
+    pool = {vector: int(kept[kept["vector"] == vector]["pool"].iloc[0]) for vector in CLAIMED}
+    cells = int(kept["cells"].iloc[0])
+    return {"kept": tables, "told": markdown_table(header, lines), "gain": gain, "pool": pool, "cells": cells}
+
+
+def _line(row: dict[str, Any]) -> list[Any]:
+    shares = (f"{row[name]:.0%}" for name in ("above", "below", "unsteered"))
+    return [row["vector"], row["concepts"], row["tested"], f"{100 * row['change']:+.1f} points", *shares]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    nothing = f" ({row['unsteered']:.0%} unsteered)" if row["unsteered"] else ""
+    return f"{100 * row['gain']:+.1f}{nothing}"
+
+
+if __name__ == "__main__":
+    main("choosing", run, shown)
