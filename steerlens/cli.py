@@ -16,7 +16,7 @@ from steerlens.settings import LESSER_GAIN, QUICK, ObjectiveName, SearchSettings
 
 DEFAULT_MODEL = "gemma-3-270m"
 _FEW = ",".join(QUICK.locales)
-_GRID = ("layers", "strengths", "mode", "dev_concepts", "tokens", "positions", "seed")
+_GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
 """What a sweep runs over."""
 _BESIDE = ("controls", "side_effects")
 """What is put beside the plans' results on test."""

@@ -2,10 +2,11 @@
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
-from steerlens.errors import LayerError, VectorError
+from steerlens.errors import LayerError, SettingsError, VectorError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,22 @@ def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
     if not math.isfinite(number):
         raise VectorError(f"{what} {given!r} given for {whose}: expected a finite number.")
     return number
+
+
+def seconds_of(given: str | float) -> float:
+    """A time in seconds.
+
+    Args:
+        given: a number of seconds, or a text such as ``90``, ``90s``, ``5m`` or ``1.5h``.
+
+    Raises:
+        SettingsError: it is no such text, or not above 0.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(given))
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not seconds > 0:
+        raise SettingsError(f"time {given!r} given: expected seconds, or a text such as '90s', '5m' or '1.5h', above 0.")
+    return seconds
 
 
 def divisor_of(given: SupportsFloat, whose: str) -> float:

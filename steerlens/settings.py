@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from steerlens.data import Form, Item, Items, Split
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.numeric import finite_numbers
+from steerlens.numeric import finite_numbers, seconds_of
 from steerlens.storage import restored
 
 SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
@@ -20,12 +20,13 @@ SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
 
 STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
 
-Mode = Literal["exact", "attribution", "screened"]
-"""How the cells of a sweep are found: all are run; all are predicted from one backward pass; the promising ones are run."""
+Mode = Literal["exact", "attribution", "screened", "halving"]
+"""How the cells of a sweep are found: all are run; all are predicted from one backward pass; the promising ones are run; all are
+run on a few concepts, and the better ones on more."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-StudyMode = Literal["exact", "screened"]
+StudyMode = Literal["exact", "screened", "halving"]
 """A study chooses plans from cells that were run, so it takes no mode that predicts all of them."""
 
 Normalisation = Literal["token", "character", "none"]
@@ -35,7 +36,7 @@ ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization
 """What ``steerlens search`` chooses by; the library takes any score's name and functions too."""
 LESSER_GAIN: ObjectiveName = "lesser gain"
 
-STRENGTHS = (0.5, 1.0, 2.0)
+STRENGTHS = (1.0, 2.0, 4.0)
 """The strengths that are tried, wherever strengths are."""
 
 _STRIDED = 6
@@ -154,13 +155,16 @@ class StudySettings:
     strengths: tuple[float, ...] = STRENGTHS
     """The factors on the difference of means that are swept."""
     mode: StudyMode = "screened"
-    """``exact`` runs every cell of a sweep, ``screened`` the few that a prediction finds promising."""
+    """``exact`` runs every cell of a sweep, ``screened`` the few that a prediction finds promising, ``halving`` all on a few
+    concepts and the better half on twice as many, again and again."""
+    budget: str = ""
+    """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``; no limit for an empty text."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
-    dev_concepts: int | None = 5
+    dev_concepts: int | None = 8
     """The number of concepts of each kind, drawn from dev, that sweeps and choices run on in every locale, or ``None`` for
     all."""
-    test_concepts: int | None = 32
+    test_concepts: int | None = 64
     """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
     """The tokens that are steered. Vectors are read at the last prompt token, so that is where, and after which, they are
@@ -184,6 +188,8 @@ class StudySettings:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
+        if self.budget:
+            seconds_of(self.budget)
         if self.mode not in get_args(StudyMode):
             raise UnknownNameError(
                 "mode of a study", self.mode, get_args(StudyMode), "A plan is chosen from cells that were run."

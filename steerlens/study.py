@@ -83,7 +83,7 @@ def run_study(
     )
     vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
     log.info("Sweeping layers and strengths on dev")
-    on_dev: dict[str, Any] = {"mode": settings.mode, "tokens": settings.tokens, **common}
+    on_dev: dict[str, Any] = {"mode": settings.mode, "budget": settings.budget, "tokens": settings.tokens, **common}
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
     chosen = swept.choose()

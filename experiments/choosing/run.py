@@ -35,6 +35,7 @@ def run(context: Context) -> None:
     context.results.write("kept", pd.DataFrame(rows))
     power = [row for n in config["tested"] for row in _told(swept, n, config)]
     context.results.write("told", pd.DataFrame(power))
+    context.results.write("spread", pd.DataFrame([_spread(swept, vector) for vector in CLAIMED]))
 
 
 def _table(swept: Sweep, vector: str, score: str) -> Changes:
@@ -129,6 +130,19 @@ def _told(swept: Sweep, n: int, config: dict[str, Any]) -> Iterator[dict[str, An
         yield {**place, **{name: share.mean() for name, share in shares.items()}}
 
 
+def _spread(swept: Sweep, vector: str) -> dict[str, Any]:
+    """Returns how many answers the best cell moves, and how alike in two locales: what the power of a run is expected from."""
+    cells = swept.cells(CLAIMED[vector]).query("vector == @vector").sort_values("change")
+    layer, strength = int(cells["layer"].iloc[-1]), float(cells["strength"].iloc[-1])
+    score = CLAIMED[vector]
+    own = swept.frame.query("vector == @vector and score == @score and layer == @layer and strength == @strength")
+    change = own.assign(change=own["value"] - own["base"])
+    alike = change.pivot_table(index="concept", columns="locale", values="change").corr().to_numpy()
+    moved = float((change["change"] != 0).mean())
+    place = {"vector": vector, "layer": layer, "strength": strength, "moved": moved}
+    return {**place, "correlation": float(alike[np.triu_indices(len(alike), 1)].mean()) if len(alike) > 1 else np.nan}
+
+
 def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     kept, told = results.table("kept"), results.table("told")
@@ -146,7 +160,15 @@ def shown(results: Results) -> dict[str, Any]:
 
     pool = {vector: int(kept[kept["vector"] == vector]["pool"].iloc[0]) for vector in CLAIMED}
     cells = int(kept["cells"].iloc[0])
-    return {"kept": tables, "told": markdown_table(header, lines), "gain": gain, "pool": pool, "cells": cells}
+    spread = results.table("spread")
+    moved = markdown_table(
+        ["best cell", "answers that change", "correlation of two locales"],
+        [
+            [f"{row['strength']:g} × {row['vector']} at layer {row['layer']}", f"{row['moved']:.0%}", f"{row['correlation']:.2f}"]
+            for row in spread.to_dict("records")
+        ],
+    )
+    return {"kept": tables, "told": markdown_table(header, lines), "gain": gain, "pool": pool, "cells": cells, "moved": moved}
 
 
 def _line(row: dict[str, Any]) -> list[Any]:

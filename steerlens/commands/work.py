@@ -78,6 +78,7 @@ def sweep(args: Namespace) -> str:
         layers,
         settings.strengths,
         mode=settings.mode,
+        budget=settings.budget,
         tokens=settings.tokens,
         scoring=settings.scoring,
         resume=Running.in_folder(folder.path, resume=args.resume),

@@ -91,7 +91,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     if lacking:
         raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
     cache = ScoreCache(
-        source.model, _parts(source, swept.frame), list(aims.values()), source.scoring, source.batch_size, source.running,
+        source.model, _parts(source, swept), list(aims.values()), source.scoring, source.batch_size, source.running,
         max_new_tokens=source.max_new_tokens, items=source.items,
     )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
@@ -116,16 +116,19 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     return Choices(made, Combinations(cache.table(tried, where), swept.meta))
 
 
-def _parts(source: SweptFrom, frame: "pd.DataFrame") -> list[Part]:
+def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
     """Returns what the swept items are scored with: those of each locale and of each kind that was swept."""
+    frame = swept.frame
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
     if ENGLISH in set(frame["locale"]):  # by some of the scores
         locales[ENGLISH] = None
-    parts = []
+    parts, some = [], set(_run_cells(swept)["concept"]) if swept.meta.get("mode") == "halving" else None
     for code in locales:
         kinds = dict.fromkeys(frame["kind"] if code != ENGLISH else frame.loc[frame["locale"] == ENGLISH, "kind"])
         for kind in kinds:
-            own = tuple(item for item in source.items.of(locale=code) if item.kind == kind)
+            own = tuple(
+                item for item in source.items.of(locale=code) if item.kind == kind and (some is None or item.concept in some)
+            )
             if own:
                 parts.append(Part(code, Items(own, source.items.name), source.vectors.of(code)))
     return parts
@@ -191,7 +194,9 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
     """Returns the rows of cells that were run with finite scores: a prediction is no evidence, and NaN is no answer."""
     run = swept.frame[swept.frame["exact"]]
-    return run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
+    run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
+    asked = run.groupby(CELL)["concept"].transform("nunique")  # halving runs cells on more concepts, the better they are
+    return run[asked == asked.groupby(run["vector"]).transform("max")]
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:

@@ -32,8 +32,8 @@ PLANS = 96
 """The plans of one task: enough that the passes that they go on from cost little, and few enough to lose little."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
-_LEAST, _LAYERS = 6, 3
-"""The cells that it runs at least of a vector, and the layers that these lie at: contrasts are combined at different layers."""
+LEAST, _LAYERS = 6, 3
+"""The cells that are run at least of a vector, and the layers that these lie at: contrasts are combined at different layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,8 @@ class Cell:
     outcomes: Sequence[Outcome]
     exact: bool
     """Whether it was run, not predicted."""
+    items: tuple[int, ...] | None = None
+    """The indices of the items that it was run on; all of them for ``None``."""
 
 
 Found = dict[Place, dict[StepSpec, Cell]]
@@ -200,7 +202,7 @@ class Grid:
                 gains = _gains(here, self.bases(), score, by_name.get(score.companion), vector)
                 orders.append(sorted(gains, key=gains.__getitem__, reverse=True))
             share = round(_PROMISING * sum(cell.vector == vector for cell in self.cells))
-            chosen += _first(orders, max(_LEAST, share))
+            chosen += first_of(orders, max(LEAST, share))
         return chosen
 
     def bases(self) -> dict[Place, Sequence[Outcome]]:
@@ -223,13 +225,18 @@ class Grid:
         """
         said = self._written(found, max_new_tokens)
         for place, base in self.bases().items():
-            before: dict[tuple[str, bool], list[Row]] = {}
+            before: dict[tuple[str, bool, tuple[int, ...] | None], list[Row]] = {}
             for cell, held in found[place].items():
-                own, kept = self.measured(place, cell.vector), (cell.vector, held.exact)
+                own, kept = self.measured(place, cell.vector), (cell.vector, held.exact, held.items)
+                at = range(len(base)) if held.items is None else held.items
                 if kept not in before:
-                    before[kept] = list(choice_rows(base, own, english, said.get((place, None)) if held.exact else None))
+                    texts = said.get((place, None)) if held.exact else None
+                    written = None if texts is None else [texts[index] for index in at]
+                    before[kept] = list(choice_rows([base[index] for index in at], own, english, written))
                 label = {**asdict(cell), "exact": held.exact}
-                yield from _paired(label, choice_rows(held.outcomes, own, english, said.get((place, cell))), before[kept])
+                texts = said.get((place, cell))
+                written = None if texts is None else [texts[index] for index in at]
+                yield from _paired(label, choice_rows(held.outcomes, own, english, written), before[kept])
 
     def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
         """Returns what is written unsteered (``None``) and in every cell that was run, for vectors with scores of that."""
@@ -269,7 +276,7 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
     }
 
 
-def _first(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
+def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
     """Returns the first ``n`` cells of several orders, taken from them in turn, the best ones of some layers among them."""
     merged = [cell for rank in zip_longest(*orders) for cell in rank if cell is not None]
     by_layer: dict[int, StepSpec] = {}

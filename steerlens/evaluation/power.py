@@ -20,9 +20,9 @@ from steerlens.tables import ResultTable
 if TYPE_CHECKING:
     import pandas as pd
 
-MOVED, CORRELATION = 0.18, 0.15
-"""What a plan that works moves, as measured on Gemma 3 270M (docs/plane.md says how): the share of items whose answer becomes
-right or wrong, and the correlation of two locales' changes of a concept."""
+EXPECTED_SPREAD = {"factual": (0.3, 0.15), "cultural": (0.15, 0.05)}
+"""What plans that work move of each kind of items, rounded from Gemma 3 270M (experiments/choosing, the last table): the share of
+items whose answer becomes right or wrong, and the correlation of two locales' changes of a concept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +57,13 @@ def power(
     change: float | None = None,
     power: float = 0.8,
     level: float = 0.95,
-    moved: float = MOVED,
-    correlation: float = CORRELATION,
+    moved: float | None = None,
+    correlation: float | None = None,
 ) -> Power:
     """Says which change of each score can be told from zero: of items before a run, of answers after it.
 
     Before a run nobody knows how much a concept's change varies. It is then taken from ``moved`` and ``correlation``: right for
-    scores that are hits or none, and for plans that move as many items as those did. After a run it is each method's own.
+    scores that are hits or none, and for plans that move as many items. After a run it is each method's own.
 
     Args:
         given: items, usually the test part of a split; what ``answered`` returned; or a plane, whose spread is that of its
@@ -72,8 +72,9 @@ def power(
         change: a change that shall be told, as 0.03 for three points: ``needed`` says how many concepts that takes.
         power: the probability with which the interval of such a change excludes zero.
         level: the level of the interval.
-        moved: before a run, the share of items whose answer becomes right or wrong.
-        correlation: before a run, the correlation of the changes of two items of a concept.
+        moved: before a run, the share of items whose answer becomes right or wrong; for ``None`` what a plan that works moved of
+            this kind on the embedded model.
+        correlation: before a run, the correlation of the changes of two items of a concept; likewise for ``None``.
 
     Raises:
         UnknownNameError: no such score.
@@ -97,14 +98,16 @@ def power(
     return Power(frame, {"power": power, "level": level, "change": change})
 
 
-def _before(items: Items, score: Score, moved: float, correlation: float) -> Iterator[dict[str, Any]]:
+def _before(items: Items, score: Score, moved: float | None, correlation: float | None) -> Iterator[dict[str, Any]]:
     """Yields a row for each locale and their mean, with the spread that is to be expected."""
+    usual = EXPECTED_SPREAD[score.kinds[0]]
+    share, alike = (usual[0] if moved is None else moved), (usual[1] if correlation is None else correlation)
     asked = [item for item in items if item.kind in score.kinds and item.locale != ENGLISH]
     for locale in (*dict.fromkeys(item.locale for item in asked), MEAN):
         own = [item for item in asked if locale in (MEAN, item.locale)]
         n = len({group_of(item.concept) for item in own})
         if n:
-            spread = spread_of_change(moved, len(own) / n, correlation)
+            spread = spread_of_change(share, len(own) / n, alike)
             yield {"method": "", "score": score.name, "locale": locale, "n": n, "spread": spread}
 
 

@@ -11,13 +11,14 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.english import english_outcomes, kinds_of
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS, are_written, check_of_items
 from steerlens.evaluation.finite import advice
-from steerlens.evaluation.grid import Grid, Place, parts_of
+from steerlens.evaluation.grid import Found, Grid, Place, parts_of
+from steerlens.evaluation.halving import halved
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import SWEPT, is_of_english, scores_of
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.models.engine import MEMORY
 from steerlens.models.lens import LensModel
-from steerlens.numeric import Layers, finite_numbers
+from steerlens.numeric import Layers, finite_numbers, seconds_of
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
@@ -39,6 +40,7 @@ def sweep(
     *,
     scores: Sequence[GivenScore] | None = None,
     mode: Mode = "exact",
+    budget: str | float | None = None,
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -68,7 +70,10 @@ def sweep(
             backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
             runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts the others from
             that and the derivative, and runs the most promising cells in full: 7% of each vector's, by the score that it is
-            meant to raise. Column ``exact`` says which cells were run in full.
+            meant to raise. Column ``exact`` says which cells were run in full. ``halving`` runs all cells on a few concepts and
+            the better half of each vector's on twice as many, until the last few are run on all: ``choose`` takes those alone.
+        budget: the time that ``halving`` may take: seconds, or a text such as ``"5m"``. When it is spent, the best cells so far
+            stay on the concepts that they were run on. ``None`` is no limit.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
         max_new_tokens: the length of what is written, for scores of that.
@@ -93,15 +98,24 @@ def sweep(
     by_vector = _scores(given, scores)
     measured = tuple(dict.fromkeys(score for own in by_vector.values() for score in own))
     _check(measured, mode)
+    limit = None if budget is None or budget == "" else seconds_of(budget)
+    if limit is not None and mode != "halving":
+        raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' keeps to one.")
     cells = _cells(model, given, layers, strengths, tokens)
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
     grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running, by_vector)
-    found = grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
+    found = _found(grid, mode, limit)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
     frame = pd.DataFrame(list(grid.rows(found, english, max_new_tokens)), columns=list(Sweep.columns))
     made = Sweep(frame, _meta(source, _asked(given, scores), tokens, mode), source)
     _warn(made, model.fingerprint.dtype)
     return made
+
+
+def _found(grid: Grid, mode: Mode, budget: float | None) -> Found:
+    if mode == "halving":
+        return halved(grid, budget)
+    return grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
 
 
 def _asked(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> list[str]:

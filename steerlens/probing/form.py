@@ -1,14 +1,17 @@
 """How well the two kinds of prompts are told apart by form alone: what a probe must lie above."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from steerlens.data import KINDS, Items
-from steerlens.data.splits import group_of
+from steerlens.data.splits import concept_of, group_of
 from steerlens.errors import DataError
 from steerlens.probing.folds import Folds
 from steerlens.probing.surface import surface_scores
@@ -16,6 +19,10 @@ from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     from steerlens.plotting import Figure
+
+
+_FAR = 2.0
+"""What a pair within the caliper is worth: more than any distance that it may have, so that many pairs come first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +68,14 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int = 0) -> Items:
     """Pairs factual with cultural concepts whose form is alike, and returns their items: what probes are best read on.
 
-    Every concept gets a score from character n-grams that did not see it, how factual its form looks, averaged over locales; each
-    cultural concept is paired with the free factual one whose score is nearest, if it is near enough. This is propensity score
-    matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's own
-    kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model. What
-    is left can still be told apart a little: ``form_separability`` says how well.
+    Every wording gets a score from character n-grams that did not see its concept, how factual its form looks, averaged over
+    locales; pairs are those whose scores differ least in all (optimal matching), each within the caliper. This is propensity
+    score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's
+    own kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model.
+    What is left can still be told apart a little: ``form_separability`` says how well.
+
+    Where the items hold several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make the
+    pair, which finds many more pairs. A concept is in one pair, in one wording.
 
     Args:
         items: factual and cultural items, best of the same concepts in every locale.
@@ -76,15 +86,35 @@ def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int =
     Raises:
         DataError: there are fewer than two concepts of a kind.
     """
+    from scipy.optimize import linear_sum_assignment
+
     scores = _factual_looking(items, n_folds, seed)
     limit = caliper * float(np.std(list(scores.values())))
-    free = sorted(items.of(kind="factual").concepts, key=scores.__getitem__)
+    cultural, factual = (_wordings(items.of(kind=kind).concepts) for kind in ("cultural", "factual"))
+    own, others = _scores_of(cultural, scores, math.inf), _scores_of(factual, scores, -math.inf)
+    distances = np.abs(own[:, None, :, None] - others[None, :, None, :])
+    nearest = distances.min(axis=(2, 3))  # [cultural concept, factual concept]
+    cost = np.where(nearest <= limit, nearest / limit - _FAR, 0) if limit else np.zeros_like(nearest)
     kept: list[str] = []
-    for concept in sorted(items.of(kind="cultural").concepts, key=scores.__getitem__, reverse=True):  # the hardest to pair first
-        distances = [abs(scores[other] - scores[concept]) for other in free]
-        if distances and min(distances) <= limit:
-            kept += [concept, free.pop(int(np.argmin(distances)))]
+    for one, other in zip(*linear_sum_assignment(cost), strict=True):
+        if cost[one, other] < 0:
+            first, second = np.unravel_index(distances[one, other].argmin(), distances.shape[2:])
+            kept += [cultural[one][first], factual[other][second]]
     return items.only(kept)
+
+
+def _wordings(ids: Sequence[str]) -> list[list[str]]:
+    """The ids of the wordings of each concept."""
+    found: dict[str, list[str]] = {}
+    for one in ids:
+        found.setdefault(concept_of(one), []).append(one)
+    return list(found.values())
+
+
+def _scores_of(concepts: list[list[str]], scores: dict[str, float], none: float) -> Float[ndarray, "concept wording"]:
+    """The score of each wording; ``none``, which is infinite, where a concept has fewer than another one."""
+    most = max(map(len, concepts), default=0)
+    return np.array([[*(scores[one] for one in ids), *[none] * (most - len(ids))] for ids in concepts])
 
 
 def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:

@@ -1,0 +1,137 @@
+"""Successive halving: all cells on a few concepts, the better half on more, until few cells are left or the time is spent."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from steerlens.data import Items
+from steerlens.data.splits import group_of, place
+from steerlens.evaluation.grid import LEAST, Cell, Found, Grid, Place, first_of
+from steerlens.evaluation.outcomes import Outcome
+from steerlens.evaluation.scores import MARGIN
+from steerlens.scores import Score
+from steerlens.steering import StepSpec
+
+_FEW = 4
+"""The concepts of a kind that all cells are run on at least."""
+Bases = Mapping[Place, Sequence[Outcome]]
+
+
+def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
+    """Returns each cell's outcomes on the concepts that it was run on (Jamieson and Talwalkar, arXiv 1502.07943).
+
+    Each round runs the cells that are left on concepts that none was run on yet, and keeps the better half of each vector's, by
+    the mean over all concepts so far of what its score is by degrees. The last cells are run on all concepts, if time allows.
+
+    Args:
+        grid: the cells and items.
+        budget: seconds; a round is cut to what is left of them, by the speed so far. The first round is run in any case.
+        seed: of the order in which concepts are taken.
+    """
+    clock, bases, order = _Clock(budget), grid.bases(), _order(grid, seed)
+    found: Found = {at: {} for at in grid.parts}
+    left, done = list(grid.cells), 0.0
+    most = max(map(len, _by_vector(left).values()))
+    rounds = 1 + max(0, math.ceil(math.log2(most / LEAST)))
+    for step in range(rounds):
+        whole = 2.0 ** (step + 1 - rounds)
+        share = clock.affordable(done, whole, _size(grid, left, _between(order, done, whole)))
+        parts = _between(order, done, share)
+        if not any(parts.values()):
+            break
+        with_items = {at: Items(tuple(grid.parts[at][index] for index in own)) for at, own in parts.items() if own}
+        run = replace(grid, parts=with_items, _bases={}).run(left, f"Sweep, {len(left)} cells")
+        clock.note(_size(grid, left, parts))
+        for at, cells in run.items():
+            for cell, own in cells.items():
+                before = found[at].get(cell, Cell((), True, ()))
+                found[at][cell] = Cell([*before.outcomes, *own.outcomes], True, (*(before.items or ()), *parts[at]))
+        done = share
+        if step < rounds - 1:
+            left = [cell for own in _by_vector(left).values() for cell in _better(grid, found, bases, own)]
+    return found
+
+
+@dataclass
+class _Clock:
+    """How much of a round the time that is left is enough for."""
+
+    budget: float | None
+    begun: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+    speed: float = math.inf
+    """Items under a cell in a second, in the round before."""
+
+    def affordable(self, done: float, whole: float, items: int) -> float:
+        """Returns the share of the concepts that a round may go to, of the ``whole`` that it would go to."""
+        self.last = time.monotonic()
+        if self.budget is None or not items or math.isinf(self.speed):
+            return whole
+        enough = self.speed * max(0.0, self.budget - (self.last - self.begun)) / items
+        return done + (whole - done) * min(1.0, enough)
+
+    def note(self, items: int) -> None:
+        """Remembers how fast a round was."""
+        self.speed = items / max(time.monotonic() - self.last, 1e-9)
+
+
+def _size(grid: Grid, cells: Sequence[StepSpec], parts: Mapping[Place, Sequence[int]]) -> int:
+    """Returns how many items are run, one under each cell."""
+    return sum(len(own) for at, own in parts.items() for cell in cells if grid.measured(at, cell.vector))
+
+
+def _by_vector(cells: Iterable[StepSpec]) -> dict[str, list[StepSpec]]:
+    found: dict[str, list[StepSpec]] = {}
+    for cell in cells:
+        found.setdefault(cell.vector, []).append(cell)
+    return found
+
+
+def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
+    """Returns the indices of each part's items, by concept, in the order in which concepts are taken: alike in every locale."""
+    found = {}
+    for at, part in grid.parts.items():
+        groups: dict[str, list[int]] = {}
+        for index, item in enumerate(part):
+            groups.setdefault(group_of(item.concept), []).append(index)
+        found[at] = [groups[name] for name in sorted(groups, key=lambda name: place(seed, f"halving/{name}"))]
+    return found
+
+
+def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share: float) -> dict[Place, list[int]]:
+    """Returns the indices of each part's items between two shares of its concepts."""
+    found = {}
+    for at, groups in order.items():
+        first, last = (min(len(groups), max(_FEW, math.ceil(own * len(groups)))) if own else 0 for own in (done, share))
+        found[at] = [index for group in groups[first:last] for index in group]
+    return found
+
+
+def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -> list[StepSpec]:
+    """Returns the better half of a vector's cells, of several layers."""
+    score = _by_degrees(grid.scores[cells[0].vector])
+    gains = {cell: _gain(found, bases, cell, score) for cell in cells}
+    ordered = sorted(cells, key=lambda cell: (gains[cell], -abs(cell.strength)), reverse=True)
+    return first_of([ordered], max(LEAST, math.ceil(len(cells) / 2)))
+
+
+def _by_degrees(scores: Sequence[Score]) -> Score:
+    """Returns what the first score is by degrees, if that is measured, or its companion, or the score; for a score that is not of
+    choices, the margin."""
+    by_name = {score.name: score for score in scores}
+    found = by_name.get(scores[0].graded) or by_name.get(scores[0].companion) or scores[0]
+    return found if found.evidence == "choices" else MARGIN
+
+
+def _gain(found: Found, bases: Bases, cell: StepSpec, score: Score) -> float:
+    """Returns a cell's mean gain over the items that it was run on; behind all others where it is not finite."""
+    changes = []
+    for at, cells in found.items():
+        if cell in cells and at[1] in score.kinds:
+            before = [bases[at][index] for index in cells[cell].items or ()]
+            changes += [score.value(a) - score.value(b) for a, b in zip(cells[cell].outcomes, before, strict=True)]
+    mean = float(np.mean(changes)) if changes else math.nan
+    return (mean if score.higher_is_better else -mean) if math.isfinite(mean) else -math.inf
