@@ -27,6 +27,8 @@ SMOKE = Path("results") / "smoke"
 NAMES = ("finding", "choosing", "public", "across", "pairs", "controls")
 """In the order in which they need each other."""
 NOT_RUN = "Not run yet."
+EARLIER = "\n*Made with earlier settings, those in `record.json`.*\n"
+"""What stands beneath tables whose settings are no longer those of the experiment."""
 TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
 """What an experiment's tables are put into, and what a person wrote of one model's, with its numbers left to be filled in."""
 _UNREAD = "{% set headline %}Nobody has written yet what these tables say.{% endset %}"
@@ -198,7 +200,8 @@ def found(name: str, results: Results, shown: Shown) -> str:
     numbers = shown(results)
     template, words = (ROOT / _template_of(name) / TEMPLATE).read_text(encoding="utf-8"), results.path / WORDS
     said = _PROSE.from_string(words.read_text(encoding="utf-8") if words.is_file() else _UNREAD)
-    return _PROSE.from_string(template).render(**numbers, words=vars(said.make_module(numbers)))
+    text = _PROSE.from_string(template).render(**numbers, words=vars(said.make_module(numbers)))
+    return text if results.json("record")["config"] == settings(name) else f"{text}{EARLIER}"
 
 
 def _template_of(name: str) -> str:

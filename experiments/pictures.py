@@ -42,7 +42,7 @@ def block(study: sl.Study) -> str:
     return (
         f"What `steerlens demo {sizes}` printed last, on test ({n}, mean over\n{where}; "
         f"in brackets the change against unsteered and its paired 95% interval over concepts):\n\n"
-        f"{table}\n\nThe plans were chosen on dev. {' '.join(sl.report.verdict(study))}\n"
+        f"{table}\n\nThe plans were chosen on dev. {' '.join(study.found())}\n"
     )
 
 

@@ -157,8 +157,8 @@ class StudySettings:
     mode: StudyMode = "screened"
     """``exact`` runs every cell of a sweep, ``screened`` the few that a prediction finds promising, ``halving`` all on a few
     concepts and the better half on twice as many, again and again."""
-    budget: str = ""
-    """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``; no limit for an empty text."""
+    budget: str | None = None
+    """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``, or ``None`` for all that it needs."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
     dev_concepts: int | None = 8

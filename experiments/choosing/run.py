@@ -9,17 +9,20 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.common import Context, Results, main
-from experiments.steps import CLAIMED, MARGINS
+from experiments.steps import CLAIMED
 from experiments.words import rows_of
-from steerlens.evaluation import Sweep
+from steerlens.evaluation import SCORES, Sweep
 from steerlens.evaluation.depths import changes_by_cell
 from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.tables import markdown_table
 
 Changes = Float[ndarray, "concept cell"]
-Rule = Callable[[Changes, Changes, int], int | None]
-"""From hits and margins of some concepts and a seed to a cell, or ``None`` for unsteered."""
-_TIE = 1e-6
+Tables = dict[str, Changes]
+"""The changes of ``hits``, ``margin`` and ``preference``, for the same concepts and cells."""
+Rule = Callable[[Tables, int], int | None]
+"""From the changes of some concepts and a seed to a cell, or ``None`` for unsteered."""
+_SMALL = 0.02
+"""What is added to a spread, so that a cell that moves nothing is not the surest."""
 
 
 def run(context: Context) -> None:
@@ -27,21 +30,23 @@ def run(context: Context) -> None:
     config = context.config
     swept = Sweep.load(context.other(config["from"]).path / "swept.parquet")
     rows = []
-    for vector, score in CLAIMED.items():
-        hits, margins, shape = _table(swept, vector, score), _table(swept, vector, MARGINS[score]), _shape(swept, vector)
+    for vector in CLAIMED:
+        tables, rules = _tables(swept, vector), _rules(_shape(swept, vector), config["folds"])
         for n in config["concepts"]:
             with context.timed(f"{vector}, {n} concepts"):
-                rows += _kept(vector, n, hits, margins, _rules(shape, config["folds"]), config)
+                rows += _kept(vector, n, tables, rules, config)
     context.results.write("kept", pd.DataFrame(rows))
-    power = [row for n in config["tested"] for row in _told(swept, n, config)]
-    context.results.write("told", pd.DataFrame(power))
+    told = [row for n in config["tested"] for row in _told(swept, n, config)]
+    context.results.write("told", pd.DataFrame(told))
     context.results.write("spread", pd.DataFrame([_spread(swept, vector) for vector in CLAIMED]))
 
 
-def _table(swept: Sweep, vector: str, score: str) -> Changes:
-    """Returns a score's change by concept and cell."""
-    _, _, changes = changes_by_cell(swept.frame, vector, score)
-    return changes.reshape(len(changes), -1)
+def _tables(swept: Sweep, vector: str) -> Tables:
+    """Returns the changes of a vector's score by concept and cell: of hits (ties by the margin), margin and preference."""
+    score = SCORES[CLAIMED[vector]]
+    names = {"hits": score.name, "margin": score.companion, "preference": score.graded}
+    found = {name: changes_by_cell(swept.frame, vector, of)[2] for name, of in names.items()}
+    return {name: changes.reshape(len(changes), -1) for name, changes in found.items()}
 
 
 def _shape(swept: Sweep, vector: str) -> tuple[int, int]:
@@ -52,13 +57,15 @@ def _shape(swept: Sweep, vector: str) -> tuple[int, int]:
 def _rules(shape: tuple[int, int], folds: int) -> dict[str, Rule]:
     """Returns the rules that are compared."""
     return {
-        "hits": lambda hits, margins, _: _best(hits + _TIE * margins),
-        "margin": lambda _, margins, __: _best(margins),
-        "margin, neighbours pooled": lambda _, margins, __: _best(_pooled(margins, shape)),
-        "margin over its spread": lambda _, margins, __: _best(margins / (margins.std(axis=0) + margins.std())),
-        "hits, or unsteered": lambda hits, margins, seed: _or_nothing(hits + _TIE * margins, folds, seed),
-        "margin, or unsteered": lambda _, margins, seed: _or_nothing(margins, folds, seed),
-        "margin, or unsteered unless two standard errors": lambda _, margins, __: _sure(margins),
+        "hits": lambda of, _: _best(of["hits"]),
+        "margin": lambda of, _: _best(of["margin"]),
+        "preference": lambda of, _: _best(of["preference"]),
+        "preference, neighbours pooled": lambda of, _: _best(_pooled(of["preference"], shape)),
+        "preference over its spread": lambda of, _: _best(of["preference"] / (of["preference"].std(axis=0) + _SMALL)),
+        "hits, or unsteered": lambda of, seed: _or_nothing(of["hits"], folds, seed),
+        "margin, or unsteered": lambda of, seed: _or_nothing(of["margin"], folds, seed),
+        "preference, or unsteered": lambda of, seed: _or_nothing(of["preference"], folds, seed),
+        "preference, if two standard errors above zero": lambda of, _: _sure(of["preference"]),
     }
 
 
@@ -88,19 +95,18 @@ def _sure(changes: Changes) -> int | None:
     return cell if changes[:, cell].mean() > 2 * error else None
 
 
-def _kept(
-    vector: str, n: int, hits: Changes, margins: Changes, rules: dict[str, Rule], config: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+def _kept(vector: str, n: int, tables: Tables, rules: dict[str, Rule], config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields a row for each rule: what it gains on concepts that it did not see, and how often it chooses nothing."""
+    hits = tables["hits"]
     rng, best = np.random.default_rng(config["seed"]), _best(hits)
     gains: dict[str, list[float]] = {name: [] for name in ("the best cell", *rules)}
     nothing = dict.fromkeys(gains, 0)
     for draw in range(config["choices"]):
         order = rng.permutation(len(hits))
-        seen, others = order[:n], hits[order[n:]].mean(axis=0)
+        seen, others = {name: own[order[:n]] for name, own in tables.items()}, hits[order[n:]].mean(axis=0)
         gains["the best cell"].append(float(others[best]))
         for name, rule in rules.items():
-            cell = rule(hits[seen], margins[seen], draw)
+            cell = rule(seen, draw)
             nothing[name] += cell is None
             gains[name].append(0.0 if cell is None else float(others[cell]))
     for name, own in gains.items():
@@ -110,19 +116,19 @@ def _kept(
 
 def _told(swept: Sweep, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields how often the interval of a plan, chosen by few concepts and tested on ``n`` others, excludes zero."""
-    for vector, score in CLAIMED.items():
-        hits, margins = _table(swept, vector, score), _table(swept, vector, MARGINS[score])
-        rng, found = np.random.default_rng(config["seed"]), []
-        if n + config["by"] > len(hits):
+    for vector in CLAIMED:
+        tables = _tables(swept, vector)
+        if n + config["by"] > len(tables["hits"]):
             continue
+        rng, found = np.random.default_rng(config["seed"]), []
         for seed in range(config["runs"]):
-            order = rng.permutation(len(hits))
+            order = rng.permutation(len(tables["hits"]))
             seen, tested = order[: config["by"]], order[config["by"] : config["by"] + n]
-            cell = _or_nothing(margins[seen], config["folds"], seed)
+            cell = _or_nothing(tables["preference"][seen], config["folds"], seed)
             if cell is None:
                 found.append((0.0, 0.0, 0.0))
                 continue
-            interval = bootstrap_interval(hits[tested, cell], draws=1000, seed=seed)
+            interval = bootstrap_interval(tables["hits"][tested, cell], draws=1000, seed=seed)
             found.append((interval.mean, interval.low, interval.high))
         changes = np.array(found)
         shares = {"above": changes[:, 1] > 0, "below": changes[:, 2] < 0, "unsteered": (changes == 0).all(axis=1)}
@@ -134,8 +140,8 @@ def _spread(swept: Sweep, vector: str) -> dict[str, Any]:
     """Returns how many answers the best cell moves, and how alike in two locales: what the power of a run is expected from."""
     cells = swept.cells(CLAIMED[vector]).query("vector == @vector").sort_values("change")
     layer, strength = int(cells["layer"].iloc[-1]), float(cells["strength"].iloc[-1])
-    score = CLAIMED[vector]
-    own = swept.frame.query("vector == @vector and score == @score and layer == @layer and strength == @strength")
+    wanted = {"vector": vector, "score": CLAIMED[vector], "layer": layer, "strength": strength}
+    own = swept.frame[(swept.frame[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     change = own.assign(change=own["value"] - own["base"])
     alike = change.pivot_table(index="concept", columns="locale", values="change").corr().to_numpy()
     moved = float((change["change"] != 0).mean())

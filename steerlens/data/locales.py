@@ -169,6 +169,11 @@ def locale(code: str) -> Locale:
     return _locales()[code]
 
 
+def asks_in_english(code: str) -> bool:
+    """Says whether a locale's language is English; one that nobody knows is taken for another."""
+    return code in _locales() and _locales()[code].language == _locales()[ENGLISH].language
+
+
 def add_locale(new: Locale | str | Path) -> Locale:
     """Makes a locale of the user's own known for this process, or replaces one of the built-in ones.
 

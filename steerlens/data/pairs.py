@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from steerlens.data.locales import ENGLISH
+from steerlens.data.locales import ENGLISH, asks_in_english
 from steerlens.data.locales import locale as locale_of
 from steerlens.data.prompts import Prompt
 from steerlens.errors import PairsError
@@ -73,7 +73,7 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
     """
     if locale == ENGLISH:
         raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself. Name another locale.")
-    if locale_of(locale).language == locale_of(ENGLISH).language:
+    if asks_in_english(locale):
         raise PairsError(
             f"EN pairs were asked for {locale}, which asks in English, too: both prompts would be the same. Take other "
             "contrasts of it, as contrasts=[steerlens.steering.LOC]."

@@ -101,6 +101,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
     for name, aim in each.items():
         aim.run([chosen[name][0], *tops[name]], f"{name} on all items")
+        _say_if_at_edge(chosen[name][0], own[name])
     cache.check_aims(cache.locales)
     tried: list[PlanSpec] = []
     if len(aims) > 1 and where:
@@ -114,6 +115,13 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
         for name, (spec, found) in chosen.items()
     }
     return Choices(made, Combinations(cache.table(tried, where), swept.meta))
+
+
+def _say_if_at_edge(spec: PlanSpec, cells: list[PlanSpec]) -> None:
+    """Says in words where the strongest of several strengths was chosen: the curve may rise further."""
+    strengths = {cell.steps[0].strength for cell in cells}
+    if spec.steps and len(strengths) > 1 and spec.steps[0].strength == max(strengths):
+        log.info("%s was chosen at the largest strength that was swept: larger ones may do more.", spec)
 
 
 def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:

@@ -98,7 +98,7 @@ def sweep(
     by_vector = _scores(given, scores)
     measured = tuple(dict.fromkeys(score for own in by_vector.values() for score in own))
     _check(measured, mode)
-    limit = None if budget is None or budget == "" else seconds_of(budget)
+    limit = None if budget is None else seconds_of(budget)
     if limit is not None and mode != "halving":
         raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' keeps to one.")
     cells = _cells(model, given, layers, strengths, tokens)

@@ -9,7 +9,7 @@ from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Item, Items, Split
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Sweep, sweep
-from steerlens.evaluation.scores import AXES
+from steerlens.evaluation.scores import AXES, SWEPT
 from steerlens.models import LensModel
 from steerlens.probing import Separability, separability
 from steerlens.settings import Mode
@@ -139,7 +139,7 @@ def specimen(
         else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
         stack,
         separability(stack, probes=("difference of means",), seed=seed),
-        sweep(model, looked, own, layers, [1.0], mode=mode, tokens=tokens),
+        sweep(model, looked, own, layers, [1.0], scores=SWEPT, mode=mode, tokens=tokens),
         mode,
         tokens,
         seed,

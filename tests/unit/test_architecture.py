@@ -134,7 +134,7 @@ def test_heavy_packages_have_one_importer() -> None:
 
 
 def test_statistics_know_numbers_alone() -> None:
-    known = {"collections", "dataclasses", "jaxtyping", "numpy", "steerlens", "typing"}
+    known = {"collections", "dataclasses", "jaxtyping", "math", "numpy", "statistics", "steerlens", "typing"}
     for part, path, tree in _modules():
         assert part != "statistics" or {name.split(".")[0] for name in _imported(tree)} <= known, path
 

@@ -13,6 +13,7 @@ from steerlens.evaluation import Scorer, Scoring, sweep
 from steerlens.evaluation.attribution import Attribution, attributions
 from steerlens.evaluation.grid import parts_of
 from steerlens.evaluation.running import Running
+from steerlens.evaluation.scores import SWEPT
 from steerlens.evaluation.slopes import SlopePart, slopes_of
 from steerlens.steering import STEERED_TOKENS, SteeredTokens, SteeringVector, difference_of_means, take
 
@@ -156,7 +157,7 @@ def test_a_predicted_loss_can_be_the_english_answers(llama: sl.LensModel, items:
     """Where a predicted margin turns negative, the best other choice wins: the English one, if that is it."""
     vector = difference_of_means(llama, items.localized_pairs("es-ES"))
     some = items.of(locale="es-ES", kind="cultural")
-    frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], mode="attribution").frame
+    frame = sweep(llama, some, [vector], strengths=[-40.0, 40.0], scores=SWEPT, mode="attribution").frame
     wide = frame.pivot_table(index=["strength", "layer", "concept"], columns="score", values=["value", "base"]).reset_index()
     lost = wide[(wide["base", "localization"] == 1) & (wide["value", "localization"] == 0)]
     runner_up = {o.item.concept: o.runner_up == o.item.english_answer for o in Scorer(llama, some).base}

@@ -111,9 +111,9 @@ def test_search_sweep_and_probe_take_a_file(
     assert sl.evaluation.Search.load(tmp_path / "found").chosen("ko-KR").name == "best"
     grid = ["--vector", "LOC", "--layers", "1", "--strengths", "1", "--out", str(tmp_path / "s")]
     assert main(["sweep", *shared, "--items", str(korean), *grid]) == 0  # the only locale beside English
-    assert (tmp_path / "s" / "transfer.html").exists()
+    assert (tmp_path / "s" / "localization.html").exists()
     assert (tmp_path / "s" / "vectors.safetensors").exists()
-    dev = sl.data.load_items(korean).split().dev.sample(StudySettings().dev_concepts)
+    dev = sl.data.load_items(korean).split().dev.sample(StudySettings().dev_concepts).of(kind="cultural")
     assert set(sl.evaluation.Sweep.load(tmp_path / "s" / "sweep.parquet").frame["concept"]) == set(dev.concepts)
     assert main(["probe", *shared, "--locales", "ko-KR", "--out", str(tmp_path / "p")]) == 0
     assert "surface form" in capsys.readouterr().out

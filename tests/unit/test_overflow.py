@@ -26,6 +26,7 @@ from steerlens.evaluation import (
     side_effects,
     sweep,
 )
+from steerlens.evaluation.scores import SWEPT
 from steerlens.evaluation.texts import nats_per_token
 from steerlens.steering import SteeringVector, VectorSet, take
 
@@ -107,7 +108,7 @@ def test_a_sweep_counts_them_and_leaves_the_others_as_they_are(
     llama: sl.LensModel, items: Items, vectors: VectorSet, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="steerlens"):
-        swept = sweep(llama, items, vectors, LAYERS, [1.0, 2.0, HUGE], mode="exact" if mode == "exact" else mode)
+        swept = sweep(llama, items, vectors, LAYERS, [1.0, 2.0, HUGE], scores=SWEPT, mode=mode)
     (said,) = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
     huge = swept.frame["strength"] == HUGE
     run = swept.frame[swept.frame["exact"]]
@@ -125,7 +126,7 @@ def test_a_sweep_counts_them_and_leaves_the_others_as_they_are(
         finer = [] if score == "english_centric" else ["margin"]  # which has no companion
         assert cells.loc[~gaps, ["value", "change", *finer, "base"]].notna().all(axis=None)
     if mode == "exact":
-        fine = sweep(llama, items, vectors, LAYERS, [1.0, 2.0]).frame
+        fine = sweep(llama, items, vectors, LAYERS, [1.0, 2.0], scores=SWEPT).frame
         pd.testing.assert_frame_equal(swept.frame[~huge].reset_index(drop=True), fine)  # bit for bit
 
 

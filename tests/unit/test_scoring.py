@@ -8,6 +8,7 @@ from steerlens.data import Item, Items
 from steerlens.errors import PromptError, SettingsError, UnknownNameError
 from steerlens.evaluation import Scorer, Scoring, sweep
 from steerlens.evaluation.questions import ask
+from steerlens.evaluation.scores import SWEPT
 from steerlens.models.unembedding import Targets, Unembedding
 from steerlens.steering import difference_of_means
 
@@ -82,9 +83,11 @@ def test_nothing_to_score(llama: sl.LensModel) -> None:
 
 def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
     vectors = [difference_of_means(llama, items.english_pairs(x)) for x in ("es-ES", "ko-KR")]
-    table = sweep(llama, items, vectors, layers=[0, 2], strengths=[0.0, 2.0])
+    table = sweep(llama, items, vectors, layers=[0, 2], strengths=[0.0, 2.0], scores=SWEPT)
     asked = [item for item in items if item.locale != "en-US"]
-    assert len(table.frame) == 2 * 2 * sum(3 if item.kind == "cultural" else 2 for item in asked)  # scores and margins
+    assert len(table.frame) == 2 * 2 * sum(
+        4 if item.kind == "cultural" else 3 for item in asked
+    )  # with margins and preferences
     assert not table.frame.duplicated(["vector", "layer", "strength", "locale", "concept", "score"]).any()
     still = table.cells("transfer").query("strength == 0")
     assert (still["change"] == 0).all()

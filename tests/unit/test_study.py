@@ -51,7 +51,7 @@ def test_is_deterministic(study: tuple[sl.Study, Path], llama: sl.LensModel, ite
 
 def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], tmp_path: Path) -> None:
     text = study[0].report(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert text.count('class="plotly-graph-div"') == 11
+    assert text.count('class="plotly-graph-div"') == 9
     assert not re.search(r'<(?:script|link)\b[^>]* (?:src|href)="http', text)
     assert len(text) < 10_000_000
     assert "Surgical steering (" in text
