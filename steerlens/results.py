@@ -66,7 +66,8 @@ class Study:
         frame = self.plane.frame[self.plane.frame["locale"] == MEAN]
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
         told = power(self.plane).frame
-        told = told[(told["locale"] == MEAN) & told["method"].isin([name for name, own in self.chosen.items() if own.steps])]
+        steered = [name for name, own in self.chosen.items() if own.steps]
+        told = told[(told["locale"] == MEAN) & told["method"].isin(steered) & (told["spread"] > 0)]  # 0: no answer changed
         if len(told):
             least = (100 * told.groupby("score", sort=False)["detectable"].max()).round(1)
             listed = " and ".join(f"{score} by {points} points" for score, points in least.items())

@@ -188,7 +188,9 @@ class StudySettings:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
-        if self.budget:
+        if self.budget is not None and self.mode != "halving":
+            raise SettingsError(f"budget {self.budget!r} given for mode {self.mode!r}: only mode 'halving' keeps to one.")
+        if self.budget is not None:
             seconds_of(self.budget)
         if self.mode not in get_args(StudyMode):
             raise UnknownNameError(

@@ -83,10 +83,16 @@ def run_study(
     )
     vectors: VectorSet = keep("vectors", take(stack, split.train, locales=settings.locales))
     log.info("Sweeping layers and strengths on dev")
-    on_dev: dict[str, Any] = {"mode": settings.mode, "budget": settings.budget, "tokens": settings.tokens, **common}
+    on_dev: dict[str, Any] = {
+        "mode": settings.mode,
+        "budget": settings.budget,
+        "seed": settings.seed,
+        "tokens": settings.tokens,
+        **common,
+    }
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
-    chosen = swept.choose()
+    chosen = swept.choose(seed=settings.seed)
     keep("surgical", chosen.tried)
     keep("chosen", list(chosen.values()))
     plans = {name: own.plans() for name, own in chosen.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steerlens.data.locales import atlas_folder
+from steerlens.errors import DataError, FileError
 
 Row = dict[str, Any]
 _FILE = "own.json"
@@ -25,6 +26,24 @@ class Own:
     """By concept the ``templates`` and ``cloze`` form that it is asked in, where a word will not do."""
 
 
+def _own(code: str) -> Own:
+    """What a further locale has of its own.
+
+    Raises:
+        FileError: there is no ``own.json``, or one that is not JSON.
+        DataError: it lacks answers, or has other fields.
+    """
+    file = atlas_folder(code).joinpath(_FILE)
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {file}: {error}. Expected JSON with the answers of {code}, by concept.") from error
+    try:
+        return Own(**given)
+    except TypeError as error:
+        raise DataError(f"{file}: {error}. Expected the fields answers, words and wordings.") from error
+
+
 def further_rows(code: str) -> Callable[[Row], Row | None]:
     """Returns the function from a row of the language to that of the country; ``None`` for a concept without an answer of it.
 
@@ -32,8 +51,12 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
 
     Args:
         code: a further locale that is ``like`` one of the atlas.
+
+    Raises:
+        FileError: it has no ``own.json``, or one that is not JSON.
+        DataError: that file lacks answers, or has other fields.
     """
-    own = Own(**json.loads(atlas_folder(code).joinpath(_FILE).read_text(encoding="utf-8")))
+    own = _own(code)
     word = (
         re.compile(rf"(?<!\w)({'|'.join(sorted(map(re.escape, own.words), key=len, reverse=True))})(?!\w)") if own.words else None
     )

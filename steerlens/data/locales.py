@@ -101,7 +101,7 @@ def _read(folder: Traversable) -> Locale:
         if like not in _folders():
             raise UnknownNameError(f"locale that {folder.name} is like", like, _ordered(_folders()))
         base = _fields_of(_folders()[like])
-        given = {**base, **given, "countries": {**base["countries"], **given.get("countries", {})}}
+        given = {**base, **given, "countries": {**base.get("countries", {}), **given.get("countries", {})}}
     known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
@@ -193,5 +193,6 @@ def add_locale(new: Locale | str | Path) -> Locale:
     made = new if isinstance(new, Locale) else _read(Path(new))
     _locales()[made.code] = made
     if not isinstance(new, Locale):
+        _folders().pop(made.code, None)
         (_further() if made.like else _folders())[made.code] = Path(new)
     return made

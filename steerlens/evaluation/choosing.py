@@ -11,7 +11,7 @@ from steerlens.data import ENGLISH, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.searching.chosen import Chosen
-from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache
+from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, Values
 from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import Aim, at_other_layers, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
@@ -95,13 +95,13 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
         max_new_tokens=source.max_new_tokens, items=source.items,
     )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
-    each = {name: Aim(cache, _locales_of(name, source.vectors, cache), own_score(aim)) for name, aim in aims.items()}
+    each = {name: Aim(cache, _locales_of(name, swept), own_score(aim)) for name, aim in aims.items()}
     chosen = {name: aim.choice(own[name], (aims[name],), seed) for name, aim in each.items()}
     tops = {name: at_other_layers(aim.ordered(own[name])) for name, aim in each.items()}
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
     for name, aim in each.items():
         aim.run([chosen[name][0], *tops[name]], f"{name} on all items")
-        _say_if_at_edge(chosen[name][0], own[name])
+        _say_if_at_edge(chosen[name][0], swept)
     cache.check_aims(cache.locales)
     tried: list[PlanSpec] = []
     if len(aims) > 1 and where:
@@ -117,9 +117,9 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     return Choices(made, Combinations(cache.table(tried, where), swept.meta))
 
 
-def _say_if_at_edge(spec: PlanSpec, cells: list[PlanSpec]) -> None:
+def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
     """Says in words where the strongest of several strengths was chosen: the curve may rise further."""
-    strengths = {cell.steps[0].strength for cell in cells}
+    strengths = set(swept.frame["strength"])
     if spec.steps and len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info("%s was chosen at the largest strength that was swept: larger ones may do more.", spec)
 
@@ -130,22 +130,23 @@ def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
     if ENGLISH in set(frame["locale"]):  # by some of the scores
         locales[ENGLISH] = None
-    parts, some = [], set(_run_cells(swept)["concept"]) if swept.meta.get("mode") == "halving" else None
+    parts, some = [], _places(_run_cells(swept)) if swept.meta.get("mode") == "halving" else None
     for code in locales:
         kinds = dict.fromkeys(frame["kind"] if code != ENGLISH else frame.loc[frame["locale"] == ENGLISH, "kind"])
         for kind in kinds:
             own = tuple(
-                item for item in source.items.of(locale=code) if item.kind == kind and (some is None or item.concept in some)
+                item
+                for item in source.items.of(locale=code)
+                if item.kind == kind and (some is None or (code, item.concept) in some)
             )
             if own:
                 parts.append(Part(code, Items(own, source.items.name), source.vectors.of(code)))
     return parts
 
 
-def _locales_of(name: str, vectors: VectorSet, cache: ScoreCache) -> tuple[str, ...]:
-    """Returns the locales that a contrast was swept in: all of them, if its vector goes with all items."""
-    own = vectors.named(name).locales
-    return tuple(code for code in cache.locales if not own or code in own)
+def _locales_of(name: str, swept: Sweep) -> tuple[str, ...]:
+    """Returns the locales that a contrast was swept in."""
+    return tuple(dict.fromkeys(swept.frame.loc[swept.frame["vector"] == name, "locale"]))
 
 
 def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tuple[str, ...]:
@@ -203,8 +204,16 @@ def _run_cells(swept: Sweep) -> "pd.DataFrame":
     """Returns the rows of cells that were run with finite scores: a prediction is no evidence, and NaN is no answer."""
     run = swept.frame[swept.frame["exact"]]
     run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
-    asked = run.groupby(CELL)["concept"].transform("nunique")  # halving runs cells on more concepts, the better they are
+    items = run["locale"] + " " + run["concept"]
+    asked = items.groupby([run[name] for name in CELL]).transform(
+        "nunique"
+    )  # halving runs cells on more concepts, the better they are
     return run[asked == asked.groupby(run["vector"]).transform("max")]
+
+
+def _places(run: "pd.DataFrame") -> set[tuple[str, str]]:
+    """Returns the locale and concept of each item that was swept."""
+    return set(zip(run["locale"], run["concept"], strict=True))
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
@@ -228,13 +237,18 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
                     f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "
                     "locales."
                 )
+            base = _unknown(lines, order)  # filled by the cells of every vector, which may hold different scores
             for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
                 spec = PlanSpec.of(str(vector), int(layer), float(strength), tokens)
                 specs[spec] = None
-                for noted, column in ((spec, "value"), (PlanSpec(), "base")):
-                    values = np.full((len(lines), len(order)), np.nan)  # a sweep does not hold the score of the answer's text
+                for noted, column, values in ((spec, "value", _unknown(lines, order)), (PlanSpec(), "base", base)):
                     for score, concept, value in zip(cell["score"], cell["concept"], cell[column], strict=True):
                         if score in lines:
                             values[lines[score], order[concept]] = value
                     cache.note(locale, at, noted, Measured(values, np.ones(len(order), dtype=bool)))  # all these cells are valid
     return list(specs)
+
+
+def _unknown(lines: Mapping[str, int], order: Mapping[str, int]) -> Values:
+    """Returns values that are not known yet: a sweep does not hold the score of the answer's text, for one."""
+    return np.full((len(lines), len(order)), np.nan)

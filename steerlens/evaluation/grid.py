@@ -180,11 +180,11 @@ class Grid:
 
     def _is_meant(self, cell: StepSpec, place: Place) -> bool:
         """Says whether a vector's own score is measured on a kind of items, or else only a run tells what it does there."""
-        aims = [score for score in self.scores[cell.vector] if score.name == self._aim(cell.vector)]
+        aims = [score for score in self.scores[cell.vector] if score.name == self.aim(cell.vector)]
         added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
         return not added or not aims or place[1] in aims[0].kinds
 
-    def _aim(self, name: str) -> str:
+    def aim(self, name: str) -> str:
         """Returns the name of the score that a vector is meant to raise; empty where nobody said so."""
         return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
@@ -197,7 +197,7 @@ class Grid:
             every = [score for name in without_companions(by_name) if (score := by_name[name]).evidence == "choices"]
             wanted = [score for score in every if score.higher_is_better]
             orders = []
-            for score in [score for score in wanted if score.name == self._aim(vector)] or wanted:
+            for score in [score for score in wanted if score.name == self.aim(vector)] or wanted:
                 here = {place: cells for place, cells in found.items() if score in self.measured(place, vector)}
                 gains = _gains(here, self.bases(), score, by_name.get(score.companion), vector)
                 orders.append(sorted(gains, key=gains.__getitem__, reverse=True))

@@ -39,16 +39,17 @@ def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
     for step in range(rounds):
         whole = 2.0 ** (step + 1 - rounds)
         share = clock.affordable(done, whole, _size(grid, left, _between(order, done, whole)))
-        parts = _between(order, done, share)
-        if not any(parts.values()):
+        parts = {at: own for at, own in _between(order, done, share).items() if own}
+        if parts:
+            items = {at: Items(tuple(grid.parts[at][index] for index in own)) for at, own in parts.items()}
+            run = replace(grid, parts=items, _bases={}).run(left, f"Sweep, {len(left)} cells")
+            clock.note(_size(grid, left, parts))
+            for at, cells in run.items():
+                for cell, own in cells.items():
+                    before = found[at].get(cell, Cell((), True, ()))
+                    found[at][cell] = Cell([*before.outcomes, *own.outcomes], True, (*(before.items or ()), *parts[at]))
+        if share < whole:  # the time is spent
             break
-        with_items = {at: Items(tuple(grid.parts[at][index] for index in own)) for at, own in parts.items() if own}
-        run = replace(grid, parts=with_items, _bases={}).run(left, f"Sweep, {len(left)} cells")
-        clock.note(_size(grid, left, parts))
-        for at, cells in run.items():
-            for cell, own in cells.items():
-                before = found[at].get(cell, Cell((), True, ()))
-                found[at][cell] = Cell([*before.outcomes, *own.outcomes], True, (*(before.items or ()), *parts[at]))
         done = share
         if step < rounds - 1:
             left = [cell for own in _by_vector(left).values() for cell in _better(grid, found, bases, own)]
@@ -91,7 +92,7 @@ def _by_vector(cells: Iterable[StepSpec]) -> dict[str, list[StepSpec]]:
 
 
 def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
-    """Returns the indices of each part's items, by concept, in the order in which concepts are taken: alike in every locale."""
+    """Returns the indices of each part's items, by concept, in the order in which concepts are taken."""
     found = {}
     for at, part in grid.parts.items():
         groups: dict[str, list[int]] = {}
@@ -112,17 +113,18 @@ def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share:
 
 def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -> list[StepSpec]:
     """Returns the better half of a vector's cells, of several layers."""
-    score = _by_degrees(grid.scores[cells[0].vector])
+    score = _by_degrees(grid, cells[0].vector)
     gains = {cell: _gain(found, bases, cell, score) for cell in cells}
     ordered = sorted(cells, key=lambda cell: (gains[cell], -abs(cell.strength)), reverse=True)
     return first_of([ordered], max(LEAST, math.ceil(len(cells) / 2)))
 
 
-def _by_degrees(scores: Sequence[Score]) -> Score:
-    """Returns what the first score is by degrees, if that is measured, or its companion, or the score; for a score that is not of
-    choices, the margin."""
-    by_name = {score.name: score for score in scores}
-    found = by_name.get(scores[0].graded) or by_name.get(scores[0].companion) or scores[0]
+def _by_degrees(grid: Grid, vector: str) -> Score:
+    """Returns what a vector's own score is by degrees, if that is measured, or its companion, or the score; the first score for a
+    vector without one of its own, and the margin for a score that is not of choices."""
+    by_name = {score.name: score for score in grid.scores[vector]}
+    own = by_name.get(grid.aim(vector)) or grid.scores[vector][0]
+    found = by_name.get(own.graded) or by_name.get(own.companion) or own
     return found if found.evidence == "choices" else MARGIN
 
 

@@ -120,7 +120,7 @@ BESIDE_ENGLISH = (
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
-"""What a sweep measures, if not told otherwise; with the margins, which are companions of two of these."""
+"""What a sweep measures a vector by that is not meant to raise a score of its own."""
 ANSWERED = (*SWEPT, CONSISTENCY.name)
 """What methods are measured by, if not told otherwise."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)

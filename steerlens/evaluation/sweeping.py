@@ -46,6 +46,7 @@ def sweep(
     max_new_tokens: int = MAX_NEW_TOKENS,
     batch_size: int | None = None,
     memory: int = MEMORY,
+    seed: int = 0,
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Sweep:
@@ -79,6 +80,7 @@ def sweep(
         max_new_tokens: the length of what is written, for scores of that.
         batch_size: items at once; chosen for the device for ``None``.
         memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
+        seed: of the order in which ``halving`` takes concepts.
         executor: who runs the tasks: anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each worker loads the
             model for itself. ``None``: this process, with the model as it is.
         resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
@@ -88,7 +90,7 @@ def sweep(
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode or score.
         SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone; a score of held-out text, or one of
-            what is written in mode ``attribution``.
+            what is written in mode ``attribution`` or ``halving``; a budget for another mode than ``halving``.
         VectorError: a strength that is no finite number.
         ModelError: the unsteered model gives scores that are not finite.
     """
@@ -104,7 +106,7 @@ def sweep(
     cells = _cells(model, given, layers, strengths, tokens)
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
     grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running, by_vector)
-    found = _found(grid, mode, limit)
+    found = halved(grid, limit, seed) if mode == "halving" else _found(grid, mode)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
     frame = pd.DataFrame(list(grid.rows(found, english, max_new_tokens)), columns=list(Sweep.columns))
     made = Sweep(frame, _meta(source, _asked(given, scores), tokens, mode), source)
@@ -112,9 +114,7 @@ def sweep(
     return made
 
 
-def _found(grid: Grid, mode: Mode, budget: float | None) -> Found:
-    if mode == "halving":
-        return halved(grid, budget)
+def _found(grid: Grid, mode: Mode) -> Found:
     return grid.run() if mode == "exact" else grid.predict() if mode == "attribution" else grid.screen()
 
 
@@ -132,11 +132,13 @@ def _asked_of(vector: Intervention) -> tuple[str, ...]:
 
 
 def _scores(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> dict[str, tuple[Score, ...]]:
-    """Returns the scores that each vector is measured by, with what choices rest on, by the vector's name."""
+    """Returns the scores that each vector is measured by, by name: its own, and others that are of the same items."""
     if scores is not None:
         return dict.fromkeys(vectors.names, scores_of(scores))
-    asked = {name: _asked(vectors.named(name), None) for name in vectors.names}
-    return {name: scores_of(own) for name, own in asked.items()}
+    asked = {name: scores_of(_asked(vectors.named(name), None)) for name in vectors.names}
+    kinds = {name: {kind for score in own for kind in score.kinds} for name, own in asked.items()}
+    every = dict.fromkeys(score for own in asked.values() for score in own)  # on the same items they cost nothing
+    return {name: tuple(score for score in every if set(score.kinds) <= kinds[name]) for name in asked}
 
 
 def _check(scores: Sequence[Score], mode: Mode) -> None:
@@ -144,10 +146,11 @@ def _check(scores: Sequence[Score], mode: Mode) -> None:
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     check_of_items(scores, "a sweep")
-    if mode == "attribution" and are_written(scores):
+    if mode in ("attribution", "halving") and are_written(scores):
         bad = [score.name for score in scores if score.evidence == "writing"]
+        why = "runs nothing" if mode == "attribution" else "goes by choices"
         raise SettingsError(
-            f"scores {bad} of what is written given for mode 'attribution', which runs nothing: use mode 'exact' or 'screened'."
+            f"scores {bad} of what is written given for mode {mode!r}, which {why}: use mode 'exact' or 'screened'."
         )
 
 

@@ -145,6 +145,8 @@ class Sweep(ResultTable):
         model: LensModel | None = None,
         items: Items | None = None,
         vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
+        *,
+        seed: int = 0,
     ) -> "Choices":
         """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
@@ -163,6 +165,7 @@ class Sweep(ResultTable):
 
         Args:
             model, items, vectors: what the sweep was made from, if it was loaded from a file; checked against what it remembers.
+            seed: of the folds in which the choice is made again.
 
         Raises:
             SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given;
@@ -171,7 +174,7 @@ class Sweep(ResultTable):
         """
         from steerlens.evaluation.choosing import choose
 
-        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)))
+        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)), seed)
 
     @property
     def aims(self) -> dict[str, str]:

@@ -53,7 +53,15 @@ def spread_of_change(moved: float, items: float, correlation: float) -> float:
         moved: The share of items whose answer becomes right or wrong.
         items: The number of items of a concept: its locales and wordings.
         correlation: The correlation of the changes of two items of a concept.
+
+    Raises:
+        SettingsError: A share or a correlation that is not between 0 and 1, or fewer than one item.
     """
+    if not (0 <= moved <= 1 and 0 <= correlation <= 1 and items >= 1):
+        raise SettingsError(
+            f"share {moved} of items that change, correlation {correlation} and {items} items of a concept given: expected "
+            "shares between 0 and 1, and at least one item."
+        )
     return math.sqrt(moved * (1 + (items - 1) * correlation) / items)
 
 

@@ -392,3 +392,17 @@ def test_one_locale_needs_no_list_and_one_score_does(llama: sl.LensModel, items:
     assert vectors.locales == ("es-ES",)
     with pytest.raises(SettingsError, match="expected a list"):
         sl.evaluation.sweep(llama, items, vectors, [1], [1.0], scores="transfer")
+
+
+def test_two_contrasts_of_the_same_kind_are_both_chosen(llama: sl.LensModel, items: Items) -> None:
+    """Each is measured by the other's score, too, on the same items; neither is left out for what was not measured of it."""
+    aims = {"LOC": "localization", "sure": "localization_margin", "any": "margin"}
+    vectors = take(llama, items, [replace(LOC, name=name, score=aim) for name, aim in aims.items()])
+    swept = sweep(llama, items, vectors, [1, 2, 3], [1.0, 4.0])
+    chosen = swept.choose()
+    for name, aim in aims.items():
+        told = chosen[name].expected
+        assert told is not None
+        assert told.tried == 6
+        assert set(told.gains) == {aim}
+    assert chosen.surgical.expected is not None

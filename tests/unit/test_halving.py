@@ -57,6 +57,28 @@ def test_every_cell_is_tried_and_the_better_ones_on_more(halved: Sweep, items: I
         assert left["margin"].mean() > out["margin"].mean()
 
 
+def test_it_halves_with_few_concepts_and_many_cells(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
+    """Where twice as many concepts are still the least number, cells are halved without being run again."""
+    few = items.of(kind="cultural").sample(5)
+    strengths = [0.25 * step for step in range(1, 13)]
+    swept = sweep(llama, few, vectors.named("LOC"), strengths=strengths, mode="halving")
+    cells = swept.frame.groupby(CELL)["concept"].nunique()
+    assert len(cells) == 4 * 12
+    assert set(cells) == {4, 5}
+    assert (cells == 5).sum() == 6
+
+
+def test_each_vector_is_halved_by_its_own_score(llama: sl.LensModel, items: Items, vectors: VectorSet, grid: dict) -> None:
+    both, own = (
+        sweep(llama, items, vectors, mode="halving", scores=scores, **grid).frame.query(
+            "vector == 'LOC' and score == 'localization'"
+        )
+        for scores in (["transfer", "localization"], None)
+    )
+    counts = [frame.groupby(CELL)["concept"].nunique() for frame in (both, own)]
+    pd.testing.assert_series_equal(*counts)
+
+
 def test_a_plan_is_chosen_from_those_that_were_run_on_all(halved: Sweep) -> None:
     chosen = halved.choose()
     told = chosen["LOC"].expected

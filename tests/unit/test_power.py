@@ -37,6 +37,9 @@ def test_what_has_no_power(bad: tuple[float, int]) -> None:
         detectable(*bad)
     with pytest.raises(SettingsError, match="no number of concepts tells it"):
         needed(0.1, 0)
+    for share in ((30, 2, 0.1), (0.1, 2, -0.5), (0.1, 0.5, 0.1)):
+        with pytest.raises(SettingsError, match="expected shares between 0 and 1"):
+            spread_of_change(*share)
 
 
 def test_before_a_run_and_after_it(llama: sl.LensModel) -> None:

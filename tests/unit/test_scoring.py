@@ -85,9 +85,7 @@ def test_sweep_table(llama: sl.LensModel, items: Items) -> None:
     vectors = [difference_of_means(llama, items.english_pairs(x)) for x in ("es-ES", "ko-KR")]
     table = sweep(llama, items, vectors, layers=[0, 2], strengths=[0.0, 2.0], scores=SWEPT)
     asked = [item for item in items if item.locale != "en-US"]
-    assert len(table.frame) == 2 * 2 * sum(
-        4 if item.kind == "cultural" else 3 for item in asked
-    )  # with margins and preferences
+    assert len(table.frame) == 2 * 2 * sum(4 if item.kind == "cultural" else 3 for item in asked)  # with margins and preferences
     assert not table.frame.duplicated(["vector", "layer", "strength", "locale", "concept", "score"]).any()
     still = table.cells("transfer").query("strength == 0")
     assert (still["change"] == 0).all()

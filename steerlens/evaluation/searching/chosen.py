@@ -22,7 +22,8 @@ class Chosen:
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
     """What the spec's steps are made with."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """What is expected of it where it was not chosen, and why it is unsteered where it is; ``None`` where nothing was tried."""
+    """What is expected of it where it was not chosen, and why it is unsteered where it is; ``None`` where nothing is known of
+    that."""
 
     def __str__(self) -> str:
         return str(self.spec)
@@ -30,7 +31,7 @@ class Chosen:
     def explained(self) -> str:
         """Returns in words what was chosen, what it gained where it was chosen, and what is expected of it elsewhere."""
         if self.expected is None:
-            return f"{self.spec}: nothing was tried that keeps within the limits"
+            return str(self.spec)
         return f"{self.spec}: {self.expected}" if self.expected.helps else str(self.expected)
 
     @property

@@ -22,17 +22,21 @@ Rank = Callable[[Gains], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What the best of some plans, chosen anew without each concept, does to that concept."""
+    """What the best of some plans, chosen anew without each fold of the concepts, does to that fold.
+
+    The plans themselves are given: that a screened or halved sweep, a climb or a choice of cells to combine picked these few by
+    the same concepts is not taken off, so that of few plans out of many it is still a little too large.
+    """
 
     best: PlanSpec
-    """The plan that was best on all concepts."""
+    """The plan that was best on all concepts; of those that do as much, the weakest."""
     tried: int
-    """The number of plans that it was the best of."""
+    """The number of plans that were run and that it was the best of."""
     gains: Mapping[str, tuple[float, float, float]]
     """Of each score that the contrasts are meant to raise: the mean change with the low and high end of its 95% interval over
     concepts. Empty where there were too few concepts to leave some out."""
     on_dev: Mapping[str, float]
-    """The change of the same scores under the best plan on all concepts, which it was chosen by."""
+    """The change of the same scores under the best plan on all concepts: by the same concepts that it was chosen by."""
     helps: bool
     """Whether this is better than unsteered. If not, unsteered was chosen."""
 
@@ -85,8 +89,8 @@ class Changes:
         names = [group_of(item.concept) for item in items]
         order = {name: at for at, name in enumerate(dict.fromkeys(names))}
         of_item = np.array([order[name] for name in names], dtype=int)
-        self.kinds = [dict(zip(names, (item.kind for item in items), strict=True))[name] for name in order]
-        self._of_kind = np.array([[kind in score.kinds for kind in self.kinds] for score in cache.scores])
+        kinds = dict(zip(names, (item.kind for item in items), strict=True))
+        self.kinds = [kinds[name] for name in order]
         shape = (len(cache.scores), len(order), len(self.specs))
         self.sums, self.counts = np.zeros(shape), np.zeros(shape)
         before = np.hstack([cache.base_values(x, self.specs[0]) for x in locales])

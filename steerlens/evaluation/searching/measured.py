@@ -271,8 +271,8 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
     """Returns the mean change of each score over the items that it is measured on, and could be told of unsteered and steered.
 
     It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
-    is left out, and so is one that has no value at all where those that the contrasts are meant to raise have one: a sweep may
-    hold fewer scores than a search.
+    is left out, and so is one that has no value on the items of some kind, where one of those that the contrasts are meant to
+    raise has: a sweep may hold fewer scores than a search.
 
     Args:
         scores: what the rows hold.
@@ -289,8 +289,8 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
             continue
         told = own & ~np.isnan(old) & ~(np.isnan(new) & after.valid)
         means[score.name] = float((new - old)[told].mean()) if told.any() else math.nan
-        if np.isnan(new[told]).all():
+        if any(np.isnan(new[own & (kinds == kind)]).all() for kind in dict.fromkeys(kinds[own])):
             lacking.add(score.name)
-    if lacking.isdisjoint(aims):
+    if not set(means).intersection(aims) <= lacking:
         means = {name: mean for name, mean in means.items() if name not in lacking}
     return Gains(means, tuple(aims))

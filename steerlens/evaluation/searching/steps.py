@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
+from steerlens.errors import UnknownNameError
 from steerlens.evaluation.searching.expected import Expected, Rank, expected
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
@@ -89,8 +90,11 @@ class Aim:
 
 
 def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Returns the order of some gains; behind all others, if they are not valid."""
-    return rank(gains) if gains.valid else ()
+    """Returns the order of some gains; behind all others, if they are not valid or lack a score that it needs."""
+    try:
+        return rank(gains) if gains.valid else ()
+    except UnknownNameError:
+        return ()
 
 
 def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int) -> list[PlanSpec]:
