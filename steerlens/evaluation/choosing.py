@@ -100,6 +100,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     tops = {name: at_other_layers(aim.ordered(own[name])) for name, aim in each.items()}
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
     for name, aim in each.items():
+        cache.forget_incomplete([chosen[name][0], *tops[name]])
         aim.run([chosen[name][0], *tops[name]], f"{name} on all items")
         _say_if_at_edge(chosen[name][0], swept)
     cache.check_aims(cache.locales)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from steerlens.evaluation.scores import SWEPT
 from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import HeatScore, Specimen
 from steerlens.notebook.view import View
@@ -53,7 +54,7 @@ class LayersView(View):
             made += f'separated = sl.probing.separability(stack, probes=("difference of means",), seed={own.seed})\n'
             return f"{own.begin}{made}{self._of.call}"
         made = f"swept = sl.evaluation.sweep(model, dev, vectors, {list(own.layers)}, [1.0], mode={own.mode!r}, "
-        return f"{own.begin}{own.code}{made}tokens={own.tokens!r})\n{self._of.call}"
+        return f"{own.begin}{own.code}{made}scores={list(SWEPT)!r}, tokens={own.tokens!r})\n{self._of.call}"
 
     @property
     def _of(self) -> HeatScore:

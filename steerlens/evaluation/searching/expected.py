@@ -133,21 +133,21 @@ def expected(
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
     on_dev = changes.gains(every, 0)
-    nothing = rank(Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
+    nothing = _ranked(rank, Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
 
     def choose(some: Int[ndarray, " concept"]) -> int:
         return max(range(len(specs)), key=lambda at: (_ranked(rank, changes.gains(some, at)), -at))
 
-    told = {aim: on_dev[aim] for aim in aims}
+    told = {aim: on_dev[aim] for aim in aims if aim in on_dev}
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
-        return Expected(specs[0], len(specs), {}, told, rank(on_dev) > nothing)
+        return Expected(specs[0], len(specs), {}, told, _ranked(rank, on_dev) > nothing)
     judged = cross_fitted(changes.kinds, choose, seed=seed)
     held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
     gains = {}
-    for aim in aims:
+    for aim in told:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    return Expected(specs[0], len(specs), gains, told, rank(on_dev) > nothing and _ranked(rank, held) > nothing)
+    return Expected(specs[0], len(specs), gains, told, _ranked(rank, on_dev) > nothing and _ranked(rank, held) > nothing)
 
 
 def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:

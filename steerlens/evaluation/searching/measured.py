@@ -178,6 +178,14 @@ class ScoreCache:
         """Remembers what was run on a part of a locale, here or elsewhere."""
         self._measured[locale, at, spec] = measured
 
+    def forget_incomplete(self, specs: Iterable[PlanSpec]) -> None:
+        """Forgets what was noted of specs without one of the scores that the contrasts are meant to raise, so that it is run."""
+        for x, at, spec in [key for key in self._measured if key[2] in set(specs)]:
+            kinds = {item.kind for item in self.parts[x][at].items}
+            lines = [self.line(aim) for aim in self.aims if kinds & set(score_of(aim).kinds)]
+            if any(np.isnan(self._measured[x, at, spec].values[line]).all() for line in lines):
+                del self._measured[x, at, spec]
+
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
         """Returns the specs that were run on all parts of these locales, in the order in which they were, with unsteered."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
