@@ -36,7 +36,7 @@ def run(context: Context) -> None:
             with context.timed(f"{vector}, {n} concepts"):
                 rows += _kept(vector, n, tables, rules, config)
     context.results.write("kept", pd.DataFrame(rows))
-    told = [row for n in config["tested"] for row in _told(swept, n, config)]
+    told = [row for by in config["by"] for n in config["tested"] for row in _told(swept, by, n, config)]
     context.results.write("told", pd.DataFrame(told))
     context.results.write("spread", pd.DataFrame([_spread(swept, vector) for vector in CLAIMED]))
 
@@ -114,16 +114,16 @@ def _kept(vector: str, n: int, tables: Tables, rules: dict[str, Rule], config: d
         yield {"vector": vector, "concepts": n, "pool": len(hits), "cells": hits.shape[1], "rule": name, **kept}
 
 
-def _told(swept: Sweep, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields how often the interval of a plan, chosen by few concepts and tested on ``n`` others, excludes zero."""
+def _told(swept: Sweep, by: int, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields how often the interval of a plan, chosen by some concepts and tested on ``n`` others, excludes zero."""
     for vector in CLAIMED:
         tables = _tables(swept, vector)
-        if n + config["by"] > len(tables["hits"]):
+        if n + by > len(tables["hits"]):
             continue
         rng, found = np.random.default_rng(config["seed"]), []
         for seed in range(config["runs"]):
             order = rng.permutation(len(tables["hits"]))
-            seen, tested = order[: config["by"]], order[config["by"] : config["by"] + n]
+            seen, tested = order[:by], order[by : by + n]
             cell = _or_nothing(tables["preference"][seen], config["folds"], seed)
             if cell is None:
                 found.append((0.0, 0.0, 0.0))
@@ -132,7 +132,7 @@ def _told(swept: Sweep, n: int, config: dict[str, Any]) -> Iterator[dict[str, An
             found.append((interval.mean, interval.low, interval.high))
         changes = np.array(found)
         shares = {"above": changes[:, 1] > 0, "below": changes[:, 2] < 0, "unsteered": (changes == 0).all(axis=1)}
-        place = {"vector": vector, "concepts": config["by"], "tested": n, "runs": len(changes), "change": changes[:, 0].mean()}
+        place = {"vector": vector, "concepts": by, "tested": n, "runs": len(changes), "change": changes[:, 0].mean()}
         yield {**place, **{name: share.mean() for name, share in shares.items()}}
 
 
