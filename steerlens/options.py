@@ -74,6 +74,8 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
     if isinstance(text, bool):
         return text
     flag = f"--{name.replace('_', '-')}"
+    if text == _ALL and NoneType in get_args(kind):
+        return None
     if get_origin(kind) is Literal and text not in get_args(kind):
         raise UnknownNameError(flag, text, get_args(kind))
     for one in _kinds(kind):

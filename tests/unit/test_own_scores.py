@@ -54,9 +54,10 @@ def test_a_score_of_any_kind_is_swept_and_chosen_by(llama: sl.LensModel, items: 
     swept = sweep(llama, items, vectors, [1, 3], [1.0, 4.0], scores=[aim, "localization"], max_new_tokens=3)
     chosen = swept.choose()
     cells = swept.cells(aim).query("vector == 'EN'")
-    assert chosen["EN"].expected is not None
-    assert chosen["EN"].expected.on_dev[aim] == pytest.approx(cells["change"].max())
-    assert set(chosen["EN"].expected.gains) == {aim}
+    told = chosen["EN"].expected
+    assert told is not None
+    assert told.on_dev[aim] == pytest.approx(cells["change"].max())
+    assert set(told.gains) == {aim}
     assert chosen["EN"].gains[aim] in (pytest.approx(cells["change"].max()), 0)
     tried = chosen.tried.means(aim).set_index("plan")
     assert len(tried) > 0

@@ -180,7 +180,7 @@ class ScoreCache:
 
     def forget_incomplete(self, specs: Iterable[PlanSpec]) -> None:
         """Forgets what was noted of specs without one of the scores that the contrasts are meant to raise, so that it is run."""
-        for x, at, spec in [key for key in self._measured if key[2] in set(specs)]:
+        for x, at, spec in [key for key in self._measured if key[2].steps and key[2] in set(specs)]:
             kinds = {item.kind for item in self.parts[x][at].items}
             lines = [self.line(aim) for aim in self.aims if kinds & set(score_of(aim).kinds)]
             if any(np.isnan(self._measured[x, at, spec].values[line]).all() for line in lines):
@@ -279,8 +279,8 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
     """Returns the mean change of each score over the items that it is measured on, and could be told of unsteered and steered.
 
     It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
-    is left out, and so is one that has no value on the items of some kind, where one of those that the contrasts are meant to
-    raise has: a sweep may hold fewer scores than a search.
+    is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the
+    margin and the answer's text where items of a kind have none: a sweep may hold fewer scores than a search.
 
     Args:
         scores: what the rows hold.
@@ -297,7 +297,8 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
             continue
         told = own & ~np.isnan(old) & ~(np.isnan(new) & after.valid)
         means[score.name] = float((new - old)[told].mean()) if told.any() else math.nan
-        if any(np.isnan(new[own & (kinds == kind)]).all() for kind in dict.fromkeys(kinds[own])):
+        parts = [own & (kinds == kind) for kind in dict.fromkeys(kinds[own])] if score in (MARGIN, ANSWER) else [told]
+        if any(np.isnan(new[part]).all() for part in parts):
             lacking.add(score.name)
     if not set(means).intersection(aims) <= lacking:
         means = {name: mean for name, mean in means.items() if name not in lacking}

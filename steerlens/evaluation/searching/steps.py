@@ -75,9 +75,10 @@ class Aim:
             seed: of the folds.
         """
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
+        ranks = [_ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
+        fit, ranks = [spec for spec, rank in zip(fit, ranks, strict=True) if rank], list(filter(None, ranks))
         if not fit:
             return PlanSpec(), None
-        ranks = [self.rank(self.cache.gains(spec, self.locales)) for spec in fit]
         (first, *then), close = ranks[0], zip(fit, ranks, strict=True)
         same = [spec for spec, rank in close if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
         fit.sort(key=min(same, key=lambda spec: spec.strength).__ne__)  # the weakest of those that do as much comes first
