@@ -15,15 +15,15 @@ _FEW = {**JUDGES, "probing": partial(by_probing, draws=200)}
 
 @pytest.fixture(scope="module")
 def found() -> Rates:
-    return rates([1], _FEW, concepts=60)
+    return rates([2], _FEW, concepts=60)
 
 
 def test_what_is_planted_is_found_and_nothing_else_claimed(found: Rates) -> None:
     assert found.summary().to_dict("records") == [
         {"judge": judge, "found": 1, "planted": 1, "silent": 1, "nothing": 1} for judge in ("probing", "search", "plane")
     ]
-    bed = planted(1, locales=("es-ES",), concepts=60)
-    own = found.frame[(found.frame["seed"] == 1) & (found.frame["model"] == "planted")]
+    bed = planted(2, locales=("es-ES",), concepts=60)
+    own = found.frame[(found.frame["seed"] == 2) & (found.frame["model"] == "planted")]
     assert set(own["en_layer"]) | set(own["loc_layer"]) == set(bed.layers)
     assert own.set_index("judge")["claims"]["plane"].count("; ") == 1
     assert found.frame[found.frame["model"] == "nothing planted"]["found"].isna().all()
