@@ -161,10 +161,10 @@ class StudySettings:
     """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``, or ``None`` for all that it needs."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
-    dev_concepts: int | None = 16
+    dev_concepts: int | None = 8
     """The number of concepts of each kind, drawn from dev, that sweeps and choices run on in every locale, or ``None`` for
     all."""
-    test_concepts: int | None = 64
+    test_concepts: int | None = 48
     """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
     """The tokens that are steered. Vectors are read at the last prompt token, so that is where, and after which, they are
