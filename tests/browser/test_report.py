@@ -11,7 +11,7 @@ import steerlens as sl
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-FIGURES = 3 + 4 + 3 + 1  # panels of methods, sweeps, separability, the plane
+FIGURES = 3 + 2 + 3 + 1  # panels of methods, sweeps, separability, the plane
 
 
 @pytest.fixture(scope="module")
