@@ -59,7 +59,13 @@ class Results:
         return frame.fillna(dict.fromkeys(texts, ""))
 
     def write(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-        """Writes a table as CSV and gives it back as read, so that what follows sees what is committed."""
+        """Writes a table as CSV and gives it back as read, so that what follows sees what is committed.
+
+        What was said of the tables before goes: a run that ends early leaves no record and no text, and not old ones beside new
+        tables.
+        """
+        for name_of_old in ("record.json", "found.md"):
+            (self.path / name_of_old).unlink(missing_ok=True)
         write_atomically(self.path / f"{name}.csv", lambda part: frame.to_csv(part, index=False, float_format=f"%.{_DIGITS}g"))
         return self.table(name)
 

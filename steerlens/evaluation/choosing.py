@@ -206,9 +206,8 @@ def _run_cells(swept: Sweep) -> "pd.DataFrame":
     run = swept.frame[swept.frame["exact"]]
     run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
     items = run["locale"] + " " + run["concept"]
-    asked = items.groupby([run[name] for name in CELL]).transform(
-        "nunique"
-    )  # halving runs cells on more concepts, the better they are
+    # halving runs cells on more items, the better they are
+    asked = items.groupby([run[name] for name in CELL]).transform("nunique")
     return run[asked == asked.groupby(run["vector"]).transform("max")]
 
 

@@ -133,27 +133,27 @@ def expected(
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
     on_dev = changes.gains(every, 0)
-    nothing = _ranked(rank, Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
+    nothing = ranked(rank, Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
 
     def choose(some: Int[ndarray, " concept"]) -> int:
-        return max(range(len(specs)), key=lambda at: (_ranked(rank, changes.gains(some, at)), -at))
+        return max(range(len(specs)), key=lambda at: (ranked(rank, changes.gains(some, at)), -at))
 
     told = {aim: on_dev[aim] for aim in aims if aim in on_dev}
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
-        return Expected(specs[0], len(specs), {}, told, _ranked(rank, on_dev) > nothing)
+        return Expected(specs[0], len(specs), {}, told, ranked(rank, on_dev) > nothing)
     judged = cross_fitted(changes.kinds, choose, seed=seed)
     held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
     gains = {}
     for aim in told:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    return Expected(specs[0], len(specs), gains, told, _ranked(rank, on_dev) > nothing and _ranked(rank, held) > nothing)
+    return Expected(specs[0], len(specs), gains, told, ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing)
 
 
-def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Returns the order of some gains; behind all others, if a score that it needs could be told of none of the concepts."""
+def ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
+    """Returns the order of some gains; behind all others, if they are not finite or lack a score that the order needs."""
     try:
-        return rank(gains)
+        return rank(gains) if gains.valid else ()
     except UnknownNameError:
         return ()
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from steerlens.errors import UnknownNameError
-from steerlens.evaluation.searching.expected import Expected, Rank, expected
+from steerlens.evaluation.searching.expected import Expected, Rank, expected, ranked
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
 from steerlens.evaluation.searching.predicted import Predictor
@@ -58,7 +57,7 @@ class Aim:
 
         def key(spec: PlanSpec) -> tuple[bool, tuple[float, ...], float]:
             gains = self.cache.gains(spec, self.locales)
-            return self.limits.allow(gains), _ranked(self.rank, gains), -spec.strength
+            return self.limits.allow(gains), ranked(self.rank, gains), -spec.strength
 
         return sorted(specs, key=key, reverse=True)
 
@@ -75,7 +74,7 @@ class Aim:
             seed: of the folds.
         """
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
-        ranks = [_ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
+        ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
         fit, ranks = [spec for spec, rank in zip(fit, ranks, strict=True) if rank], list(filter(None, ranks))
         if not fit:
             return PlanSpec(), None
@@ -90,19 +89,11 @@ class Aim:
         self.cache.run(specs, self.locales, title)
 
 
-def _ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Returns the order of some gains; behind all others, if they are not valid or lack a score that it needs."""
-    try:
-        return rank(gains) if gains.valid else ()
-    except UnknownNameError:
-        return ()
-
-
 def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int) -> list[PlanSpec]:
     """Returns the ``n`` cells with the largest predicted gains."""
 
     def key(spec: PlanSpec) -> tuple[tuple[float, ...], float]:
-        return _ranked(aim.rank, predictor.gains(spec, aim.locales)), -spec.strength
+        return ranked(aim.rank, predictor.gains(spec, aim.locales)), -spec.strength
 
     return sorted(cells, key=key, reverse=True)[:n]
 
@@ -160,7 +151,7 @@ def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpe
         first, *others = (aim.cache.gains(cell, aim.locales) for cell in spec.apart())
         for other in others:
             first = first.plus(other)
-        return _ranked(aim.rank, first)
+        return ranked(aim.rank, first)
 
     return sorted(combinations, key=key, reverse=True)[:n]
 
