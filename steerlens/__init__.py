@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerlens import data, errors, evaluation, models, plotting, probing, report, statistics, steering, testbed
+    from steerlens import alignment, data, errors, evaluation, models, plotting, probing, report, statistics, steering, testbed
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
     from steerlens.models import LensModel, load
@@ -27,7 +27,7 @@ try:
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-_PARTS = ("data", "errors", "evaluation", "models", "plotting", "probing", "report", "statistics", "steering", "testbed")
+_PARTS = ("alignment", "data", "errors", "evaluation", "models", "plotting", "probing", "report", "statistics", "steering", "testbed")
 _NAMES = {
     "LensModel": "steerlens.models",
     "ResidualStack": "steerlens.activations",
@@ -45,6 +45,7 @@ __all__ = [
     "SteerlensError",
     "Study",
     "StudySettings",
+    "alignment",
     "data",
     "errors",
     "evaluation",

@@ -85,6 +85,29 @@ def load(
     return _tried(LensModel(bridge, named, tokenizer, made_from=spec))
 
 
+def hugging_face_of(spec: LoadSpec) -> Any:
+    """Returns the Hugging Face model that ``load`` would wrap, read anew, as training needs it.
+
+    Args:
+        spec: how the model was loaded.
+
+    Raises:
+        ModelError: it has an adapter, or it cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if spec.adapter is not None:
+        raise ModelError(
+            f"{spec.name} has adapter {spec.adapter} already: expected a model without one. Merge it into the weights, save that "
+            "model and load it as the base."
+        )
+    source, wanted = _source(spec.name), {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
+    settings = {"dtype": choose_dtype(spec.dtype, choose_device(spec.device)), **wanted}
+    with _one_at_a_time, quiet_transformers(), untouched():
+        found = _hugging_face(source, spec.name, None, **settings)
+        return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
+
+
 @torch.no_grad()
 def _tried(model: LensModel) -> LensModel:
     """The model, after a pass of a few tokens.

@@ -38,6 +38,10 @@ ALLOWED = {
         "tables",
         "plotting",
     },
+    "alignment": {
+        *("data", "evaluation", "fingerprint", "models"),
+        *("plotting", "provenance", "steering", "tables"),
+    },
     "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
     "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},

@@ -1,0 +1,36 @@
+"""Cross-lingual alignment by training: methods that pull languages together, each an adapter that can be placed on the plane."""
+
+from steerlens.alignment.aligned import Aligned, TrainingLog
+from steerlens.alignment.calls import clo, continued, midalign, tune
+from steerlens.alignment.cards import Card
+from steerlens.alignment.clo import CrossLingualOptimization
+from steerlens.alignment.continued import ContinuedTraining
+from steerlens.alignment.keeping import Keep
+from steerlens.alignment.losses import contrastive_loss, movement_loss, preference_loss
+from steerlens.alignment.midalign import MidAlign
+from steerlens.alignment.objectives import Example, Objective
+from steerlens.alignment.settings import TrainingSettings
+from steerlens.alignment.training import train
+from steerlens.alignment.tuning import MultilingualTuning
+
+__all__ = [
+    "Aligned",
+    "Card",
+    "ContinuedTraining",
+    "CrossLingualOptimization",
+    "Example",
+    "Keep",
+    "MidAlign",
+    "MultilingualTuning",
+    "Objective",
+    "TrainingLog",
+    "TrainingSettings",
+    "clo",
+    "continued",
+    "contrastive_loss",
+    "midalign",
+    "movement_loss",
+    "preference_loss",
+    "train",
+    "tune",
+]

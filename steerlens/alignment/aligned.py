@@ -1,0 +1,124 @@
+"""An aligned model: an adapter in a folder, with how it was made and what was seen while it was trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from steerlens.alignment.cards import CARD, Card
+from steerlens.errors import FileError
+from steerlens.evaluation.methods import Checkpoint, Method, Prepared
+from steerlens.models.lens import LensModel
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from steerlens.plotting import Figure
+
+LOG = "log.parquet"
+CHECKPOINTS = "checkpoints"
+PREFIX = "checkpoint-"
+"""What Transformers puts before the step of a checkpoint."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingLog(ResultTable):
+    """What was seen in training: columns step, part (a part of the loss by name), value (in nats)."""
+
+    columns: ClassVar[tuple[str, ...]] = ("step", "part", "value")
+
+    def plot(self, *, smooth: int = 10) -> "Figure":
+        """Draws each part of the loss over the steps, with its running mean.
+
+        Args:
+            smooth: the number of values that the running mean is taken over.
+        """
+        from steerlens.plotting import training_figure
+
+        return training_figure(self.frame, smooth)
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned(Method):
+    """A LoRA adapter of a base model, in a folder: a method that can be placed on the plane, alone or with a plan on top.
+
+    The folder is a PEFT adapter as any other: ``sl.load(model, adapter=folder)`` and ``steerlens plane --adapter`` take it.
+    """
+
+    folder: Path
+    """Where the adapter lies."""
+    card: Card
+    """How it was made."""
+    _adapter: Checkpoint = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_adapter", Checkpoint(self.folder))
+
+    def __repr__(self) -> str:
+        steps, codes = self.card.training["steps"], ", ".join(self.card.locales)
+        return f"Aligned({self.card.method}, {codes}, {steps} steps, {str(self.folder)!r})"
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Aligned":
+        """Reads an adapter that was made before.
+
+        Args:
+            folder: where it lies.
+
+        Raises:
+            FileError: there is no card of an adapter, or its training did not come to an end.
+        """
+        path = Path(folder).expanduser()
+        card = Card.load(path)
+        if not card.done:
+            raise FileError(
+                f"the training of {path} did not come to its end ({CARD} says so): give the same call again, which goes on from "
+                "its last checkpoint."
+            )
+        return cls(path, card)
+
+    @property
+    def log(self) -> TrainingLog:
+        """What was seen in training."""
+        return TrainingLog.load(self.folder / LOG)
+
+    def prepared(self, model: LensModel, locale: str) -> Prepared:
+        """Returns the base model with the adapter.
+
+        Args:
+            model: the base model that methods are compared on.
+            locale: whose items are answered, as ``es-ES``.
+
+        Raises:
+            FingerprintError: the adapter was trained on another model.
+        """
+        self.card.fingerprint.check(model.fingerprint, f"the adapter in {self.folder}")
+        return self._adapter.prepared(model, locale)
+
+    def model(self, base: LensModel) -> LensModel:
+        """Returns the aligned model itself, for capture, probing and vectors of its own.
+
+        Args:
+            base: the model that the adapter was trained on.
+
+        Raises:
+            FingerprintError: the adapter was trained on another model.
+        """
+        return self.prepared(base, "").model
+
+    def points(self) -> Mapping[float, "Aligned"]:
+        """Returns the adapter as it was at each checkpoint by step, as points of a path for ``sl.evaluation.frontier``."""
+        return {step: Aligned(path, self.card) for step, path in checkpoints_of(self.folder).items()}
+
+    def plot(self) -> "Figure":
+        """Draws the training curve."""
+        return self.log.plot()
+
+
+def checkpoints_of(folder: Path) -> dict[int, Path]:
+    """Returns the checkpoints of a run by their step, ascending.
+
+    Args:
+        folder: the adapter's.
+    """
+    found = {path.name.removeprefix(PREFIX): path for path in (folder / CHECKPOINTS).glob(f"{PREFIX}*")}
+    return {int(step): found[step] for step in sorted((name for name in found if name.isdecimal()), key=int)}

@@ -1,0 +1,143 @@
+"""Each method of alignment as one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from steerlens.alignment.aligned import Aligned
+from steerlens.alignment.clo import CrossLingualOptimization
+from steerlens.alignment.continued import ContinuedTraining
+from steerlens.alignment.keeping import Keep
+from steerlens.alignment.midalign import MidAlign
+from steerlens.alignment.settings import TrainingSettings
+from steerlens.alignment.training import train
+from steerlens.alignment.tuning import MultilingualTuning
+from steerlens.data import Items
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.models.lens import LensModel
+from steerlens.numeric import layer_of
+
+RESULTS = Path("results") / "alignment"
+"""Where adapters are kept if no folder is given."""
+
+
+def midalign(
+    model: LensModel,
+    corpus: ParallelCorpus,
+    locales: Sequence[str] | None = None,
+    *,
+    layer: int | None = None,
+    temperature: float = 0.1,
+    out: str | Path = RESULTS / "midalign",
+    settings: TrainingSettings | None = None,
+    keep: Keep | None = None,
+    held_out: Items | None = None,
+) -> Aligned:
+    """Aligns locales with English by MidAlign (Liu and Niehues, arXiv 2502.14830).
+
+    The contrastive loss of middle-layer residuals of parallel texts is minimised in turns with the language model's loss.
+    ``contrastive_loss`` has the equation.
+
+    Args:
+        model: the base model, which is left as it is.
+        corpus: parallel texts, as ``sl.data.parallel.facts(split.train)``.
+        locales: the locales that are aligned; all of the corpus but English for ``None``.
+        layer: the index of the block after which residuals are aligned; the middle one for ``None``.
+        temperature: what similarities are divided by.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        settings: of the training; the defaults for ``None``.
+        keep: what is to be left as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
+        held_out: items that no text may give away; not checked for ``None``.
+
+    Raises:
+        LayerError: the model does not have the layer.
+        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+    """
+    middle = model.n_layers // 2 if layer is None else layer_of(layer, model.layers(), f"model {model.name}")
+    objective = MidAlign(middle, temperature)
+    return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
+
+
+def clo(
+    model: LensModel,
+    corpus: ParallelCorpus,
+    locales: Sequence[str] | None = None,
+    *,
+    beta: float = 0.1,
+    weight: float = 1.0,
+    out: str | Path = RESULTS / "clo",
+    settings: TrainingSettings | None = None,
+    keep: Keep | None = None,
+    held_out: Items | None = None,
+) -> Aligned:
+    """Aligns locales with English by CLO (Lee et al., arXiv 2505.14297).
+
+    The answer in the question's language is preferred to its translation. ``preference_loss`` has the equation.
+
+    Args:
+        model: the base model, which is left as it is.
+        corpus: parallel questions with answers, as ``sl.data.parallel.facts(split.train)``.
+        locales: the locales that are aligned; all of the corpus but English for ``None``.
+        beta: how strongly the model is held to the model before training.
+        weight: the factor on the negative log likelihood of the locale's answers.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        settings: of the training; the defaults for ``None``.
+        keep: what is to be left as it is; nothing for ``None``.
+        held_out: items that no text may give away; not checked for ``None``.
+
+    Raises:
+        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+    """
+    objective = CrossLingualOptimization(beta, weight)
+    return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
+
+
+def tune(
+    model: LensModel,
+    corpus: ParallelCorpus,
+    locales: Sequence[str] | None = None,
+    *,
+    out: str | Path = RESULTS / "tuning",
+    settings: TrainingSettings | None = None,
+    keep: Keep | None = None,
+    held_out: Items | None = None,
+) -> Aligned:
+    """Tunes on questions answered in every language: the negative log likelihood of the answers.
+
+    Args:
+        model: the base model, which is left as it is.
+        corpus: parallel questions with answers. Rows in a single locale count too.
+        locales: the locales that are tuned on, with English; all of the corpus for ``None``.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        settings: of the training; the defaults for ``None``.
+        keep: what is to be left as it is; nothing for ``None``.
+        held_out: items that no text may give away; not checked for ``None``.
+
+    Raises:
+        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+    """
+    return train(model, corpus, MultilingualTuning(), locales, out=out, settings=settings, keep=keep, held_out=held_out)
+
+
+def continued(
+    model: LensModel,
+    corpus: ParallelCorpus,
+    locales: Sequence[str] | None = None,
+    *,
+    out: str | Path = RESULTS / "continued",
+    settings: TrainingSettings | None = None,
+    held_out: Items | None = None,
+) -> Aligned:
+    """Trains on whole texts of which none stands in two languages: the control that is aligned to nothing.
+
+    Args:
+        model: the base model, which is left as it is.
+        corpus: parallel texts, of each of which one language is kept.
+        locales: the locales whose texts are kept, beside English; all of the corpus for ``None``.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        settings: of the training; the defaults for ``None``.
+        held_out: items that no text may give away; not checked for ``None``.
+
+    Raises:
+        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+    """
+    return train(model, corpus, ContinuedTraining(), locales, out=out, settings=settings, held_out=held_out)

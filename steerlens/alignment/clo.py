@@ -1,0 +1,77 @@
+"""CLO: the answer in the question's language is preferred to its translation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.examples import encoded
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.losses import preference_loss
+from steerlens.alignment.objectives import Example, Objective, Stream, Weights
+from steerlens.alignment.texts import about, some
+from steerlens.data import ENGLISH
+from steerlens.data.parallel import ParallelCorpus, ParallelText
+from steerlens.models.tokens import Tokenizer
+
+
+@dataclass(frozen=True)
+class CrossLingualOptimization(Objective):
+    """The preference loss for the answer in the question's language, and the negative log likelihood of the locale's answers.
+
+    Of a question and its answer in a locale (x, y) and in English (x', y'), ``preference_loss`` prefers y to y' after x and y' to
+    y after x', and ``weight`` times the negative log likelihood of y after x is added.
+    """
+
+    beta: float = 0.1
+    """How strongly the model is held to the model before training."""
+    weight: float = 1.0
+    """The factor on the negative log likelihood of the locale's answers."""
+    name: ClassVar[str] = "CLO"
+    source: ClassVar[str] = (
+        "Lee et al., arXiv 2505.14297. Differs: a LoRA adapter on the attention weights instead of all attention weights; "
+        "log probabilities of short answers to facts instead of long answers to instructions; both parts weigh as told."
+    )
+    weights: ClassVar[Weights] = "attention"
+
+    def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
+        """Returns questions whose answers differ in the locale and in English, each with both answers in both languages.
+
+        Args:
+            corpus: the parallel texts.
+            locales: the locales that are aligned with English.
+            tokenizer: the model's.
+        """
+        found = tuple(self._example(row, code, tokenizer) for row in corpus for code in _differing(row, locales))
+        return (some(found, f"questions whose answers differ in {ENGLISH} and in one of {', '.join(locales)}"),)
+
+    def _example(self, row: ParallelText, code: str, tokenizer: Tokenizer) -> Example:
+        """Returns the chosen texts, in the locale and in English, and behind them the rejected ones."""
+        asked = ((code, code), (ENGLISH, ENGLISH), (code, ENGLISH), (ENGLISH, code))
+        texts = (encoded(tokenizer, row.texts[question], question, row.answers[answer]) for question, answer in asked)
+        return Example(tuple(texts), about(row))
+
+    def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
+        """Returns the preference loss and the negative log likelihood of the locale's answers, in nats a token.
+
+        Args:
+            learner: the model that is trained.
+            batch: examples of the one stream.
+            stream: always 0.
+        """
+        texts = [text for column in zip(*(example.texts for example in batch), strict=True) for text in column]
+        before = learner.log_probabilities(texts, before=True)
+        after = learner.log_probabilities(texts)
+        half, n = len(texts) // 2, len(batch)
+        learned = sum(len(text.ids) - text.start for text in texts[:n])
+        return {
+            "preference": preference_loss(after[:half], after[half:], before[:half], before[half:], self.beta),
+            "target": -self.weight * after[:n].sum() / learned,
+        }
+
+
+def _differing(row: ParallelText, locales: Sequence[str]) -> Iterator[str]:
+    """The locales of a row whose answer is another text than the English one."""
+    return (code for code in locales if ENGLISH in row.answers and row.answers.get(code) not in (None, row.answers[ENGLISH]))

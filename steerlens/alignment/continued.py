@@ -1,0 +1,59 @@
+"""Plain continued training: the control that is aligned to nothing."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.examples import encoded
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.objectives import Example, Objective, Stream
+from steerlens.alignment.texts import about, some
+from steerlens.data import ENGLISH
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.models.tokens import Tokenizer
+
+
+@dataclass(frozen=True)
+class ContinuedTraining(Objective):
+    """The language model's loss of whole texts, each about something that stands in no other language.
+
+    Of everything that the parallel texts are about, one language is kept, drawn by its name: the model sees as many texts in
+    the same languages as other methods do, and nothing twice.
+    """
+
+    name: ClassVar[str] = "continued training"
+    source: ClassVar[str] = "A control: what training on such texts does by itself."
+
+    def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
+        """Returns one text of each row, all rows about one thing in the same language.
+
+        Args:
+            corpus: the parallel texts.
+            locales: the locales that other methods align with English.
+            tokenizer: the model's.
+        """
+        codes = (ENGLISH, *locales)
+        drawn = [(row, codes[_number(about(row)) % len(codes)]) for row in corpus]
+        found = tuple(
+            Example((encoded(tokenizer, row.full(code), code),), about(row)) for row, code in drawn if code in row.texts
+        )
+        return (some(found, f"texts in {', '.join(codes)}"),)
+
+    def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
+        """Returns the negative log likelihood of the texts, in nats a token.
+
+        Args:
+            learner: the model that is trained.
+            batch: examples of the one stream.
+            stream: always 0.
+        """
+        return {"language model": learner.nll([text for example in batch for text in example.texts])}
+
+
+def _number(name: str) -> int:
+    """A number that belongs to a name, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])

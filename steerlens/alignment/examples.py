@@ -1,0 +1,131 @@
+"""Training examples: parallel texts as tokens, and batches of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from steerlens.data import locale
+from steerlens.data.parallel import ParallelText
+from steerlens.errors import DataError
+from steerlens.models.tokens import Tokenizer
+
+_PER_CHARACTER = 1.2
+"""Tokens a character from which on a language counts as broken into bytes."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as tokens."""
+
+    ids: tuple[int, ...]
+    """The token ids, with what the tokenizer puts in front."""
+    start: int
+    """The index of the first token that is learned: the answer's first one, or the text's own first one."""
+    front: int
+    """The number of tokens that stand in front of the text, as BOS."""
+    locale: str = ""
+    """The code of the locale that the text is in."""
+
+    @property
+    def prompt(self) -> "Encoded":
+        """The tokens before the first one that is learned; the whole text where nothing stands before it."""
+        return Encoded(self.ids[: self.start], self.start, self.front, self.locale) if self.start > self.front else self
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Texts of a batch, padded on the right."""
+
+    ids: Int[Tensor, "text pos"]
+    mask: Int[Tensor, "text pos"]
+    """1 at tokens, 0 at padding."""
+    own: Bool[Tensor, "text pos"]
+    """The text's own tokens: not those in front, and not padding."""
+    learned: Bool[Tensor, "text pos"]
+    """The tokens whose probability is learned."""
+
+
+def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Encoded:
+    """Returns a text as tokens, or a question and its answer, of which the answer alone is learned.
+
+    Args:
+        tokenizer: the model's.
+        text: the text, or the question as the model is asked it.
+        code: the code of the locale.
+        answer: what follows it, without the space before; none for ``""``.
+
+    Raises:
+        PromptError: an empty text.
+    """
+    if not answer:
+        ids = tokenizer.ids(text)
+        front = tokenizer.n_front(ids)
+        return Encoded(tuple(ids), front, front, code)
+    asked, (answered,) = tokenizer.split(text, [locale(code).space + answer])
+    return Encoded((*asked, *answered), len(asked), tokenizer.n_front(asked), code)
+
+
+def encoded_row(tokenizer: Tokenizer, row: ParallelText, code: str) -> Encoded:
+    """Returns one locale's text of a row, with its answer where it has one.
+
+    Args:
+        tokenizer: the model's.
+        row: a parallel text.
+        code: one of its locales.
+    """
+    return encoded(tokenizer, row.texts[code], code, row.answers.get(code, ""))
+
+
+def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
+    """Returns texts as one batch.
+
+    Args:
+        texts: the texts.
+        pad: the token that shorter ones are padded with.
+        device: where the tensors are put.
+    """
+    length = max(len(text.ids) for text in texts)
+    ids = torch.full((len(texts), length), pad)
+    for line, text in zip(ids, texts, strict=True):
+        line[: len(text.ids)] = torch.tensor(text.ids)
+
+    def columns(of: Callable[[Encoded], tuple[int, int]]) -> Tensor:
+        marked = torch.zeros(ids.shape, dtype=torch.bool)
+        for line, text in zip(marked, texts, strict=True):
+            line[slice(*of(text))] = True
+        return marked.to(device)
+
+    mask = columns(lambda text: (0, len(text.ids)))
+    own = columns(lambda text: (text.front, len(text.ids)))
+    learned = columns(lambda text: (max(text.start, 1), len(text.ids)))  # nothing is predicted at the first column
+    return Padded(ids.to(device), mask.long(), own, learned)
+
+
+def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: Sequence[str], n: int = 50) -> None:
+    """Refuses locales whose writing the tokenizer breaks into bytes, from which a model learns spelling and no language.
+
+    Args:
+        tokenizer: the model's.
+        rows: the parallel texts.
+        codes: the locales.
+        n: how many texts of a locale are looked at.
+
+    Raises:
+        DataError: a locale has more tokens than characters.
+    """
+    texts: dict[str, list[str]] = {code: [] for code in codes}
+    for row in rows:
+        for code in codes:
+            if code in row.texts and len(texts[code]) < n:
+                texts[code].append(row.texts[code])
+    for code, some in texts.items():
+        characters = sum(map(len, some))
+        tokens = sum(len(tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in some)
+        if tokens > _PER_CHARACTER * characters:
+            raise DataError(
+                f"the model's tokenizer makes {tokens / characters:.1f} tokens a character of {code}: it has no pieces of this "
+                "language and breaks it into bytes. Leave the locale out (locales=…), or take a model that was trained on it."
+            )

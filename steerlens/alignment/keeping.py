@@ -1,0 +1,100 @@
+"""Keeping the local: a term that holds prompts where they lie along the LOC direction while a method aligns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.examples import Encoded, encoded
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.losses import movement_loss
+from steerlens.data import Items
+from steerlens.errors import DataError, SettingsError
+from steerlens.models.tokens import Tokenizer
+from steerlens.numeric import layer_of
+from steerlens.steering import VectorSet
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What an alignment is to leave as it is: where prompts lie along the LOC direction after one block.
+
+    ``weight`` times ``movement_loss`` of the last token of implicit cultural prompts is added to the method's loss. No paper has
+    this term: it asks whether alignment must erase culture.
+    """
+
+    vectors: VectorSet
+    """The LOC vector of every locale that is aligned, as ``take`` makes them of train."""
+    layer: int
+    """The index of the block after which prompts are compared with the model before training."""
+    items: Items
+    """Cultural items, as those of train, whose implicit prompts are compared. Their answers are not read."""
+    weight: float = 1.0
+    """The factor on the loss; with 1, a movement by the whole LOC vector costs as much as one nat."""
+    name: str = "LOC"
+    """The name of the vectors."""
+
+    def prompts(self, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Encoded, ...]:
+        """Returns the implicit cultural prompts of some locales as tokens.
+
+        Args:
+            locales: the locales that are aligned.
+            tokenizer: the model's.
+
+        Raises:
+            DataError: the items hold no cultural prompts of these locales.
+            SettingsError: a locale has no vector with one direction.
+            LayerError: the vectors were not taken at the layer.
+        """
+        found = [item for item in self.items.of(kind="cultural") if item.locale in locales]
+        if not found:
+            raise DataError(
+                f"{self.items!r} hold no cultural items of {', '.join(locales)} whose place could be kept: give those of train."
+            )
+        for code in {item.locale for item in found}:
+            self.direction(code)
+        return tuple(encoded(tokenizer, item.prompt().text, item.locale) for item in found)
+
+    def loss(self, learner: Learner, batch: Sequence[Encoded]) -> Float[Tensor, ""]:
+        """Returns the weighted loss of some prompts.
+
+        Args:
+            learner: the model that is trained.
+            batch: prompts as tokens.
+        """
+        before = learner.residuals(batch, self.layer, "last", before=True)
+        after = learner.residuals(batch, self.layer, "last")
+        vectors = torch.stack([self.direction(text.locale) for text in batch]).to(after.device)
+        return self.weight * movement_loss(after, before, vectors)
+
+    def direction(self, locale: str) -> Float[Tensor, " d_model"]:
+        """Returns the vector of a locale at the layer, in the residual stream's units.
+
+        Args:
+            locale: as ``es-ES``.
+
+        Raises:
+            SettingsError: there is no such vector, or it has no direction.
+            LayerError: it was not taken at the layer.
+        """
+        own = self.vectors.of(locale).get(self.name)
+        edit: Any = None if own is None else own.edit(layer_of(self.layer, own.layers, f"vector {own.label}"))
+        if not hasattr(edit, "direction"):
+            raise SettingsError(
+                f"no vector {self.name!r} with one direction given for {locale}: expected steering vectors, as "
+                "sl.steering.take(model, split.train, sl.steering.LOC)."
+            )
+        return edit.direction
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what is kept as JSON values, for a card."""
+        return {
+            "vectors": self.vectors.digest(),
+            "name": self.name,
+            "layer": self.layer,
+            "items": self.items.digest(),
+            "weight": self.weight,
+        }

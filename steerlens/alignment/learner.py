@@ -1,0 +1,152 @@
+"""The model that is trained, as losses see it: residuals at a layer, and log probabilities of what is learned."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from einops import einsum, reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.examples import Encoded, Padded, padded
+from steerlens.errors import ModelError
+
+Pooled = Literal["mean", "last"]
+
+
+class _Reached(Exception):
+    """The layer that is read has run: nothing above it is needed."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A Hugging Face model with a LoRA adapter, and what losses ask of it."""
+
+    model: Any
+    """A ``peft.PeftModel``."""
+    blocks: Sequence[torch.nn.Module]
+    """The model's blocks, in their order."""
+    pad: int
+    """The token that shorter texts are padded with."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(iter(self.model.parameters())).device
+
+    def pad_all(self, texts: Sequence[Encoded]) -> Padded:
+        """Returns texts as a batch on the model's device.
+
+        Args:
+            texts: the texts.
+        """
+        return padded(texts, self.pad, self.device)
+
+    def residuals(
+        self, texts: Sequence[Encoded], layer: int, pooled: Pooled = "mean", *, before: bool = False
+    ) -> Float[Tensor, "text d_model"]:
+        """Returns the residual stream after a block: the mean over each text's own tokens, or its last token's. Blocks above do
+        not run.
+
+        Args:
+            texts: the texts.
+            layer: the block's index.
+            pooled: ``mean`` or ``last``.
+            before: whether the model before training is read, without gradients.
+        """
+        batch, seen = self.pad_all(texts), []
+
+        def keep(_module: Any, _inputs: Any, output: Any) -> None:
+            seen.append(output[0] if isinstance(output, tuple) else output)
+            raise _Reached
+
+        handle = self.blocks[layer].register_forward_hook(keep)
+        try:
+            with self._without_adapter() if before else nullcontext():
+                self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        except _Reached:
+            pass
+        finally:
+            handle.remove()
+        residual = seen[0].float()
+        if pooled == "last":
+            return residual[torch.arange(len(texts)), batch.mask.sum(dim=1) - 1]
+        weights = batch.own / reduce(batch.own.float(), "text pos -> text 1", "sum")
+        return einsum(residual, weights, "text pos d, text pos -> text d")
+
+    def log_probabilities(self, texts: Sequence[Encoded], *, before: bool = False) -> Float[Tensor, " text"]:
+        """Returns the sum of the log probabilities of each text's learned tokens, in nats.
+
+        Args:
+            texts: the texts.
+            before: whether the model before training is asked, without gradients.
+        """
+        batch = self.pad_all(texts)
+        asked = torch.zeros_like(batch.learned)
+        asked[:, :-1] = batch.learned[:, 1:]  # the token before tells
+        with self._without_adapter() if before else nullcontext(), self._at(asked):
+            logits = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[0].float()
+        each = torch.nn.functional.cross_entropy(logits, batch.ids[batch.learned], reduction="none")
+        rows = torch.arange(len(texts), device=self.device)[:, None].expand_as(batch.ids)[batch.learned]
+        return torch.zeros(len(texts), device=self.device).index_add(0, rows, -each)
+
+    def nll(self, texts: Sequence[Encoded]) -> Float[Tensor, ""]:
+        """Returns the negative log likelihood of the texts' learned tokens, in nats a token: the language model's loss.
+
+        Args:
+            texts: the texts.
+        """
+        learned = sum(len(text.ids) - max(text.start, 1) for text in texts)
+        return -self.log_probabilities(texts).sum() / learned
+
+    def check(self, texts: Sequence[Encoded], tolerance: float = 1e-2) -> None:
+        """Makes sure, once, that logits at some tokens are those that the whole pass gives there.
+
+        Args:
+            texts: a few texts.
+            tolerance: the largest difference of a log probability, relative to its size.
+
+        Raises:
+            ModelError: they are not; the architecture does something else with its output.
+        """
+        batch = self.pad_all(texts)
+        with torch.no_grad():
+            logits = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
+            each = logits[:, :-1].log_softmax(-1).gather(-1, batch.ids[:, 1:, None])[..., 0]
+            plain = (each * batch.learned[:, 1:]).sum(dim=1)
+            ours = self.log_probabilities(texts)
+        if not torch.allclose(ours, plain, rtol=tolerance, atol=tolerance):
+            raise ModelError(
+                f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a whole pass (log "
+                f"probabilities {ours.tolist()} and {plain.tolist()}): it cannot be trained here. Expected a decoder-only model "
+                "whose output weights are applied token by token."
+            )
+
+    @contextmanager
+    def _at(self, asked: Tensor) -> Iterator[None]:
+        """Has the output weights applied to some tokens only: ``[1, asked, vocabulary]``."""
+        chosen: Callable[..., tuple[Tensor]] = partial(_chosen, asked)
+        handle = self.model.get_base_model().get_output_embeddings().register_forward_pre_hook(chosen)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def _without_adapter(self) -> Iterator[None]:
+        """Runs the model before training: without the adapter, dropout and gradients."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.model.disable_adapter():
+                yield
+        finally:
+            self.model.train(training)
+
+
+def _chosen(asked: Tensor, _module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+    """The hidden states at the tokens that are asked for, ``[1, asked, d_model]``."""
+    return (inputs[0][asked][None],)

@@ -1,0 +1,84 @@
+"""The LoRA adapter that is trained, on a Hugging Face model of its own."""
+
+from typing import Any
+
+import torch
+
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.objectives import Weights
+from steerlens.alignment.settings import TrainingSettings
+from steerlens.errors import ModelError
+from steerlens.models.lens import LensModel
+from steerlens.models.loading import hugging_face_of
+from steerlens.numeric import layers_of
+
+_ATTENTION = ("attn", "attention")
+"""What the part of a block that attends is called, in its name."""
+
+
+def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -> Learner:
+    """Returns the model, read anew, with a fresh LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
+
+    The given model is left as it is. Only the adapter's weights have gradients.
+
+    Args:
+        model: the base model.
+        settings: the adapter's rank, factor and layers, and the seed of its first weights.
+        weights: ``all`` linear maps of the blocks, or those that attend.
+
+    Raises:
+        ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no such maps.
+        LayerError: the settings name a layer that the model does not have.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ModelError("alignment by training needs the packages of an extra: pip install 'steerlens[alignment]'.") from error
+    layers = model.layers(None if settings.layers is None else layers_of(settings.layers, model.layers(), f"model {model.name}"))
+    hf = hugging_face_of(model.spec).to(model.device)
+    names = names_of_blocks(hf, model.n_layers)
+    targets = [target for layer in layers for target in _linear(hf, names[layer], weights)]
+    if not targets:
+        kind = "linear maps that attend" if weights == "attention" else "linear maps"
+        raise ModelError(f"{model.name} has no {kind} in blocks {list(layers)}: expected some to train.")
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules=targets,
+        base_model_name_or_path=model.spec.name,
+        task_type="CAUSAL_LM",
+    )
+    adapted: Any = get_peft_model(hf, config)
+    config.base_model_name_or_path = model.spec.name  # peft put the folder of this machine there
+    return Learner(
+        adapted, [hf.get_submodule(name) for name in names], model.tokenizer.pad_id or 0
+    )  # whatever stands at padding is masked
+
+
+def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
+    """Returns the name of each block of a Hugging Face model, in their order.
+
+    Args:
+        hf: the model.
+        n_layers: the number of its blocks.
+
+    Raises:
+        ModelError: it holds no list of so many blocks.
+    """
+    for name, module in hf.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
+            return [f"{name}.{at}" for at in range(n_layers)]
+    raise ModelError(f"{type(hf).__name__} has no list of its {n_layers} blocks: it cannot be trained here.")
+
+
+def _linear(hf: Any, block: str, weights: Weights) -> list[str]:
+    """The names of a block's linear maps; GPT-2's are of a class of their own."""
+    from transformers.pytorch_utils import Conv1D
+
+    found = [
+        name
+        for name, module in hf.get_submodule(block).named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and (weights == "all" or any(part in name for part in _ATTENTION))
+    ]
+    return [f"{block}.{name}" for name in found]

@@ -1,0 +1,63 @@
+"""MidAlign: parallel texts pulled together in the middle layers, in turns with the language model's loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.losses import contrastive_loss
+from steerlens.alignment.objectives import Example, Objective, Stream
+from steerlens.alignment.texts import pairs_with_english, single_texts
+from steerlens.data import ENGLISH
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.models.tokens import Tokenizer
+
+
+@dataclass(frozen=True)
+class MidAlign(Objective):
+    """The contrastive loss of pooled middle-layer residuals, in turns with the language model's loss.
+
+    Batches of pairs minimise ``contrastive_loss`` of the mean residuals of a text and of its translation after one middle block,
+    and every second batch minimises the negative log likelihood of texts of all locales.
+    """
+
+    layer: int
+    """The index of the block after which residuals are aligned."""
+    temperature: float = 0.1
+    """What similarities are divided by."""
+    name: ClassVar[str] = "MidAlign"
+    source: ClassVar[str] = (
+        "Liu and Niehues, arXiv 2502.14830. Differs: the contrastive loss is taken in both directions and averaged; wordings of "
+        "one concept are no wrong answers for each other; the language model's loss stands in for their task's."
+    )
+
+    def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
+        """Returns pairs with English, and single texts of all locales and English.
+
+        Args:
+            corpus: the parallel texts.
+            locales: the locales that are aligned with English.
+            tokenizer: the model's.
+        """
+        pairs = pairs_with_english(corpus, locales, tokenizer)
+        return pairs, single_texts(corpus, (ENGLISH, *locales), tokenizer)
+
+    def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:
+        """Returns the contrastive loss of pairs, or the language model's loss of single texts.
+
+        Args:
+            learner: the model that is trained.
+            batch: examples of one stream.
+            stream: 0 for pairs, 1 for single texts.
+        """
+        if stream == 1:
+            return {"language model": learner.nll([text for example in batch for text in example.texts])}
+        english, own = zip(*(example.texts for example in batch), strict=True)
+        both = learner.residuals([*english, *own], self.layer)
+        names = [example.about for example in batch]
+        same = torch.tensor([[one == other for other in names] for one in names], device=both.device)
+        return {"contrastive": contrastive_loss(both[len(batch) :], both[: len(batch)], self.temperature, same)}

@@ -1,0 +1,73 @@
+"""What an alignment method minimises, behind one class."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.examples import Encoded
+from steerlens.alignment.learner import Learner
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.models.tokens import Tokenizer
+
+Weights = Literal["all", "attention"]
+"""Which of a block's weights an adapter stands on."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a loss is taken of: one text, or parallel ones."""
+
+    texts: tuple[Encoded, ...]
+    """One text, or several that say the same, the first in English."""
+    about: str
+    """What it is about: the concept, or the row's key. Two examples about the same thing are no wrong answers for each other."""
+
+
+Stream = Sequence[Example]
+"""Examples that batches are made of. A method with several takes a batch of each in turn."""
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """A method of alignment: the examples that it makes of parallel texts, and its loss.
+
+    A new method is one such class: a frozen dataclass whose fields are its settings.
+    """
+
+    name: ClassVar[str]
+    """What the method is called in tables and figures."""
+    source: ClassVar[str]
+    """The paper, and what differs from it."""
+    weights: ClassVar[Weights] = "all"
+    """Which weights its adapter stands on."""
+
+    @abstractmethod
+    def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
+        """Returns the examples of each kind of batch.
+
+        Args:
+            corpus: the parallel texts.
+            locales: the locales that are aligned with English.
+            tokenizer: the model's.
+
+        Raises:
+            DataError: the corpus has none that the method can use.
+        """
+
+    @abstractmethod
+    def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:
+        """Returns the parts of the loss of a batch by name; their sum is minimised.
+
+        Args:
+            learner: the model that is trained.
+            batch: examples of one stream.
+            stream: the index of that stream.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as JSON values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,66 @@
+"""The order in which examples are learned: the same for the same seed, however often a run is interrupted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steerlens.alignment.examples import Encoded
+from steerlens.alignment.objectives import Example, Stream
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one pass learns from."""
+
+    stream: int
+    """Which of the method's streams the examples are of."""
+    examples: tuple[Example, ...]
+    kept: tuple[Encoded, ...] = ()
+    """Prompts whose place is to be kept."""
+
+
+class Batches(Sequence[Batch]):
+    """Every batch of a run, in order: of each stream in turn, each stream shuffled anew when it is through.
+
+    All batches of one update are of the same stream, so that their gradients are of one loss.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream], kept: Sequence[Encoded], *, steps: int, size: int, accumulate: int, seed: int
+    ) -> None:
+        """Draws the order.
+
+        Args:
+            streams: the examples of each kind of batch.
+            kept: prompts whose place is to be kept; none for an empty sequence.
+            steps: the number of updates.
+            size: the number of examples of a batch.
+            accumulate: the number of batches of an update.
+            seed: of the order.
+        """
+        self._streams, self._kept, self._size, self._accumulate, self._n = streams, kept, size, accumulate, steps * accumulate
+        each = -(-steps // len(streams)) * accumulate * size
+        rng = np.random.default_rng(seed)
+        self._orders = [_shuffled(len(stream), each, rng) for stream in streams]
+        self._kept_order = _shuffled(len(kept), self._n * size, rng) if kept else []
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, at):  # type: ignore[no-untyped-def]
+        """Returns the batch at a place."""
+        if not 0 <= at < self._n:
+            raise IndexError(at)
+        update, within = divmod(at, self._accumulate)
+        stream = update % len(self._streams)
+        start = ((update // len(self._streams)) * self._accumulate + within) * self._size
+        chosen = self._orders[stream][start : start + self._size]
+        kept = self._kept_order[at * self._size : (at + 1) * self._size]
+        return Batch(stream, tuple(self._streams[stream][i] for i in chosen), tuple(self._kept[i] for i in kept))
+
+
+def _shuffled(n: int, length: int, rng: np.random.Generator) -> list[int]:
+    """Indices below ``n``, ``length`` of them: all in random order, again and again."""
+    rounds = -(-length // n)
+    return [int(i) for _ in range(rounds) for i in rng.permutation(n)][:length]

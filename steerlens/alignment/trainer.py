@@ -1,0 +1,173 @@
+"""Transformers' ``Trainer``, with a method's loss in the place of its own."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from steerlens.alignment.aligned import CHECKPOINTS, PREFIX
+from steerlens.alignment.keeping import Keep
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.objectives import Objective
+from steerlens.alignment.order import Batch, Batches
+from steerlens.alignment.settings import TrainingSettings
+from steerlens.errors import ModelError
+from steerlens.progress import progress
+
+WHOLE = "whole"
+"""A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
+KEPT = "kept"
+"""What the term that keeps prompts where they are is called in the log."""
+_FIRST, _LAST = 3, 10
+"""The values of a part of the loss, from the beginning and before now, whose means are compared to see whether it diverges."""
+_DIVERGED = 3.0
+"""The factor by which the second mean is larger than the first where it does."""
+
+
+class AlignmentTrainer(Trainer):  # type: ignore[misc]
+    """Takes batches in their order, and minimises a method's loss."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        objective: Objective,
+        batches: Batches,
+        settings: TrainingSettings,
+        folder: Path,
+        *,
+        accumulate: int,
+        keep: Keep | None = None,
+    ) -> None:
+        """Makes a trainer that saves into ``folder``.
+
+        Args:
+            learner: the model that is trained.
+            objective: the method.
+            batches: what is learned from, in order.
+            settings: of the training.
+            folder: the adapter's.
+            accumulate: the batches of an update.
+            keep: what is to be left as it is.
+        """
+        own = learner.device
+        arguments = TrainingArguments(
+            output_dir=str(folder / CHECKPOINTS),
+            max_steps=settings.steps,
+            per_device_train_batch_size=1,  # what the sequence yields is a batch already
+            gradient_accumulation_steps=accumulate,
+            learning_rate=settings.learning_rate,
+            warmup_steps=round(settings.warmup * settings.steps),
+            lr_scheduler_type="linear",
+            weight_decay=0.0,
+            seed=settings.seed,
+            use_cpu=own.type == "cpu",
+            bf16=own.type == "cuda" and torch.cuda.is_bf16_supported(),
+            save_strategy="steps",
+            save_steps=settings.save_every,
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+        )
+        arguments._n_gpu = min(1, arguments.n_gpu)  # the losses see the whole batch: it is not shared out over GPUs
+        super().__init__(learner.model, arguments, data_collator=_one, train_dataset=batches)
+        for standard in list(self.callback_handler.callbacks):
+            if type(standard).__name__ in ("PrinterCallback", "ProgressCallback"):
+                self.remove_callback(type(standard))
+        self.add_callback(_Watch(self, settings.steps, objective.name))
+        self.learner, self.objective, self.keep = learner, objective, keep
+        self.seen: dict[str, list[float]] = {}
+        """The parts of the loss in the batches of this update."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
+        """Returns the loss of a batch: the sum of its parts, which are noted.
+
+        Args:
+            model: as the trainer wraps it; the learner holds the same.
+            inputs: ``{"batch": Batch}``.
+            return_outputs: whether outputs are wanted, too; there are none.
+            num_items_in_batch: not used: losses are means.
+
+        Raises:
+            ModelError: a part is not finite.
+        """
+        batch: Batch = inputs["batch"]
+        parts = self.objective.losses(self.learner, batch.examples, batch.stream)
+        if self.keep is not None:
+            parts[KEPT] = self.keep.loss(self.learner, batch.kept)
+        for name, part in parts.items():
+            self.seen.setdefault(name, []).append(float(part.detach()))
+        bad = {name: values[-1] for name, values in self.seen.items() if not math.isfinite(values[-1])}
+        if bad:
+            raise _diverging(self.state, f"{bad} at step {self.state.global_step + 1}", self.args.learning_rate)
+        total = torch.stack(list(parts.values())).sum()
+        return (total, {}) if return_outputs else total
+
+    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
+        """Returns 0: operations are not counted.
+
+        Args:
+            inputs: a batch.
+        """
+        return 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Returns the sampler of batches in their order, which is random already."""
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+        """Writes the adapter, and nothing that would have to be unpickled."""
+        self.model.save_pretrained(output_dir or self.args.output_dir, safe_serialization=True)
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Shows the loss and the time left, notes the loss, sees whether it diverges, and marks whole checkpoints."""
+
+    def __init__(self, trainer: AlignmentTrainer, steps: int, name: str) -> None:
+        self._trainer, self._steps, self._name = trainer, steps, name
+        self._bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        self._bar = progress(self._steps, f"Training {self._name}", "step")
+        self._bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        means = {name: sum(values) / len(values) for name, values in self._trainer.seen.items()}
+        self._trainer.seen = {}
+        state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]
+        self._bar.set_postfix_str(", ".join(f"{name} {value:.2f}" for name, value in means.items()), refresh=False)
+        self._bar.update(1)
+        for name in means:
+            _check_diverging(name, state, args.learning_rate)
+
+    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        (Path(args.output_dir) / f"{PREFIX}{state.global_step}" / WHOLE).touch()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        self._bar.close()
+
+
+def _check_diverging(part: str, state: Any, rate: float) -> None:
+    values = [row["value"] for row in state.log_history if row.get("part") == part]
+    if len(values) < _FIRST + _LAST:
+        return
+    first, last = sum(values[:_FIRST]) / _FIRST, sum(values[-_LAST:]) / _LAST
+    if last > _DIVERGED * max(first, 0.1):
+        raise _diverging(state, f"part {part!r} went from {first:.2f} to {last:.2f} by step {state.global_step}", rate)
+
+
+def _diverging(state: Any, what: str, rate: float) -> ModelError:
+    seen = [f"{row['part']} {row['value']:.2f}" for row in state.log_history[-5:] if "part" in row]
+    return ModelError(
+        f"the loss diverges ({what}). Before: {', '.join(seen) or 'nothing'}. The checkpoints so far are kept. Train with a "
+        f"lower learning rate than {rate:g} (TrainingSettings(learning_rate=…)), into another folder."
+    )
+
+
+def _one(batches: Sequence[Batch]) -> dict[str, Batch]:
+    return {"batch": batches[0]}

@@ -1,0 +1,50 @@
+"""Multilingual tuning: questions answered in every language."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.alignment.learner import Learner
+from steerlens.alignment.objectives import Example, Objective, Stream
+from steerlens.alignment.texts import single_texts, some
+from steerlens.data import ENGLISH
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.models.tokens import Tokenizer
+
+
+@dataclass(frozen=True)
+class MultilingualTuning(Objective):
+    """The negative log likelihood of answers, after the same questions in every language.
+
+    Rows with a single locale count too: questions about a country's culture with its own answers are mixed in that way.
+    """
+
+    name: ClassVar[str] = "multilingual tuning"
+    source: ClassVar[str] = (
+        "Supervised fine-tuning on translated instructions, as in Muennighoff et al. (arXiv 2211.01786). Differs: a LoRA "
+        "adapter; short answers."
+    )
+
+    def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
+        """Returns every question with an answer, in English and in every locale.
+
+        Args:
+            corpus: the parallel texts.
+            locales: the locales that are aligned with English.
+            tokenizer: the model's.
+        """
+        found = single_texts(corpus, (ENGLISH, *locales), tokenizer, answered=True)
+        return (some(found, "questions with answers"),)
+
+    def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
+        """Returns the negative log likelihood of the answers, in nats a token.
+
+        Args:
+            learner: the model that is trained.
+            batch: examples of the one stream.
+            stream: always 0.
+        """
+        return {"answers": learner.nll([text for example in batch for text in example.texts])}

@@ -1,0 +1,306 @@
+"""A collection of parallel texts."""
+
+import hashlib
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args, overload
+
+from steerlens.data.items import Items
+from steerlens.data.locales import ENGLISH
+from steerlens.data.parallel.files import line_of, read_rows, write_rows
+from steerlens.data.parallel.leaks import Leak, leaks
+from steerlens.data.parallel.texts import ParallelText
+from steerlens.data.parallel.units import counts_characters, units
+from steerlens.data.rows import same_text
+from steerlens.data.splits import place
+from steerlens.errors import DataError, PairsError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Need = Literal["english", "all", "any"]
+
+_SHOWN = 5
+"""Leaks that an error names."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ParallelCorpus(Sequence[ParallelText]):
+    """An ordered collection of parallel texts, which never changes: what its methods return is another one.
+
+    Raises:
+        DataError: two rows have one key.
+    """
+
+    rows: Sequence[ParallelText]
+    """The rows themselves."""
+    name: str = "parallel texts"
+    """What the corpus is called in tables and errors."""
+    notes: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """How many texts a loader or a method left out, by reason. It is not part of the digest."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(self.rows))
+        if len({row.key for row in self.rows}) < len(self.rows):
+            often = Counter(row.key for row in self.rows).most_common(3)
+            listed = ", ".join(f"{key!r} ({n} times)" for key, n in often if n > 1)
+            raise DataError(f"{self.name}: rows share the keys {listed}: expected each key once. Add each source only once.")
+
+    @overload
+    def __getitem__(self, index: int) -> ParallelText: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "ParallelCorpus": ...
+
+    def __getitem__(self, index: int | slice) -> "ParallelText | ParallelCorpus":
+        return replace(self, rows=self.rows[index]) if isinstance(index, slice) else self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[ParallelText]:
+        return iter(self.rows)
+
+    def __add__(self, other: "ParallelCorpus") -> "ParallelCorpus":
+        notes = dict(Counter(self.notes) + Counter(other.notes))
+        return ParallelCorpus((*self.rows, *other.rows), f"{self.name} + {other.name}", notes)
+
+    def __repr__(self) -> str:
+        return f"ParallelCorpus({self.name!r}: {len(self):,} rows in {', '.join(self.locales)})"
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The codes of the locales, in the order of their first text."""
+        return tuple(dict.fromkeys(code for row in self.rows for code in row.texts))
+
+    def where(self, keep: Callable[[ParallelText], bool]) -> "ParallelCorpus":
+        """Returns the rows for which ``keep`` is true, as in ``corpus.where(lambda row: row.source == "atlas")``."""
+        return replace(self, rows=tuple(filter(keep, self.rows)))
+
+    def only(self, locales: Iterable[str] | str, *, need: Need = "english") -> "ParallelCorpus":
+        """Returns the texts in English and in some locales, of the rows that hold enough of them.
+
+        Args:
+            locales: the codes of the locales.
+            need: which rows are kept. ``english``: those with a text in English and in at least one of the locales, which is what
+                aligning each language with English needs. ``all``: those with English and every one of the locales. ``any``:
+                those with a text in one of the locales, as the instructions of ``aya`` are, which are no translations; English is
+                kept where the locales name it.
+
+        Raises:
+            UnknownNameError: no row has a text in one of the locales, or there is no such need.
+        """
+        asked = dict.fromkeys((locales,) if isinstance(locales, str) else locales)
+        for code in asked:
+            if code not in self.locales:
+                raise UnknownNameError("locale", code, self.locales, f"These are the locales of {self.name}.")
+        if need not in get_args(Need):
+            raise UnknownNameError("need", need, get_args(Need))
+        others = [code for code in asked if code != ENGLISH]
+        kept = tuple(asked) if need == "any" else (ENGLISH, *others)
+        rows = (_restricted(row, kept) for row in self.rows if _enough(row, others, need) or (need == "any" and row.texts.keys() & asked))
+        return replace(self, rows=tuple(rows))
+
+    def pairs(self, locale: str, with_: str = ENGLISH) -> list[tuple[str, str]]:
+        """Returns each text in one locale and the same in another, of the rows that hold both; questions with their answers.
+
+        Args:
+            locale: the code of the locale whose text stands first.
+            with_: the code of the locale whose text stands second.
+
+        Raises:
+            PairsError: no row holds both.
+        """
+        found = [(row.full(locale), row.full(with_)) for row in self.rows if locale in row.texts and with_ in row.texts]
+        if not found:
+            raise PairsError(
+                f"{self.name}: no row holds a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. Load the "
+                "texts with both locales."
+            )
+        return found
+
+    def sample(self, n: int | None, *, seed: int = 0) -> "ParallelCorpus":
+        """Returns ``n`` rows drawn by ``seed``, in their order; all for ``None`` or where there are fewer. Whether a row is drawn
+        depends on its key, so that a smaller draw is part of a larger one."""
+        if n is None or n >= len(self):
+            return self
+        drawn = sorted(self.rows, key=lambda row: place(seed, f"parallel/{row.key}"))[: max(n, 0)]
+        chosen = {row.key for row in drawn}
+        return self.where(lambda row: row.key in chosen)
+
+    def shuffled(self, seed: int = 0) -> "ParallelCorpus":
+        """Returns the rows in an order that is drawn by ``seed``."""
+        rows = list(self.rows)
+        random.Random(seed).shuffle(rows)
+        return replace(self, rows=tuple(rows))
+
+    def deduplicated(self) -> "ParallelCorpus":
+        """Returns the corpus with each text once in a locale: the first row that has it keeps it.
+
+        Texts are compared with their answers, case folded and without white space that differs. A later row loses the repeated
+        text alone and keeps its other ones, unless English is what it loses or only one of several texts is left: then it says
+        nothing of how languages correspond, and goes. ``notes`` counts both.
+        """
+        seen: set[tuple[str, str]] = set()
+        rows, notes = [], Counter(self.notes)
+        for row in self.rows:
+            forms = {code: same_text(row.full(code)) for code in row.texts}
+            fresh = [code for code, form in forms.items() if (code, form) not in seen]
+            lost = len(forms) - len(fresh)
+            if not fresh or (lost and (len(fresh) == 1 or (ENGLISH in forms and ENGLISH not in fresh))):
+                notes["rows repeated, left out"] += 1
+                continue
+            if lost:
+                notes.update(f"{code}: text repeated, left out" for code in forms if code not in fresh)
+            seen.update((code, forms[code]) for code in fresh)
+            rows.append(_restricted(row, fresh) if lost else row)
+        return replace(self, rows=tuple(rows), notes=dict(notes))
+
+    def counts(self) -> "pd.DataFrame":
+        """Returns a row per source and locale.
+
+        Returns:
+            A data frame with the columns ``source``, ``license``, ``locale``, ``texts`` and ``answers`` (how many), ``length``
+            (of all texts with their answers) and ``unit``, in which it is counted: ``words``, or ``characters`` where no spaces
+            are written between words, and in Korean.
+        """
+        import pandas as pd
+
+        counted: dict[tuple[str, str, str], Counter[str]] = {}
+        for row in self.rows:
+            for code in row.texts:
+                cell = counted.setdefault((row.source, row.license, code), Counter())
+                cell.update(texts=1, answers=int(code in row.answers), length=len(units(row.full(code))))
+        columns = ["source", "license", "locale", "texts", "answers", "length", "unit"]
+        rows = (
+            (*where, cell["texts"], cell["answers"], cell["length"], "characters" if counts_characters(where[2]) else "words")
+            for where, cell in counted.items()
+        )
+        return pd.DataFrame(rows, columns=columns)
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of all rows, in order."""
+        sum_ = hashlib.sha256()
+        for row in self.rows:
+            sum_.update(f"{line_of(row)}\n".encode())
+        return sum_.hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the rows as JSON Lines, in UTF-8.
+
+        Args:
+            path: the file that is written.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        return write_rows(path, self.rows)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ParallelCorpus":
+        """Reads a corpus that ``save`` wrote, or one of your own: a line has ``key`` and ``texts`` (by the code of the locale), and
+        if wanted ``answers`` (likewise), ``source``, ``license`` and ``concept``.
+
+        Args:
+            path: the file, in UTF-8.
+
+        Raises:
+            FileError: there is no such file, or it is not UTF-8.
+            DataError: lines are bad; each is named with file, line, field, what was given and what was expected.
+        """
+        return cls(read_rows(path), Path(path).name)
+
+    def leaks(self, items: Items, n: int = 8) -> list[Leak]:
+        """Returns the rows that give away what items ask, so that training on them would teach what is then tested.
+
+        A row is found for one of three reasons. The first needs the row to name its concept, the others look at its texts:
+
+        ``concept``
+            The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
+        ``name``
+            A text holds the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of the
+            item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of "What is
+            the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found. Of a question
+            without a relation two words or four characters must be left. A cultural question has no name.
+        ``n-gram``
+            A text holds the answer and, beside it, ``n`` words in a row of a question without a relation, or all of a shorter
+            question, if no other concept of the items asks with the same words.
+
+        A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing away
+        about Japan. An answer alone is none either, nor a question without its answer.
+
+        Texts are compared with the items of the same language: give the items with English among them, since a row in English
+        teaches what is asked in Spanish; and with several wordings (``atlas(wordings=3)``), from which frames are known better.
+        Words are compared whole, case folded and without accents, so that an inflected name (``Ιαπωνίας`` for ``Ιαπωνία``) or a
+        synonym of the answer is not found, unless the row's text in another language is. Chinese, Japanese, Korean, Thai, Lao,
+        Khmer and Burmese are compared by characters, where a name may be found inside a longer word. All names of an item's answer
+        count; one without letters, digits or a sign of a currency is not looked for. A text that holds name and answer for another
+        reason ("Tokyo is a city in Japan") is found, too: rather a row too few than one too many.
+
+        Args:
+            items: the items that are tested on, as ``split.test``; then those that are chosen by, as ``split.dev``.
+            n: the number of words, or of characters where words are not spaced.
+
+        Returns:
+            A leak for each row and concept.
+
+        Raises:
+            SettingsError: ``n`` is below 2.
+        """
+        return leaks(self.rows, items, n)
+
+    def without_leaks(self, items: Items, n: int = 8) -> "ParallelCorpus":
+        """Returns the corpus without the rows that ``leaks`` finds. How many they are is logged and counted in ``notes``.
+
+        Args:
+            items: the items that are tested on.
+            n: as in ``leaks``.
+
+        Raises:
+            SettingsError: ``n`` is below 2.
+        """
+        found = self.leaks(items, n)
+        keys = {leak.key for leak in found}
+        by_reason = Counter(f"rows that leak by {leak.why}, left out" for leak in {leak.key: leak for leak in found}.values())
+        _log.info("%s: %d of %d rows leak what %s ask and are left out", self.name, len(keys), len(self), items.name)
+        return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
+
+    def check(self, items: Items, n: int = 8) -> None:
+        """Refuses a corpus of which a row gives away what items ask. ``leaks`` says what is found.
+
+        Args:
+            items: the items that are tested on.
+            n: as in ``leaks``.
+
+        Raises:
+            DataError: a row does; the first ones are named.
+            SettingsError: ``n`` is below 2.
+        """
+        if found := self.leaks(items, n):
+            lines = [f"  {leak.key} ({leak.locale}) gives away {leak.concept} by {leak.why}: {leak.text!r:.120}" for leak in found]
+            more = f"\n  … and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+            listed = "\n".join(lines[:_SHOWN])
+            raise DataError(
+                f"{self.name} leaks what {items.name} ask, in {len({leak.key for leak in found}):,} of {len(self):,} rows. Train on "
+                f"corpus.without_leaks(items) instead:\n{listed}{more}"
+            )
+
+
+def _restricted(row: ParallelText, codes: Collection[str]) -> ParallelText:
+    """The row with its texts in some locales alone."""
+    texts, answers = ({code: text for code, text in some.items() if code in codes} for some in (row.texts, row.answers))
+    return replace(row, texts=texts, answers=answers)
+
+
+def _enough(row: ParallelText, others: Sequence[str], need: Need) -> bool:
+    """Whether a row has a text in English and in one of the other locales, or in all of them."""
+    held = [code in row.texts for code in others]
+    return need != "any" and ENGLISH in row.texts and (all(held) if need == "all" else any(held))

@@ -1,0 +1,208 @@
+"""Whether training texts give away what items ask: a concept of theirs, or a question of theirs together with its answer."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from steerlens.data.items import Item, Items
+from steerlens.data.parallel.texts import ParallelText
+from steerlens.data.parallel.units import Sequences, Units, is_character, units
+from steerlens.data.splits import concept_of, group_of
+from steerlens.errors import SettingsError
+from steerlens.progress import progress
+
+Why = Literal["concept", "name", "n-gram"]
+
+_FRAME_CONCEPTS, _FRAME_SHARE = 2, 0.1
+"""What so many concepts of a relation, and such a share of them, ask with is their frame."""
+_EVERYWHERE, _EVERYWHERE_SHARE = 10, 0.05
+"""Words that so many concepts of any relation, and such a share of them, ask with are frame everywhere, as "which"."""
+_ENOUGH = 2.0
+"""How much of a question without a relation must be its own: words count 1, characters 1/2."""
+_SHOW_FROM = 20_000
+"""Rows from which on a bar is shown."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A row of a corpus that gives away what an item asks."""
+
+    key: str
+    """The row's key."""
+    concept: str
+    """The concept that is given away, as the items call it, without the number of its wording."""
+    locale: str
+    """The code of the locale of the text that gives it away; the row's first one if the row is of the concept itself."""
+    why: Why
+    """``concept``: the row is of the item's concept. ``name``: its text holds what the question asks about, and the answer.
+    ``n-gram``: it holds a part of the question that no other asks with, and the answer."""
+    text: str
+    """The text, with its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a text must hold to give away one wording of an item."""
+
+    concept: str
+    name: tuple[Units, ...]
+    """The parts of the question that are its own; empty if too little is."""
+    phrases: tuple[Units, ...]
+    """Its n-grams that no other concept asks with; empty for an item with a relation."""
+    answers: tuple[Units, ...]
+
+
+class _Language:
+    """The questions of one language, as what is looked for in a text."""
+
+    def __init__(self, items: Sequence[Item], n: int) -> None:
+        by_relation: dict[tuple[str, str], list[Item]] = {}
+        for item in items:
+            by_relation.setdefault((item.kind, item.relation), []).append(item)
+        asking = [(group_of(item.concept), units(item.question)) for item in items]
+        phrases = _shared((group, _phrases(question, n)) for group, question in asking)
+        words = _shared((group, _marks(question)) for group, question in asking)
+        often = max(_EVERYWHERE, _EVERYWHERE_SHARE * len({group for group, _ in asking}))
+        common = {phrase for phrase, concepts in phrases.items() if concepts > 1}
+        common |= {word for word, concepts in words.items() if len(word) == 1 and concepts >= often}
+        asked = [one for some in by_relation.values() for one in _asked(some, n, common)]
+        parts = Counter(part for one in asked for part in one.name)
+        self._by_name: dict[Units, list[_Asked]] = {}
+        self._by_phrase: dict[Units, list[_Asked]] = {}
+        for one in asked:
+            if one.name:
+                self._by_name.setdefault(min(one.name, key=lambda part: parts[part]), []).append(one)
+            for phrase in one.phrases:
+                self._by_phrase.setdefault(phrase, []).append(one)
+        answers = (answer for one in asked for answer in one.answers)
+        self._sequences = Sequences((*parts, *self._by_phrase, *answers))
+
+    def given_away(self, text: str) -> Iterator[tuple[str, Why]]:
+        """The concepts that a text gives away."""
+        found = self._sequences.found(units(text))
+        for key in found:
+            for one in self._by_name.get(key, ()):
+                if all(part in found for part in one.name) and _answered(one, found, one.name):
+                    yield one.concept, "name"
+            for one in self._by_phrase.get(key, ()):
+                if _answered(one, found, (key,)):
+                    yield one.concept, "n-gram"
+
+
+def leaks(rows: Sequence[ParallelText], items: Items, n: int) -> list[Leak]:
+    """The rows that give away what items ask, each once for each concept, in order. ``ParallelCorpus.leaks`` says what is found.
+
+    Raises:
+        SettingsError: ``n`` is below 2.
+    """
+    if n < 2:
+        raise SettingsError(f"n-grams of {n} given: expected at least 2 words or characters.")
+    groups: dict[str, str] = {}
+    by_language: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(group_of(item.concept), concept_of(item.concept))
+        by_language.setdefault(_language(item.locale), []).append(item)
+    languages = {language: _Language(some, n) for language, some in by_language.items()}
+    found = []
+    with progress(len(rows), "leaks", "row", show=len(rows) >= _SHOW_FROM) as bar:
+        for row in rows:
+            found += _of_row(row, groups, languages)
+            bar.update()
+    return found
+
+
+def _of_row(row: ParallelText, groups: Mapping[str, str], languages: Mapping[str, _Language]) -> list[Leak]:
+    found: dict[str, Leak] = {}
+    if row.concept and (concept := groups.get(group_of(row.concept))):
+        code = row.locales[0]
+        found[concept] = Leak(row.key, concept, code, "concept", row.full(code))
+    for code in row.locales:
+        language = languages.get(_language(code))
+        for concept, why in language.given_away(row.full(code)) if language else ():
+            found.setdefault(concept, Leak(row.key, concept, code, why, row.full(code)))
+    return list(found.values())
+
+
+def _language(code: str) -> str:
+    return code.partition("-")[0]
+
+
+def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked]:
+    """What is looked for of the items of one kind and relation, or of all of a kind without one, in one language.
+
+    Args:
+        items: the items.
+        n: the length of an n-gram.
+        common: n-grams that several concepts ask with, and words that many do.
+    """
+    related, cultural = bool(items[0].relation), items[0].kind == "cultural"
+    questions = [units(item.question) for item in items]
+    groups = [group_of(item.concept) for item in items]
+    often = max(_FRAME_CONCEPTS, _FRAME_SHARE * len(set(groups)))
+    marks = _shared(zip(groups, map(_marks, questions), strict=True))
+    frame = {mark for mark, n in marks.items() if n >= often} | common
+    for item, question in zip(items, questions, strict=True):
+        phrases = () if related else tuple(phrase for phrase in _phrases(question, n) if phrase not in common)
+        answers = tuple(filter(None, map(units, item.names(item.answer))))
+        name = () if cultural else _name(question, frame, related=related)
+        yield _Asked(concept_of(item.concept), name, phrases, answers)
+
+
+def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
+    """By how many concepts each mark is used."""
+    return Counter(mark for _, mark in {(group, mark) for group, marks in marked for mark in marks})
+
+
+def _marks(question: Units) -> list[Units]:
+    """What frames are told by: words, and pairs of which one is a character."""
+    return [(unit,) for unit in question if not is_character(unit)] + [
+        pair for pair in zip(question, question[1:], strict=False) if any(map(is_character, pair))
+    ]
+
+
+def _name(question: Units, frame: set[Units], *, related: bool) -> tuple[Units, ...]:
+    """The parts of a question that are no frame: words one by one, and runs of characters.
+
+    All of it, if it is all frame. A question without a relation has no known frame, and too little of its own says nothing.
+    """
+    own = [not _is_frame(question, at, frame) for at in range(len(question))]
+    parts = _parts(question, own if any(own) else [True] * len(question))
+    enough = sum(len(part) / 2 if is_character(part[0]) else 1 for part in parts) >= _ENOUGH
+    return parts if related or enough else ()
+
+
+def _is_frame(question: Units, at: int, frame: set[Units]) -> bool:
+    if not is_character(question[at]):
+        return (question[at],) in frame
+    return question[at - 1 : at + 1] in frame or question[at : at + 2] in frame
+
+
+def _parts(question: Units, own: Sequence[bool]) -> tuple[Units, ...]:
+    found: list[Units] = []
+    at = 0
+    while at < len(question):
+        end = at + 1
+        if own[at] and is_character(question[at]):
+            while end < len(question) and own[end] and is_character(question[end]):
+                end += 1
+            alone = end == at + 1  # one character says little: 中 of 中国 stands in many words
+            found.append(question[at : end + 1] if alone and end < len(question) else question[at:end])
+        elif own[at]:
+            found.append(question[at:end])
+        at = end
+    return tuple(dict.fromkeys(found))
+
+
+def _phrases(question: Units, n: int) -> list[Units]:
+    """The n-grams of a question, or all of it if it is shorter."""
+    if len(question) <= n:
+        return [question] if len(question) > 1 else []
+    return [question[at : at + n] for at in range(len(question) - n + 1)]
+
+
+def _answered(asked: _Asked, found: Mapping[Units, Sequence[int]], taken: Sequence[Units]) -> bool:
+    """Whether a text holds an answer beside the words of the question: Africa in "South Africa" is no answer."""
+    used = {at for part in taken for at in range(found[part][0], found[part][0] + len(part))}
+    places = ((at, len(answer)) for answer in asked.answers for at in found.get(answer, ()))
+    return any(used.isdisjoint(range(at, at + length)) for at, length in places)

@@ -1,0 +1,67 @@
+"""One text in several languages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from steerlens.data.locales import locale as known_locale
+from steerlens.errors import DataError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)  # a corpus may hold millions of them
+class ParallelText:
+    """A sentence, or a question with its answer, in one locale or in several.
+
+    Raises:
+        DataError: there is no key or no text, a text or an answer is empty or has outer white space, or an answer is of a locale
+            that has no text.
+        UnknownNameError: a locale is unknown.
+    """
+
+    key: str
+    """What tells the row from the other rows of its corpus, as ``atlas/capital-JP#2``."""
+    texts: Mapping[str, str] = field(hash=False)
+    """By the code of the locale: a plain sentence, or a question as a model reads it, up to the word for "Answer"."""
+    answers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """By the code of the locale: the answer to the question; empty for a plain sentence."""
+    source: str = ""
+    """Where the row comes from, as ``atlas`` or ``flores-plus``."""
+    license: str = ""
+    """The licence of the source, as ``CC BY-SA 4.0``."""
+    concept: str = ""
+    """The id of the concept that the row tells, without the number of its wording; empty if it tells none."""
+
+    def __post_init__(self) -> None:
+        if not self.key or not self.texts:
+            raise DataError(f"row {self.key!r} with texts {dict(self.texts)!r:.80} given: expected a key and at least one text.")
+        for name in ("texts", "answers"):
+            given = dict(getattr(self, name))
+            for code, text in given.items():
+                known_locale(code)
+                if not isinstance(text, str) or not text or text != text.strip():
+                    raise DataError(
+                        f"row {self.key!r} has {text!r:.60} among its {name} ({code}): expected a text without outer white space. "
+                        "Leave out a locale that has none."
+                    )
+            object.__setattr__(self, name, given)
+        if lost := [code for code in self.answers if code not in self.texts]:
+            raise DataError(f"row {self.key!r} has an answer in {', '.join(lost)} and no text there: give the question, too.")
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The codes of the locales that the row has a text in."""
+        return tuple(self.texts)
+
+    def full(self, locale: str) -> str:
+        """Returns the text and, if it has one, the answer behind it, with what the locale puts between them: a space, or nothing
+        in Chinese.
+
+        Args:
+            locale: the code of the locale.
+
+        Raises:
+            UnknownNameError: the row has no text in it.
+        """
+        if locale not in self.texts:
+            raise UnknownNameError("locale", locale, self.texts, f"These are the locales of row {self.key!r}.")
+        text, answer = self.texts[locale], self.answers.get(locale)
+        return f"{text}{known_locale(locale).space}{answer}" if answer else text

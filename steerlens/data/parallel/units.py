@@ -1,0 +1,58 @@
+"""Texts as words, or as characters where no spaces are written, and which of many sequences of them a text holds."""
+
+from collections.abc import Iterable, Sequence
+
+import regex
+
+from steerlens.data.locales import locale
+from steerlens.data.scripts import plain
+
+Units = tuple[str, ...]
+
+_UNSPACED = ("Hani", "Hira", "Kana", "Hang", "Thai", "Laoo", "Khmr", "Mymr")
+"""Scripts whose characters are units of their own. Korean writes spaces, but behind particles that differ by sentence."""
+_ISO_UNSPACED = {"Hans", "Hant", "Jpan", "Kore", *_UNSPACED}
+_SCRIPTS = "".join(rf"\p{{Script_Extensions={one}}}" for one in _UNSPACED)
+_CHARACTER = rf"[[{_SCRIPTS}]&&[\p{{L}}\p{{M}}\p{{N}}]]"
+_CHARACTERS = regex.compile(rf"(?V1){_CHARACTER}")
+_WORD = rf"[[\p{{L}}\p{{M}}\p{{N}}]--{_CHARACTER}]++"
+_NUMBER = "[〇一二三四五六七八九十百千万]{2,}+"
+_UNIT = regex.compile(rf"(?V1){_NUMBER}|{_CHARACTER}|(?<![\p{{L}}\p{{N}}])\.{_WORD}|{_WORD}|\p{{Sc}}")
+
+
+def units(text: str) -> Units:
+    """The words of a text, case folded and without accents, and one by one its Chinese, Japanese, Korean, Thai, Lao, Khmer and
+    Burmese characters, but a number in Chinese characters as one. Signs of currencies are words, ``.de`` is another word than
+    ``de``, and other signs are passed over."""
+    return tuple(_UNIT.findall(plain(text)))
+
+
+def is_character(unit: str) -> bool:
+    """Whether a unit is a character of a script without spaces between words, and no word."""
+    return _CHARACTERS.match(unit) is not None
+
+
+def counts_characters(code: str) -> bool:
+    """Whether texts of a locale are counted in characters, and not in words."""
+    return locale(code).script in _ISO_UNSPACED
+
+
+class Sequences:
+    """Many sequences of units that are looked for in a text at once."""
+
+    def __init__(self, wanted: Iterable[Units]) -> None:
+        self._wanted = {one for one in wanted if one}
+        lengths: dict[str, set[int]] = {}
+        for one in self._wanted:
+            lengths.setdefault(one[0], set()).add(len(one))
+        self._lengths = {first: tuple(sorted(some)) for first, some in lengths.items()}
+
+    def found(self, text: Sequence[str]) -> dict[Units, list[int]]:
+        """Where each sequence begins that the text holds."""
+        places: dict[Units, list[int]] = {}
+        for at, unit in enumerate(text):
+            for length in self._lengths.get(unit, ()):
+                candidate = tuple(text[at : at + length])
+                if candidate in self._wanted:
+                    places.setdefault(candidate, []).append(at)
+        return places

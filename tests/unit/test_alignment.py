@@ -1,0 +1,368 @@
+"""Alignment by training: losses by hand, what moves and what stays, runs that go on, and clear ends."""
+
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from places import HERE
+
+import steerlens as sl
+from steerlens.alignment import (
+    Aligned,
+    ContinuedTraining,
+    CrossLingualOptimization,
+    Keep,
+    MidAlign,
+    MultilingualTuning,
+    TrainingSettings,
+    contrastive_loss,
+    movement_loss,
+    preference_loss,
+    train,
+    trainer,
+)
+from steerlens.alignment.examples import encoded_row
+from steerlens.alignment.lora import learner_of
+from steerlens.alignment.order import Batches
+from steerlens.data.parallel import ParallelCorpus, ParallelText
+from steerlens.errors import DataError, FileError, FingerprintError, ModelError, SettingsError
+from steerlens.evaluation import Steered, plane
+
+pytest.importorskip("peft")
+
+FACTS = (
+    ("capital-JP", "What is the capital of Japan?", "¿Cuál es la capital de Japón?", "Tokyo", "Tokio"),
+    ("capital-IT", "What is the capital of Italy?", "¿Cuál es la capital de Italia?", "Rome", "Roma"),
+    ("water", "What do we drink?", "¿Qué bebemos?", "water", "agua"),
+    ("moon", "What shines at night?", "¿Qué brilla de noche?", "the moon", "la luna"),
+    ("three", "What is one and two?", "¿Cuánto es uno y dos?", "three", "tres"),
+    ("snow", "What is white and cold?", "¿Qué es blanco y frío?", "snow", "nieve"),
+)
+SETTINGS = TrainingSettings(steps=6, batch_size=2, learning_rate=5e-3, checkpoints=3, rank=4, alpha=8)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> ParallelCorpus:
+    rows = [
+        ParallelText(
+            concept,
+            {"en-US": f"Question: {english}\nAnswer:", "es-ES": f"Pregunta: {own}\nRespuesta:"},
+            {"en-US": answer, "es-ES": respuesta},
+            "hand",
+            "CC0",
+            concept,
+        )
+        for concept, english, own, answer, respuesta in FACTS
+    ]
+    return ParallelCorpus(tuple(rows), "hand")
+
+
+@pytest.fixture(scope="module")
+def base(model_folders: dict[str, Path]) -> sl.LensModel:
+    """A model of its own, whose weights no other test changes."""
+    return sl.load(model_folders["llama"], **HERE)
+
+
+# --- losses
+
+
+def test_the_contrastive_loss_by_hand() -> None:
+    """Two pairs at right angles, t = 1: each right answer has similarity 1, the other 0; both directions are the same."""
+    own = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
+    assert contrastive_loss(own, own * 5, 1.0).item() == pytest.approx(-math.log(math.e / (math.e + 1)))
+    assert contrastive_loss(own, own.flip(0), 1.0).item() == pytest.approx(-math.log(1 / (math.e + 1)))
+    same = torch.ones(2, 2, dtype=torch.bool)
+    assert contrastive_loss(own, own.flip(0), 1.0, same).item() == pytest.approx(0)  # no wrong answer is left
+
+
+def test_the_preference_loss_by_hand() -> None:
+    """The chosen answer gained 2 nats and the rejected one lost 1: -log sigmoid(0.5 * 3)."""
+    chosen, rejected, before = torch.tensor([-1.0]), torch.tensor([-4.0]), torch.tensor([-3.0])
+    loss = preference_loss(chosen, rejected, before, before, 0.5)
+    assert loss.item() == pytest.approx(-math.log(1 / (1 + math.exp(-1.5))))
+    assert preference_loss(before, before, before, before, 0.5).item() == pytest.approx(math.log(2))
+
+
+def test_movement_is_a_share_of_the_vector() -> None:
+    vectors, before = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 1.0]])
+    assert movement_loss(before + vectors, before, vectors).item() == pytest.approx(1)
+    assert movement_loss(before - vectors / 2, before, vectors).item() == pytest.approx(0.25)
+    assert movement_loss(before + torch.tensor([[7.0, 0.0]]), before, vectors).item() == 0
+
+
+@pytest.mark.parametrize("which", ["contrastive", "preference", "movement"])
+def test_gradients_are_those_of_finite_differences(which: str) -> None:
+    torch.manual_seed(0)
+    a, b, c = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    before = torch.randn(4, dtype=torch.float64)
+    function, given = {
+        "contrastive": (lambda x, y: contrastive_loss(x, y, 0.3), (a, b)),
+        "preference": (lambda x, y: preference_loss(x[:, 0], y[:, 0], before, -before, 0.7), (a, b)),
+        "movement": (movement_loss, (a, b, c)),
+    }[which]
+    assert torch.autograd.gradcheck(function, given)
+
+
+# --- what the learner computes
+
+
+def test_log_probabilities_and_residuals_are_the_models_own(base: sl.LensModel, corpus: ParallelCorpus) -> None:
+    """Of texts of several lengths at once, against Hugging Face's and the model's own, one text at a time."""
+    learner = learner_of(base, SETTINGS, "all")
+    texts = [encoded_row(base.tokenizer, row, code) for row in corpus for code in row.locales]
+    learner.check(texts)
+    with torch.no_grad():
+        found, residuals = learner.log_probabilities(texts), learner.residuals(texts, 2)
+    for text, own, residual in zip(texts, found, residuals, strict=True):
+        ids = torch.tensor([text.ids], device=base.device)
+        with torch.no_grad():
+            logits = base.tl.original_model(ids).logits[0].log_softmax(-1)
+        each = logits[torch.arange(text.start - 1, len(text.ids) - 1), list(text.ids[text.start :])]
+        assert own.item() == pytest.approx(each.sum().item(), abs=1e-3)
+        plain = base.residuals(base.tokenizer.decode(text.ids[text.front :]), [2], "mean").residuals[0, 0]
+        torch.testing.assert_close(residual.cpu(), plain, atol=1e-3, rtol=1e-3)
+
+
+def test_a_model_whose_output_is_not_by_token_is_refused(base: sl.LensModel, corpus: ParallelCorpus) -> None:
+    learner = learner_of(base, SETTINGS, "all")
+    learner.model.get_base_model().lm_head.register_forward_hook(lambda _module, _inputs, out: out.cumsum(dim=1))
+    with pytest.raises(ModelError, match="token by token"):
+        learner.check([encoded_row(base.tokenizer, corpus[0], "en-US")])
+
+
+# --- training
+
+
+METHODS = {
+    "midalign": MidAlign(2),
+    "clo": CrossLingualOptimization(),
+    "tuning": MultilingualTuning(),
+    "continued": ContinuedTraining(),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(base: sl.LensModel, corpus: ParallelCorpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Aligned]:
+    folder = tmp_path_factory.mktemp("aligned")
+    return {name: train(base, corpus, method, out=folder / name, settings=SETTINGS) for name, method in METHODS.items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_lowers_its_own_loss(base: sl.LensModel, corpus: ParallelCorpus, name: str, tmp_path: Path) -> None:
+    made = train(base, corpus, METHODS[name], out=tmp_path, settings=replace(SETTINGS, steps=40, checkpoints=1))
+    for part, own in made.log.frame.groupby("part"):
+        assert own["value"].iloc[-5:].mean() < own["value"].iloc[:3].mean(), part
+    assert made.card.done
+    assert made.card.texts == {"rows": {"hand": 6}, "licences": {"hand": "CC0"}}
+
+
+def test_the_adapter_alone_is_trained(base: sl.LensModel, trained: dict[str, Aligned], model_folders: dict[str, Path]) -> None:
+    """The base model's weights are the file's bit for bit, and an adapter's weights are the only ones in its folder."""
+    again = sl.load(model_folders["llama"], **HERE)
+    assert base.fingerprint == again.fingerprint
+    for made in trained.values():
+        assert made.model(base).fingerprint.weights != base.fingerprint.weights
+        assert {path.name for path in made.folder.iterdir()} >= {"adapter_model.safetensors", "adapter_config.json", "card.json"}
+        left = {path.name for path in made.folder.rglob("*") if path.is_file()}
+        assert left == {"adapter_model.safetensors", "adapter_config.json", "card.json", "log.parquet"}
+
+
+def test_clo_stands_on_attention_and_layers_can_be_chosen(
+    base: sl.LensModel, corpus: ParallelCorpus, trained: dict[str, Aligned], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    names = load_file(trained["clo"].folder / "adapter_model.safetensors")
+    assert names
+    assert all("self_attn" in name for name in names)
+    made = train(base, corpus, METHODS["midalign"], out=tmp_path, settings=replace(SETTINGS, steps=2, layers=(1,)))
+    assert all(".layers.1." in name for name in load_file(made.folder / "adapter_model.safetensors"))
+
+
+def test_midalign_raises_the_alignment_of_the_pair_and_not_of_others(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path
+) -> None:
+    """English and Spanish texts find their translations more often; at the layer's own block, and on the corpus it learned."""
+
+    def retrieved(model: sl.LensModel) -> float:
+        sides = [[row.full(code) for row in corpus] for code in ("en-US", "es-ES")]
+        own, other = (torch.nn.functional.normalize(model.residuals(side, [2], "mean").residuals[0], dim=1) for side in sides)
+        similarity = own @ other.T
+        return (similarity.diagonal() - similarity.mean(dim=1)).mean().item()
+
+    made = train(base, corpus, MidAlign(2), out=tmp_path, settings=replace(SETTINGS, steps=40, batch_size=6))
+    assert retrieved(made.model(base)) > retrieved(base) + 0.1
+
+
+def test_a_run_that_goes_on_gives_the_same_weights(
+    base: sl.LensModel, corpus: ParallelCorpus, trained: dict[str, Aligned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended in its fourth step, after a checkpoint at the second; what a dying process left of another is thrown away."""
+    losses, passes = trainer.AlignmentTrainer.compute_loss, []
+
+    def dying(self: trainer.AlignmentTrainer, *args: object, **others: object) -> object:
+        passes.append(self.state.global_step)
+        if len(passes) == 4:
+            raise KeyboardInterrupt
+        return losses(self, *args, **others)
+
+    monkeypatch.setattr(trainer.AlignmentTrainer, "compute_loss", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train(base, corpus, METHODS["midalign"], out=tmp_path, settings=SETTINGS)
+    with pytest.raises(FileError, match="did not come to its end"):
+        Aligned.load(tmp_path)
+    half = tmp_path / "checkpoints" / "checkpoint-4"
+    shutil.copytree(tmp_path / "checkpoints" / "checkpoint-2", half)
+    (half / trainer.WHOLE).unlink()
+    made = train(base, corpus, METHODS["midalign"], out=tmp_path, settings=SETTINGS)
+    assert passes[4:] == [2, 3, 4, 5]
+    whole = trained["midalign"]
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (made.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert made.log.frame.equals(whole.log.frame)
+    assert list(made.points()) == [2, 4, 6]
+
+
+def test_the_same_call_again_trains_nothing_and_another_one_is_refused(
+    base: sl.LensModel, corpus: ParallelCorpus, trained: dict[str, Aligned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.AlignmentTrainer, "compute_loss", None)
+    folder = trained["tuning"].folder
+    assert train(base, corpus, METHODS["tuning"], out=folder, settings=SETTINGS).card == trained["tuning"].card
+    with pytest.raises(SettingsError, match="training"):
+        train(base, corpus, METHODS["tuning"], out=folder, settings=replace(SETTINGS, seed=1))
+    with pytest.raises(SettingsError, match="method"):
+        train(base, corpus, METHODS["continued"], out=folder, settings=SETTINGS)
+
+
+def test_it_is_a_method_alone_and_under_a_plan(base: sl.LensModel, trained: dict[str, Aligned], items: sl.data.Items) -> None:
+    """It has the scores that the adapted model has by itself, at each checkpoint others, and a plan goes on top."""
+    made = trained["midalign"]
+    plan = sl.steering.take(base, items, sl.steering.LOC, locales=["es-ES"])["LOC"].at(2)
+    methods = {"aligned": made, "early": made.points()[2], "steered": made + Steered(plan)}
+    values = plane(base, items, methods, locales=["es-ES"]).frame.set_index(["method", "locale", "score"])["value"]
+    alone = plane(made.model(base), items, {"same": made.model(base)}, locales=["es-ES"]).frame
+    own = alone[alone["method"] == "unsteered"].set_index(["locale", "score"])["value"]
+    assert values["aligned"].to_dict() == pytest.approx(own.to_dict())
+    assert made.points()[2].prepared(base, "es-ES").model.fingerprint != made.model(base).fingerprint
+
+
+def test_an_adapter_of_another_base_is_refused(trained: dict[str, Aligned], loaded: dict[str, sl.LensModel]) -> None:
+    with pytest.raises(FingerprintError, match="adapter"):
+        trained["clo"].prepared(loaded["gemma3"], "es-ES")
+
+
+def test_keeping_holds_prompts_along_the_vector(
+    base: sl.LensModel, corpus: ParallelCorpus, items: sl.data.Items, tmp_path: Path
+) -> None:
+    """With a heavy term the implicit cultural prompts move less along LOC than without; the loss is the distance squared."""
+    vectors = sl.steering.take(base, items, sl.steering.LOC, locales=["es-ES"])
+    keep = Keep(vectors, 2, items, weight=100.0)
+    settings = replace(SETTINGS, steps=20, checkpoints=1)
+
+    def moved(made: Aligned) -> float:
+        texts = [item.prompt().text for item in items.of(kind="cultural", locale="es-ES")]
+        after, before = (model.residuals(texts, [2]).residuals[0] for model in (made.model(base), base))
+        return movement_loss(after, before, keep.direction("es-ES").expand_as(after)).item()
+
+    free = train(base, corpus, MidAlign(2), out=tmp_path / "free", settings=settings)
+    kept = train(base, corpus, MidAlign(2), out=tmp_path / "kept", settings=settings, keep=keep)
+    assert moved(kept) < moved(free) / 2
+    assert kept.card.method == "MidAlign, local kept"
+    with pytest.raises(SettingsError, match="keep"):
+        train(base, corpus, MidAlign(2), out=tmp_path / "kept", settings=settings)
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize(("growth", "said"), [(1.3, "went from"), (math.inf, "inf")])
+def test_a_diverging_loss_ends_with_what_was_seen(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, growth: float, said: str
+) -> None:
+    losses, calls = MultilingualTuning.losses, iter(range(1000))
+
+    def wild(self: MultilingualTuning, *given: object) -> dict[str, torch.Tensor]:
+        return {name: own * growth ** max(0, next(calls) - 4) for name, own in losses(self, *given).items()}
+
+    monkeypatch.setattr(MultilingualTuning, "losses", wild)
+    with pytest.raises(ModelError, match=rf"diverges .*{said}.*Before: answers .*lower learning rate"):
+        train(base, corpus, METHODS["tuning"], out=tmp_path, settings=replace(SETTINGS, steps=60, checkpoints=30))
+    assert (tmp_path / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors").is_file()
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = trainer.AlignmentTrainer._save_optimizer_and_scheduler
+
+    def full(self: trainer.AlignmentTrainer, folder: str) -> None:
+        if folder.endswith("-4"):
+            raise OSError(28, "No space left on device")
+        save(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.AlignmentTrainer, "_save_optimizer_and_scheduler", full)
+        with pytest.raises(FileError, match=r"No space left .* steps 2 are kept"):
+            train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-2"]
+    assert train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS).card.done
+
+
+def test_memory_that_does_not_hold_a_batch_halves_it(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    losses = trainer.AlignmentTrainer.compute_loss
+
+    def small(self: trainer.AlignmentTrainer, model: object, inputs: dict, **others: object) -> object:
+        if len(inputs["batch"].examples) > 1:
+            raise torch.OutOfMemoryError("a test's")
+        return losses(self, model, inputs, **others)
+
+    monkeypatch.setattr(trainer.AlignmentTrainer, "compute_loss", small)
+    made = train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
+    assert made.card.batch_size == 1
+    assert "1 examples at once and 2 batches an update" in caplog.text
+    assert made.log.frame["step"].max() == SETTINGS.steps
+
+
+def test_texts_that_cannot_be_learned_from_are_refused(base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path) -> None:
+    english = ParallelCorpus(tuple(ParallelText(row.key, {"en-US": row.full("en-US")}) for row in corpus))
+    plain = ParallelCorpus(tuple(ParallelText(row.key, row.texts) for row in corpus))
+    with pytest.raises(SettingsError, match="other locales"):
+        train(base, english, METHODS["midalign"], out=tmp_path, settings=SETTINGS)
+    with pytest.raises(DataError, match="questions"):
+        train(base, plain, METHODS["clo"], out=tmp_path / "a", settings=SETTINGS)
+    with pytest.raises(SettingsError, match="ko-KR"):
+        train(base, corpus, METHODS["clo"], ["ko-KR"], out=tmp_path / "b", settings=SETTINGS)
+    with pytest.raises(DataError, match="longer than 3 tokens"):
+        train(base, corpus, METHODS["tuning"], out=tmp_path / "c", settings=replace(SETTINGS, max_tokens=3))
+    cuneiform = ParallelText("x", {"en-US": "Water.", "es-ES": "𒀀𒀁𒀂𒀃"})
+    with pytest.raises(DataError, match="bytes"):
+        train(base, ParallelCorpus((cuneiform,)), METHODS["midalign"], out=tmp_path / "d", settings=SETTINGS)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 1.5}, {"learning_rate": 0.0}, {"warmup": 1.0}])
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong)).replace("_", ".")):
+        TrainingSettings(**wrong)
+
+
+def test_halved_batches_hold_the_same_examples_in_an_update() -> None:
+    streams = [list("abcdefg"), list("xyz")]
+
+    def updates(size: int, accumulate: int) -> Iterator[list[str]]:
+        batches = Batches(streams, [], steps=9, size=size, accumulate=accumulate, seed=3)  # type: ignore[arg-type]
+        for update in range(9):
+            own = [batches[update * accumulate + at] for at in range(accumulate)]
+            assert len({batch.stream for batch in own}) == 1
+            yield [example for batch in own for example in batch.examples]
+
+    whole, halves = list(updates(4, 1)), list(updates(2, 2))
+    assert whole == halves
+    assert {name for update in whole[::2] for name in update} == set(streams[0])
+    assert {name for update in whole[1::2] for name in update} == set(streams[1])
