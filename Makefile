@@ -7,7 +7,7 @@ OLDEST := .venv/oldest/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: demo test unit oldest check bench experiments docs links notebooks clean help
+.PHONY: demo test unit oldest check bench finding experiments docs links notebooks clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,9 @@ GPU = $(filter cuda%,$(DEVICE))
 bench: .venv/dev.stamp $(if $(GPU)$(SHAPE),,.venv/steering-vectors.stamp)  ## jobs against the obvious way, another package, the floor (QUICK=1: short; DEVICE=cuda SHAPE=gemma-3-4b)
 	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py $(if $(DEVICE),--device $(DEVICE)) $(if $(SHAPE),--shape $(SHAPE)) \
 		$(if $(GPU)$(SHAPE),,--steering-vectors .venv/steering-vectors/bin/python) $(if $(QUICK),--quick,$(if $(GPU),--docs,$(if $(SHAPE),,--docs)))
+
+finding: .venv/dev.stamp  ## the paper's finding on one model, with a verdict on each part (MODEL=…: a name, a folder or a file)
+	$(BIN)/python -m experiments.finding.run $(if $(MODEL),--model '$(MODEL)')
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
 	for name in finding choosing public across pairs controls; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done

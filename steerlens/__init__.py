@@ -27,7 +27,19 @@ try:
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-_PARTS = ("alignment", "data", "errors", "evaluation", "models", "plotting", "probing", "report", "statistics", "steering", "testbed")
+_PARTS = (
+    "alignment",
+    "data",
+    "errors",
+    "evaluation",
+    "models",
+    "plotting",
+    "probing",
+    "report",
+    "statistics",
+    "steering",
+    "testbed",
+)
 _NAMES = {
     "LensModel": "steerlens.models",
     "ResidualStack": "steerlens.activations",

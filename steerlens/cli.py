@@ -1,4 +1,4 @@
-"""The command line: ``steerlens demo | probe | sweep | search | plane | steer | models | data``."""
+"""The command line: ``steerlens demo | probe | sweep | search | align | plane | steer | models | data``."""
 
 import argparse
 import logging
@@ -13,7 +13,9 @@ from steerlens.data import KINDS
 from steerlens.errors import SteerlensError
 from steerlens.options import add_settings, given_as
 from steerlens.settings import LESSER_GAIN, QUICK, ObjectiveName, SearchSettings, StudySettings
+from steerlens.training import TrainingSettings
 
+ALIGNMENTS = ("midalign", "clo", "tune", "continued")
 DEFAULT_MODEL = "gemma-3-270m"
 _FEW = ",".join(QUICK.locales)
 _GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
@@ -64,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Start with: steerlens demo",
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _probe, _sweep, _search, _plane, _steer, _models, _data):
+    for add in (_demo, _probe, _sweep, _search, _align, _plane, _steer, _models, _data):
         add(commands)
     return top
 
@@ -115,6 +117,8 @@ def _sweep(commands: Any) -> None:
     _items(sweep, locale="es-ES")
     sweep.add_argument("--vector", default="EN", help="The vector: EN or LOC. Default: %(default)s.")
     add_settings(sweep, StudySettings, (*_GRID, "train_concepts"))
+    more = "With --mode exact: how many times at most the largest strength is doubled, where the best cell lies there."
+    sweep.add_argument("--extend", type=int, default=0, metavar="N", help=f"{more} Default: %(default)s.")
     sweep.set_defaults(train_concepts="all")
     _out(sweep, "results/sweep")
 
@@ -131,14 +135,27 @@ def _search(commands: Any) -> None:
     _out(search, "results/search")
 
 
+def _align(commands: Any) -> None:
+    what = "align languages with English by training an adapter on parallel facts"
+    align = _add(commands, "align", what, "steerlens align --method midalign --locales es-ES,ko-KR --out results/midalign")
+    _model(align)
+    _items(align, locales=_FEW)
+    align.add_argument("--method", default="midalign", choices=ALIGNMENTS, help="The method. Default: %(default)s.")
+    align.add_argument("--corpus", metavar="FILE", help="Parallel texts (.jsonl). Default: the facts of the items' train part.")
+    add_settings(align, TrainingSettings, ("steps", "batch_size", "accumulate", "learning_rate", "rank", "checkpoints", "seed"))
+    _out(align, "results/aligned", tasks=False)
+
+
 def _plane(commands: Any) -> None:
-    what = "place saved plans on the transfer-localization plane, scored on test"
+    what = "place saved plans and adapters on the transfer-localization plane, scored on test"
     example = "steerlens plane --locale es-ES --plan mine=results/demo/plans/surgical-es-ES.safetensors"
     plane = _add(commands, "plane", what, example)
     _model(plane)
     _items(plane, locale="es-ES")
     named = "A saved plan and its name on the plane; may be given several times."
-    plane.add_argument("--plan", action="append", required=True, metavar="NAME=FILE", help=named)
+    plane.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
+    adapted = "The folder of an adapter and its name on the plane; may be given several times."
+    plane.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER", help=adapted)
     add_settings(plane, StudySettings, ("test_concepts", "seed", *_BESIDE))
     plane.set_defaults(test_concepts="all")
     _out(plane, "results/plane")

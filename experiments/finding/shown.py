@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.common import Results
+from experiments.finding.verdicts import MATTERS, SHARE, verdicts
 from experiments.steps import mean_rows
 from experiments.words import Row, interval, marked, one, rows_of, score_word, wide
 from steerlens.tables import markdown_table
@@ -28,6 +29,8 @@ def shown(results: Results) -> dict[str, Any]:
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
         "layers": depth["layers"].iloc[0],
         "near": cosines["near"].iloc[0], "share": float((size <= cosines["near"].iloc[0]).mean()), "size": size.median(),
+        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against)),
+        "rule": {"share": SHARE, "matters": MATTERS},
         "tested": _concepts(means), "controlled": _concepts(controls),
     }  # fmt: skip
 

@@ -5,13 +5,14 @@ from steerlens.alignment.calls import clo, continued, midalign, tune
 from steerlens.alignment.cards import Card
 from steerlens.alignment.clo import CrossLingualOptimization
 from steerlens.alignment.continued import ContinuedTraining
+from steerlens.alignment.inside import Inside, inside
 from steerlens.alignment.keeping import Keep
 from steerlens.alignment.losses import contrastive_loss, movement_loss, preference_loss
 from steerlens.alignment.midalign import MidAlign
 from steerlens.alignment.objectives import Example, Objective
-from steerlens.alignment.settings import TrainingSettings
 from steerlens.alignment.training import train
 from steerlens.alignment.tuning import MultilingualTuning
+from steerlens.training import TrainingSettings
 
 __all__ = [
     "Aligned",
@@ -19,6 +20,7 @@ __all__ = [
     "ContinuedTraining",
     "CrossLingualOptimization",
     "Example",
+    "Inside",
     "Keep",
     "MidAlign",
     "MultilingualTuning",
@@ -28,6 +30,7 @@ __all__ = [
     "clo",
     "continued",
     "contrastive_loss",
+    "inside",
     "midalign",
     "movement_loss",
     "preference_loss",

@@ -8,13 +8,13 @@ from steerlens.alignment.clo import CrossLingualOptimization
 from steerlens.alignment.continued import ContinuedTraining
 from steerlens.alignment.keeping import Keep
 from steerlens.alignment.midalign import MidAlign
-from steerlens.alignment.settings import TrainingSettings
 from steerlens.alignment.training import train
 from steerlens.alignment.tuning import MultilingualTuning
 from steerlens.data import Items
 from steerlens.data.parallel import ParallelCorpus
 from steerlens.models.lens import LensModel
 from steerlens.numeric import layer_of
+from steerlens.training import TrainingSettings
 
 RESULTS = Path("results") / "alignment"
 """Where adapters are kept if no folder is given."""

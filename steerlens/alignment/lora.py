@@ -6,11 +6,11 @@ import torch
 
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.objectives import Weights
-from steerlens.alignment.settings import TrainingSettings
 from steerlens.errors import ModelError
 from steerlens.models.lens import LensModel
 from steerlens.models.loading import hugging_face_of
 from steerlens.numeric import layers_of
+from steerlens.training import TrainingSettings
 
 _ATTENTION = ("attn", "attention")
 """What the part of a block that attends is called, in its name."""

@@ -14,9 +14,9 @@ from steerlens.alignment.keeping import Keep
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.objectives import Objective
 from steerlens.alignment.order import Batch, Batches
-from steerlens.alignment.settings import TrainingSettings
 from steerlens.errors import ModelError
 from steerlens.progress import progress
+from steerlens.training import TrainingSettings
 
 WHOLE = "whole"
 """A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
@@ -121,7 +121,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
-        """Writes the adapter, and nothing that would have to be unpickled."""
+        """Writes the adapter as safetensors, and nothing of a format that can run code."""
         self.model.save_pretrained(output_dir or self.args.output_dir, safe_serialization=True)
 
 
@@ -133,10 +133,12 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        """Shows the bar."""
         self._bar = progress(self._steps, f"Training {self._name}", "step")
         self._bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        """Notes and shows the parts of the loss, and sees whether one diverges."""
         means = {name: sum(values) / len(values) for name, values in self._trainer.seen.items()}
         self._trainer.seen = {}
         state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]
@@ -146,9 +148,11 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             _check_diverging(name, state, args.learning_rate)
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        """Marks the checkpoint as whole."""
         (Path(args.output_dir) / f"{PREFIX}{state.global_step}" / WHOLE).touch()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+        """Takes the bar away."""
         self._bar.close()
 
 

@@ -19,7 +19,6 @@ from steerlens.alignment.keeping import Keep
 from steerlens.alignment.lora import learner_of
 from steerlens.alignment.objectives import Objective, Stream
 from steerlens.alignment.order import Batches
-from steerlens.alignment.settings import TrainingSettings
 from steerlens.alignment.trainer import WHOLE, AlignmentTrainer
 from steerlens.data import ENGLISH, Items
 from steerlens.data.parallel import ParallelCorpus
@@ -27,6 +26,7 @@ from steerlens.errors import DataError, FileError, ModelError, SettingsError, St
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
 from steerlens.provenance import provenance
+from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
 _OF_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")

@@ -1,16 +1,18 @@
-"""Commands that run a model over many items: demo, probe, sweep, search, plane."""
+"""Commands that run a model over many items: demo, probe, sweep, search, align, plane."""
 
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerlens.commands import arguments
-from steerlens.data import ENGLISH, Kind
+from steerlens.data import ENGLISH, Items, Kind
+from steerlens.data.parallel import ParallelCorpus, facts
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Sweep
+from steerlens.evaluation import Checkpoint, Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
+from steerlens.evaluation.extending import check_extend
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import AXES
 from steerlens.options import settings_of
@@ -19,12 +21,15 @@ from steerlens.results import Folder
 from steerlens.settings import SearchSettings, StudySettings
 from steerlens.steering import CONTRASTS, SteeringPlan, take
 from steerlens.study import run_study
+from steerlens.training import TrainingSettings
 
 if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _KINDS: dict[str, Kind] = {"EN": "factual", "LOC": "cultural"}
 """The kind of items that each vector is taken from."""
+_ENDS = 5
+"""The values of a training's first and last losses that are averaged."""
 
 
 def demo(args: Namespace) -> str:
@@ -67,6 +72,7 @@ def sweep(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (_KINDS[args.vector],), english=args.vector == "EN")
     settings = settings_of(StudySettings, args, locales=(locale,))
+    check_extend(args.extend, settings.mode, settings.strengths)
     split = settings.parts(items)
     model = arguments.model(args)
     vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[locale], positions=settings.positions)
@@ -79,6 +85,7 @@ def sweep(args: Namespace) -> str:
         settings.strengths,
         mode=settings.mode,
         budget=settings.budget,
+        extend=args.extend,
         tokens=settings.tokens,
         scoring=settings.scoring,
         resume=Running.in_folder(folder.path, resume=args.resume),
@@ -93,7 +100,7 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
     """One score's grid, predicted cells marked, and its figure."""
     cells = table.cells(score)
     texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
-    grid = texts.pivot(index="layer", columns="strength", values="text")
+    grid = texts.pivot(index="layer", columns="strength", values="text").fillna("")
     marked = "" if cells["exact"].all() else "; ~ is predicted, not run"
     said = f"unsteered {cells['base'].mean():.2f}, n = {cells['n'].max()} concepts{marked}"
     figure = _write(table.heatmap(vector, score), folder / f"{score}.html")
@@ -118,24 +125,63 @@ def search(args: Namespace) -> str:
     return f"Chosen by {args.objective}:\n" + "\n".join(lines) + f"\n\n{shown}" + "\n".join(figures)
 
 
+def align(args: Namespace) -> str:
+    """Trains an adapter by a method of alignment; ends with what was seen and where it lies."""
+    from steerlens import alignment
+
+    items, locales = arguments.items(args)
+    settings = settings_of(TrainingSettings, args)
+    split = items.split(seed=settings.seed)
+    corpus = ParallelCorpus.load(args.corpus) if args.corpus else facts(split.train)
+    method = getattr(alignment, args.method)
+    held_out = Items((*split.dev, *split.test), "dev and test")
+    made = method(arguments.model(args), corpus, locales, out=args.out, settings=settings, held_out=held_out)
+    ends = {part: (own.head(_ENDS).mean(), own.tail(_ENDS).mean()) for part, own in made.log.frame.groupby("part")["value"]}
+    seen = "\n".join(f"  {part}: {first:.3f} to {last:.3f} nats" for part, (first, last) in ends.items())
+    figure = _write(made.plot(), Path(args.out) / "training.html")
+    return (
+        f"{made.card.method} of {', '.join(locales)}: {settings.steps} steps in {made.card.seconds:.0f} seconds. Each part of "
+        f"the loss, from its first to its last {_ENDS} values:\n{seen}\n\nAdapter: {made.folder.resolve()}\n{figure}\n\n"
+        f'Place it: steerlens plane --locale {locales[0]} --adapter "{made.card.method}={args.out}"'
+    )
+
+
 def plane(args: Namespace) -> str:
-    """Saved plans on the test part of the atlas."""
-    named = [text.partition("=") for text in args.plan]
-    if any(not name or not file for name, _, file in named):
-        raise SettingsError(f"--plan {args.plan} given: expected NAME=FILE, as in surgical=plan.safetensors.")
-    if len({name for name, _, _ in named}) < len(named):
-        raise SettingsError(f"--plan {args.plan} given: a name stands for two plans. Give each plan a name of its own.")
+    """Saved plans and adapters on the test part of the atlas."""
+    plans, adapters = _named("plan", args.plan), _named("adapter", args.adapter)
+    if not plans and not adapters:
+        raise SettingsError("no methods given: expected --plan NAME=FILE, --adapter NAME=FOLDER, or several of them.")
+    if twice := sorted(set(plans) & set(adapters)):
+        raise SettingsError(f"{twice[0]!r} stands for a plan and an adapter: give each method a name of its own.")
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (), english=False)
-    plans = {name: {locale: SteeringPlan.load(file)} for name, _, file in named}
+    methods: dict[str, Any] = {name: {locale: SteeringPlan.load(file)} for name, file in plans.items()}
+    methods |= {name: Checkpoint(_adapter(path)) for name, path in adapters.items()}
     settings = settings_of(StudySettings, args, locales=(locale,))
     test = settings.parts(items).test
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
     running = Running.in_folder(folder.path, resume=args.resume)
-    table = scored_plane(arguments.model(args), test, plans, **beside, resume=running)
+    table = scored_plane(arguments.model(args), test, methods, locales=[locale], **beside, resume=running)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
     return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"
+
+
+def _named(what: str, given: list[str]) -> dict[str, str]:
+    """What stands behind each name of an option that may be given several times."""
+    named = [text.partition("=") for text in given]
+    if any(not name or not file for name, _, file in named):
+        raise SettingsError(f"--{what} {given} given: expected NAME=FILE, as in surgical=plan.safetensors.")
+    if len({name for name, _, _ in named}) < len(named):
+        raise SettingsError(f"--{what} {given} given: a name stands for two {what}s. Give each {what} a name of its own.")
+    return {name: file for name, _, file in named}
+
+
+def _adapter(folder: str) -> str:
+    """The folder of an adapter, which must be there."""
+    if not (Path(folder).expanduser() / "adapter_config.json").is_file():
+        raise SettingsError(f"--adapter {folder} given: expected the folder of an adapter, with adapter_config.json in it.")
+    return folder
 
 
 def _write(figure: "Figure", path: Path) -> str:

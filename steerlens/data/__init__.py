@@ -1,10 +1,12 @@
 """Items, locales, splits by concept, the built-in atlas and the user's own files."""
 
+from steerlens.data import parallel
 from steerlens.data.checks import Problem, check
 from steerlens.data.files import atlas, load_items
 from steerlens.data.items import KINDS, Evidence, Holdout, Item, Items, Kind, Split, letter_order
 from steerlens.data.locales import ENGLISH, Locale, add_locale, atlas_locales, further_locales, known_locales, locale
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs
+from steerlens.data.parallel import ParallelCorpus, ParallelText
 from steerlens.data.prompts import Form, Prompt
 from steerlens.data.public import (
     blend,
@@ -30,6 +32,8 @@ __all__ = [
     "Items",
     "Kind",
     "Locale",
+    "ParallelCorpus",
+    "ParallelText",
     "Problem",
     "Prompt",
     "PromptPairs",
@@ -55,5 +59,6 @@ __all__ = [
     "mkqa",
     "mmlu_prox",
     "mmmlu",
+    "parallel",
     "public",
 ]

@@ -9,6 +9,7 @@ from steerlens.evaluation.consistency import rank_consistency
 from steerlens.evaluation.depths import Depths
 from steerlens.evaluation.fewer_pairs import FewerPairs, fewer_pairs
 from steerlens.evaluation.fluency import SideEffects, side_effects
+from steerlens.evaluation.frontiers import Frontier, frontier
 from steerlens.evaluation.item_choices import ItemChoices, item_choices
 from steerlens.evaluation.item_effects import Effects, effects
 from steerlens.evaluation.methods import (
@@ -25,6 +26,7 @@ from steerlens.evaluation.methods import (
 )
 from steerlens.evaluation.named_country import NamedCountry, named_country
 from steerlens.evaluation.outcomes import Outcome, Reading, Writing
+from steerlens.evaluation.paths import strengths
 from steerlens.evaluation.planes import Plane, placed, plane
 from steerlens.evaluation.power import Power, power
 from steerlens.evaluation.responses import Response, response
@@ -67,6 +69,7 @@ __all__ = [
     "Expected",
     "ExplicitPrompt",
     "FewerPairs",
+    "Frontier",
     "Gains",
     "Hooked",
     "ItemChoices",
@@ -99,6 +102,7 @@ __all__ = [
     "attributions",
     "effects",
     "fewer_pairs",
+    "frontier",
     "item_choices",
     "named_country",
     "nats_per_token",
@@ -111,6 +115,7 @@ __all__ = [
     "response",
     "search",
     "side_effects",
+    "strengths",
     "sweep",
     "token_counts",
 ]

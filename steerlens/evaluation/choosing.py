@@ -120,9 +120,13 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
 
 def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
     """Says in words where the strongest of several strengths was chosen: the curve may rise further."""
-    strengths = set(swept.frame["strength"])
-    if spec.steps and len(strengths) > 1 and spec.steps[0].strength == max(strengths):
-        log.info("%s was chosen at the largest strength that was swept: larger ones may do more.", spec)
+    strengths = set(swept.frame.loc[swept.frame["vector"] == spec.name, "strength"])
+    if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
+        log.info(
+            "%s was chosen at the largest strength that was swept: larger ones may do more. sweep(..., mode='exact', extend=%d) "
+            "doubles the largest strength where that is so.",
+            *(spec, swept.meta.get("extend", 0) + 2),
+        )
 
 
 def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:

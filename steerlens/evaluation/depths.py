@@ -85,13 +85,31 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
 
 
 def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[list[int], list[float], NDArray]:
-    """The change of a score in each cell of one vector, by concept.
-
-    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie.
-    A concept that lacks a cell is left out.
+    """The change of a score in each cell of one vector, by concept, as ``change_table`` has it.
 
     Returns:
-        The layers, the strengths, and the changes ``[concept, layer, strength]``, each the mean of the concept's locales.
+        The layers, the strengths that were run at all of them, and the changes ``[concept, layer, strength]``, each the mean of
+        the concept's locales.
+
+    Raises:
+        SettingsError: The sweep has no items that the score is measured on.
+    """
+    table = change_table(frame, vector, score)
+    layers, strengths = (list(level) for level in table.columns.levels)
+    return layers, strengths, table.to_numpy().reshape(len(table), len(layers), len(strengths))
+
+
+def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFrame":
+    """The change of a score by concept (rows) and by layer and strength (columns) of one vector's cells.
+
+    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie.
+    Strengths that were not run at all of the layers, as those that ``extend`` adds to a sweep, are left out: a layer would count
+    with more strengths than another. A concept that lacks one of the other cells is left out, too.
+
+    Args:
+        frame: The rows of a sweep. A concept's number is the mean over the locales that these are of.
+        vector: The vector's name.
+        score: The score's name.
 
     Raises:
         SettingsError: The sweep has no items that the score is measured on.
@@ -105,13 +123,15 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
         change = change + _TIE * beside(part, rows_of_score(own, finer), "change")
     named = part.assign(change=change, concept=by_concept(part))
     table = named.pivot_table(index="concept", columns=["layer", "strength"], values="change")
-    layers, strengths = (sorted(set(part[name])) for name in ("layer", "strength"))
-    table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths])).dropna()
+    places = part[["layer", "strength"]].drop_duplicates()
+    layers, run_at = sorted(set(places["layer"])), places["strength"].value_counts()
+    strengths = sorted(run_at.index[run_at == len(layers)])
+    table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths], names=["layer", "strength"])).dropna()
     if table.empty:
         raise SettingsError(
             f"no item has a finite {score} in all cells of {vector}. Sweep items that it is measured on, under all cells."
         )
-    return layers, strengths, table.to_numpy().reshape(len(table), len(layers), len(strengths))
+    return table
 
 
 def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, str]:

@@ -188,6 +188,10 @@ class Grid:
         """Returns the name of the score that a vector is meant to raise; empty where nobody said so."""
         return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
+    def own_score(self, name: str) -> Score:
+        """Returns the score that a vector is meant to raise, if it is measured by that, else the first that it is measured by."""
+        return next((score for score in self.scores[name] if score.name == self.aim(name)), self.scores[name][0])
+
     def _promising(self, found: Found) -> list[StepSpec]:
         """Returns the cells of each vector with the largest predicted gains: of the score that it is meant to raise, if that is
         measured, else of every score in turn."""

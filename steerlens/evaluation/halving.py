@@ -123,7 +123,7 @@ def _by_degrees(grid: Grid, vector: str) -> Score:
     """Returns what a vector's own score is by degrees, if that is measured, or its companion, or the score; the first score for a
     vector without one of its own, and the margin for a score that is not of choices."""
     by_name = {score.name: score for score in grid.scores[vector]}
-    own = by_name.get(grid.aim(vector)) or grid.scores[vector][0]
+    own = grid.own_score(vector)
     found = by_name.get(own.graded) or by_name.get(own.companion) or own
     return found if found.evidence == "choices" else MARGIN
 

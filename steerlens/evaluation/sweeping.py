@@ -10,6 +10,7 @@ from steerlens.data import ENGLISH, Items
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation.english import english_outcomes, kinds_of
 from steerlens.evaluation.evidence import MAX_NEW_TOKENS, are_written, check_of_items
+from steerlens.evaluation.extending import check_extend, extended
 from steerlens.evaluation.finite import advice
 from steerlens.evaluation.grid import Found, Grid, Place, parts_of
 from steerlens.evaluation.halving import halved
@@ -41,6 +42,7 @@ def sweep(
     scores: Sequence[GivenScore] | None = None,
     mode: Mode = "exact",
     budget: str | float | None = None,
+    extend: int = 0,
     tokens: SteeredTokens = "last_onward",
     scoring: Scoring | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -75,6 +77,10 @@ def sweep(
             the better half of each vector's on twice as many, until the last few are run on all: ``choose`` takes those alone.
         budget: the time that ``halving`` may take: seconds, or a text such as ``"5m"``. When it is spent, the best cells so far
             stay on the concepts that they were run on. ``None`` is no limit.
+        extend: how many times at most the largest strength is doubled, in mode ``exact``. Where a vector's best cell, in the
+            order of ``choose``, lies at its largest strength, the gain may rise further: then twice that strength is run too, at
+            the layers of the vector's three best cells at the largest strength, and so on from there. At other layers the larger
+            strengths are left out.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
         max_new_tokens: the length of what is written, for scores of that.
@@ -90,7 +96,8 @@ def sweep(
         FingerprintError: a vector of another model.
         UnknownNameError: a vector's locale has no items, or no such mode or score.
         SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone; a score of held-out text, or one of
-            what is written in mode ``attribution`` or ``halving``; a budget for another mode than ``halving``.
+            what is written in mode ``attribution`` or ``halving``; a budget for another mode than ``halving``; ``extend`` of
+            less than 0, for another mode than ``exact``, or with a largest strength of 0 or less.
         VectorError: a strength that is no finite number.
         ModelError: the unsteered model gives scores that are not finite.
     """
@@ -104,12 +111,18 @@ def sweep(
     if limit is not None and mode != "halving":
         raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' keeps to one.")
     cells = _cells(model, given, layers, strengths, tokens)
+    check_extend(extend, mode, {cell.strength for cell in cells})
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
     grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running, by_vector)
     found = halved(grid, limit, seed) if mode == "halving" else _found(grid, mode)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
-    frame = pd.DataFrame(list(grid.rows(found, english, max_new_tokens)), columns=list(Sweep.columns))
-    made = Sweep(frame, _meta(source, _asked(given, scores), tokens, mode), source)
+
+    def rows(of: Found) -> pd.DataFrame:
+        return pd.DataFrame(list(grid.rows(of, english, max_new_tokens)), columns=list(Sweep.columns))
+
+    own = {name: grid.own_score(name) for name in by_vector}
+    frame = extended(rows(found), extend, own, lambda more, title: rows(grid.run(more, title)))
+    made = Sweep(frame, {**_meta(source, _asked(given, scores), tokens, mode), "extend": extend}, source)
     _warn(made, model.fingerprint.dtype)
     return made
 

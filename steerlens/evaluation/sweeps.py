@@ -90,7 +90,8 @@ class Sweep(ResultTable):
     def heatmap(self, vector: str = "EN", score: GivenScore = "transfer", locale: str | None = None) -> "Figure":
         """Draws layer by strength, coloured by the score's change against unsteered, centred at zero.
 
-        A dot marks cells that were run and whose paired 95% interval over concepts, taken by itself, excludes zero.
+        A dot marks cells that were run and whose paired 95% interval over concepts, taken by itself, excludes zero. Cells
+        that are not in the sweep, as larger strengths at layers where they were not run, are empty.
 
         Args:
             vector: the name of the vector.
@@ -186,7 +187,8 @@ class Sweep(ResultTable):
     def depth(self, scores: Mapping[str, GivenScore] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
         """Says at which depth each vector works, with intervals over concepts, and how much deeper one works than another.
 
-        A layer counts with the strength that is best for it. Each vector has its own resamples of concepts.
+        A layer counts with the strength that is best for it, of those that were run at all layers: larger ones that ``extend``
+        added at some layers do not count. Each vector has its own resamples of concepts.
 
         Args:
             scores: by the vector's name, the score that it is measured by; for ``None`` those that vectors are meant to raise.

@@ -5,6 +5,7 @@ from steerlens.plotting.effects import effects_bars, response_lines
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.forests import forest_figure, forest_rows
 from steerlens.plotting.forms import form_bars
+from steerlens.plotting.frontiers import frontier_figure
 from steerlens.plotting.heatmaps import answers_heatmap, separability_heatmap
 from steerlens.plotting.layers import (
     cosine_lines,
@@ -21,6 +22,7 @@ from steerlens.plotting.planes import plane_figure, plane_panels
 from steerlens.plotting.prompts import choice_bars, margin_curve, residual_scatter, token_lens_heatmap
 from steerlens.plotting.searches import front_figure, regret_heatmap
 from steerlens.plotting.sweeps import sweep_by_locale, sweep_heatmap
+from steerlens.plotting.training import inside_figure, training_figure
 
 __all__ = [
     "Figure",
@@ -34,8 +36,10 @@ __all__ = [
     "forest_rows",
     "form_bars",
     "front_figure",
+    "frontier_figure",
     "geometry_heatmap",
     "geometry_lines",
+    "inside_figure",
     "lens_lines",
     "margin_curve",
     "pairs_figure",
@@ -51,4 +55,5 @@ __all__ = [
     "sweep_by_locale",
     "sweep_heatmap",
     "token_lens_heatmap",
+    "training_figure",
 ]

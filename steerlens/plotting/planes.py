@@ -40,9 +40,9 @@ def plane_figure(
     several = parts.panels() if by_locale else []
     columns = 2 if len(several) in (2, 4) else min(3, len(several)) or 1
     fig = _panels(parts, locales, several, columns)
-    _frame(fig, parts.every_mean, 1, 1, main=True)
+    around_origin(fig, parts.every_mean, 1, 1, main=True)
     if axes == AXES:
-        _quadrants(fig)
+        quadrants(fig)
     for method in parts.order:
         _mean(fig, parts.means, method, parts.colour(method), 1, 1, main=True)
     _controls(fig, parts.controls)
@@ -102,7 +102,7 @@ def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> Non
     """One method with its locales, on the axes that all methods' panels have."""
     shown, means = parts.panels(), parts.means[parts.means["method"] == method]
     mean = float(means["change_x"].iloc[0]), float(means["change_y"].iloc[0])
-    _frame(fig, parts.locales[parts.locales["method"].isin(shown)], row, column)
+    around_origin(fig, parts.locales[parts.locales["method"].isin(shown)], row, column)
     _mean(fig, parts.means, method, parts.colour(method), row, column)
     _locales(fig, parts.locales[parts.locales["method"] == method], mean, parts.colour(method), row, column)
 
@@ -135,7 +135,7 @@ def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int
         hovertext=list(rows["hover"]),
         hoverinfo="text",
         **shared,
-        **(_crosses(rows, colour, 2.0, 5) if main else {}),
+        **(cross_bars(rows, colour, 2.0, 5) if main else {}),
     )
 
 
@@ -147,7 +147,7 @@ def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colou
         y=rows["change_y"],
         mode="markers+text",
         text=names,
-        textposition=beside(rows["change_x"], rows["change_y"], names, _scale(fig, row, column), [(0.0, 0.0), mean]),
+        textposition=beside(rows["change_x"], rows["change_y"], names, pixels(fig, row, column), [(0.0, 0.0), mean]),
         textfont={"size": 12, "color": INK, "shadow": HALO},
         marker={"color": colour, "symbol": symbol_of(colour), "size": 7, "opacity": 0.7},
         legendgroup=rows["method"].iloc[0],
@@ -156,12 +156,17 @@ def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colou
         hoverinfo="text",
         row=row,
         col=column,
-        **_crosses(rows, _pale(colour), 1.0, 0),
+        **cross_bars(rows, _pale(colour), 1.0, 0),
     )
 
 
-def _scale(fig: Figure, row: int, column: int) -> tuple[float, float]:
-    """Pixels in a unit of each axis, at the size that the figure was laid out for."""
+def pixels(fig: Figure, row: int, column: int) -> tuple[float, float]:
+    """Returns the pixels in a unit of each axis, at the size that the figure was laid out for.
+
+    Args:
+        fig: the figure.
+        row, column: the panel, from 1; its axes have ranges.
+    """
     axes, margin = fig.get_subplot(row, column), fig.layout.margin
     sizes = fig.natural_width - margin.l - margin.r, fig.layout.height - margin.t - margin.b
     scales = []
@@ -184,7 +189,7 @@ def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
             hoverinfo="text",
             row=1,
             col=1,
-            **_crosses(part, GREY, 1.0, 3),
+            **cross_bars(part, GREY, 1.0, 3),
         )
 
 
@@ -197,8 +202,15 @@ def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
         fig.add_scatter(x=x, y=y, mode="lines", line=line, name="Pareto front of the means", hoverinfo="skip", row=1, col=1)
 
 
-def _crosses(rows: "pd.DataFrame", colour: str, thickness: float, width: float) -> dict[str, Any]:
-    """Error bars along both axes."""
+def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float) -> dict[str, Any]:
+    """Returns plotly's error bars along both axes.
+
+    Args:
+        rows: the rows of ``Parts`` that are drawn.
+        colour: the bars' colour.
+        thickness: pixels of the bars.
+        width: pixels of the strokes at their ends.
+    """
     bars = {}
     for axis in "xy":
         change, low, high = rows[f"change_{axis}"], rows[f"low_{axis}"], rows[f"high_{axis}"]
@@ -213,8 +225,15 @@ def _pale(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.35)"
 
 
-def _frame(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: bool = False) -> None:
-    """Axes through the unsteered model at the origin, with room around all intervals and something of each quadrant."""
+def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: bool = False) -> None:
+    """Draws the unsteered model at the origin and gives the axes room around all intervals and something of each quadrant.
+
+    Args:
+        fig: the figure.
+        points: the rows of ``Parts`` that are drawn in the panel.
+        row, column: the panel, from 1.
+        main: whether this is the large panel, whose marker the legend names.
+    """
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         least = float(points[f"least_{axis}"].max())
         low, high = min(-least, float(points[f"low_{axis}"].min())), max(least, float(points[f"high_{axis}"].max()))
@@ -227,7 +246,12 @@ def _frame(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: 
     )
 
 
-def _quadrants(fig: Figure) -> None:
+def quadrants(fig: Figure) -> None:
+    """Writes into the corners of the first panel what they mean.
+
+    Args:
+        fig: the figure, with change of transfer along x and of localization along y.
+    """
     for x, y, text, xanchor, yanchor in _QUADRANTS:
         place = {"x": x, "y": y, "xref": "x domain", "yref": "y domain", "xanchor": xanchor, "yanchor": yanchor, "align": xanchor}
         fig.add_annotation(text=text, showarrow=False, font={"size": 12, "color": SOFT}, **place)

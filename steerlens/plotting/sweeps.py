@@ -16,11 +16,11 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
 
     Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
     predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose interval, taken by itself,
-    excludes zero.
+    excludes zero. Places without a cell are empty.
 
     Args:
-        cells: one row per layer and strength, with value, base, change, margin, invalid, exact, n and items, and with low and
-            high of the change where there are intervals.
+        cells: one row per layer and strength of the sweep, with value, base, change, margin, invalid, exact, n and items, and
+            with low and high of the change where there are intervals.
         vector: the vector's name.
         score: what is shown.
         where: the locales, in words.
@@ -29,10 +29,10 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     points = cells.assign(points=score.factor * cells["change"], **around)
     grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact", "low", "high")}
     grid, low, high = (grids[name] for name in ("points", "low", "high"))
-    exact, word, n = grids["exact"].fillna(False).astype(bool), score.title, int(cells["n"].max())
+    exact, word, n = grids["exact"].ne(False), score.title, int(cells["n"].max())
     fig = figure(
         f"{vector} steering: change of {word}",
-        _subtitle(points, exact, where, score),
+        _subtitle(points, exact, where, score, lacks=len(points) < grid.size),
         "strength (× difference of means)",
         "layer",
     )
@@ -60,7 +60,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     fig.update_layout(height=max(fig.layout.height, fig.layout.margin.t + 60 + 24 * len(grid)))
     add_gaps(
         fig,
-        grid,
+        grid.where(share.notna(), 0.0),  # a cell that is not in the sweep is no gap in its numbers
         lambda layer, s: f"layer {layer}, strength {s:g}<br>{share.loc[layer, s]:.0%} of items: NaN or infinite scores",
         numbered=True,
     )
@@ -95,10 +95,10 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     return fig
 
 
-def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: Score) -> str:
+def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: Score, *, lacks: bool) -> str:
     sizes = f"n = {int(cells['n'].max())} concepts, {int(cells['items'].max())} items"
     notes = [MARKED] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (not exact.all(axis=None))
-    notes += [GAPS] * bool(cells["change"].isna().any())
+    notes += [GAPS] * bool(cells["change"].isna().any()) + ["empty: not run"] * lacks
     return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, *["frame: best"] * score.higher_is_better, *notes])
 
 

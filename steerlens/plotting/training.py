@@ -1,9 +1,9 @@
-"""The training curve of an alignment method: each part of its loss over the steps."""
+"""Alignment by training: the parts of the loss over the steps, and what changed inside the model by layer."""
 
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.theme import below, colour_of, figure
+from steerlens.plotting.theme import below, colour_of, figure, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,4 +28,30 @@ def training_figure(log: "pd.DataFrame", smooth: int = 10) -> Figure:
         hover = f"{part}, step %{{x}}: %{{y:.3f}} nats<extra></extra>"
         fig.add_scatter(**common, y=mean, name=part, line={"color": colour, "width": 3}, hovertemplate=hover)
     fig.update_yaxes(rangemode="tozero")
+    return below(fig)
+
+
+def inside_figure(rows: "pd.DataFrame", measure: str, of: str) -> Figure:
+    """Draws one measure of several models by layer, the mean over locales.
+
+    Args:
+        rows: columns model, layer, value.
+        measure: what it is, for the axis.
+        of: of what, for the title.
+    """
+    models = list(dict.fromkeys(rows["model"]))
+    means = rows.groupby(["model", "layer"], sort=False)["value"].mean().reset_index()
+    fig = figure("Inside the model", f"{measure} of {of}, mean over locales", "layer", measure)
+    for name in models:
+        own = means[means["model"] == name]
+        colour = colour_of("unsteered" if name == "before" else name, models)
+        fig.add_scatter(
+            x=own["layer"],
+            y=own["value"],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"symbol": symbol_of(colour)},
+            hovertemplate=f"{name}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
     return below(fig)

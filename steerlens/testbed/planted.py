@@ -12,6 +12,7 @@ the English answer, so that EN steering alone erases. Random neurons in every bl
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -81,6 +82,7 @@ def planted(
     concepts: int = 60,
     n_layers: int = 8,
     layers: Mapping[str, tuple[int, int]] | tuple[int, int] | None = None,
+    folder: str | Path | None = None,
 ) -> Planted:
     """Makes a tiny Llama with hand-written weights, and its items, in about 0.2 seconds.
 
@@ -91,6 +93,8 @@ def planted(
         concepts: the number of concepts of each kind.
         n_layers: the number of blocks, six or more.
         layers: the layers of EN and LOC, for all locales or by locale; EN's is one for all. Drawn by the seed for ``None``.
+        folder: where the model's files are kept, so that it can be loaded again, as training and other processes do; nowhere for
+            ``None``.
 
     Raises:
         SettingsError: there are fewer than six layers or concepts, the layers do not fit, or a locale writes no spaces.
@@ -120,7 +124,8 @@ def planted(
             name: Truth(layer, torch.tensor(rotation @ space.vector({what: 1.0}), dtype=torch.float32))
             for name, (layer, what) in named.items()
         }
-    return Planted(_booted(weights, vocabulary, f"planted-{seed}"), known.items(), truth, seed)
+    model = _booted(weights, vocabulary, f"planted-{seed}", folder)
+    return Planted(model, known.items(), truth, seed)
 
 
 def _places(
@@ -252,7 +257,9 @@ def _embeddings(known: World, vocabulary: Sequence[str], space: Space, rng: np.r
     return np.array(list(rows.values()))
 
 
-def _booted(weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequence[str], name: str) -> LensModel:
+def _booted(
+    weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequence[str], name: str, kept: str | Path | None
+) -> LensModel:
     """Saved as Hugging Face would and loaded as a user's folder is."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -271,8 +278,9 @@ def _booted(weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequenc
     model = LlamaForCausalLM(config)
     model.load_state_dict({name: torch.tensor(values, dtype=torch.float32) for name, values in weights.items()})
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=SPECIAL[0], pad_token=SPECIAL[1], unk_token=SPECIAL[2])
-    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+    with tempfile.TemporaryDirectory() as passing, quiet_transformers():
+        folder = passing if kept is None else str(kept)
         model.save_pretrained(folder)
         fast.save_pretrained(folder)
         loaded = load(folder, device="cpu", dtype="float32")
-        return LensModel(loaded.backend, name, loaded.tokenizer)
+        return LensModel(loaded.backend, name, loaded.tokenizer) if kept is None else loaded

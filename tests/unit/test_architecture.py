@@ -39,9 +39,10 @@ ALLOWED = {
         "plotting",
     },
     "alignment": {
-        *("data", "evaluation", "fingerprint", "models"),
-        *("plotting", "provenance", "steering", "tables"),
+        *("activations", "data", "evaluation", "fingerprint", "models", "probing"),
+        *("plotting", "provenance", "steering", "tables", "training"),
     },
+    "training": set(),
     "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
     "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
@@ -52,10 +53,10 @@ ALLOWED = {
     "notebook": {"activations", "data", "evaluation", "models", "plotting", "probing", "settings", "steering"},
     "report": {"evaluation", "models", "plotting", "results"},
     "commands": {
-        *("data", "evaluation", "models", "options", "plotting", "probing"),
-        *("report", "results", "settings", "steering", "study"),
+        *("alignment", "data", "evaluation", "models", "options", "plotting", "probing"),
+        *("report", "results", "settings", "steering", "study", "training"),
     },
-    "cli": {"commands", "data", "options", "settings"},
+    "cli": {"commands", "data", "options", "settings", "training"},
 }
 LAZY = {"plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle
 """Parts that others may import inside a function only."""

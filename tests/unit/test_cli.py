@@ -119,6 +119,17 @@ def test_search_sweep_and_probe_take_a_file(
     assert "surface form" in capsys.readouterr().out
 
 
+def test_a_sweep_extends_its_strengths(shared: list[str], korean: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    grid = ["--vector", "LOC", "--layers", "0,1,2,3", "--strengths", "1", "--out", str(tmp_path / "s")]
+    given = ["sweep", *shared, "--items", str(korean), *grid]
+    assert main([*given, "--mode", "exact", "--extend", "1"]) == 0
+    assert "NaN" not in capsys.readouterr().out
+    cells = sl.evaluation.Sweep.load(tmp_path / "s" / "sweep.parquet").cells("localization")
+    assert cells["strength"].value_counts().to_dict() == {1.0: 4, 2.0: 3}  # of one strength, the largest is the best
+    assert main([*given, "--extend", "1"]) == 2
+    assert "extend 1 given for mode 'screened'" in capsys.readouterr().err
+
+
 def test_a_sweep_needs_only_the_kind_that_its_vector_is_taken_from(
     shared: list[str], items: sl.data.Items, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import steerlens as sl
 
-_MODULES = ("activations", "fingerprint", "notebook", "scores", "settings", "tables")
+_MODULES = ("activations", "data.parallel", "fingerprint", "notebook", "scores", "settings", "tables")
 PARTS = (*(name for name in sl.__all__ if inspect.ismodule(getattr(sl, name))), *_MODULES)
 
 

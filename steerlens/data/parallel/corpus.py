@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from steerlens.data.items import Items
 from steerlens.data.locales import ENGLISH
+from steerlens.data.parallel.counting import counted
 from steerlens.data.parallel.files import line_of, read_rows, write_rows
 from steerlens.data.parallel.leaks import Leak, leaks
 from steerlens.data.parallel.texts import ParallelText
-from steerlens.data.parallel.units import counts_characters, units
 from steerlens.data.rows import same_text
 from steerlens.data.splits import place
 from steerlens.errors import DataError, PairsError, UnknownNameError
@@ -71,7 +71,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         return ParallelCorpus((*self.rows, *other.rows), f"{self.name} + {other.name}", notes)
 
     def __repr__(self) -> str:
-        return f"ParallelCorpus({self.name!r}: {len(self):,} rows in {', '.join(self.locales)})"
+        where = f" in {', '.join(self.locales)}" if self.locales else ""
+        return f"ParallelCorpus({self.name!r}: {len(self):,} rows{where})"
 
     @property
     def locales(self) -> tuple[str, ...]:
@@ -101,10 +102,8 @@ class ParallelCorpus(Sequence[ParallelText]):
                 raise UnknownNameError("locale", code, self.locales, f"These are the locales of {self.name}.")
         if need not in get_args(Need):
             raise UnknownNameError("need", need, get_args(Need))
-        others = [code for code in asked if code != ENGLISH]
-        kept = tuple(asked) if need == "any" else (ENGLISH, *others)
-        rows = (_restricted(row, kept) for row in self.rows if _enough(row, others, need) or (need == "any" and row.texts.keys() & asked))
-        return replace(self, rows=tuple(rows))
+        kept = tuple(asked) if need == "any" else (ENGLISH, *(code for code in asked if code != ENGLISH))
+        return replace(self, rows=tuple(_restricted(row, kept) for row in self.rows if _enough(row, kept, need)))
 
     def pairs(self, locale: str, with_: str = ENGLISH) -> list[tuple[str, str]]:
         """Returns each text in one locale and the same in another, of the rows that hold both; questions with their answers.
@@ -119,8 +118,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         found = [(row.full(locale), row.full(with_)) for row in self.rows if locale in row.texts and with_ in row.texts]
         if not found:
             raise PairsError(
-                f"{self.name}: no row holds a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. Load the "
-                "texts with both locales."
+                f"{self.name}: no row holds a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. Load "
+                "the texts with both locales."
             )
         return found
 
@@ -169,19 +168,7 @@ class ParallelCorpus(Sequence[ParallelText]):
             (of all texts with their answers) and ``unit``, in which it is counted: ``words``, or ``characters`` where no spaces
             are written between words, and in Korean.
         """
-        import pandas as pd
-
-        counted: dict[tuple[str, str, str], Counter[str]] = {}
-        for row in self.rows:
-            for code in row.texts:
-                cell = counted.setdefault((row.source, row.license, code), Counter())
-                cell.update(texts=1, answers=int(code in row.answers), length=len(units(row.full(code))))
-        columns = ["source", "license", "locale", "texts", "answers", "length", "unit"]
-        rows = (
-            (*where, cell["texts"], cell["answers"], cell["length"], "characters" if counts_characters(where[2]) else "words")
-            for where, cell in counted.items()
-        )
-        return pd.DataFrame(rows, columns=columns)
+        return counted(self.rows)
 
     def digest(self) -> str:
         """Returns the SHA-256 of all rows, in order."""
@@ -206,8 +193,8 @@ class ParallelCorpus(Sequence[ParallelText]):
 
     @classmethod
     def load(cls, path: str | Path) -> "ParallelCorpus":
-        """Reads a corpus that ``save`` wrote, or one of your own: a line has ``key`` and ``texts`` (by the code of the locale), and
-        if wanted ``answers`` (likewise), ``source``, ``license`` and ``concept``.
+        """Reads a corpus that ``save`` wrote, or one of your own: a line has ``key`` and ``texts`` (by the code of the locale),
+        and if wanted ``answers`` (likewise), ``source``, ``license`` and ``concept``.
 
         Args:
             path: the file, in UTF-8.
@@ -226,24 +213,24 @@ class ParallelCorpus(Sequence[ParallelText]):
         ``concept``
             The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
         ``name``
-            A text holds the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of the
-            item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of "What is
-            the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found. Of a question
-            without a relation two words or four characters must be left. A cultural question has no name.
+            A text holds the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of
+            the item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of
+            "What is the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found.
+            Of a question without a relation two words or four characters must be left. A cultural question has no name.
         ``n-gram``
             A text holds the answer and, beside it, ``n`` words in a row of a question without a relation, or all of a shorter
             question, if no other concept of the items asks with the same words.
 
-        A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing away
-        about Japan. An answer alone is none either, nor a question without its answer.
+        A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing
+        away about Japan. An answer alone is none either, nor a question without its answer.
 
         Texts are compared with the items of the same language: give the items with English among them, since a row in English
         teaches what is asked in Spanish; and with several wordings (``atlas(wordings=3)``), from which frames are known better.
         Words are compared whole, case folded and without accents, so that an inflected name (``Ιαπωνίας`` for ``Ιαπωνία``) or a
         synonym of the answer is not found, unless the row's text in another language is. Chinese, Japanese, Korean, Thai, Lao,
-        Khmer and Burmese are compared by characters, where a name may be found inside a longer word. All names of an item's answer
-        count; one without letters, digits or a sign of a currency is not looked for. A text that holds name and answer for another
-        reason ("Tokyo is a city in Japan") is found, too: rather a row too few than one too many.
+        Khmer and Burmese are compared by characters, where a name may be found inside a longer word. All names of an item's
+        answer count; one without letters, digits or a sign of a currency is not looked for. A text that holds name and answer
+        for another reason ("Tokyo is a city in Japan") is found, too: rather a row too few than one too many.
 
         Args:
             items: the items that are tested on, as ``split.test``; then those that are chosen by, as ``split.dev``.
@@ -285,12 +272,11 @@ class ParallelCorpus(Sequence[ParallelText]):
             SettingsError: ``n`` is below 2.
         """
         if found := self.leaks(items, n):
-            lines = [f"  {leak.key} ({leak.locale}) gives away {leak.concept} by {leak.why}: {leak.text!r:.120}" for leak in found]
+            listed = "\n".join(f"  {leak}" for leak in found[:_SHOWN])
             more = f"\n  … and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-            listed = "\n".join(lines[:_SHOWN])
             raise DataError(
-                f"{self.name} leaks what {items.name} ask, in {len({leak.key for leak in found}):,} of {len(self):,} rows. Train on "
-                f"corpus.without_leaks(items) instead:\n{listed}{more}"
+                f"{self.name} leaks what {items.name} ask, in {len({leak.key for leak in found}):,} of {len(self):,} rows. Train "
+                f"on corpus.without_leaks(items) instead:\n{listed}{more}"
             )
 
 
@@ -300,7 +286,9 @@ def _restricted(row: ParallelText, codes: Collection[str]) -> ParallelText:
     return replace(row, texts=texts, answers=answers)
 
 
-def _enough(row: ParallelText, others: Sequence[str], need: Need) -> bool:
-    """Whether a row has a text in English and in one of the other locales, or in all of them."""
-    held = [code in row.texts for code in others]
-    return need != "any" and ENGLISH in row.texts and (all(held) if need == "all" else any(held))
+def _enough(row: ParallelText, kept: Sequence[str], need: Need) -> bool:
+    """Whether a row has a text in one of the locales that are kept, in all of them, or in the first and one of the others."""
+    held = [code in row.texts for code in kept]
+    if need == "english":
+        return held[0] and any(held[1:])
+    return all(held) if need == "all" else any(held)

@@ -18,7 +18,7 @@ def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
     concept, and ``ParallelCorpus.leaks`` finds those that are tested.
 
     Args:
-        items: the items. How many wordings a concept has, and whether its statement is among them, was said when they were loaded.
+        items: the items, with the wordings and statements that they were loaded with.
         license: the licence of their texts; for ``None`` that of the atlas if they are of it, or none.
 
     Raises:

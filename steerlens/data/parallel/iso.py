@@ -8,8 +8,9 @@ _CODES = (
     "af:afr am:amh ar:arb/ara as:asm az:azj/aze be:bel bg:bul bn:ben ca:cat ceb:ceb cs:ces cy:cym da:dan de:deu el:ell en:eng "
     "es:spa et:ekk/est eu:eus fa:pes/fas fi:fin fil:fil/tgl fr:fra ga:gle gl:glg ha:hau he:heb hi:hin hr:hrv hu:hun hy:hye "
     "id:ind ig:ibo it:ita ja:jpn ka:kat kk:kaz km:khm ko:kor ky:kir lt:lit lv:lvs/lav mg:plt/mlg mk:mkd ml:mal mr:mar ms:zsm/msa "
-    "ne:npi/nep nl:nld no:nob/nor ny:nya pl:pol pt:por ro:ron ru:rus si:sin sk:slk sl:slv sn:sna so:som sq:als/sqi sr:srp su:sun "
-    "sv:swe sw:swh/swa ta:tam te:tel th:tha tr:tur uk:ukr ur:urd uz:uzn/uzb vi:vie wo:wol yo:yor zh_cn:cmn/zho zh_tw:cmn/zho zu:zul"
+    "ne:npi/nep nl:nld no:nob/nor ny:nya pl:pol pt:por ro:ron ru:rus si:sin sk:slk sl:slv sn:sna so:som sq:als/sqi sr:srp/hbs "
+    "su:sun sv:swe sw:swh/swa ta:tam te:tel th:tha tr:tur uk:ukr ur:urd uz:uzn/uzb vi:vie wo:wol yo:yor zh_cn:cmn/zho "
+    "zh_tw:cmn/zho zu:zul"
 )
 _NAMES: dict[str, tuple[str, ...]] = {
     LOCALES[code]: tuple(names.split("/")) for code, names in (one.split(":") for one in _CODES.split())

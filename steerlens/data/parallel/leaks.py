@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from steerlens.data.items import Item, Items
@@ -39,6 +40,9 @@ class Leak:
     ``n-gram``: it holds a part of the question that no other asks with, and the answer."""
     text: str
     """The text, with its answer."""
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.locale}) gives away {self.concept} by {self.why}: {self.text!r:.120}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked
     groups = [group_of(item.concept) for item in items]
     often = max(_FRAME_CONCEPTS, _FRAME_SHARE * len(set(groups)))
     marks = _shared(zip(groups, map(_marks, questions), strict=True))
-    frame = {mark for mark, n in marks.items() if n >= often} | common
+    frame = {mark for mark, concepts in marks.items() if concepts >= often} | common
     for item, question in zip(items, questions, strict=True):
         phrases = () if related else tuple(phrase for phrase in _phrases(question, n) if phrase not in common)
         answers = tuple(filter(None, map(units, item.names(item.answer))))
@@ -157,7 +161,7 @@ def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
 def _marks(question: Units) -> list[Units]:
     """What frames are told by: words, and pairs of which one is a character."""
     return [(unit,) for unit in question if not is_character(unit)] + [
-        pair for pair in zip(question, question[1:], strict=False) if any(map(is_character, pair))
+        pair for pair in pairwise(question) if any(map(is_character, pair))
     ]
 
 

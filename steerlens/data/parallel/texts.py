@@ -39,8 +39,8 @@ class ParallelText:
                 known_locale(code)
                 if not isinstance(text, str) or not text or text != text.strip():
                     raise DataError(
-                        f"row {self.key!r} has {text!r:.60} among its {name} ({code}): expected a text without outer white space. "
-                        "Leave out a locale that has none."
+                        f"row {self.key!r} has {text!r:.60} among its {name} ({code}): expected a text without outer white "
+                        "space. Leave out a locale that has none."
                     )
             object.__setattr__(self, name, given)
         if lost := [code for code in self.answers if code not in self.texts]:

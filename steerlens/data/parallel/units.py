@@ -1,6 +1,7 @@
 """Texts as words, or as characters where no spaces are written, and which of many sequences of them a text holds."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import regex
 
@@ -24,9 +25,10 @@ def units(text: str) -> Units:
     """The words of a text, case folded and without accents, and one by one its Chinese, Japanese, Korean, Thai, Lao, Khmer and
     Burmese characters, but a number in Chinese characters as one. Signs of currencies are words, ``.de`` is another word than
     ``de``, and other signs are passed over."""
-    return tuple(_UNIT.findall(plain(text)))
+    return tuple(_UNIT.findall(text.casefold() if text.isascii() else plain(text)))
 
 
+@lru_cache(maxsize=1 << 16)
 def is_character(unit: str) -> bool:
     """Whether a unit is a character of a script without spaces between words, and no word."""
     return _CHARACTERS.match(unit) is not None

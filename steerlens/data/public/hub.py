@@ -74,7 +74,7 @@ def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, 
         FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
     """
     place = "/".join(str(part) for part in (source, config, split) if part)
-    with _quiet(), _readable(source, config, split):
+    with _quiet(), readable(source, config, split):
         for number, row in enumerate(_loaded(source, config, split), 1):
             yield f"{place}:{number}", row
 
@@ -110,7 +110,7 @@ def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, 
 
 
 @contextmanager
-def _readable(source: Source, config: str | None, split: str) -> Iterator[None]:
+def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
     """Turns what the libraries raise about a data set into a ``FileError`` with the way out."""
     try:
         yield

@@ -78,15 +78,25 @@ class Aim:
         fit, ranks = [spec for spec, rank in zip(fit, ranks, strict=True) if rank], list(filter(None, ranks))
         if not fit:
             return PlanSpec(), None
-        (first, *then), close = ranks[0], zip(fit, ranks, strict=True)
-        same = [spec for spec, rank in close if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
-        fit.sort(key=min(same, key=lambda spec: spec.strength).__ne__)  # the weakest of those that do as much comes first
+        fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # it comes first
         found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
         return (fit[0] if found.helps else PlanSpec()), found
 
     def run(self, specs: Iterable[PlanSpec], title: str) -> None:
         """Runs specs in this aim's locales."""
         self.cache.run(specs, self.locales, title)
+
+
+def weakest_of_best(specs: Sequence[PlanSpec], ranks: Sequence[tuple[float, ...]]) -> PlanSpec:
+    """Returns the weakest of those specs that do as much as the first one.
+
+    Args:
+        specs: what was run, the best first.
+        ranks: what they were ordered by.
+    """
+    first, *then = ranks[0]
+    same = [spec for spec, rank in zip(specs, ranks, strict=True) if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
+    return min(same, key=lambda spec: spec.strength)
 
 
 def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int) -> list[PlanSpec]:

@@ -1,4 +1,4 @@
-"""The settings of a training run that all methods share."""
+"""The settings of a training run that all methods of alignment share. Nothing here imports PyTorch, as in ``settings``."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,70 @@
+"""Whether each of the paper's findings is replicated, decided by rules from the intervals of the finding's tables."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from experiments.words import Row, interval, one, rows_of
+
+REPLICATED, NOT, UNTOLD = "replicated", "not replicated", "not told"
+SHARE = 0.95
+"""The share of layers and locales whose cosine has to be small for directions that are near perpendicular."""
+MATTERS = 0.01
+"""A gain that would matter: one point. An interval that ends below it leaves no such gain."""
+
+
+def verdicts(
+    depth: pd.DataFrame, cosines: pd.DataFrame, plane: pd.DataFrame, against: pd.DataFrame
+) -> list[tuple[str, str, str]]:
+    """Returns each of the paper's findings with its verdict and the numbers behind it.
+
+    Args:
+        depth: where each vector works, and how much deeper LOC does than EN.
+        cosines: the cosine of EN and LOC by layer and locale, and that of EN and LOC of shuffled labels.
+        plane: the changes of each method against unsteered, of all locales together.
+        against: the differences of two methods.
+    """
+    axes = {score: _first(plane, method="surgical", score=score) for score in ("transfer", "localization")}
+    alone = {
+        f"{score}, less {other} alone": _first(against, method="surgical", against=other, score=score)
+        for other, score in (("EN", "localization"), ("LOC", "transfer"))
+    }
+    return [
+        ("culture is steered best at deeper layers than facts", *_deeper(depth)),
+        ("EN and LOC are near perpendicular", *_perpendicular(cosines)),
+        ("surgical steering gains on both axes", *_gained(axes)),
+        ("it beats EN alone on localization and LOC alone on transfer", *_gained(alone)),
+    ]
+
+
+def _first(frame: pd.DataFrame, **values: str) -> Row | None:
+    return next(iter(rows_of(frame, **values)), None)
+
+
+def _deeper(depth: pd.DataFrame) -> tuple[str, str]:
+    """Returns the verdict on LOC's best layer less EN's, by the score."""
+    between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
+    said = (f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev)" for row in peaks)
+    verdict = REPLICATED if between["low"] > 0 else NOT if between["high"] <= 0 else UNTOLD
+    range_ = f"{between['layer']:+.1f} layers [{between['low']:+.1f}, {between['high']:+.1f}]"
+    return verdict, f"{', '.join(said)}; LOC's less EN's: {range_}"
+
+
+def _perpendicular(cosines: pd.DataFrame) -> tuple[str, str]:
+    """Returns the verdict on the cosine of EN and LOC over layers and locales."""
+    sizes, shuffled = (cosines[cosines["measure"] == name] for name in ("cosine", "shuffled"))
+    size, near = sizes["value"].abs(), float(cosines["near"].iloc[0])
+    share, median = float((size <= near).mean()), float(size.median())
+    unrelated = float(shuffled[["low", "high"]].abs().max(axis=1).median())
+    verdict = REPLICATED if share >= SHARE else NOT if median > near or median > unrelated else UNTOLD
+    said = f"the cosine lies within ±{near:g} in {share:.1%} of layers and locales; its median size is {median:.2f}"
+    return verdict, f"{said}, and 95% of those with shuffled labels are below {unrelated:.2f}"
+
+
+def _gained(rows: Mapping[str, Row | None]) -> tuple[str, str]:
+    """Returns the verdict on gains that are all said to be above zero; nothing is told by those that were not measured."""
+    there: Sequence[tuple[str, Row]] = [(name, row) for name, row in rows.items() if row is not None]
+    said = "; ".join(f"{name}: {interval(row)}" for name, row in there) or "not measured"
+    if any(row["high"] < MATTERS for _, row in there):
+        return NOT, said
+    return (REPLICATED if len(there) == len(rows) and all(row["low"] > 0 for _, row in there) else UNTOLD), said

@@ -1,0 +1,154 @@
+"""What alignment does inside a model: languages, kinds of prompts and vectors, before and after, by layer."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from steerlens.activations import ResidualStack
+from steerlens.data import ENGLISH, Items
+from steerlens.errors import SettingsError
+from steerlens.evaluation.methods import Method
+from steerlens.models.lens import LensModel
+from steerlens.numeric import Layers, layers_of
+from steerlens.probing import geometry, separability
+from steerlens.steering import EN, LOC, VectorSet, take
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from steerlens.plotting import Figure
+
+_PROBE = "difference of means"
+BEFORE = "before"
+"""The base model, in the column ``model``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inside(ResultTable):
+    """Measures of the base model (``before``) and of each method's model, by layer and locale.
+
+    Columns: model (``before``, or the method's name), locale, layer, measure, of, value, low, high (of its 95% interval, NaN
+    where it has none), n. The measures: those of ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1`` and ``linear
+    CKA`` of a locale with English, of factual and cultural prompts; ``relative norm`` and ``cosine`` of EN and LOC);
+    ``separability`` (the held-out AUROC of factual and cultural prompts); and of a method's model ``kept direction`` (the cosine
+    of its own EN and LOC vector with the base model's) and ``moved`` (how far the locale's cultural prompts moved along the base
+    model's LOC vector on the mean: 1 is the whole vector, a negative number is away from the local).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("model", "locale", "layer", "measure", "of", "value", "low", "high", "n")
+
+    def plot(self, measure: str = "centred cosine", of: str = "cultural") -> "Figure":
+        """Draws one measure by layer, the mean over locales, a line per model.
+
+        Args:
+            measure: a value of the column ``measure``.
+            of: a value of the column ``of`` that the measure has.
+
+        Raises:
+            UnknownNameError: the table does not have the measure, or not of that.
+        """
+        from steerlens.plotting import inside_figure
+
+        self.having("measure", measure)
+        part = self.frame[self.frame["measure"] == measure]
+        Inside(part).having("of", of)
+        return inside_figure(part[part["of"] == of], measure, of)
+
+    def summary(self) -> "pd.DataFrame":
+        """Returns the mean over layers and locales of each measure, a column per model."""
+        keys = ["measure", "of"]
+        return self.frame.pivot_table(index=keys, columns="model", values="value", sort=False).reset_index()
+
+
+def inside(
+    model: LensModel,
+    methods: Mapping[str, Method | LensModel],
+    items: Items,
+    *,
+    layers: Layers | None = None,
+    draws: int = 200,
+    seed: int = 0,
+) -> Inside:
+    """Measures by layer what aligned models changed: how alike languages are, how well kinds of prompts are told apart, and where
+    the EN and LOC vectors point.
+
+    Args:
+        model: the base model.
+        methods: by name: ``Aligned`` or other methods that are a model of their own, or such models.
+        items: factual and cultural items in English and in other locales, as a sample of test.
+        layers: block indices; all for ``None``.
+        draws: the number of random halves and resamples behind intervals.
+        seed: of these.
+
+    Raises:
+        SettingsError: a method called as the base model is, or one that steers.
+        DataError: no locale shares enough concepts with English.
+    """
+    import pandas as pd
+
+    if BEFORE in methods:
+        raise SettingsError(f"a method called {BEFORE!r} given: that is the base model, which is always there.")
+    models = {BEFORE: model, **{name: _model(given, model, name) for name, given in methods.items()}}
+    wanted = model.layers() if layers is None else layers_of(layers, model.layers(), f"model {model.name}")
+    locales = tuple(code for code in items.locales if code != ENGLISH)
+    rows: list[dict[str, Any]] = []
+    base: tuple[ResidualStack, VectorSet] | None = None
+    for name, own in models.items():
+        stack = own.residuals(items.prompts(), wanted)
+        vectors = take(stack, items, (EN, LOC), locales=locales)
+        rows += [{"model": name, **row} for row in _measured(stack, draws, seed)]
+        if base is not None:
+            rows += [{"model": name, **row} for row in _compared(*base, stack, vectors)]
+        base = base or (stack, vectors)
+    return Inside(
+        pd.DataFrame(rows, columns=list(Inside.columns)), {"items": items.digest(), "model": model.fingerprint.to_dict()}
+    )
+
+
+def _model(given: Method | LensModel, base: LensModel, name: str) -> LensModel:
+    if isinstance(given, LensModel):
+        return given
+    prepared = given.prepared(base, "")
+    if prepared.plan is not None or prepared.hooks:
+        raise SettingsError(f"method {name!r} steers: expected methods that are a model of their own, as an adapter.")
+    return prepared.model
+
+
+def _measured(stack: ResidualStack, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    yield from geometry(stack, draws=draws, seed=seed).frame.to_dict("records")
+    table = separability(stack, probes=(_PROBE,), draws=draws, seed=seed).frame
+    for row in table[(table["probe"] == _PROBE) & (table["locale"] != "all")].to_dict("records"):
+        kept = {name: row[name] for name in ("locale", "layer", "low", "high", "n")}
+        yield {**kept, "measure": "separability", "of": "factual and cultural", "value": row["auroc"]}
+
+
+def _compared(before: ResidualStack, old: VectorSet, after: ResidualStack, new: VectorSet) -> Iterator[dict[str, Any]]:
+    """Yields what became of the base model's vectors, and of the cultural prompts along its LOC."""
+    for key, vector in old.items():
+        name, locale = key
+        cosines = torch.stack([_direction(new[key], layer).dot(_direction(vector, layer)) for layer in before.layers])
+        yield from _lines(before.layers, cosines, locale=locale, measure="kept direction", of=name, n=getattr(vector, "n", 0))
+    for locale in old.locales:
+        own = [
+            prompt for prompt in before.prompts if (prompt.kind, prompt.locale, prompt.form) == ("cultural", locale, "implicit")
+        ]
+        moved = (after.of(own).residuals - before.of(own).residuals).mean(dim=1)
+        each = [(at, layer, _raw(old["LOC", locale], layer)) for at, layer in enumerate(before.layers)]
+        along = torch.stack([moved[at] @ vector / (vector @ vector) for at, _, vector in each])
+        yield from _lines(before.layers, along, locale=locale, measure="moved", of="LOC", n=len(own))
+
+
+def _raw(vector: Any, layer: int) -> torch.Tensor:
+    return vector.edit(layer).direction
+
+
+def _direction(vector: Any, layer: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(_raw(vector, layer), dim=0)
+
+
+def _lines(layers: tuple[int, ...], values: torch.Tensor, **common: Any) -> Iterator[dict[str, Any]]:
+    for layer, value in zip(layers, values.tolist(), strict=True):
+        yield {**common, "layer": layer, "value": value, "low": float("nan"), "high": float("nan")}

@@ -1,0 +1,61 @@
+"""The Aya data set: instructions and answers that people wrote in 65 languages. They are no translations of each other."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from steerlens.data.locales import locale
+from steerlens.data.parallel.collecting import Collecting
+from steerlens.data.parallel.corpus import ParallelCorpus
+from steerlens.data.parallel.iso import known, language, macrolanguage
+from steerlens.data.public.hub import Source, checked, need_columns, rows
+from steerlens.data.public.languages import chosen
+from steerlens.progress import progress
+
+_ID = "CohereLabs/aya_dataset"
+_TRADITIONAL = "Traditional"
+"""How the names of languages that are written in traditional Chinese characters begin."""
+
+
+def aya(
+    locales: Iterable[str],
+    *,
+    split: str = "train",
+    prompt: bool = True,
+    revision: str | None = None,
+    path: str | Path | None = None,
+) -> ParallelCorpus:
+    """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers, each in one locale alone.
+
+    They are there to tune a model in several languages, and no method that aligns languages can learn from them.
+
+    Args:
+        locales: locales, or names such as ``spa``. English is among them only if it is named.
+        split: ``train`` or ``test``.
+        prompt: put each instruction as a question is put to the model, behind the locale's word for "Question" and before the one
+            for "Answer"; for ``False`` it stands alone.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
+
+    Raises:
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks a column, or nothing can be used.
+        UnknownNameError: the data set does not have a locale.
+    """
+    source, collecting = checked(Source(_ID, revision or "main", path)), Collecting("aya", "Apache 2.0")
+    wanted = chosen(locales, {code: language(code) for code in known()}, "Aya", english=False)
+    codes = {(name, locale(code).script == "Hant"): code for code in wanted for name in (language(code), macrolanguage(code))}
+    with progress(0, "aya", "row") as bar:
+        for number, (place, row) in enumerate(rows(source, "default", split), 1):
+            bar.update()
+            if number == 1:
+                need_columns(place, row, ("inputs", "targets", "language", "language_code"))
+            code = codes.get((row["language_code"], str(row["language"]).startswith(_TRADITIONAL)))
+            asked, answer = (str(row[name] or "").strip() for name in ("inputs", "targets"))
+            if code is None:
+                collecting.drop("rows in other languages")
+            elif not asked or not answer:
+                collecting.drop(f"{code}: no instruction or no answer")
+            else:
+                text = locale(code).prompt(asked) if prompt else asked
+                collecting.add(f"{split}/{number}", {code: text}, {code: answer})
+    return collecting.finish()

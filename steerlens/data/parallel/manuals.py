@@ -1,0 +1,116 @@
+"""GNOME's manuals, which volunteers translate paragraph by paragraph, aligned by the structure of their pages."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from steerlens.data.locales import ENGLISH, locale
+from steerlens.data.parallel.bilingual import unusable
+from steerlens.data.parallel.collecting import Collecting
+from steerlens.data.parallel.corpus import ParallelCorpus
+from steerlens.data.parallel.mallard import Page, UnreadablePageError, page
+from steerlens.errors import FileError, UnknownNameError
+from steerlens.progress import progress
+
+_ORIGINAL = "C"
+_BELOW = ("", "usr/share/help", "share/help", "help")
+_GET = "apt-get download gnome-user-docs && dpkg -x gnome-user-docs_*.deb FOLDER"
+
+
+def manuals(
+    folder: str | Path, locales: Iterable[str], *, documents: Iterable[str] = ("gnome-help", "system-admin-guide")
+) -> ParallelCorpus:
+    """Returns the titles and paragraphs of GNOME's manuals, each in English and in the locales that it is translated into.
+
+    They come with Debian's package ``gnome-user-docs``::
+
+        apt-get download gnome-user-docs && dpkg -x gnome-user-docs_*.deb FOLDER
+
+    A translated page has the elements of the English one, in the same order, and is aligned element by element. What is left
+    out is counted in ``notes``, by locale: pages that are missing, have another structure or cannot be read (a document type
+    declaration is refused); and texts that are empty, hold a link without words, are the same as in English, or are in another
+    script than the locale's. Code, and what is said about the page itself, is never read.
+
+    Args:
+        folder: the folder that the package was unpacked into, or the one in it with a folder for each language (``C``, ``es``,
+            ``zh_CN``).
+        locales: the locales. English is always among them.
+        documents: the manuals that are read; a language may have only some of them.
+
+    Raises:
+        FileError: there are no English pages in the folder.
+        UnknownNameError: a locale is unknown, or the folder has none of its language.
+        DataError: nothing can be used.
+    """
+    root = _root(Path(folder))
+    others = dict.fromkeys((locales,) if isinstance(locales, str) else locales)
+    folders = {code: _language_folder(root, code) for code in others if code != ENGLISH}
+    pages = [file for name in documents for file in sorted((root / _ORIGINAL / name).glob("*.page"))]
+    if not pages:
+        raise FileError(f"no English pages in {root / _ORIGINAL}: expected {', '.join(documents)}. Get them with: {_GET}")
+    collecting = Collecting("gnome-user-docs", "CC BY-SA 3.0")
+    with progress(len(pages), "manuals", "page") as bar:
+        for file in pages:
+            _add_page(collecting, file, root / _ORIGINAL, folders)
+            bar.update()
+    return collecting.finish()
+
+
+def _root(folder: Path) -> Path:
+    """The folder with one for each language.
+
+    Raises:
+        FileError: there is none.
+    """
+    for below in _BELOW:
+        if (folder / below / _ORIGINAL).is_dir():
+            return folder / below
+    raise FileError(f"no folder {_ORIGINAL} in {folder}: expected a folder for each language. Get the manuals with: {_GET}")
+
+
+def _language_folder(root: Path, code: str) -> Path:
+    """The folder of a locale: that of its country's language, as ``zh_CN``, or of its language, as ``es``.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    names = (locale(code).code.replace("-", "_"), code.partition("-")[0])
+    found = next((root / name for name in names if (root / name).is_dir()), None)
+    if found is None:
+        known = sorted(one.name for one in root.iterdir() if one.is_dir())
+        raise UnknownNameError("language", code, known, "These are the languages of the manuals.")
+    return found
+
+
+def _add_page(collecting: Collecting, file: Path, original: Path, folders: dict[str, Path]) -> None:
+    """Adds a row for each text of a page that is translated into some locale."""
+    relative = file.relative_to(original)
+    try:
+        english = page(file)
+    except UnreadablePageError as error:
+        collecting.drop(f"{ENGLISH}: pages left out, {error}")
+        return
+    rows: list[dict[str, str]] = [{} for _ in english.texts]
+    for code, folder in folders.items():
+        translated = _translated(folder / relative, english)
+        if isinstance(translated, str):
+            collecting.drop(f"{code}: pages left out, {translated}")
+            continue
+        for row, ours, theirs in zip(rows, english.texts, translated.texts, strict=True):
+            if why := unusable(ours, code, theirs):
+                collecting.drop(f"{code}: texts left out, {why}")
+            else:
+                row[code] = theirs
+    for number, (row, text) in enumerate(zip(rows, english.texts, strict=True), 1):
+        if row:
+            collecting.add(f"{relative.with_suffix('').as_posix()}/{number}", {ENGLISH: text, **row})
+
+
+def _translated(file: Path, english: Page) -> Page | str:
+    """A page that is built as the English one, or why there is none."""
+    if not file.is_file():
+        return "missing"
+    try:
+        found = page(file)
+    except UnreadablePageError as error:
+        return str(error)
+    return found if found.structure == english.structure else "another structure"

@@ -1,0 +1,75 @@
+"""Lists of names of languages, territories and currencies, as CLDR has them in each language."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from steerlens.data.grounded.packages import locale_data, need
+from steerlens.data.locales import ENGLISH, locale
+from steerlens.data.parallel.collecting import Collecting
+from steerlens.data.parallel.corpus import ParallelCorpus
+from steerlens.data.splits import place
+from steerlens.errors import DataError, SettingsError
+
+_KINDS = ("languages", "territories", "currencies")
+_REMARK = re.compile(r"[\d()\[\]（）/]")
+"""What a name with a remark holds, as "Myanmar (Burma)": not every language makes the same remark."""
+_NOTHING = frozenset({"und", "mul", "mis", "zxx", "XA", "XB", "ZZ", "XXX", "XTS"})
+"""Codes that name no language, territory or currency."""
+
+
+def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCorpus:
+    """Returns lists of names, such as "Japanese, Dutch, Wolof, Thai, and Czech", the same names in every locale.
+
+    A name alone is too short to train on, and a sentence around it would need each language's grammar. Lists are joined as CLDR
+    joins them in each language. Names that a language lacks, those of continents and regions, and those with digits or a remark
+    in brackets are left out in all locales. A currency's name may tell whose it is: see ``ParallelCorpus.without_leaks``.
+
+    Args:
+        locales: the locales. English is always among them.
+        size: how many names a list has; 1 gives the bare names.
+        seed: the seed of the order that the names are listed in.
+
+    Raises:
+        SteerlensError: babel is not installed.
+        DataError: CLDR does not have a locale, or there are not enough names.
+        SettingsError: ``size`` is below 1.
+        UnknownNameError: a locale is unknown.
+    """
+    if size < 1:
+        raise SettingsError(f"lists of {size} names asked for: expected at least 1.")
+    codes = tuple(dict.fromkeys((ENGLISH, *((locales,) if isinstance(locales, str) else locales))))
+    data = {locale(code).code: _cldr(code) for code in codes}
+    collecting = Collecting("cldr", "Unicode License v3")
+    for kind in _KINDS:
+        named_in = {code: getattr(cldr, kind) for code, cldr in data.items()}
+        usable = [key for key in named_in[ENGLISH] if all(_usable(key, own.get(key)) for own in named_in.values())]
+        collecting.drop(f"{kind} without a plain name in every locale", len(named_in[ENGLISH]) - len(usable))
+        order = sorted(usable, key=lambda key: place(seed, key))
+        for at in range(0, len(order) - size + 1, size):
+            texts = {code: _listed([own[key] for key in order[at : at + size]], data[code]) for code, own in named_in.items()}
+            collecting.add(f"{kind}/{at // size + 1}", texts)
+    return collecting.finish()
+
+
+def _cldr(code: str) -> Any:
+    """CLDR's data of a locale.
+
+    Raises:
+        DataError: it has none.
+    """
+    try:
+        return locale_data(code)
+    except (ValueError, LookupError) as error:
+        raise DataError(f"CLDR has no names in {code} ({error}). Leave this locale out.") from error
+
+
+def _usable(key: str, name: str | None) -> bool:
+    """Whether a code has a plain name. Numbers are codes of continents and regions, which say where other territories lie."""
+    names_one = bool(name) and name != key and key not in _NOTHING and not key.isdecimal()
+    return names_one and _REMARK.search(name or "") is None
+
+
+def _listed(some: list[str], cldr: Any) -> str:
+    """Names as a locale lists them."""
+    return str(need("babel.lists").format_list(some, style="standard", locale=cldr))

@@ -1,0 +1,60 @@
+"""OPUS-100: up to a million pairs with English in each of 100 languages, of subtitles, software, laws and the like."""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from steerlens.data.locales import ENGLISH
+from steerlens.data.parallel.bilingual import Bilingual
+from steerlens.data.parallel.corpus import ParallelCorpus
+from steerlens.data.public.hub import Source, checked, need_columns, rows
+from steerlens.data.public.languages import chosen, of_codes
+from steerlens.errors import DataError
+from steerlens.progress import progress
+
+_ID = "Helsinki-NLP/opus-100"
+_LANGUAGES = of_codes(
+    "en af am ar as az be bg bn ca cs cy da de el es et eu fa fi fr ga gl ha he hi hr hu hy id ig it ja ka kk km ko ky lt lv mg "
+    "mk ml mr ms ne nl no pl pt ro ru si sk sl sq sr sv ta te th tr uk ur uz vi yo zh zu"
+)
+
+
+def opus100(
+    locales: Iterable[str],
+    *,
+    split: str = "train",
+    limit: int | None = None,
+    revision: str | None = None,
+    path: str | Path | None = None,
+) -> ParallelCorpus:
+    """Returns the pairs of OPUS-100 (Zhang et al., ACL 2020), with translations of the same English text in one row.
+
+    The texts were gathered automatically, and not all of them are translations. Those that are the same as in English or in
+    another script than their locale's are left out and counted, and of several translations of a text all but the first.
+
+    Args:
+        locales: locales or language codes. English is always among them.
+        split: ``train``, ``validation`` or ``test``.
+        limit: how many pairs of each language are read, from the first; ``None`` reads all, which are a million in most.
+        revision: a commit hash; for ``None`` what the hub has now.
+        path: a local folder that is read in place of the hub.
+
+    Raises:
+        FileError: the data set cannot be read; without network, give ``path``.
+        DataError: the data set lacks its column, or nothing can be used.
+        UnknownNameError: the data set does not have a locale.
+    """
+    source, found = checked(Source(_ID, revision or "main", path)), Bilingual("opus-100", "as its sources, see opus.nlpl.eu")
+    wanted = {code: name for code, name in chosen(locales, _LANGUAGES, "OPUS-100").items() if code != ENGLISH}
+    with progress(len(wanted), "opus-100", "language") as bar:
+        for code, name in wanted.items():
+            config = "-".join(sorted(("en", name)))
+            for number, (place, row) in enumerate(islice(rows(source, config, split), limit)):
+                if number == 0:
+                    need_columns(place, row, ("translation",))
+                pair = row["translation"]
+                if not isinstance(pair, dict) or not {"en", name} <= pair.keys():
+                    raise DataError(f"{place}: translation {pair!r:.80} given; expected texts by 'en' and {name!r}.")
+                found.add(f"{config}/{split}/{number + 1}", pair["en"] or "", code, pair[name] or "")
+            bar.update()
+    return found.finish()

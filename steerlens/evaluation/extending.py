@@ -1,0 +1,106 @@
+"""Extending the strengths of a sweep: where a vector's best cell lies at the largest strength, twice that strength is run too."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from steerlens.errors import SettingsError
+from steerlens.evaluation.searching.expected import ranked
+from steerlens.evaluation.searching.objectives import Gains
+from steerlens.evaluation.searching.steps import at_other_layers, own_score, weakest_of_best
+from steerlens.evaluation.sweeps import CELL, cell_means
+from steerlens.numeric import whole_number
+from steerlens.scores import Score
+from steerlens.settings import Mode
+from steerlens.steering import PlanSpec, StepSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("steerlens")
+
+Run = Callable[[Sequence[StepSpec], str], "pd.DataFrame"]
+"""From cells and what the progress bar is called to the rows of these cells."""
+
+
+def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
+    """Refuses a number of doublings that a sweep cannot make.
+
+    Args:
+        extend: how many times at most the largest strength is doubled.
+        mode: how the cells of the sweep are found.
+        strengths: the strengths of the sweep, at least one.
+
+    Raises:
+        SettingsError: it is no whole number of 0 or more; the mode does not run every cell; the largest strength is 0 or less.
+    """
+    if (whole_number(extend) or 0) < 0 or whole_number(extend) is None:
+        raise SettingsError(f"extend {extend!r} given: expected how many times the largest strength may be doubled, 0 or more.")
+    if extend and mode != "exact":
+        raise SettingsError(
+            f"extend {extend} given for mode {mode!r}: only mode 'exact' runs every cell, so that the best one is known. Use "
+            "mode 'exact', or extend 0 and larger strengths."
+        )
+    if extend and max(strengths) <= 0:
+        raise SettingsError(
+            f"extend {extend} given with strengths {list(strengths)}: expected a largest strength above 0 to double."
+        )
+
+
+def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run: Run) -> "pd.DataFrame":
+    """Returns the rows of a sweep with those of larger strengths, as far as the best cells lie at the largest one.
+
+    For each vector whose best cell lies at its largest strength, twice that strength is run, at the layers of the three best
+    cells at the largest strength, and so on from there.
+
+    Args:
+        frame: the rows of a sweep, all of whose cells were run.
+        times: how many times at most a vector's largest strength is doubled.
+        scores: by the vector's name, the score that says which of its cells is best.
+        run: what runs more cells and returns their rows.
+    """
+    import pandas as pd
+
+    for _ in range(times):
+        more = [cell for name, score in scores.items() for cell in _beyond(frame[frame["vector"] == name], score)]
+        if not more:
+            break
+        log.info("The best cell lies at the largest strength; twice that is run: %s", ", ".join(map(str, more)))
+        frame = pd.concat([frame, run(more, "Sweep, larger strengths")], ignore_index=True)
+    return frame
+
+
+def _beyond(own: "pd.DataFrame", score: Score) -> list[StepSpec]:
+    """Returns the cells to run at twice the largest strength of one vector; none where its best cell lies at a smaller one."""
+    rank = own_score(score.name)
+    ranks = {cell: ranked(rank, gains) for cell, gains in _gains(own, score).items()}
+    ordered = sorted((cell for cell in ranks if ranks[cell]), key=lambda cell: (ranks[cell], -cell.strength), reverse=True)
+    if not ordered:  # no cell could be told of, or none is finite
+        return []
+    largest = float(own["strength"].max())
+    if _strength(weakest_of_best(ordered, [ranks[cell] for cell in ordered])) < largest:
+        return []
+    at_largest = [cell for cell in ordered if _strength(cell) == largest]
+    return [replace(step, strength=2 * largest) for cell in at_other_layers(at_largest) for step in cell.steps]
+
+
+def _strength(cell: PlanSpec) -> float:
+    return cell.steps[0].strength
+
+
+def _gains(own: "pd.DataFrame", score: Score) -> dict[PlanSpec, Gains]:
+    """Returns what each cell of one vector did, by what ``choose`` orders cells by: the score, by degrees, and its companion."""
+    there = set(own["score"])
+    names = [name for name in (score.name, score.graded, score.companion) if name in there]
+    if score.name not in names:  # there are no items that it is measured on
+        return {}
+    means = {name: cell_means(own, CELL, name).set_index(CELL)["change"] for name in names}
+    return {
+        PlanSpec.of(str(vector), int(layer), float(strength), tokens): Gains(
+            {name: float(changes.get((vector, layer, strength, tokens), math.nan)) for name, changes in means.items()},
+            (score.name,),
+        )
+        for vector, layer, strength, tokens in means[score.name].index
+    }

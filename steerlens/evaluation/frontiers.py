@@ -1,0 +1,263 @@
+"""The frontier: how transfer and localization trade along a path of a method, and how sure each point's place on the front is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from steerlens.data import Items
+from steerlens.data.splits import group_of
+from steerlens.errors import SettingsError
+from steerlens.evaluation.answering import Answers, answered
+from steerlens.evaluation.comparing import MEAN
+from steerlens.evaluation.item_scores import rows_of_score
+from steerlens.evaluation.paths import GivenPath, Point, point_name, points_of
+from steerlens.evaluation.planes import Plane, placed
+from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scores import ANSWERED, AXES, scores_of
+from steerlens.models.lens import LensModel
+from steerlens.numeric import whole_number
+from steerlens.scores import GivenScore, score_of
+from steerlens.settings import Scoring
+from steerlens.statistics import bootstrap_means, pareto_front
+from steerlens.steering import UNSTEERED
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from steerlens.plotting import Figure
+
+_DECIMALS = 12
+"""Means of resamples are compared to so many decimals: sums of the same numbers differ beyond them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier(ResultTable):
+    """Every point of every path in every locale, and their mean.
+
+    Columns: method (the path), at (the number of the point along it, as a training step or a strength), locale (``mean``: over
+    locales), score, n (concepts), value, change against unsteered, low and high of its paired 95% interval over concepts, and
+    on_front. The unsteered model is the point of the path ``unsteered`` at 0.
+
+    on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the points
+    of all paths and the unsteered model. It is given for the mean over locales and the scores of the axes, and is the same in the
+    rows of both; elsewhere it is NaN. A share near 1 says that no other point is better on both axes whatever concepts are drawn,
+    a share near 0 that another one nearly always is. Points that lie close together share the front between them.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        *("method", "at", "locale", "score", "n", "value", "change", "low", "high", "on_front"),
+    )
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """The names of the scores of the two axes."""
+        first, second = self.meta.get("axes", AXES)
+        return first, second
+
+    def plot(self) -> "Figure":
+        """Draws the paths of the means over locales from the unsteered model on, with the Pareto front."""
+        from steerlens.plotting import frontier_figure
+
+        return frontier_figure(self.frame, self.front(), axes=self.axes)
+
+    def front(self, locale: str | None = None) -> tuple[Point, ...]:
+        """Returns the points that no other beats on both axes (Pareto front), by ascending gain of the first axis.
+
+        Each is the name of its path and its number; the unsteered model is ``("unsteered", 0.0)``.
+
+        Args:
+            locale: one locale; the mean over all of them for ``None``.
+
+        Raises:
+            UnknownNameError: there is no such locale.
+            SettingsError: the table lacks a score of the axes.
+        """
+        points = dict(zip(self._names(), self._points(), strict=True))
+        return tuple(points[name] for name in self._plane().front(locale, axes=self.axes))
+
+    def summary(self, locale: str | None = None) -> "pd.DataFrame":
+        """Returns one row per point: value, change and interval of each score as text, and for the mean the share on the front.
+
+        Args:
+            locale: one locale; the mean over all of them for ``None``.
+
+        Raises:
+            UnknownNameError: there is no such locale.
+        """
+        table, known = self._plane().summary(locale), dict(zip(self._names(), self._points(), strict=True))
+        points = [known[name] for name in table["method"]]
+        table["method"] = [path for path, _ in points]
+        table.insert(1, "at", [at for _, at in points])
+        if locale in (None, MEAN):
+            rows = self.frame[self.frame["on_front"].notna()]
+            shares = {(row.method, row.at): f"{row.on_front:.2f}" for row in rows.itertuples()}
+            table["on front"] = [shares.get(point, "") for point in points]
+        return table
+
+    def _points(self) -> list[Point]:
+        """Returns the point of each row."""
+        return list(zip(self.frame["method"], self.frame["at"], strict=True))
+
+    def _names(self) -> list[str]:
+        """Returns what the point of each row is called on the plane."""
+        return [point_name(path, at) for path, at in self._points()]
+
+    def _plane(self) -> Plane:
+        """Returns the plane on which every point is a method of its own."""
+        return Plane(self.frame.assign(method=self._names()), self.meta)
+
+
+def frontier(
+    model: LensModel,
+    items: Items,
+    paths: Mapping[str, GivenPath],
+    *,
+    scores: Sequence[GivenScore] = ANSWERED,
+    axes: tuple[GivenScore, GivenScore] = AXES,
+    locales: Sequence[str] | None = None,
+    scoring: Scoring | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    batch_size: int | None = None,
+    executor: Executor | None = None,
+    resume: str | Path | Running | None = None,
+) -> Frontier:
+    """Scores the points of paths on items, usually the test part of a split, and finds the Pareto front of two scores.
+
+    All points are answered at once, item by item, so their changes are paired, and all of them share the resamples.
+
+    Args:
+        model: the base model that methods are compared on.
+        items: what is scored.
+        paths: by name: a method for each number (a training step, a strength), something whose ``points()`` returns such a
+            mapping (as an aligned model does), or one method, which is a path of one point at 1. Methods are given as for
+            ``plane``.
+        scores: by name, or scores of one's own; those of the axes are measured too.
+        axes: the two scores of the Pareto front; transfer and localization, if not told otherwise.
+        locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
+        scoring: how choices are put and compared; the defaults for ``None``.
+        draws: the number of resamples that ``on_front`` is a share of.
+        seed: the seed of the resamples and of the intervals.
+        batch_size: items at once; chosen for the device for ``None``.
+        executor: who runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+
+    Returns:
+        ``unsteered`` at 0, and the points of each path by ascending number.
+
+    Raises:
+        SettingsError: no paths, a path without points, one called as what methods are compared with, what is no number along a
+            path or stands there twice, two axes that are one score, a score of an axis that none of the items is measured on,
+            plans for different locales, or a checkpoint that reads text in other tokens.
+        UnknownNameError: there is no such score, or the items do not hold a locale.
+        FingerprintError: a plan of another model.
+        ModelError: scores of an unsteered model that are NaN or infinite.
+        VectorError: such scores under a plan.
+    """
+    points = points_of(paths)
+    both = _names_of(axes, items)
+    if (whole_number(draws) or 0) < 1:
+        raise SettingsError(f"draws={draws!r} given: expected a whole number of resamples, 1 or more.")
+    scores_of(scores)  # which refuses what is no list of scores
+    wanted = dict.fromkeys([*(score_of(score).name for score in scores), *both])
+    given = answered(
+        model, items, {name: method for name, (_, method) in points.items()}, scores=list(wanted), locales=locales,
+        scoring=scoring, explicit=False, batch_size=batch_size, executor=executor, resume=resume,
+    )  # fmt: skip
+    return frontier_of(given, {name: point for name, (point, _) in points.items()}, both, draws, seed)
+
+
+def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 2000, seed: int = 0) -> "pd.Series":
+    """Returns the share of resamples of the concepts in which each point is on the Pareto front of two axes.
+
+    The concepts of one axis are resampled on their own, and those that both axes have are resampled for both together. All points
+    share the resamples.
+
+    Args:
+        first: the gain of each concept at each point on one axis, ``[concept, point]``, where more is better.
+        second: the same on the other axis. Points that only one of the axes has are left out.
+        draws: the number of resamples.
+        seed: the seed of the resamples.
+
+    Raises:
+        SettingsError: one of the axes has no concepts, or there are no draws.
+    """
+    import pandas as pd
+
+    points = [point for point in first.columns if point in second.columns]
+    gains, shared = (first[points], second[points]), first.index.isin(second.index)
+    apart = first.index[~shared], second.index[~second.index.isin(first.index)]
+    if not (len(first) and len(second)):
+        raise SettingsError(f"{len(first)} and {len(second)} concepts of the two axes given: expected at least one of each.")
+    sums = np.zeros((draws, len(points), 2))
+    for at, concepts in enumerate((*apart, first.index[shared])):
+        if len(concepts):
+            both = np.stack([axis.reindex(concepts, fill_value=0.0).to_numpy(dtype=float) for axis in gains], axis=-1)
+            sums += len(concepts) * bootstrap_means(both, draws=draws, seed=(seed, at))
+    means = (sums / [len(first), len(second)]).round(_DECIMALS)  # [draw, point, axis]
+    return pd.Series(np.mean([pareto_front(drawn) for drawn in means], axis=0), index=points)
+
+
+def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, str], draws: int, seed: int) -> Frontier:
+    """Returns the frontier of answers that are there already.
+
+    Args:
+        given: the answers unsteered and under a method for each point.
+        points: by the method's name: the path and the number of the point.
+        axes: the names of the two scores of the Pareto front.
+        draws: the number of resamples that ``on_front`` is a share of.
+        seed: the seed of the resamples and of the intervals.
+
+    Raises:
+        SettingsError: a score of the axes cannot be told of all points on any item in common.
+    """
+    table, named = placed(given, seed=seed), {**points, UNSTEERED: (UNSTEERED, 0.0)}
+    first, second = (_gains(given.frame, axis) for axis in axes)
+    shares = front_shares(first, second, draws=draws, seed=seed)
+    frame = table.frame
+    shown = (frame["locale"] == MEAN) & frame["score"].isin(axes)
+    frame = frame.assign(
+        on_front=frame["method"].map(shares).where(shown),
+        at=[named[name][1] for name in frame["method"]],
+        method=[named[name][0] for name in frame["method"]],
+    )
+    return Frontier(frame[list(Frontier.columns)], {**table.meta, "axes": list(axes), "draws": int(draws)})
+
+
+def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
+    """Returns the gain of each concept at each point on one axis, of the concepts that can be told of at all points.
+
+    Raises:
+        SettingsError: there are no such concepts.
+    """
+    rows = rows_of_score(answers, axis)
+    table = rows.pivot_table(index=["concept", "locale"], columns="method", values="value", sort=False)
+    changes = table.sub(table[UNSTEERED], axis=0).dropna() if UNSTEERED in table else table[:0]
+    if changes.empty:
+        raise SettingsError(
+            f"{axis!r} cannot be told of the unsteered model and of all points on any item in common: choose other axes, or give "
+            "other items."
+        )
+    concepts = changes.index.get_level_values("concept").map(group_of)
+    return changes.groupby(concepts, sort=False).mean() * (1.0 if score_of(axis).higher_is_better else -1.0)
+
+
+def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, str]:
+    """Returns the names of two different scores that are measured on some of the items.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    known = [score_of(axis) for axis in axes]
+    if len(known) != 2 or known[0].name == known[1].name:
+        raise SettingsError(f"axes={axes!r} given: expected two different scores, as axes=('transfer', 'localization').")
+    for score in known:
+        if not any(item.kind in score.kinds for item in items):
+            raise SettingsError(
+                f"{items!r} hold no {score.kind} items, which {score.name} is measured on: give some, or other axes."
+            )
+    return known[0].name, known[1].name

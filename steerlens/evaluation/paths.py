@@ -1,0 +1,112 @@
+"""Paths: methods along a number, as the checkpoints of a training by step or a plan by strength."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, SupportsFloat
+
+from steerlens.errors import SettingsError, VectorError
+from steerlens.evaluation.given_methods import GivenMethod, method_of
+from steerlens.evaluation.methods import EXPLICIT, Method, Steered
+from steerlens.evaluation.searching.chosen import Chosen
+from steerlens.numeric import finite_number, finite_numbers
+from steerlens.steering import UNSTEERED, SteeringPlan
+
+
+class HasPoints(Protocol):
+    """Something that knows the points of its path, as an aligned model knows its checkpoints by training step."""
+
+    def points(self) -> Mapping[Any, GivenMethod]:
+        """Returns a method for each number along the path."""
+
+
+GivenPath = GivenMethod | Mapping[Any, GivenMethod] | HasPoints
+"""What a user may give as a path: a method for each number, what has such ``points()``, or one method."""
+Point = tuple[str, float]
+"""A path's name and the number of one of its points."""
+
+
+def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors: Iterable[SupportsFloat]) -> dict[float, Method]:
+    """Returns a path of a plan: for each number the plan with all of its strengths multiplied by it.
+
+    Args:
+        given: a plan, the plan of each locale, or a choice.
+        factors: the numbers, as ``(0.5, 1, 2)``; 0 leaves the model unsteered.
+
+    Raises:
+        SettingsError: this is no plan, or there are no numbers.
+        VectorError: one of the numbers is no finite number.
+    """
+    method, numbers = method_of(given, "strengths"), finite_numbers(factors, "factor", "a path of strengths")
+    if not isinstance(method, Steered):
+        raise SettingsError(f"{type(given).__name__} given to strengths: expected a plan, the plan of each locale, or a choice.")
+    if not numbers:
+        raise SettingsError("no factors given to strengths: expected at least one, as (0.5, 1, 2).")
+    plans = method.plans
+    if isinstance(plans, SteeringPlan):
+        return {number: Steered(number * plans) for number in numbers}
+    return {number: Steered({code: number * plan for code, plan in plans.items()}) for number in numbers}
+
+
+def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]:
+    """Returns every point with its method, by the name that it has in the plane: path by path, by ascending number.
+
+    Args:
+        paths: what ``frontier`` is given.
+
+    Raises:
+        SettingsError: there are no paths, or one of them cannot be used.
+    """
+    if not isinstance(paths, Mapping) or not paths:
+        what = "no paths" if isinstance(paths, Mapping) or paths is None else f"{type(paths).__name__} as paths"
+        raise SettingsError(f"{what} given: expected them by name, as {{'LOC': strengths(plan, (0.5, 1, 2))}}.")
+    found: dict[str, tuple[Point, Method]] = {}
+    for path, given in paths.items():
+        if not isinstance(path, str) or path in (UNSTEERED, EXPLICIT):
+            raise SettingsError(
+                f"a path called {path!r} given: expected a text, and not {UNSTEERED!r} or {EXPLICIT!r}, which methods are "
+                "compared with. Give paths by name, as {'LOC': strengths(plan, (0.5, 1, 2))}."
+            )
+        for at, method in sorted(_path(path, given), key=lambda point: point[0]):
+            name = point_name(path, at)
+            if name in found:
+                raise SettingsError(f"two points of path {path!r} are at {at:.15g}: expected each number once.")
+            found[name] = (path, at), method_of(method, name)
+    return found
+
+
+def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
+    """Yields the numbers of one path with what is given as their methods.
+
+    Raises:
+        SettingsError: the path has no points, or one of them is at what is no number.
+    """
+    own = given.points() if callable(getattr(given, "points", None)) else given
+    if own is given and (not isinstance(own, Mapping) or _by_locale(own)):
+        yield 1.0, given
+        return
+    if not isinstance(own, Mapping) or not own:
+        raise SettingsError(
+            f"path {name!r} has no points: expected a method for each number, as {{100: …, 200: …}}, or one method."
+        )
+    for key, method in own.items():
+        try:
+            yield finite_number(key, "number", "a path") + 0.0, method  # -0.0 becomes 0.0
+        except VectorError as error:
+            raise SettingsError(
+                f"a point of path {name!r} is at {key!r}: expected a finite number, as a training step or a strength. One "
+                "method may be the plan of each locale, as {'es-ES': plan}."
+            ) from error
+
+
+def _by_locale(own: Mapping[Any, Any]) -> bool:
+    """Says whether a mapping is one method, the plan of each locale, and not the points of a path."""
+    return bool(own) and all(isinstance(key, str) and isinstance(plan, SteeringPlan) for key, plan in own.items())
+
+
+def point_name(path: str, at: float) -> str:
+    """Returns what a point is called among the methods of a plane.
+
+    Args:
+        path: the name of its path.
+        at: its number.
+    """
+    return path if path == UNSTEERED else f"{path} at {at:.15g}"
