@@ -11,6 +11,7 @@ from links import ROOT, anchors, broken, external
 
 DOCS = Path(__file__).parent
 PARTS = (
+    "alignment",
     "data",
     "errors",
     "evaluation",

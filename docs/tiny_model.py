@@ -12,6 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import steerlens as sl
 
+_FOLDER = TemporaryDirectory()
+"""The model's files, which training reads again; removed when Python ends."""
 _VOCABULARY = 600
 _CHAT = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant]"
 
@@ -32,11 +34,10 @@ def tiny_model(n_layers: int = 18, d_model: int = 32) -> sl.LensModel:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with TemporaryDirectory() as folder:
-        LlamaForCausalLM(config).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        model = sl.load(Path(folder))
-    return sl.LensModel(model.tl, "tiny")
+    LlamaForCausalLM(config).save_pretrained(_FOLDER.name)
+    tokenizer.save_pretrained(_FOLDER.name)
+    model = sl.load(Path(_FOLDER.name))
+    return sl.LensModel(model.tl, "tiny", made_from=model.spec)
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:

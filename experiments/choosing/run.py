@@ -5,22 +5,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED
 from experiments.words import rows_of
 from steerlens.evaluation import SCORES, Sweep
-from steerlens.evaluation.depths import changes_by_cell
+from steerlens.evaluation.depths import change_table
 from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.tables import markdown_table
 
 Changes = Float[ndarray, "concept cell"]
+"""Means over a concept's locales."""
+Located = Float[ndarray, "concept locale cell"]
+"""The changes in each locale, NaN where a concept is not asked in one."""
 Tables = dict[str, Changes]
 """The changes of ``hits``, ``margin`` and ``preference``, for the same concepts and cells."""
 Rule = Callable[[Tables, int], int | None]
-"""From the changes of some concepts and a seed to a cell, or ``None`` for unsteered."""
+"""From the changes of some concepts and a seed to a cell for all locales, or ``None`` for unsteered."""
+Cells = Int[ndarray, " locale"]
+"""A cell for each locale."""
+_BEST, _BEST_OF_EACH = "the best cell", "the best cell of each locale"
+"""By all concepts: what a rule could reach."""
 _SMALL = 0.02
 """What is added to a spread, so that a cell that moves nothing is not the surest."""
 
@@ -31,27 +38,38 @@ def run(context: Context) -> None:
     swept = Sweep.load(context.other(config["from"]).path / "swept.parquet")
     rows = []
     for vector in CLAIMED:
-        tables, rules = _tables(swept, vector), _rules(_shape(swept, vector), config["folds"])
+        located, rules = _located(swept, vector), _rules(_shape(swept, vector), config["folds"])
         for n in config["concepts"]:
             with context.timed(f"{vector}, {n} concepts"):
-                rows += _kept(vector, n, tables, rules, config)
+                rows += _kept(vector, n, located, rules, config)
     context.results.write("kept", pd.DataFrame(rows))
     told = [row for by in config["by"] for n in config["tested"] for row in _told(swept, by, n, config)]
     context.results.write("told", pd.DataFrame(told))
     context.results.write("spread", pd.DataFrame([_spread(swept, vector) for vector in CLAIMED]))
 
 
-def _tables(swept: Sweep, vector: str) -> Tables:
-    """Returns the changes of a vector's score by concept and cell: of hits (ties by the margin), margin and preference."""
+def _located(swept: Sweep, vector: str) -> dict[str, Located]:
+    """Returns the changes of a vector's score by concept, locale and cell: of hits (ties by the margin), margin, preference."""
     score = SCORES[CLAIMED[vector]]
     names = {"hits": score.name, "margin": score.companion, "preference": score.graded}
-    found = {name: changes_by_cell(swept.frame, vector, of)[2] for name, of in names.items()}
-    return {name: changes.reshape(len(changes), -1) for name, changes in found.items()}
+    return {name: _by_locale(swept.frame, vector, of) for name, of in names.items()}
+
+
+def _by_locale(frame: pd.DataFrame, vector: str, score: str) -> Located:
+    own = frame[frame["vector"] == vector]
+    tables = [change_table(part, vector, score) for _, part in own.groupby("locale")]
+    concepts = sorted(set().union(*(table.index for table in tables)))
+    return np.stack([table.reindex(concepts).to_numpy() for table in tables], axis=1)
+
+
+def _over_locales(located: dict[str, Located]) -> Tables:
+    """Returns the means over the locales that each concept is asked in."""
+    return {name: np.nanmean(changes, axis=1) for name, changes in located.items()}
 
 
 def _shape(swept: Sweep, vector: str) -> tuple[int, int]:
-    layers, strengths, _ = changes_by_cell(swept.frame, vector, CLAIMED[vector])
-    return len(layers), len(strengths)
+    layers, strengths = change_table(swept.frame, vector, CLAIMED[vector]).columns.levshape
+    return layers, strengths
 
 
 def _rules(shape: tuple[int, int], folds: int) -> dict[str, Rule]:
@@ -67,6 +85,42 @@ def _rules(shape: tuple[int, int], folds: int) -> dict[str, Rule]:
         "preference, or unsteered": lambda of, seed: _or_nothing(of["preference"], folds, seed),
         "preference, if two standard errors above zero": lambda of, _: _sure(of["preference"]),
     }
+
+
+_OF_LOCALES: dict[str, Callable[[Located], Cells]] = {
+    "preference, each locale's own": lambda preference: _means(preference).argmax(axis=1),
+    "preference, locales partly pooled": lambda preference: _partly_pooled(preference).argmax(axis=1),
+}
+"""The rules that choose a cell for each locale."""
+
+
+def _means(changes: Located) -> Float[ndarray, "locale cell"]:
+    """Returns each locale's means over its concepts; for a locale that none of the concepts is asked in, those of the others."""
+    asked = ~np.isnan(changes).all(axis=(0, 2))
+    means = np.tile(np.nanmean(changes, axis=1).mean(axis=0), (changes.shape[1], 1))
+    means[asked] = np.nanmean(changes[:, asked], axis=0)
+    return means
+
+
+def _partly_pooled(changes: Located) -> Float[ndarray, "locale cell"]:
+    """Returns each locale's means, pulled to the mean over locales as far as they differ by chance (Efron and Morris, 1973).
+
+    The weight of what is a locale's own is B / (B + W / n): B is the variance of the locales' true means, W that of a concept's
+    changes around its own mean and its locale's, n the number of concepts. Both are means over all cells, since three locales
+    tell little of one cell's B. A concept that is hard in all locales moves all of them alike: it is no part of W.
+    """
+    means = _means(changes)
+    centre = means.mean(axis=0)
+    whole = changes[~np.isnan(changes).any(axis=(1, 2))]
+    n, locales, _ = whole.shape
+    if n < 2 or locales < 2:  # nothing says how the locales differ
+        return np.broadcast_to(centre, means.shape)
+    apart = whole - whole.mean(axis=1, keepdims=True)  # from the concept's mean over locales
+    own = apart.mean(axis=0)
+    within = ((apart - own) ** 2).sum(axis=(0, 1)).mean() / ((n - 1) * (locales - 1))
+    spread = (own**2).sum(axis=0).mean() / (locales - 1)  # is B + W / n on average
+    weight = max(0.0, 1 - within / n / spread) if spread > 0 else 0.0
+    return centre + weight * (means - centre)
 
 
 def _best(changes: Changes) -> int:
@@ -95,29 +149,39 @@ def _sure(changes: Changes) -> int | None:
     return cell if changes[:, cell].mean() > 2 * error else None
 
 
-def _kept(vector: str, n: int, tables: Tables, rules: dict[str, Rule], config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _kept(
+    vector: str, n: int, located: dict[str, Located], rules: dict[str, Rule], config: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Yields a row for each rule: what it gains on concepts that it did not see, and how often it chooses nothing."""
-    hits = tables["hits"]
-    rng, best = np.random.default_rng(config["seed"]), _best(hits)
-    gains: dict[str, list[float]] = {name: [] for name in ("the best cell", *rules)}
+    tables, hits, preference = _over_locales(located), located["hits"], located["preference"]
+    rng, best = np.random.default_rng(config["seed"]), {_BEST: _best(tables["hits"]), _BEST_OF_EACH: _means(hits).argmax(axis=1)}
+    gains: dict[str, list[float]] = {name: [] for name in (_BEST, *rules, _BEST_OF_EACH, *_OF_LOCALES)}
     nothing = dict.fromkeys(gains, 0)
     for draw in range(config["choices"]):
         order = rng.permutation(len(hits))
-        seen, others = {name: own[order[:n]] for name, own in tables.items()}, hits[order[n:]].mean(axis=0)
-        gains["the best cell"].append(float(others[best]))
-        for name, rule in rules.items():
-            cell = rule(seen, draw)
-            nothing[name] += cell is None
-            gains[name].append(0.0 if cell is None else float(others[cell]))
+        seen, others = {name: own[order[:n]] for name, own in tables.items()}, hits[order[n:]]
+        chosen = {name: rule(seen, draw) for name, rule in rules.items()}
+        for name, cells in {
+            **best,
+            **chosen,
+            **{name: rule(preference[order[:n]]) for name, rule in _OF_LOCALES.items()},
+        }.items():
+            nothing[name] += cells is None
+            gains[name].append(0.0 if cells is None else _gain(others, cells))
     for name, own in gains.items():
         kept = {"gain": float(np.mean(own)), "unsteered": nothing[name] / len(own)}
-        yield {"vector": vector, "concepts": n, "pool": len(hits), "cells": hits.shape[1], "rule": name, **kept}
+        yield {"vector": vector, "concepts": n, "pool": len(hits), "cells": hits.shape[2], "rule": name, **kept}
+
+
+def _gain(hits: Located, cells: int | Cells) -> float:
+    """Returns the mean change over concepts, each the mean of its locales, under one cell for all or one for each locale."""
+    return float(np.nanmean(hits[:, np.arange(hits.shape[1]), cells], axis=1).mean())
 
 
 def _told(swept: Sweep, by: int, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields how often the interval of a plan, chosen by some concepts and tested on ``n`` others, excludes zero."""
     for vector in CLAIMED:
-        tables = _tables(swept, vector)
+        tables = _over_locales(_located(swept, vector))
         if n + by > len(tables["hits"]):
             continue
         rng, found = np.random.default_rng(config["seed"]), []

@@ -57,6 +57,11 @@ class Aligned(Method):
         steps, codes = self.card.training["steps"], ", ".join(self.card.locales)
         return f"Aligned({self.card.method}, {codes}, {steps} steps, {str(self.folder)!r})"
 
+    @property
+    def brings_model(self) -> bool:
+        """It is loaded when its turn comes."""
+        return True
+
     @classmethod
     def load(cls, folder: str | Path) -> "Aligned":
         """Reads an adapter that was made before.

@@ -27,6 +27,7 @@ def midalign(
     *,
     layer: int | None = None,
     temperature: float = 0.1,
+    centred: bool = True,
     out: str | Path = RESULTS / "midalign",
     settings: TrainingSettings | None = None,
     keep: Keep | None = None,
@@ -43,6 +44,7 @@ def midalign(
         locales: the locales that are aligned; all of the corpus but English for ``None``.
         layer: the index of the block after which residuals are aligned; the middle one for ``None``.
         temperature: what similarities are divided by.
+        centred: whether the batch's mean is taken off before similarities, without which they are all near 1 in many models.
         out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
         settings: of the training; the defaults for ``None``.
         keep: what is to be left as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
@@ -53,7 +55,7 @@ def midalign(
         DataError, SettingsError, ModelError, FileError: as ``train`` says.
     """
     middle = model.n_layers // 2 if layer is None else layer_of(layer, model.layers(), f"model {model.name}")
-    objective = MidAlign(middle, temperature)
+    objective = MidAlign(middle, temperature, centred)
     return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
 
 

@@ -29,10 +29,14 @@ class MidAlign(Objective):
     """The index of the block after which residuals are aligned."""
     temperature: float = 0.1
     """What similarities are divided by."""
+    centred: bool = True
+    """Whether the mean of the batch, of both languages together, is taken off before similarities: in many models one direction
+    that all texts share fills nearly the whole norm, so that all cosines are near 1 and the loss does not fall."""
     name: ClassVar[str] = "MidAlign"
     source: ClassVar[str] = (
-        "Liu and Niehues, arXiv 2502.14830. Differs: the contrastive loss is taken in both directions and averaged; wordings of "
-        "one concept are no wrong answers for each other; the language model's loss stands in for their task's."
+        "Liu and Niehues, arXiv 2502.14830. Differs: the batch's mean is taken off the residuals; the contrastive loss is taken "
+        "in both directions and averaged; wordings of one concept are no wrong answers for each other; the language model's loss "
+        "stands in for their task's."
     )
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
@@ -58,6 +62,7 @@ class MidAlign(Objective):
             return {"language model": learner.nll([text for example in batch for text in example.texts])}
         english, own = zip(*(example.texts for example in batch), strict=True)
         both = learner.residuals([*english, *own], self.layer)
+        both = both - both.mean(dim=0) if self.centred else both
         names = [example.about for example in batch]
         same = torch.tensor([[one == other for other in names] for one in names], device=both.device)
         return {"contrastive": contrastive_loss(both[len(batch) :], both[: len(batch)], self.temperature, same)}

@@ -144,7 +144,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]
         self._bar.set_postfix_str(", ".join(f"{name} {value:.2f}" for name, value in means.items()), refresh=False)
         self._bar.update(1)
-        for name in means:
+        for name in means.keys() - {KEPT}:  # which begins at zero
             _check_diverging(name, state, args.learning_rate)
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from steerlens.data import KINDS, Item, Items
 from steerlens.errors import SettingsError
@@ -25,7 +26,7 @@ from steerlens.evaluation.item_scores import (
     rows_of_score,
     writing_rows,
 )
-from steerlens.evaluation.methods import EXPLICIT, Prepared
+from steerlens.evaluation.methods import EXPLICIT, Method, Prepared
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, asked_for, scores_of
@@ -38,7 +39,7 @@ from steerlens.progress import progress
 from steerlens.provenance import provenance
 from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import Scoring
-from steerlens.steering import Controls
+from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -161,15 +162,25 @@ def answered(
     named, measured = methods_of(methods), scores_of(scores)
     codes = locales_of(items, named, locales)
     chosen = Controls() if controls is True else controls or None
-    variants = {code: variants_of(model, named, codes, code, chosen, explicit=explicit) for code in codes}
-    for name, prepared in ((label["method"], own) for own_variants in variants.values() for label, own in own_variants):
-        check_tokens(model, prepared.model, name, items)
     marker = _Marker(
         model, items, codes, measured, scoring or Scoring(), max_new_tokens, batch_size, Running.of(executor, resume)
     )
-    total = sum(len(items.of(locale=code)) * len(own) for code, own in variants.items()) * marker.rounds
-    with progress(total, "Answers", "item") as bar:
-        rows = [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
+    rows: list[Row] = []
+    described: dict[str, dict[str, str]] = {}
+    sizes = {code: len(items.of(locale=code)) * marker.rounds for code in codes}
+    with progress(sum(sizes.values()) * (1 + explicit + len(named)), "Answers", "item") as bar:
+        for at, group in enumerate(_one_model_at_a_time(named)):
+            variants = {code: variants_of(model, group, codes, code, chosen, explicit=explicit) for code in codes}
+            if at:  # what methods are compared with is measured already
+                variants = {
+                    code: [one for one in own if one[0]["method"] not in (UNSTEERED, EXPLICIT)] for code, own in variants.items()
+                }
+            expected = len(group) + (0 if at else 1 + explicit)  # and controls, which are known only now
+            bar.total += sum(sizes[code] * (len(own) - expected) for code, own in variants.items())
+            for label, prepared in (one for own in variants.values() for one in own):
+                check_tokens(model, prepared.model, label["method"], items)
+            rows += [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
+            described |= {name: {code: group[name].prepared(model, code).described() for code in codes} for name in group}
     if not rows:
         raise SettingsError(
             f"{items!r} holds no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured on: "
@@ -177,10 +188,30 @@ def answered(
         )
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring),
-        methods={name: {code: method.prepared(model, code).described() for code in codes} for name, method in named.items()},
-        scores=[score_of(score).name for score in scores],
+        methods={name: described[name] for name in named}, scores=[score_of(score).name for score in scores],
     )  # fmt: skip
-    return Answers(pd.DataFrame(rows, columns=list(Answers.columns)), meta)
+    return Answers(_in_order(pd.DataFrame(rows, columns=list(Answers.columns)), codes, named), meta)
+
+
+def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Method]]:
+    """Yields the methods that run on a model that is there, which are run together, and then each of the others alone.
+
+    The model that one of the others brings is let go when the next one's turn comes: memory holds one of them beside the base
+    model, however many checkpoints there are.
+    """
+    yield {name: method for name, method in methods.items() if not method.brings_model}
+    for name, method in methods.items():
+        if method.brings_model:
+            yield {name: method}
+
+
+def _in_order(rows: "pd.DataFrame", codes: Sequence[str], methods: Mapping[str, Method]) -> "pd.DataFrame":
+    """Returns the rows locale by locale, and in each kind of items method by method, as the methods were given."""
+    whose = rows["of"].where(rows["of"] != "", rows["method"])
+    by = {"locale": (rows["locale"], codes), "kind": (rows["kind"], KINDS), "method": (whose, (UNSTEERED, EXPLICIT, *methods))}
+    order = {f"_{name}": own.map({one: at for at, one in enumerate(known)}) for name, (own, known) in by.items()}
+    keyed = rows.assign(**order).sort_values(list(order), kind="stable")
+    return keyed.drop(columns=list(order)).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +226,7 @@ class _Marker:
     max_new_tokens: int
     batch_size: int | None
     running: Running
-    _kept: dict[int, English] = field(default_factory=dict)
+    _kept: WeakKeyDictionary[LensModel, English] = field(default_factory=WeakKeyDictionary)
 
     @property
     def evidence(self) -> set[str]:
@@ -260,10 +291,10 @@ class _Marker:
 
     def _english(self, model: LensModel) -> English:
         """Returns the unsteered English outcomes of a model, taken once."""
-        if id(model) not in self._kept:
+        if model not in self._kept:
             common = (self.scores, self.scoring, self.batch_size, self.running)
-            self._kept[id(model)] = english_outcomes(model, self.items, self.locales, *common)
-        return self._kept[id(model)]
+            self._kept[model] = english_outcomes(model, self.items, self.locales, *common)
+        return self._kept[model]
 
     def _of_text(self, items: Items, code: str, label: Label, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the scores of held-out text, which has no explicit form, and of what is written."""

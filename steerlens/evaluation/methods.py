@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from weakref import WeakKeyDictionary, ref
 
 from steerlens.data import Form
 from steerlens.errors import SettingsError, UnknownNameError
@@ -49,6 +50,11 @@ class Method(ABC):
     def locales(self) -> tuple[str, ...] | None:
         """The locales that the method is for; ``None`` for all."""
         return None
+
+    @property
+    def brings_model(self) -> bool:
+        """Whether it loads a model of its own beside the base model: when its turn comes, and no longer than that."""
+        return False
 
     @abstractmethod
     def prepared(self, model: LensModel, locale: str) -> Prepared:
@@ -108,8 +114,13 @@ class Checkpoint(Method):
 
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
-    _loaded: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
-    """By the model that it was loaded for."""
+    _loaded: WeakKeyDictionary[LensModel, ref[LensModel]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
+    """By the model that it was loaded for, as long as somebody uses it: many checkpoints would fill the memory."""
+
+    @property
+    def brings_model(self) -> bool:
+        """Whether it is loaded: not where a loaded model was given."""
+        return not isinstance(self.source, LensModel)
 
     @property
     def is_adapter(self) -> bool:
@@ -132,9 +143,12 @@ class Checkpoint(Method):
         """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
-        if model not in self._loaded:
-            self._loaded[model] = self._adapted(model) if self.is_adapter else load(self.source, model.device, model.dtype)
-        return Prepared(self._loaded[model])
+        there = self._loaded.get(model)
+        own = None if there is None else there()
+        if own is None:
+            own = self._adapted(model) if self.is_adapter else load(self.source, model.device, model.dtype)
+            self._loaded[model] = ref(own)
+        return Prepared(own)
 
     def _adapted(self, model: LensModel) -> LensModel:
         if model.spec.adapter is not None:
@@ -160,6 +174,11 @@ class Checkpoints(Method):
     def locales(self) -> tuple[str, ...]:
         """The locales of the checkpoints."""
         return tuple(self.each)
+
+    @property
+    def brings_model(self) -> bool:
+        """Whether one of them is loaded."""
+        return any(isinstance(own, Checkpoint) and own.brings_model for own in self.each.values())
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
         """Returns the locale's checkpoint, unsteered.
@@ -250,6 +269,11 @@ class Composed(Method):
         """The locales that both methods are for."""
         one, two = self.first.locales, self.second.locales
         return two if one is None else one if two is None else tuple(code for code in one if code in two)
+
+    @property
+    def brings_model(self) -> bool:
+        """Whether one of both does."""
+        return self.first.brings_model or self.second.brings_model
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
         """Returns both together. Plans that were taken from the base model are used on the first method's model.

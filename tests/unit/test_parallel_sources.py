@@ -33,6 +33,22 @@ def _parquet(file: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), file)
 
 
+# --- items
+
+
+def test_culture_is_of_one_locale_each_and_not_of_english(items: sl.data.Items) -> None:
+    mixed = sl.data.parallel.facts(items) + sl.data.parallel.culture(items)
+    own = [row for row in mixed if len(row.texts) == 1]
+    asked = {item.prompt().text: item for item in items.of(kind="cultural") if item.locale != ENGLISH}
+    assert {text for row in own for text in row.texts.values()} == set(asked)
+    for row in own:
+        ((code, text),) = row.texts.items()
+        item = asked[text]
+        assert (code, row.answers, row.concept) == (item.locale, {code: item.choices[item.answer]}, item.concept)
+    with pytest.raises(DataError, match="gives no parallel texts"):
+        sl.data.parallel.culture(items.of(kind="factual"))
+
+
 # --- manuals
 
 _PAGE = """<page xmlns="http://projectmallard.org/1.0/" type="topic" id="{id}">

@@ -2,6 +2,7 @@
 
 from steerlens.data.parallel.aya import aya
 from steerlens.data.parallel.corpus import ParallelCorpus
+from steerlens.data.parallel.culture import culture
 from steerlens.data.parallel.facts import facts
 from steerlens.data.parallel.flores import flores
 from steerlens.data.parallel.leaks import Leak
@@ -16,6 +17,7 @@ __all__ = [
     "ParallelCorpus",
     "ParallelText",
     "aya",
+    "culture",
     "facts",
     "flores",
     "manuals",

@@ -24,7 +24,7 @@ def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
     Raises:
         DataError: there is no factual item.
     """
-    collecting = Collecting(items.name, _license(items) if license is None else license)
+    collecting = Collecting(items.name, license_of(items) if license is None else license)
     asked: dict[str, list[Item]] = {}
     for item in items:
         if item.kind == "factual":
@@ -40,6 +40,6 @@ def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
     return collecting.finish()
 
 
-def _license(items: Items) -> str:
-    """The licence of the atlas, for its items."""
+def license_of(items: Items) -> str:
+    """Returns the licence of the atlas for its items, and nothing for others."""
     return "MIT, with the attributions of the atlas" if items.name == "atlas" else ""

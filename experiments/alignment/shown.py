@@ -1,0 +1,102 @@
+"""The tables of the alignment experiment as Markdown, for its template."""
+
+from typing import Any
+
+import pandas as pd
+
+from experiments.common import Results
+from experiments.words import Row, interval, marked, rows_of, score_word, wide
+from steerlens.tables import markdown_table
+
+_AXES = ("transfer", "localization")
+_PLACED = (*_AXES, "english_centric", "consistency")
+_SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
+_TRAINED = ("MidAlign", "CLO", "multilingual tuning")
+_ERASED, _GIVEN, _UNTOLD = "erased", "no erasure of a point or more", "not told"
+_MATTERS = 0.01
+"""A loss that would matter: one point."""
+
+
+def shown(results: Results) -> dict[str, Any]:
+    """Returns what the template and a model's words are filled with."""
+    plane, against, seeds, curve, inside, side = map(results.table, ("plane", "against", "seeds", "curve", "inside", "side"))
+    scores = list(dict.fromkeys(against["score"]))
+    return {
+        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(plane, ["method"], _PLACED, _level)),
+        "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
+        "seeds": _seeds(seeds),
+        "curve": _curve(curve),
+        "inside": _inside(inside),
+        "side": markdown_table(["method", *_SIDE.values()], wide(side, ["method"], list(_SIDE), _side)),
+        "verdicts": markdown_table(["method", "transfer", "localization", "so"], _verdicts(plane)),
+        "texts": results.json("record")["texts"],
+        "n": {score: int(rows_of(plane, method="unsteered", score=score)[0]["n"]) for score in _AXES},
+        "of": lambda method, score: next(iter(rows_of(plane, method=method, score=score)), None),
+        "interval": interval,
+    }
+
+
+def _level(row: Row | None) -> str:
+    return f"{row['value']:.2f}" if row is not None and row["method"] == "unsteered" else marked(row)
+
+
+def _side(row: Row | None) -> str:
+    if row is None:
+        return ""
+    change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
+    return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
+
+
+def _verdicts(plane: pd.DataFrame) -> list[list[str]]:
+    """Whether the paper's first finding holds of each method: transfer gained, and localization lost."""
+    rows = []
+    for method in _TRAINED:
+        gain, loss = (next(iter(rows_of(plane, method=method, score=score)), None) for score in _AXES)
+        if gain is None or loss is None:
+            continue
+        gained = "gained" if gain["low"] > 0 else "no gain of a point" if gain["high"] < _MATTERS else _UNTOLD
+        lost = _ERASED if loss["high"] < 0 else _GIVEN if loss["low"] > -_MATTERS else _UNTOLD
+        replicated = (gained, lost) == ("gained", _ERASED)
+        refuted = gained == "no gain of a point" or lost == _GIVEN
+        rows.append([method, gained, lost, "replicated" if replicated else "not replicated" if refuted else _UNTOLD])
+    return rows
+
+
+def _seeds(seeds: pd.DataFrame) -> str:
+    """The change of each seed on both axes."""
+    own = seeds[seeds["method"].str.contains(r" #\d+$") & seeds["score"].isin(_AXES)]
+    own = own.assign(name=own["method"].str.replace(r" #\d+$", "", regex=True))
+    rows = [
+        [name, *(", ".join(f"{100 * change:+.1f}" for change in part[part["score"] == score]["change"]) for score in _AXES)]
+        for name, part in own.groupby("name", sort=False)
+    ]
+    return markdown_table(["method", *(f"{score}, points by seed" for score in _AXES)], rows)
+
+
+def _curve(curve: pd.DataFrame) -> str:
+    """Every point of every path on both axes, with the share of resamples in which it is on the front."""
+    rows = []
+    for (method, at), own in curve.groupby(["method", "at"], sort=False):
+        by = {row["score"]: row for row in own.to_dict("records")}
+        rows.append([method, f"{at:g}", *(_level(by.get(score)) for score in _AXES), f"{by['transfer']['on_front']:.2f}"])
+    return markdown_table(["path", "step or strength", *_AXES, "on the front"], rows)
+
+
+_INSIDE = (
+    ("centred cosine", "factual"),
+    ("centred cosine", "cultural"),
+    ("separability", "factual and cultural"),
+    ("relative norm", "LOC"),
+    ("kept direction", "LOC"),
+    ("moved", "LOC"),
+)
+
+
+def _inside(inside: pd.DataFrame) -> str:
+    """The mean over layers of some measures, by model."""
+    means = inside.groupby(["model", "measure", "of"], sort=False)["value"].mean()
+    rows = [
+        [model, *(f"{means[model, measure, of]:.2f}" if (model, measure, of) in means.index else "" for measure, of in _INSIDE)]
+        for model in dict.fromkeys(inside["model"])
+    ]
+    return markdown_table(["model", *(f"{measure}, {of}" for measure, of in _INSIDE)], rows)
