@@ -17,7 +17,7 @@ class TrainingSettings:
     batch_size: int = 8
     """Examples at once. A contrastive loss has as many wrong answers as there are others in the batch."""
     accumulate: int = 1
-    """Batches whose gradients are added before an update."""
+    """Batches whose gradients are averaged for an update. Each batch's loss is a mean over its own tokens."""
     learning_rate: float = 2e-4
     """The largest learning rate of AdamW; it falls linearly to zero."""
     warmup: float = 0.05
@@ -31,24 +31,36 @@ class TrainingSettings:
     max_tokens: int = 256
     """Longer texts are left out, and counted."""
     checkpoints: int = 5
-    """How many checkpoints are kept along the way, the last one among them."""
+    """How many checkpoints at most are kept along the way, the last one among them."""
     seed: int = 0
     """The seed of the adapter's first weights and of the order of the examples."""
 
     def __post_init__(self) -> None:
-        whole = {name: getattr(self, name) for name in ("steps", "batch_size", "accumulate", "rank", "alpha", "checkpoints")}
-        small = [f"{name} {value!r}" for name, value in whole.items() if not isinstance(value, int) or value < 1]
-        if small:
-            raise SettingsError(f"{', '.join(small)} given for training: expected whole numbers from 1.")
-        if not 0 < self.learning_rate < 1 or not 0 <= self.warmup < 1:
+        from_one = dict.fromkeys(("steps", "batch_size", "accumulate", "rank", "alpha", "max_tokens", "checkpoints"), 1)
+        given = {name: (getattr(self, name), least) for name, least in {**from_one, "seed": 0}.items()}
+        wrong = [f"{name} {own!r}" for name, (own, least) in given.items() if not _is_whole(own) or own < least]
+        if wrong:
+            raise SettingsError(f"{', '.join(wrong)} given for training: expected whole numbers from 1, a seed from 0.")
+        rate, warmup = self.learning_rate, self.warmup
+        if not _is_share(rate) or rate == 0 or not _is_share(warmup):
             raise SettingsError(
-                f"learning rate {self.learning_rate} and warmup {self.warmup} given for training: expected a rate between 0 and "
-                "1, as 2e-4, and a share of the steps from 0 to below 1."
+                f"learning_rate {rate!r} and warmup {warmup!r} given for training: expected a rate between 0 and 1, as 2e-4, and "
+                "a share of the steps from 0 to below 1."
             )
         if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(self.layers))  # a file gives a list
+            several = self.layers if isinstance(self.layers, list | tuple) else (self.layers,)  # a file gives a list
+            object.__setattr__(self, "layers", tuple(several))
 
     @property
     def save_every(self) -> int:
         """The steps between two checkpoints."""
-        return max(1, self.steps // self.checkpoints)
+        return -(-self.steps // self.checkpoints)
+
+
+def _is_whole(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+def _is_share(given: object) -> bool:
+    """Whether this is a number from 0 to below 1."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < 1

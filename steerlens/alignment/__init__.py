@@ -2,7 +2,7 @@
 
 from steerlens.alignment.aligned import Aligned, TrainingLog
 from steerlens.alignment.calls import clo, continued, midalign, tune
-from steerlens.alignment.cards import Card
+from steerlens.alignment.cards import CARD, Card
 from steerlens.alignment.clo import CrossLingualOptimization
 from steerlens.alignment.continued import ContinuedTraining
 from steerlens.alignment.inside import Inside, inside
@@ -15,6 +15,7 @@ from steerlens.alignment.tuning import MultilingualTuning
 from steerlens.training import TrainingSettings
 
 __all__ = [
+    "CARD",
     "Aligned",
     "Card",
     "ContinuedTraining",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LOG = "log.parquet"
 CHECKPOINTS = "checkpoints"
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+"""The files of a PEFT adapter."""
 PREFIX = "checkpoint-"
 """What Transformers puts before the step of a checkpoint."""
 
@@ -48,6 +50,8 @@ class Aligned(Method):
     """Where the adapter lies."""
     card: Card
     """How it was made."""
+    step: int | None = None
+    """The training step of a checkpoint; ``None`` for the adapter at the end."""
     _adapter: Checkpoint = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +59,8 @@ class Aligned(Method):
 
     def __repr__(self) -> str:
         steps, codes = self.card.training["steps"], ", ".join(self.card.locales)
-        return f"Aligned({self.card.method}, {codes}, {steps} steps, {str(self.folder)!r})"
+        which = f"{steps} steps" if self.step is None else f"step {self.step} of {steps}"
+        return f"Aligned({self.card.method}, {codes}, {which}, {str(self.folder)!r})"
 
     @property
     def brings_model(self) -> bool:
@@ -72,19 +77,26 @@ class Aligned(Method):
         Raises:
             FileError: there is no card of an adapter, or its training did not come to an end.
         """
-        path = Path(folder).expanduser()
+        path = Path(folder).expanduser().resolve()
         card = Card.load(path)
         if not card.done:
             raise FileError(
                 f"the training of {path} did not come to its end ({CARD} says so): give the same call again, which goes on from "
                 "its last checkpoint."
             )
+        if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
+            raise FileError(
+                f"{path} lacks {', '.join(lacking)}, which {CARD} says is there: copy the folder whole, or train anew."
+            )
         return cls(path, card)
 
     @property
     def log(self) -> TrainingLog:
-        """What was seen in training."""
-        return TrainingLog.load(self.folder / LOG)
+        """What was seen in training, of a checkpoint up to its step."""
+        if self.step is None:
+            return TrainingLog.load(self.folder / LOG)
+        whole = TrainingLog.load(self.folder.parent.parent / LOG)
+        return TrainingLog(whole.frame[whole.frame["step"] <= self.step].reset_index(drop=True), whole.meta)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
         """Returns the base model with the adapter.
@@ -110,9 +122,17 @@ class Aligned(Method):
         """
         return self.prepared(base, "").model
 
-    def points(self) -> Mapping[float, "Aligned"]:
+    def points(self) -> Mapping[int, "Aligned"]:
         """Returns the adapter as it was at each checkpoint by step, as points of a path for ``sl.evaluation.frontier``."""
-        return {step: Aligned(path, self.card) for step, path in checkpoints_of(self.folder).items()}
+        return {step: Aligned(path, self.card, step) for step, path in checkpoints_of(self.folder).items()}
+
+    def at(self, folder: Path) -> "Aligned | None":
+        """Returns the checkpoint that lies in a folder; ``None`` if none of this run's does.
+
+        Args:
+            folder: where it lies.
+        """
+        return next((own for own in self.points().values() if own.folder == folder.resolve()), None)
 
     def plot(self) -> "Figure":
         """Draws the training curve."""

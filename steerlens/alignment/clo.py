@@ -65,7 +65,7 @@ class CrossLingualOptimization(Objective):
         before = learner.log_probabilities(texts, before=True)
         after = learner.log_probabilities(texts)
         half, n = len(texts) // 2, len(batch)
-        learned = sum(len(text.ids) - text.start for text in texts[:n])
+        learned = sum(text.learned for text in texts[:n])
         return {
             "preference": preference_loss(after[:half], after[half:], before[:half], before[half:], self.beta),
             "target": -self.weight * after[:n].sum() / learned,

@@ -21,8 +21,8 @@ from steerlens.models.tokens import Tokenizer
 class ContinuedTraining(Objective):
     """The language model's loss of whole texts, each about something that stands in no other language.
 
-    Of everything that the parallel texts are about, one language is kept, drawn by its name: the model sees as many texts in
-    the same languages as other methods do, and nothing twice.
+    Of everything that the parallel texts are about, one of its languages is kept, drawn by its name: the model sees texts in
+    the same languages as with other methods, and nothing twice.
     """
 
     name: ClassVar[str] = "continued training"
@@ -37,7 +37,11 @@ class ContinuedTraining(Objective):
             tokenizer: the model's.
         """
         codes = (ENGLISH, *locales)
-        drawn = [(row, codes[_number(about(row)) % len(codes)]) for row in corpus]
+        there: dict[str, list[str]] = {}
+        for row in corpus:
+            own = there.setdefault(about(row), list(codes))
+            there[about(row)] = [code for code in own if code in row.texts]
+        drawn = [(row, _drawn(about(row), there[about(row)])) for row in corpus]
         found = tuple(
             Example((encoded(tokenizer, row.full(code), code),), about(row)) for row, code in drawn if code in row.texts
         )
@@ -54,6 +58,6 @@ class ContinuedTraining(Objective):
         return {"language model": learner.nll([text for example in batch for text in example.texts])}
 
 
-def _number(name: str) -> int:
-    """A number that belongs to a name, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+def _drawn(name: str, codes: Sequence[str]) -> str:
+    """One of the languages that all rows about something have, the same on every machine; nothing where they share none."""
+    return codes[int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(codes)] if codes else ""

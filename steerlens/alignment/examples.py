@@ -14,6 +14,8 @@ from steerlens.models.tokens import Tokenizer
 
 _PER_CHARACTER = 1.2
 """Tokens a character from which on a language counts as broken into bytes."""
+_UNKNOWN = 0.2
+"""The share of unknown tokens from which on a language cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,14 @@ class Encoded:
     """The code of the locale that the text is in."""
 
     @property
-    def prompt(self) -> "Encoded":
-        """The tokens before the first one that is learned; the whole text where nothing stands before it."""
-        return Encoded(self.ids[: self.start], self.start, self.front, self.locale) if self.start > self.front else self
+    def first(self) -> int:
+        """The column of the first token that is learned: not the first column, where nothing is predicted."""
+        return max(self.start, 1)
+
+    @property
+    def learned(self) -> int:
+        """The number of tokens that are learned."""
+        return max(0, len(self.ids) - self.first)
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
 
     mask = columns(lambda text: (0, len(text.ids)))
     own = columns(lambda text: (text.front, len(text.ids)))
-    learned = columns(lambda text: (max(text.start, 1), len(text.ids)))  # nothing is predicted at the first column
+    learned = columns(lambda text: (text.first, len(text.ids)))
     return Padded(ids.to(device), mask.long(), own, learned)
 
 
@@ -114,18 +121,21 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         n: how many texts of a locale are looked at.
 
     Raises:
-        DataError: a locale has more tokens than characters.
+        DataError: a locale has more tokens than characters, or is mostly of tokens that stand for anything unknown.
     """
     texts: dict[str, list[str]] = {code: [] for code in codes}
     for row in rows:
         for code in codes:
             if code in row.texts and len(texts[code]) < n:
                 texts[code].append(row.texts[code])
+    unknown = getattr(tokenizer.hf, "unk_token_id", None)
     for code, some in texts.items():
+        ids = [one for text in some for one in tokenizer.hf(text, add_special_tokens=False)["input_ids"]]
         characters = sum(map(len, some))
-        tokens = sum(len(tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in some)
-        if tokens > _PER_CHARACTER * characters:
+        lost = sum(one == unknown for one in ids) / max(1, len(ids)) if unknown is not None else 0.0
+        if len(ids) > _PER_CHARACTER * characters or lost > _UNKNOWN:
+            how = f"{len(ids) / max(1, characters):.1f} tokens a character, {lost:.0%} of them unknown"
             raise DataError(
-                f"the model's tokenizer makes {tokens / characters:.1f} tokens a character of {code}: it has no pieces of this "
-                "language and breaks it into bytes. Leave the locale out (locales=…), or take a model that was trained on it."
+                f"the model's tokenizer makes {how}, of {code}: it breaks this language into bytes, or does not know it. "
+                "Leave the locale out (locales=…), or take a model that was trained on it."
             )

@@ -1,5 +1,6 @@
 """What alignment does inside a model: languages, kinds of prompts and vectors, before and after, by layer."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -91,18 +92,20 @@ def inside(
 
     if BEFORE in methods:
         raise SettingsError(f"a method called {BEFORE!r} given: that is the base model, which is always there.")
-    models = {BEFORE: model, **{name: _model(given, model, name) for name, given in methods.items()}}
     wanted = model.layers() if layers is None else layers_of(layers, model.layers(), f"model {model.name}")
     locales = tuple(code for code in items.locales if code != ENGLISH)
     rows: list[dict[str, Any]] = []
     base: tuple[ResidualStack, VectorSet] | None = None
-    for name, own in models.items():
+    for name in (BEFORE, *methods):  # one model at a time beside the base
+        own = model if name == BEFORE else _model(methods[name], model, name)
         stack = own.residuals(items.prompts(), wanted)
         vectors = take(stack, items, (EN, LOC), locales=locales)
         rows += [{"model": name, **row} for row in _measured(stack, draws, seed)]
         if base is not None:
             rows += [{"model": name, **row} for row in _compared(*base, stack, vectors)]
         base = base or (stack, vectors)
+        del own
+        gc.collect()
     return Inside(
         pd.DataFrame(rows, columns=list(Inside.columns)), {"items": items.digest(), "model": model.fingerprint.to_dict()}
     )

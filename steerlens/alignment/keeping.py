@@ -13,7 +13,7 @@ from steerlens.alignment.learner import Learner
 from steerlens.alignment.losses import movement_loss
 from steerlens.data import Items
 from steerlens.errors import DataError, SettingsError
-from steerlens.models.tokens import Tokenizer
+from steerlens.models.lens import LensModel
 from steerlens.numeric import layer_of
 from steerlens.steering import VectorSet
 
@@ -37,26 +37,28 @@ class Keep:
     name: str = "LOC"
     """The name of the vectors."""
 
-    def prompts(self, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Encoded, ...]:
+    def prompts(self, model: LensModel, locales: Sequence[str]) -> tuple[Encoded, ...]:
         """Returns the implicit cultural prompts of some locales as tokens.
 
         Args:
+            model: the base model.
             locales: the locales that are aligned.
-            tokenizer: the model's.
 
         Raises:
-            DataError: the items hold no cultural prompts of these locales.
+            FingerprintError: the vectors were taken from another model.
+            DataError: the items hold no cultural prompts of one of these locales.
             SettingsError: a locale has no vector with one direction.
             LayerError: the vectors were not taken at the layer.
         """
+        self.vectors.fingerprint.check(model.fingerprint, "a vector that alignment is to keep prompts along")
         found = [item for item in self.items.of(kind="cultural") if item.locale in locales]
-        if not found:
+        if lacking := [code for code in locales if code not in {item.locale for item in found}]:
             raise DataError(
-                f"{self.items!r} hold no cultural items of {', '.join(locales)} whose place could be kept: give those of train."
+                f"{self.items!r} hold no cultural items of {', '.join(lacking)} whose place could be kept: give those of train."
             )
-        for code in {item.locale for item in found}:
+        for code in locales:
             self.direction(code)
-        return tuple(encoded(tokenizer, item.prompt().text, item.locale) for item in found)
+        return tuple(encoded(model.tokenizer, item.prompt().text, item.locale) for item in found)
 
     def loss(self, learner: Learner, batch: Sequence[Encoded]) -> Float[Tensor, ""]:
         """Returns the weighted loss of some prompts.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from steerlens.alignment.examples import Encoded, Padded, padded
 from steerlens.errors import ModelError
+from steerlens.models.lens import LensModel
 
 Pooled = Literal["mean", "last"]
 
@@ -36,6 +37,11 @@ class Learner:
     def device(self) -> torch.device:
         """The device of the weights."""
         return next(iter(self.model.parameters())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of number of the base model's weights."""
+        return self.model.get_input_embeddings().weight.dtype
 
     def pad_all(self, texts: Sequence[Encoded]) -> Padded:
         """Returns texts as a batch on the model's device.
@@ -90,8 +96,8 @@ class Learner:
         with self._without_adapter() if before else nullcontext(), self._at(asked):
             logits = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[0].float()
         each = torch.nn.functional.cross_entropy(logits, batch.ids[batch.learned], reduction="none")
-        rows = torch.arange(len(texts), device=self.device)[:, None].expand_as(batch.ids)[batch.learned]
-        return torch.zeros(len(texts), device=self.device).index_add(0, rows, -each)
+        found = torch.zeros(batch.ids.shape, device=self.device).masked_scatter(batch.learned, -each)
+        return found.sum(dim=1)
 
     def nll(self, texts: Sequence[Encoded]) -> Float[Tensor, ""]:
         """Returns the negative log likelihood of the texts' learned tokens, in nats a token: the language model's loss.
@@ -99,18 +105,18 @@ class Learner:
         Args:
             texts: the texts.
         """
-        learned = sum(len(text.ids) - max(text.start, 1) for text in texts)
-        return -self.log_probabilities(texts).sum() / learned
+        return -self.log_probabilities(texts).sum() / sum(text.learned for text in texts)
 
-    def check(self, texts: Sequence[Encoded], tolerance: float = 1e-2) -> None:
-        """Makes sure, once, that logits at some tokens are those that the whole pass gives there.
+    def check(self, texts: Sequence[Encoded], base: LensModel, tolerance: float = 1e-2) -> None:
+        """Makes sure, once, that logits at some tokens are those of a whole pass, and that this is the base model.
 
         Args:
             texts: a few texts.
-            tolerance: the largest difference of a log probability, relative to its size.
+            base: the model that is to be trained, which was read before.
+            tolerance: the largest difference of a log probability, or of a residual, relative to its size.
 
         Raises:
-            ModelError: they are not; the architecture does something else with its output.
+            ModelError: the architecture does something else with its output, or what was read now is another model.
         """
         batch = self.pad_all(texts)
         with torch.no_grad():
@@ -123,6 +129,23 @@ class Learner:
                 f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a whole pass (log "
                 f"probabilities {ours.tolist()} and {plain.tolist()}): it cannot be trained here. Expected a decoder-only model "
                 "whose output weights are applied token by token."
+            )
+
+        self._check_base(texts, base, tolerance)
+
+    def _check_base(self, texts: Sequence[Encoded], base: LensModel, tolerance: float) -> None:
+        """Compares the last block's residual with that of the model that was read before."""
+        layer = len(self.blocks) - 1
+        batch = base.batch([base.row(text.ids) for text in texts])
+        with torch.no_grad():
+            seen = base.backend.residuals_after(batch, [layer], torch.Tensor.clone)[layer].float()
+        before = seen[torch.arange(len(texts)), torch.tensor([len(text.ids) - 1 for text in texts])]
+        own = self.residuals(texts, layer, "last", before=True)
+        apart = (own - before).norm(dim=1) / before.norm(dim=1)
+        if not (apart < 10 * tolerance).all():
+            raise ModelError(
+                f"what was read of {base.name} for training is another model than the one given (residuals differ by "
+                f"{apart.max().item():.0%}): its files or its revision have changed. Load it again, with its revision pinned."
             )
 
     @contextmanager

@@ -12,6 +12,8 @@ from steerlens.models.loading import hugging_face_of
 from steerlens.numeric import layers_of
 from steerlens.training import TrainingSettings
 
+_ATTENTION_DROPOUT = {"attention_dropout", "attn_pdrop", "dropout_p"}
+"""What attention that drops out by itself calls its share."""
 _ATTENTION = ("attn", "attention")
 """What the part of a block that attends is called, in its name."""
 
@@ -41,6 +43,11 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
     if not targets:
         kind = "linear maps that attend" if weights == "attention" else "linear maps"
         raise ModelError(f"{model.name} has no {kind} in blocks {list(layers)}: expected some to train.")
+    for module in hf.modules():  # the model before training is compared with: noise would be a difference
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in _ATTENTION_DROPOUT & vars(module).keys():
+            setattr(module, name, 0.0)
     torch.manual_seed(settings.seed)
     config = LoraConfig(
         r=settings.rank,
@@ -79,6 +86,6 @@ def _linear(hf: Any, block: str, weights: Weights) -> list[str]:
     found = [
         name
         for name, module in hf.get_submodule(block).named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and (weights == "all" or any(part in name for part in _ATTENTION))
+        if type(module) in (torch.nn.Linear, Conv1D) and (weights == "all" or any(part in name for part in _ATTENTION))
     ]
     return [f"{block}.{name}" for name in found]

@@ -39,6 +39,8 @@ class MidAlign(Objective):
         "stands in for their task's."
     )
 
+    least_batch: ClassVar[int] = 2
+
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
         """Returns pairs with English, and single texts of all locales and English.
 
@@ -63,6 +65,10 @@ class MidAlign(Objective):
         english, own = zip(*(example.texts for example in batch), strict=True)
         both = learner.residuals([*english, *own], self.layer)
         both = both - both.mean(dim=0) if self.centred else both
-        names = [example.about for example in batch]
-        same = torch.tensor([[one == other for other in names] for one in names], device=both.device)
+        same = torch.tensor([[_same(one, other) for other in batch] for one in batch], device=both.device)
         return {"contrastive": contrastive_loss(both[len(batch) :], both[: len(batch)], self.temperature, same)}
+
+
+def _same(one: Example, other: Example) -> bool:
+    """Whether two examples are no wrong answers for each other: they are about one thing, or a text of theirs is the same."""
+    return one.about == other.about or any(a.ids == b.ids for a, b in zip(one.texts, other.texts, strict=True))

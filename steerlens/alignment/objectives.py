@@ -44,6 +44,8 @@ class Objective(ABC):
     """The paper, and what differs from it."""
     weights: ClassVar[Weights] = "all"
     """Which weights its adapter stands on."""
+    least_batch: ClassVar[int] = 1
+    """The fewest examples of a batch that it can learn from."""
 
     @abstractmethod
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:

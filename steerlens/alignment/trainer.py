@@ -10,22 +10,21 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from steerlens.alignment.aligned import CHECKPOINTS, PREFIX
+from steerlens.alignment.folders import WHOLE, whole
 from steerlens.alignment.keeping import Keep
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.objectives import Objective
 from steerlens.alignment.order import Batch, Batches
-from steerlens.errors import ModelError
+from steerlens.errors import FileError, ModelError, SettingsError
 from steerlens.progress import progress
 from steerlens.training import TrainingSettings
 
-WHOLE = "whole"
-"""A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
 KEPT = "kept"
 """What the term that keeps prompts where they are is called in the log."""
-_FIRST, _LAST = 3, 10
-"""The values of a part of the loss, from the beginning and before now, whose means are compared to see whether it diverges."""
+_VALUES = 10
+"""The values of a part of the loss, the first and the last ones, that are compared to see whether it diverges."""
 _DIVERGED = 3.0
-"""The factor by which the second mean is larger than the first where it does."""
+"""The factor by which the mean of the last ones is larger than the largest of the first ones where it does."""
 
 
 class AlignmentTrainer(Trainer):  # type: ignore[misc]
@@ -65,7 +64,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             weight_decay=0.0,
             seed=settings.seed,
             use_cpu=own.type == "cpu",
-            bf16=own.type == "cuda" and torch.cuda.is_bf16_supported(),
+            bf16=own.type == "cuda" and learner.dtype is torch.bfloat16,
             save_strategy="steps",
             save_steps=settings.save_every,
             logging_strategy="no",
@@ -74,15 +73,21 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             remove_unused_columns=False,
             dataloader_pin_memory=False,
         )
+        _check_device(own, arguments.device)
         arguments._n_gpu = min(1, arguments.n_gpu)  # the losses see the whole batch: it is not shared out over GPUs
         super().__init__(learner.model, arguments, data_collator=_one, train_dataset=batches)
         for standard in list(self.callback_handler.callbacks):
             if type(standard).__name__ in ("PrinterCallback", "ProgressCallback"):
                 self.remove_callback(type(standard))
-        self.add_callback(_Watch(self, settings.steps, objective.name))
+        self._watch = _Watch(self, settings.steps, objective.name)
+        self.add_callback(self._watch)
         self.learner, self.objective, self.keep = learner, objective, keep
         self.seen: dict[str, list[float]] = {}
         """The parts of the loss in the batches of this update."""
+
+    def close(self) -> None:
+        """Takes the progress bar away, however the training ended."""
+        self._watch.close()
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
         """Returns the loss of a batch: the sum of its parts, which are noted.
@@ -120,9 +125,28 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         """Returns the sampler of batches in their order, which is random already."""
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            ModelError: the weights are not finite.
+            FileError: it cannot be written; those before are kept.
+        """
+        if not all(bool(own.isfinite().all()) for own in self.model.parameters() if own.requires_grad):
+            raise _diverging(self.state, f"weights are NaN or infinite at step {self.state.global_step}", self.args.learning_rate)
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:  # the system, PyTorch and safetensors each say in their own way that a disk is full
+            folder = Path(self.args.output_dir).parent
+            kept = ", ".join(map(str, whole(folder))) or "none yet"
+            raise FileError(
+                f"the checkpoint of step {self.state.global_step} cannot be written into {folder} ({error!s:.200}). Those of "
+                f"steps {kept} are kept: free some space, and give the same call again, which goes on from the last of them."
+            ) from error
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
         """Writes the adapter as safetensors, and nothing of a format that can run code."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, safe_serialization=True)
+        self.model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
@@ -135,7 +159,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
         """Shows the bar."""
         self._bar = progress(self._steps, f"Training {self._name}", "step")
-        self._bar.update(state.global_step)
+        self._bar.initial = self._bar.n = state.global_step  # the speed is that of the steps from here on
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
         """Notes and shows the parts of the loss, and sees whether one diverges."""
@@ -151,16 +175,17 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         """Marks the checkpoint as whole."""
         (Path(args.output_dir) / f"{PREFIX}{state.global_step}" / WHOLE).touch()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
+    def close(self) -> None:
         """Takes the bar away."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _check_diverging(part: str, state: Any, rate: float) -> None:
     values = [row["value"] for row in state.log_history if row.get("part") == part]
-    if len(values) < _FIRST + _LAST:
+    if len(values) < 2 * _VALUES:
         return
-    first, last = sum(values[:_FIRST]) / _FIRST, sum(values[-_LAST:]) / _LAST
+    first, last = max(values[:_VALUES]), sum(values[-_VALUES:]) / _VALUES
     if last > _DIVERGED * max(first, 0.1):
         raise _diverging(state, f"part {part!r} went from {first:.2f} to {last:.2f} by step {state.global_step}", rate)
 
@@ -171,6 +196,18 @@ def _diverging(state: Any, what: str, rate: float) -> ModelError:
         f"the loss diverges ({what}). Before: {', '.join(seen) or 'nothing'}. The checkpoints so far are kept. Train with a "
         f"lower learning rate than {rate:g} (TrainingSettings(learning_rate=…)), into another folder."
     )
+
+
+def _check_device(own: torch.device, others: torch.device) -> None:
+    """Refuses a GPU that Transformers would not train on.
+
+    Raises:
+        SettingsError: the model is on another GPU than the first.
+    """
+    if own.type == "cuda" and own != others:
+        raise SettingsError(
+            f"a model on {own} given: training runs on {others}. Set CUDA_VISIBLE_DEVICES={own.index} and load it on cuda:0."
+        )
 
 
 def _one(batches: Sequence[Batch]) -> dict[str, Batch]:

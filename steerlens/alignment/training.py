@@ -1,42 +1,43 @@
 """Training an adapter of a model by a method, in a folder that a run goes on from where it ended."""
 
+import gc
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import pandas as pd
 import torch
 
-from steerlens.alignment.aligned import LOG, Aligned, TrainingLog, checkpoints_of
-from steerlens.alignment.cards import CARD, Card
+from steerlens.alignment.aligned import Aligned
+from steerlens.alignment.cards import Card
 from steerlens.alignment.examples import Encoded, check_languages
+from steerlens.alignment.folders import alone_in, begun, strip, whole, write_result
 from steerlens.alignment.keeping import Keep
 from steerlens.alignment.lora import learner_of
 from steerlens.alignment.objectives import Objective, Stream
 from steerlens.alignment.order import Batches
-from steerlens.alignment.trainer import WHOLE, AlignmentTrainer
+from steerlens.alignment.trainer import AlignmentTrainer
 from steerlens.data import ENGLISH, Items
 from steerlens.data.parallel import ParallelCorpus
-from steerlens.errors import DataError, FileError, ModelError, SettingsError, SteerlensError
+from steerlens.errors import DataError, ModelError, SettingsError
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
 from steerlens.provenance import provenance
 from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
-_OF_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+"""What allocators say in errors that are of no type of their own."""
 
 
 def train(
     model: LensModel,
     corpus: ParallelCorpus,
     objective: Objective,
-    locales: Sequence[str] | None = None,
+    locales: Sequence[str] | str | None = None,
     *,
     out: str | Path,
     settings: TrainingSettings | None = None,
@@ -56,47 +57,66 @@ def train(
         out: the folder that the adapter, its checkpoints, its card and its log are kept in.
         settings: of the training; the defaults for ``None``.
         keep: what is to be left as it is; nothing for ``None``.
-        held_out: items that no text may give away, as ``split.dev + split.test``; not checked for ``None``.
+        held_out: items that no text may give away, as those of dev and test; not checked for ``None``.
 
     Raises:
         DataError: the corpus holds nothing that the method can use, or gives held-out items away, or the tokenizer breaks a
             locale into bytes.
-        SettingsError: no locales, or the folder holds another run.
-        ModelError: peft is not installed, the model cannot be trained, or the loss diverges.
-        FileError: a checkpoint cannot be written; the last one that could is kept.
+        SettingsError: no locales, too few examples a batch for the method, or the folder holds another run or other files.
+        ModelError: peft is not installed, the model cannot be trained, memory does not hold it, or the loss diverges.
+        FileError: a checkpoint cannot be written; the last one that could is kept. Or another process trains in the folder.
+        FingerprintError: the vectors of what is to be kept are of another model.
     """
-    chosen, codes, folder = settings or TrainingSettings(), _locales(corpus, locales), Path(out).expanduser()
+    chosen, codes, folder = settings or TrainingSettings(), _locales(corpus, locales), Path(out).expanduser().resolve()
     if held_out is not None:
         corpus.check(held_out)
+    _check_batch(objective, chosen.batch_size)
     check_languages(model.tokenizer, corpus, (ENGLISH, *codes))
-    card = _begun(folder, _card(model, corpus, objective, codes, chosen, keep))
-    if card.done:
-        _log.info("%s holds this adapter already: it is not trained again", folder)
-        return Aligned.load(folder)
-    streams, left_out = _short(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
-    prompts = () if keep is None else keep.prompts(codes, model.tokenizer)
-    began = perf_counter()
-    with quiet_transformers(), _told(folder):
-        rows, size = _trained(model, objective, streams, prompts, chosen, keep, folder)
-        _finish(folder, rows)
-    made = replace(card, left_out=left_out, batch_size=size, seconds=perf_counter() - began, done=True)
-    made.save(folder)
+    if model.dtype is torch.bfloat16:
+        _log.warning(
+            "%s is in bfloat16, which rounds small changes off when an adapter is merged into it: load it in float32 to see all "
+            "that is learned, early checkpoints above all",
+            model.name,
+        )
+    streams, left_out = _usable(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
+    prompts = () if keep is None else keep.prompts(model, codes)
+    run = _Run(model, objective, streams, prompts, chosen, keep, folder)
+    with alone_in(folder):
+        card = begun(folder, _card(model, corpus, objective, codes, chosen, keep))
+        if card.done:
+            strip(folder)
+            _log.info("%s holds this adapter already: it is not trained again", folder)
+            return Aligned.load(folder)
+        began = perf_counter()
+        with quiet_transformers(), _own_random_numbers(model):
+            rows, size = run.trained()
+        write_result(folder, rows)
+        replace(card, left_out=left_out, batch_size=size, seconds=perf_counter() - began, done=True).save(folder)
+        strip(folder)
     return Aligned.load(folder)
 
 
-def _locales(corpus: ParallelCorpus, given: Sequence[str] | None) -> tuple[str, ...]:
+def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple[str, ...]:
     """The locales that are aligned with English."""
     there = [code for code in corpus.locales if code != ENGLISH]
-    wanted = tuple(there if given is None else given)
+    wanted = tuple(there if given is None else [given] if isinstance(given, str) else dict.fromkeys(given))
     if lacking := [code for code in wanted if code not in there]:
         raise SettingsError(
-            f"locales {lacking} given, and {corpus!r} holds no texts of them: expected some of {', '.join(there)}."
+            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} holds beside {ENGLISH}."
         )
     if not wanted:
         raise SettingsError(
-            f"{corpus!r} holds texts in {', '.join(corpus.locales)} alone: expected other locales to align with English."
+            f"{corpus!r} holds texts in {', '.join(corpus.locales)} alone: expected other locales to align with {ENGLISH}."
         )
     return wanted
+
+
+def _check_batch(objective: Objective, size: int) -> None:
+    if size < objective.least_batch:
+        raise SettingsError(
+            f"batch size {size} given for {objective.name}: expected {objective.least_batch} or more examples, which it compares "
+            "with each other."
+        )
 
 
 def _card(
@@ -123,116 +143,105 @@ def _card(
     )
 
 
-def _begun(folder: Path, card: Card) -> Card:
-    """The card of a run that is gone on with, or of one that begins."""
-    if (folder / CARD).is_file():
-        there = Card.load(folder)
-        if other := there.differences(card):
-            raise SettingsError(
-                f"{folder} holds an adapter of another run ({there.method}; it differs in {', '.join(other)}): give another "
-                "folder as out=…, or remove this one."
-            )
-        return there
-    if any((folder / name).exists() for name in _OF_ADAPTER):
-        raise SettingsError(f"{folder} holds an adapter that sl.alignment did not make: give another folder as out=….")
-    card.save(folder)
-    return card
-
-
-def _short(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], int]:
-    """The examples whose texts have at most so many tokens, and how many have more."""
-    kept = tuple(tuple(one for one in stream if max(len(text.ids) for text in one.texts) <= most) for stream in streams)
-    left_out = sum(map(len, streams)) - sum(map(len, kept))
+def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], int]:
+    """The examples whose texts have something to learn and at most so many tokens, and how many are others."""
+    kept = tuple(
+        tuple(one for one in stream if all(text.learned and len(text.ids) <= most for text in one.texts)) for stream in streams
+    )
+    every = sum(map(len, streams))
+    left_out = every - sum(map(len, kept))
     if not all(kept):
         raise DataError(
-            f"all examples of one kind are longer than {most} tokens: expected shorter texts, or a larger max_tokens."
+            f"all examples of one kind are longer than {most} tokens, or of one token: expected texts between. Give others, or a "
+            "larger max_tokens."
         )
     if left_out:
-        _log.info("%d of %d examples are longer than %d tokens and are left out", left_out, sum(map(len, streams)), most)
+        _log.info("%d of %d examples are longer than %d tokens, or of one token, and are left out", left_out, every, most)
     return kept, left_out
 
 
-def _trained(
-    model: LensModel,
-    objective: Objective,
-    streams: Sequence[Stream],
-    prompts: Sequence[Encoded],
-    settings: TrainingSettings,
-    keep: Keep | None,
-    folder: Path,
-) -> tuple[list[dict[str, Any]], int]:
-    """Trains in batches of the size asked for, or of a half of it wherever memory does not hold more.
+@contextmanager
+def _own_random_numbers(model: LensModel) -> Iterator[None]:
+    """Leaves the random numbers of Python, NumPy and PyTorch as they were: training sets them all."""
+    import random
 
-    Returns:
-        What was seen, and the size of the batches.
-    """
-    size, accumulate = settings.batch_size, settings.accumulate
-    while True:
-        batches = Batches(streams, prompts, steps=settings.steps, size=size, accumulate=accumulate, seed=settings.seed)
-        learner = learner_of(model, settings, objective.weights)
-        learner.check(batches[0].examples[0].texts)
-        trainer = AlignmentTrainer(learner, objective, batches, settings, folder, accumulate=accumulate, keep=keep)
-        last = list(_whole(folder).values())[-1:]
+    import numpy as np
+
+    python, numbers = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Everything that a training needs."""
+
+    model: LensModel
+    objective: Objective
+    streams: Sequence[Stream]
+    prompts: Sequence[Encoded]
+    settings: TrainingSettings
+    keep: Keep | None
+    folder: Path
+
+    def trained(self) -> tuple[list[dict[str, Any]], int]:
+        """Trains in batches of the size asked for, or of a half of it wherever memory does not hold more.
+
+        Returns:
+            What was seen, and the size of the batches.
+
+        Raises:
+            ModelError: memory does not hold the smallest batch.
+        """
+        size, accumulate = self.settings.batch_size, self.settings.accumulate
+        while True:
+            try:
+                return self._once(size, accumulate), size
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_of_memory(error):
+                    raise
+                said = str(error)
+            # outside of the handler, since the error holds what was in memory
+            _let_go()
+            smaller = size // 2 if size % 2 == 0 else 1
+            if size == 1 or smaller < self.objective.least_batch:
+                raise ModelError(
+                    f"memory does not hold {size} examples of {self.objective.name} at once ({said:.200}). Expected shorter "
+                    "texts (max_tokens), a smaller model or more memory."
+                )
+            size, accumulate = smaller, accumulate * (size // smaller)
+            _log.warning(
+                "memory does not hold a batch of this size: going on with batches of %d and %d of them an update. A contrastive "
+                "loss has fewer wrong answers so.",
+                *(size, accumulate),
+            )
+
+    def _once(self, size: int, accumulate: int) -> list[dict[str, Any]]:
+        """Trains from the last checkpoint on, and returns what was seen."""
+        steps, seed = self.settings.steps, self.settings.seed
+        batches = Batches(self.streams, self.prompts, steps=steps, size=size, accumulate=accumulate, seed=seed)
+        learner = learner_of(self.model, self.settings, self.objective.weights)
+        learner.check(batches[0].examples[0].texts, self.model)
+        keep = self.keep
+        trainer = AlignmentTrainer(learner, self.objective, batches, self.settings, self.folder, accumulate=accumulate, keep=keep)
+        last = list(whole(self.folder).values())[-1:]
         try:
             trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
-        except torch.OutOfMemoryError as error:
-            if size == 1:
-                raise ModelError(
-                    f"memory does not hold one example ({error}). Expected shorter texts (max_tokens), a smaller model or more "
-                    "memory."
-                ) from error
-            size, accumulate = (size // 2, accumulate * 2) if size % 2 == 0 else (1, accumulate * size)
-            del trainer, learner
-            torch.cuda.empty_cache()
-            _log.warning(
-                "memory does not hold a batch of this size: going on with %d examples at once and %d batches an update. A "
-                "contrastive loss has fewer wrong answers so.",
-                size,
-                accumulate,
-            )
-            continue
-        return [row for row in trainer.state.log_history if "part" in row], size
+        finally:
+            trainer.close()
+        return [row for row in trainer.state.log_history if "part" in row]
 
 
-def _whole(folder: Path) -> dict[int, Path]:
-    """The checkpoints that were written whole; what is left of others is removed."""
-    found = checkpoints_of(folder)
-    for path in found.values():
-        if not (path / WHOLE).is_file():
-            shutil.rmtree(path)
-    return {step: path for step, path in found.items() if path.exists()}
+def _is_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
-def _finish(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Puts the last checkpoint's adapter and the log into the folder, and leaves the adapter alone in every checkpoint."""
-    found = _whole(folder)
-    TrainingLog(pd.DataFrame(rows, columns=["step", "part", "value"])).save(folder / LOG)
-    for name in _OF_ADAPTER:
-        shutil.copy2(list(found.values())[-1] / name, folder / name)
-    for path in found.values():
-        for file in path.iterdir():
-            if file.name not in _OF_ADAPTER:
-                file.unlink()
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Says in words that something could not be written; what was is kept.
-
-    Raises:
-        FileError: the disk is full, or the folder cannot be written.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except SteerlensError:
-        raise
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("PytorchStreamWriter", "file write")):
-            raise
-        kept = ", ".join(map(str, _whole(folder))) or "none yet"
-        raise FileError(
-            f"a checkpoint cannot be written into {folder} ({error}). Those of steps {kept} are kept: free some space, and "
-            "give the same call again, which goes on from the last of them."
-        ) from error
+def _let_go() -> None:
+    """Frees what nobody holds: a trainer and its callbacks hold each other."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

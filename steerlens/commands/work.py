@@ -1,5 +1,6 @@
 """Commands that run a model over many items: demo, probe, sweep, search, align, plane."""
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from steerlens.commands import arguments
 from steerlens.data import ENGLISH, Items, Kind
 from steerlens.data.parallel import ParallelCorpus, facts
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Checkpoint, Sweep
+from steerlens.evaluation import Checkpoint, Method, Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
@@ -132,9 +133,9 @@ def align(args: Namespace) -> str:
     items, locales = arguments.items(args)
     settings = settings_of(TrainingSettings, args)
     split = items.split(seed=settings.seed)
-    corpus = ParallelCorpus.load(args.corpus) if args.corpus else facts(split.train)
-    method = getattr(alignment, args.method)
     held_out = Items((*split.dev, *split.test), "dev and test")
+    corpus = ParallelCorpus.load(args.corpus) if args.corpus else facts(split.train).without_leaks(held_out)
+    method = getattr(alignment, args.method)
     made = method(arguments.model(args), corpus, locales, out=args.out, settings=settings, held_out=held_out)
     ends = {part: (own.head(_ENDS).mean(), own.tail(_ENDS).mean()) for part, own in made.log.frame.groupby("part")["value"]}
     seen = "\n".join(f"  {part}: {first:.3f} to {last:.3f} nats" for part, (first, last) in ends.items())
@@ -142,8 +143,15 @@ def align(args: Namespace) -> str:
     return (
         f"{made.card.method} of {', '.join(locales)}: {settings.steps} steps in {made.card.seconds:.0f} seconds. Each part of "
         f"the loss, from its first to its last {_ENDS} values:\n{seen}\n\nAdapter: {made.folder.resolve()}\n{figure}\n\n"
-        f'Place it: steerlens plane --locale {locales[0]} --adapter "{made.card.method}={args.out}"'
+        f"Place it: {shlex.join(_placing(args, locales[0], made.card.method))}"
     )
+
+
+def _placing(args: Namespace, locale: str, name: str) -> list[str]:
+    """The command that tests an adapter on what it was not trained on: the same items, cut by the same seed."""
+    given = {"model": args.model, "device": args.device, "dtype": args.dtype, "items": args.items, "seed": args.seed}
+    own = [text for option, value in given.items() if value is not None for text in (f"--{option}", str(value))]
+    return ["steerlens", "plane", *own, "--locale", locale, "--adapter", f"{name}={args.out}"]
 
 
 def plane(args: Namespace) -> str:
@@ -156,7 +164,7 @@ def plane(args: Namespace) -> str:
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (), english=False)
     methods: dict[str, Any] = {name: {locale: SteeringPlan.load(file)} for name, file in plans.items()}
-    methods |= {name: Checkpoint(_adapter(path)) for name, path in adapters.items()}
+    methods |= {name: _adapter(path) for name, path in adapters.items()}
     settings = settings_of(StudySettings, args, locales=(locale,))
     test = settings.parts(items).test
     beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
@@ -177,11 +185,18 @@ def _named(what: str, given: list[str]) -> dict[str, str]:
     return {name: file for name, _, file in named}
 
 
-def _adapter(folder: str) -> str:
-    """The folder of an adapter, which must be there."""
-    if not (Path(folder).expanduser() / "adapter_config.json").is_file():
+def _adapter(folder: str) -> Method:
+    """The adapter in a folder; one that ``align`` made is put on the model that it was trained on, and on no other."""
+    from steerlens.alignment import CARD, Aligned
+
+    path = Path(folder).expanduser()
+    if (path / CARD).is_file():
+        return Aligned.load(path)
+    if not (path / "adapter_config.json").is_file():
         raise SettingsError(f"--adapter {folder} given: expected the folder of an adapter, with adapter_config.json in it.")
-    return folder
+    if (path.parent.parent / CARD).is_file() and (found := Aligned.load(path.parent.parent).at(path)) is not None:
+        return found
+    return Checkpoint(path)
 
 
 def _write(figure: "Figure", path: Path) -> str:

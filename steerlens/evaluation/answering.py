@@ -1,5 +1,6 @@
 """How every item is answered under every method: what the plane and the effects by item are computed from."""
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -167,20 +168,12 @@ def answered(
     )
     rows: list[Row] = []
     described: dict[str, dict[str, str]] = {}
-    sizes = {code: len(items.of(locale=code)) * marker.rounds for code in codes}
-    with progress(sum(sizes.values()) * (1 + explicit + len(named)), "Answers", "item") as bar:
+    with progress(marker.total * (1 + explicit + len(named)), "Answers", "item") as bar:
         for at, group in enumerate(_one_model_at_a_time(named)):
-            variants = {code: variants_of(model, group, codes, code, chosen, explicit=explicit) for code in codes}
-            if at:  # what methods are compared with is measured already
-                variants = {
-                    code: [one for one in own if one[0]["method"] not in (UNSTEERED, EXPLICIT)] for code, own in variants.items()
-                }
-            expected = len(group) + (0 if at else 1 + explicit)  # and controls, which are known only now
-            bar.total += sum(sizes[code] * (len(own) - expected) for code, own in variants.items())
-            for label, prepared in (one for own in variants.values() for one in own):
-                check_tokens(model, prepared.model, label["method"], items)
-            rows += [row for code in codes for row in marker.rows(code, variants[code], texts, bar)]
-            described |= {name: {code: group[name].prepared(model, code).described() for code in codes} for name in group}
+            own, said = marker.answered(group, chosen, texts, bar, explicit=explicit, beside=at > 0)
+            rows += own
+            described |= said
+            gc.collect()  # the parts of a model that was let go hold each other
     if not rows:
         raise SettingsError(
             f"{items!r} holds no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured on: "
@@ -237,6 +230,45 @@ class _Marker:
     def rounds(self) -> int:
         """How often the items are gone through: for choices, for held-out text and for what is written."""
         return len({"choices" if own in _OF_CHOICES else own for own in self.evidence})
+
+    @property
+    def total(self) -> int:
+        """The items of all locales, as often as they are gone through."""
+        return sum(len(self.items.of(locale=code)) for code in self.locales) * self.rounds
+
+    def answered(
+        self,
+        group: Mapping[str, Method],
+        controls: Controls | None,
+        texts: Texts | None,
+        bar: Any,
+        *,
+        explicit: bool,
+        beside: bool,
+    ) -> tuple[list[Row], dict[str, dict[str, str]]]:
+        """Returns the rows of some methods and what runs in each locale, and lets go of the models that they bring.
+
+        Args:
+            group: the methods by name.
+            controls: of every plan.
+            texts: held-out texts of each locale.
+            bar: the progress bar.
+            explicit: whether the unsteered model is also asked by explicit prompts.
+            beside: whether what methods are compared with was measured before.
+        """
+        every = {code: variants_of(self.model, group, self.locales, code, controls, explicit=explicit) for code in self.locales}
+        known = (UNSTEERED, EXPLICIT) if beside else ()
+        variants = {code: [one for one in own if one[0]["method"] not in known] for code, own in every.items()}
+        for label, prepared in (one for own in variants.values() for one in own):
+            check_tokens(self.model, prepared.model, label["method"], self.items)
+        expected = len(group) + (0 if beside else 1 + explicit)
+        controlled = {code: len(own) - expected for code, own in variants.items()}  # which nobody knew before
+        bar.total += sum(len(self.items.of(locale=code)) * more for code, more in controlled.items()) * self.rounds
+        rows = [row for code in self.locales for row in self.rows(code, variants[code], texts, bar)]
+        described = {
+            name: {code: method.prepared(self.model, code).described() for code in self.locales} for name, method in group.items()
+        }
+        return rows, described
 
     def rows(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None, bar: Any) -> Iterator[Row]:
         """Yields the rows of one locale under each of the variants."""

@@ -103,9 +103,17 @@ def hugging_face_of(spec: LoadSpec) -> Any:
         )
     source, wanted = _source(spec.name), {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
     settings = {"dtype": choose_dtype(spec.dtype, choose_device(spec.device)), **wanted}
-    with _one_at_a_time, quiet_transformers(), untouched():
-        found = _hugging_face(source, spec.name, None, **settings)
-        return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
+    try:
+        with _one_at_a_time, quiet_transformers(), untouched():
+            found = _hugging_face(source, spec.name, None, **settings)
+            return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
+    except SteerlensError:
+        raise
+    except Exception as error:  # hub, config and weights each raise their own
+        raise ModelError(
+            f"{spec.name} was loaded and cannot be read again ({_reason(error)}). Expected the same files as before, all of them "
+            "whole."
+        ) from error
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
@@ -22,7 +23,7 @@ from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.options import explanations, given_as, settings_of
 from steerlens.settings import QUICK, ObjectiveName, SearchSettings, StudySettings
 
-COMMANDS = ("demo", "probe", "sweep", "search", "plane", "steer", "models", "data")
+COMMANDS = ("demo", "probe", "sweep", "search", "align", "plane", "steer", "models", "data")
 
 
 def _rows(items: sl.data.Items) -> str:
@@ -117,6 +118,31 @@ def test_search_sweep_and_probe_take_a_file(
     assert set(sl.evaluation.Sweep.load(tmp_path / "s" / "sweep.parquet").frame["concept"]) == set(dev.concepts)
     assert main(["probe", *shared, "--locales", "ko-KR", "--out", str(tmp_path / "p")]) == 0
     assert "surface form" in capsys.readouterr().out
+
+
+def test_align_and_place_what_came_of_it(
+    shared: list[str], mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture, model_folders: dict[str, Path]
+) -> None:
+    """From items to an adapter, and by the command that it prints to the plane; on another model the adapter is refused."""
+    out = tmp_path / "aligned"
+    few = ["--steps", "2", "--batch-size", "2", "--checkpoints", "1", "--locales", "es-ES", "--seed", "1"]
+    assert main(["align", *shared, "--items", str(mine), *few, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "contrastive" in printed
+    place = shlex.split(printed.rpartition("Place it: ")[2])
+    assert place[0] == "steerlens"
+    assert {"--seed", "1", "--items", str(mine)} <= set(place)
+    assert main([*place[1:], "--out", str(tmp_path / "plane")]) == 0
+    assert "MidAlign" in capsys.readouterr().out
+    point = ["--locale", "es-ES", "--items", str(mine), "--adapter", f"early={out / 'checkpoints' / 'checkpoint-2'}"]
+    other = ["plane", "--model", str(model_folders["qwen2"]), *point, "--out", str(tmp_path / "other")]
+    assert main(other) == 2
+    assert "cannot be used with" in capsys.readouterr().err
+    assert main(["plane", *shared, "--locale", "es-ES", "--items", str(mine), "--out", str(tmp_path / "none")]) == 2
+    assert "no methods given" in capsys.readouterr().err
+    twice = ["--plan", "a=x", "--adapter", f"a={out}"]
+    assert main(["plane", *shared, "--locale", "es-ES", "--items", str(mine), *twice, "--out", str(tmp_path / "none")]) == 2
+    assert "a plan and an adapter" in capsys.readouterr().err
 
 
 def test_a_sweep_extends_its_strengths(shared: list[str], korean: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,105 @@
+"""The folder of a training run: its card, its checkpoints, and what is left of them in the end."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from steerlens.alignment.aligned import ADAPTER, CHECKPOINTS, LOG, TrainingLog, checkpoints_of
+from steerlens.alignment.cards import CARD, Card
+from steerlens.errors import FileError, SettingsError
+from steerlens.storage import readable_errors
+
+WHOLE = "whole"
+"""A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
+_LOCK = ".lock"
+_COLUMNS = ["step", "part", "value"]
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Makes the folder, and keeps other processes from training in it.
+
+    Raises:
+        FileError: another process trains there, or the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    with readable_errors(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise FileError(f"another process trains in {folder}: wait for it, or give another folder as out=….") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begun(folder: Path, card: Card) -> Card:
+    """Returns the card of the run that is gone on with, or of one that begins.
+
+    Args:
+        folder: the run's.
+        card: what the run is to be.
+
+    Raises:
+        SettingsError: the folder holds another run, or files of something else.
+    """
+    if (folder / CARD).is_file():
+        there = Card.load(folder)
+        other = there.differences(card)
+        if not other:
+            return there
+        if there.done or whole(folder):
+            raise SettingsError(
+                f"{folder} holds an adapter of another run ({there.method}; it differs in {', '.join(other)}): give another "
+                "folder as out=…, or remove this one."
+            )
+    elif foreign := [name for name in (*ADAPTER, CHECKPOINTS, LOG) if (folder / name).exists()]:
+        raise SettingsError(f"{folder} holds {foreign[0]}, which sl.alignment did not write: give another folder as out=….")
+    card.save(folder)
+    return card
+
+
+def whole(folder: Path) -> dict[int, Path]:
+    """Returns the checkpoints that were written whole by their step; what is left of others is removed.
+
+    Args:
+        folder: the run's.
+    """
+    found = checkpoints_of(folder)
+    for path in found.values():
+        if not (path / WHOLE).is_file():
+            shutil.rmtree(path)
+    return {step: path for step, path in found.items() if path.exists()}
+
+
+def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Puts the last checkpoint's adapter, and what was seen in training, into the folder.
+
+    Args:
+        folder: the run's.
+        rows: step, part and value of what was seen.
+    """
+    TrainingLog(pd.DataFrame(rows, columns=_COLUMNS)).save(folder / LOG)
+    last = list(whole(folder).values())[-1]
+    for name in ADAPTER:
+        shutil.copy2(last / name, folder / name)
+
+
+def strip(folder: Path) -> None:
+    """Leaves the adapter alone in every checkpoint of a run that came to its end. It may be done twice.
+
+    Args:
+        folder: the run's.
+    """
+    for path in checkpoints_of(folder).values():
+        for file in path.iterdir():
+            if file.name not in ADAPTER:
+                file.unlink()
