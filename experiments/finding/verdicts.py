@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from experiments.steps import CLAIMED
 from experiments.words import Row, interval, one, rows_of
 
 REPLICATED, NOT, UNTOLD = "replicated", "not replicated", "not told"
@@ -30,7 +31,7 @@ def verdicts(
         for other, score in (("EN", "localization"), ("LOC", "transfer"))
     }
     return [
-        ("culture is steered best at deeper layers than facts", *_deeper(depth)),
+        ("culture is steered best at deeper layers than facts", *_deeper(depth, plane)),
         ("EN and LOC are near perpendicular", *_perpendicular(cosines)),
         ("surgical steering gains on both axes", *_gained(axes)),
         ("it beats EN alone on localization and LOC alone on transfer", *_gained(alone)),
@@ -41,11 +42,17 @@ def _first(frame: pd.DataFrame, **values: str) -> Row | None:
     return next(iter(rows_of(frame, **values)), None)
 
 
-def _deeper(depth: pd.DataFrame) -> tuple[str, str]:
-    """Returns the verdict on LOC's best layer less EN's, by the score."""
+def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
+    """Returns the verdict on LOC's best layer less EN's, by the score; a layer says nothing where test shows no gain."""
     between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
-    said = (f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev)" for row in peaks)
-    verdict = REPLICATED if between["low"] > 0 else NOT if between["high"] <= 0 else UNTOLD
+    tested = {name: _first(plane, method=name, score=score) for name, score in CLAIMED.items()}
+    said = [
+        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; its plan on test "
+        f"{interval(tested[row['vector']]) if tested[row['vector']] else 'was to leave the model unsteered'})"
+        for row in peaks
+    ]
+    shown = all(row is not None and row["low"] > 0 for row in tested.values())
+    verdict = NOT if between["high"] <= 0 else REPLICATED if between["low"] > 0 and shown else UNTOLD
     range_ = f"{between['layer']:+.1f} layers [{between['low']:+.1f}, {between['high']:+.1f}]"
     return verdict, f"{', '.join(said)}; LOC's less EN's: {range_}"
 

@@ -145,6 +145,7 @@ def _verdicts(
     unrelated: float = 0.3,
     gains: tuple[Interval, ...] = (HIGH, HIGH),
     beside: tuple[Interval, ...] = (HIGH, HIGH),
+    alone: tuple[Interval, Interval] = (HIGH, HIGH),
 ) -> list[str]:
     """The verdicts on planted tables; what is not given is as the paper says."""
     places = ({"vector": name, "by": by, "measure": "peak"} for by in ("score", "margin") for name in ("EN", "LOC", "LOC - EN"))
@@ -160,7 +161,9 @@ def _verdicts(
         )
     ]
     plane = [_change(own, score=score) for own, score in zip(gains, ("transfer", "localization"), strict=False)]
-    plane += [_change(BELOW, method=name, score="transfer") for name in ("unsteered", "EN", "LOC")]
+    plane += [_change(BELOW, method=name, score="transfer") for name in ("unsteered", "LOC")]
+    each = (("EN", "transfer"), ("LOC", "localization"))
+    plane += [_change(own, method=name, score=score) for own, (name, score) in zip(alone, each, strict=True)]
     both = (("EN", "localization"), ("LOC", "transfer"), ("EN", "transfer"), ("LOC", "localization"))
     against = [_change(own, against=x, score=score) for own, (x, score) in zip((*beside, BELOW, BELOW), both, strict=True)]
     found = verdicts(*map(pd.DataFrame, (depth, cosines, plane, against)))
@@ -178,6 +181,8 @@ def test_what_is_as_the_paper_says_is_replicated() -> None:
 )
 def test_deeper_goes_by_the_interval_of_the_best_layers(deeper: Interval, verdict: str) -> None:
     assert _verdicts(deeper=deeper) == [verdict, *[REPLICATED] * 3]
+    unshown = verdict if verdict == NOT else UNTOLD  # the best layer of what gains nothing says nothing
+    assert _verdicts(deeper=deeper, alone=(OPEN, HIGH))[0] == _verdicts(deeper=deeper, alone=(HIGH, BELOW))[0] == unshown
 
 
 @pytest.mark.parametrize(
