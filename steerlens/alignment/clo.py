@@ -10,7 +10,7 @@ from torch import Tensor
 from steerlens.alignment.examples import encoded
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.losses import preference_loss
-from steerlens.alignment.objectives import Example, Objective, Stream, Weights
+from steerlens.alignment.objectives import Example, Objective, Stream, Weights, check_positive
 from steerlens.alignment.texts import about, some
 from steerlens.data import ENGLISH
 from steerlens.data.parallel import ParallelCorpus, ParallelText
@@ -35,6 +35,9 @@ class CrossLingualOptimization(Objective):
         "log probabilities of short answers to facts instead of long answers to instructions; both parts weigh as told."
     )
     weights: ClassVar[Weights] = "attention"
+
+    def __post_init__(self) -> None:
+        check_positive(self.name, beta=self.beta, weight=self.weight)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
         """Returns questions whose answers differ in the locale and in English, each with both answers in both languages.

@@ -21,8 +21,8 @@ from steerlens.models.tokens import Tokenizer
 class ContinuedTraining(Objective):
     """The language model's loss of whole texts, each about something that stands in no other language.
 
-    Of everything that the parallel texts are about, one of its languages is kept, drawn by its name: the model sees texts in
-    the same languages as with other methods, and nothing twice.
+    Of everything that the parallel texts are about, one of its languages is kept, drawn by its name (of rows that share none, one
+    of each): the model sees texts in the same languages as with other methods, and nothing twice.
     """
 
     name: ClassVar[str] = "continued training"
@@ -41,7 +41,7 @@ class ContinuedTraining(Objective):
         for row in corpus:
             own = there.setdefault(about(row), list(codes))
             there[about(row)] = [code for code in own if code in row.texts]
-        drawn = [(row, _drawn(about(row), there[about(row)])) for row in corpus]
+        drawn = [(row, _drawn(about(row), there[about(row)] or [code for code in codes if code in row.texts])) for row in corpus]
         found = tuple(
             Example((encoded(tokenizer, row.full(code), code),), about(row)) for row, code in drawn if code in row.texts
         )
@@ -59,5 +59,5 @@ class ContinuedTraining(Objective):
 
 
 def _drawn(name: str, codes: Sequence[str]) -> str:
-    """One of the languages that all rows about something have, the same on every machine; nothing where they share none."""
+    """One of the languages that all rows about something have, the same on every machine; nothing where there is none."""
     return codes[int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(codes)] if codes else ""

@@ -11,6 +11,7 @@ from torch import Tensor
 from steerlens.alignment.examples import Encoded, encoded
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.losses import movement_loss
+from steerlens.alignment.objectives import check_positive
 from steerlens.data import Items
 from steerlens.errors import DataError, SettingsError
 from steerlens.models.lens import LensModel
@@ -36,6 +37,9 @@ class Keep:
     """The factor on the loss; with 1, a movement by the whole LOC vector costs as much as one nat."""
     name: str = "LOC"
     """The name of the vectors."""
+
+    def __post_init__(self) -> None:
+        check_positive("keeping prompts where they are", weight=self.weight)
 
     def prompts(self, model: LensModel, locales: Sequence[str]) -> tuple[Encoded, ...]:
         """Returns the implicit cultural prompts of some locales as tokens.

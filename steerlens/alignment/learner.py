@@ -14,6 +14,7 @@ from torch import Tensor
 from steerlens.alignment.examples import Encoded, Padded, padded
 from steerlens.errors import ModelError
 from steerlens.models.lens import LensModel
+from steerlens.numeric import layer_of
 
 Pooled = Literal["mean", "last"]
 
@@ -62,14 +63,18 @@ class Learner:
             layer: the block's index.
             pooled: ``mean`` or ``last``.
             before: whether the model before training is read, without gradients.
+
+        Raises:
+            LayerError: the model does not have the layer.
         """
         batch, seen = self.pad_all(texts), []
+        block = self.blocks[layer_of(layer, range(len(self.blocks)), "the model that is trained")]
 
         def keep(_module: Any, _inputs: Any, output: Any) -> None:
             seen.append(output[0] if isinstance(output, tuple) else output)
             raise _Reached
 
-        handle = self.blocks[layer].register_forward_hook(keep)
+        handle = block.register_forward_hook(keep)
         try:
             with self._without_adapter() if before else nullcontext():
                 self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)

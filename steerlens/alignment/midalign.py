@@ -1,5 +1,6 @@
 """MidAlign: parallel texts pulled together in the middle layers, in turns with the language model's loss."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,11 +11,13 @@ from torch import Tensor
 
 from steerlens.alignment.learner import Learner
 from steerlens.alignment.losses import contrastive_loss
-from steerlens.alignment.objectives import Example, Objective, Stream
+from steerlens.alignment.objectives import Example, Objective, Stream, check_positive
 from steerlens.alignment.texts import pairs_with_english, single_texts
 from steerlens.data import ENGLISH
 from steerlens.data.parallel import ParallelCorpus
 from steerlens.models.tokens import Tokenizer
+
+_log = logging.getLogger("steerlens")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class MidAlign(Objective):
 
     least_batch: ClassVar[int] = 2
 
+    def __post_init__(self) -> None:
+        check_positive(self.name, temperature=self.temperature)
+
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
         """Returns pairs with English, and single texts of all locales and English.
 
@@ -65,6 +71,8 @@ class MidAlign(Objective):
         english, own = zip(*(example.texts for example in batch), strict=True)
         both = learner.residuals([*english, *own], self.layer)
         both = both - both.mean(dim=0) if self.centred else both
+        if len({example.about for example in batch}) == 1:
+            _log.warning("a batch of %d examples is all about %s: its contrastive loss is 0", len(batch), batch[0].about)
         same = torch.tensor([[_same(one, other) for other in batch] for one in batch], device=both.device)
         return {"contrastive": contrastive_loss(both[len(batch) :], both[: len(batch)], self.temperature, same)}
 

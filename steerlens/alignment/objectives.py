@@ -11,6 +11,7 @@ from torch import Tensor
 from steerlens.alignment.examples import Encoded
 from steerlens.alignment.learner import Learner
 from steerlens.data.parallel import ParallelCorpus
+from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 Weights = Literal["all", "attention"]
@@ -73,3 +74,18 @@ class Objective(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as JSON values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def check_positive(whose: str, **settings: float) -> None:
+    """Refuses settings that are no numbers above zero.
+
+    Args:
+        whose: what they are settings of, for the error.
+        settings: the numbers by name.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    for name, given in settings.items():
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):
+            raise SettingsError(f"{name} {given!r} given for {whose}: expected a number above 0.")

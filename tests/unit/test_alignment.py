@@ -34,7 +34,7 @@ from steerlens.alignment.examples import encoded_row
 from steerlens.alignment.lora import learner_of
 from steerlens.alignment.order import Batches
 from steerlens.data.parallel import ParallelCorpus, ParallelText
-from steerlens.errors import DataError, FileError, FingerprintError, ModelError, SettingsError
+from steerlens.errors import DataError, FileError, FingerprintError, LayerError, ModelError, SettingsError
 from steerlens.evaluation import Steered, plane
 
 pytest.importorskip("peft")
@@ -429,6 +429,18 @@ def test_texts_that_cannot_be_learned_from_are_refused(base: sl.LensModel, corpu
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_methods_out_of_range_are_refused(base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path) -> None:
+    for wrong in (
+        lambda: MidAlign(1, 0.0),
+        lambda: CrossLingualOptimization(beta=-1),
+        lambda: CrossLingualOptimization(weight=math.nan),
+    ):
+        with pytest.raises(SettingsError, match="expected a number above 0"):
+            wrong()
+    with pytest.raises(LayerError, match="layer 40"):
+        train(base, corpus, MidAlign(40), out=tmp_path, settings=SETTINGS)
 
 
 @pytest.mark.parametrize(("steps", "checkpoints"), [(7, 3), (10, 6), (5, 4), (150, 5)])
