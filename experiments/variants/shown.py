@@ -26,6 +26,7 @@ def shown(results: Results) -> dict[str, Any]:
         "surgical": _surgical(surgical),
         "told": {kind: _told(rows, kind) for kind in CLAIMED},
         "both": int(surgical["n"].max()),
+        "change": lambda method, against, score: interval(one(rows, method=method, against=against, score=score, items=ALL)),
         "maps": "; ".join(f"{name}: {_map(part)}" for name, part in maps),
     }
 
