@@ -29,6 +29,23 @@ def marked(row: Row | None) -> str:
     return interval(row) if verdict(row) == "not shown" else f"**{interval(row)}**"
 
 
+def level(row: Row | None) -> str:
+    """Writes what a method does to a score: the unsteered model's value, and of every other the change as ``marked`` does."""
+    return f"{row['value']:.2f}" if row is not None and row["method"] == "unsteered" else marked(row)
+
+
+def aside(row: Row | None) -> str:
+    """Writes a side effect: its value, and of a method the change with its interval; nothing for none."""
+    if row is None:
+        return ""
+    change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
+    return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
+
+
+SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
+"""The side effects that are shown, with their columns' names."""
+
+
 def wide(
     frame: pd.DataFrame, by: Sequence[str], scores: Iterable[str], cell: Callable[[Row | None], str] = marked
 ) -> Iterator[list[str]]:

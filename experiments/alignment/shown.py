@@ -5,12 +5,11 @@ from typing import Any
 import pandas as pd
 
 from experiments.common import Results
-from experiments.words import Row, interval, marked, rows_of, score_word, wide
+from experiments.words import SIDE, aside, interval, level, rows_of, score_word, wide
 from steerlens.tables import markdown_table
 
 _AXES = ("transfer", "localization")
 _PLACED = (*_AXES, "english_centric", "consistency")
-_SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
 _TRAINED = ("MidAlign", "CLO", "multilingual tuning")
 _ERASED, _GIVEN, _UNTOLD = "erased", "no erasure of a point or more", "not told"
 _MATTERS = 0.01
@@ -22,29 +21,18 @@ def shown(results: Results) -> dict[str, Any]:
     plane, against, seeds, curve, inside, side = map(results.table, ("plane", "against", "seeds", "curve", "inside", "side"))
     scores = list(dict.fromkeys(against["score"]))
     return {
-        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(plane, ["method"], _PLACED, _level)),
+        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(plane, ["method"], _PLACED, level)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "seeds": _seeds(seeds),
         "curve": _curve(curve),
         "inside": _inside(inside),
-        "side": markdown_table(["method", *_SIDE.values()], wide(side, ["method"], list(_SIDE), _side)),
+        "side": markdown_table(["method", *SIDE.values()], wide(side, ["method"], list(SIDE), aside)),
         "verdicts": markdown_table(["method", "transfer", "localization", "so"], _verdicts(plane)),
         "texts": results.json("record")["texts"],
         "n": {score: int(rows_of(plane, method="unsteered", score=score)[0]["n"]) for score in _AXES},
         "of": lambda method, score: next(iter(rows_of(plane, method=method, score=score)), None),
         "interval": interval,
     }
-
-
-def _level(row: Row | None) -> str:
-    return f"{row['value']:.2f}" if row is not None and row["method"] == "unsteered" else marked(row)
-
-
-def _side(row: Row | None) -> str:
-    if row is None:
-        return ""
-    change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
-    return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
 
 
 def _verdicts(plane: pd.DataFrame) -> list[list[str]]:
@@ -78,7 +66,7 @@ def _curve(curve: pd.DataFrame) -> str:
     rows = []
     for (method, at), own in curve.groupby(["method", "at"], sort=False):
         by = {row["score"]: row for row in own.to_dict("records")}
-        rows.append([method, f"{at:g}", *(_level(by.get(score)) for score in _AXES), f"{by['transfer']['on_front']:.2f}"])
+        rows.append([method, f"{at:g}", *(level(by.get(score)) for score in _AXES), f"{by['transfer']['on_front']:.2f}"])
     return markdown_table(["path", "step or strength", *_AXES, "on the front"], rows)
 
 

@@ -7,23 +7,22 @@ import pandas as pd
 from experiments.common import Results
 from experiments.finding.verdicts import MATTERS, SHARE, verdicts
 from experiments.steps import mean_rows
-from experiments.words import Row, interval, marked, one, rows_of, score_word, wide
+from experiments.words import SIDE, Row, aside, interval, level, one, rows_of, score_word, wide
 from steerlens.tables import markdown_table
 
 AXES = ("transfer", "localization")
-_SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}
 
 
 def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
-    scores, aside = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(_SIDE))]
+    scores, effects = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
-        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, _placed)),
+        "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, level)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
-        "side": markdown_table(["method", *_SIDE.values()], wide(aside, ["method"], _SIDE, _side)),
+        "side": markdown_table(["method", *SIDE.values()], wide(effects, ["method"], SIDE, aside)),
         "chosen": "; ".join(f"{one['method']}: {_steps(one['steps'])}" for one in results.json("chosen")),
         "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
@@ -64,17 +63,6 @@ def _cosines(cosines: pd.DataFrame) -> str:
         rows.append([name, *(f"{number:.2f}" for number in numbers), f"{inside:.0%}"])
     header = ["third of the layers", "median size", "largest", "ceiling", "unrelated: 95% within ±"]
     return markdown_table([*header, "cosines that are among these"], rows)
-
-
-def _placed(row: Row | None) -> str:
-    return f"{row['value']:.2f}" if row is not None and row["method"] == "unsteered" else marked(row)
-
-
-def _side(row: Row | None) -> str:
-    if row is None:
-        return ""
-    change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
-    return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
 
 
 def _controls(controls: pd.DataFrame) -> str:

@@ -135,7 +135,7 @@ class Aligned(Method):
         return next((own for own in self.points().values() if own.folder == folder.resolve()), None)
 
     def plot(self) -> "Figure":
-        """Draws the training curve."""
+        """Draws each part of the loss over the steps of the training."""
         return self.log.plot()
 
 

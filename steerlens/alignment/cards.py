@@ -49,7 +49,7 @@ class Card:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The base model."""
+        """The fingerprint of the base model, which the adapter is checked against."""
         return Fingerprint.from_dict(self.model)
 
     def differences(self, other: "Card") -> list[str]:

@@ -157,7 +157,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Shows the bar."""
+        """Shows the progress bar, from the step on that the run begins at."""
         self._bar = progress(self._steps, f"Training {self._name}", "step")
         self._bar.initial = self._bar.n = state.global_step  # the speed is that of the steps from here on
 
@@ -176,7 +176,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         (Path(args.output_dir) / f"{PREFIX}{state.global_step}" / WHOLE).touch()
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Takes the progress bar away."""
         if self._bar is not None:
             self._bar.close()
 

@@ -173,7 +173,8 @@ def answered(
             own, said = marker.answered(group, chosen, texts, bar, explicit=explicit, beside=at > 0)
             rows += own
             described |= said
-            gc.collect()  # the parts of a model that was let go hold each other
+            if any(method.brings_model for method in group.values()):
+                gc.collect()  # the parts of a model that was let go hold each other
     if not rows:
         raise SettingsError(
             f"{items!r} holds no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured on: "
