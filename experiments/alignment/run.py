@@ -117,9 +117,10 @@ def _over_seeds(answers: Answers) -> Answers:
 
 def _curve(context: Context, source: Source, made: Adapters, plans: Plans) -> None:
     """Writes the trade-off along training steps and strengths."""
-    config, first = context.config, context.config["seeds"][0]
-    items = source.split.test.sample(config["curve"], seed=config["seed"])
-    paths: dict[str, Any] = {name: made[name, first] for name in config["methods"]}
+    config: dict[str, Any] = context.config
+    first, curve = config["seeds"][0], config["curve"]
+    items = source.split.test.sample(curve["concepts"], seed=config["seed"])
+    paths: dict[str, Any] = {name: made[name, first] for name in curve["methods"]}
     paths |= {name: strengths(plan, _FACTORS) for name, plan in plans.items()}
     with context.timed("curve"):
         found = frontier(context.model, items, paths, locales=source.locales, seed=config["seed"], resume=context.running)

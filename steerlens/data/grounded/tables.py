@@ -39,10 +39,10 @@ class Table:
     subjects: tuple[Subject, ...]
 
     def facts(self) -> Iterator[Fact]:
-        """Yields a fact for each subject; wrong answers are those of other subjects."""
+        """Yields a fact for each subject; wrong answers are those of other subjects, but never the subject itself."""
         answers = dict.fromkeys(subject.answer for subject in self.subjects)
         for subject in self.subjects:
-            wrong = (other for other in answers if other != subject.answer and other not in subject.never)
+            wrong = (other for other in answers if other not in (subject.key, subject.answer, *subject.never))
             yield Fact(
                 concept=f"{self.relation}-{subject.key}",
                 topic=self.topic,
