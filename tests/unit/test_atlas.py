@@ -1,6 +1,7 @@
 """What must hold for every item of the built-in atlas, and that the check which says so can fail."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -85,6 +86,13 @@ def test_answers_are_parallel_over_locales(whole: Items) -> None:
         if items[0].kind == "cultural":
             assert len({frozenset(item.owners) for item in items}) == 1, concept
             assert all(set(item.answers) == set(LOCALES) for item in items), concept
+
+
+def test_no_question_names_a_wrong_choice_of_its_own(whole: Items) -> None:
+    for item in whole.of(locale="en-US", kind="factual"):
+        question = _words(item.question)
+        wrong = [choice for at, choice in enumerate(item.choices) if at != item.answer]
+        assert not [choice for choice in wrong if _words(choice) in question], item
 
 
 def test_an_answer_shared_with_english_is_left_out_and_any_other_stays(whole: Items, used: Items) -> None:
@@ -310,3 +318,9 @@ def _always_a(items: list[Item]) -> list[Item]:
     from steerlens.data import letter_order
 
     return [replace(item, answer=letter_order(item)[0]) for item in items]
+
+
+def _words(text: str) -> str:
+    """A text in lower case, a space around each word."""
+    words = " ".join(re.findall(r"[^\W_]+", text.lower()))
+    return f" {words} "
