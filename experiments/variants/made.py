@@ -17,7 +17,7 @@ from steerlens.evaluation import SCORES, Scoring
 from steerlens.evaluation.english import english_outcomes
 from steerlens.evaluation.text_tasks import captured
 from steerlens.settings import SteeredTokens
-from steerlens.steering import EN, LOC, Contrast, Intervention, LayerEdits, SteeringVector, VectorSet, pooled, take
+from steerlens.steering import EN, LOC, Intervention, LayerEdits, SteeringVector, VectorSet, loc_against, pooled, take
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _spelled_otherwise(items: Items, locale: str) -> PromptPairs:
 
 def _read_elsewhere(context: Context, source: Source, layers: Sequence[int]) -> list[Intervention]:
     """Takes the vectors that need residuals of other prompts, or at other positions, than the standard ones."""
-    country = Contrast("LOC: another country named", partial(_other_country, context.config["country"]), LOC.score)
+    country = loc_against(context.config["country"], "LOC: another country named")
     means = [replace(contrast, name=f"{contrast.name}: read as the mean") for contrast in (EN, LOC)]
     found: list[Intervention] = []
     for contrasts, positions in (([country], "last"), (means, "mean")):
@@ -145,10 +145,6 @@ def _read_elsewhere(context: Context, source: Source, layers: Sequence[int]) -> 
             stack = captured(context.model, prompts, positions, None, context.running.results)
         found += take(stack.at_layers(layers), source.train, contrasts, locales=source.locales).values()
     return found
-
-
-def _other_country(country: str, items: Items, locale: str) -> PromptPairs:
-    return items.other_country_pairs(locale, country)
 
 
 def scaled(vector: SteeringVector, stack: ResidualStack, pairs: PromptPairs) -> LayerEdits:

@@ -1,7 +1,7 @@
 """Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply them, and their controls."""
 
 from steerlens.settings import STEERED_TOKENS, STRENGTHS, SteeredTokens
-from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast
+from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast, loc_against
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
 from steerlens.steering.directions import Ablate, Add, DirectionalEdit, Project, add_direction, set_component
 from steerlens.steering.edits import EDITS, Edit
@@ -45,6 +45,7 @@ __all__ = [
     "add_direction",
     "difference_of_means",
     "differences_of_means",
+    "loc_against",
     "no_steering",
     "other_locales",
     "pair_differences",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from steerlens.data import ENGLISH, Items, Prompt, PromptPairs
@@ -99,6 +100,27 @@ EN = Contrast("EN", Items.english_pairs, "transfer")
 """The English prompt against the locale's, over factual concepts (Han, Agrawal and Briakou, arXiv 2510.26024)."""
 LOC = Contrast("LOC", Items.localized_pairs, "localization")
 """The explicit prompt against the implicit one, over cultural concepts (the same paper)."""
+
+
+def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
+    """Returns LOC with another negative prompt: one that names another country, in the same language, instead of none.
+
+    What is left in the vector is which country is asked about, and no longer that a country is named. Measured beside LOC in
+    docs/variants.md.
+
+    Args:
+        country: the code of the locale whose country the negative prompts name; items must hold its answers. With the default,
+            the English locale, these answers are the English-centric ones.
+        name: what its vectors are called. Give another one to have both kinds of LOC side by side.
+    """
+    return Contrast(name, partial(_against, country), LOC.score)
+
+
+def _against(country: str, items: Items, locale: str) -> PromptPairs:
+    """Returns pairs of the prompt that names the locale's country and the one that names another."""
+    return items.other_country_pairs(locale, country)
+
+
 CONTRASTS = {contrast.name: contrast for contrast in (EN, LOC)}
 """The built-in contrasts by name."""
 

@@ -406,3 +406,15 @@ def test_two_contrasts_of_the_same_kind_are_both_chosen(llama: sl.LensModel, ite
         assert told.tried == 6
         assert set(told.gains) == {aim}
     assert chosen.surgical.expected is not None
+
+
+def test_loc_against_a_country_differs_in_the_country_alone(llama: sl.LensModel) -> None:
+    atlas = sl.data.atlas(["es-ES", "el-GR"])
+    cultural = atlas.only(atlas.of(kind="cultural").concepts[:3])
+    (pairs,) = sl.steering.loc_against("el-GR").pairs_of(cultural, ["es-ES"])
+    assert all("España" in prompt.text for prompt in pairs.positive)
+    assert all("Grecia" in prompt.text and "España" not in prompt.text for prompt in pairs.negative)
+    against = sl.steering.loc_against(name="LOC against en-US")
+    found = take(llama, cultural, [LOC, against], locales=["es-ES"])
+    assert set(found.of("es-ES")) == {"LOC", "LOC against en-US"}
+    assert {vector.score for vector in found.values()} == {"localization"}
