@@ -1,13 +1,16 @@
-"""What the unsteered model knows, on the atlas and on public data sets side by side, with intervals over concepts.
+"""What unsteered models know, on the atlas and on public data sets side by side, with intervals over concepts.
 
-    STEERLENS_REAL_DATA=folder python experiments/unsteered.py [--n 400] [--locales es-ES,id-ID,ko-KR]
+    STEERLENS_REAL_DATA=folder python experiments/unsteered.py --model gemma-3-270m [--n 200] [--locales en-US,es-ES,id-ID,ko-KR]
+    python experiments/unsteered.py --write    # puts the table of all models into docs/data.md
 
 The folder holds ``bmlama53/`` (one .tsv per language) and ``blend/`` (one .json per country) as their repositories have them;
-without it the atlas alone is scored. Writes ``results/unsteered.parquet`` and prints a table.
+without it the atlas alone is scored. A run replaces its model's rows of ``experiments/unsteered.csv``. Locales whose writing the
+model's tokenizer breaks into bytes are left out.
 """
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,25 +18,59 @@ import numpy as np
 import pandas as pd
 
 import steerlens as sl
+from experiments.common import label
 from steerlens.evaluation import Scorer, Scoring
+from steerlens.models.tokens import Tokenizer
 from steerlens.statistics import bootstrap_interval
-from steerlens.tables import ResultTable, markdown_table
+from steerlens.tables import markdown_table
+
+FILE = Path(__file__).with_suffix(".csv")
+PAGE = Path(__file__).parents[1] / "docs" / "data.md"
+BLOCK = re.compile(r"(<!-- unsteered: [^\n]* -->\n).*?(<!-- /unsteered -->)", re.DOTALL)
+_PER_CHARACTER = 1.2
+"""Tokens a character from which on a language counts as broken into bytes."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=400, help="concepts of each kind and set at the most (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=200, help="concepts of each kind and set at the most (default: %(default)s)")
     parser.add_argument("--locales", default="en-US,es-ES,id-ID,ko-KR", help="codes with commas (default: %(default)s)")
-    parser.add_argument("--model", default="gemma-3-270m")
+    parser.add_argument("--model", help="a name, a folder or a .gguf file")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/data.md, run nothing")
     args = parser.parse_args()
-    locales, model = args.locales.split(","), sl.load(args.model)
-    rows = []
+    if args.model:
+        keep(label(args.model), pd.DataFrame(measured(sl.load(args.model), args.locales.split(","), args.n)))
+    if args.write:
+        PAGE.write_text(
+            BLOCK.sub(lambda found: f"{found[1]}{table()}\n{found[2]}", PAGE.read_text(encoding="utf-8")), encoding="utf-8"
+        )
+    print(table())
+
+
+def measured(model: sl.LensModel, locales: list[str], n: int) -> Iterator[dict]:
+    """Yields a row for each data set, locale and score."""
     for name, items in data_sets([code for code in locales if code != "en-US"]):
         for code in (code for code in locales if code in items.locales):
-            rows += [{"data": name, "locale": code, **row} for row in scored(model, items.sample(args.n).of(locale=code))]
-            print(pd.DataFrame(rows[-5:]).to_string(index=False, header=False))
-    out = ResultTable(pd.DataFrame(rows)).save("results/unsteered.parquet")
-    print(f"\n{table(pd.DataFrame(rows))}\n\n{out}")
+            part = items.sample(n).of(locale=code)
+            if not whole_words(model.tokenizer, part):
+                print(f"{code} of {name}: left out, the tokenizer breaks it into bytes")
+                continue
+            yield from ({"data": name, "locale": code, **row} for row in scored(model, part))
+            print(f"{code} of {name}: done", flush=True)
+
+
+def whole_words(tokenizer: Tokenizer, items: sl.data.Items) -> bool:
+    """Whether a tokenizer makes fewer tokens of the questions than 1.2 times their characters."""
+    questions = [item.question for item in items]
+    tokens = sum(len(tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in questions)
+    return tokens <= _PER_CHARACTER * sum(map(len, questions))
+
+
+def keep(model: str, rows: pd.DataFrame) -> None:
+    """Writes a model's rows beside those of the others."""
+    others = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame({"model": []})
+    frame = pd.concat([others[others["model"] != model], rows.assign(model=model)], ignore_index=True)
+    frame[["model", *(name for name in frame if name != "model")]].to_csv(FILE, index=False, float_format="%.4g")
 
 
 def data_sets(locales: list[str]) -> Iterator[tuple[str, sl.data.Items]]:
@@ -67,10 +104,12 @@ def row(score: str, hits: list[bool], chance: float) -> dict:
     return {"score": score, "value": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n, "chance": chance}
 
 
-def table(frame: pd.DataFrame) -> str:
-    """Markdown: a line per data set and score, a column per locale."""
+def table() -> str:
+    """Returns Markdown: a line for each model, data set and score, a column for each locale."""
+    frame = pd.read_csv(FILE)
     frame = frame.assign(text=[f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}] n={r.n}" for r in frame.itertuples()])
-    wide = frame.pivot_table(index=["data", "score"], columns="locale", values="text", aggfunc="first", sort=False).reset_index()
+    lines = ["model", "data", "score"]
+    wide = frame.pivot_table(index=lines, columns="locale", values="text", aggfunc="first", sort=False).fillna("").reset_index()
     return markdown_table(wide.columns, wide.to_numpy())
 
 

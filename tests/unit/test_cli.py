@@ -60,6 +60,13 @@ def shared(model_folders: dict[str, Path]) -> list[str]:
     return ["--model", str(model_folders["llama"]), "--device", DEVICE, "--dtype", "float32"]
 
 
+def test_version_is_the_packages(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"steerlens {sl.__version__}\n"
+
+
 @pytest.fixture(scope="module")
 def demo(shared: list[str], mine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a demo with items of one's own and the locales left out."""
