@@ -66,9 +66,14 @@ def _trained(
         corpus = corpora[name == _MIXED]
         if name in (MIDALIGN, _KEPT, _MIXED):
             common["keep"] = keep if name == _KEPT else None
-            return sl.alignment.midalign(context.model, corpus, source.locales, layer=config["layer"], **common)
+            return sl.alignment.midalign(context.model, corpus, source.locales, layer=_aligned(config["layer"], span), **common)
         methods = {"CLO": sl.alignment.clo, "multilingual tuning": sl.alignment.tune, CONTROL: sl.alignment.continued}
         return methods[name](context.model, corpus, source.locales, **common)
+
+
+def _aligned(layer: int, span: tuple[int, int] | None) -> int:
+    """The layer that is aligned: the middle of the trained blocks where these lie above the usual one, which they do not move."""
+    return sum(span) // 2 if span is not None and span[0] > layer else layer
 
 
 def _third(span: tuple[int, int]) -> str:

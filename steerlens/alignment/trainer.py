@@ -100,11 +100,17 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
 
         Raises:
             ModelError: a part is not finite.
+            SettingsError: a part does not depend on the adapter, so that nothing is learned from it.
         """
         batch: Batch = inputs["batch"]
         parts = self.objective.losses(self.learner, batch.examples, batch.stream)
         if self.keep is not None:
             parts[KEPT] = self.keep.loss(self.learner, batch.kept)
+        if fixed := [name for name, part in parts.items() if not part.requires_grad]:
+            raise SettingsError(
+                f"{', '.join(map(repr, fixed))} of the loss does not depend on the adapter: expected an adapter at or below the "
+                "layer whose residuals are read. Give `layers=` of TrainingSettings blocks up to that layer, or read a later one."
+            )
         for name, part in parts.items():
             self.seen.setdefault(name, []).append(float(part.detach()))
         bad = {name: values[-1] for name, values in self.seen.items() if not math.isfinite(values[-1])}

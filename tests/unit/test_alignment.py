@@ -216,6 +216,14 @@ def test_clo_stands_on_attention_and_layers_can_be_chosen(
     assert all(".layers.1." in name for name in load_file(made.folder / "adapter_model.safetensors"))
 
 
+def test_an_adapter_that_the_loss_does_not_depend_on_is_refused(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path
+) -> None:
+    above = replace(SETTINGS, steps=2, layers=(2,))
+    with pytest.raises(SettingsError, match="'contrastive' of the loss does not depend on the adapter"):
+        sl.alignment.midalign(base, corpus, layer=1, out=tmp_path, settings=above)
+
+
 def test_midalign_raises_the_alignment_of_the_pair_and_not_of_others(
     base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path
 ) -> None:
