@@ -33,9 +33,9 @@ def run(context: Context) -> None:
     first = config["seeds"][0]
     context.results.figure("training", made[MIDALIGN, first].plot(), ["training"], 560)
     parts = {_third(span): _trained(context, source, corpora, MIDALIGN, first, tuple(span)) for span in config["thirds"]}
-    _placed(context, source, made, parts, plans)
+    _placed(context, source, made, plans)
     _curve(context, source, made, plans)
-    _inside(context, source, made)
+    _inside(context, source, made, parts)
 
 
 def _corpora(context: Context, source: Source) -> dict[bool, ParallelCorpus]:
@@ -84,13 +84,13 @@ def _logs(made: Adapters) -> Iterator[pd.DataFrame]:
     return (own.log.frame.assign(method=name, seed=seed) for (name, seed), own in made.items())
 
 
-def _placed(context: Context, source: Source, made: Adapters, parts: Mapping[str, Aligned], plans: Plans) -> None:
+def _placed(context: Context, source: Source, made: Adapters, plans: Plans) -> None:
     """Writes the plane on test, of the mean over seeds and of every seed, and the methods against each other."""
     config, test, first = context.config, source.part("test"), context.config["seeds"][0]
     on_top = {(_ON_TOP, seed): made[MIDALIGN, seed] + Steered(plans["surgical"]) for seed in config["seeds"]}
     seeded: dict[str, Method] = {_seeded(*key): own for key, own in {**made, **on_top}.items()}
     with context.timed("test"):
-        answers = answered(context.model, test, {**plans, **seeded, **parts}, resume=context.running)
+        answers = answered(context.model, test, {**plans, **seeded}, resume=context.running)
     over_seeds = _over_seeds(answers)
     table = placed(over_seeds, seed=config["seed"])
     context.results.write("plane", mean_rows(table.frame))
@@ -133,13 +133,13 @@ def _curve(context: Context, source: Source, made: Adapters, plans: Plans) -> No
     context.results.figure("curve", found.plot(), ["curve"])
 
 
-def _inside(context: Context, source: Source, made: Adapters) -> None:
-    """Writes what each method changed inside the model."""
+def _inside(context: Context, source: Source, made: Adapters, parts: Mapping[str, Aligned]) -> None:
+    """Writes what each method changed inside the model, MidAlign in some of the layers among them."""
     config: dict[str, Any] = context.config["inside"]
     first = context.config["seeds"][0]
     items = source.split.test.sample(config["concepts"], seed=context.config["seed"])
     layers = sl.settings.spaced(context.model.layers(), config["layers"])
-    methods = {name: made[name, first] for name in context.config["methods"]}
+    methods = {name: made[name, first] for name in context.config["methods"]} | parts
     with context.timed("inside"):
         found = sl.alignment.inside(context.model, methods, items, layers=layers)
     kept = ["model", "layer", "measure", "of"]
