@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--model", help="a name, a folder or a .gguf file")
     parser.add_argument("--write", action="store_true", help="put the table into docs/data.md, run nothing")
     args = parser.parse_args()
+    if not args.model and not FILE.is_file():
+        parser.error(f"--model is needed: {FILE.name} is not there yet")
     if args.model:
         keep(label(args.model), pd.DataFrame(measured(sl.load(args.model), args.locales.split(","), args.n)))
     if args.write:

@@ -11,7 +11,8 @@ from experiments.common import Context, main
 from experiments.steps import MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared
 from steerlens.alignment import Aligned, Keep, TrainingSettings
 from steerlens.data.parallel import ParallelCorpus, culture, facts
-from steerlens.evaluation import Answers, Method, Steered, answered, frontier, placed, side_effects, strengths
+from steerlens.evaluation import EXPLICIT, Answers, Method, Plane, Steered, answered, frontier, placed, side_effects, strengths
+from steerlens.steering import UNSTEERED
 
 MIDALIGN, CONTROL = "MidAlign", "continued training"
 _KEPT, _MIXED = f"{MIDALIGN}, local kept", f"{MIDALIGN}, culture mixed in"
@@ -100,7 +101,8 @@ def _placed(context: Context, source: Source, made: Adapters, plans: Plans) -> N
     pairs += [(name, MIDALIGN) for name in (_KEPT, _MIXED, _ON_TOP, "EN") if name in set(over_seeds.frame["method"])]
     scores = ("transfer", "localization", "english_centric", *MARGINS.values())
     context.results.write("against", differences(over_seeds, pairs, scores, config["seed"]))
-    context.results.figure("plane", table.plot(by_locale=False), ["plane"])
+    drawn = table.frame["method"].isin([UNSTEERED, EXPLICIT, *plans, *config["drawn"]])
+    context.results.figure("plane", Plane(table.frame[drawn], table.meta).plot(by_locale=False), ["plane"])
     aside = config["side_effects"]
     with context.timed("side effects"):
         sample = test.sample(aside["concepts"], seed=config["seed"])

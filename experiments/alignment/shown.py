@@ -31,6 +31,7 @@ def shown(results: Results) -> dict[str, Any]:
         "texts": results.json("record")["texts"],
         "n": {score: int(rows_of(plane, method="unsteered", score=score)[0]["n"]) for score in _AXES},
         "of": lambda method, score: next(iter(rows_of(plane, method=method, score=score)), None),
+        "than": lambda method, other, score: next(iter(rows_of(against, method=method, against=other, score=score)), None),
         "interval": interval,
     }
 

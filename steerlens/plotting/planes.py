@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from steerlens.plotting.figure import Figure
+from steerlens.plotting.figure import WIDTHS, Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.plane_points import AXES, UNSTEERED, Parts
 from steerlens.plotting.theme import GREY, HALO, INK, SOFT, figure, symbol_of
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
+_FRONT = "Pareto front of the means"
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price<br>of transfer", "left", "top"),
@@ -52,6 +53,15 @@ def plane_figure(
     return fig
 
 
+def _legend_rows(names: Sequence[str]) -> int:
+    """Returns how many lines a legend of some names takes above a figure as wide as a page: an estimate, never too few."""
+    rows, used = 1, 0
+    for name in names:
+        wide = 48 + 9 * len(name)
+        rows, used = (rows + 1, wide) if used + wide > WIDTHS["page"] else (rows, used + wide)
+    return rows
+
+
 def plane_panels(frame: "pd.DataFrame", axes: tuple[str, str] = AXES) -> list[Figure]:
     """Draws the small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room.
 
@@ -89,7 +99,8 @@ def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], column
     fig.update_xaxes(title=f"change of {parts.titles[0]}", row=1, col=1)
     fig.update_yaxes(title=f"change of {parts.titles[1]}", row=1, col=1)
     legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
-    top = fig.layout.margin.t + 30  # the legend's line
+    names = [UNSTEERED, *parts.means["method"].unique(), _FRONT]
+    top = fig.layout.margin.t + 30 * _legend_rows(names)
     for column in range(1, columns + 1) if several else ():
         fig.update_xaxes(title=parts.titles[0], title_font_size=12, row=1 + rows, col=column)
     for row in range(2, 2 + rows):
@@ -199,7 +210,7 @@ def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
     if len(front) > 1:
         x, y = zip(*(at[method] for method in front), strict=True)
         line = {"color": INK, "width": 1.5, "dash": "dot"}
-        fig.add_scatter(x=x, y=y, mode="lines", line=line, name="Pareto front of the means", hoverinfo="skip", row=1, col=1)
+        fig.add_scatter(x=x, y=y, mode="lines", line=line, name=_FRONT, hoverinfo="skip", row=1, col=1)
 
 
 def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float) -> dict[str, Any]:
