@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, get_args
 
-from steerlens import __version__
 from steerlens.data import KINDS
 from steerlens.errors import SteerlensError
 from steerlens.options import add_settings, given_as
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         description="See and steer factual transfer and cultural localization in multilingual language models.",
         epilog="Start with: steerlens demo",
     )
-    top.add_argument("--version", action="version", version=f"steerlens {__version__}")
+    top.add_argument("--version", action="version", version=f"steerlens {version('steerlens')}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_demo, _probe, _sweep, _search, _align, _plane, _steer, _models, _data):
         add(commands)
