@@ -18,14 +18,14 @@ _MATTERS = 0.01
 
 def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
-    plane, against, seeds, curve, inside, side = map(results.table, ("plane", "against", "seeds", "curve", "inside", "side"))
+    plane, against, seeds, curve, side = map(results.table, ("plane", "against", "seeds", "curve", "side"))
     scores = list(dict.fromkeys(against["score"]))
     return {
         "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(plane, ["method"], _PLACED, level)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "seeds": _seeds(seeds),
         "curve": _curve(curve),
-        "inside": _inside(inside),
+        "inside": _inside(results.table("inside")) if (results.path / "inside.csv").is_file() else "",
         "side": markdown_table(["method", *SIDE.values()], wide(side, ["method"], list(SIDE), aside)),
         "verdicts": markdown_table(["method", "transfer", "localization", "so"], _verdicts(plane)),
         "texts": results.json("record")["texts"],
