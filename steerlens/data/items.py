@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from steerlens.data.locales import ENGLISH, locale
@@ -178,12 +179,12 @@ class Items(Sequence[Item]):
         several = f", {wordings:.1f} wordings each" if wordings > 1 else ""
         return f"Items({self.name!r}: {kinds} concepts in {', '.join(self.locales)}{several})"
 
-    @property
+    @cached_property
     def locales(self) -> tuple[str, ...]:
         """The codes of the locales, in the order of their first item."""
         return tuple(dict.fromkeys(item.locale for item in self.items))
 
-    @property
+    @cached_property
     def concepts(self) -> tuple[str, ...]:
         """The ids of the concepts, in the order of their first item."""
         return tuple(dict.fromkeys(item.concept for item in self.items))

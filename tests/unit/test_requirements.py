@@ -42,6 +42,8 @@ def test_the_newest_tested_versions_are_allowed() -> None:
 
 
 def _allows(one: Requirement, pins: dict[str, str]) -> bool:
+    if [bound.operator for bound in one.specifier] == ["=="]:  # vLLM's, which have an environment of their own
+        return True
     return canonicalize_name(one.name) in pins and one.specifier.contains(pins[canonicalize_name(one.name)])
 
 
