@@ -3,8 +3,8 @@
 import inspect
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import cache
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -49,20 +49,53 @@ def watch(tl: Any) -> ModelState:
     return _states[model]
 
 
+@contextmanager
+def watched(model: Any) -> Iterator[ModelState]:
+    """Has every pass and every generation of a Hugging Face model noted inside the block, and leaves nothing on it.
+
+    Args:
+        model: the model itself, without a bridge.
+
+    Yields:
+        What is noted. Of a model that is noted already, as one in a bridge is, it is that state, which stays.
+    """
+    if model in _states:
+        yield _states[model]
+        return
+    state, handles, own = ModelState(), [], model.__dict__.get("generate")
+    parts = dict.fromkeys((model, body_of(model), model.get_decoder()))
+    try:
+        for part in parts:
+            _states[part] = state
+            handles.append(part.register_forward_pre_hook(_note, with_kwargs=True))
+        if callable(getattr(model, "generate", None)):
+            model.__dict__["generate"] = MethodType(partial(_generate, _own=own), model)
+        yield state
+    finally:
+        model.__dict__.pop("generate", None)
+        if own is not None:
+            model.__dict__["generate"] = own
+        for part in parts:
+            _states.pop(part, None)
+        for handle in handles:
+            handle.remove()
+
+
 def only_reads(hook: object) -> bool:
     """Whether a hook changes nothing: the one that ``watch`` installed, or one of the libraries that reads what is computed."""
     return hook is _note or str(getattr(hook, "__module__", "")).startswith(_READERS)
 
 
-def _generate(owner: Any, *args: Any, **settings: Any) -> Any:
-    """The owner's own ``generate``, with the prompt's length noted for the passes inside."""
-    state = _states.get(owner)
+def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
+    """The owner's own ``generate``, its class's or one that stood on it alone, with the prompt's length noted for the passes
+    inside."""
+    generate, state = _own or MethodType(type(owner).generate, owner), _states.get(owner)
     if state is None:  # a copy of a watched model
-        return type(owner).generate(owner, *args, **settings)
+        return generate(*args, **settings)
     given = next((v for v in (*args[:1], *map(settings.get, ("inputs", "input_ids"))) if isinstance(v, Tensor)), None)
     state.generations.append(Generation(None if given is None or given.ndim != 2 else given.shape[1]))
     try:
-        return type(owner).generate(owner, *args, **settings)
+        return generate(*args, **settings)
     finally:
         state.generations.pop()
 

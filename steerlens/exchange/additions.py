@@ -1,0 +1,124 @@
+"""What a plan adds to the residual stream, in the one form that other tools can hold: a vector for each of some layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.errors import VectorError
+from steerlens.settings import STEERED_TOKENS, SteeredTokens
+
+WORDS: dict[SteeredTokens, str] = {
+    "all": "all tokens but those that stand in front of the prompt",
+    "prompt": "the prompt's tokens alone",
+    "last_onward": "the tokens from the prompt's last one onward alone",
+    "generated": "the generated tokens alone",
+}
+"""The choices of steered tokens in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Addition:
+    """A vector for each of some layers, and the tokens at which it is added."""
+
+    directions: Mapping[int, Float[Tensor, " d_model"]]
+    """By block index, ascending: what is added after that block, before ``strength``. Float32, on the CPU."""
+    strength: float
+    """The factor on every direction."""
+    tokens: SteeredTokens
+    """The tokens at which the vectors are added."""
+
+    @property
+    def layers(self) -> list[int]:
+        """The block indices, ascending."""
+        return list(self.directions)
+
+    @property
+    def vectors(self) -> dict[int, Float[Tensor, " d_model"]]:
+        """By block index: the direction times the strength, which is what is added."""
+        return {layer: self.strength * direction for layer, direction in self.directions.items()}
+
+
+def additions(plan: Any, tool: str) -> list[Addition]:
+    """Returns what a plan adds, one ``Addition`` for each choice of tokens that its steps have.
+
+    Steps at one layer and at the same tokens are added up. The strength is kept beside the directions where all steps have the
+    same one and no two of them are at one layer; else it is part of the directions, and 1 is kept.
+
+    Args:
+        plan: a ``SteeringPlan``.
+        tool: where the plan goes, in words, for the errors.
+
+    Raises:
+        VectorError: the plan has no steps, or does something else than to add a vector.
+    """
+    if not plan.steps:
+        raise VectorError(f"the plan without steps was given for {tool}: expected one that adds a vector, as vector.at(layer).")
+    for step in plan.steps:
+        if step.edit.operation != "add":
+            raise VectorError(
+                f"{tool} can add vectors and nothing else: step ({step}) of the plan is of operation {step.edit.operation!r}. "
+                "Leave the step out, or run the plan in PyTorch with plan.torch_hooks(model), which makes every edit."
+            )
+    chosen = [tokens for tokens in STEERED_TOKENS if any(step.tokens == tokens for step in plan.steps)]
+    return [_together([step for step in plan.steps if step.tokens == tokens], tokens) for tokens in chosen]
+
+
+def only_addition(plan: Any, tool: str) -> Addition:
+    """Returns what a plan adds, for a tool that knows one choice of tokens.
+
+    Args:
+        plan: a ``SteeringPlan``.
+        tool: where the plan goes, in words, for the errors.
+
+    Raises:
+        VectorError: as ``additions`` does, or the steps are at different tokens.
+    """
+    several = additions(plan, tool)
+    if len(several) > 1:
+        kinds = ", ".join(repr(one.tokens) for one in several)
+        raise VectorError(
+            f"the steps of plan ({plan}) are at different tokens ({kinds}), and {tool} steers one choice of tokens. Give it the "
+            "steps of one choice, or the vectors at the same tokens."
+        )
+    return several[0]
+
+
+def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
+    """Returns in words what a tool that adds its vectors at every token does otherwise than the plan.
+
+    Args:
+        plan: the ``SteeringPlan``.
+        addition: what it adds.
+        tool: the tool's name.
+    """
+    notes = []
+    if addition.tokens != "all":
+        notes.append(
+            f"{tool} adds the vector at every token, and the plan steers {WORDS[addition.tokens]}: what was measured of the plan "
+            "need not hold there. Measure it with tokens='all'."
+        )
+    if plan.fingerprint.front:
+        notes.append(
+            f"{tool} steers what stands in front of the prompt too (token ids {list(plan.fingerprint.front)}, as BOS), which the "
+            "plan leaves as it is."
+        )
+    return tuple(notes)
+
+
+def _together(steps: Sequence[Any], tokens: SteeredTokens) -> Addition:
+    strengths, layers = {step.strength for step in steps}, [step.layer for step in steps]
+    if len(strengths) == 1 and len(set(layers)) == len(layers):
+        return Addition({step.layer: step.edit.direction for step in _ascending(steps)}, strengths.pop(), tokens)
+    summed: dict[int, Tensor] = {}
+    for step in _ascending(steps):
+        added = step.strength * step.edit.direction.double()
+        summed[step.layer] = summed.get(step.layer, torch.zeros_like(added)) + added
+    return Addition({layer: vector.float() for layer, vector in summed.items()}, 1.0, tokens)
+
+
+def _ascending(steps: Sequence[Any]) -> list[Any]:
+    return sorted(steps, key=lambda step: int(step.layer))

@@ -1,0 +1,74 @@
+"""Steering vectors of AI Steerability 360 (https://github.com/IBM/AISteer360): its file ``.svec``, which is JSON.
+
+``directions`` maps block indices to ``[1, d_model]``, and a control adds them to the output of these layers
+(``hook_point="layer_output"``): the same place and the same number of the layer as here. Strength and tokens are arguments of the
+control. Read from ``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import FileError, VectorError
+from steerlens.exchange.additions import WORDS, only_addition
+from steerlens.exchange.exported import Exported, said
+from steerlens.settings import SteeredTokens
+from steerlens.storage import write_text
+
+_ENDING = ".svec"
+_SCOPES: dict[SteeredTokens, str] = {
+    "all": 'token_scope="all"',
+    "last_onward": 'token_scope="last_k", last_k=1',
+    "generated": 'token_scope="after_prompt"',
+}
+"""The toolkit's choices of tokens. The last token of every pass is, where a cache is used, the prompt's last one and each that is
+generated."""
+
+
+def to_aisteer360(plan: Any) -> dict[str, Any]:
+    """Returns the directions of a plan as the toolkit's ``.svec`` file holds them, before the strength, as JSON values.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+
+    Raises:
+        VectorError: the plan does something else than to add, is at several choices of tokens, or at the prompt's tokens alone.
+    """
+    added = only_addition(plan, "AI Steerability 360")
+    if added.tokens not in _SCOPES:
+        raise VectorError(
+            f"plan ({plan}) steers {WORDS[added.tokens]}, for which AI Steerability 360 has no token_scope. Take the vector at "
+            "tokens='all', 'last_onward' or 'generated'."
+        )
+    return {
+        "model_type": plan.fingerprint.name or "unknown",
+        "directions": {str(layer): [direction.tolist()] for layer, direction in added.directions.items()},
+    }
+
+
+def write_aisteer360(plan: Any, path: Path) -> Exported:
+    """Writes a plan's directions as the toolkit's file, with the control that steers with it.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file, as ``x.svec``.
+
+    Raises:
+        VectorError: as ``to_aisteer360``.
+        FileError: the file's name ends otherwise than in ``.svec``, or it cannot be written.
+    """
+    if path.suffix != _ENDING:
+        raise FileError(f"{path} given: expected a name that ends in {_ENDING}, which AI Steerability 360 adds if it is missing.")
+    content, added = to_aisteer360(plan), only_addition(plan, "AI Steerability 360")
+    write_text(path, json.dumps(content))
+    use = (
+        f"vector = SteeringVector.load({str(path)!r})\n"
+        f"control = ActivationAdapter(transform=AdditiveTransform(vector, strength={added.strength!r}), "
+        f"layer_ids={added.layers}, {_SCOPES[added.tokens]})"
+    )
+    notes = []
+    if added.tokens == "all" and plan.fingerprint.front:
+        notes.append(f"'all' steers the {len(plan.fingerprint.front)} tokens in front of the prompt too, which the plan leaves.")
+    if added.tokens == "last_onward":
+        notes.append("last_k=1 steers the plan's tokens where a key-value cache is used and prompts are padded in front.")
+    return Exported(path, "AI Steerability 360", use, said(notes))

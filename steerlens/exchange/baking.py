@@ -1,0 +1,168 @@
+"""A plan as part of a model's weights: added to the bias of the last projection of a block, where that gives the same model.
+
+What a block's MLP ends with is added to the residual stream right before steerlens reads it. So a vector that is added at every
+token is a change of that projection's bias, where there is one and nothing (no norm, no factor) follows it. Llama has none unless
+its configuration says ``mlp_bias``; then all projections of all MLPs have one. Biases are compared with hooks before the copy is
+returned, which is a plain checkpoint: ``save_pretrained`` and ``from_pretrained`` keep it.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from steerlens.errors import ModelError, VectorError
+from steerlens.exchange.additions import WORDS, only_addition
+from steerlens.exchange.hugging_face import blocks_of, check_model, stream_of, with_stream
+from steerlens.models.backends.watching import only_reads
+
+_OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
+"""Where the architectures keep the last projection of a block."""
+_CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
+"""The share of the residual stream by which both may differ: rounding. In half precision 0.1."""
+_OUT = "Run it with plan.torch_hooks(model), or with plan.applied(model) after sl.load."
+
+
+def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
+    """Returns a copy of a Hugging Face model that is steered by its weights alone, saved and loaded as any other.
+
+    A bias is added at every token, those in front of the prompt among them.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors at ``tokens="all"``.
+        model: the Hugging Face model. It is left as it is.
+        front: whether what stands in front of a prompt, as BOS does, may be steered too. Where a model's tokenizer puts nothing
+            there, it need not be said.
+        same_weights: whether the model must have the weights that the plan was made for; all of them are read to know.
+
+    Raises:
+        FingerprintError: the model has other weights, or another type of number.
+        ModelError: the architecture has no bias there that its configuration knows, something follows it, hooks stand on the
+            model, or it is in training mode.
+        VectorError: the plan does something else than to add, steers other tokens, or leaves what stands in front and ``front``
+            was not given.
+    """
+    check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
+    added = only_addition(plan, "a bias")
+    if added.tokens != "all":
+        raise VectorError(
+            f"plan ({plan}) steers {WORDS[added.tokens]}, and a bias is added at every token. Take the vector at tokens='all' "
+            f"and measure it so. {_OUT}"
+        )
+    if plan.fingerprint.front and not front:
+        raise VectorError(
+            f"plan ({plan}) leaves what stands in front of a prompt as it is (token ids {list(plan.fingerprint.front)}), and a "
+            f"bias is added there too. Give front=True if it may be. {_OUT}"
+        )
+    if any(part.training for part in model.modules()):
+        raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")
+    hooks = [hook for part in model.modules() for own in (part._forward_pre_hooks, part._forward_hooks) for hook in own.values()]
+    if not all(map(only_reads, hooks)):
+        raise ModelError("hooks stand on the model, and its copy would have them too: remove them, or leave the plan's block.")
+    baked = copy.deepcopy(model)
+    blocks = blocks_of(baked, plan.fingerprint)
+    biases = _biases(baked, blocks, added.layers)
+    _compare(model, blocks_of(model, plan.fingerprint), baked, blocks, biases)
+    for layer, vector in added.vectors.items():
+        _add(biases[layer], vector)
+    return baked
+
+
+def _biases(model: Any, blocks: nn.ModuleList, layers: Sequence[int]) -> dict[int, Tensor]:
+    """Returns the biases of the last projections of some blocks. Where one has none, all are given zeros."""
+    outputs = {layer: _output_of(blocks[layer], type(model).__name__) for layer in layers}
+    if any(output.bias is None for output in outputs.values()):
+        _give_biases(model, blocks)
+    return {layer: output.bias for layer, output in outputs.items()}
+
+
+@torch.no_grad()
+def _add(bias: Tensor, vector: Float[Tensor, " d_model"]) -> None:
+    """Adds a vector to a bias, rounded once."""
+    bias.copy_(bias.cpu().double() + vector.cpu().double())
+
+
+def _output_of(block: nn.Module, architecture: str) -> Any:
+    """Returns the last projection of a block: a linear layer, or GPT-2's ``Conv1D``."""
+    parts = dict(block.named_modules())
+    for name in _OUTPUTS:
+        if isinstance(getattr(parts.get(name), "weight", None), Tensor) and hasattr(parts[name], "bias"):
+            return parts[name]
+    raise ModelError(f"{architecture} has no last projection of a block under a name that is known here. {_OUT}")
+
+
+def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
+    """Gives every projection of every MLP a bias of zeros, where the configuration can say that there is one."""
+    if getattr(model.config, "mlp_bias", None) is not False:
+        raise ModelError(
+            f"{type(model).__name__} has no bias at the end of a block, and its configuration has no word for one, so that a "
+            f"saved model would be loaded without it. {_OUT}"
+        )
+    model.config.mlp_bias = True
+    each: Any = blocks
+    for block in each:
+        for part in block.mlp.modules():
+            if isinstance(part, nn.Linear) and part.bias is None:
+                part.bias = nn.Parameter(part.weight.new_zeros(part.out_features))
+    with torch.device("meta"):
+        expected = type(model)(model.config).state_dict()
+    if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in model.state_dict().items()}:
+        raise ModelError(f"{type(model).__name__} with mlp_bias has other weights than those that were made. {_OUT}")
+
+
+@torch.no_grad()
+def _compare(
+    plain: Any, plain_blocks: nn.ModuleList, baked: Any, baked_blocks: nn.ModuleList, biases: Mapping[int, Tensor]
+) -> None:
+    """Refuses a model in which a bias moves the residual stream otherwise than a vector that is added after the block.
+
+    The vectors that are tried are as long as the stream itself, so that rounding hides no difference, whatever the length of the
+    plan's own. The biases are left as they were.
+    """
+    ids = (torch.arange(12, device=plain.device) * 7919 % int(plain.get_input_embeddings().weight.shape[0]))[None]
+    width, drawn, tried = len(next(iter(biases.values()))), torch.Generator().manual_seed(0), {}
+    before = _streams(plain, plain_blocks, ids, width, {})
+    for layer in biases:
+        direction = torch.randn(width, generator=drawn)
+        tried[layer] = direction * before[layer].norm(dim=-1).median().cpu() / direction.norm()
+    expected, kept = _streams(plain, plain_blocks, ids, width, tried), {layer: bias.clone() for layer, bias in biases.items()}
+    for layer, bias in biases.items():
+        _add(bias, tried[layer])
+    given = _streams(baked, baked_blocks, ids, width, {})
+    for layer, bias in biases.items():
+        bias.copy_(kept[layer])
+    far = max(
+        float(((own - other).norm(dim=-1) / other.norm(dim=-1)).median()) for own, other in zip(given, expected, strict=True)
+    )
+    if not far <= _CLOSE.get(plain.dtype, 0.1):
+        raise ModelError(
+            f"a bias moves the residual stream otherwise than a vector that is added, by {far:.1e} of the stream: something "
+            f"follows the last projection of {type(plain).__name__}'s blocks, as a norm does in Gemma. {_OUT}"
+        )
+
+
+def _streams(
+    model: Any, blocks: nn.ModuleList, ids: Tensor, width: int, added: Mapping[int, Tensor]
+) -> list[Float[Tensor, "pos d_model"]]:
+    """Returns the residual stream after every block, as float32, with a vector added after some of them at every token."""
+    found: dict[int, Tensor] = {}
+
+    def steer(layer: int, _: nn.Module, __: Any, output: Any) -> Any:
+        stream = stream_of(output, width)
+        if layer in added:
+            stream = (stream.float() + added[layer].to(stream.device)).to(stream.dtype)
+        found[layer] = stream[0].float()
+        return with_stream(output, stream)
+
+    every: Any = blocks
+    handles = [block.register_forward_hook(partial(steer, layer)) for layer, block in enumerate(every)]
+    try:
+        model(input_ids=ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[layer] for layer in range(len(blocks))]

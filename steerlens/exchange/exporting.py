@@ -1,0 +1,51 @@
+"""``export``: one door for every tool that reads a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import UnknownNameError
+from steerlens.exchange.aisteer360 import write_aisteer360
+from steerlens.exchange.easysteer import write_easysteer
+from steerlens.exchange.exported import Exported
+from steerlens.exchange.llama_cpp import write_llama_cpp, write_repeng
+from steerlens.exchange.steering_vectors import write_steering_vectors
+from steerlens.exchange.vllm_lens import write_vllm_lens
+
+TOOLS: dict[str, Callable[[Any, Path], Exported]] = {
+    "llama.cpp": write_llama_cpp,
+    "repeng": write_repeng,
+    "steering-vectors": write_steering_vectors,
+    "vllm-lens": write_vllm_lens,
+    "easysteer": write_easysteer,
+    "aisteer360": write_aisteer360,
+}
+"""The tools that read files, with the function that writes for each."""
+_ENDINGS = {".gguf": "llama.cpp", ".svec": "aisteer360", ".safetensors": "steering-vectors"}
+
+
+def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
+    """Writes a plan for another tool.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file. Its ending says the tool: ``.gguf`` llama.cpp, ``.svec`` AI Steerability 360, ``.safetensors``
+            steering-vectors.
+        to: the tool, one of ``TOOLS``, where the ending does not say it.
+
+    Returns:
+        The file, the command or lines that steer with it, and notes on what the tool does otherwise than the plan, which are
+        logged as warnings too. It prints as all of these.
+
+    Raises:
+        FileError: the file cannot be written.
+        ModelError: a package that the file needs is not installed.
+        UnknownNameError: no such tool, or none was given and the ending does not say it.
+        VectorError: the tool cannot do what the plan does; the message says what.
+    """
+    path = Path(path)
+    tool = _ENDINGS.get(path.suffix, path.suffix) if to is None else to
+    if tool not in TOOLS:
+        advice = "A file's ending says the tool: " + ", ".join(f"{ending} {name}" for ending, name in _ENDINGS.items()) + "."
+        raise UnknownNameError("tool", tool, TOOLS, f"Give it as export(path, to=...). {advice}")
+    return TOOLS[tool](plan, path)

@@ -1,0 +1,119 @@
+"""Models of Hugging Face without TransformerLens: their blocks, and whether their weights are those that a plan was made for."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steerlens.errors import FingerprintError, ModelError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.backends.unbridged import unbridged_digest
+from steerlens.models.devices import number_of
+from steerlens.models.identity import described_number
+from steerlens.models.quantized import quantization_of
+
+_ASIDE = ("vision", "audio", "expert", "mtp")
+"""Words in the names of lists of modules that are no decoder."""
+
+
+def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weights: bool = True) -> None:
+    """Refuses a model of Hugging Face that a plan was not made for.
+
+    Args:
+        model: a ``PreTrainedModel``.
+        fingerprint: of the model that the plan was made for.
+        whose: the plan, in words.
+        same_weights: whether all weights are read and compared, as a ``LensModel``'s are; if not, whatever has as many blocks of
+            this width passes.
+
+    Raises:
+        FingerprintError: the weights or their type of number differ, or the plan was made after the weights were processed.
+        ModelError: no model of Hugging Face, one without an unembedding, or one that TransformerLens does not know, so that
+            weights cannot be compared.
+    """
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, PreTrainedModel):
+        raise ModelError(
+            f"{type(model).__name__} given: expected a model of Hugging Face, as AutoModelForCausalLM.from_pretrained returns "
+            "it. A LensModel is steered with plan.applied(model)."
+        )
+    if model.base_model is model and model.get_output_embeddings() is None:
+        raise ModelError(
+            f"{type(model).__name__} given, which ends with its last block: expected a model with its unembedding, as "
+            "AutoModelForCausalLM.from_pretrained returns it."
+        )
+    if not same_weights:
+        return
+    if fingerprint.weight_processing != "none":
+        raise FingerprintError(
+            f"{whose} was made with weights that TransformerLens had processed ({fingerprint.weight_processing}), and Hugging "
+            "Face's own residual stream is another. Take the vectors anew from the model as sl.load gives it."
+        )
+    dtype = described_number(number_of(model.parameters()), quantization_of(model.config))
+    weights = unbridged_digest(model) if dtype == fingerprint.dtype else "not read"
+    given = replace(fingerprint, weights=weights, dtype=dtype)
+    if differences := fingerprint.differences(given):
+        raise FingerprintError(
+            f"{whose} was made for {fingerprint.name or 'another model'}, and the model given is another one. They differ in "
+            f"(made for, given): {'; '.join(differences)}. Load the same revision with dtype={fingerprint.dtype!r}; or, if "
+            "another model is meant, give same_weights=False."
+        )
+
+
+def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
+    """Returns the decoder's blocks: the list of modules that has as many as the plan's model, the outermost of several.
+
+    Args:
+        model: a ``PreTrainedModel``.
+        fingerprint: of the model that the plan was made for.
+
+    Raises:
+        ModelError: no list of modules has this length, or two stand equally far out.
+    """
+    found = [
+        (name.count("."), name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == fingerprint.n_layers
+        and not any(part in name.lower() for part in _ASIDE)
+    ]
+    outermost = [one for one in found if one[0] == min(found)[0]] if found else []
+    if len(outermost) != 1:
+        names = ", ".join(one[1] for one in outermost) or "none"
+        raise ModelError(
+            f"the {fingerprint.n_layers} blocks of {type(model).__name__} cannot be told: lists of modules of that length are "
+            f"{names}. Expected one. Load the model with sl.load and steer it with plan.applied(model)."
+        )
+    return outermost[0][2]
+
+
+def stream_of(output: Any, d_model: int) -> Tensor:
+    """Returns the residual stream in what a block returned, ``[batch, pos, d_model]``.
+
+    Args:
+        output: what the block returned, a tensor or a tuple that begins with it.
+        d_model: the width of the residual stream.
+
+    Raises:
+        ModelError: there is no such tensor.
+    """
+    stream = output[0] if isinstance(output, tuple | list) else output
+    if not isinstance(stream, torch.Tensor) or stream.ndim != 3 or stream.shape[-1] != d_model:
+        shape = tuple(getattr(stream, "shape", ()))
+        raise ModelError(
+            f"a block returned {type(stream).__name__} of shape {shape}: expected the residual stream, [batch, pos, {d_model}]. "
+            "This architecture is steered through sl.load and plan.applied(model)."
+        )
+    return stream
+
+
+def with_stream(output: Any, stream: Tensor) -> Any:
+    """Returns what a block returned, with another residual stream in it.
+
+    Args:
+        output: what the block returned.
+        stream: the other residual stream.
+    """
+    return type(output)([stream, *output[1:]]) if isinstance(output, tuple | list) else stream

@@ -1,0 +1,94 @@
+"""Vectors that come in: numbers of other software become a steering vector of a model, or are refused with words."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from steerlens.errors import FileError, LayerError, SteerlensError, VectorError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models import LensModel
+from steerlens.numeric import check_finite, float_tensor, layer_of
+from steerlens.steering.vectors import SteeringVector
+
+
+def model_fingerprint(model: Any, whose: str) -> Fingerprint:
+    """Returns the fingerprint of the model that a vector is bound to.
+
+    Args:
+        model: a ``LensModel``.
+        whose: what is to be bound, in words, for the error.
+
+    Raises:
+        VectorError: no model was given.
+    """
+    if not isinstance(model, LensModel):
+        given = "no model" if model is None else type(model).__name__
+        raise VectorError(
+            f"{whose} does not say which model it was taken from, and {given} was given: give model=, the LensModel that "
+            "sl.load returned, whose residual stream the vector belongs to."
+        )
+    return model.fingerprint
+
+
+def incoming_vector(
+    directions: Mapping[Any, Any], fingerprint: Fingerprint, whose: str, name: str, notes: Mapping[str, Any]
+) -> SteeringVector:
+    """Returns the steering vector made of directions of other software.
+
+    Args:
+        directions: by block index, each ``[d_model]``: tensors or arrays of real numbers.
+        fingerprint: of the model that the vector is bound to.
+        whose: where it comes from, in words, for the errors.
+        name: what the vector is called.
+        notes: what else is known of it, as JSON values.
+
+    Raises:
+        LayerError: a layer that the model does not have.
+        VectorError: no directions, a direction of another width than the model's, no real numbers, or not finite ones.
+    """
+    if not directions:
+        raise VectorError(f"{whose} holds no directions: expected one for a layer at least.")
+    width, known = fingerprint.d_model, range(fingerprint.n_layers)
+    taken = {}
+    for key, given in directions.items():
+        layer = layer_of(key, known, f"{fingerprint.name or 'the model'} that {whose} was given for")
+        direction = float_tensor(given, f"{whose}, layer {layer},")
+        if tuple(direction.shape) != (width,):
+            raise VectorError(
+                f"{whose} has a direction of shape {tuple(direction.shape)} at layer {layer}: expected ({width},), the d_model "
+                f"of {fingerprint.name or 'the model'}. Give the model that the vector was taken from."
+            )
+        check_finite(direction, f"{whose}, layer {layer},")
+        taken[layer] = direction
+    layers = tuple(sorted(taken))
+    stacked = torch.stack([taken[layer] for layer in layers])
+    return SteeringVector(stacked, layers, fingerprint, name=name, notes={"from": whose, **notes})
+
+
+@contextmanager
+def file_errors(path: Any) -> Iterator[None]:
+    """Turns what is wrong with the numbers of a file into an error that names the file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileError: the layers, shapes or numbers of the file cannot be used.
+    """
+    try:
+        yield
+    except (LayerError, VectorError) as error:
+        raise FileError(f"{path} cannot be used: {error}") from error
+
+
+def refused(path: Any, found: str, expected: str) -> SteerlensError:
+    """Returns the error for a file that is not what it should be.
+
+    Args:
+        path: the file.
+        found: what it holds.
+        expected: what was expected, and what to do.
+    """
+    return FileError(f"{path} {found}: expected {expected}.")

@@ -1,0 +1,202 @@
+"""Control vectors of llama.cpp, in GGUF: architecture ``controlvector``, one tensor ``direction.{layer}`` a layer.
+
+llama.cpp's number of a layer is the block's index: ``direction.5`` is added to the residual stream after block 5, where steerlens
+reads and adds too. Block 0 has no number there (its loader refuses ``direction.0``). Read from ``common_control_vector_load_one``
+and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026) and checked by numbers in ``tests/exchange``. repeng 0.4
+writes and reads the same files, with the same numbers of layers, 0 among them.
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steerlens.errors import FileError, ModelError, VectorError
+from steerlens.exchange.additions import Addition, notes_of, only_addition
+from steerlens.exchange.exported import Exported, said
+from steerlens.exchange.incoming import file_errors, incoming_vector, model_fingerprint, refused
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.gguf_header import read_metadata
+from steerlens.steering.vectors import SteeringVector
+from steerlens.storage import readable_errors, write_atomically
+
+ARCHITECTURE = "controlvector"
+_DIRECTION = "direction."
+_PLAIN = ("F32", "F16", "F64")
+"""The types of number of a direction that are read; llama.cpp itself reads F32 alone."""
+_NOTED: dict[str, type] = {
+    f"{ARCHITECTURE}.model_hint": str,
+    "steerlens.strength": float,
+    "steerlens.layer_range": list,
+    "steerlens.tokens": str,
+    "steerlens.plan": str,
+}
+"""What is kept of a file's metadata as notes, with its type."""
+_MOST = 1 << 30
+"""The most bytes of a file that is read: the directions of 200 layers of width 1,000,000 fit."""
+
+
+def write_llama_cpp(plan: Any, path: Path) -> Exported:
+    """Writes a plan as a control vector for llama.cpp, with the command that steers with it.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file, as ``x.gguf``.
+
+    Raises:
+        VectorError: the plan does something else than to add, is at several choices of tokens, or steers block 0.
+        ModelError: the package gguf is not installed.
+        FileError: the file cannot be written, or its path holds ``:`` or ``,``, at which llama.cpp cuts.
+    """
+    added = only_addition(plan, "llama.cpp")
+    if 0 in added.layers:
+        raise VectorError(
+            f"plan ({plan}) steers after block 0, which llama.cpp cannot: its control vectors begin after block 1. Take layer 1, "
+            "or run the plan in PyTorch with plan.torch_hooks(model)."
+        )
+    if set(":,") & set(str(path)):
+        raise FileError(f"{path} cannot be named in llama.cpp's command, which cuts names at ':' and ','. Give another path.")
+    first, last = added.layers[0], added.layers[-1]
+    scaled = f"{shlex.quote(str(path))}:{added.strength!r}"
+    command = f"llama-cli -m model.gguf --control-vector-scaled {scaled} --control-vector-layer-range {first} {last}"
+    notes = said(notes_of(plan, added, "llama.cpp"))
+    _write(plan, added, path, {"command": command, "notes": " ".join(notes)})
+    return Exported(path, "llama.cpp", command, notes)
+
+
+def write_repeng(plan: Any, path: Path) -> Exported:
+    """Writes a plan as a control vector that repeng's ``ControlVector.import_gguf`` reads.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file, as ``x.gguf``.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        ModelError: the package gguf is not installed.
+        FileError: the file cannot be written.
+    """
+    added = only_addition(plan, "repeng")
+    use = (
+        f"vector = repeng.ControlVector.import_gguf({str(path)!r})\n"
+        f"model = repeng.ControlModel(hf_model, {added.layers})\n"
+        f"model.set_control(vector, {added.strength!r})"
+    )
+    notes = said(notes_of(plan, added, "repeng"))
+    _write(plan, added, path, {"notes": " ".join(notes)})
+    return Exported(path, "repeng", use, notes)
+
+
+def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVector:
+    """Reads a control vector of llama.cpp or repeng.
+
+    Strength 1 of the vector is the file's own directions, as ``--control-vector`` adds them. Where steerlens wrote the file, the
+    plan's strength, tokens and layer range are in ``notes``, and the file says which model it is for.
+
+    Args:
+        path: a GGUF file, as ``x.gguf``.
+        model: the ``LensModel`` that the vector belongs to. It may be left out for a file that steerlens wrote; given, it must
+            be the one that the file names.
+        name: what the vector is called; the file's name for ``""``.
+
+    Raises:
+        FileError: the file is missing, truncated, too large, of another architecture, or holds layers that the model does not
+            have, another width, other types of number than F32, F16 and F64, NaN or infinity.
+        FingerprintError: the file names another model than the one given.
+        ModelError: the package gguf is not installed.
+        VectorError: the file does not name a model, and none was given.
+    """
+    path = Path(path)
+    metadata, directions = _read(path)
+    own = metadata.get("steerlens.fingerprint")
+    if own is None:
+        fingerprint = model_fingerprint(model, str(path))
+    else:
+        fingerprint = _fingerprint(own, path)
+        if model is not None:
+            fingerprint.check(model_fingerprint(model, str(path)), str(path))
+    notes = {key.partition(".")[2]: metadata[key] for key, kinds in _NOTED.items() if isinstance(metadata.get(key), kinds)}
+    with file_errors(path):
+        return incoming_vector(directions, fingerprint, str(path), name or path.stem, notes)
+
+
+def _write(plan: Any, added: Addition, path: Path, texts: dict[str, str]) -> None:
+    gguf = _package()
+
+    def write(part: Path) -> None:
+        writer = gguf.GGUFWriter(part, ARCHITECTURE)
+        writer.add_string(f"{ARCHITECTURE}.model_hint", plan.fingerprint.name or "unknown")
+        writer.add_uint32(f"{ARCHITECTURE}.layer_count", len(added.layers))
+        writer.add_float64("steerlens.strength", added.strength)
+        writer.add_array("steerlens.layer_range", [added.layers[0], added.layers[-1]])
+        writer.add_string("steerlens.tokens", added.tokens)
+        writer.add_string("steerlens.plan", str(plan))
+        writer.add_string("steerlens.fingerprint", json.dumps(plan.fingerprint.to_dict()))
+        for key, text in texts.items():
+            if text:
+                writer.add_string(f"steerlens.{key}", text)
+        for layer, direction in added.directions.items():
+            writer.add_tensor(f"{_DIRECTION}{layer}", np.ascontiguousarray(direction.numpy()))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+    write_atomically(path, write)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
+    """Returns a control vector's metadata and its directions by block index."""
+    gguf = _package()
+    with readable_errors(path, "read"):
+        size = path.stat().st_size
+    if size > _MOST:
+        raise refused(path, f"has {size:,} bytes", f"a control vector, of {_MOST:,} bytes at most")
+    try:
+        metadata = read_metadata(path)
+        architecture = metadata.get("general.architecture")
+        tensors = gguf.GGUFReader(path).tensors if architecture == ARCHITECTURE else []
+        return metadata, _directions(path, architecture, tensors)
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
+    except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
+        raise FileError(
+            f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or no GGUF file. Copy it "
+            "whole, or write it again."
+        ) from error
+
+
+def _directions(path: Path, architecture: Any, tensors: Any) -> dict[int, np.ndarray]:
+    if architecture != ARCHITECTURE:
+        raise refused(path, f"is a GGUF file of architecture {architecture!r}", f"{ARCHITECTURE!r}, a control vector")
+    found: dict[int, np.ndarray] = {}
+    for tensor in tensors:
+        number = tensor.name.removeprefix(_DIRECTION)
+        if number == tensor.name or not (number.isascii() and number.isdecimal()):
+            raise refused(path, f"holds a tensor {tensor.name!r}", "direction.{layer}, with a block's index, alone")
+        if int(number) in found:
+            raise refused(path, f"holds layer {int(number)} twice", "each layer once")
+        if tensor.tensor_type.name not in _PLAIN:
+            kinds = ", ".join(_PLAIN)
+            raise refused(path, f"holds {tensor.name} in {tensor.tensor_type.name}", f"one of {kinds}: plain numbers")
+        found[int(number)] = np.asarray(tensor.data)
+    return found
+
+
+def _fingerprint(text: Any, path: Path) -> Fingerprint:
+    try:
+        return Fingerprint.from_dict(json.loads(text))
+    except (TypeError, ValueError, FileError) as error:
+        raise FileError(f"{path} names its model in a way that cannot be read ({error}). Write it again.") from error
+
+
+def _package() -> Any:
+    try:
+        import gguf
+    except ModuleNotFoundError as error:
+        raise ModelError("GGUF files are written and read with the package gguf: pip install 'steerlens[demo]'.") from error
+    return gguf

@@ -1,0 +1,68 @@
+"""Control vectors of repeng (https://github.com/vgel/repeng, version 0.4), as objects.
+
+``ControlVector.directions`` maps block indices to arrays ``[d_model]``, and ``ControlModel`` adds them to the output of these
+blocks: the same place and the same number of the layer as here. repeng 0.4 needs NumPy below 2 and steerlens NumPy 2: where both
+cannot be installed together, a GGUF file goes between them (``plan.export(path, "repeng")``, ``from_gguf``).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from steerlens.errors import ModelError, VectorError
+from steerlens.exchange.additions import notes_of, only_addition
+from steerlens.exchange.exported import said
+from steerlens.exchange.incoming import incoming_vector, model_fingerprint
+from steerlens.steering.vectors import SteeringVector
+
+
+def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
+    """Returns a plan as repeng's ``ControlVector``: what the plan adds after each block, its strength included.
+
+    ``ControlModel(hf_model, plan.layers)`` and ``set_control(vector)`` steer with it, at every token.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        model_type: Hugging Face's word for the architecture, as ``gemma3_text``; repeng compares it when two vectors are added.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        ModelError: repeng is not installed, or does not run with this NumPy.
+    """
+    added = only_addition(plan, "repeng")
+    control_vector = _control_vector()
+    said(notes_of(plan, added, "repeng"))
+    return control_vector(model_type=model_type, directions={layer: vector.numpy() for layer, vector in added.vectors.items()})
+
+
+def from_repeng(vector: Any, model: Any, name: str = "repeng") -> SteeringVector:
+    """Returns repeng's ``ControlVector`` as a steering vector; strength 1 is repeng's coefficient 1.
+
+    Args:
+        vector: the ``ControlVector`` itself, in memory; of a file, give its path to ``from_gguf``.
+        model: the ``LensModel`` that it was taken from.
+        name: what the vector is called.
+
+    Raises:
+        LayerError: a layer that the model does not have.
+        VectorError: no ``ControlVector``, no model, another width, no real numbers, or not finite ones.
+    """
+    directions = getattr(vector, "directions", None)
+    if not isinstance(directions, Mapping):
+        raise VectorError(
+            f"{type(vector).__name__} given: expected repeng's ControlVector, with directions by block index. Of a file that its "
+            "export_gguf wrote, give the path to sl.exchange.from_gguf."
+        )
+    notes = {"model_type": str(getattr(vector, "model_type", ""))}
+    return incoming_vector(directions, model_fingerprint(model, "repeng's vector"), "repeng's vector", name, notes)
+
+
+def _control_vector() -> Any:
+    try:
+        from repeng import ControlVector
+    except (ImportError, AttributeError) as error:  # 0.4 looks for np.float_, which NumPy 2 does not have
+        raise ModelError(
+            f"repeng cannot be imported here ({type(error).__name__}: {error}). Install it with pip install repeng; where it "
+            "needs another NumPy than steerlens, write plan.export('x.gguf', 'repeng') and read it in repeng's own environment "
+            "with ControlVector.import_gguf('x.gguf')."
+        ) from error
+    return ControlVector

@@ -1,0 +1,122 @@
+"""Vectors of the package steering-vectors (https://github.com/steering-vectors/steering-vectors, version 0.12).
+
+``SteeringVector.layer_activations`` maps block indices to tensors ``[d_model]``, and ``apply`` adds them to the output of these
+blocks (``layer_type="decoder_block"``): the same place and the same number of the layer as here. The package asks for
+transformers below 5 and steerlens for 5.18: where both cannot be installed together, a safetensors file goes between them
+(``plan.export(path, "steering-vectors")``).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import ModelError, VectorError
+from steerlens.exchange.additions import WORDS, Addition, only_addition
+from steerlens.exchange.exported import Exported, said
+from steerlens.exchange.incoming import incoming_vector, model_fingerprint
+from steerlens.settings import SteeredTokens
+from steerlens.steering.vectors import SteeringVector
+from steerlens.storage import write_atomically
+
+_BLOCK = "decoder_block"
+
+
+def to_steering_vectors(plan: Any) -> Any:
+    """Returns a plan as the package's ``SteeringVector``: what the plan adds after each block, its strength included.
+
+    ``with vector.apply(hf_model):`` steers with it. Which tokens are steered is an argument of ``apply``, no part of the vector:
+    every token if none is given.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        ModelError: steering-vectors is not installed.
+    """
+    added = only_addition(plan, "steering-vectors")
+    try:
+        import steering_vectors
+    except ImportError as error:
+        raise ModelError(
+            f"steering-vectors cannot be imported here ({error}). Install it with pip install steering-vectors; where it needs "
+            "another transformers than steerlens, write plan.export('x.safetensors', 'steering-vectors') and read it in an "
+            "environment of its own."
+        ) from error
+    said(_notes(plan, added))
+    return steering_vectors.SteeringVector(layer_activations=added.vectors, layer_type=_BLOCK)
+
+
+def write_steering_vectors(plan: Any, path: Path) -> Exported:
+    """Writes what a plan adds, its strength included, as a safetensors file with a tensor for each block index.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file, as ``x.safetensors``.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        FileError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    added = only_addition(plan, "steering-vectors")
+    notes = said(_notes(plan, added))
+    tensors = {str(layer): vector.contiguous() for layer, vector in added.vectors.items()}
+    write_atomically(path, lambda part: save_file(tensors, part, {"plan": str(plan), "notes": " ".join(notes)}))
+    use = (
+        "from safetensors.torch import load_file\n"
+        "from steering_vectors import SteeringVector\n\n"
+        f"vector = SteeringVector({{int(layer): own for layer, own in load_file({str(path)!r}).items()}})\n"
+        f"with vector.apply(hf_model{_APPLY[added.tokens]}):\n"
+        "    logits = hf_model(**tokens).logits"
+    )
+    return Exported(path, "steering-vectors", use, notes)
+
+
+def from_steering_vectors(vector: Any, model: Any, name: str = "steering-vectors") -> SteeringVector:
+    """Returns the package's ``SteeringVector`` as a steering vector; strength 1 is the package's multiplier 1.
+
+    Args:
+        vector: the package's ``SteeringVector`` itself, in memory.
+        model: the ``LensModel`` that it was taken from.
+        name: what the vector is called.
+
+    Raises:
+        LayerError: a layer that the model does not have.
+        VectorError: no ``SteeringVector``, one of another place than the blocks' output, no model, another width, no real
+            numbers, or not finite ones.
+    """
+    directions, place = getattr(vector, "layer_activations", None), getattr(vector, "layer_type", None)
+    if not isinstance(directions, Mapping):
+        raise VectorError(
+            f"{type(vector).__name__} given: expected the SteeringVector of steering-vectors, with layer_activations by block "
+            "index."
+        )
+    if place != _BLOCK:
+        raise VectorError(
+            f"the vector is for {place!r}: steerlens adds after whole blocks, {_BLOCK!r}. Train it there, with layer_type="
+            f"{_BLOCK!r}."
+        )
+    whose = "the vector of steering-vectors"
+    return incoming_vector(directions, model_fingerprint(model, whose), whose, name, {})
+
+
+_APPLY: dict[SteeredTokens, str] = {
+    "all": "",
+    "prompt": ", token_indices=...",
+    "last_onward": ", min_token_index=tokens['input_ids'].shape[1] - 1",
+    "generated": ", token_indices=...",
+}
+
+
+def _notes(plan: Any, added: Addition) -> list[str]:
+    """Returns in words what must be said to ``apply`` so that it steers the plan's tokens."""
+    front = f" The first {n} tokens are steered too, which the plan leaves." if (n := len(plan.fingerprint.front)) else ""
+    if added.tokens == "all" and not front:
+        return []
+    return [
+        f"the plan steers {WORDS[added.tokens]}; steering-vectors steers what the arguments min_token_index and token_indices of "
+        "apply say, every token without them, counted anew in each pass: with a key-value cache a generated token is number 0."
+        + front
+    ]

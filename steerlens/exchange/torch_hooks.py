@@ -1,0 +1,55 @@
+"""A plan on a model of Hugging Face without TransformerLens: plain forward hooks of PyTorch on its blocks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from steerlens.exchange.hugging_face import blocks_of, check_model, stream_of, with_stream
+from steerlens.models.backends.watching import watched
+from steerlens.models.passes import ModelState, running_roles, steered_here
+
+
+@contextmanager
+def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator[Any]:
+    """Steers every pass of a Hugging Face model inside the block, ``generate`` too, and leaves nothing on it.
+
+    Every operation and every choice of tokens is made as on a ``LensModel``. A pass that begins a text counts as prompt as a
+    whole, and a token that goes on from a cache as generated; ``generate`` says where the prompt ends, with and without a cache.
+    What stands in front and padding are told from the token ids and the attention mask, so passes must be run from ids. Gradients
+    are left as they are. Passes of other threads are refused inside the block.
+
+    Args:
+        plan: a ``SteeringPlan``.
+        model: the Hugging Face model, as ``AutoModelForCausalLM.from_pretrained`` returns it.
+        same_weights: whether the model must have the weights that the plan was made for; all of them are read to know.
+
+    Yields:
+        The model.
+
+    Raises:
+        FingerprintError: the model has other weights, or another type of number.
+        ModelError: no Hugging Face model, or one whose blocks do not return the residual stream.
+        PromptError: a pass inside the block was not run from token ids, or it cannot be known where its prompt ends.
+    """
+    check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
+    blocks, handles = blocks_of(model, plan.fingerprint), []
+    with watched(model) as state, steered_here(state, lambda: False):
+        try:
+            for layer in plan.layers:
+                hook = partial(_steer, plan=plan, layer=layer, state=state)
+                handles.append(blocks[layer].register_forward_hook(hook))
+            yield model
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _steer(_: nn.Module, __: Any, output: Any, *, plan: Any, layer: int, state: ModelState) -> Any:
+    """Returns what a block returned, with the residual stream as the plan leaves it."""
+    known = plan.fingerprint
+    stream: Tensor = stream_of(output, known.d_model)
+    roles = running_roles(state, (stream.shape[0], stream.shape[1]), known.front, known.bos_id, known.pad_id)
+    return with_stream(output, plan.edit(layer, stream, roles.to(stream.device)))

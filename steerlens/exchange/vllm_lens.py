@@ -1,0 +1,185 @@
+"""Steering vectors of vllm-lens (https://github.com/UKGovernmentBEIS/vllm-lens, version 1.3): its JSON, and its objects.
+
+A vector is ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``; it is added to the output of these decoder
+layers, the same place and the same number of the layer as here. A request takes a list of them as ``apply_steering_vectors``. In
+JSON a tensor is base64 of its bytes, plain or compressed with zstd; steerlens writes plain float32 and reads both.
+"""
+
+import base64
+import binascii
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.errors import FileError, ModelError, VectorError
+from steerlens.exchange.additions import notes_of, only_addition
+from steerlens.exchange.exported import Exported, said
+from steerlens.exchange.incoming import file_errors, incoming_vector, model_fingerprint
+from steerlens.numeric import finite_number, float_tensor, layer_of
+from steerlens.steering.vectors import SteeringVector
+from steerlens.storage import read_json, write_text
+
+_TYPES: dict[tuple[str, str], torch.dtype] = {
+    ("float32", "torch.float32"): torch.float32,
+    ("float64", "torch.float64"): torch.float64,
+    ("float16", "torch.float16"): torch.float16,
+    ("int16", "torch.bfloat16"): torch.bfloat16,
+}
+"""The types of number that are read, by the two names of them in JSON."""
+
+
+def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
+    """Returns a plan as vllm-lens' JSON, a list of one steering vector.
+
+    ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with it, and so does the field of the same
+    name of ``vllm_xargs`` over HTTP. It is added at every token.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+    """
+    added = only_addition(plan, "vllm-lens")
+    said(notes_of(plan, added, "vllm-lens"))
+    stacked = np.stack([direction.numpy() for direction in added.directions.values()]).astype("<f4")
+    tensor = {
+        "data": base64.b64encode(stacked.tobytes()).decode("ascii"),
+        "dtype": "float32",
+        "original_dtype": "torch.float32",
+        "shape": list(stacked.shape),
+    }
+    vector = {"activations": tensor, "layer_indices": added.layers, "scale": added.strength}
+    return [{**vector, "norm_match": False, "position_indices": None}]
+
+
+def write_vllm_lens(plan: Any, path: Path) -> Exported:
+    """Writes a plan as vllm-lens' JSON.
+
+    Args:
+        plan: a ``SteeringPlan`` that adds vectors.
+        path: the file, as ``x.json``.
+
+    Raises:
+        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        FileError: the file cannot be written.
+    """
+    write_text(path, json.dumps(to_vllm_lens(plan)))
+    use = (
+        f"vectors = open({str(path)!r}).read()\n"
+        'params = SamplingParams(extra_args={"apply_steering_vectors": vectors})  # over HTTP: vllm_xargs'
+    )
+    return Exported(path, "vllm-lens", use, notes_of(plan, only_addition(plan, "vllm-lens"), "vllm-lens"))
+
+
+def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> SteeringVector:
+    """Reads steering vectors of vllm-lens as one; strength 1 adds what vllm-lens adds, its scales included.
+
+    Args:
+        source: a JSON file's path, what such a file holds (a vector or a list of them), or vllm-lens' ``SteeringVector`` objects.
+        model: the ``LensModel`` that they were taken from.
+        name: what the vector is called.
+
+    Raises:
+        FileError: the file is missing, no JSON, or holds what cannot be used.
+        LayerError: a layer that the model does not have.
+        ModelError: a tensor is compressed, and the package zstandard is not installed.
+        VectorError: no steering vectors, no model, ``norm_match`` or one vector a position (which no fixed vector is), another
+            width, another type of number, or numbers that are not finite.
+    """
+    if isinstance(source, str | Path):
+        try:
+            content = read_json(Path(source), "Write it again, or give the list of vectors itself.")
+        except RecursionError as error:
+            raise FileError(f"{source} holds JSON that is nested too deeply: expected a list of steering vectors.") from error
+        with file_errors(source):
+            return _joined(content, model, str(source), name)
+    return _joined(source, model, "the vector of vllm-lens", name)
+
+
+def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
+    """Returns the sum of one or several vectors of vllm-lens."""
+    fingerprint = model_fingerprint(model, whose)
+    several = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
+    summed: dict[int, Tensor] = {}
+    for one in several:
+        fields = _fields(one, whose)
+        layers = [
+            layer_of(layer, range(fingerprint.n_layers), f"{fingerprint.name} that {whose} was given for")
+            for layer in fields["layer_indices"]
+        ]
+        added = _activations(fields["activations"], (len(layers), fingerprint.d_model), whose)
+        scale = finite_number(fields["scale"], "scale", whose)
+        for layer, direction in zip(layers, added, strict=True):
+            summed[layer] = summed.get(layer, torch.zeros(fingerprint.d_model)) + scale * direction
+    return incoming_vector(summed, fingerprint, whose, name, {})
+
+
+def _fields(one: Any, whose: str) -> dict[str, Any]:
+    """Returns a vector's fields, of JSON or of an object, where it adds a fixed vector at every token."""
+    names = {"activations": None, "layer_indices": None, "scale": 1.0, "norm_match": False, "position_indices": None}
+    held = one if isinstance(one, Mapping) else {key: getattr(one, key) for key in names if hasattr(one, key)}
+    fields: dict[str, Any] = {key: held.get(key, other) for key, other in names.items()}
+    if fields["activations"] is None or not isinstance(fields["layer_indices"], Sequence) or not fields["layer_indices"]:
+        raise VectorError(f"{whose} lacks activations or layer_indices: expected both, as vllm-lens' SteeringVector has them.")
+    if len(set(map(repr, fields["layer_indices"]))) != len(fields["layer_indices"]):
+        raise VectorError(f"{whose} names layers {fields['layer_indices']}: expected each once.")
+    if fields["norm_match"] is not False or fields["position_indices"] is not None:
+        raise VectorError(
+            f"{whose} has norm_match={fields['norm_match']!r} and position_indices={fields['position_indices']!r}: expected "
+            "False and None. What it adds depends on the residual stream or the position, and no fixed vector does that."
+        )
+    return fields
+
+
+def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor, "layer d_model"]:
+    """Returns the tensor of a vector as float32."""
+    own = list(getattr(given, "shape", [])) if not isinstance(given, Mapping) else given.get("shape")
+    if own != list(shape):
+        raise VectorError(
+            f"{whose} has activations of shape {own}: expected {list(shape)}, a vector [d_model] for each of its layers. One "
+            "vector a position is not read."
+        )
+    if not isinstance(given, Mapping):
+        return float_tensor(given, whose)
+    kind = _TYPES.get((str(given.get("dtype")), str(given.get("original_dtype", "torch.float32"))))
+    if kind is None:
+        raise VectorError(
+            f"{whose} holds numbers of type {given.get('dtype')!r} ({given.get('original_dtype')!r}): expected float32, float64, "
+            "float16 or bfloat16."
+        )
+    size = math.prod(shape) * kind.itemsize
+    data = _bytes(given, size, whose)
+    if len(data) != size:
+        raise VectorError(f"{whose} holds {len(data)} bytes for shape {list(shape)}: expected {size}. Copy it whole.")
+    return float_tensor(torch.frombuffer(bytearray(data), dtype=kind).reshape(shape), whose)
+
+
+def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
+    """Returns the bytes of a tensor in JSON, no more than one above ``size``."""
+    text, compression = given.get("data"), given.get("compression")
+    if not isinstance(text, str) or compression not in (None, "zstd"):
+        raise VectorError(f"{whose} holds no base64 text, or is compressed with {compression!r}: expected zstd, or none.")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise VectorError(f"{whose} holds data that is no base64 ({error}). Copy it whole.") from error
+    if compression is None:
+        return raw
+    try:
+        import zstandard
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{whose} is compressed with zstd, which is read with: pip install zstandard.") from error
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(raw)) as reader:
+            return bytes(reader.read(size + 1))
+    except zstandard.ZstdError as error:
+        raise VectorError(f"{whose} holds data that is no zstd ({error}). Copy it whole.") from error
