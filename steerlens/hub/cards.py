@@ -1,0 +1,175 @@
+"""Model cards: what a repository of the hub says of the vectors in it."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerlens.errors import SettingsError
+from steerlens.fingerprint import Fingerprint
+from steerlens.provenance import provenance
+from steerlens.tables import ResultTable, markdown_table
+
+LIBRARY = "steerlens"
+_TAGS = ("steerlens", "steering-vectors", "activation-steering", "interpretability")
+_LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+"""The form of the hub's identifiers of licences, as ``mit`` or ``cc-by-4.0``."""
+_PLANE = ("method", "locale", "score", "n", "value", "change", "low", "high")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is told of an artifact on the hub."""
+
+    kind: str
+    """What it is, as ``steering plan``."""
+    file: str
+    """The file that holds it."""
+    class_name: str
+    """The class that loads it, as ``SteeringPlan``."""
+    usage: Sequence[str]
+    """Lines of Python that use it, where ``artifact`` and ``model`` are loaded."""
+    header: Sequence[str]
+    """The columns of the table of what is in it."""
+    rows: Sequence[Sequence[Any]]
+    """The table's rows."""
+    digest: str
+    """The SHA-256 of its content."""
+    fingerprint: Fingerprint
+    """The model that it is for."""
+    license: str
+    """The hub's identifier of the licence that it is given under."""
+    base_model: str
+    """The hub's name of the model that it is for."""
+    load_name: str
+    """What ``sl.load`` is given for it."""
+    languages: Sequence[str] = ()
+    """The languages that it is for, as ISO 639 codes."""
+    plane: ResultTable | None = None
+    """What it does, as a plane shows it."""
+    notes: str = ""
+    """Text of the author's, in Markdown."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.license, str) or not _LICENCE.fullmatch(self.license):
+            raise SettingsError(
+                f"license={self.license!r} given: expected an identifier of the hub, as 'mit', 'apache-2.0' or 'cc-by-4.0'; "
+                "'other' for one that it does not list."
+            )
+        if self.plane is not None:
+            if "model" not in self.plane.meta:
+                raise SettingsError("the plane given does not say which model it is of: give one of sl.evaluation.plane.")
+            self.plane.check(model=self.fingerprint.to_dict())
+            missing = [name for name in _PLANE if name not in self.plane.frame.columns]
+            if missing:
+                raise SettingsError(f"the plane given lacks columns {', '.join(missing)}: expected one of sl.evaluation.plane.")
+
+    def text(self, repo_id: str) -> str:
+        """Returns the card as Markdown with the hub's YAML header.
+
+        Args:
+            repo_id: the repository, as ``user/name``.
+        """
+        parts = [self._header(), self._what(repo_id), self._use(repo_id), self._results(), self._provenance(), self._licence()]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _header(self) -> str:
+        from huggingface_hub import ModelCardData
+
+        data = ModelCardData(
+            license=self.license,
+            library_name=LIBRARY,
+            base_model=self.base_model,
+            language=list(self.languages) or None,
+            tags=list(_TAGS),
+        )
+        return f"---\n{data.to_yaml().strip()}\n---"
+
+    def _what(self, repo_id: str) -> str:
+        link = f"[{self.base_model}](https://huggingface.co/{self.base_model})"
+        table = _table(self.header, self.rows)
+        about = f"A {self.kind} for {link}, made with steerlens {self._versions()['steerlens']}. It changes the residual stream"
+        return "\n\n".join(
+            [
+                f"# {_cell(repo_id)}",
+                f"{about} after the blocks named here, while the model runs; the weights stay as they are.",
+                table,
+                *([self.notes.strip()] if self.notes.strip() else []),
+            ]
+        )
+
+    def _use(self, repo_id: str) -> str:
+        lines = [
+            "import steerlens as sl",
+            "",
+            f"model = sl.load({self.load_name!r}, dtype={self.fingerprint.dtype.partition(',')[0]!r})",
+            *self._processed(),
+            f"artifact = sl.steering.{self.class_name}.load({repo_id!r}, revision=None)  # or a commit, to pin it",
+            *self.usage,
+        ]
+        said = (
+            f"The file is `{self.file}`: safetensors with a JSON header, so that reading it runs no code. Another model, other "
+            "weights of it (quantized ones, for example) or another type of number are refused."
+        )
+        return "\n".join(["## Use", "", "```python", *lines, "```", "", said])
+
+    def _processed(self) -> list[str]:
+        """What is done to the model after it is loaded, so that its residual stream is the one that the artifact is for."""
+        processing = self.fingerprint.weight_processing
+        if processing == "none":
+            return []
+        if processing == "compatibility":
+            return ["model.tl.enable_compatibility_mode()"]
+        return [f"# made with a HookedTransformer ({_cell(processing)}): give sl.load one that was loaded in the same way"]
+
+    def _results(self) -> str:
+        if self.plane is None:
+            return ""
+        frame = self.plane.frame
+        shown = frame[frame["control"] == ""] if "control" in frame else frame
+        rows = [
+            [
+                row.method,
+                row.locale,
+                row.score,
+                row.n,
+                f"{row.value:.3f}",
+                f"{row.change:+.3f}",
+                f"{row.low:+.3f} to {row.high:+.3f}",
+            ]
+            for row in shown.itertuples()
+        ]
+        said = (
+            "Change against the unsteered model, paired item by item, with its 95% interval over concepts (percentile bootstrap)."
+            " The whole table with its controls and how it was made: `plane.parquet`."
+        )
+        methods = self.plane.meta.get("methods", {}).items()
+        names = [name for name, own in methods if any(self.digest[:12] in told for told in own.values())]
+        if names:
+            said += f" This {self.kind} is the method {', '.join(map(_cell, names))}."
+        return "\n\n".join(["## Results", said, _table(["method", "locale", "score", "n", "value", "change", "interval"], rows)])
+
+    def _provenance(self) -> str:
+        own = {f"the model's {name}": value for name, value in self.fingerprint.to_dict().items()}
+        versions = ", ".join(f"{name} {version}" for name, version in self._versions().items())
+        rows = [["SHA-256 of the content", self.digest], *own.items(), ["versions", versions]]
+        if self.plane is not None and "items" in self.plane.meta:
+            rows.append(["digest of the items of the results", self.plane.meta["items"]])
+        return "\n\n".join(["## Provenance", _table(["", ""], rows)])
+
+    def _licence(self) -> str:
+        return f"## Licence\n\nThis repository: `{self.license}`. The model that it steers has a licence of its own."
+
+    def _versions(self) -> dict[str, str]:
+        return dict(provenance()["versions"])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return markdown_table(map(_cell, header), [[_cell(cell) for cell in row] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    """Text that stays in its cell and is shown as it is: no line ends, bars, HTML or links."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return re.sub(r"([\\|`*\[\]<>])", r"\\\1", " ".join(text.split()))

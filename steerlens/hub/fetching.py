@@ -1,0 +1,91 @@
+"""Files of the Hugging Face hub at a pinned revision, and of folders in its layout."""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import FileError, SettingsError
+
+_log = logging.getLogger(__name__)
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where an artifact is."""
+
+    path: Path
+    """The file on this machine."""
+    source: str = ""
+    """The repository and commit that it came from, as ``user/name@commit``; ``""`` for a file of this machine."""
+
+
+def is_repo(given: Any) -> bool:
+    """Says whether something has the form of a repository's name, ``user/name``.
+
+    Args:
+        given: what a user gave. A path object is a path, whatever it looks like.
+    """
+    return isinstance(given, str) and bool(_REPO.fullmatch(given)) and ".." not in given and not given.endswith(SUFFIX)
+
+
+def found(given: str | Path, file: str, revision: str | None = None) -> Found:
+    """Returns where the file of an artifact is, which is fetched from the hub if need be.
+
+    A file or folder of this machine goes before a repository of the same name, unless a revision is given.
+
+    Args:
+        given: a file; a folder with the hub's layout, which holds the file; or a repository, as ``user/name``.
+        file: the name that the artifact has in a folder or repository. No other file is read.
+        revision: a commit, branch or tag of a repository; its main branch for ``None``, and the commit is said in the log.
+
+    Raises:
+        FileError: the repository, the revision or the file in it cannot be had; or it leads out of its folder.
+        SettingsError: a revision that is none, or of something that is no repository.
+    """
+    if revision is None and Path(given).is_dir():
+        return Found(_inside(Path(given), file))
+    if revision is None and (Path(given).exists() or not is_repo(given)):
+        return Found(Path(given))
+    if not is_repo(given):
+        raise SettingsError(f"revision {revision!r} given for {str(given)!r}: expected a repository of the hub, as 'user/name'.")
+    if revision is not None and (not isinstance(revision, str) or not _REVISION.fullmatch(revision) or ".." in revision):
+        raise SettingsError(f"revision {revision!r} given: expected a commit, a branch or a tag.")
+    folder = _snapshot(str(given), file, revision)
+    if not _COMMIT.fullmatch(folder.name) or (revision and _COMMIT.fullmatch(revision) and folder.name != revision):
+        raise FileError(
+            f"{given} came as {folder}, which is not the commit {revision or 'of its main branch'}. Remove that folder."
+        )
+    path = _inside(folder, file)
+    if revision is None or not _COMMIT.fullmatch(revision):
+        _log.warning("%s was read at commit %s. Give revision=%r to read the same again.", given, folder.name, folder.name)
+    return Found(path, f"{given}@{folder.name}")
+
+
+def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
+    """The folder of one commit in the hub's cache, with the file that is wanted and no other that was not there."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[file], library_name="steerlens"))
+    except Exception as error:  # of the network, of the hub, of what the cache lacks
+        raise FileError(
+            f"{repo_id} is neither a file here nor to be had from the Hugging Face hub at revision {revision or 'main'} "
+            f"({type(error).__name__}: {error}). Check the name and the network; private ones need 'hf auth login'."
+        ) from error
+
+
+def _inside(folder: Path, file: str) -> Path:
+    """A file of a folder, which must lie in it, or in the hub's cache among the blobs of its repository."""
+    path, root = folder / file, folder.resolve()
+    if not path.is_file():
+        raise FileError(f"{folder} holds no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")
+    own = root.parent.parent if root.parent.name == "snapshots" else root
+    if own not in path.resolve().parents:
+        raise FileError(f"{path} leads to {path.resolve()}, out of its folder: it is not read.")
+    return path

@@ -1,0 +1,37 @@
+"""Folders as the hub keeps them: one safetensors file, the card as README.md, and the plane."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from steerlens.errors import FileError
+from steerlens.hub.cards import ModelCard
+from steerlens.storage import write_text
+
+PLANE_FILE = "plane.parquet"
+"""The name of a plane in a repository."""
+
+
+def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: ModelCard, repo_id: str) -> tuple[str, ...]:
+    """Writes the folder of a repository and returns the names of its files. Other files in the folder are left alone.
+
+    Args:
+        folder: is made if it is not there.
+        save: writes the artifact to a file.
+        card: what is told of it.
+        repo_id: the repository, as ``user/name``.
+
+    Raises:
+        FileError: the folder cannot be written to, or it holds a plane and none was given.
+    """
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise FileError(f"{place} is no folder: expected one, or a name that is free.")
+    if card.plane is None and (place / PLANE_FILE).exists():
+        raise FileError(f"{place} holds {PLANE_FILE} of an earlier {card.kind}: remove it, or give this one's with plane=.")
+    names = [card.file, "README.md"]
+    save(place / card.file)
+    if card.plane is not None:
+        card.plane.save(place / PLANE_FILE)
+        names.append(PLANE_FILE)
+    write_text(place / "README.md", card.text(repo_id))
+    return tuple(names)

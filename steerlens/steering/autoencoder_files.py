@@ -1,0 +1,210 @@
+"""The files of sparse autoencoders: SAELens' folders (version 6.54 was read), Gemma Scope and Gemma Scope 2."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import FileError
+from steerlens.storage import read_json, readable_errors
+
+_NAMES = {"w_enc": "encoder", "b_enc": "encoder_bias", "w_dec": "decoder", "b_dec": "decoder_bias", "threshold": "threshold"}
+_ARCHITECTURES = ("standard", "jumprelu", "topk")
+_PLACE = re.compile(r"blocks\.(\d+)\.hook_(resid_post|resid_pre|out|in)")
+"""SAELens' words for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
+_KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_hook_point_in")
+"""What of the settings is kept as notes."""
+
+
+def read_autoencoder(path: Path, layer: int | None, model_name: str | None, centred: bool | None) -> dict[str, Any]:
+    """Returns the fields of the autoencoder that a folder or file holds.
+
+    Args:
+        path: as for ``SparseAutoencoder.load``.
+        layer: the block index that the user says.
+        model_name: the model that the user says.
+        centred: whether the user says that the residuals of its training had mean 0.
+
+    Raises:
+        FileError: as ``SparseAutoencoder.load`` says.
+    """
+    file = path / "params.npz" if (path / "params.npz").is_file() else path
+    if file.suffix == ".npz":
+        found = _gemma_scope(file)
+    elif (path / "params.safetensors").is_file():
+        found = _gemma_scope_2(path)
+    elif (path / "cfg.json").is_file():
+        found = _sae_lens(path)
+    else:
+        raise FileError(
+            f"{path} holds no autoencoder that is known: expected a folder with cfg.json and sae_weights.safetensors (SAELens), "
+            "params.npz (Gemma Scope), or a folder with params.safetensors (Gemma Scope 2)."
+        )
+    for name, said in {"layer": layer, "model_name": model_name, "centred": centred}.items():
+        if said is not None and found[name] not in (None, "", said):
+            raise FileError(f"{name}={said!r} given for {path}, which is of {found[name]!r}. Leave it out.")
+        found[name] = said if said is not None else found[name]
+    if found["layer"] is None:
+        raise FileError(f"{path} does not say which layer it was trained after: give layer=, the index of the block.")
+    if found["centred"] is None:
+        raise FileError(
+            f"{path} is of a SAELens before version 6 and does not say whether the residuals of its training were centred "
+            "(center_writing_weights). Give centred=True if its publisher says so, as for gpt2-small-res-jb, else centred=False."
+        )
+    return {**found, "model_name": found["model_name"] or "", "name": _name(path)}
+
+
+def _name(path: Path) -> str:
+    """What an autoencoder is called: its repository and commit in the hub's cache, its path in Gemma Scope, or its folder."""
+    text = path.absolute().as_posix().removesuffix("/params.npz")
+    cached = re.search(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})(/.*)?$", text)
+    if cached:
+        return f"{cached[1]}/{cached[2]}@{cached[3]}{cached[4] or ''}"
+    scope = re.search(r"gemma-scope-.*", text)
+    return scope[0] if scope else text.rpartition("/")[2]
+
+
+def _sae_lens(folder: Path) -> dict[str, Any]:
+    """The fields of a folder of SAELens, of version 6 or older ones, whose settings stand all in one place."""
+    given = _settings(folder / "cfg.json")
+    cfg = {**given, **given.get("metadata", {})}
+    place = _checked_settings(cfg, folder)
+    tensors = _tensors(folder / "sae_weights.safetensors")
+    scale = tensors.pop("scaling_factor", None)
+    if scale is not None and not bool((scale == 1).all()):
+        raise FileError(f"{folder} scales its features (scaling_factor), which is not known here. Fold it in, and save it again.")
+    if "log_threshold" in tensors:
+        tensors["threshold"] = tensors.pop("log_threshold").exp()
+    fields = _named(tensors, folder, needs_threshold=cfg.get("architecture") == "jumprelu")
+    k = cfg.get("k", (cfg.get("activation_fn_kwargs") or {}).get("k")) if _is_top_k(cfg) else None
+    if _is_top_k(cfg) and k is None:
+        raise FileError(f"{folder / 'cfg.json'} is of a TopK autoencoder and names no k.")
+    return {
+        **fields,
+        "layer": place,
+        "model_name": cfg.get("model_name"),
+        "k": k,
+        "by_norm": bool(cfg.get("rescale_acts_by_decoder_norm", False)),
+        "subtracts_bias": bool(cfg.get("apply_b_dec_to_input", True)),  # SAELens' own default
+        "centred": _centred(cfg),
+        "notes": _notes(cfg),
+    }
+
+
+def _centred(cfg: Mapping[str, Any]) -> bool | None:
+    """Whether residuals were centred. ``None`` where nothing says so: SAELens before version 6 had other defaults at first."""
+    told, version = cfg.get("model_from_pretrained_kwargs"), str(cfg.get("sae_lens_version") or "").partition(".")[0]
+    if told is None and not (version.isdecimal() and int(version) >= 6):
+        return None
+    return bool((told or {}).get("center_writing_weights", False))
+
+
+def _is_top_k(cfg: Mapping[str, Any]) -> bool:
+    return "topk" in (cfg.get("architecture"), cfg.get("activation_fn"), cfg.get("activation_fn_str"))
+
+
+def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
+    """The block after which an autoencoder of SAELens was trained, if it does nothing that is not known here."""
+    architecture = cfg.get("architecture", "standard")
+    if architecture not in _ARCHITECTURES:
+        raise FileError(f"{folder} holds a {architecture!r} autoencoder: expected one of {', '.join(_ARCHITECTURES)}.")
+    activation = cfg.get("activation_fn", cfg.get("activation_fn_str", "relu"))
+    if activation not in ("relu", "topk"):
+        raise FileError(f"{folder} holds an autoencoder with activation {activation!r}: expected relu or topk.")
+    if cfg.get("normalize_activations") not in (None, "none", False):
+        raise FileError(
+            f"{folder} scales what it is given ({cfg['normalize_activations']}), so its features are in other units than the "
+            "residual stream. Fold the factor in with SAELens (fold_activation_norm_scaling_factor), and save it again."
+        )
+    name = str(cfg.get("hook_name", cfg.get("hook_point", "")))
+    found = _PLACE.fullmatch(name)
+    layer = int(found[1]) - (found[2] in ("resid_pre", "in")) if found else -1
+    if layer < 0 or cfg.get("reshape_activations", "none") != "none":
+        raise FileError(
+            f"{folder} is an autoencoder of {name!r}: expected the residual stream after a block, as "
+            "blocks.12.hook_resid_post, or before one but the first."
+        )
+    return layer
+
+
+def _gemma_scope(file: Path) -> dict[str, Any]:
+    """The fields of ``params.npz``, whose path says the layer and the model: …gemma-scope-2b-pt-res/layer_12/…/params.npz."""
+    import numpy as np
+    import torch
+
+    with readable_errors(file, "read"):
+        try:
+            with np.load(file, allow_pickle=False) as held:
+                tensors = {name: torch.from_numpy(held[name]) for name in held.files}
+        except OSError:
+            raise
+        except Exception as error:  # of a zip file that is cut, and of objects of Python
+            raise FileError(f"{file} is damaged, or holds other things than numbers ({error}). Copy it whole.") from error
+    text = file.absolute().as_posix()
+    size = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(\w+)", text)
+    if size and size[3] != "res":
+        raise FileError(
+            f"{file} is of gemma-scope's {size[3]!r}: expected the residual stream's, gemma-scope-{size[1]}-{size[2]}-res."
+        )
+    if size and "/embedding/" in text[size.start() :]:
+        raise FileError(f"{file} is an autoencoder of the embedding: expected the residual stream after a block.")
+    model = f"gemma-2-{size[1]}{'-it' if size[2] == 'it' else ''}" if size else None
+    layer = re.search(r"layer_(\d+)", text[size.start() :]) if size else None
+    own = {"layer": int(layer[1]) if layer else None, "model_name": model, "centred": False}
+    return {**_named(tensors, file, needs_threshold=True), **own}
+
+
+def _gemma_scope_2(folder: Path) -> dict[str, Any]:
+    """The fields of a folder with ``params.safetensors``. Its ``config.json`` says the model and the place, or else its path:
+    …gemma-scope-2-1b-pt/resid_post/layer_7_…"""
+    cfg, text = _settings(folder / "config.json") if (folder / "config.json").is_file() else {}, folder.absolute().as_posix()
+    place = str(cfg.get("hf_hook_point_in", text))
+    of_residuals = re.search(r"layers\.(\d+)\.output$", place)
+    if not of_residuals and "resid_post" not in text:
+        raise FileError(f"{folder} is an autoencoder of {place!r}: expected the residual stream after a block (resid_post).")
+    if cfg.get("architecture", "jump_relu") != "jump_relu" or cfg.get("hf_hook_point_out") is not None:
+        raise FileError(
+            f"{folder} holds a {cfg.get('architecture')!r} transcoder or autoencoder: expected a JumpReLU autoencoder."
+        )
+    layer, size = (
+        of_residuals or re.match(r"layer_(\d+)", folder.absolute().name),
+        re.search(r"gemma-scope-2-(\w+-(pt|it))", text),
+    )
+    name = str(cfg.get("model_name") or (f"gemma-3-{size[1]}" if size else "")).replace("-v3", "-3")
+    name = name.removesuffix("-pt") if "270m" in name else name  # the hub's name of this one has no -pt
+    fields = _named(_tensors(folder / "params.safetensors"), folder, needs_threshold=True)
+    own = {"layer": int(layer[1]) if layer else None, "model_name": name, "centred": False, "notes": _notes(cfg)}
+    return {**fields, **own}
+
+
+def _named(tensors: Mapping[str, Any], whose: Path, *, needs_threshold: bool) -> dict[str, Any]:
+    """The tensors by field, if they are the ones of an autoencoder that is known here and no others."""
+    found = {_NAMES.get(name.lower(), name): tensor for name, tensor in tensors.items()}
+    expected = set(_NAMES.values()) - (set() if needs_threshold else {"threshold"})
+    if set(found) != expected:
+        raise FileError(
+            f"{whose} holds tensors {sorted(tensors)}: expected {', '.join(n for n, own in _NAMES.items() if own in expected)}."
+        )
+    return found
+
+
+def _notes(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: cfg[name] for name in _KEPT if isinstance(cfg.get(name), str)}
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    found = read_json(path, "Copy it whole.")
+    if not isinstance(found, dict) or not isinstance(found.get("metadata", {}), dict):
+        raise FileError(f"{path} holds no settings of an autoencoder. Copy it whole.")
+    return found
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    with readable_errors(path, "read"):
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise FileError(f"{path} is truncated or not a safetensors file ({error}). Copy it whole.") from error

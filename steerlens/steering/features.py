@@ -1,0 +1,154 @@
+"""Steering vectors and the features of sparse autoencoders: which ones a vector activates, and a feature as a vector."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.activations import ResidualStack
+from steerlens.errors import SettingsError, VectorError
+from steerlens.models.lens import LensModel
+from steerlens.numeric import check_finite, finite_number, float_tensor, whole_number
+from steerlens.provenance import provenance
+from steerlens.steering.autoencoders import SparseAutoencoder, a_few_at_once
+from steerlens.steering.vectors import SteeringVector
+from steerlens.tables import ResultTable
+
+
+@dataclass(frozen=True, eq=False)
+class Features(ResultTable):
+    """The features that a steering vector activates most.
+
+    Columns: feature (its index), cosine (of the vector with the feature's row of the decoder), before and after (the mean
+    activation over the residuals without and with the vector added), change (after less before), active_before and active_after
+    (the shares of residuals at which the feature is not 0). All but the first two are NaN where no residuals were given.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (*("feature", "cosine", "before", "after", "change", "active_before", "active_after"),)
+
+
+def features(
+    vector: SteeringVector,
+    autoencoder: SparseAutoencoder,
+    n: int | None = 20,
+    *,
+    residuals: "ResidualStack | Float[Tensor, 'prompt d_model'] | None" = None,
+    strength: SupportsFloat = 1.0,
+    check_name: bool = True,
+) -> Features:
+    """Returns the features that a vector activates most, the strongest first.
+
+    With residuals these are the features whose mean activation rises most where the vector is added; without them those whose row
+    of the decoder points most in the vector's direction. The features that it holds down most stand last with ``n=None``.
+
+    Args:
+        vector: a vector that has the autoencoder's layer.
+        autoencoder: of the same model, read with ``SparseAutoencoder.load``.
+        n: the number of features; all for ``None``.
+        residuals: of the residual stream after the autoencoder's block: a stack that has this layer, or a tensor.
+        strength: the factor on the vector where it is added.
+        check_name: whether the vector's model must have the name that the autoencoder says; its weights cannot be compared.
+
+    Raises:
+        VectorError: a model of another name or width, a vector that is zero, or residuals of another shape.
+        LayerError: the vector or the stack does not have the autoencoder's layer.
+        FingerprintError: a stack of another model than the vector's.
+        SettingsError: a number of features below 1.
+    """
+    import pandas as pd
+
+    autoencoder.check(vector.fingerprint, check_name=check_name)
+    direction = vector.direction(autoencoder.layer)
+    if not bool(direction.any()):
+        raise VectorError(f"{vector.label} is zero at layer {autoencoder.layer}: expected a direction.")
+    if n is not None and (whole_number(n) or 0) < 1:
+        raise SettingsError(f"n={n!r} features asked for: expected at least 1, or None for all.")
+    times = finite_number(strength, "strength", vector.label)
+    found = {"cosine": torch.cosine_similarity(autoencoder.decoder, direction[None], dim=1)}
+    if residuals is not None:
+        found |= _changes(autoencoder, _residuals_of(residuals, vector, autoencoder), times * direction)
+    frame = pd.DataFrame({"feature": range(len(autoencoder)), **{name: own.numpy() for name, own in found.items()}})
+    by = "cosine" if residuals is None else "change"
+    best = frame.sort_values(by, ascending=False, kind="stable").head(len(autoencoder) if n is None else n)
+    table = best.reindex(columns=list(Features.columns)).reset_index(drop=True)
+    own = {"name": autoencoder.name, "model_name": autoencoder.model_name, "layer": autoencoder.layer}
+    meta = provenance(model=vector.fingerprint.to_dict(), autoencoder=own, vector=vector.label, strength=times)
+    return Features(table, meta)
+
+
+def _residuals_of(given: Any, vector: SteeringVector, autoencoder: SparseAutoencoder) -> Float[Tensor, "prompt d_model"]:
+    if isinstance(given, ResidualStack):
+        given.fingerprint.check(vector.fingerprint, "this stack of residuals")
+        return given.at(autoencoder.layer)
+    tensor = float_tensor(given, "residuals")
+    if tensor.ndim != 2 or tensor.shape[1] != autoencoder.d_model or not len(tensor):
+        raise VectorError(
+            f"residuals of shape {tuple(tensor.shape)} given: expected [prompt, d_model] with d_model {autoencoder.d_model}, "
+            "of at least one prompt."
+        )
+    check_finite(tensor, "residuals")
+    return tensor
+
+
+def _changes(
+    autoencoder: SparseAutoencoder, residuals: Float[Tensor, "prompt d_model"], added: Float[Tensor, " d_model"]
+) -> dict[str, Float[Tensor, " feature"]]:
+    """The columns that need residuals, summed up a few residuals at a time."""
+    sums = torch.zeros(4, len(autoencoder), dtype=torch.float64)
+    for part in a_few_at_once(residuals):
+        for at, own in enumerate((part, part + added)):
+            active = autoencoder.activations(own)
+            sums[at] += active.double().sum(dim=0)
+            sums[2 + at] += (active > 0).sum(dim=0)
+    before, after, active_before, active_after = sums / len(residuals)
+    shares = {"active_before": active_before, "active_after": active_after}
+    return {"before": before, "after": after, "change": after - before, **shares}
+
+
+def feature_vector(
+    autoencoder: SparseAutoencoder,
+    feature: SupportsIndex,
+    model: LensModel,
+    *,
+    name: str = "",
+    locale: str = "",
+    score: str = "",
+    check_name: bool = True,
+) -> SteeringVector:
+    """Returns a feature's row of the decoder as a steering vector of a model, at the autoencoder's layer.
+
+    Strength 1 adds what the feature adds at an activation of 1. Features are often at 10 or 100 where they are active:
+    ``features(vector, autoencoder, residuals=…)`` says how they are in residuals of yours.
+
+    Args:
+        autoencoder: read with ``SparseAutoencoder.load``.
+        feature: its index.
+        model: the model that is to be steered.
+        name: what the vector is called; ``feature`` and its index for ``""``.
+        locale: the locale whose items it is for; all items for ``""``.
+        score: the score that it is meant to raise; ``""`` if nobody said so.
+        check_name: whether the model must have the name that the autoencoder says; its weights cannot be compared.
+
+    Raises:
+        VectorError: no such feature, a row that is zero, or a model of another name or width.
+        LayerError: the model does not have the autoencoder's layer.
+    """
+    autoencoder.check(model.fingerprint, check_name=check_name)
+    index = autoencoder.feature(feature)
+    direction = autoencoder.decoder[index]
+    if not bool(direction.any()):
+        raise VectorError(f"feature {index} of {autoencoder.name} has a row of zeros: expected a direction. Choose another one.")
+    if autoencoder.by_norm:  # an activation counts along the row's direction
+        direction = direction / direction.norm()
+    return SteeringVector(
+        direction[None].clone(),
+        (autoencoder.layer,),
+        model.fingerprint,
+        name or f"feature {index}",
+        locale,
+        positions="row of a decoder",
+        score=score,
+        notes={**autoencoder.notes, "autoencoder": autoencoder.name, "feature": index, "trained_on": autoencoder.model_name},
+    )

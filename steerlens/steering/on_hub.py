@@ -1,0 +1,197 @@
+"""Plans and sets of vectors on the Hugging Face hub: the methods of both that lead to ``steerlens.hub``."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from steerlens.errors import SettingsError
+from steerlens.fingerprint import Fingerprint
+from steerlens.tables import ResultTable
+
+if TYPE_CHECKING:
+    from steerlens.hub import ModelCard, Pushed
+
+PLAN_FILE = "plan.safetensors"
+"""The name of a plan in a repository."""
+VECTORS_FILE = "vectors.safetensors"
+"""The name of a set of vectors in a repository."""
+
+
+class OnHub:
+    """Methods that write a folder with a model card, and upload it."""
+
+    def save_for_hub(
+        self,
+        folder: str | Path,
+        *,
+        license: str,
+        base_model: str = "",
+        plane: ResultTable | None = None,
+        notes: str = "",
+        repo_id: str = "user/name",
+    ) -> Path:
+        """Writes the folder of a repository: the safetensors file, a model card as README.md, and the plane. ``load`` reads it.
+
+        The card says what is done at which layer, how it is used, the plane's changes with their intervals, the model's digests
+        and the versions of packages. A path of this machine, where the model was loaded from one, is replaced by ``base_model``.
+
+        Args:
+            folder: is made if it is not there.
+            license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
+            base_model: the hub's name of the model, as ``google/gemma-3-270m``; for ``""`` the model's own, if it has that form.
+            plane: what it does, as ``sl.evaluation.plane`` found; it must be of the same model, and of a plan show that plan.
+            notes: text of yours for the card, in Markdown.
+            repo_id: the repository that the card's code names.
+
+        Returns:
+            The folder.
+
+        Raises:
+            SettingsError: no licence, no name of a model, or a plane of another model or of other plans, or that does not say so.
+            FileError: the folder cannot be written to, or it holds an earlier plane and none is given.
+        """
+        from steerlens.hub import folder_for_hub
+
+        own = _named_for_others(self, base_model)
+        folder_for_hub(folder, own.save, _card(own, base_model, license, plane, notes), repo_id)
+        return Path(folder)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        license: str,
+        base_model: str = "",
+        plane: ResultTable | None = None,
+        notes: str = "",
+        private: bool | None = None,
+        token: str | None = None,
+        message: str = "",
+    ) -> "Pushed":
+        """Uploads what ``save_for_hub`` writes to a repository of the Hugging Face hub, as one commit.
+
+        A plane that was uploaded before is removed if none is given.
+
+        Args:
+            repo_id: the repository, as ``user/name``; it is made if it is not there.
+            license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
+            base_model: the hub's name of the model; the model's own name for ``""`` if it has that form.
+            plane: what it does, as for ``save_for_hub``.
+            notes: text of yours for the card, in Markdown.
+            private: whether a new repository is private; the account's default for ``None``.
+            token: of an account that may write; the one that ``hf auth login`` kept for ``None``.
+            message: of the commit.
+
+        Returns:
+            The repository with its ``revision``, the commit that others should name.
+
+        Raises:
+            SettingsError: as for ``save_for_hub``, or no name of a repository.
+            FileError: the hub cannot be reached or refuses it.
+        """
+        from steerlens.hub import folder_for_hub, pushed
+        from steerlens.hub.pushing import check_repo
+
+        own = _named_for_others(self, base_model)
+        card = _card(own, base_model, license, plane, notes)
+        with TemporaryDirectory() as folder:
+            names = folder_for_hub(folder, own.save, card, check_repo(repo_id))
+            said = message or f"Upload a {card.kind}"
+            return pushed(Path(folder), names, repo_id, private=private, token=token, message=said)
+
+
+def _named_for_others(artifact: Any, base_model: str) -> Any:
+    """The artifact with a name of its model that means something on other machines."""
+    name = artifact.fingerprint.name
+    if not _is_path(name):
+        return artifact
+    from steerlens.steering.interventions import altered
+    from steerlens.steering.plans import SteeringPlan
+    from steerlens.steering.vector_sets import VectorSet
+
+    known = replace(artifact.fingerprint, name=_base_model(artifact.fingerprint, base_model))
+    if isinstance(artifact, SteeringPlan):
+        return replace(artifact, fingerprint=known)
+    return VectorSet(altered(vector, fingerprint=known) for vector in artifact.values())
+
+
+def _is_path(name: str) -> bool:
+    return not name or name.startswith(("/", "~", ".")) or "\\" in name or name.count("/") > 1 or Path(name).exists()
+
+
+def _base_model(fingerprint: Fingerprint, given: str) -> str:
+    from steerlens.hub.fetching import is_repo
+
+    name = given or fingerprint.name
+    if not is_repo(name) or (not given and _is_path(name)):
+        raise SettingsError(
+            f"base_model={given!r} given for a model called {fingerprint.name!r}: expected its name on the hub, as "
+            "base_model='google/gemma-3-270m'."
+        )
+    return name
+
+
+def _card(artifact: Any, base_model: str, license: str, plane: ResultTable | None, notes: str) -> "ModelCard":
+    from steerlens.hub import ModelCard
+    from steerlens.hub.fetching import is_repo
+    from steerlens.models.embedded import EMBEDDED
+    from steerlens.steering.plans import SteeringPlan
+
+    name, named = artifact.fingerprint.name, _base_model(artifact.fingerprint, base_model)
+    parts = _of_plan(artifact, plane) if isinstance(artifact, SteeringPlan) else _of_vectors(artifact)
+    return ModelCard(
+        **parts,
+        digest=artifact.digest(),
+        fingerprint=artifact.fingerprint,
+        license=license,
+        base_model=named,
+        load_name=name if name in EMBEDDED or is_repo(name) else named,
+        plane=_plane_for_others(plane, name),
+        notes=notes,
+    )
+
+
+def _plane_for_others(plane: ResultTable | None, name: str) -> ResultTable | None:
+    """The plane with the artifact's name of the model, since its own may be a path of this machine."""
+    if plane is None or "model" not in plane.meta:
+        return plane
+    return replace(plane, meta={**plane.meta, "model": {**plane.meta["model"], "name": name}})
+
+
+def _of_plan(plan: Any, plane: ResultTable | None) -> dict[str, Any]:
+    shown = None if plane is None else plane.meta.get("methods", {})
+    if shown == {}:
+        raise SettingsError("the plane given does not say which plans it shows: give one of sl.evaluation.plane.")
+    if shown is not None and not any(plan.digest()[:12] in said for own in shown.values() for said in own.values()):
+        raise SettingsError(
+            f"a plane of {', '.join(shown)} given for plan ({plan}), which it does not show: give the plane of this very plan."
+        )
+    rows: list[Sequence[Any]] = [[step.label, step.layer, step.edit.operation, step.strength, step.tokens] for step in plan.steps]
+    return {
+        **{"kind": "steering plan", "file": PLAN_FILE, "class_name": "SteeringPlan", "rows": rows},
+        "header": ("vector", "after block", "operation", "strength", "tokens"),
+        "usage": ("with artifact.applied(model):", "    print(model.generate('Hello', 20))"),
+    }
+
+
+def _of_vectors(vectors: Any) -> dict[str, Any]:
+    rows = [
+        [
+            *(vector.name, vector.locale, f"{vector.layers[0]} to {vector.layers[-1]}"),
+            *(getattr(vector, "n", ""), getattr(vector, "positions", ""), vector.score, getattr(vector, "prompts_sha256", "")),
+        ]
+        for vector in vectors.values()
+    ]
+    first = next(iter(vectors.values()))
+    return {
+        **{"kind": "set of steering vectors", "file": VECTORS_FILE, "class_name": "VectorSet", "rows": rows},
+        "header": ("vector", "locale", "after blocks", "pairs", "read at", "meant to raise", "SHA-256 of the prompts"),
+        "usage": (
+            f"plan = artifact[{(first.name, first.locale)!r}].at({first.layers[len(first.layers) // 2]}, strength=1.0)",
+            "with plan.applied(model):",
+            "    print(model.generate('Hello', 20))",
+        ),
+        "languages": tuple(dict.fromkeys(locale.partition("-")[0] for locale in vectors.locales)),
+    }
