@@ -48,6 +48,19 @@ def before_stop(text: str, stops: Sequence[str]) -> str | None:
     return text[: min(found)] if found else None
 
 
+def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
+    """Returns the tokens of those stops that are special tokens in writing, as ``</s>``, of which a decoded text shows nothing.
+
+    Args:
+        tokenizer: turns tokens into text.
+        stops: the texts at which a text ends.
+    """
+    added = getattr(tokenizer.hf, "added_tokens_decoder", {})
+    special = {*tokenizer.hf.all_special_ids, *(index for index, token in added.items() if token.special)}
+    each = [list(tokenizer.hf(stop, add_special_tokens=False)["input_ids"]) for stop in stops]
+    return {ids[0] for ids in each if len(ids) == 1 and ids[0] in special}
+
+
 def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) -> str:
     """Returns the text of generated tokens up to the first stop: the one that fewest tokens complete.
 
@@ -60,6 +73,8 @@ def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) ->
     def cut(length: int) -> str | None:
         return before_stop(tokenizer.completion(ids[:length]), stops)
 
+    special = special_stops(tokenizer, stops)
+    ids = ids[: next((at for at, token in enumerate(ids) if token in special), len(ids))]
     if not stops or cut(len(ids)) is None:
         return tokenizer.completion(ids)
     first = bisect_left(range(len(ids)), True, key=lambda length: cut(length) is not None)
@@ -77,10 +92,10 @@ def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[
         stops: the texts at which a row ends, at least one.
         width: the number of columns of the prompts, in which no stop is looked for.
     """
-    most = max(len(stop.encode()) for stop in stops) + _MORE
+    most, special = max(len(stop.encode()) for stop in stops) + _MORE, special_stops(tokenizer, stops)
 
     def holds(ids: list[int]) -> bool:
-        return before_stop(tokenizer.completion(ids), stops) is not None
+        return not special.isdisjoint(ids) or before_stop(tokenizer.completion(ids), stops) is not None
 
     def ended(ids: Int[Tensor, "row pos"], scores: Any = None, **_: Any) -> Bool[Tensor, " row"]:  # noqa: ARG001 (Hugging Face)
         lasts = ids[:, max(width, ids.shape[1] - most) :].tolist()

@@ -9,7 +9,7 @@ import torch
 from steerlens.models.capabilities import check_generation
 from steerlens.models.lens import LensModel
 from steerlens.models.passes import prompt_of
-from steerlens.models.stopping import before_stop, stops_of
+from steerlens.models.stopping import before_stop, special_stops, stops_of
 from steerlens.models.tokens import Text
 
 
@@ -42,7 +42,8 @@ def stream(
     """
     check_generation(model)
     stops = stops_of(stop)
-    ids, ends = model.row(model.tokenizer.ids(prompt)).prompt, model.backend.ends()
+    ids = model.row(model.tokenizer.ids(prompt)).prompt
+    ends = model.backend.ends() | special_stops(model.tokenizer, stops)
     written: list[int] = []
     cache: Any = None
     for _ in range(max_new_tokens):

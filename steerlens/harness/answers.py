@@ -1,0 +1,179 @@
+"""What harnesses measured, item by item, as ``Answers``: checked to be of the same items under every method."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation.answering import Answers
+from steerlens.harness.running import INFO
+from steerlens.provenance import provenance
+from steerlens.scores import register_read
+from steerlens.steering import UNSTEERED
+
+LOCALES = Mapping[str, str] | None
+"""The locale of each task by its name; the task itself for one that is not among them."""
+ConceptOf = Callable[[str, Any], str]
+"""Names what an item asks, given its task and the item as the harness has it: items of one name count as one concept."""
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """One score of one item."""
+
+    task: str
+    item: str
+    """The item's name in its task."""
+    concept: str
+    """What it counts as in an interval: items of other locales that ask the same share it."""
+    asked: str
+    """What was asked, with which settings, or a digest of it: the same under every method."""
+    score: str
+    value: float
+    """NaN where it could not be told."""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class MethodResults:
+    """What was measured under one method."""
+
+    scores: Sequence[ItemScore]
+    told: Mapping[str, Mapping[str, Any] | None]
+    """By task, what ``info_in`` gives of the model that ran it."""
+
+
+def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: Sequence[str] | None, **meta: Any) -> Answers:
+    """Returns answers of what was measured under some methods.
+
+    Args:
+        measured: by method, ``unsteered`` among them.
+        locales: the locale of tasks.
+        scores: which scores are kept; all for ``None``.
+        meta: what else is kept of how they were made.
+
+    Raises:
+        SettingsError: no unsteered results, an item twice, methods that were asked other items, or results of a steered model
+            that are called unsteered.
+        UnknownNameError: a score that was not measured, or a locale of a task that is not there.
+    """
+    import pandas as pd
+
+    own = {name: results.scores for name, results in measured.items()}
+    _check_same_items(own)
+    tasks = tuple(dict.fromkeys(one.task for several in own.values() for one in several))
+    for task in locales or {}:
+        if task not in tasks:
+            raise UnknownNameError("task of these results", task, tasks)
+    there = tuple(dict.fromkeys(one.score for one in own[UNSTEERED]))
+    check_wanted(scores, there)
+    wanted = there if scores is None else tuple(scores)
+    places = {task: (locales or {}).get(task, task) for task in tasks}
+    rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
+    read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
+    told = _told({name: results.told for name, results in measured.items()}, places)
+    found = {**provenance(items=_digest(own[UNSTEERED]), **told), **meta, "scores": list(wanted), "read_scores": read}
+    register_read(found)
+    return Answers(pd.DataFrame(rows, columns=list(Answers.columns)), found)
+
+
+def check_wanted(scores: Sequence[str] | None, there: Iterable[str]) -> None:
+    """Refuses scores that were not measured.
+
+    Args:
+        scores: the names that are asked for; ``None`` for all.
+        there: the names of what was measured.
+
+    Raises:
+        UnknownNameError: one of them is not there.
+    """
+    known = tuple(dict.fromkeys(there))
+    for name in scores or ():
+        if name not in known:
+            raise UnknownNameError("score of these results", name, known)
+
+
+def info_in(values: Any) -> dict[str, Any] | None:
+    """Returns what a harness keeps of a steered model, if it was one of ours.
+
+    Args:
+        values: the harness' settings of the model.
+    """
+    own = values.get(INFO) if isinstance(values, Mapping) else None
+    return dict(own) if isinstance(own, Mapping) and {"model", "method"} <= set(own) else None
+
+
+def plain_concept(task: str, item: str) -> str:
+    """Returns the name of an item as a concept of its own. ``#`` would divide what is before it from a wording.
+
+    Args:
+        task: its task.
+        item: its name there.
+    """
+    return f"{task}/{item}".replace("#", "%23")
+
+
+def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Mapping[str, str]) -> dict[str, Any]:
+    """What the results say of the model and, by method and locale, of what ran, for the answers' metadata."""
+    known = {name: {task: own for task, own in each.items() if own is not None} for name, each in told.items()}
+    steered = [own["method"] for own in known[UNSTEERED].values() if own.get("steered")]
+    if steered:
+        raise SettingsError(f"results called {UNSTEERED!r} given that are of {steered[0]}: name them otherwise.")
+    methods: dict[str, dict[str, str]] = {}
+    for name, each in known.items():
+        for task, own in each.items() if name != UNSTEERED else ():
+            said, place = methods.setdefault(name, {}), places.get(task, task)
+            others = said.get(place, "").split("; ") if place in said else []
+            said[place] = "; ".join(dict.fromkeys([*others, str(own["method"])]))
+    model = next((own["model"] for own in known[UNSTEERED].values()), None)
+    return {"model": model, "methods": methods}
+
+
+def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
+    if UNSTEERED not in measured or len(measured) < 2:
+        raise SettingsError(
+            f"results of {', '.join(measured) or 'nothing'} given: expected those of {UNSTEERED!r} and of at least one method, "
+            "by name."
+        )
+    for method, several in measured.items():
+        most = Counter((one.task, one.item, one.score) for one in several).most_common(1)
+        if most and most[0][1] > 1:
+            raise SettingsError(f"results of {method!r} hold {most[0][0]} twice: give each task once for each method.")
+    own = {(one.task, one.item, one.score): one.asked for one in measured[UNSTEERED]}
+    for method, several in measured.items():
+        theirs = {(one.task, one.item, one.score): one.asked for one in several}
+        missing = [key for key in own.keys() | theirs.keys() if key not in own or key not in theirs]
+        if missing:
+            raise SettingsError(
+                f"results of {method!r} and of {UNSTEERED!r} are not of the same items: {len(missing)} scores stand in one of "
+                f"them only, as {min(missing)}. Run both with the same tasks and limit."
+            )
+        changed = [key for key in own if own[key] != theirs[key]]
+        if changed:
+            raise SettingsError(
+                f"{method!r} was asked something else than {UNSTEERED!r} in {len(changed)} of {len(own)} scores, as in "
+                f"{changed[0]}. Run both with the same examples, seeds, settings of generation and versions of the tasks."
+            )
+
+
+def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
+    """What is kept of a score, so that planes and figures take it."""
+    directions = {one.higher_is_better for one in own}
+    if len(directions) > 1:
+        raise SettingsError(
+            f"score {own[0].score!r} is better when higher in one task and when lower in another: give them apart."
+        )
+    shares = all(math.isnan(one.value) or 0 <= one.value <= 1 for one in own)
+    return {"unit": "share" if shares else "of the metric", "higher_is_better": directions.pop()}
+
+
+def _row(method: str, one: ItemScore, locale: str) -> dict[str, Any]:
+    label = {"method": method, "of": "", "control": "", "draw": 0}
+    return {**label, "locale": locale, "kind": "", "concept": one.concept, "score": one.score, "value": one.value}
+
+
+def _digest(own: Sequence[ItemScore]) -> str:
+    return hashlib.sha256(repr(sorted({(one.task, one.item, one.asked) for one in own})).encode()).hexdigest()

@@ -1,0 +1,142 @@
+"""Logs of Inspect (``inspect_ai``) as answers, paired item by item with the unsteered model's."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steerlens.errors import FileError, SettingsError
+from steerlens.evaluation.answering import Answers
+from steerlens.harness.answers import (
+    LOCALES,
+    ConceptOf,
+    ItemScore,
+    MethodResults,
+    answers_of,
+    check_wanted,
+    info_in,
+    plain_concept,
+)
+from steerlens.harness.running import needed
+
+GENERATION = ("max_tokens", "temperature", "top_p", "top_k", "stop_seqs", "seed", "num_choices", "system_message")
+"""Settings of generation that must be the same under every method."""
+PREFIX = "inspect "
+"""What names of Inspect's scores begin with, since ``exact`` and others may be names of yours."""
+_WORDS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0} | dict.fromkeys(("yes", "true"), 1.0) | dict.fromkeys(("no", "false"), 0.0)
+"""Inspect's letters for right, wrong, partly right and unanswered, and the words that its ``value_to_float`` takes."""
+
+
+def inspect_answers(
+    logs: Mapping[str, Any],
+    *,
+    locales: LOCALES = None,
+    scores: Sequence[str] | None = None,
+    concept: ConceptOf | None = None,
+) -> Answers:
+    """Returns logs of Inspect as answers: ``sl.evaluation.placed(answers)`` is their plane.
+
+    A score is called as Inspect's scorer, as ``inspect match``, and where it gives several values ``inspect scorer, value``.
+    Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. More is taken to be better.
+
+    Args:
+        logs: by method's name, ``unsteered`` among them, what ``inspect_ai.eval`` returned, a log, or a log's file; or several.
+        locales: the locale of tasks by their name; the task's name for others.
+        scores: which scores are kept; all for ``None``.
+        concept: names what an item asks, given the task and Inspect's sample, so that the same question in several locales counts
+            once; for ``None`` each item counts for itself.
+
+    Raises:
+        ModelError: inspect-ai is not installed, and a file was given.
+        FileError: a file that is no log of Inspect.
+        SettingsError: a log that did not come to its end, values that are no numbers, a task twice under one method, or logs
+            that are not of the same items and settings.
+        UnknownNameError: a score that was not measured, or a task that is not there.
+    """
+    read = {name: list(_logs_of(name, own)) for name, own in logs.items()}
+    every = [log for own in read.values() for log in own]
+    check_wanted(scores, (score for log in every for sample in log.samples for score, _ in _parts(sample)))
+    tasks = {str(log.eval.task): log.eval.task_version for log in every}
+    versions = next((dict(log.eval.packages) for log in every), {})
+    measured = {
+        name: MethodResults(
+            [one for log in own for one in _measured(name, log, scores, concept)],
+            {str(log.eval.task): info_in(log.eval.model_args) for log in own},
+        )
+        for name, own in read.items()
+    }
+    return answers_of(measured, locales, scores, harness="inspect_ai", harness_version=versions.get("inspect_ai"), tasks=tasks)
+
+
+def _logs_of(name: str, given: Any) -> Iterator[Any]:
+    """The logs that were given for a method, read and checked."""
+    for one in given if isinstance(given, list | tuple) else [given]:
+        log = _read(Path(one)) if isinstance(one, str | Path) else one
+        if getattr(log, "status", None) != "success" or not log.samples:
+            raise SettingsError(
+                f"a log called {name!r} is {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected one of a "
+                "task that came to its end, with log_samples."
+            )
+        yield log
+
+
+def _read(path: Path) -> Any:
+    theirs = needed("inspect_ai.log", "inspect-ai")
+    if not path.is_file():
+        raise FileError(f"cannot read {path}: there is no such file. Give a log that inspect_ai.eval wrote.")
+    try:
+        return theirs.read_eval_log(path)
+    except Exception as error:
+        raise FileError(f"{path} is no log of Inspect ({error}). Give a file that inspect_ai.eval wrote.") from error
+
+
+def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: ConceptOf | None) -> Iterator[ItemScore]:
+    task, settings = str(log.eval.task), _settings(log)
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    for sample in log.samples:
+        if sample.error is not None:
+            raise SettingsError(f"sample {sample.id!r} of {task} under {name!r} ended in an error: run the task again.")
+        named = plain_concept(task, str(sample.id)) if concept is None else concept(task, sample)
+        for score, value in _parts(sample):
+            if scores is None or score in scores:
+                key = (str(sample.id), named, _asked(sample, settings), score)
+                found.setdefault(key, []).append(_number(value, f"{score} of {task}, sample {sample.id!r}"))
+    for (item, named, asked, score), values in found.items():
+        yield ItemScore(task, item, named, asked, score, math.fsum(values) / len(values))
+
+
+def _parts(sample: Any) -> Iterator[tuple[str, Any]]:
+    """The scores of a sample by name, with their values as they are."""
+    for scorer, score in (sample.scores or {}).items():
+        parts = score.value if isinstance(score.value, Mapping) else {"": score.value}
+        for part, value in parts.items():
+            yield f"{PREFIX}{scorer}, {part}" if part else f"{PREFIX}{scorer}", value
+
+
+def _number(value: Any, whose: str) -> float:
+    known = _WORDS.get(value, _WORDS.get(value.lower(), value)) if isinstance(value, str) else value
+    try:
+        found = float(known)  # True and False among them, and numbers in writing
+    except (TypeError, ValueError):
+        found = None
+    if found is None or (isinstance(value, str) and not math.isfinite(found)):
+        raise SettingsError(
+            f"{whose} is {value!r:.80}: expected a number, or one of C, I, P and N. Choose others with scores=, or another "
+            "scorer."
+        )
+    return found
+
+
+def _settings(log: Any) -> list[Any]:
+    """What of a log's settings changes answers and does not stand in the samples: the solvers, and how texts are written."""
+    steps = [[step.solver, step.params] for step in log.plan.steps]
+    return [steps, {name: getattr(log.plan.config, name) for name in GENERATION}]
+
+
+def _asked(sample: Any, settings: Sequence[Any]) -> str:
+    """A digest of what was asked, with which settings, and what is right."""
+    text = sample.input if isinstance(sample.input, str) else [[message.role, message.text] for message in sample.input]
+    told = json.dumps([text, sample.choices, sample.target, settings], ensure_ascii=False, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""A steered model for Inspect (``inspect_ai``): it writes, one text at a time."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steerlens.errors import PromptError, SettingsError
+from steerlens.evaluation.given_methods import GivenMethod
+from steerlens.harness.running import INFO, SteeredRun, needed
+from steerlens.models.generating import all_written
+from steerlens.models.lens import LensModel
+from steerlens.models.sampling import sampling_settings, seeded
+from steerlens.models.stopping import before_stop, stops_of
+
+_MAX_TOKENS = 2048
+"""Tokens that are written if neither task nor user say how many, as Inspect has it."""
+_REFUSED = (
+    *("best_of", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "prompt_logprobs"),
+    "response_schema",
+)
+"""Settings of Inspect that would change what is written and are not known here."""
+
+
+def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "") -> Any:
+    """Returns a model for Inspect, for ``inspect_ai.eval(task, model=…)``.
+
+    Messages go through the model's chat template. A base model has none: it is given the texts of the messages, one below the
+    other. Texts are greedy unless a temperature, top-p or top-k is set, and are written one after another.
+
+    Args:
+        model: the base model.
+        method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
+        locale: of plans by locale, whose plan it is, as ``es-ES``.
+
+    Returns:
+        An ``inspect_ai.model.Model``, whose name tells methods apart, so that no cache of Inspect takes one for another.
+
+    Raises:
+        ModelError: inspect-ai is not installed.
+        SettingsError: no method, or one that asks explicit prompts.
+        FingerprintError: a plan of another model.
+    """
+    theirs = needed("inspect_ai.model", "inspect-ai")
+    running = SteeredRun.of(model, method, locale)
+    info = running.info()
+    digest = hashlib.sha256(json.dumps(running.identity()).encode()).hexdigest()
+    made: Any = type("SteeredAPI", (InspectRequests, theirs.ModelAPI), {"__doc__": InspectRequests.__doc__})
+    api = theirs.modelapi(name="steerlens")(made)(f"{model.name.rstrip('/').rpartition('/')[2]}@{digest[:12]}")
+    api.running, api.asked = running, Counter()
+    return theirs.Model(api, theirs.GenerateConfig(), {INFO: info})
+
+
+class InspectRequests:
+    """What Inspect asks of a model, answered by a steered one. ``inspect_model`` joins it with Inspect's class."""
+
+    running: SteeredRun
+    model_name: str
+    asked: Counter[tuple[int, ...]]
+    """How often each prompt was asked: with a seed, the epochs of a sample are drawn anew."""
+
+    def max_connections(self) -> int:
+        """Returns 1: the model writes one text after another."""
+        return 1
+
+    def max_tokens(self) -> int:
+        """Returns the number of tokens that are written if nobody says how many."""
+        return _MAX_TOKENS
+
+    async def generate(self, input: Sequence[Any], tools: Sequence[Any], tool_choice: Any, config: Any) -> Any:  # noqa: ARG002
+        """Returns what the model writes.
+
+        Args:
+            input: Inspect's messages.
+            tools: none can be given.
+            tool_choice: not used.
+            config: Inspect's settings of generation.
+
+        Raises:
+            SettingsError: tools, or settings that are not known here.
+            PromptError: messages that the model cannot be given.
+        """
+        given = [name for name in _REFUSED if getattr(config, name, None)]
+        if tools or given:
+            raise SettingsError(
+                f"{'tools' if tools else ', '.join(given)} given to a steered model: it writes texts alone, by max_tokens, "
+                "temperature, top_p, top_k, stop_seqs, seed and num_choices."
+            )
+        return self._output(self._tokens(input), config)
+
+    def _tokens(self, messages: Sequence[Any]) -> list[int]:
+        chat = [{"role": str(message.role), "content": _text(message)} for message in messages]
+        tokenizer = self.running.model.tokenizer
+        if getattr(tokenizer.hf, "chat_template", None):
+            return tokenizer.ids(chat)
+        others = [message["role"] for message in chat if message["role"] not in ("system", "user")]
+        if others:
+            raise PromptError(
+                f"messages of {', '.join(others)} given to {self.running.model.name}, whose tokenizer has no chat template: "
+                "it is a base model, and is given the texts of users and of the system alone."
+            )
+        return tokenizer.ids("\n\n".join(message["content"] for message in chat))
+
+    def _output(self, ids: list[int], config: Any) -> Any:
+        theirs, model = needed("inspect_ai.model", "inspect-ai"), self.running.model
+        row, wanted = model.row(ids), config.max_tokens or _MAX_TOKENS
+        new = min(wanted, (model.backend.context or len(ids) + wanted) - len(ids))
+        if new < 1:
+            raise PromptError(f"messages of {len(ids)} tokens given: {model.name} has a context of {model.backend.context}.")
+        stops, n, seen = stops_of(config.stop_seqs or ()), config.num_choices or 1, _Seen(len(ids))
+        settings = {**_sampling(config, n, stops), "stopping_criteria": [seen]}
+        seed = None if config.seed is None else config.seed + self.asked[tuple(ids)]
+        self.asked[tuple(ids)] += 1
+        with self.running.steered(), seeded(seed, model.device):
+            (texts,) = all_written(model, [row], new, stops, settings)
+        written = [_own(own, model.tokenizer.pad_id, n) for own in seen.generated]
+        limit = "max_tokens" if new == wanted else "model_length"
+        choices = [
+            theirs.ChatCompletionChoice(
+                message=theirs.ChatMessageAssistant(content=text, model=self.model_name, source="generate"),
+                stop_reason=limit if len(own) == new and not self._ended(own, stops) else "stop",
+            )
+            for text, own in zip(texts, written, strict=True)
+        ]
+        out = sum(map(len, written))
+        usage = theirs.ModelUsage(input_tokens=len(ids), output_tokens=out, total_tokens=len(ids) + out)
+        return theirs.ModelOutput(model=self.model_name, choices=choices, usage=usage)
+
+    def _ended(self, ids: Sequence[int], stops: Sequence[str]) -> bool:
+        """Says whether a text of the largest length ends by itself there."""
+        tokenizer = self.running.model.tokenizer
+        return ids[-1] in tokenizer.hf.all_special_ids or before_stop(tokenizer.completion(ids), stops) is not None
+
+
+class _Seen:
+    """A criterion of Hugging Face's that stops nothing, and sees the tokens that were generated."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.generated: list[list[int]] = []
+
+    def __call__(self, ids: Tensor, scores: Any = None, **_: Any) -> Tensor:  # noqa: ARG002 (Hugging Face)
+        self.generated = ids[:, self.width :].tolist()
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+
+def _own(ids: Sequence[int], pad_id: int, n: int) -> Sequence[int]:
+    """The tokens of a text without what pads it beside longer ones; the first of these may be what ended it."""
+    length = len(ids)
+    while n > 1 and length > 1 and ids[length - 1] == ids[length - 2] == pad_id:
+        length -= 1
+    return ids[:length]
+
+
+def _sampling(config: Any, n: int, stops: Sequence[str]) -> dict[str, Any]:
+    others = {name: own for name in ("top_p", "top_k") if (own := getattr(config, name)) is not None}
+    temperature = config.temperature if config.temperature is not None else (1.0 if others else 0.0)
+    sample = temperature > 0
+    return sampling_settings(sample, temperature if sample else 1.0, n, stops, others if sample else {})
+
+
+def _text(message: Any) -> str:
+    content = message.content
+    if not isinstance(content, str) and any(part.type != "text" for part in content):
+        raise PromptError(f"a message with {', '.join(part.type for part in content)} given: expected text alone.")
+    return str(message.text)

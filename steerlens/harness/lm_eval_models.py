@@ -1,0 +1,283 @@
+"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13): its three kinds of requests.
+
+Texts become tokens as with the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``), and log
+likelihoods are the same as its.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from steerlens.errors import PromptError, SettingsError
+from steerlens.evaluation.given_methods import GivenMethod
+from steerlens.harness.likelihoods import Likelihood, log_likelihoods
+from steerlens.harness.running import INFO, SteeredRun, needed
+from steerlens.models.batches import Row
+from steerlens.models.generating import all_written
+from steerlens.models.lens import LensModel
+from steerlens.models.sampling import sampling_settings
+from steerlens.models.stopping import stops_of
+
+_log = logging.getLogger(__name__)
+_NO_LIMIT = 2048
+"""The context of a model that does not say its own, as in the harness."""
+_MAX_GEN_TOKS = 256
+"""Tokens that are written if a task does not say how many, as in the harness."""
+_WORTH_PACKING, _AT_MOST = 16, 32
+"""Tokens of a context from which on its continuations are run together, and how many of them."""
+_CACHED = "steerlens model"
+"""The key of the model in a cache of responses."""
+TokenRequest = tuple[Any, list[int], list[int]]
+"""What is asked, the tokens of the context and those of the continuation."""
+
+
+def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "", batch_size: int | None = None) -> Any:
+    """Returns a model for lm-evaluation-harness, for ``lm_eval.simple_evaluate(model=…, tasks=[…])``.
+
+    Tokens, the cut of long contexts from the left, and what stands in front of a text are those of the harness' own class for
+    Hugging Face models. A context's last token and all of the continuation are steered by a plan for ``last_onward``; of a text
+    that is read as a whole (``loglikelihood_rolling``) every token but what stands in front.
+
+    Args:
+        model: the base model.
+        method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
+        locale: of plans by locale, whose plan it is, as ``es-ES``.
+        batch_size: contexts at once where log likelihoods are asked for; chosen for the device for ``None``, and where the model
+            writes.
+
+    Returns:
+        An ``lm_eval.api.model.LM``.
+
+    Raises:
+        ModelError: lm-eval is not installed.
+        SettingsError: no method, or one that asks explicit prompts.
+        FingerprintError: a plan of another model.
+    """
+    base = needed("lm_eval.api.model", "lm-eval").TemplateLM
+    made: Any = type("SteeredLM", (LmEvalRequests, base), {"__doc__": LmEvalRequests.__doc__})
+    return made(SteeredRun.of(model, method, locale), batch_size)
+
+
+class LmEvalRequests:
+    """The requests of lm-evaluation-harness, answered by a steered model. ``lm_eval_model`` joins it with the harness' class."""
+
+    backend = "causal"
+
+    def __init__(self, running: SteeredRun, batch_size: int | None = None) -> None:
+        """Keeps what runs.
+
+        Args:
+            running: the model with what steers it.
+            batch_size: contexts at once; chosen for the device for ``None``.
+        """
+        super().__init__()
+        self.running, self.batch_size = running, batch_size
+        self.tokenizer = running.model.tokenizer.hf
+        self._device = running.model.device
+
+    @property
+    def eot_token_id(self) -> int | None:
+        """The token that ends a text."""
+        return self.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token before a text that has no context: BOS, or the one that ends texts where there is none.
+
+        Raises:
+            PromptError: the tokenizer has neither.
+        """
+        known = (self.running.model.tokenizer.bos_id, self.eot_token_id)
+        found = next((index for index in known if index is not None), None)
+        if found is None:
+            raise PromptError("a text without a context was given, and the tokenizer has neither BOS nor EOS to put before it.")
+        return found
+
+    @property
+    def max_length(self) -> int:
+        """The tokens of a context with its continuation but for the last one, which is not run."""
+        return (self.running.model.backend.context or _NO_LIMIT + 1) - 1
+
+    @property
+    def max_gen_toks(self) -> int:
+        """The tokens that are written if a task does not say how many."""
+        return _MAX_GEN_TOKS
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer's name, for caches of requests."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        """Returns the tokens of a text, with what stands in front once.
+
+        Args:
+            string: the text, which may begin with BOS in writing.
+            add_special_tokens: ``False`` puts nothing in front.
+            _: what other classes of the harness take.
+        """
+        ids, front = list(self.tokenizer(string, add_special_tokens=False)["input_ids"]), self.running.model.tokenizer.front
+        if add_special_tokens is False or tuple(ids[: len(front)]) == front:
+            return ids
+        return [*front, *ids]
+
+    def _loglikelihood_tokens(self, requests: Sequence[TokenRequest], **_: Any) -> list[Likelihood]:
+        """Answers requests that the harness has split into tokens."""
+        contexts: dict[tuple[Any, ...], list[int]] = {}
+        cut = 0
+        for number, (_asked, context, continuation) in enumerate(requests):
+            if not continuation:
+                raise PromptError(f"continuation {_asked[1]!r} of a task adds no token to its context: expected a text to score.")
+            kept, lost = self._kept(context, continuation)
+            cut += lost > 0
+            alike = (kept,) if len(kept) >= _WORTH_PACKING else (kept, number)
+            contexts.setdefault(alike, []).append(number)
+        self._say_cut(cut, len(requests))
+        asked = [
+            (context[0], own[at : at + _AT_MOST]) for context, own in contexts.items() for at in range(0, len(own), _AT_MOST)
+        ]
+        rows = [self._row(context, [requests[n][2] for n in numbers]) for context, numbers in asked]
+        found: dict[int, Likelihood] = {}
+        for (_context, numbers), own in zip(asked, log_likelihoods(self.running, rows, self.batch_size), strict=True):
+            found.update(zip(numbers, own, strict=True))
+        return [found[number] for number in range(len(requests))]
+
+    def _row(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> Row:
+        """The row of a context. What the harness puts before a text that has none stands in front of it, BOS or not."""
+        row = self.running.model.row(context, continuations)
+        return replace(row, front=max(row.front, int(self._is_prefix(context))))
+
+    def _is_prefix(self, context: Sequence[int]) -> bool:
+        return len(context) == 1 and context[0] in (self.running.model.tokenizer.bos_id, self.eot_token_id)
+
+    def _kept(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[tuple[int, ...], int]:
+        """A context as far as the model's holds it before the continuation, cut from the left, and how many tokens that takes."""
+        over = len(context) + len(continuation) - (self.max_length + 1)
+        if over >= len(context):
+            raise PromptError(
+                f"a continuation of {len(continuation)} tokens is asked for: {self.running.model.name} takes {self.max_length}."
+            )
+        return tuple(context[max(0, over) :]), over
+
+    def _say_cut(self, cut: int, n: int) -> None:
+        if cut:
+            _log.warning("%d of %d contexts are cut from the left to fit %s", cut, n, self.running.model.name)
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
+        """Returns the log likelihood of whole texts, those longer than the model's context in windows as the harness cuts them.
+
+        Every token of a window that is scored counts as generated, so that a plan is at work as where the model writes.
+
+        Args:
+            requests: the harness' requests, with a text each.
+            disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
+
+        Raises:
+            SettingsError: a plan for the tokens of prompts.
+        """
+        if requests:
+            self.running.check_read("texts that are read as a whole")
+        utils = needed("lm_eval.utils", "lm-eval")
+        rows, owners = [], []
+        for number, request in enumerate(requests):
+            for context, scored in map(utils.make_disjoint_window, self._windows(utils, request.args[0])):
+                rows.append(self._row_of_text(context, scored))
+                owners.append(number)
+        sums = [0.0] * len(requests)
+        for number, ((total, _),) in zip(owners, log_likelihoods(self.running, rows, self.batch_size), strict=True):
+            sums[number] += total
+        return sums
+
+    def _windows(self, utils: Any, text: str) -> Iterable[Any]:
+        given = {"prefix_token": self.prefix_token_id, "max_seq_len": self.max_length, "context_len": 1}
+        return utils.get_rolling_token_windows(token_list=self.tok_encode(text), **given)
+
+    def _row_of_text(self, context: Sequence[int], scored: Sequence[int]) -> Row:
+        """The row of a window. What stands in front may stand there twice: the harness puts BOS before texts that have one."""
+        row = self._row(context, [scored])
+        twice = self.running.model.tokenizer.n_front(scored) if self._is_prefix(context) else 0
+        return replace(row, front=row.front + twice)
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
+        """Returns what the model writes after contexts, up to a task's stops. Requests with the same settings run together.
+
+        Args:
+            requests: the harness' requests, with a context and settings each.
+            disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
+
+        Raises:
+            SettingsError: settings that the model's ``generate`` does not take, or no room for a context.
+        """
+        groups: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            groups.setdefault(repr(sorted(request.args[1].items())), []).append(number)
+        texts = [""] * len(requests)
+        for numbers in groups.values():
+            asked = [requests[number].args for number in numbers]
+            for number, text in zip(numbers, self._written([context for context, _ in asked], asked[0][1]), strict=True):
+                texts[number] = text
+        return texts
+
+    def _written(self, contexts: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+        normalized = dict(needed("lm_eval.models.utils", "lm-eval").normalize_gen_kwargs(dict(settings), self.max_gen_toks))
+        stops, new = stops_of([stop for stop in normalized.pop("until") if stop]), normalized.pop("max_gen_toks")
+        sample, temperature = normalized.pop("do_sample"), normalized.pop("temperature", 0.0)
+        room = self.max_length - new
+        if room < 1 or (sample and not temperature > 0):
+            raise SettingsError(
+                f"{new} tokens at temperature {temperature} asked for, sampling {sample}: expected fewer tokens than the model's "
+                f"context of {self.max_length}, and a temperature above 0 to sample. Set gen_kwargs."
+            )
+        given = sampling_settings(sample, temperature if sample else 1.0, 1, stops, normalized)
+        whole = [self.tok_encode(context) or [self.prefix_token_id] for context in contexts]
+        self._say_cut(sum(len(ids) > room for ids in whole), len(whole))
+        rows = [self.running.model.row(ids[-room:]) for ids in whole]
+        with self.running.steered() as model:
+            return [own[0] for own in all_written(model, rows, new, stops, given)]
+
+    def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+        """Returns a chat as one text. A template that refuses messages of the system is given none, as in the harness.
+
+        Args:
+            chat_history: the messages.
+            add_generation_prompt: whether the cue for an answer follows; otherwise the last message goes on.
+        """
+        from jinja2 import TemplateError
+
+        how = {
+            "tokenize": False,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": not add_generation_prompt,
+        }
+        try:
+            return str(self.tokenizer.apply_chat_template(list(chat_history), **how))
+        except TemplateError as error:
+            others = [message for message in chat_history if message["role"] != "system"]
+            if len(others) == len(chat_history):
+                raise PromptError(f"the model's chat template refuses a task's messages ({error}).") from error
+            _log.warning("the chat template refuses messages of the system (%s): they are left out", error)
+            return str(self.tokenizer.apply_chat_template(others, **how))
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Returns what the harness writes into its results of the model: its fingerprint, the method, versions."""
+        return {INFO: self.running.info()}
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Refuses a cache of responses that another model or method filled: the harness tells them apart by the text alone.
+
+        Args:
+            cache_hook: the harness' hook, with its data base.
+
+        Raises:
+            SettingsError: the cache holds responses of another model, or of nobody knows which.
+        """
+        kept, mine = cache_hook.dbdict, self.running.identity()
+        if kept is not None:
+            if len(kept) and kept.get(_CACHED) != mine:
+                raise SettingsError(
+                    "use_cache names a file with the responses of another model or method: expected one for each. The harness "
+                    "would give them out for this model's."
+                )
+            kept[_CACHED] = mine
+        self.cache_hook = cache_hook

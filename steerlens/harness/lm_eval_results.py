@@ -1,0 +1,113 @@
+"""Results of lm-evaluation-harness (``lm_eval`` 0.4.13) as answers, paired item by item with the unsteered model's."""
+
+import json
+import logging
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+from steerlens.errors import SettingsError
+from steerlens.evaluation.answering import Answers
+from steerlens.harness.answers import LOCALES, ConceptOf, ItemScore, MethodResults, answers_of, info_in, plain_concept
+
+_log = logging.getLogger(__name__)
+PREFIX = "lm_eval "
+"""What names of the harness' scores begin with, since ``exact_match`` is one of our own too."""
+Column = tuple[str, str, str]
+"""A task, a metric and a filter of the harness."""
+
+
+def lm_eval_answers(
+    results: Mapping[str, Any],
+    *,
+    locales: LOCALES = None,
+    scores: Sequence[str] | None = None,
+    concept: ConceptOf | None = None,
+) -> Answers:
+    """Returns the results of lm-evaluation-harness as answers: ``sl.evaluation.placed(answers)`` is their plane.
+
+    A score is called as the harness' metric, as ``lm_eval acc``; with a filter ``lm_eval exact_match, strict-match``. Of a metric
+    whose result is not the mean over items, as F1 and perplexity, nothing can be paired item by item: the log names it.
+
+    Args:
+        results: by method's name, ``unsteered`` among them, what ``lm_eval.simple_evaluate(…, log_samples=True)`` returned; or
+            several of these, as where the plan of each locale has a run of its own.
+        locales: the locale of tasks by their name, as ``{"belebele_kor_Hang": "ko-KR"}``; the task's name for others.
+        scores: which scores are kept; all for ``None``.
+        concept: names what an item asks, given the task and the harness' ``doc``, so that the same question in several locales
+            counts once; for ``None`` each item counts for itself.
+
+    Raises:
+        SettingsError: results without samples, with an item twice, or of none but a method; methods that were asked other items,
+            or with other settings of generation.
+        UnknownNameError: a score that was not measured, or a task that is not there.
+    """
+    read = {name: list(own) if isinstance(own, list | tuple) else [own] for name, own in results.items()}
+    for name, several in read.items():
+        if any(not isinstance(own, Mapping) or not own.get("samples") for own in several):
+            raise SettingsError(
+                f"results called {name!r} hold no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) returns."
+            )
+    every = [own for several in read.values() for own in several]
+    left_out = {column for own in every for column in _columns(own) if not _is_mean(own, column)}
+    for task, metric in sorted({(task, metric) for task, metric, _ in left_out}):
+        _log.warning("%s of %s is no mean over items, and is left out", metric, task)
+    tasks = {task: version for own in every for task, version in own.get("versions", {}).items()}
+    version = next((own["lm_eval_version"] for own in every if "lm_eval_version" in own), None)
+    measured = {
+        name: MethodResults(
+            [one for own in several for one in _measured(own, left_out, concept)],
+            {task: info_in(own.get("config")) for own in several for task in own["samples"]},
+        )
+        for name, several in read.items()
+    }
+    return answers_of(measured, locales, scores, harness="lm_eval", harness_version=version, tasks=tasks)
+
+
+def _columns(results: Any) -> Iterator[Column]:
+    """The metrics of results, by task and filter."""
+    for task, samples in results["samples"].items():
+        yield from dict.fromkeys((task, metric, own["filter"]) for own in samples for metric in own["metrics"])
+
+
+def _samples_of(results: Any, column: Column) -> list[Any]:
+    return [sample for sample in results["samples"][column[0]] if sample["filter"] == column[2]]
+
+
+def _measured(results: Any, left_out: Container[Column], concept: ConceptOf | None) -> Iterator[ItemScore]:
+    for column in _columns(results):
+        if column in left_out:
+            continue
+        task, metric, filtered = column
+        score = f"{PREFIX}{metric}" if filtered == "none" else f"{PREFIX}{metric}, {filtered}"
+        higher = results.get("higher_is_better", {}).get(task, {}).get(metric)
+        settings = json.dumps(_settings(results, task), sort_keys=True, default=str)
+        for sample in _samples_of(results, column):
+            item = str(sample["doc_id"])
+            named = plain_concept(task, item) if concept is None else concept(task, sample["doc"])
+            asked = "/".join([*(str(sample.get(part)) for part in ("doc_hash", "prompt_hash", "target_hash")), settings])
+            yield ItemScore(task, item, named, asked, score, _number(sample.get(metric)), higher is not False)
+
+
+def _settings(results: Any, task: str) -> dict[str, Any]:
+    """What of a task's settings changes answers and does not stand in its prompts."""
+    config = results.get("configs", {}).get(task, {})
+    own = {name: config.get(name) for name in ("generation_kwargs", "repeats")}
+    return {**own, "version": results.get("versions", {}).get(task)}
+
+
+def _number(value: Any) -> float:
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _is_mean(results: Any, column: Column) -> bool:
+    """Says whether the harness' result of a metric is the mean of its items' values, as it is of an accuracy."""
+    task, metric, filtered = column
+    result = results["results"][task].get(f"{metric},{filtered}")
+    values = [_number(sample.get(metric)) for sample in _samples_of(results, column)]
+    if not isinstance(result, int | float) or not values:
+        return False
+    return math.isclose(math.fsum(values) / len(values), float(result), rel_tol=1e-6, abs_tol=1e-9)

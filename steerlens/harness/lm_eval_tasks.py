@@ -1,0 +1,46 @@
+"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), to be run beside its own."""
+
+from functools import partial
+from typing import Any
+
+from steerlens.data import Items, locale
+from steerlens.errors import SettingsError
+from steerlens.harness.running import needed
+
+
+def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
+    """Returns items as a multiple-choice task, for ``lm_eval.simple_evaluate(tasks=[…])``.
+
+    The implicit prompt is followed by each choice. The harness' ``acc`` compares sums of log probabilities, as ours does with
+    ``Scoring(normalisation="none")``, and is the same item by item. A document has the item's concept, locale and kind:
+    ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])`` counts what is asked in several locales once.
+
+    Args:
+        items: what is asked, of locales that all write a space before a word, or none.
+        name: the task's name.
+
+    Raises:
+        SettingsError: no items, or locales of both kinds.
+    """
+    spaces = {locale(item.locale).space for item in items}
+    if len(spaces) != 1:
+        raise SettingsError(
+            f"{items!r} given for one task: expected items, of locales that all write a space before an answer or all none. Make "
+            "a task of each locale."
+        )
+    rows = [
+        {
+            **{"concept": item.concept, "locale": item.locale, "kind": item.kind},
+            **{"prompt": item.prompt().text, "choices": list(item.choices), "answer": item.answer},
+        }
+        for item in items
+    ]
+    how = {"doc_to_text": "{{prompt}}", "doc_to_choice": "{{choices}}", "doc_to_target": "answer"}
+    return {
+        **{"task": name, "custom_dataset": partial(_dataset, rows), "test_split": "test", "output_type": "multiple_choice"},
+        **{"target_delimiter": spaces.pop(), "metadata": {"version": items.digest()[:12]}, **how},
+    }
+
+
+def _dataset(rows: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+    return {"test": needed("datasets", "datasets").Dataset.from_list(rows)}

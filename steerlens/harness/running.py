@@ -1,0 +1,105 @@
+"""What a harness runs: a model, under a method's plan and hooks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+from uuid import uuid4
+
+from steerlens.errors import ModelError, SettingsError
+from steerlens.evaluation.given_methods import GivenMethod, method_of
+from steerlens.evaluation.methods import Prepared
+from steerlens.models.lens import LensModel
+from steerlens.provenance import provenance
+from steerlens.steering.code import code_digest
+
+INFO = "steerlens"
+"""The key of what is told of the model in a harness' results."""
+
+
+@dataclass(frozen=True, eq=False)
+class SteeredRun:
+    """A model as a method prepares it."""
+
+    prepared: Prepared
+    _number: str = field(default_factory=lambda: uuid4().hex, init=False, repr=False)
+
+    @classmethod
+    def of(cls, model: LensModel, method: GivenMethod | None, locale: str) -> "SteeredRun":
+        """Returns what a method comes to.
+
+        Args:
+            model: the base model.
+            method: a plan or another method; the unsteered model for ``None``.
+            locale: of plans by locale, whose plan it is.
+
+        Raises:
+            SettingsError: no method, or one that asks explicit prompts, which a harness' tasks do not have.
+            UnknownNameError: the method is not for this locale.
+            FingerprintError: a plan of another model.
+        """
+        prepared = Prepared(model) if method is None else method_of(method).prepared(model, locale)
+        if prepared.form == "explicit":
+            raise SettingsError("a method that asks explicit prompts given: the tasks of a harness have prompts of their own.")
+        if prepared.plan is not None:
+            prepared.plan.check(prepared.model)
+        return cls(prepared)
+
+    @property
+    def model(self) -> LensModel:
+        """The model that runs."""
+        return self.prepared.model
+
+    @contextmanager
+    def steered(self) -> Iterator[LensModel]:
+        """Steers every pass inside the block."""
+        plan, backend = self.prepared.plan, self.model.backend
+        with backend.applied([*self.prepared.hooks, *(plan.hooks(self.model) if plan else [])]):
+            yield self.model
+
+    def check_read(self, whose: str) -> None:
+        """Refuses a plan that steers a prompt's tokens, where there is no prompt.
+
+        Args:
+            whose: the requests, in words.
+
+        Raises:
+            SettingsError: a step for the tokens of the prompt alone.
+        """
+        plan = self.prepared.plan
+        if plan is not None and any(step.tokens == "prompt" for step in plan.steps):
+            raise SettingsError(
+                f"plan ({plan}) steers the tokens of prompts, and {whose} have no prompt: they would be read unsteered. Give a "
+                "plan for other tokens, as 'last_onward' or 'all', or leave these tasks out."
+            )
+
+    def info(self) -> dict[str, Any]:
+        """Returns JSON values of what runs, for a harness' results."""
+        own = {"method": self.prepared.described(), "steered": self.prepared.plan is not None or bool(self.prepared.hooks)}
+        return provenance(model=self.model.fingerprint.to_dict(), **own)
+
+    def identity(self) -> list[Any]:
+        """Returns JSON values that tell apart what runs, for the keys of caches: the model, and the plan with the code of its
+        operations. Hooks cannot be compared, so each run with hooks is one of its own."""
+        own, plan = self.info(), self.prepared.plan
+        code = [] if plan is None else [code_digest(type(step.edit)) for step in plan.steps]
+        return [{**own["model"], "name": ""}, own["method"], code, self._number if self.prepared.hooks else ""]
+
+
+def needed(package: str, name: str) -> Any:
+    """Returns a module of an optional package.
+
+    Args:
+        package: the module.
+        name: the package's name for pip.
+
+    Raises:
+        ModelError: it is not installed; the message names the extra.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ModelError(
+            f"{name} is needed here and cannot be imported ({error}): pip install 'steerlens[harness]', which holds it."
+        ) from error
