@@ -1,4 +1,4 @@
-"""The command line: ``steerlens demo | probe | sweep | search | align | plane | steer | models | data``."""
+"""The command line: ``steerlens demo | probe | sweep | search | align | plane | steer | serve | models | data``."""
 
 import argparse
 import logging
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"steerlens {version('steerlens')}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _probe, _sweep, _search, _align, _plane, _steer, _models, _data):
+    for add in (_demo, _probe, _sweep, _search, _align, _plane, _steer, _serve, _models, _data):
         add(commands)
     return top
 
@@ -183,6 +183,19 @@ def _steer(commands: Any) -> None:
     steer.add_argument("--show", action="store_true", help="Show also which tokens are read and steered.")
 
 
+def _serve(commands: Any) -> None:
+    what = "start an OpenAI-compatible server whose requests choose a plan by name (extra vllm)"
+    serve = _add(commands, "serve", what, "steerlens serve --plan LOC-es-ES=results/demo/plans/LOC-es-ES.safetensors")
+    _model(serve, device=False)
+    named = "A saved plan and its name in requests; may be given several times."
+    serve.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
+    serve.add_argument("--name", help="The model's name in requests. Default: the last part of --model.")
+    serve.add_argument("--host", default="127.0.0.1", help="The address that is listened on. Default: %(default)s.")
+    serve.add_argument("--port", type=int, default=8000, help="The port. Default: %(default)s.")
+    more = "Further options of vllm serve, as '--max-model-len 4096 --tensor-parallel-size 2'."
+    serve.add_argument("--vllm-options", default="", metavar="TEXT", help=more)
+
+
 def _models(commands: Any) -> None:
     _add(commands, "models", "list the embedded models, their licences and whether they are in the cache", "steerlens models")
 
@@ -202,10 +215,15 @@ def _data(commands: Any) -> None:
     data.add_argument("-n", type=int, default=5, help="The number of items that are shown. Default: %(default)s.")
 
 
-def _model(command: argparse.ArgumentParser) -> None:
+def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
     kinds = "An embedded model's name, a Hugging Face id, a folder or a .gguf file"
     command.add_argument("--model", default=DEFAULT_MODEL, help=f"{kinds}. Default: %(default)s.")
-    command.add_argument("--device", help="cpu, cuda and others. Default: a GPU if there is one.")
+    if device:
+        command.add_argument("--device", help="cpu, cuda and others. Default: a GPU if there is one.")
+        spread = "Instead of --device, for a model that one device does not hold: auto, balanced, balanced_low_0 or sequential."
+        command.add_argument("--device-map", metavar="VALUE", help=spread)
+        most = "With --device-map: what each GPU, by its number, and the CPU may hold at most, as 0=20GiB,1=20GiB,cpu=60GiB."
+        command.add_argument("--max-memory", metavar="SIZES", help=most)
     command.add_argument("--dtype", help="float32, bfloat16 or float16. Default: what the device is good at.")
 
 

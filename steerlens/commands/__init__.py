@@ -1,8 +1,9 @@
 """What each command of the command line does: from parsed arguments to the text it prints."""
 
 from steerlens.commands.look import data, models, steer
+from steerlens.commands.serve import serve
 from steerlens.commands.work import align, demo, plane, probe, search, sweep
 
-COMMANDS = {own.__name__: own for own in (align, data, demo, models, plane, probe, search, steer, sweep)}
+COMMANDS = {own.__name__: own for own in (align, data, demo, models, plane, probe, search, serve, steer, sweep)}
 
 __all__ = ["COMMANDS"]

@@ -57,4 +57,19 @@ def model(args: Namespace) -> LensModel:
         logging.getLogger("steerlens").info(
             "Model: %s. Licence: %s", EMBEDDED[args.model].description, EMBEDDED[args.model].licence
         )
-    return load(args.model, args.device, args.dtype)
+    return load(args.model, args.device, args.dtype, device_map=args.device_map, max_memory=_sizes(args.max_memory))
+
+
+def _sizes(text: str | None) -> dict[str | int, str | int] | None:
+    """What each device may hold, by its number or name.
+
+    Raises:
+        SettingsError: it is not written as ``0=20GiB,cpu=60GiB``.
+    """
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(place.strip() and size.strip() for place, _, size in pairs):
+        raise SettingsError(f"--max-memory {text!r} given: expected a size for each device, as 0=20GiB,cpu=60GiB.")
+    named = [(place.strip(), size.strip()) for place, _, size in pairs]
+    return {int(place) if place.isdecimal() else place: int(size) if size.isdecimal() else size for place, size in named}

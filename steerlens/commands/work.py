@@ -156,7 +156,7 @@ def _placing(args: Namespace, locale: str, name: str) -> list[str]:
 
 def plane(args: Namespace) -> str:
     """Saved plans and adapters on the test part of the atlas."""
-    plans, adapters = _named("plan", args.plan), _named("adapter", args.adapter)
+    plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
         raise SettingsError("no methods given: expected --plan NAME=FILE, --adapter NAME=FOLDER, or several of them.")
     if twice := sorted(set(plans) & set(adapters)):
@@ -175,8 +175,16 @@ def plane(args: Namespace) -> str:
     return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"
 
 
-def _named(what: str, given: list[str]) -> dict[str, str]:
-    """What stands behind each name of an option that may be given several times."""
+def named(what: str, given: list[str]) -> dict[str, str]:
+    """What stands behind each name of an option that may be given several times.
+
+    Args:
+        what: the option.
+        given: its values, each as NAME=FILE.
+
+    Raises:
+        SettingsError: a value without a name, or a name that stands twice.
+    """
     named = [text.partition("=") for text in given]
     if any(not name or not file for name, _, file in named):
         raise SettingsError(f"--{what} {given} given: expected NAME=FILE, as in surgical=plan.safetensors.")

@@ -23,7 +23,7 @@ from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.options import explanations, given_as, settings_of
 from steerlens.settings import QUICK, ObjectiveName, SearchSettings, StudySettings
 
-COMMANDS = ("demo", "probe", "sweep", "search", "align", "plane", "steer", "models", "data")
+COMMANDS = ("demo", "probe", "sweep", "search", "align", "plane", "steer", "serve", "models", "data")
 
 
 def _rows(items: sl.data.Items) -> str:

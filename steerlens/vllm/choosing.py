@@ -1,0 +1,52 @@
+"""How a request to the server says by which plan it is steered, and what no request may say."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from steerlens.errors import SettingsError, UnknownNameError
+
+FIELD = "steerlens_plan"
+"""What the plan's name is called where vLLM is told."""
+STEERED = ("/v1/completions", "/v1/chat/completions")
+"""Where texts are asked for."""
+OPEN = (*STEERED, "/tokenize", "/detokenize")
+"""Where requests with a body are taken. vLLM and vllm-lens have others that run code which a request brings."""
+_INSIDE = ("apply_hooks", "apply_steering_vectors", FIELD)
+"""What a request may not say itself: the first runs code that it brings."""
+
+
+def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dict[str, Any]:
+    """Returns a request as vLLM takes it, with the name of its plan where the engine finds it.
+
+    A request names a plan in its ``model``, as ``gemma-3-270m:LOC-es-ES``, or in a field ``plan`` of its own.
+
+    Args:
+        body: the request's JSON.
+        base: the name of the model, which unsteered requests give.
+        plans: the plans by name.
+
+    Raises:
+        UnknownNameError: no such plan.
+        SettingsError: two plans, a field that no request may have, or a plan with several texts for one prompt.
+    """
+    given, name = dict(body), body.get("plan")
+    by_model = str(body.get("model", base)).removeprefix(base).removeprefix(":") if _names(body.get("model"), base) else None
+    given.pop("plan", None)
+    if name is not None and by_model is not None and name != by_model:
+        raise SettingsError(f"plan {name!r} and model {body['model']!r} given: expected one plan. Leave one of both out.")
+    inside = dict(given.get("vllm_xargs") or {})
+    if found := sorted({*inside, *given}.intersection(_INSIDE)):
+        raise SettingsError(f"{', '.join(found)} given: this server steers by its own plans alone. Name one as 'plan'.")
+    chosen = by_model if name is None else name
+    if chosen is None:
+        return given
+    if chosen not in plans:
+        raise UnknownNameError("plan", chosen, plans)
+    if given.get("n", 1) not in (None, 1) or given.get("best_of") not in (None, 1) or given.get("use_beam_search"):
+        raise SettingsError("n, best_of or beam search given with a plan: expected one text for a prompt. Send it several times.")
+    return {**given, "vllm_xargs": {**inside, FIELD: chosen}}
+
+
+def _names(model: Any, base: str) -> bool:
+    """Says whether a model's name names a plan."""
+    return isinstance(model, str) and model.startswith(f"{base}:")

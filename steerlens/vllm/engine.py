@@ -1,0 +1,102 @@
+"""Scoring by vLLM: every choice of every row is a request of its own, whose tokens' log probabilities vLLM gives."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from steerlens.errors import ModelError
+from steerlens.models.batches import Row
+from steerlens.models.targets import Sums
+
+if TYPE_CHECKING:
+    from steerlens.steering import SteeringPlan
+    from steerlens.vllm.model import VllmModel
+
+
+class VllmEngine:
+    """Rows, each a prompt with its choices, ready to be run under any plan. It has the methods of ``models.engine.Engine``."""
+
+    def __init__(self, model: "VllmModel", rows: Sequence[Row]) -> None:
+        """Makes every choice a request.
+
+        Args:
+            model: the model that runs them.
+            rows: prompts with their choices, at least one row.
+        """
+        self.model, self.rows = model, tuple(rows)
+        self.requests = [(number, choice) for number, row in enumerate(rows) for choice in range(len(row.choices))]
+        self._base: tuple[object, Sums] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of a plan that progress is told of: one, since vLLM orders requests itself."""
+        return 1
+
+    @property
+    def base(self) -> Sums:
+        """The log probabilities without a plan of this engine's, found once for the plan that is applied now."""
+        hooks = self.model.backend.hooks_on()
+        if self._base is None or self._base[0] != hooks:
+            self._base = (hooks, self.log_probabilities())
+        return self._base[1]
+
+    def log_probabilities(self, plan: "SteeringPlan | None" = None) -> Sums:
+        """Returns the sum of log probabilities of every choice, by row, in nats.
+
+        Args:
+            plan: what the model is steered by; nothing for ``None``.
+
+        Raises:
+            FingerprintError: the plan belongs to another model.
+            ModelError: vLLM did not run the plan at every token.
+        """
+        if plan is not None:
+            plan.check(self.model)
+        asked = [Row((*self.rows[n].prompt, *self.rows[n].choices[c]), (), self.rows[n].front) for n, c in self.requests]
+        ends = [len(self.rows[n].prompt) for n, _ in self.requests]
+        sums: Sums = [[] for _ in self.rows]
+        outputs = self.model.requests.run(asked, plan, ends=ends, prompt_logprobs=0)
+        for (number, _), row, end, output in zip(self.requests, asked, ends, outputs, strict=True):
+            sums[number].append(summed(output.prompt_logprobs, row.prompt, end))
+        return sums
+
+    def sweep(self, plans: Sequence["SteeringPlan"]) -> Iterator[tuple[int, Sums]]:
+        """Runs every row under every plan, one plan after another: vLLM's passes cannot go on from one another.
+
+        Args:
+            plans: any number of plans of this model.
+
+        Yields:
+            The plan's index, with the log probabilities.
+
+        Raises:
+            FingerprintError: a plan belongs to another model.
+        """
+        for plan in plans:
+            plan.check(self.model)
+        for index, plan in enumerate(plans):
+            yield index, self.log_probabilities(plan)
+
+
+def summed(given: Sequence[Mapping[int, Any] | None] | None, ids: Sequence[int], first: int) -> float:
+    """Returns the sum of the log probabilities of a text's tokens from one of them on.
+
+    Args:
+        given: vLLM's ``prompt_logprobs``: for each token but the first, by token id, what has a ``logprob`` in nats.
+        ids: the tokens of the text.
+        first: the index of the first token that counts.
+
+    Raises:
+        ModelError: vLLM did not give a log probability of every token.
+    """
+    if given is None or len(given) != len(ids):
+        raise ModelError(
+            f"vLLM gave log probabilities of {len(given or ())} tokens of {len(ids)}: expected one of each. Install the vLLM "
+            "that the extra vllm names."
+        )
+    each = [(given[at] or {}).get(ids[at]) for at in range(first, len(ids))]
+    if None in each:
+        raise ModelError(f"vLLM gave no log probability of token {ids[first + each.index(None)]}, which the text has.")
+    return float(sum(float(own.logprob) for own in each if own is not None))

@@ -1,0 +1,176 @@
+"""``load``: a model by vLLM, with vllm-lens at every block."""
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from steerlens.errors import ModelError, SettingsError
+from steerlens.fingerprint import Fingerprint
+from steerlens.models.batches import Row
+from steerlens.models.devices import choose_device, choose_dtype
+from steerlens.models.loading import source_of
+from steerlens.models.reading import reason
+from steerlens.models.tokens import Tokenizer, own_tokenizer
+from steerlens.steering import Add, SteeringPlan, Step
+from steerlens.vllm.backend import VllmBackend, residual_stream
+from steerlens.vllm.identity import Identity
+from steerlens.vllm.model import VllmModel
+from steerlens.vllm.requests import Requests
+
+FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
+"""Settings of vLLM that are always so: keys of a steered text must not serve another one, and compiled passes take no plans."""
+_CLOSE = 0.05
+"""The share of a vector's norm by which what was added may be off: half precision rounds."""
+INSTALL = "vLLM has an environment of its own: python3.12 -m venv vllm, and in it pip install 'steerlens[vllm]'."
+
+
+def load(
+    name: str | Path,
+    dtype: str | torch.dtype | None = None,
+    *,
+    revision: str | None = None,
+    prepend_bos: bool | None = None,
+    **settings: Any,
+) -> VllmModel:
+    """Loads a model in vLLM.
+
+    Args:
+        name: as for ``steerlens.load``: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
+            Vectors that were taken in one dtype are refused in another.
+        revision: the branch, tag or commit on the hub.
+        prepend_bos: as for ``steerlens.load``.
+        settings: any other of ``vllm.LLM``'s arguments, such as ``max_model_len``, ``tensor_parallel_size`` and
+            ``pipeline_parallel_size``.
+
+    Raises:
+        ModelError: vLLM or vllm-lens is not installed, or vLLM cannot read or run the model, or not give its residual streams.
+        SettingsError: a setting that would make steered results wrong.
+    """
+    check_installed()
+    from vllm import LLM
+
+    given = {**checked(settings), **FIXED}
+    model = unloaded(name, dtype, revision=revision, prepend_bos=prepend_bos)
+    identity = model.backend.identity
+    try:
+        model.requests.llm = LLM(model=str(identity.folder), dtype=str(identity.dtype).removeprefix("torch."), **given)
+    except Exception as error:  # vLLM raises what it likes
+        raise ModelError(
+            f"{model.name} cannot be run by vLLM ({reason(error)}). Expected an architecture that this vLLM knows, and memory "
+            "for it: see its log above; gpu_memory_utilization=, max_model_len= and tensor_parallel_size= are settings of vLLM."
+        ) from error
+    model.backend.context = int(model.llm.llm_engine.model_config.max_model_len)
+    _try(model)
+    return model
+
+
+def unloaded(
+    name: str | Path,
+    dtype: str | torch.dtype | None = None,
+    *,
+    revision: str | None = None,
+    prepend_bos: bool | None = None,
+) -> VllmModel:
+    """Returns a model of which nothing was loaded: it has its tokenizer and its fingerprint, and can run nothing.
+
+    Args:
+        name, dtype, revision, prepend_bos: as for ``load``.
+
+    Raises:
+        ModelError: the model cannot be read.
+    """
+    folder, kind = folder_of(str(name), revision), choose_dtype(dtype, choose_device(None))
+    tokenizer = Tokenizer(own_tokenizer(str(folder)), prepend_bos)
+    return VllmModel(VllmBackend(str(name), Identity(folder, kind), Requests(None), tokenizer, 0))
+
+
+def check_installed() -> None:
+    """Makes sure that vLLM and vllm-lens are installed, and that vllm-lens is not switched off.
+
+    Raises:
+        ModelError: one of them is missing.
+    """
+    for package in ("vllm", "vllm_lens"):
+        if find_spec(package) is None:
+            raise ModelError(f"the package {package.replace('_', '-')} is not installed here. {INSTALL}")
+    if os.environ.get("VLLM_LENS_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
+        raise ModelError("VLLM_LENS_DISABLE is set, so that vllm-lens does nothing: expected it unset.")
+
+
+def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns settings of vLLM, where none of them makes steered results wrong.
+
+    Args:
+        settings: arguments of ``vllm.LLM``, or of its server.
+
+    Raises:
+        SettingsError: one of the settings that are always the same, or a guess of several tokens at once.
+    """
+    wrong = {name: value for name, value in settings.items() if value != FIXED.get(name, value)}
+    if wrong:
+        raise SettingsError(
+            f"{wrong} given: expected {FIXED}. Keys and values that were computed under a plan must not be used for another "
+            "request, and compiled passes cannot be steered. Leave it out."
+        )
+    if settings.get("speculative_config") is not None:
+        raise SettingsError(
+            "speculative_config given: tokens that are guessed and refused would be counted as the text's, and plans be made at "
+            "the wrong ones. Leave it out."
+        )
+    return settings
+
+
+def folder_of(name: str, revision: str | None = None) -> Path:
+    """Returns the folder of a model's files; those of a model of the hub are downloaded, the weights in safetensors only.
+
+    Args:
+        name: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
+        revision: the branch, tag or commit on the hub.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        ModelError: the model cannot be read.
+    """
+    source = source_of(name)
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"])
+        )
+    except Exception as error:  # the hub raises what it likes
+        raise ModelError(
+            f"{name} is no folder, no file and no embedded model, and as a Hugging Face id it could not be downloaded "
+            f"({reason(error)}). Check the name, and the way to the hub."
+        ) from error
+
+
+def _try(model: VllmModel) -> None:
+    """Makes sure that residual streams come out of a model, and that a plan adds to them what it says, and only where it says.
+
+    Raises:
+        ModelError: they do not, or it does not.
+    """
+    front, layers = len(model.tokenizer.front), sorted({0, model.n_layers - 1})
+    row = Row((*model.tokenizer.front, 1, 2, 3), (), front)
+    shape = (len(layers), len(row), model.d_model)
+    (before,) = (residual_stream(own, shape) for own in model.requests.run([row], layers=layers))
+    direction = torch.full((model.d_model,), float(before[0].norm(dim=-1).mean()) / model.d_model**0.5)
+    nobody = Fingerprint("", "", "", "", model.n_layers, model.d_model, (), None, None)
+    plan = SteeringPlan((Step(Add(direction), 0, 1.0, "all", "a trial"),), nobody)
+    (after,) = (residual_stream(own, shape) for own in model.requests.run([row], plan, layers=layers))
+    expected = torch.zeros(shape[1:])
+    expected[front:] = direction
+    off = float((after[0] - before[0] - expected).norm() / expected.norm())
+    if not off <= _CLOSE or not before.isfinite().all() or torch.equal(after[-1], before[-1]):
+        raise ModelError(
+            f"{model.name} was loaded by vLLM, and a vector that was added after block 0 does not stand there (off by {off:.2g} "
+            "of its norm), so nothing that is steered would be right. Expected the vLLM and vllm-lens of the extra vllm."
+        )

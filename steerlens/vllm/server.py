@@ -1,0 +1,166 @@
+"""An OpenAI-compatible server whose requests choose a plan by name: vLLM's, with plans put in on the way to its engine."""
+
+import json
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from copy import copy
+from typing import Any, ClassVar
+
+from steerlens.errors import SteerlensError, UnknownNameError
+from steerlens.steering import SteeringPlan
+from steerlens.vllm.choosing import FIELD, OPEN, STEERED, with_plan
+from steerlens.vllm.loading import FIXED, check_installed, checked
+from steerlens.vllm.model import VllmModel
+from steerlens.vllm.placed import PlacedPlan, extra_args
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class ChoosePlan:
+    """ASGI middleware: puts the name of a request's plan where the engine finds it, and takes no other requests with a body."""
+
+    base: ClassVar[str] = ""
+    """The name of the model."""
+    plans: ClassVar[Mapping[str, SteeringPlan]] = {}
+    """The plans by name. vLLM makes the middleware itself, without arguments, so both belong to the class."""
+
+    def __init__(self, app: Any) -> None:
+        """Wraps an application."""
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answers a request that is not taken, and passes on any other one."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await (self.app(scope, receive, send) if scope["type"] in ("http", "lifespan") else _close(send))
+            return
+        path = scope["path"].rstrip("/")
+        if path not in OPEN:
+            await _answer(send, 403, f"{path} is not served here: expected one of {', '.join(OPEN)}.")
+            return
+        content = await _body(receive)
+        if path in STEERED:
+            try:
+                content = json.dumps(with_plan(json.loads(content), self.base, self.plans)).encode()
+            except UnknownNameError as error:
+                await _answer(send, 404, str(error))
+                return
+            except (SteerlensError, ValueError, TypeError, AttributeError) as error:
+                await _answer(send, 400, str(error))
+                return
+        await self.app({**scope, "headers": _headers(scope["headers"], len(content))}, _again(content, receive), send)
+
+
+def serve(
+    model: VllmModel,
+    plans: Mapping[str, SteeringPlan],
+    *,
+    called: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    options: str = "",
+) -> None:
+    """Runs the server until it is interrupted.
+
+    Args:
+        model: the model, as ``steerlens.vllm.loading.unloaded`` gives it: the server loads the weights itself.
+        plans: the plans by name.
+        called: the name of the model in requests; with ``:`` and a plan's name behind it, it is steered by the plan.
+        host: the address that is listened on.
+        port: the port.
+        options: further options of ``vllm serve``, as on a command line.
+
+    Raises:
+        FingerprintError: a plan of another model.
+        ModelError: vLLM or vllm-lens is not installed.
+        SettingsError: an option that would make steered results wrong.
+    """
+    check_installed()
+    for plan in plans.values():
+        plan.check(model)
+    import uvloop
+    from vllm.entrypoints.launchers.api_server.entry import run_server
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.plugins import load_general_plugins
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    identity = model.backend.identity
+    names = [called, *(f"{called}:{name}" for name in plans)]
+    own = ["--model", str(identity.folder), "--dtype", str(identity.dtype).removeprefix("torch."), "--host", host]
+    own += ["--port", str(port), "--middleware", f"{__name__}.{ChoosePlan.__name__}", "--served-model-name", *names]
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args([*own, *shlex.split(options)])
+    checked({"speculative_config": args.speculative_config})
+    vars(args).update(FIXED)
+    validate_parsed_serve_args(args)
+    load_general_plugins()
+    ChoosePlan.base, ChoosePlan.plans = called, dict(plans)
+    AsyncLLM.generate = steered(AsyncLLM.generate, plans, model.tokenizer.n_front)
+    uvloop.run(run_server(args))
+
+
+def steered(generate: Any, plans: Mapping[str, SteeringPlan], n_front: Callable[[list[int]], int]) -> Any:
+    """Returns the method of vLLM's engine that answers a request, with the plan that the request names.
+
+    Args:
+        generate: the method, as vllm-lens left it.
+        plans: the plans by name.
+        n_front: says how many of a text's first tokens stand in front of it.
+    """
+
+    async def under_plan(self: Any, prompt: Any, sampling_params: Any, request_id: str, **more: Any) -> AsyncIterator[Any]:
+        inside = getattr(prompt, "sampling_params", None)
+        params = copy(inside or sampling_params)  # the prompts of one request share theirs
+        placed: PlacedPlan | None = None
+        params.extra_args = dict(params.extra_args or {})
+        name = params.extra_args.pop(FIELD, None)
+        if name is not None:
+            ids = list(prompt["prompt_token_ids"] if isinstance(prompt, Mapping) else prompt.prompt_token_ids)
+            placed = PlacedPlan(plans[name], len(ids), n_front(ids))
+            params.extra_args |= extra_args(placed)
+        if inside is not None:
+            prompt.sampling_params = params
+        in_parts, written = getattr(getattr(params, "output_kind", None), "name", "") == "DELTA", 0  # as a stream is given
+        async for output in generate(self, prompt, params, request_id, **more):
+            written = len(output.outputs[0].token_ids) + (written if in_parts else 0)
+            if placed is not None and placed.plan.layers and output.finished:
+                placed.check(vars(output).pop("hook_results", None), placed.prompt, written)
+            yield output
+
+    return under_plan
+
+
+async def _body(receive: Receive) -> bytes:
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(content: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read, and after it what else comes, as a client that goes away."""
+    given = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+    async def next_message() -> MutableMapping[str, Any]:
+        return next(given, None) or await receive()
+
+    return next_message
+
+
+def _headers(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*kept, (b"content-length", str(length).encode())]
+
+
+async def _answer(send: Send, status: int, message: str) -> None:
+    """Answers in OpenAI's form of an error."""
+    error = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(error, ensure_ascii=False).encode()})
+
+
+async def _close(send: Send) -> None:
+    await send({"type": "websocket.close", "code": 1008})

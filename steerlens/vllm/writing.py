@@ -1,0 +1,66 @@
+"""Texts by vLLM, in the form that Hugging Face's ``generate`` returns."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from steerlens.errors import SettingsError
+from steerlens.models.batches import Row, TokenBatch
+
+if TYPE_CHECKING:
+    from steerlens.vllm.requests import Requests
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Hugging Face's settings that vLLM has under the same names."""
+_OURS = ("do_sample", "num_return_sequences", "pad_token_id", "stopping_criteria")
+"""Settings that ``LensModel.generate`` itself gives. A text is cut at its stops there, and vLLM writes on to its end."""
+
+
+def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, Any]) -> list[list[Any]]:
+    """Returns vLLM's ``SamplingParams`` of each text of each row. Each text has a seed of its own, which PyTorch draws.
+
+    Args:
+        llm: vLLM's ``LLM``, whose defaults are those of the model's ``generation_config.json``.
+        n_rows: the number of prompts.
+        max_new_tokens: the number of tokens after which a text ends if the model does not end it.
+        settings: Hugging Face's generation settings, ``do_sample`` and ``num_return_sequences`` among them.
+
+    Raises:
+        SettingsError: a setting that vLLM does not have.
+    """
+    from vllm import SamplingParams
+
+    unknown = sorted(name for name, value in settings.items() if name not in (*_SAMPLING, *_OURS) and value is not None)
+    if unknown:
+        raise SettingsError(
+            f"{', '.join(unknown)} given to a model that vLLM runs: expected sample, temperature, n, seed, stop, "
+            f"{', '.join(_SAMPLING[1:])}. Leave it out, or load the model with steerlens.load."
+        )
+    draws, default = settings["do_sample"], llm.get_default_sampling_params()
+    given = {name: getattr(default, name) if settings.get(name) is None else settings[name] for name in _SAMPLING}
+    given |= {"max_tokens": max_new_tokens} | ({} if draws else {"temperature": 0.0})
+
+    def one() -> Any:
+        return SamplingParams(**given, seed=int(torch.randint(1 << 31, ())) if draws else None)
+
+    return [[one() for _ in range(settings["num_return_sequences"])] for _ in range(n_rows)]
+
+
+def written(requests: "Requests", batch: TokenBatch, params: Sequence[Sequence[Any]], pad_id: int) -> Int[Tensor, "text pos"]:
+    """Returns the tokens of texts behind those of their prompts, padded as Hugging Face's ``generate`` pads them.
+
+    Args:
+        requests: asks vLLM.
+        batch: the prompts, padded in front.
+        params: the parameters of each text of each row.
+        pad_id: the token that follows a text which ended before the others.
+    """
+    each = [(line, own) for line, several in enumerate(params) for own in several]
+    rows = [Row(batch.rows[line].prompt, (), batch.rows[line].front) for line, _ in each]
+    texts = [list(output.outputs[0].token_ids) for output in requests.run(rows, params=[own for _, own in each])]
+    longest = max(map(len, texts))
+    ends = torch.tensor([[*text, *[pad_id] * (longest - len(text))] for text in texts], dtype=torch.long)
+    return torch.cat([batch.tokens[[line for line, _ in each]], ends.view(len(texts), longest)], dim=1)
