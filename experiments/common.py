@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 import steerlens as sl
-from steerlens.evaluation.running import Running
+from steerlens.evaluation.running import Executor, Running
 from steerlens.plotting import Figure
 from steerlens.provenance import provenance
 from steerlens.storage import write_atomically, write_text
@@ -102,6 +102,8 @@ class Context:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     """What a run wants recorded."""
+    executor: Executor | None = None
+    """Who runs the tasks; ``None``: this process."""
 
     @cached_property
     def model(self) -> sl.LensModel:
@@ -123,7 +125,7 @@ class Context:
     @cached_property
     def running(self) -> Running:
         """How tasks are run: finished ones are kept beside the results, and a run that was ended goes on from them."""
-        return Running.in_folder(self.results.path)
+        return Running.in_folder(self.results.path, executor=self.executor)
 
     def other(self, name: str) -> Results:
         """Another experiment's results on the same model.
@@ -183,7 +185,9 @@ def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -
     args = _arguments(name, argv)
     root = Path(args.out) if args.out else SMOKE if args.smoke else ROOT
     if not args.readme:
-        context = Context(name, settings(name, smoke=args.smoke), args.model, root, args.smoke, draw=not args.no_figures)
+        workers = None if args.ray is None else sl.ray(args.ray or None)
+        config = settings(name, smoke=args.smoke)
+        context = Context(name, config, args.model, root, args.smoke, draw=not args.no_figures, executor=workers)
         try:
             with context.timed("all"):
                 run(context)
@@ -233,6 +237,13 @@ def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help=f"the small settings, into {SMOKE}/")
     parser.add_argument("--out", help="where the experiments' folders of results are (default: experiments/)")
     parser.add_argument("--no-figures", action="store_true", help="tables only")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run tasks on workers of Ray: here, or on a cluster (auto)",
+    )
     parser.add_argument("--readme", action="store_true", help="write found.md and the READMEs anew from the tables, run nothing")
     return parser.parse_args(argv)
 

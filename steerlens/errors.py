@@ -6,10 +6,19 @@ Every error says what was given, what was expected and what to do about it. The 
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SteerlensError(Exception):
     """Base of every error that a user's input or surroundings can cause."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets workers send the error: its message is made already, whatever its class was given."""
+        return _again, (type(self), self.args), self.__dict__ or None
+
+
+def _again(kind: type[SteerlensError], args: tuple[Any, ...]) -> SteerlensError:
+    return kind.__new__(kind, *args)
 
 
 class UnknownNameError(SteerlensError):

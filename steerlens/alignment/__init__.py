@@ -10,6 +10,7 @@ from steerlens.alignment.keeping import Keep
 from steerlens.alignment.losses import contrastive_loss, movement_loss, preference_loss
 from steerlens.alignment.midalign import MidAlign
 from steerlens.alignment.objectives import Example, Objective
+from steerlens.alignment.several import Training, train_all
 from steerlens.alignment.training import train
 from steerlens.alignment.tuning import MultilingualTuning
 from steerlens.training import TrainingSettings
@@ -26,6 +27,7 @@ __all__ = [
     "MidAlign",
     "MultilingualTuning",
     "Objective",
+    "Training",
     "TrainingLog",
     "TrainingSettings",
     "clo",
@@ -36,5 +38,6 @@ __all__ = [
     "movement_loss",
     "preference_loss",
     "train",
+    "train_all",
     "tune",
 ]

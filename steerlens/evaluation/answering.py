@@ -1,11 +1,10 @@
 """How every item is answered under every method: what the plane and the effects by item are computed from."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 from steerlens.data import KINDS, Item, Items
@@ -35,10 +34,11 @@ from steerlens.evaluation.tasks import ScoringTask, Task
 from steerlens.evaluation.text_tasks import ReadingTask, WritingTask
 from steerlens.evaluation.variants import LABEL_COLUMNS, Label, asked_of, check_tokens, together, variants_of
 from steerlens.evaluation.wordings import Wordings, wordings
+from steerlens.evaluation.work import Work, run_all
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
-from steerlens.scores import GivenScore, Score, score_of
+from steerlens.scores import GivenScore, Score, register_read, score_of
 from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, Controls
 from steerlens.tables import ResultTable
@@ -61,6 +61,20 @@ class Answers(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = (*LABEL_COLUMNS, *ITEM_COLUMNS)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a table that ``save`` wrote, and makes the scores known that it has from an evaluation harness.
+
+        Args:
+            path: the Parquet file.
+
+        Raises:
+            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
+        """
+        found = super().load(path)
+        register_read(found.meta)
+        return found
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -265,62 +279,73 @@ class _Marker:
         expected = len(group) + (0 if beside else 1 + explicit)
         controlled = {code: len(own) - expected for code, own in variants.items()}  # which nobody knew before
         bar.total += sum(len(self.items.of(locale=code)) * more for code, more in controlled.items()) * self.rounds
-        rows = [row for code in self.locales for row in self.rows(code, variants[code], texts, bar)]
+        parts = [part for code in self.locales for part in self._parts(code, variants[code], texts)]
+        run_all([work for part in parts for work in part.works], self.running, bar)
+        rows = [row for part in parts for row in part.rows()]
         described = {
             name: {code: method.prepared(self.model, code).described() for code in self.locales} for name, method in group.items()
         }
         return rows, described
 
-    def rows(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None, bar: Any) -> Iterator[Row]:
-        """Yields the rows of one locale under each of the variants."""
-        bar.set_postfix_str(code)
+    def _parts(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None) -> Iterator["_Part"]:
+        """Yields what there is to do in one locale under each of the variants."""
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
             if part and any(kind in score.kinds and score.evidence in _OF_CHOICES for score in self.scores):
-                yield from self._scored(part, variants, bar)
-        if self.evidence - set(_OF_CHOICES):
-            for label, prepared in variants:
-                yield from ({**label, **row} for row in self._of_text(own, code, label, prepared, texts, bar))
+                yield self._scored(code, part, variants)
+        for label, prepared in variants:
+            if "reading" in self.evidence and label["method"] != EXPLICIT:  # held-out text has no explicit form
+                yield self._read(code, own, label, prepared, texts)
+            if "writing" in self.evidence and (asked := asked_of(own, label)):
+                yield self._written(code, asked, label, prepared)
 
-    def _scored(self, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]], bar: Any) -> Iterator[Row]:
-        """Yields the scores of choices of items of one locale and kind, method by method."""
+    def _scored(self, code: str, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]]) -> "_Part":
+        """Returns the scoring of choices of items of one locale and kind, method by method."""
         found: dict[int, Sequence[Outcome]] = {}
+        works: list[Work] = []
         for numbers in together(variants):
             label, first = variants[numbers[0]]
             if asked := asked_of(part, label):
-                found |= self._outcomes(asked, first, {number: variants[number][1] for number in numbers}, bar)
-        for number, (label, prepared) in enumerate(variants):
-            if number in found:
-                english = self._english(prepared.model)
-                yield from ({**label, **row} for row in choice_rows(found[number], self.scores, english))
+                works += self._scorings(code, asked, first, {number: variants[number][1] for number in numbers}, found)
 
-    def _outcomes(
-        self, asked: Sequence[Item], first: Prepared, variants: Mapping[int, Prepared], bar: Any
-    ) -> dict[int, Sequence[Outcome]]:
-        """Returns the outcomes of variants that share their model, form and hooks, by number."""
+        def rows() -> Iterator[Row]:
+            for number, (label, prepared) in enumerate(variants):
+                if number in found:
+                    english = self._english(prepared.model)
+                    yield from ({**label, **row} for row in choice_rows(found[number], self.scores, english))
+
+        return _Part(works, rows)
+
+    def _scorings(
+        self,
+        code: str,
+        asked: Sequence[Item],
+        first: Prepared,
+        variants: Mapping[int, Prepared],
+        found: dict[int, Sequence[Outcome]],
+    ) -> Iterator[Work]:
+        """Yields the scoring of variants that share their model, form and hooks; their outcomes are put into ``found``."""
         steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
         numbers = list(steered)
-        found: dict[int, Sequence[Outcome]] = {}
-        chunks = [numbers[at : at + PLANS] for at in range(0, len(numbers), PLANS)] or [[]]
         scoring = self._put(first)
-        tasks = [ScoringTask(tuple(asked), tuple(steered[n] for n in own), scoring, self.batch_size) for own in chunks]
-        for own, task, result in zip(chunks, tasks, self._results(tasks, first, bar), strict=True):
-            base, *outcomes = task.outcomes(result)
-            finite(base, first.model)  # first, or the plan would be blamed
-            found |= {n: finite(one, first.model, steered[n]) for n, one in zip(own, outcomes, strict=True)}
-            found |= dict.fromkeys(variants.keys() - steered.keys(), base)
-        return found
+
+        def taking(task: ScoringTask, own: Sequence[int]) -> Callable[["pd.DataFrame"], None]:
+            def take(result: "pd.DataFrame") -> None:
+                base, *outcomes = task.outcomes(result)
+                finite(base, first.model)  # first, or the plan would be blamed
+                found.update((n, finite(one, first.model, steered[n])) for n, one in zip(own, outcomes, strict=True))
+                found.update(dict.fromkeys(variants.keys() - steered.keys(), base))
+
+            return take
+
+        for own in [numbers[at : at + PLANS] for at in range(0, len(numbers), PLANS)] or [[]]:
+            task = ScoringTask(tuple(asked), tuple(steered[n] for n in own), scoring, self.batch_size)
+            yield Work(code, task, first, taking(task, own))
 
     def _put(self, prepared: Prepared) -> Scoring:
         """Returns how items are put to a variant: as the scoring says, explicitly if the method or the scoring says so."""
         return replace(self.scoring, form="explicit") if prepared.form == "explicit" else self.scoring
-
-    def _results(self, tasks: Sequence[Task], prepared: Prepared, bar: Any) -> Iterator["pd.DataFrame"]:
-        """Yields the tasks' results; under hooks of the user's own they are run here, and kept nowhere."""
-        running = Running() if prepared.hooks else self.running
-        with prepared.model.backend.hooked(prepared.hooks) if prepared.hooks else nullcontext():
-            yield from running.results(tasks, prepared.model, bar)
 
     def _english(self, model: LensModel) -> English:
         """Returns the unsteered English outcomes of a model, taken once."""
@@ -329,15 +354,44 @@ class _Marker:
             self._kept[model] = english_outcomes(model, self.items, self.locales, *common)
         return self._kept[model]
 
-    def _of_text(self, items: Items, code: str, label: Label, prepared: Prepared, texts: Texts | None, bar: Any) -> Iterator[Row]:
-        """Yields the scores of held-out text, which has no explicit form, and of what is written."""
-        if "reading" in self.evidence and label["method"] != EXPLICIT:
-            held_out = held_out_texts(items, code, texts)
-            (result,) = self._results([ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)], prepared, bar)
+    def _read(self, code: str, items: Items, label: Label, prepared: Prepared, texts: Texts | None) -> "_Part":
+        """Returns the reading of a locale's held-out texts under one variant."""
+        held_out = held_out_texts(items, code, texts)
+        task = ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)
+
+        def made(result: "pd.DataFrame") -> Iterator[Row]:
             readings = {name: Reading(code, held_out[name], own) for name, own in zip(held_out, result["nats"], strict=True)}
-            yield from reading_rows(readings, self.scores)
-        asked = asked_of(items, label)
-        if "writing" in self.evidence and asked:
-            task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
-            (result,) = self._results([task], prepared, bar)
-            yield from writing_rows(task.writings(result), self.scores)
+            return reading_rows(readings, self.scores)
+
+        return _Part.of_one(code, task, label, prepared, made)
+
+    def _written(self, code: str, asked: Sequence[Item], label: Label, prepared: Prepared) -> "_Part":
+        """Returns the writing of answers to a locale's items under one variant."""
+        task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
+        return _Part.of_one(code, task, label, prepared, lambda result: writing_rows(task.writings(result), self.scores))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What there is to do for some rows of the table."""
+
+    works: Sequence[Work]
+    rows: Callable[[], Iterator[Row]]
+    """Gives the rows when all of it was done."""
+
+    @classmethod
+    def of_one(
+        cls, code: str, task: Task, label: Label, prepared: Prepared, made: Callable[["pd.DataFrame"], Iterable[Row]]
+    ) -> "_Part":
+        """Returns a part that is one task.
+
+        Args:
+            code: the locale.
+            task: the task.
+            label: of the variant.
+            prepared: what runs the task.
+            made: makes rows of its result.
+        """
+        results: list[pd.DataFrame] = []
+        work = Work(code, task, prepared, results.append)
+        return cls([work], lambda: ({**label, **row} for result in results for row in made(result)))

@@ -146,7 +146,7 @@ class Checkpoint(Method):
         there = self._loaded.get(model)
         own = None if there is None else there()
         if own is None:
-            own = self._adapted(model) if self.is_adapter else load(self.source, model.device, model.dtype)
+            own = self._adapted(model) if self.is_adapter else load(self.source, dtype=model.dtype, **model.placing)
             self._loaded[model] = ref(own)
         return Prepared(own)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from steerlens.data import Items
 from steerlens.errors import SettingsError
@@ -17,7 +17,7 @@ from steerlens.evaluation.methods import EXPLICIT
 from steerlens.evaluation.running import Executor, Running
 from steerlens.evaluation.scores import ANSWERED, AXES, SIDE_EFFECTS
 from steerlens.models.lens import LensModel
-from steerlens.scores import GivenScore, score_of
+from steerlens.scores import GivenScore, register_read, score_of
 from steerlens.settings import Scoring
 from steerlens.statistics import pareto_front
 from steerlens.steering import UNSTEERED, Controls
@@ -43,6 +43,20 @@ class Plane(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a table that ``save`` wrote, and makes the scores known that it has from an evaluation harness.
+
+        Args:
+            path: the Parquet file.
+
+        Raises:
+            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
+        """
+        found = super().load(path)
+        register_read(found.meta)
+        return found
 
     def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
         """Draws the change of one score against that of another, with the Pareto front, and beneath it the locales.

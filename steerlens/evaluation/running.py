@@ -2,14 +2,14 @@
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from steerlens.errors import ModelError
+from steerlens.evaluation.sent import SentModel
 from steerlens.evaluation.tasks import Report, Task
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance
@@ -24,10 +24,36 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Executor(Protocol):
-    """Whatever has ``map``: ``concurrent.futures``' executors, a pool of processes, Ray's pool."""
+    """Whatever has ``map``: ``concurrent.futures``' executors, a pool of processes, ``sl.ray()``."""
 
     def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
         """Applies a function to every value, in their order."""
+
+
+@runtime_checkable
+class ClusterExecutor(Executor, Protocol):
+    """An executor whose workers may be on other machines, and tell how far they are: ``sl.ray()``."""
+
+    @property
+    def device(self) -> str:
+        """Where workers have their model: ``cpu`` or ``cuda``."""
+
+    def run(
+        self,
+        function: Callable[[Any, Report], Any],
+        values: Iterable[Any],
+        *,
+        report: Callable[[int, float], None],
+        keep: Callable[[int, Any], Any],
+    ) -> Iterator[Any]:
+        """Applies a function to every value, and yields the results in their order.
+
+        Args:
+            function: is given a value, and what it tells its progress.
+            values: what it is applied to.
+            report: is told a value's number and how much of it is done.
+            keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
+        """
 
 
 @dataclass(frozen=True)
@@ -118,8 +144,11 @@ class Running:
         if self.executor is None:
             for task, path in todo:
                 yield _done(task, model, path, partial(advance, bar))
+        elif isinstance(self.executor, ClusterExecutor):
+            yield from _by_cluster(self.executor, todo, model, bar)
         elif todo:
-            work = [(model.spec, task, path) for task, path in todo]
+            sent = SentModel.of(model)
+            work = [(sent, task, path) for task, path in todo]
             for (task, _), found in zip(todo, self.executor.map(run_elsewhere, work), strict=True):
                 advance(bar, task.size)
                 yield found
@@ -134,28 +163,58 @@ def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Pa
     return list(first.values())
 
 
+def _by_cluster(
+    executor: ClusterExecutor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
+) -> Iterator["pd.DataFrame"]:
+    """Yields the results of tasks that are run on other machines, which need not see this one's files: they are kept here."""
+    if not todo:
+        return
+    done = [0.0] * len(todo)
+
+    def report(number: int, items: float) -> None:
+        """Moves the bar; what a worker that died had done of a task counts once."""
+        if items > done[number]:
+            advance(bar, items - done[number])
+            done[number] = items
+
+    def keep(number: int, found: "pd.DataFrame") -> "pd.DataFrame":
+        task, path = todo[number]
+        report(number, task.size)
+        return _stored(found.copy(), path)  # what comes may lie in memory that is shared with others, and cannot be written to
+
+    sent = SentModel.of(model, executor.device)
+    yield from executor.run(run_told, [(sent, task) for task, _ in todo], report=report, keep=keep)
+
+
 def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":
     """Runs a task and keeps its result."""
-    found = ResultTable(task.run(model, report))
-    if path is not None:
-        found.save(path)
-        found = ResultTable.load(path)  # what is read is what a run that goes on would read
-    return found.frame
+    return _stored(task.run(model, report), path)
 
 
-_here = threading.local()
-"""The models that this thread has loaded, by how they were loaded."""
+def _stored(found: "pd.DataFrame", path: Path | None) -> "pd.DataFrame":
+    """Keeps a result, and returns what a run that goes on would read."""
+    if path is None:
+        return found
+    ResultTable(found).save(path)
+    return ResultTable.load(path).frame
 
 
-def run_elsewhere(work: tuple[Any, Task, Path | None]) -> "pd.DataFrame":
-    """Runs a task in a worker, with a model that the worker loads once.
+def run_elsewhere(work: tuple[SentModel, Task, Path | None]) -> "pd.DataFrame":
+    """Runs a task in a worker of this machine, with a model that the worker loads once.
 
     Args:
-        work: how the model is loaded, the task, and where its result is kept.
+        work: the model, the task, and where its result is kept.
     """
-    spec, task, path = work
-    loaded: dict[Any, LensModel] = _here.__dict__.setdefault("models", {})
-    if spec not in loaded:
-        loaded.clear()
-        loaded[spec] = spec.load()
-    return _done(task, loaded[spec], path, lambda _: None)
+    sent, task, path = work
+    return _done(task, sent.load(), path, lambda _: None)
+
+
+def run_told(work: tuple[SentModel, Task], report: Report) -> "pd.DataFrame":
+    """Runs a task in a worker of any machine, with a model that the worker loads once, and keeps nothing.
+
+    Args:
+        work: the model and the task.
+        report: is told of progress.
+    """
+    sent, task = work
+    return task.run(sent.load(), report)

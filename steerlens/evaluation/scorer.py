@@ -56,7 +56,8 @@ class Scorer:
         self.model = model
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         rows = [question.row for question in self.questions]
-        self.engine = Engine(model, rows, batch_size=batch_size, memory=memory, short=short, plans=plans)
+        make = getattr(model.backend, "engine", Engine)  # a backend that scores rows itself, as vLLM's
+        self.engine = make(model, rows, batch_size=batch_size, memory=memory, short=short, plans=plans)
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -87,8 +87,8 @@ def sweep(
         batch_size: items at once; chosen for the device for ``None``.
         memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
         seed: of the order in which ``halving`` takes concepts.
-        executor: who runs the tasks: anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each worker loads the
-            model for itself. ``None``: this process, with the model as it is.
+        executor: who runs the tasks: ``sl.ray()``, or anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each
+            worker loads the model for itself. ``None``: this process, with the model as it is.
         resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -37,6 +38,19 @@ def nats_per_token(
     if plan is not None:
         plan.check(model)
     rows = [_row(model, text) for text in texts]
+    make = getattr(model.backend, "engine", None)  # a backend that scores rows itself, as vLLM's
+    found = _read(model, rows, plan, batch_size) if make is None else _by_engine(make(model, rows), rows, plan)
+    refuse(sum(not math.isfinite(value) for value in found), len(found), "texts", model, plan)
+    return found
+
+
+def _by_engine(engine: Any, rows: Sequence[Row], plan: SteeringPlan | None) -> list[float]:
+    """The mean over the tokens of each row's only choice."""
+    return [-own[0] / len(row.choices[0]) for row, own in zip(rows, engine.log_probabilities(plan), strict=True)]
+
+
+def _read(model: LensModel, rows: Sequence[Row], plan: SteeringPlan | None, batch_size: int | None) -> list[float]:
+    """The same from final residuals."""
     found = [0.0] * len(rows)
     unembedding = model.backend.unembedding()
     for indices in model.batches([len(row) for row in rows], batch_size):
@@ -50,7 +64,6 @@ def nats_per_token(
         values = unembedding.log_probabilities(final[lines, places - 1], targets)
         for line, index in enumerate(indices):
             found[index] = -float(values[asked[:, 0] == line].mean())
-    refuse(sum(not math.isfinite(value) for value in found), len(found), "texts", model, plan)
     return found
 
 

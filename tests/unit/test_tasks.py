@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from tqdm import tqdm
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import ModelError
-from steerlens.evaluation import plane, search, side_effects, sweep
+from steerlens.evaluation import answered, plane, search, side_effects, sweep
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.slopes import SlopePart, SlopeTask
 from steerlens.evaluation.tasks import ScoringTask
@@ -55,6 +57,28 @@ def test_a_task_is_sent_and_gives_the_same(stored: sl.LensModel, items: Items, v
         assert again.digest(stored) == task.digest(stored)
     digests = {task.digest(stored) for task in (*tasks, ScoringTask(some, (plan,)), ScoringTask(some, (2 * plan,)))}
     assert len(digests) == len(tasks) + 2
+
+
+class _Counting:
+    """An executor that notes how many tasks it is given at once."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
+        work = list(values)
+        self.given.append(len(work))
+        return map(function, work)
+
+
+def test_workers_of_a_plane_have_the_tasks_of_all_locales_before_them(
+    stored: sl.LensModel, items: Items, vectors: VectorSet
+) -> None:
+    few, workers = items.sample(3), _Counting()
+    plans = {"EN": {code: vectors["EN", code].at(1, 2.0) for code in ("es-ES", "ko-KR")}}
+    found = answered(stored, few, plans, executor=workers)
+    assert workers.given == [6, 1]  # for each locale facts, culture and its explicit prompts; then English, for consistency
+    pd.testing.assert_frame_equal(found.frame, answered(stored, few, plans).frame)
 
 
 def _jobs(model: sl.LensModel, items: Items, vectors: VectorSet, **how: object) -> list[pd.DataFrame]:

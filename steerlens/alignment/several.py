@@ -1,0 +1,114 @@
+"""Several trainings, one after another or each in a worker."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steerlens.alignment.aligned import Aligned
+from steerlens.alignment.cards import Card
+from steerlens.alignment.keeping import Keep
+from steerlens.alignment.objectives import Objective
+from steerlens.alignment.training import train
+from steerlens.data import Items
+from steerlens.data.parallel import ParallelCorpus
+from steerlens.errors import FileError, SettingsError
+from steerlens.evaluation.running import ClusterExecutor, Executor
+from steerlens.evaluation.sent import SentModel
+from steerlens.models.lens import LensModel
+from steerlens.progress import progress
+from steerlens.training import TrainingSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What ``train`` is given beside the model, as a value that can be sent to a worker."""
+
+    corpus: ParallelCorpus
+    """The parallel texts."""
+    objective: Objective
+    """The method: what is minimised."""
+    out: str | Path
+    """The folder that the adapter, its checkpoints, its card and its log are kept in; another one for each training."""
+    locales: tuple[str, ...] | None = None
+    """The locales that are aligned with English; all of the corpus but English for ``None``."""
+    settings: TrainingSettings | None = None
+    """Of the training; the defaults for ``None``."""
+    keep: Keep | None = None
+    """What is to be left as it is; nothing for ``None``."""
+    held_out: Items | None = None
+    """Items that no text may give away; not checked for ``None``."""
+
+    @property
+    def folder(self) -> Path:
+        """The whole path of the folder, which workers in other folders find too."""
+        return Path(self.out).expanduser().resolve()
+
+
+def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Executor | None = None) -> list[Aligned]:
+    """Trains several adapters of one model, each as a whole: with an executor, as many at a time as it has workers.
+
+    A training that came to its end is not done again, and one that was ended goes on from its last checkpoint, whoever does it.
+
+    Args:
+        model: the base model, which is left as it is.
+        trainings: what is trained.
+        executor: who trains, as for ``sweep``; ``None``: this process. Workers on other machines write into a folder of the same
+            path that all machines share.
+
+    Returns:
+        What was trained, in the order of ``trainings``.
+
+    Raises:
+        SettingsError: two trainings in one folder; and what ``train`` raises.
+        DataError, ModelError, FingerprintError: as ``train`` says.
+        FileError: a checkpoint cannot be written; or a worker on another machine wrote into a folder that is not shared.
+    """
+    folders = [training.folder for training in trainings]
+    if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
+        raise SettingsError(f"several trainings were given the folder {', '.join(twice)}: expected one for each.")
+    done = []
+    with progress(len(trainings), "Trainings", "adapter", show=len(trainings) > 1) as bar:
+        for found in _done(model, trainings, executor):
+            done.append(found)
+            bar.update()
+    return done
+
+
+def _done(model: LensModel, trainings: Sequence[Training], executor: Executor | None) -> Iterator[Aligned]:
+    if executor is None:
+        for training in trainings:
+            yield _trained(model, training)
+        return
+    sent = SentModel.of(model, executor.device if isinstance(executor, ClusterExecutor) else None)
+    cards = executor.map(_trained_elsewhere, [(sent, training) for training in trainings])
+    for training, card in zip(trainings, cards, strict=True):
+        yield _seen_from_here(training.folder, card)
+
+
+def _trained(model: LensModel, training: Training) -> Aligned:
+    own = {"settings": training.settings, "keep": training.keep, "held_out": training.held_out}
+    return train(model, training.corpus, training.objective, training.locales, out=training.folder, **own)  # type: ignore[arg-type]
+
+
+def _trained_elsewhere(work: tuple[SentModel, Training]) -> Card:
+    """Trains in a worker. What comes of it lies in the folder; its card goes back."""
+    sent, training = work
+    return _trained(sent.load(), training).card
+
+
+def _seen_from_here(folder: Path, card: Card) -> Aligned:
+    """Returns what a worker trained.
+
+    Raises:
+        FileError: it does not lie in this machine's folder.
+    """
+    try:
+        found, reason = Aligned.load(folder), "another adapter lies there"
+    except FileError as error:
+        found, reason = None, str(error)
+    if found is None or found.card != card:
+        raise FileError(
+            f"a worker trained an adapter in {folder}, and this machine does not have it there ({reason}): expected "
+            "a folder that all machines share. Give such a one as out=…"
+        )
+    return found

@@ -1,0 +1,301 @@
+"""Ray as the executor: workers with one model each, on this machine or on a cluster, of which some may die.
+
+Results come to the process that asked for them as they are done, so no folder has to be shared. What a worker was doing when it
+died is given to another one. An error that the work itself raises comes out as it was raised.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
+
+from steerlens.errors import ModelError, SettingsError
+from steerlens.executors.workers import SECONDS, Told, Worker
+from steerlens.provenance import provenance
+
+log = logging.getLogger("steerlens")
+
+Reported = Callable[[Any, Callable[[float], None]], Any]
+"""A function of a value, and of what it calls with what it did since the last call."""
+
+
+def ray(
+    address: str | None = None,
+    *,
+    workers: int | None = None,
+    num_gpus: float | None = None,
+    num_cpus: float = 1,
+    retries: int = 2,
+) -> "RayExecutor":
+    """Returns workers of Ray (package ``ray``, extra ``ray``), for every argument ``executor``.
+
+    Args:
+        address: ``auto`` joins the cluster that this machine belongs to, ``host:port`` another one, and ``local`` starts Ray on
+            this machine. ``None`` joins the cluster of the environment variable ``RAY_ADDRESS``, or else the one that this
+            machine belongs to, and starts Ray here if there is neither. A program that called ``ray.init`` keeps what it has.
+        workers: how many there are at most; for ``None`` as many as the cluster has room for when work begins. On a cluster that
+            grows when it is asked for more, say how many: those without room wait, and begin when there is some.
+        num_gpus: the GPUs of each worker; less than 1 shares one. ``None``: 1 if the cluster has any, else 0. It also says where
+            workers have their model, wherever that of this process is: on a GPU, or for 0 on the CPU.
+        num_cpus: the cores of each worker, and the threads of its PyTorch.
+        retries: how often what a worker was doing when it died is given to another one.
+
+    Raises:
+        SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of its range.
+    """
+    ranges = {"workers": (workers, 1), "num_gpus": (num_gpus, 0), "num_cpus": (num_cpus, 0), "retries": (retries, 0)}
+    for name, (number, least) in ranges.items():
+        if number is not None and number < least:
+            raise SettingsError(f"{name} {number} given for workers of Ray: expected {least} or more.")
+    if num_gpus is not None and num_gpus > 1 and num_gpus != int(num_gpus):
+        raise SettingsError(f"num_gpus {num_gpus} given for workers of Ray: expected a share of one GPU, or whole GPUs.")
+    package = _package()
+    own = not package.is_initialized()
+    if own:
+        try:
+            package.init(address=address)
+        except Exception as error:  # each way of failing has its own
+            raise SettingsError(
+                f"Ray cannot be had at {address or 'this machine'} ({_short(error)}). Expected the address of a cluster that was "
+                "started (ray start --head), or none, to start Ray here."
+            ) from error
+    elif address not in (None, "auto", package.get_runtime_context().gcs_address):
+        log.warning("This program has Ray already, and its workers are used: the address %s is not", address)
+    gpus = num_gpus if num_gpus is not None else min(1, package.cluster_resources().get("GPU", 0))
+    return RayExecutor(workers, gpus, num_cpus, retries, owns_ray=own)
+
+
+def _package() -> Any:
+    try:
+        import ray as package
+    except ImportError as error:
+        raise SettingsError(
+            f"Ray cannot be imported ({error}): expected the package ray. Install it with pip install 'steerlens[ray]'."
+        ) from error
+    return package
+
+
+@dataclass(eq=False)
+class _Round:
+    """One call of ``run``: what is still to be done, and what was."""
+
+    number: int
+    function: Reported
+    values: list[Any]
+    report: Callable[[int, float], None]
+    keep: Callable[[int, Any], Any]
+    todo: deque[int] = field(default_factory=deque)
+    done: dict[int, Any] = field(default_factory=dict)
+    errors: list[BaseException] = field(default_factory=list)
+    """What its work raised, or that too many workers died at it."""
+    over: bool = False
+    """Whether nobody waits for it any more."""
+    deaths: Counter[int | None] = field(default_factory=Counter)
+    """How many workers died at each value; at ``None`` while they started, one after another."""
+
+
+class RayExecutor:
+    """Workers of Ray. Each keeps the model that it loaded last until the executor is closed or let go of."""
+
+    def __init__(self, workers: int | None, num_gpus: float, num_cpus: float, retries: int, *, owns_ray: bool = False) -> None:
+        """Prepares workers. None is started before there is work.
+
+        Args:
+            workers, num_gpus, num_cpus, retries: as for ``sl.ray``.
+            owns_ray: whether ``close`` ends Ray too.
+        """
+        self.workers, self.num_gpus, self.num_cpus, self.retries = workers, num_gpus, num_cpus, retries
+        self._owns_ray, self._ray = owns_ray, _package()
+        self._made = self._ray.remote(Worker).options(num_cpus=num_cpus, num_gpus=num_gpus)
+        self._free: list[Any] = []
+        self._waited: dict[Any, tuple[Any, _Round, int | None]] = {}
+        """By what Ray will give: the worker, the round, and which value of it the worker is at; ``None`` while it starts."""
+        self._told: Any = None
+        """The actor that workers tell their progress."""
+        self._answer: Any = None
+        """What that actor was asked for and has not given yet."""
+        self._rounds = count()
+
+    @property
+    def device(self) -> str:
+        """Where workers have their model: ``cuda`` or ``cpu``."""
+        return "cuda" if self.num_gpus else "cpu"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the workers, and Ray too where ``sl.ray`` started or joined it."""
+        for actor in (*self._free, *(worker for worker, _, _ in self._waited.values()), self._told):
+            self._end(actor)
+        self._free, self._waited, self._told, self._answer = [], {}, None, None
+        if self._owns_ray:
+            self._ray.shutdown()
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+        """Applies a ``function`` to all ``values``, and yields the results in their order."""
+        return self.run(partial(_untold, function), values)
+
+    def run(
+        self,
+        function: Reported,
+        values: Iterable[Any],
+        *,
+        report: Callable[[int, float], None] = lambda _number, _done: None,
+        keep: Callable[[int, Any], Any] = lambda _number, found: found,
+    ) -> Iterator[Any]:
+        """Applies a function to every value, in whichever worker is free, and yields the results in their order.
+
+        Args:
+            function: is given a value, and what it calls with what it did since the last call.
+            values: what it is applied to.
+            report: is told a value's number and how much of it is done, a few times a second.
+            keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
+
+        Raises:
+            ModelError: workers died at the same value, or while they started, more often than ``retries`` allows.
+            SettingsError: the cluster has no room for a worker, or other packages on its machines; or the executor was closed.
+        """
+        if not self._ray.is_initialized():
+            raise SettingsError("work was given to workers of Ray that were closed: expected it before. Call sl.ray again.")
+        own = _Round(next(self._rounds), function, list(values), report, keep)
+        own.todo.extend(range(len(own.values)))
+        workers = self.workers or self._room()
+        try:
+            for number in range(len(own.values)):
+                while number not in own.done:
+                    if own.errors:
+                        raise own.errors[0]
+                    self._start(own, workers)
+                    self._hand_out(own)
+                    self._collect(own)
+                yield own.done.pop(number)
+        finally:
+            own.over = True
+
+    def _room(self) -> int:
+        """Returns the number of workers that the cluster's machines have room for, each for itself.
+
+        Raises:
+            SettingsError: none of them has room for one.
+        """
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        each = {name: own for name, own in (("GPU", self.num_gpus), ("CPU", self.num_cpus)) if own}
+        room = sum(min((int(has.get(name, 0) / own + 1e-9) for name, own in each.items()), default=1) for has in machines)
+        if room < 1:
+            there = sorted({f"{has.get('GPU', 0):g} and {has.get('CPU', 0):g}" for has in machines})
+            raise SettingsError(
+                f"workers with {self.num_gpus:g} GPUs and {self.num_cpus:g} cores each were asked for, and Ray's machines have "
+                f"{'; '.join(there)}: expected room for one worker on a machine. Ask for less, or say workers=… on a cluster "
+                "that grows."
+            )
+        return room
+
+    def _start(self, own: _Round, workers: int) -> None:
+        """Starts workers, as many as there is work for."""
+        if self._told is None:
+            self._told = self._ray.remote(Told).options(num_cpus=0, max_restarts=-1).remote()
+        busy = len(self._waited)
+        for _ in range(min(workers, len(own.todo) + busy) - busy - len(self._free)):
+            worker = self._made.remote()
+            self._waited[worker.ready.remote(max(1, int(self.num_cpus)), provenance()["versions"])] = (worker, own, None)
+
+    def _hand_out(self, own: _Round) -> None:
+        while self._free and own.todo:
+            worker, number = self._free.pop(), own.todo.popleft()
+            given = worker.run.remote(own.function, own.values[number], self._told, (own.number, number))
+            self._waited[given] = (worker, own, number)
+
+    def _collect(self, own: _Round) -> None:
+        """Waits a moment, and takes all that is there, for the rounds that it is for."""
+        self._ray.wait(list(self._waited), timeout=SECONDS)
+        ready, _ = self._ray.wait(list(self._waited), num_returns=len(self._waited), timeout=0)
+        self._ask(own)
+        for given in ready:
+            self._take(given)
+
+    def _take(self, given: Any) -> None:
+        """Takes what one worker gave: a result, an error, or that it died."""
+        worker, of, number = self._waited.pop(given)
+        try:
+            found = self._ray.get(given)
+        except self._ray.exceptions.RayTaskError as error:
+            if number is None:
+                self._end(worker)
+            else:
+                self._free.append(worker)
+            of.errors.append(_cause(error))
+            return
+        except self._ray.exceptions.RayError as error:
+            self._end(worker)
+            self._died(of, number, error)
+            return
+        self._free.append(worker)
+        if number is None:
+            of.deaths[None] = 0
+        elif not of.over:
+            try:
+                of.done[number] = of.keep(number, found)
+            except Exception as error:  # as of a disk that is full
+                of.errors.append(error)
+
+    def _died(self, of: _Round, number: int | None, error: BaseException) -> None:
+        """Has what a worker was doing when it died done by another one, unless that happened too often."""
+        if of.over:
+            return
+        of.deaths[number] += 1
+        if of.deaths[number] <= self.retries:
+            log.warning("A worker of Ray died, and another one goes on (%s)", _short(error))
+            if number is not None:
+                of.todo.appendleft(number)
+            return
+        what = "as they started" if number is None else f"at the same work, number {number + 1} of {len(of.values)}"
+        of.errors.append(
+            ModelError(
+                f"{of.deaths[number]} workers of Ray died {what} (the last: {_short(error)}). Expected memory enough for a model "
+                "and its batches in each, and steerlens on every machine. Have fewer workers on a machine, or a smaller "
+                "batch_size; Ray's logs on the worker's machine say more."
+            )
+        )
+
+    def _ask(self, own: _Round) -> None:
+        """Passes on what workers told, and asks again. It does not wait: progress that is lost does no harm."""
+        if self._answer is None:
+            self._answer = self._told.taken.remote()
+        elif self._ray.wait([self._answer], timeout=0)[0]:
+            given, self._answer = self._answer, None
+            with suppress(self._ray.exceptions.RayError):
+                for (of, number), done in self._ray.get(given).items():
+                    if of == own.number:
+                        own.report(number, done)
+
+    def _end(self, actor: Any) -> None:
+        with suppress(Exception):  # it may be none, or dead already
+            self._ray.kill(actor)
+
+
+def _untold(function: Callable[[Any], Any], value: Any, _: Callable[[float], None]) -> Any:
+    """Applies a function that tells nothing of its progress."""
+    return function(value)
+
+
+def _cause(error: Any) -> BaseException:
+    """Returns the error as the work raised it; where in the worker that was stands behind it."""
+    cause = error.cause
+    if not isinstance(cause, BaseException):
+        return error
+    cause.__cause__ = error
+    return cause
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip() if len(lines) == 1 else f"{lines[0].strip()} … {lines[-1].strip()}"

@@ -1,0 +1,83 @@
+"""What runs in Ray's processes. This module imports little, so that these start soon."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from steerlens.errors import SettingsError
+from steerlens.provenance import provenance
+
+SECONDS = 0.5
+"""How often progress is told."""
+Key = tuple[int, int]
+"""A call of ``RayExecutor.run``, and the number of a value in it."""
+
+
+class Worker:
+    """A process that applies functions to values, one at a time."""
+
+    def ready(self, threads: int, versions: dict[str, str]) -> None:
+        """Prepares the process.
+
+        Args:
+            threads: the threads of PyTorch.
+            versions: of the packages in the process that sends work, by which results are named.
+
+        Raises:
+            SettingsError: this machine has others.
+        """
+        own = provenance()["versions"]
+        other = [f"{name} {own.get(name)}, not {version}" for name, version in versions.items() if own.get(name) != version]
+        if other:
+            raise SettingsError(
+                f"a worker of Ray has other packages than the process that sends it work ({'; '.join(other)}): expected the same "
+                "on every machine. Install one environment everywhere, as with the pins of constraints.txt."
+            )
+        import torch
+
+        torch.set_num_threads(threads)
+
+    def run(self, function: Callable[[Any, Callable[[float], None]], Any], value: Any, told: Any, key: Key) -> Any:
+        """Applies a function to a value.
+
+        Args:
+            function: is given the value, and what it calls with what it did since the last call.
+            value: what it is applied to.
+            told: the actor of ``Told``.
+            key: what this value's progress is told under.
+        """
+        return function(value, _Teller(told, key))
+
+
+class Told:
+    """What workers told since it was last asked for."""
+
+    def __init__(self) -> None:
+        """Begins with nothing told."""
+        self._latest: dict[Key, float] = {}
+
+    def tell(self, key: Key, done: float) -> None:
+        """Notes how much of a value is ``done``, by its ``key``."""
+        self._latest[key] = done
+
+    def taken(self) -> dict[Key, float]:
+        """Returns what was told, and forgets it."""
+        found, self._latest = self._latest, {}
+        return found
+
+
+@dataclass(eq=False)
+class _Teller:
+    """Tells how much of a value is done, at most every so often."""
+
+    told: Any
+    key: Key
+    done: float = 0.0
+    last: float = field(default_factory=time.monotonic)
+
+    def __call__(self, more: float) -> None:
+        self.done += more
+        if time.monotonic() - self.last > SECONDS:
+            self.told.tell.remote(self.key, self.done)
+            self.last = time.monotonic()
