@@ -13,9 +13,25 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerlens import alignment, data, errors, evaluation, models, plotting, probing, report, statistics, steering, testbed
+    from steerlens import (
+        alignment,
+        data,
+        errors,
+        evaluation,
+        exchange,
+        harness,
+        models,
+        plotting,
+        probing,
+        report,
+        statistics,
+        steering,
+        testbed,
+        vllm,
+    )
     from steerlens.activations import ResidualStack
     from steerlens.errors import SteerlensError
+    from steerlens.executors import ray
     from steerlens.models import LensModel, load
     from steerlens.notebook import explore
     from steerlens.results import Study
@@ -32,6 +48,8 @@ _PARTS = (
     "data",
     "errors",
     "evaluation",
+    "exchange",
+    "harness",
     "models",
     "plotting",
     "probing",
@@ -39,6 +57,7 @@ _PARTS = (
     "statistics",
     "steering",
     "testbed",
+    "vllm",
 )
 _NAMES = {
     "LensModel": "steerlens.models",
@@ -48,6 +67,7 @@ _NAMES = {
     "StudySettings": "steerlens.settings",
     "explore": "steerlens.notebook",
     "load": "steerlens.models",
+    "ray": "steerlens.executors",
     "run_study": "steerlens.study",
 }
 
@@ -61,16 +81,20 @@ __all__ = [
     "data",
     "errors",
     "evaluation",
+    "exchange",
     "explore",
+    "harness",
     "load",
     "models",
     "plotting",
     "probing",
+    "ray",
     "report",
     "run_study",
     "statistics",
     "steering",
     "testbed",
+    "vllm",
 ]
 
 

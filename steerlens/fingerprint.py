@@ -17,9 +17,10 @@ class Fingerprint:
     tokenizer: str
     """Digest of the vocabulary, of what the tokenizer makes of some texts, and of what it puts in front."""
     dtype: str
-    """The type of number of the weights, such as ``float32``."""
+    """The type of number of the weights, such as ``float32``; of quantized ones also how, as ``bfloat16, gptq 4 bit``."""
     weight_processing: str
-    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``."""
+    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``. Of a
+    ``HookedTransformer`` what is seen of ``folded norms``, ``centred writing weights`` and ``centred unembedding``."""
     n_layers: int
     """The number of blocks."""
     d_model: int

@@ -6,7 +6,7 @@ registered under its name. The built-in ones stand in ``steerlens.evaluation.sco
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, get_args
@@ -117,6 +117,26 @@ def register(score: Score) -> Score:
         raise SettingsError(f"score {score.name!r} given: steerlens has one of its own of this name. Give yours another name.")
     SCORES[score.name] = score
     return score
+
+
+def register_read(meta: Mapping[str, Any]) -> None:
+    """Makes the scores known that a table holds and that other software measured, so that the table can be compared and drawn.
+
+    Args:
+        meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.
+
+    Raises:
+        SettingsError: a score of one's own has such a name.
+    """
+    for name, told in meta.get("read_scores", {}).items():
+        _load_built_in()
+        if name in SCORES and SCORES[name].of is not _read_only:
+            raise SettingsError(f"score {name!r} of a harness has the name of one of yours: register yours under another name.")
+        register(Score(name, _read_only, **told))
+
+
+def _read_only(*_: Any) -> float:
+    raise SettingsError("this score was read from the results of a harness: it is measured there, and not by steerlens.")
 
 
 def score_of(given: GivenScore) -> Score:

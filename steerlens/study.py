@@ -164,7 +164,7 @@ def _manifest(model: LensModel, items: Items, split: Split, settings: StudySetti
     parts = {"train": split.train, "dev": split.dev, "test": split.test}
     return provenance(
         model=model.fingerprint.to_dict(),
-        device=str(model.device),
+        device=", ".join(map(str, model.devices)),
         settings={**asdict(settings), "layers_swept": list(settings.swept(model))},
         data={
             "name": items.name,

@@ -1,9 +1,10 @@
-"""A device that is not the CPU, for machines without a GPU: its numbers lie in the CPU's memory, under another name.
+"""Devices that are not the CPU, for machines without a GPU: their numbers lie in the CPU's memory, under another name.
 
-It refuses what a GPU refuses: an operation on tensors of both devices (a host tensor without dimensions excepted), a view of
-its tensors in NumPy, and a generator of the host's. ``STEERLENS_TEST_DEVICE=pretend`` runs the tests on it, so that a tensor on
-the wrong device is found without a GPU. It needs a PyTorch that takes backends written in Python, as that of ``constraints.txt``.
-TorchScript, which LEACE's package uses, does not run with it.
+There are two, ``pretend:0`` and ``pretend:1``, which refuse what GPUs refuse: an operation on tensors of several devices (a host
+tensor without dimensions excepted), a view of their tensors in NumPy, and a generator of the host's.
+``STEERLENS_TEST_DEVICE=pretend`` runs the tests on the first, so that a tensor on the wrong device is found without a GPU. They
+need a PyTorch that takes backends written in Python, as that of ``constraints.txt``. TorchScript, which LEACE's package uses,
+does not run with them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,16 +26,20 @@ _MATH = 0
 
 
 class Pretended(torch.Tensor):
-    """A tensor on the device."""
+    """A tensor on one of the devices."""
 
     held: torch.Tensor
     """The same on the CPU."""
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor) -> "Pretended":
+    def __new__(cls, held: torch.Tensor, index: int = 0, *, requires_grad: bool = False) -> "Pretended":
+        if held.is_meta:  # accelerate makes parameters by the class of those that they replace
+            return torch.nn.Parameter(held, requires_grad=requires_grad)  # type: ignore[return-value]
+        if isinstance(held, Pretended):
+            return torch.nn.Parameter(held.detach(), requires_grad=requires_grad)  # type: ignore[return-value]
         form = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype, "layout": held.layout}
-        made = torch.Tensor._make_wrapper_subclass(cls, held.shape, **form, device=f"{NAME}:0")
+        made = torch.Tensor._make_wrapper_subclass(cls, held.shape, **form, device=f"{NAME}:{index}", requires_grad=requires_grad)
         made.held = held
         return made
 
@@ -50,7 +55,7 @@ class Pretended(torch.Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pretended":
         if id(self) not in memo:
-            memo[id(self)] = Pretended(self.held.clone()).requires_grad_(self.requires_grad)
+            memo[id(self)] = Pretended(self.held.clone(), self.device.index).requires_grad_(self.requires_grad)
             vars(memo[id(self)]).update({name: value for name, value in vars(self).items() if name != "held"})
         return memo[id(self)]
 
@@ -74,7 +79,9 @@ def run(func: Any, *args: Any, **kwargs: Any) -> Any:
     here = [leaf for leaf in _tensors((*args, *kwargs.values())) if isinstance(leaf, Pretended)]
     if here and func not in _MOVES:
         _refuse_mixed(func, (*given, *kwargs.values()))
-    to_here = bool(here) if kwargs.get("device") is None else torch.device(kwargs["device"]).type == NAME
+    place = here[0].device if here else torch.device("cpu")
+    place = place if kwargs.get("device") is None else torch.device(kwargs["device"])
+    to_here = place.type == NAME
     if to_here and kwargs.get("generator") is not None:
         raise RuntimeError(f"{func} draws numbers on the device with a generator of the host's")
     if to_here and func is _aten._fused_sdp_choice.default:
@@ -84,7 +91,7 @@ def run(func: Any, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{func} changed the shape of a tensor in place, which the {NAME} device does not follow")
     if not to_here:
         return args[0] if func is _aten.copy_.default else found
-    found = _pretended(found)
+    found = _pretended(found, place.index or 0)
     return return_and_correct_aliasing(func, args, kwargs, found) if here and _aliases(func) else found
 
 
@@ -97,9 +104,9 @@ def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 
 def _refuse_mixed(func: Any, values: Iterable[Any]) -> None:
-    host = [tensor for tensor in _tensors(values) if not isinstance(tensor, Pretended) and tensor.ndim]
-    if host:
-        raise RuntimeError(f"{func} is given tensors of the device and of the host: {[tuple(each.shape) for each in host]}")
+    placed = {tensor.device: tuple(tensor.shape) for tensor in _tensors(values) if isinstance(tensor, Pretended) or tensor.ndim}
+    if len(placed) > 1:
+        raise RuntimeError(f"{func} is given tensors of several devices, of these shapes: {placed}")
 
 
 @cache
@@ -108,10 +115,10 @@ def _aliases(func: Any) -> bool:
     return any(each.alias_info is not None for each in (*func._schema.arguments, *func._schema.returns))
 
 
-def _pretended(found: Any) -> Any:
+def _pretended(found: Any, index: int) -> Any:
     if isinstance(found, torch.Tensor):
-        return Pretended(found)
-    return type(found)(map(_pretended, found)) if type(found) in (list, tuple) else found
+        return Pretended(found, index)
+    return type(found)(_pretended(each, index) for each in found) if type(found) in (list, tuple) else found
 
 
 def _held(value: Any) -> Any:
@@ -122,7 +129,7 @@ def _held(value: Any) -> Any:
 
 def _on_cpu(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: torch.device("cpu") if name == "device" and value is not None else _held(value)
+        name: torch.device("cpu") if name == "device" and value is not None and torch.device(value).type == NAME else _held(value)
         for name, value in kwargs.items()
         if name != "pin_memory"
     }
@@ -156,7 +163,7 @@ class _Module:
         return True
 
     def device_count(self) -> int:
-        return 1
+        return 2
 
     def current_device(self) -> int:
         return 0

@@ -39,6 +39,8 @@ class Memory:
     """Returns the bytes that could be taken now."""
     taken: Callable[[Callable[[], None]], int]
     """Runs something, and returns the bytes that it took at its peak beyond those that were taken before."""
+    device: torch.device | None = None
+    """The GPU itself."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def memory_of(device: torch.device) -> Memory | None:
         run()
         return torch.cuda.max_memory_allocated(device) - before
 
-    return Memory(f"{torch.cuda.get_device_name(device)}, {torch.cuda.mem_get_info(device)[1]} bytes", free, taken)
+    return Memory(f"{torch.cuda.get_device_name(device)}, {torch.cuda.mem_get_info(device)[1]} bytes", free, taken, device)
 
 
 def token_budget(model: "LensModel", memory: Memory | None) -> int:
@@ -130,7 +132,13 @@ def _name(model: "LensModel", memory: Memory) -> str:
     """What decides how much memory a token takes. The weights' values do not, and their digest is slow to take."""
     count = sum(parameter.numel() for parameter in model.backend.parameters())
     shape = f"{model.backend.architecture}, {model.n_layers} layers of {model.d_model}, {count} parameters"
-    return f"{shape}, {model.dtype}, {memory.name}, torch {torch.__version__}"
+    return f"{shape}, {model.dtype}, {memory.name}{_share(model, memory)}, torch {torch.__version__}"
+
+
+def _share(model: "LensModel", memory: Memory) -> str:
+    """The number of blocks that run on the GPU, where others run elsewhere: GPUs of one kind may have unlike shares."""
+    own = sum(device == memory.device for device in model.block_devices)
+    return "" if memory.device is None or own == model.n_layers else f", {own} of the blocks"
 
 
 def _file() -> Path:

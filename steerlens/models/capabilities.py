@@ -106,8 +106,15 @@ def check_gradients(model: Any) -> None:
     """Refuses to differentiate passes of a model that cannot be.
 
     Raises:
-        ModelError: its backend gives no derivatives.
+        ModelError: its backend gives no derivatives, or a kernel for its quantized weights does not.
     """
+    quantization = getattr(model.backend, "quantization", None)
+    if quantization is not None and not model.backend.capabilities.gradients:
+        raise ModelError(
+            f"the weights of {model.name} are quantized by {quantization}, and the code that multiplies by them here gives no "
+            "derivatives, so those of the model would be wrong. Run the sweep exactly (mode='exact'), or load the checkpoint "
+            "that it was made from."
+        )
     _check(model, "gradients", "gives no derivatives", "Run the sweep exactly (mode='exact'), or load")
 
 

@@ -1,12 +1,15 @@
 """Device and dtype, chosen for the machine, and a digest of weights wherever they lie."""
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from steerlens.errors import SettingsError, UnknownNameError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""The types of number that a model is loaded in, by name."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -35,25 +38,50 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     name = str(dtype).removeprefix("torch.")
-    if name not in _DTYPES:
-        raise UnknownNameError("dtype", name, _DTYPES)
-    return _DTYPES[name]
+    if name not in DTYPES:
+        raise UnknownNameError("dtype", name, DTYPES)
+    return DTYPES[name]
 
 
-def weights_digest(state: dict[str, Any]) -> str:
-    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value shows.
+def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
+    """The type of number that a model computes in: that of its first weight which is not quantized.
+
+    Args:
+        parameters: its weights. Quantized ones are whole numbers, or numbers of one byte.
+    """
+    first = None
+    for parameter in parameters:
+        first = first or parameter.dtype
+        if parameter.is_floating_point() and parameter.dtype.itemsize > 1:
+            return parameter.dtype
+    return first or torch.float32
+
+
+def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
+    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value shows. Where it lies does not count.
 
     The bytes are hashed with xxHash (XXH3, 128 bits), about ten gigabytes a second; tensors that share memory are read once.
+
+    Args:
+        state: tensors by name, or functions that read one which is kept elsewhere; it is let go of before the next.
     """
     import hashlib
 
     from xxhash import xxh3_128
 
-    digest, seen = hashlib.sha256(), {}
-    for name, tensor in sorted(state.items()):
-        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-        if place not in seen:
-            flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
-            seen[place] = xxh3_128(flat.cpu().numpy()).hexdigest()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {seen[place]}".encode())
+    def hashed(tensor: Tensor) -> str:
+        flat: Any = tensor.detach().reshape(-1).contiguous().view(torch.uint8).cpu().numpy()
+        return xxh3_128(flat).hexdigest()
+
+    digest = hashlib.sha256()
+    seen: dict[tuple[object, ...], str] = {}
+    for name, held in sorted(state.items()):
+        if callable(held):  # its memory may be another's next: never looked up
+            tensor = held()
+            found = hashed(tensor)
+        else:
+            tensor = held
+            place = (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+            found = seen[place] if place in seen else seen.setdefault(place, hashed(tensor))
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {found}".encode())
     return digest.hexdigest()

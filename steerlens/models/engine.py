@@ -182,7 +182,7 @@ class Engine:
         if self.model.pads_left and self.model.trusted.get(way):
             yield from resumed(short=self.short)
             return
-        yield from by_trust(
+        compared = by_trust(
             self.model,
             way,
             lambda: list(resumed()),
@@ -190,6 +190,8 @@ class Engine:
             partial(self._all_same, part, plans),
             possible=self.model.backend.capabilities.cached_passes,
         )
+        # a short list serves the first batch too, so that whichever process runs it first comes to the same numbers
+        yield from resumed(short=True) if self.short and self.model.trusted.get(way) else compared
 
     def _from_cached(
         self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False

@@ -80,15 +80,23 @@ def _generated(
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
     with seeded(seed, model.device):
-        texts = _all_written(model, rows, max_new_tokens, stops, settings)
+        texts = all_written(model, rows, max_new_tokens, stops, settings)
     grouped = [own[0] if len(own) == 1 else own for own in texts]
     return grouped if many else grouped[0]
 
 
-def _all_written(
+def all_written(
     model: Any, rows: Sequence[Row], max_new_tokens: int, stops: Sequence[str], settings: dict[str, Any]
 ) -> list[list[str]]:
-    """The texts of each row, in the rows' order."""
+    """Returns the texts that a model writes after each row, in the rows' order.
+
+    Args:
+        model: the model, which is steered by what is applied to it.
+        rows: the tokens of the prompts.
+        max_new_tokens: the number of tokens after which it stops if the model does not.
+        stops: the texts at which a text ends; they are left out.
+        settings: what ``sampling_settings`` returned.
+    """
     copies = max(settings["num_return_sequences"], settings.get("num_beams") or 1)
     batches = _batches(model, rows, max_new_tokens, copies)
     texts: list[list[str]] = [[] for _ in rows]

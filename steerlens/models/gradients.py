@@ -40,7 +40,7 @@ def residual_gradients(
         kept[layer] = residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in above]
-    with torch.enable_grad(), _frozen(backend), backend.hooked(hooks):
+    with torch.enable_grad(), frozen(backend), backend.hooked(hooks):
         final, _ = backend.resume(cached, {lowest: leaf})
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
@@ -68,15 +68,19 @@ def whole_gradients(
         return residual
 
     hooks = [(residual_hook(layer), partial(keep, layer=layer)) for layer in layers]
-    with torch.enable_grad(), _frozen(backend), backend.hooked(hooks):
+    with torch.enable_grad(), frozen(backend), backend.hooked(hooks):
         final = backend.final(batch)
         torch.autograd.backward(final, final_gradient(final.detach()))
     return {layer: residual.grad for layer, residual in kept.items() if residual.grad is not None}
 
 
 @contextmanager
-def _frozen(backend: Backend) -> Iterator[None]:
-    """No parameter asks for a gradient inside; afterwards each asks as before."""
+def frozen(backend: Any) -> Iterator[None]:
+    """No parameter asks for a gradient inside; afterwards each asks as before.
+
+    Args:
+        backend: the model.
+    """
     asking = [parameter for parameter in backend.parameters() if parameter.requires_grad]
     for parameter in asking:
         parameter.requires_grad_(False)

@@ -53,14 +53,15 @@ def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence
         model: the model.
         many: what did not fit, at least two things.
     """
-    if model.device.type == "cuda":
+    if any(device.type == "cuda" for device in model.devices):
         torch.cuda.empty_cache()
     model.token_budget = max(1, model.token_budget // 2)
-    remember_halving(model, memory_of(model.device))
+    for device in model.devices:
+        remember_halving(model, memory_of(device))
     _log.warning(
         "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
         "Where a call takes batch_size, give it to begin with smaller ones.",
-        *(len(many), model.device, model.token_budget),
+        *(len(many), " or ".join(map(str, model.devices)), model.token_budget),
     )
     middle = len(many) // 2
     return many[:middle], many[middle:]

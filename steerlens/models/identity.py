@@ -1,11 +1,24 @@
 """Which model one is, found from its weights and its tokenizer."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from steerlens.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
+
+
+def described_number(dtype: torch.dtype, quantization: Any) -> str:
+    """Returns the type of number of weights in words, as ``float32``, or ``bfloat16, bitsandbytes 4 bit (nf4)``.
+
+    Args:
+        dtype: the type of number that the model computes in.
+        quantization: how the weights are quantized; ``None`` where they are not.
+    """
+    number = str(dtype).removeprefix("torch.")
+    return number if quantization is None else f"{number}, {quantization}"
 
 
 def fingerprint_of(model: "LensModel") -> Fingerprint:
@@ -14,7 +27,7 @@ def fingerprint_of(model: "LensModel") -> Fingerprint:
     return Fingerprint(
         weights=model.backend.weights_digest(),
         tokenizer=tokenizer.digest(),
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=described_number(model.dtype, getattr(model.backend, "quantization", None)),
         weight_processing=model.backend.weight_processing,
         n_layers=model.n_layers,
         d_model=model.d_model,

@@ -1,6 +1,7 @@
 """``LensModel``: a language model with the capture, tokens and generation that steerlens is built on."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,20 +15,21 @@ from steerlens.activations import ResidualStack
 from steerlens.data import Prompt
 from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.fingerprint import Fingerprint
-from steerlens.models.backends import Backend, BridgeBackend, Capabilities
+from steerlens.models.backends import Backend, BridgeBackend, Capabilities, HookedBackend, backend_of
 from steerlens.models.batches import Layout, PaddingSide, Row, TokenBatch, by_choices, by_length, token_batch
-from steerlens.models.budget import memory_of, token_budget
 from steerlens.models.capabilities import check_unembedding, packs, pads_left, reuses_keys, unembeds
 from steerlens.models.capture import brought_home, prompts_of, read_all
 from steerlens.models.generating import TextGeneration
 from steerlens.models.identity import fingerprint_of
+from steerlens.models.places import ModelPlaces
+from steerlens.models.plans import Plan
 from steerlens.models.pooling import Positions, described
 from steerlens.models.spec import LoadSpec, loadable
 from steerlens.models.tokens import Text, Tokenizer, Tokens
 from steerlens.numeric import Layers, layers_of
 
 
-class LensModel(TextGeneration):
+class LensModel(ModelPlaces, TextGeneration):
     """A decoder-only language model, run by TransformerLens or by another backend."""
 
     def __init__(
@@ -36,15 +38,15 @@ class LensModel(TextGeneration):
         """Wraps a bridge or a backend. ``load`` is the usual way to a model.
 
         Args:
-            model: a ``TransformerBridge``, or a ``Backend``.
-            name: what the model is called in tables and files; the bridge's own name for ``""``.
+            model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
+            name: what the model is called in tables and files; its own name for ``""``.
             tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read anew where its files are at hand.
             made_from: what ``load`` was given, where the model was loaded by it.
 
         Raises:
-            ModelError: an encoder-decoder model, a Falcon with ALiBi, or a bridge without a tokenizer.
+            ModelError: an encoder-decoder model, a Falcon with ALiBi, or a model of TransformerLens without a tokenizer.
         """
-        backend: Any = BridgeBackend(model, name) if hasattr(model, "original_model") else model
+        backend: Any = backend_of(model, name)
         self.backend: Backend = backend
         self.name = name or self.backend.name
         self.tokenizer = tokenizer or self.backend.tokenizer()
@@ -57,16 +59,16 @@ class LensModel(TextGeneration):
         self._stamp_when_made = self.backend.weights_stamp() if made_from else None
 
     def __repr__(self) -> str:
-        return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self.device})"
+        return f"LensModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype} on {self._whereabouts})"
 
     @property
     def tl(self) -> Any:
-        """The ``TransformerBridge`` itself: everything that TransformerLens can do with it still can be done.
+        """The ``TransformerBridge`` or ``HookedTransformer`` itself: all that TransformerLens can do with it still can be done.
 
         Raises:
             ModelError: another backend runs this model.
         """
-        if not isinstance(self.backend, BridgeBackend):
+        if not isinstance(self.backend, BridgeBackend | HookedBackend):
             raise ModelError(f"{self.name} is run by a {type(self.backend).__name__}, not by TransformerLens: use model.backend.")
         return self.backend.tl
 
@@ -79,16 +81,6 @@ class LensModel(TextGeneration):
         """
         changed = self._stamp_when_made != self.backend.weights_stamp() or self.backend.weight_processing != "none"
         return loadable(self._made_from, self.name, changed=changed)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the weights; that of the embedding, if they lie on several devices."""
-        return next(iter(self.backend.parameters())).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of number that the weights are held in."""
-        return next(iter(self.backend.parameters())).dtype
 
     @property
     def capabilities(self) -> Capabilities:
@@ -136,6 +128,18 @@ class LensModel(TextGeneration):
     def pads_left(self) -> bool:
         """Whether shorter prompts of a batch can be padded in front, as batched generation does. It is tried once."""
         return self.backend.capabilities.left_padding and pads_left(self)
+
+    def steered(self, plan: Plan) -> AbstractContextManager[None]:
+        """Steers every pass inside the block by a plan, as its hooks do. ``plan.applied(model)`` is the usual way to it.
+
+        Args:
+            plan: a plan of this model.
+
+        Raises:
+            FingerprintError: the plan belongs to another model.
+            ModelError: the backend takes no hooks.
+        """
+        return self.backend.applied(plan.hooks(self))
 
     def tokens(self, prompt: Text) -> Tokens:
         """Returns the tokens of a ``prompt``: what the tokenizer or chat template puts in front, once, and the text's own.
@@ -188,15 +192,6 @@ class LensModel(TextGeneration):
             SettingsError: the batch size is below 1.
         """
         return list(by_choices(rows, batch_size, self.token_budget, copies))
-
-    @cached_property
-    def token_budget(self) -> int:
-        """The number of tokens of a batch, padding among them.
-
-        It is a constant on a CPU, and on a GPU what its memory holds, which is measured once for this kind of model and kept in
-        the cache folder. It is halved when a batch does not fit after all.
-        """
-        return token_budget(self, memory_of(self.device))
 
     @torch.no_grad()
     def residuals(

@@ -3,24 +3,30 @@
 import difflib
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from steerlens.errors import ModelError, SteerlensError, UnknownNameError
-from steerlens.models.adapters import adapter_folder, is_for_whole, merged
+from steerlens.models.backends.hooked import is_hooked_transformer
+from steerlens.models.backends.offloading import device_of
+from steerlens.models.backends.versions import bridge_class
 from steerlens.models.devices import choose_device, choose_dtype
 from steerlens.models.embedded import EMBEDDED
 from steerlens.models.gguf import converted_embedded, converted_file
 from steerlens.models.lens import LensModel
-from steerlens.models.multimodal import is_bridged, takes_images, text_model, whole_model
+from steerlens.models.placing import DeviceMap, MaxMemory, Placing, placing_of
+from steerlens.models.quantized import checkpoint_quantization
 from steerlens.models.quiet import quiet_transformers
+from steerlens.models.reading import TRIED, check_same, hugging_face, logits_alone, reason, unmapped
 from steerlens.models.spec import LoadSpec
 from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
 from steerlens.models.untouched import untouched
 
 _log = logging.getLogger(__name__)
+_PLACED = " If it loads on one device, without device_map and quantization, then its map or its weights are the cause."
 _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
 
 
@@ -38,6 +44,9 @@ def load(
     revision: str | None = None,
     trust_remote_code: bool = False,
     prepend_bos: bool | None = None,
+    device_map: DeviceMap | None = None,
+    max_memory: MaxMemory | None = None,
+    offload_folder: str | Path | None = None,
 ) -> LensModel:
     """Loads a model, ready for capture, steering and scoring.
 
@@ -46,8 +55,8 @@ def load(
 
     Args:
         name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a GGUF
-            file, or a ``TransformerBridge`` of the user's own, which is wrapped as it is: the other arguments must not say
-            otherwise.
+            file, or a ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3) of the user's own, which is
+            wrapped as it is: the other arguments must not say otherwise.
         device: a device of PyTorch, such as ``cuda:0``; for ``None`` a CUDA GPU where there is one, else the CPU.
         dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
@@ -55,34 +64,56 @@ def load(
         trust_remote_code: whether code that comes with a hub model may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
             the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
+        device_map: for a model that one device does not hold: ``auto`` spreads it over all GPUs, then the CPU's memory, then the
+            disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives each part
+            of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It stands in the place of ``device``.
+        max_memory: with ``auto`` and its like, what each device may hold at most: bytes or a text such as ``20GiB``, by a GPU's
+            number or ``cpu``.
+        offload_folder: where weights are written that go to the disk and lie in the checkpoint in another form. They have a
+            folder of their own there, which is removed when the model is let go of.
 
     Raises:
         UnknownNameError: there is no such model (the nearest names are offered), or no such dtype.
-        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; a bridge
-            does not have a setting that was given.
-        SettingsError: this machine does not have the device.
+        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; the package
+            that its quantized weights need is not installed; a bridge does not have a setting that was given.
+        SettingsError: this machine does not have the device; settings of a map of devices that do not go together.
     """
+    placing = placing_of(device, device_map, max_memory, offload_folder)
     if not isinstance(name, str | Path):
+        if placing is not None:
+            raise ModelError("device_map was given with a model whose weights lie somewhere already: place it where it is made.")
         bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
-    place, chosen = choose_device(device), str(name)
-    kind, asked = choose_dtype(dtype, place), None if device is None else str(place)
+    chosen = str(name)
+    place = choose_device(device) if placing is None else placing.device
+    wanted: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     spec = LoadSpec(
         chosen,
-        asked,
-        str(kind).removeprefix("torch."),
-        revision,
-        None if adapter is None else str(adapter),
-        prepend_bos,
-        trust_remote_code,
+        None if device is None else str(place),
+        None,
+        adapter=None if adapter is None else str(adapter),
+        prepend_bos=prepend_bos,
+        **wanted,
+        **({} if placing is None else placing.settings),
     )
-    wanted = {"dtype": kind, "revision": revision, "trust_remote_code": trust_remote_code}
     with _one_at_a_time:
-        bridge, own = _boot(_source(chosen), chosen, place, spec.adapter, **wanted)
+        source = source_of(chosen)
+        if source == chosen and not Path(chosen).is_dir():
+            _ask_hub(chosen, revision)
+        quantized = checkpoint_quantization(source, **wanted)
+        if quantized is not None:
+            quantized.check_usable(chosen, spec.adapter)
+            placing = placing or Placing({"": str(place)})
+        kind = choose_dtype(dtype if quantized is None else dtype or quantized.dtype, place)
+        spec = replace(spec, dtype=str(kind).removeprefix("torch."))
+        bridge, own, expected = _boot(source, chosen, place, spec.adapter, placing, dtype=kind, **wanted)
     tokenizer = Tokenizer(own, prepend_bos)
     bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
     named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"
-    return _tried(LensModel(bridge, named, tokenizer, made_from=spec))
+    model = LensModel(bridge, named, tokenizer, made_from=spec)
+    if (places := getattr(bridge.original_model, "hf_device_map", None)) is not None:  # TransformerLens was not shown it
+        bridge.cfg.device, bridge.cfg.n_devices = str(model.device), len(set(places.values()))
+    return _tried(model, expected)
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
@@ -101,24 +132,31 @@ def hugging_face_of(spec: LoadSpec) -> Any:
             f"{spec.name} has adapter {spec.adapter} already: expected a model without one. Merge it into the weights, save that "
             "model and load it as the base."
         )
-    source, wanted = _source(spec.name), {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
+    source = source_of(spec.name)
+    wanted: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
+    if spec.device_map is not None or (quantized := checkpoint_quantization(source, **wanted)) is not None:
+        lies = "several devices" if spec.device_map is not None else f"weights quantized by {quantized}"
+        raise ModelError(
+            f"{spec.name} was loaded with {lies}, and training runs on one device with weights that are not quantized. Load it "
+            "with device= and no device_map, or load the checkpoint that it was made from."
+        )
     settings = {"dtype": choose_dtype(spec.dtype, choose_device(spec.device)), **wanted}
     try:
         with _one_at_a_time, quiet_transformers(), untouched():
-            found = _hugging_face(source, spec.name, None, **settings)
+            found = hugging_face(source, spec.name, None, None, **settings)
             return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
     except SteerlensError:
         raise
     except Exception as error:  # hub, config and weights each raise their own
         raise ModelError(
-            f"{spec.name} was loaded and cannot be read again ({_reason(error)}). Expected the same files as before, all of them "
+            f"{spec.name} was loaded and cannot be read again ({reason(error)}). Expected the same files as before, all of them "
             "whole."
         ) from error
 
 
 @torch.no_grad()
-def _tried(model: LensModel) -> LensModel:
-    """The model, after a pass of a few tokens.
+def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
+    """The model, after a pass of a few tokens, whose logits are compared with the expected ones if there are any.
 
     Raises:
         ModelError: the pass fails, as it does where TransformerLens knows an architecture and does not run it.
@@ -129,17 +167,29 @@ def _tried(model: LensModel) -> LensModel:
         silent = set(model.layers()) - set(model.backend.residuals_after(batch, model.layers(), torch.Tensor.clone))
         if silent:
             raise RuntimeError(f"no residual stream is shown after blocks {sorted(silent)}")
+        found = None if expected is None else model.backend.logits(model.batch([model.row(TRIED)]))[0]
     except Exception as error:  # an architecture raises what it likes
         kind = type(model.tl.original_model).__name__
         raise ModelError(
-            f"{model.name} is a {kind} and was loaded, but a pass of it fails ({_reason(error)}). Expected an architecture that "
+            f"{model.name} is a {kind} and was loaded, but a pass of it fails ({reason(error)}). Expected an architecture that "
             "these versions of TransformerLens and Transformers run: another one, or other versions."
+            f"{'' if expected is None else _PLACED}"
         ) from error
+    if found is not None and expected is not None:
+        check_same(model.name, found, expected, model.dtype)
     return model
 
 
-def _source(name: str) -> str:
-    """What TransformerLens is to read: a folder, or the hub's id."""
+def source_of(name: str) -> str:
+    """Returns what is to be read for a name: a folder, or the hub's id.
+
+    Args:
+        name: an embedded model's name, a model id of the hub, a folder or a GGUF file.
+
+    Raises:
+        UnknownNameError: no such embedded model, and no id of the hub either.
+        ModelError: no such file, or one that is not read.
+    """
     if name in EMBEDDED:
         return str(converted_embedded(EMBEDDED[name]))
     path = Path(name).expanduser()
@@ -166,88 +216,70 @@ def _source(name: str) -> str:
     return name
 
 
-def _boot(source: str, name: str, place: torch.device, adapter: str | None, **settings: Any) -> tuple[Any, Any]:
-    """The bridge, and the model's own tokenizer."""
-    from transformer_lens.model_bridge import TransformerBridge
+def _ask_hub(name: str, revision: str | None) -> None:
+    """Fetches the configuration of a model of the hub, or finds it in the cache: the one question that a wrong name costs.
 
+    Raises:
+        UnknownNameError: the hub does not give it.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(name, "config.json", revision=revision)
+    except Exception as error:  # the hub raises what it likes
+        raise UnknownNameError(
+            "model",
+            name,
+            EMBEDDED,
+            f"{_HELP} As a Hugging Face id it could not be loaded ({reason(error)}); "
+            "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?",
+        ) from error
+
+
+def _boot(
+    source: str, name: str, place: torch.device, adapter: str | None, placing: Placing | None = None, **settings: Any
+) -> tuple[Any, Any, torch.Tensor | None]:
+    """The bridge, the model's own tokenizer, and the logits of a placed model before it was wrapped."""
+    TransformerBridge = bridge_class()
     try:
         with quiet_transformers(), untouched():
             own = own_tokenizer(source, **{key: settings[key] for key in ("revision", "trust_remote_code")})
-            model = _hugging_face(source, name, adapter, **settings)
-            given = {} if model is None else {"hf_model": model.to(place)}
-            bridge = TransformerBridge.boot_transformers(source, device=place, tokenizer=for_a_bridge(own), **given, **settings)
-            return bridge, own
+            model = hugging_face(source, name, adapter, placing, **settings)
+            expected = logits_alone(model) if placing else None
+            given = {} if model is None else {"hf_model": model if placing else model.to(place)}
+            wrapped = {"tokenizer": for_a_bridge(own), **given, **settings}
+            with unmapped(model):
+                bridge = TransformerBridge.boot_transformers(source, device=place, **wrapped)
+            return bridge, own, expected
     except SteerlensError:
         raise
     except Exception as error:  # hub, config, weights and bridge each raise their own
-        reason = _reason(error)
-        if source == name and not Path(name).is_dir():
-            raise UnknownNameError(
-                "model",
-                name,
-                EMBEDDED,
-                f"{_HELP} As a Hugging Face id it could not be loaded ({reason}); "
-                "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?",
-            ) from error
         raise ModelError(
-            f"{name} cannot be loaded ({reason}). Expected a decoder-only language model that TransformerLens supports, "
-            "with all its files whole: config.json, safetensors weights and a tokenizer."
+            f"{name} cannot be loaded ({reason(error)}). Expected a decoder-only language model that TransformerLens supports, "
+            f"with all its files whole: config.json, safetensors weights and a tokenizer.{_PLACED if placing else ''}"
         ) from error
-
-
-def _hugging_face(source: str, name: str, adapter: str | None, **settings: Any) -> Any:
-    """The Hugging Face model where TransformerLens cannot load it itself: with an adapter, or within a model with images."""
-    images = takes_images(source, settings["revision"], settings["trust_remote_code"])
-    if adapter is not None:
-        return _merged(source, name, adapter, images, **settings)
-    if not images:
-        return None
-    whole = whole_model(source, **settings)
-    return text_model(whole, name) if is_bridged(whole) else whole
-
-
-def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any) -> Any:
-    """The Hugging Face model with an adapter's weights added to its own."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        folder = adapter_folder(adapter)
-        if not images:
-            return merged(AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings), folder)
-        whole = whole_model(source, **settings)
-        return text_model(merged(whole, folder), name) if is_for_whole(folder) else merged(text_model(whole, name), folder)
-    except SteerlensError:
-        raise
-    except Exception as error:  # peft, hub and safetensors each raise their own
-        raise ModelError(
-            f"adapter {adapter} cannot be merged into {name} ({_reason(error)}). Expected a PEFT adapter made for this model: "
-            "adapter_config.json and adapter_model.safetensors, of a kind whose weights can be merged, as LoRA."
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
 
 
 def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str | None) -> Any:
-    """The bridge itself, which is never moved, cast or read again."""
-    from transformer_lens.model_bridge import TransformerBridge
-
+    """The bridge or ``HookedTransformer`` itself, which is never moved, cast or read again."""
     bridge = model.tl if isinstance(model, LensModel) else model
-    if not isinstance(bridge, TransformerBridge):
+    hooked = is_hooked_transformer(bridge)
+    if not hooked and not isinstance(bridge, bridge_class()):
         raise ModelError(
-            f"{type(model).__name__} given: expected a model's name, a path, or a TransformerBridge "
-            "(TransformerBridge.boot_transformers(...); HookedTransformer left TransformerLens in version 4)."
+            f"{type(model).__name__} given: expected a model's name, a path, a TransformerBridge "
+            "(TransformerBridge.boot_transformers(...)), or a HookedTransformer, which TransformerLens had up to version 3."
         )
+    what = "HookedTransformer" if hooked else "bridge"
     if adapter is not None:
-        raise ModelError("an adapter was given with a bridge: give the model's name or path, or merge it before the bridge.")
-    weights = next(bridge.original_model.parameters())
+        raise ModelError(f"an adapter was given with a {what}: give the model's name or path, or merge it before the {what}.")
+    weights = next(bridge.parameters() if hooked else bridge.original_model.parameters())
+    place = weights.device if hooked else device_of(getattr(bridge, "embed", bridge.original_model))
     if revision is not None:
         raise ModelError(
-            f"revision {revision!r} was given with a bridge, whose weights are read already: boot it from that revision."
+            f"revision {revision!r} was given with a {what}, whose weights are read already: boot it from that revision."
         )
-    if device is not None and (wanted := choose_device(device)) != weights.device:
-        raise ModelError(f"device {wanted} was given with a bridge on {weights.device}: boot it there, or leave the device out.")
-    if dtype is not None and (kind := choose_dtype(dtype, weights.device)) != weights.dtype:
-        raise ModelError(f"dtype {kind} was given with a bridge of {weights.dtype}: boot it in that, or leave the dtype out.")
+    if device is not None and (wanted := choose_device(device)) != place:
+        raise ModelError(f"device {wanted} was given with a {what} on {place}: boot it there, or leave the device out.")
+    if dtype is not None and (kind := choose_dtype(dtype, place)) != weights.dtype:
+        raise ModelError(f"dtype {kind} was given with a {what} of {weights.dtype}: boot it in that, or leave the dtype out.")
     return bridge

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from steerlens.errors import ModelError
+from steerlens.models.backends.offloading import device_of, lacks_numbers
 
 _TRIED = (1, 2, 3, 4)
 """Token ids on which the text model is compared with the whole."""
@@ -87,8 +88,11 @@ def text_model(whole: Any, name: str) -> Any:
     if text.base_model is text:  # Llama 4's is a part of the whole, and says so in this name
         text.base_model_prefix = _called(text, text.model)
     text.generation_config = whole.generation_config
+    if (quantized := getattr(whole.config, "quantization_config", None)) is not None:
+        text.config.quantization_config = quantized
     text.config.architectures = [kind.__name__]
     text.config.tie_word_embeddings = head.weight is text.get_input_embeddings().weight
+    _place(whole, text)
     _check(whole, text.eval(), name)
     return text
 
@@ -98,11 +102,32 @@ def _called(model: Any, part: Any) -> str:
     return next(name for name, module in model.named_children() if module is part)
 
 
+def _place(whole: Any, text: Any) -> None:
+    """Gives the text model what accelerate gave the whole: the map, by the names that parts have now, and a hook around all."""
+    own = getattr(whole, "hf_device_map", None)
+    if own is None or text is whole:
+        return
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    before = {module: name for name, module in whole.named_modules()}
+    text.hf_device_map = {
+        name: _nearest(own, before[module]) for name, module in text.named_modules() if module in before and module._parameters
+    }
+    if not hasattr(text, "_hf_hook"):  # what comes out lies where what went in does
+        add_hook_to_module(text, AlignDevicesHook(io_same_device=True, skip_keys=text._skip_keys_device_placement))
+
+
+def _nearest(places: dict[str, Any], name: str) -> Any:
+    """The place of a part, or of the smallest part that it belongs to."""
+    around = [part for part in places if part in ("", name) or name.startswith(f"{part}.")]
+    return places[max(around, key=len)]
+
+
 @torch.no_grad()
 def _check(whole: Any, text: Any, name: str) -> None:
-    if any(tensor.is_meta for tensor in (*text.parameters(), *text.buffers())):
+    if lacks_numbers(text):
         raise _refused(whole, name, "its text model has weights that the checkpoint lacks")
-    ids = torch.tensor([_TRIED], device=next(text.parameters()).device)
+    ids = torch.tensor([_TRIED], device=device_of(text.get_input_embeddings()))
     expected, found = (model(input_ids=ids, use_cache=False).logits.float() for model in (whole, text))
     if not (found - expected).norm() <= 1e-3 * expected.norm():
         raise _refused(whole, name, "its text model alone gives other logits than the whole does on text")

@@ -108,7 +108,8 @@ def add_by_row(
     """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to those of the rows asked for."""
     numbers = torch.tensor([packed.number for packed in part])
     for at, layer in enumerate(layers):
-        out[at].index_add_(0, numbers, einsum(found[layer].float(), steered, "line pos d, line pos -> line d").cpu())
+        own = found[layer].float()
+        out[at].index_add_(0, numbers, einsum(own, steered.to(own.device), "line pos d, line pos -> line d").cpu())
 
 
 def _constant(value: Tensor, _: Sums) -> Tensor:

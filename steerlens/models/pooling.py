@@ -62,11 +62,12 @@ def _at(
     residual: Float[Tensor, "batch pos d_model"], rows: Int[Tensor, " batch"], columns: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
     """One token of each row."""
-    return residual[rows, columns].float()
+    return residual[rows.to(residual.device), columns.to(residual.device)].float()
 
 
 def _mean(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
     """The weighted sum over each row's tokens."""
+    weights = weights.to(residual.device)
     # where() keeps what stands at padding out of the sum even if it is not finite
     kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)
     return einsum(kept, weights, "batch pos d_model, batch pos -> batch d_model")

@@ -3,14 +3,18 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no notices below an error from Transformers, for the block only."""
+    """No progress bars and no notices below an error from Transformers and accelerate, for the block only."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    places = getLogger("accelerate")
+    of_places = places.level
+    places.setLevel(ERROR)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -19,5 +23,6 @@ def quiet_transformers() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+        places.setLevel(of_places)
         if bars:
             logging.enable_progress_bar()

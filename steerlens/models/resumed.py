@@ -119,13 +119,14 @@ def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tens
     roles = cached.batch.roles[:, cached.start :]
 
     def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
-        parts = torch.split(stacked, len(roles))  # of the plans that begin below
-        return torch.cat([plan.edit(layer, part, roles) for plan, part in zip(plans, parts, strict=False)])
+        parts, own = torch.split(stacked, len(roles)), roles.to(stacked.device)  # of the plans that begin below
+        return torch.cat([plan.edit(layer, part, own) for plan, part in zip(plans, parts, strict=False)])
 
-    entering = {
-        layer: torch.cat([plan.edit(layer, cached.residuals[layer], roles) for plan in together])
-        for layer, together in groupby(plans, key=first_layer)
-    }
+    entering = {}
+    for layer, together in groupby(plans, key=first_layer):
+        residual = cached.residuals[layer]
+        own = roles.to(residual.device)
+        entering[layer] = torch.cat([plan.edit(layer, residual, own) for plan in together])
     above = sorted({layer for plan in plans for layer in plan.layers[1:]})
     return entering, [(residual_hook(layer), partial(edit, layer=layer)) for layer in above]
 

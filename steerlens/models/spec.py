@@ -27,6 +27,12 @@ class LoadSpec:
     """Whether BOS is put in front; for ``None`` the tokenizer decides."""
     trust_remote_code: bool = False
     """Whether code that comes with a hub model may run."""
+    device_map: str | dict[str, str | int] | None = None
+    """The map of devices asked for; with ``auto`` and its like the process that loads makes one of its devices."""
+    max_memory: dict[str | int, str | int] | None = None
+    """What each device may hold at most, where the map is made."""
+    offload_folder: str | None = None
+    """Where weights are written that are kept on disk and lie in the checkpoint in another form."""
 
     def load(self) -> "LensModel":
         """Loads the model.
@@ -34,7 +40,7 @@ class LoadSpec:
         Raises:
             UnknownNameError: there is no such model or dtype.
             ModelError: the model cannot be read, verified or run.
-            SettingsError: this machine does not have the device.
+            SettingsError: this machine does not have the device, or one of those of the map.
         """
         from steerlens.models.loading import load
 
@@ -46,6 +52,9 @@ class LoadSpec:
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
             prepend_bos=self.prepend_bos,
+            device_map=self.device_map,
+            max_memory=self.max_memory,
+            offload_folder=self.offload_folder,
         )
 
 
@@ -60,7 +69,7 @@ def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
     Raises:
         ModelError: the model was made from a live bridge or backend, or its weights were changed.
     """
-    way_out = "Save it with Hugging Face's save_pretrained, and load the folder."
+    way_out = "Save it with Hugging Face's save_pretrained, and load the folder; or load what a HookedTransformer was made of."
     if spec is None:
         raise ModelError(
             f"{name} was made from a live model, so it cannot be loaded again elsewhere: expected a model from "

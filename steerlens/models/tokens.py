@@ -238,18 +238,20 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
     TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
 
     Args:
-        tl: the ``TransformerBridge``.
+        tl: the ``TransformerBridge`` or ``HookedTransformer``.
         prepend_bos: as for ``Tokenizer``.
 
     Raises:
-        ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
+        ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS; or there is no tokenizer.
     """
+    if tl.tokenizer is None:
+        raise ModelError("the model has no tokenizer: give it one, by boot_transformers(..., tokenizer=...) or set_tokenizer.")
     source, own = getattr(tl.tokenizer, "name_or_path", ""), None
     try:
         own = own_tokenizer(source, local_files_only=True) if source else None
     except Exception as error:
         _log.warning(
-            "the bridge's tokenizer cannot be read anew from %s (%s): what TransformerLens made of it is used, and it may put "
+            "the model's tokenizer cannot be read anew from %s (%s): what TransformerLens made of it is used, and it may put "
             "a BOS in front of prompts that the model was not trained with. See model.tokens(prompt), and load's prepend_bos.",
             source,
             type(error).__name__,

@@ -40,16 +40,24 @@ class Unembedding:
     """Factor on the logits, before the cap."""
     rest: Float[Tensor, " place"] | None = None
     """Of a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
+    device: torch.device | None = None
+    """Where logits are computed; for ``None`` where the weight lies. Blocks of a weight that lies elsewhere are brought there."""
+
+    @property
+    def place(self) -> torch.device:
+        """The device that logits are computed on."""
+        return self.device or self.weight.device
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
-        """All logits, in float32."""
-        return next(self._logits(final, len(self.weight)))[1].T
+        """All logits, in float32, on the device of ``final``."""
+        return next(self._logits(final.to(self.place), len(self.weight)))[1].T.to(final.device)
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
         """Log probability of each target at its place, in float32, on the CPU.
 
         Whether exponentials overflowed is looked at there: the device is waited for once, and works again only where they did.
         """
+        final, targets = self._brought(final, targets)
         chosen, normaliser = self._read(final, targets)
         found = (chosen - self._of_all(normaliser)[targets.places]).cpu()
         if bool(found.isfinite().all()):
@@ -68,15 +76,18 @@ class Unembedding:
             The log probability of each target at its place, on the CPU; the unembedding, for one or more copies of the places;
             and the targets as it numbers them.
         """
+        home = final.device
+        final, targets = self._brought(final, targets)
         likely = torch.zeros(len(self.weight), dtype=torch.bool, device=final.device)
         chosen, normaliser = self._read(final, targets, likely)
         normaliser = self._checked(final, normaliser)
         likely[targets.tokens] = True
         own = Targets(targets.places, (likely.cumsum(0) - 1)[targets.tokens])
-        short = replace(self, weight=self.weight[likely], bias=None if self.bias is None else self.bias[likely])
+        short = replace(self, weight=self._rows(likely), bias=None if self.bias is None else self.bias.to(final.device)[likely])
         covered = short._checked(final, short._read(final, own)[1])
         beside = torch.log1p(-(covered - normaliser).exp().clamp(max=1.0))
-        return (chosen - normaliser[targets.places]).cpu(), replace(short, rest=normaliser + beside), own
+        found, own = chosen - normaliser[targets.places], Targets(own.places.to(home), own.tokens.to(home))
+        return found.cpu(), replace(short, rest=normaliser + beside), own
 
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
@@ -86,6 +97,8 @@ class Unembedding:
         Args:
             weigh: the targets' weights ``[n]``, given their log probabilities ``[n]``.
         """
+        home = final.device
+        final, targets = self._brought(final, targets)
         device, chosen = final.device, torch.zeros(len(targets.tokens), device=final.device)
         most = self._reference(final, targets)  # of the logits so far: exponentials against it are in half precision, too
         total, expected = torch.zeros(len(final), device=device), torch.zeros(final.shape, device=device)
@@ -94,12 +107,21 @@ class Unembedding:
             higher, slope = torch.maximum(most, logits.amax(dim=0)), self._slope(logits)
             pull, shrink, most = logits.sub(higher).exp_(), (most - higher).exp(), higher
             total = total * shrink + pull.sum(dim=0)
-            expected = expected * shrink[:, None] + (self.weight[rows].T @ pull.mul_(slope).to(final.dtype)).T.float()
+            expected = expected * shrink[:, None] + (self._rows(rows).T @ pull.mul_(slope).to(final.dtype)).T.float()
         weights = weigh(chosen - (most + total.log())[targets.places])
         asked = torch.zeros(len(final), device=device).index_add_(0, targets.places, weights)[:, None]
-        own = (weights * self._slope(chosen))[:, None] * self.weight[targets.tokens].float()
+        own = (weights * self._slope(chosen))[:, None] * self._rows(targets.tokens).float()
         found = torch.zeros_like(expected).index_add_(0, targets.places, own) - asked * expected / total[:, None]
-        return (self.scale * found).to(final.dtype)
+        return (self.scale * found).to(home, final.dtype)
+
+    def _brought(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Targets]:
+        """Both on the device that logits are computed on."""
+        place = self.place
+        return final.to(place), Targets(targets.places.to(place), targets.tokens.to(place))
+
+    def _rows(self, rows: slice | Tensor) -> Float[Tensor, "row d_model"]:
+        """Rows of the weight, on the device that logits are computed on."""
+        return self.weight[rows.to(self.weight.device) if isinstance(rows, Tensor) else rows].to(self.place)
 
     def _read(
         self, final: Float[Tensor, "place d_model"], targets: Targets, likely: Bool[Tensor, " d_vocab"] | None = None
@@ -117,7 +139,7 @@ class Unembedding:
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
         """A logit of each place, near enough to its largest for exponentials against it neither to vanish nor to overflow."""
-        logits = self.scale * (final[targets.places].float() * self.weight[targets.tokens].float()).sum(dim=1)
+        logits = self.scale * (final[targets.places].float() * self._rows(targets.tokens).float()).sum(dim=1)
         least = torch.full((len(final),), -torch.inf, device=final.device)
         most = least.scatter_reduce(0, targets.places, logits, "amax")
         return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
@@ -147,15 +169,15 @@ class Unembedding:
         The vocabulary is the first dimension: so turned, the product is up to a third faster on a CPU, and one buffer that
         serves all blocks saves the pages that a new one each would fault in.
         """
-        size = size or max(1024, (_BLOCK_GPU if self.weight.is_cuda else _BLOCK) // max(1, len(final)))
+        size = size or max(1024, (_BLOCK_GPU if final.is_cuda else _BLOCK) // max(1, len(final)))
         states, float32 = final.T.contiguous(), self.weight.dtype == torch.float32
         buffer = torch.empty(min(size, len(self.weight)), len(final), dtype=self.weight.dtype, device=final.device)
         for start in range(0, len(self.weight), size):
             rows = slice(start, min(start + size, len(self.weight)))
-            raw = torch.mm(self.weight[rows], states, out=buffer[: rows.stop - start])
+            raw = torch.mm(self._rows(rows), states, out=buffer[: rows.stop - start])
             logits = raw if float32 else raw.float()
             if self.bias is not None:
-                logits += self.bias[rows, None]
+                logits += self.bias[rows, None].to(logits.device)
             if self.scale != 1.0:
                 logits *= self.scale
             yield rows, logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)

@@ -183,7 +183,7 @@ def _unembedded(model: LensModel, batch: TokenBatch, layers: Sequence[int], toke
     """Log probabilities by prompt, layer and token, one after another."""
     lines = torch.arange(len(tokens), device=batch.tokens.device)
     last = torch.tensor([start + len(row) - 1 for start, row in zip(batch.starts, batch.rows, strict=True)]).to(lines)
-    seen = model.backend.residuals_after(batch, layers, lambda residual: residual[lines, last])
+    seen = model.backend.residuals_after(batch, layers, lambda own: own[lines.to(own.device), last.to(own.device)])
     places = torch.stack([seen[layer] for layer in layers], dim=1).flatten(0, 1)  # [prompt x layer, d_model]
     each = [(line * len(layers) + at, token) for line, own in enumerate(tokens) for at in range(len(layers)) for token in own]
     where, which = torch.tensor(each, device=places.device).unbind(1)

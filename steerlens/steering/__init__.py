@@ -1,10 +1,12 @@
 """Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply them, and their controls."""
 
 from steerlens.settings import STEERED_TOKENS, STRENGTHS, SteeredTokens
+from steerlens.steering.autoencoders import SparseAutoencoder
 from steerlens.steering.contrasts import CONTRASTS, EN, LOC, Contrast, loc_against
 from steerlens.steering.controls import Controls, other_locales, random_vectors, shuffled_vectors
 from steerlens.steering.directions import Ablate, Add, DirectionalEdit, Project, add_direction, set_component
 from steerlens.steering.edits import EDITS, Edit
+from steerlens.steering.features import Features, feature_vector, features
 from steerlens.steering.interventions import Intervention, LayerEdits
 from steerlens.steering.means import difference_of_means, differences_of_means, pooled
 from steerlens.steering.pair_differences import PAIRS, PairDifferences, pair_differences
@@ -31,11 +33,13 @@ __all__ = [
     "Controls",
     "DirectionalEdit",
     "Edit",
+    "Features",
     "Intervention",
     "LayerEdits",
     "PairDifferences",
     "PlanSpec",
     "Project",
+    "SparseAutoencoder",
     "SteeredTokens",
     "SteeringPlan",
     "SteeringVector",
@@ -45,6 +49,8 @@ __all__ = [
     "add_direction",
     "difference_of_means",
     "differences_of_means",
+    "feature_vector",
+    "features",
     "loc_against",
     "no_steering",
     "other_locales",

@@ -1,8 +1,10 @@
 """What can be done to the residual stream at one layer: one class for each operation, each a pure function of tensors."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
+from types import FrameType
 from typing import Any, ClassVar
 
 import torch
@@ -35,7 +37,7 @@ class Edit(ABC):
         super().__init_subclass__(**settings)
         if "operation" in cls.__dict__:
             _register(cls)
-        elif not _is_abstract(cls):
+        elif not _is_abstract(cls) and not _is_sent():
             raise SettingsError(
                 f"operation {cls.__qualname__} has no name of its own: expected operation = {cls.__name__.lower()!r} in "
                 "the class, by which files and EDITS know it."
@@ -108,6 +110,15 @@ def _is_abstract(cls: type[Edit]) -> bool:
     """Says whether methods are left to be written; Python itself knows that only after the class was made."""
     names = {name for base in cls.__mro__ for name, own in vars(base).items() if getattr(own, "__isabstractmethod__", False)}
     return any(getattr(getattr(cls, name), "__isabstractmethod__", False) for name in names)
+
+
+def _is_sent() -> bool:
+    """Says whether a class is being made anew of what another process sent, a script or notebook: it is empty at first, and its
+    ``operation`` is set after that."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "_make_skeleton_class":
+        frame = frame.f_back
+    return frame is not None
 
 
 def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor], whose: str) -> Edit:

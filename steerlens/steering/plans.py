@@ -19,6 +19,8 @@ from steerlens.models.lens import LensModel
 from steerlens.models.passes import ModelState, running_roles
 from steerlens.models.tokens import Text
 from steerlens.numeric import divisor_of, finite_number, layer_of
+from steerlens.steering.exchanged import Exchanged
+from steerlens.steering.on_hub import PLAN_FILE, OnHub
 from steerlens.steering.showing import Shown, shown
 from steerlens.steering.steps import SavedStep, Step, restored_step
 from steerlens.steering.tokens import leaves_prompt
@@ -28,7 +30,7 @@ KIND = "steering plan"
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringPlan:
+class SteeringPlan(Exchanged, OnHub):
     """Steps taken in every forward pass, those at one layer in their order.
 
     Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which multiplies
@@ -38,6 +40,8 @@ class SteeringPlan:
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
     """The model whose residual stream the steps belong to."""
+    source: str = ""
+    """The hub's repository and commit that it was read from, as ``user/name@commit``; ``""`` for any other plan."""
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -77,7 +81,8 @@ class SteeringPlan:
             VectorError: the factor is no finite number.
         """
         times = finite_number(factor, "factor", f"plan ({self})")
-        return replace(self, steps=tuple(replace(step, strength=times * step.strength) for step in self.steps))
+        steps = tuple(replace(step, strength=times * step.strength) for step in self.steps)
+        return replace(self, steps=steps, source="")
 
     __rmul__ = __mul__
 
@@ -155,7 +160,7 @@ class SteeringPlan:
             SettingsError: a plan is applied to this model in another thread.
             ModelError: the model is in training mode.
         """
-        with model.backend.applied(self.hooks(model)):
+        with model.steered(self):
             yield model
 
     def check(self, model: LensModel) -> None:
@@ -222,15 +227,21 @@ class SteeringPlan:
         return save_tensors(path, KIND, tensors, header)
 
     @classmethod
-    def load(cls, path: str | Path) -> "SteeringPlan":
-        """Reads a plan that ``save`` wrote.
+    def load(cls, path: str | Path, *, revision: str | None = None) -> "SteeringPlan":
+        """Reads a plan that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: what ``save`` was given.
+            path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
+            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which the log says.
 
         Raises:
-            FileError: missing, truncated, no steering plan, of another version, or with NaN.
+            FileError: missing, truncated, no steering plan, of another version, or with NaN; the hub does not give it.
+            SettingsError: a revision of something that is no repository.
         """
+        from steerlens.hub import found
+
+        place = found(path, PLAN_FILE, revision)
+        path = place.path
         tensors, header = load_tensors(path, KIND)
         kept = restored(_Header, header, str(path))
         own = [under(f"step{i}.", tensors) for i in range(len(kept.steps))]
@@ -239,14 +250,15 @@ class SteeringPlan:
         steps = tuple(
             restored_step(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
         )
-        return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint)
+        return restored(cls, {}, str(path), steps=steps, fingerprint=kept.fingerprint, source=place.source)
 
     def _hook(self, layer: int, state: ModelState) -> Any:
         known = self.fingerprint
 
         def steer(residual: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
             shape = (residual.shape[0], residual.shape[1])
-            return self.edit(layer, residual, running_roles(state, shape, known.front, known.bos_id, known.pad_id))
+            roles = running_roles(state, shape, known.front, known.bos_id, known.pad_id)
+            return self.edit(layer, residual, roles.to(residual.device))
 
         return steer
 

@@ -13,6 +13,7 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.steering.contrasts import locales_of_items
 from steerlens.steering.edits import restored_edit
 from steerlens.steering.interventions import Intervention, LayerEdits
+from steerlens.steering.on_hub import VECTORS_FILE, OnHub
 from steerlens.steering.vectors import SteeringVector
 from steerlens.storage import load_tensors, parsed, restored, save_tensors, tensor_bytes, under
 
@@ -21,7 +22,7 @@ Key = tuple[str, str]
 """A vector's name and its locale."""
 
 
-class VectorSet(Mapping[Key, Intervention]):
+class VectorSet(OnHub, Mapping[Key, Intervention]):
     """Vectors of one model by name and locale.
 
     ``vectors["EN", "es-ES"]`` is one vector, ``vectors["formal"]`` the only one of its name, ``vectors.of("es-ES")`` what goes
@@ -39,6 +40,8 @@ class VectorSet(Mapping[Key, Intervention]):
             FingerprintError: vectors of different models.
         """
         self._vectors: dict[Key, Intervention] = {}
+        self.source = ""
+        """The hub's repository and commit that it was read from, as ``user/name@commit``; ``""`` for any other set."""
         for vector in vectors:
             self._check(vector)
             self._vectors[vector.name, vector.locale] = vector
@@ -179,22 +182,30 @@ class VectorSet(Mapping[Key, Intervention]):
         return save_tensors(path, KIND, tensors, {"vectors": [header for header, _ in packed]})
 
     @classmethod
-    def load(cls, path: str | Path) -> "VectorSet":
-        """Reads a set that ``save`` wrote.
+    def load(cls, path: str | Path, *, revision: str | None = None) -> "VectorSet":
+        """Reads a set that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: what ``save`` was given.
+            path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
+            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which the log says.
 
         Raises:
-            FileError: missing, truncated, no vector set, of another version, or with NaN.
+            FileError: missing, truncated, no vector set, of another version, or with NaN; the hub does not give it.
+            SettingsError: a revision of something that is no repository.
         """
+        from steerlens.hub import found
+
+        place = found(path, VECTORS_FILE, revision)
+        path = place.path
         tensors, header = load_tensors(path, KIND)
         listed = restored(_Header, header, str(path)).vectors
         held = [under(f"{at}.", tensors) for at in range(len(listed))]
         if sum(map(len, held)) != len(tensors):
             raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
         each = enumerate(zip(listed, held, strict=True))
-        return cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
+        made = cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
+        made.source = place.source
+        return made
 
 
 @dataclass(frozen=True)

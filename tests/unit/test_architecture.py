@@ -16,6 +16,7 @@ ALLOWED = {
     "storage": {"errors"},
     "scores": {"errors"},
     "provenance": set(),
+    "executors": {"provenance"},
     "tables": {"errors", "storage"},
     "fingerprint": {"errors"},
     "data": {"errors"},
@@ -25,7 +26,13 @@ ALLOWED = {
     "models": {"data", "activations", "fingerprint"},
     "plotting": {"scores"},
     "probing": {"data", "activations", "models", "steering", "tables", "plotting"},
-    "steering": {"data", "activations", "fingerprint", "models", "scores", "settings"},
+    "steering": {
+        *("data", "activations", "exchange", "fingerprint", "hub", "models"),
+        *("provenance", "scores", "settings", "tables"),
+    },
+    "hub": {"fingerprint", "provenance", "tables"},
+    "harness": {"data", "evaluation", "models", "provenance", "scores", "steering"},
+    "exchange": {"fingerprint", "models", "settings", "steering"},
     "evaluation": {
         "activations",
         "data",
@@ -43,6 +50,7 @@ ALLOWED = {
         *("plotting", "provenance", "steering", "tables", "training"),
     },
     "training": set(),
+    "vllm": {"models", "fingerprint", "steering"},
     "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
     "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
@@ -54,11 +62,11 @@ ALLOWED = {
     "report": {"evaluation", "models", "plotting", "results"},
     "commands": {
         *("alignment", "data", "evaluation", "models", "options", "plotting", "probing"),
-        *("report", "results", "settings", "steering", "study", "training"),
+        *("report", "results", "settings", "steering", "study", "training", "vllm"),
     },
     "cli": {"commands", "data", "options", "settings", "training"},
 }
-LAZY = {"plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle
+LAZY = {"exchange", "plotting", "report"}  # results draw themselves: imported inside a method, where it cannot make a circle
 """Parts that others may import inside a function only."""
 
 
@@ -146,7 +154,7 @@ def test_statistics_know_numbers_alone() -> None:
 
 def test_no_unpickling_and_no_remote_code() -> None:
     for _, path, _ in _modules():
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace("allow_pickle=False", "")
         for forbidden in ("pickle", "torch.load", "trust_remote_code=True"):
             assert forbidden not in text, (path, forbidden)
 

@@ -1,8 +1,9 @@
 """Models that TransformerLens runs: a ``TransformerBridge`` around a model of Hugging Face's."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
 from typing import Any
 
@@ -11,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steerlens.errors import ModelError
+from steerlens.models.backends.derivatives import lets_derivatives_through
+from steerlens.models.backends.offloading import device_of, is_offloaded, kept_elsewhere, stamp, stamp_of, state_of, whole_tensor
 from steerlens.models.backends.protocol import CachedPass, Capabilities, KeyValues
 from steerlens.models.backends.resuming import attending, cached_pass, resume
 from steerlens.models.backends.watching import body_of, hooks_on, modules_of, watch
@@ -19,6 +22,7 @@ from steerlens.models.batches import TokenBatch
 from steerlens.models.devices import weights_digest
 from steerlens.models.hooks import Hook, residual_hook
 from steerlens.models.passes import announced, claimed, of_this_thread, steered_here
+from steerlens.models.quantized import quantization_of
 from steerlens.models.roles import PAD
 from steerlens.models.tokens import Tokenizer, tokenizer_of_bridge
 from steerlens.models.unembedding import Unembedding
@@ -51,11 +55,16 @@ class BridgeBackend:
         self.context = int(getattr(tl.cfg, "n_ctx", 0) or 0)
         self.state = watch(tl)
         self.wrappers = Wrappers(self)
+        self.kept = kept_elsewhere(tl.original_model)
+        """What offloaded weights are read from."""
+        self.offloaded = is_offloaded(tl.original_model)
+        """Whether some weights are kept in the CPU's memory or on disk until a block needs them."""
+        self.quantization = quantization_of(tl.original_model.config)
+        """How the weights are quantized; ``None`` where they are not."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything, but for models that Hugging Face gives no ``generate``."""
-        devices = {parameter.device for parameter in self.parameters()}
+        """Everything, but for models that Hugging Face gives no ``generate``, and quantized ones without derivatives."""
         generates = callable(getattr(self.tl.original_model, "generate", None))
         return Capabilities(
             packed_choices=True,
@@ -63,10 +72,31 @@ class BridgeBackend:
             left_padding=True,
             cached_passes=True,
             hooks=True,
-            gradients=True,
+            gradients=self._differentiates,
             generation=generates,
-            sharded=len(devices) > 1,
+            sharded=len(self.devices) > 1 or self.offloaded,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the embedding, which is given the tokens."""
+        return device_of(getattr(self.tl, "embed", self.tl.original_model))
+
+    @property
+    def block_devices(self) -> tuple[torch.device, ...]:
+        """The device that each block runs on, which need not be where its weights are kept."""
+        return tuple(map(device_of, self.tl.blocks))
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """The devices of the embedding, of the blocks and of the unembedding, each once."""
+        end = getattr(self.tl, "unembed", None)
+        return tuple(dict.fromkeys((self.device, *self.block_devices, *(() if end is None else (device_of(end),)))))
+
+    @cached_property
+    def _differentiates(self) -> bool:
+        """Not so of some kernels for quantized weights; it is tried once, with these."""
+        return self.quantization is None or lets_derivatives_through(self)
 
     @property
     def attention_window(self) -> int | None:
@@ -91,12 +121,12 @@ class BridgeBackend:
         return dict.fromkeys(parameter for parameter in each if parameter is not None)
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """The memory, version and dtype of each weight."""
-        return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in self.parameters())
+        """The memory, version and dtype of each weight; of those on disk the files with their times and sizes."""
+        return (*(stamp(own) for own in self.parameters() if not own.is_meta), *stamp_of(self.kept))
 
     def weights_digest(self) -> str:
         """Over parameters and buffers, under Hugging Face's names."""
-        state = self.tl.original_model.state_dict()
+        state = state_of(self.tl.original_model)
         return weights_digest({name.replace("._original_component", ""): t for name, t in state.items()})
 
     def hooks_on(self) -> tuple[object, ...]:
@@ -109,7 +139,7 @@ class BridgeBackend:
             output = body_of(self.tl.original_model)(
                 input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
             )
-        return output.last_hidden_state
+        return output.last_hidden_state.to(batch.tokens.device)
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
         """The pass ends after the highest of the layers."""
@@ -117,7 +147,7 @@ class BridgeBackend:
         highest = max(layers)
 
         def keep(residual: Tensor, hook: Any, layer: int) -> None:
-            seen[layer] = read(residual)
+            seen[layer] = read(residual).to(batch.tokens.device)
             if layer == highest:
                 raise _SeenEnough
 
@@ -127,19 +157,29 @@ class BridgeBackend:
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         """Applies ``ln_final`` of the bridge."""
-        return self.tl.ln_final(residual)
+        return self.tl.ln_final(residual).to(residual.device)
 
     def unembedding(self) -> Unembedding:
         """The weights of the bridge, with the factor and the soft cap that the configuration names."""
         config = self.tl.original_model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
-        bias = self.tl.unembed.b_U.detach() if self.tl.unembed.b_U is not None else None
+        head, own = self.tl.unembed, getattr(self.tl.unembed.original_component, "weight", None)
+        if own is None or not own.is_floating_point() or own.dtype.itemsize < 2:
+            kind = type(head.original_component).__name__ if own is None else own.dtype
+            raise ModelError(
+                f"the unembedding of {self.name} is quantized ({kind}), so its logits cannot be computed token by token: "
+                "expected a checkpoint that leaves lm_head as it is. Residuals, vectors and steered texts work."
+            )
+        weight = whole_tensor(head.original_component, "weight") if head.W_U.is_meta else head.W_U.detach().T
+        bias = head.b_U
+        if bias is not None:
+            bias = whole_tensor(head.original_component, "bias") if bias.is_meta else bias.detach()
         kept = bias if bias is not None and bool(bias.any()) else None
-        return Unembedding(self.tl.unembed.W_U.detach().T, kept, cap, _logit_factor(config))
+        return Unembedding(weight, kept, cap, _logit_factor(config), device=device_of(head))
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
         """Those of Hugging Face's model, which finds the mask and the positions itself."""
-        return self.tl.original_model(batch.tokens, use_cache=False).logits
+        return self.tl.original_model(batch.tokens, use_cache=False).logits.to(batch.tokens.device)
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
         """Those of Hugging Face's model."""
@@ -182,8 +222,9 @@ class BridgeBackend:
             yield kept
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Calls Hugging Face's own ``generate``."""
-        with self.claimed(), self.wrappers.aside():
+        """Calls Hugging Face's own ``generate``, which takes an embedding that is kept elsewhere for one on another device."""
+        with self.claimed(), self.wrappers.aside(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*the model is on meta")
             return self.tl.original_model.generate(
                 input_ids=batch.tokens,
                 attention_mask=(batch.roles != PAD).long(),
@@ -193,7 +234,7 @@ class BridgeBackend:
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
         """One pass of the last token, or of the whole text at first and where the model gives no cache to go on from."""
-        takes, device = signature(self.tl.original_model.forward).parameters, next(iter(self.parameters())).device
+        takes, device = signature(self.tl.original_model.forward).parameters, self.device
         new = torch.tensor([list(ids) if not cache else list(ids[-1:])], device=device)
         given: dict[str, Any] = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long, device=device), **(cache or {})}
         if "cache_params" in given:

@@ -38,7 +38,7 @@ class Capabilities:
     generation: bool
     """``generate`` and ``next_logits`` work."""
     sharded: bool
-    """The weights lie on more than one device."""
+    """The model runs on more than one device, or weights are kept in the CPU's memory or on disk until a block needs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,11 @@ class CachedPass:
 @runtime_checkable
 class Backend(Protocol):
     """A model, and everything that steerlens does with it.
+
+    What its methods return lies on the device of the batch that they were given, and so do roles. A hook is given the residual
+    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter does not lie
+    where tokens go has ``device`` (that of the embedding). One of several devices has ``block_devices``, one for each block,
+    and ``devices``, each once, if it has others too; ``offloaded`` says that weights are kept elsewhere.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm, which the
     unembedding turns into logits. Hooks of a residual stream are called as TransformerLens does, under the names that
@@ -97,7 +102,7 @@ class Backend(Protocol):
         """
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Returns all weights. The first says the device and the dtype."""
+        """Returns all weights. The first says the device, and the first that is not quantized the dtype."""
 
     def weights_stamp(self) -> tuple[object, ...]:
         """Returns values that change when a weight is replaced or changed in place. The weights are not read for it."""

@@ -102,7 +102,7 @@ def resume(
                     output = backend.tl.blocks[layer + 1](residual, **fitted(own.calls[layer + 1]))
                 residual = output[0] if isinstance(output, tuple) else output
         with announced(backend.state, roles):
-            return backend.final_norm(residual), kept
+            return backend.final_norm(residual).to(batch.tokens.device), kept
 
 
 @contextmanager

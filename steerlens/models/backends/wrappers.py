@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from steerlens.models.backends.resuming import attending, stands_on_both
 from steerlens.models.backends.watching import only_reads
 from steerlens.models.batches import Row, token_batch
+from steerlens.models.devices import number_of
 
 if TYPE_CHECKING:
     from steerlens.models.backends.bridge import BridgeBackend
@@ -131,12 +132,10 @@ def _unhooked(blocks: Any) -> Iterator[None]:
 def _finals(backend: "BridgeBackend") -> list[Tensor]:
     """The final residuals of a few tokens, in one pass, and in one that sees the first of them by their keys and values."""
     rows = [Row(tuple(range(first, first + length))) for first, length in ((1, 6), (4, 5))]
-    parameter = next(iter(backend.parameters()))
-    whole, after = (
-        token_batch(some, 0, parameter.device, parameter.dtype) for some in (rows, [row.after(3) for row in rows[:1]])
-    )
+    place = (backend.device, number_of(backend.parameters()))
+    whole, after = (token_batch(some, 0, *place) for some in (rows, [row.after(3) for row in rows[:1]]))
     found = [backend.final(whole)]
-    first = token_batch([Row(rows[0].prompt[:3], ends=False)], 0, parameter.device, parameter.dtype)
+    first = token_batch([Row(rows[0].prompt[:3], ends=False)], 0, *place)
     with attending(backend, None, 3) as kept:
         found.append(backend.final(first))
     if kept:  # else blocks hold states, not keys

@@ -1,0 +1,88 @@
+"""Choices that stand behind one prompt in one row of a ``HookedTransformer``: what they see, and where they count from.
+
+A block of it takes a mask of padding only, and counts positions by that. Its attention takes an additive mask besides
+(TransformerLens 2.16 and 3.7), and its hook points are where positions are set right.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steerlens.models.batches import TokenBatch
+from steerlens.models.hooks import Hook
+from steerlens.models.roles import PAD
+
+PLACED = ("standard", "rotary", "shortformer")
+"""Kinds of position embeddings that tokens can be given whatever their columns are. ALiBi counts columns."""
+
+
+def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
+    """Returns the mask that a ``HookedTransformer`` is given, 1 for a token and 0 for padding.
+
+    Of packed rows all columns count as tokens, so that positions are columns, and ``packed`` says the rest.
+
+    Args:
+        batch: the rows.
+        copies: how often they stand one after another.
+    """
+    mask = torch.ones_like(batch.tokens) if batch.mask.ndim == 4 else (batch.roles != PAD).long()
+    return mask.repeat(copies, 1)
+
+
+@contextmanager
+def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
+    """Lets tokens inside see what a batch's mask lets them see, at the batch's positions. Other batches are left alone.
+
+    Args:
+        tl: the ``HookedTransformer``, which is given ``padding_of(batch, copies)``.
+        batch: the rows.
+        copies: how often they stand one after another.
+    """
+    if batch.mask.ndim != 4:
+        yield
+        return
+    seen, positions = batch.mask.repeat(copies, 1, 1, 1), batch.positions.repeat(copies, 1)
+    with ExitStack() as stack:
+        for block in tl.blocks:
+            handle = block.attn.register_forward_pre_hook(partial(_seeing, seen), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.enter_context(tl.hooks(fwd_hooks=_placing(tl, positions)))
+        yield
+
+
+def _seeing(
+    mask: Float[Tensor, "row 1 pos key"], attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """An attention's arguments, with the mask that is added to its scores."""
+    return args, {**kwargs, "additive_attention_mask": mask.to(attention.W_O.device)}
+
+
+def _placing(tl: Any, positions: Int[Tensor, "row pos"]) -> list[Hook]:
+    """Hooks that give tokens their positions in place of their columns."""
+    if tl.cfg.positional_embedding_type != "rotary":
+        return [("hook_pos_embed", partial(_embedded, tl.pos_embed.W_pos, positions))]
+    back = torch.arange(positions.shape[1], device=positions.device) - positions
+    points = ((layer, point) for layer in range(tl.cfg.n_layers) for point in ("hook_rot_q", "hook_rot_k"))
+    return [(f"blocks.{layer}.attn.{point}", partial(_turned, tl.blocks[layer].attn, back)) for layer, point in points]
+
+
+def _embedded(
+    table: Float[Tensor, "_ d_model"], positions: Int[Tensor, "row pos"], embedding: Tensor, hook: Any
+) -> Float[Tensor, "row pos d_model"]:
+    """The position embeddings of some positions."""
+    return table[positions]
+
+
+def _turned(
+    attention: Any, back: Int[Tensor, "row pos"], rotated: Float[Tensor, "row pos head d_head"], hook: Any
+) -> Float[Tensor, "row pos head d_head"]:
+    """Queries or keys that were rotated by their columns, rotated back by some positions: two rotations are one by the sum."""
+    width, back = attention.cfg.rotary_dim, back.to(attention.rotary_cos.device)
+    turning, rest = rotated[..., :width], rotated[..., width:]
+    cosine, sine = attention.rotary_cos[back][:, :, None], attention.rotary_sin[back][:, :, None]
+    return torch.cat([turning * cosine - attention.rotate_every_two(turning) * sine, rest], dim=-1)

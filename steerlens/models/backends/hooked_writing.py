@@ -1,0 +1,78 @@
+"""Texts of a ``HookedTransformer``, written by Hugging Face's ``generate``.
+
+TransformerLens' own ``generate`` takes no mask, no stopping criteria and no beams, and in 2.16 attends to padding.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from steerlens.models.batches import TokenBatch
+from steerlens.models.passes import announced
+from steerlens.models.roles import GENERATED
+
+if TYPE_CHECKING:
+    from steerlens.models.backends.hooked import HookedBackend
+
+_FOR_SPEED = ("use_cache", "cache_implementation", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
+"""Settings that need a cache and change how soon a text is written, not which text: they are left out."""
+
+
+def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int, settings: dict[str, Any]) -> Any:
+    """Returns what Hugging Face's ``generate`` gives, each token from a whole pass.
+
+    Args:
+        backend: the model.
+        batch: the prompts, padded in front.
+        max_new_tokens: the number of tokens after which generation stops if the model does not.
+        settings: Hugging Face's generation settings.
+    """
+    from transformers import PretrainedConfig
+
+    ends = sorted(backend.ends())
+    writer = _writer()(PretrainedConfig(vocab_size=int(backend.tl.cfg.d_vocab), eos_token_id=ends or None))
+    writer.backend, writer.prompts = backend, batch
+    given = {name: value for name, value in settings.items() if name not in _FOR_SPEED}
+    return writer.generate(
+        input_ids=batch.tokens, attention_mask=batch.mask, max_new_tokens=max_new_tokens, use_cache=False, **given
+    )
+
+
+def _roles(batch: TokenBatch, rows: int, length: int) -> Int[Tensor, "row pos"]:
+    """What the tokens of a text and what was generated after it are; each prompt stands in as many rows as texts are written."""
+    prompts = batch.roles.repeat_interleave(rows // len(batch.rows), dim=0)
+    return torch.nn.functional.pad(prompts, (0, length - prompts.shape[1]), value=GENERATED)
+
+
+@cache
+def _writer() -> Any:
+    """The class of a model of Hugging Face's that has no weights and asks a backend for its logits."""
+    from transformers import GenerationMixin, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutput
+
+    class Writer(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+        backend: Any = None
+        prompts: Any = None
+
+        @property
+        def device(self) -> torch.device:
+            return self.prompts.tokens.device
+
+        @property
+        def dtype(self) -> torch.dtype:
+            return next(iter(self.backend.parameters())).dtype
+
+        def prepare_inputs_for_generation(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> dict[str, Tensor]:
+            return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> CausalLMOutput:
+            backend, roles = self.backend, _roles(self.prompts, *input_ids.shape)
+            with announced(backend.state, roles):
+                residual = backend.tl(input_ids, attention_mask=attention_mask, stop_at_layer=backend.n_layers)
+                final = backend.final_norm(residual[:, -1:])
+            return CausalLMOutput(logits=backend.unembedding().logits(final[:, 0])[:, None])
+
+    return Writer

@@ -1,0 +1,193 @@
+"""Where accelerate has the parts of a model run, and the weights that it keeps in the CPU's memory or on disk until then.
+
+accelerate puts a hook on each part of a model that a map of devices was given for. It moves the part's inputs to its device; a
+part that is offloaded holds weights on PyTorch's ``meta`` device, without numbers, and the hook brings them for each call.
+"""
+
+from collections import ChainMap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steerlens.errors import ModelError
+from steerlens.models.backends.watching import modules_of
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Returns the device that a part of a model runs on: accelerate's, else that of its first weight.
+
+    Args:
+        module: the part.
+
+    Raises:
+        ModelError: it has no weights, or weights without numbers that nobody brings.
+    """
+    for each in modules_of(module):
+        hook = _hook(each)
+        if hook is not None and hook.execution_device is not None:
+            return torch.device(hook.execution_device)
+        for tensor in each._parameters.values():
+            if tensor is not None and not tensor.is_meta:
+                return tensor.device
+    for each in modules_of(module):  # some kernels keep quantized weights as buffers
+        for buffer in each._buffers.values():
+            if buffer is not None and not buffer.is_meta:
+                return buffer.device
+    raise ModelError(f"a {type(module).__name__} has no weights that hold numbers: load the model with its weights.")
+
+
+def is_offloaded(module: torch.nn.Module) -> bool:
+    """Says whether some weights of a module or its parts are kept elsewhere until it runs.
+
+    Args:
+        module: a model or a part of one.
+    """
+    return any(True for _ in _offloaded(module))
+
+
+def lacks_numbers(model: torch.nn.Module) -> bool:
+    """Says whether a model has weights or buffers without numbers that nobody brings.
+
+    Args:
+        model: the model.
+    """
+    for module in modules_of(model):
+        if any(tensor is not None and tensor.is_meta for tensor in (*module._parameters.values(), *module._buffers.values())):
+            hook = _hook(module)
+            if hook is None or not hook.offload:
+                return True
+    return False
+
+
+def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
+    """Returns a weight or a buffer with its numbers: the module's own, or, of one that is kept elsewhere, what is kept.
+
+    Args:
+        module: the module that has it.
+        name: its name there, such as ``weight``.
+
+    Raises:
+        ModelError: it has no numbers, and no hook of accelerate's brings them.
+    """
+    own: Tensor = getattr(module, name)
+    if not own.is_meta:
+        return own.detach()
+    hook = _hook(module)
+    if hook is None or not hook.offload or hook.weights_map is None:
+        raise ModelError(
+            f"{name} of a {type(module).__name__} lies on the meta device, which holds no numbers, and no hook of accelerate's "
+            "brings them. Load the model with steerlens.load(name, device_map=...)."
+        )
+    kept: Tensor = hook.weights_map[name]
+    return kept.detach().to(own.dtype)  # as accelerate itself does for each call
+
+
+def state_of(model: torch.nn.Module) -> dict[str, Tensor | Callable[[], Tensor]]:
+    """Returns the weights and buffers of a model by name: the tensors, or, of those that are kept elsewhere, what reads them.
+
+    Args:
+        model: the model.
+    """
+
+    def found(name: str, tensor: Tensor) -> Tensor | Callable[[], Tensor]:
+        owner, _, own = name.rpartition(".")
+        return (lambda: whole_tensor(model.get_submodule(owner), own)) if tensor.is_meta else tensor
+
+    return {name: found(name, tensor) for name, tensor in model.state_dict().items()}
+
+
+def kept_elsewhere(model: torch.nn.Module) -> list[Tensor | Path]:
+    """Returns what the offloaded weights of a model are read from: tensors in the CPU's memory, and files, each once.
+
+    Args:
+        model: the model.
+    """
+    found: dict[object, Tensor | Path] = {}
+    for hook, name in _offloaded(model):
+        source = _source(hook.weights_map, name)
+        if source is not None:
+            found[source if isinstance(source, Path) else id(source)] = source
+    return list(found.values())
+
+
+def stamp_of(kept: list[Tensor | Path]) -> tuple[object, ...]:
+    """Returns values that change when offloaded weights do. The weights are not read for it.
+
+    Args:
+        kept: what they are read from.
+    """
+    return tuple(_file(each) if isinstance(each, Path) else stamp(each) for each in kept)
+
+
+def stamp(weight: Tensor) -> tuple[object, ...]:
+    """Returns the memory, version and dtype of a weight, which change when it is replaced or changed in place.
+
+    Args:
+        weight: a weight with numbers.
+    """
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version, weight.dtype
+
+
+def misplaced(model: torch.nn.Module) -> str:
+    """Returns a weight that lies on another device than the part that uses it runs on, in words; ``""`` if there is none.
+
+    accelerate places weights that two parts share, as an embedding and an unembedding do, only once.
+
+    Args:
+        model: the model.
+    """
+    for owner, module in model.named_modules():
+        hook = _hook(module)
+        if hook is None or hook.execution_device is None:
+            continue
+        expected = torch.device(hook.execution_device)
+        for name, tensor in module._parameters.items():
+            if tensor is not None and not tensor.is_meta and tensor.device != expected:
+                return f"{owner}.{name} lies on {tensor.device}, and {owner} runs on {expected}"
+    return ""
+
+
+def _offloaded(model: torch.nn.Module) -> Iterator[tuple[Any, str]]:
+    """The hooks of the modules whose weights are kept elsewhere, and the weights' names there."""
+    for module in modules_of(model):
+        hook = _hook(module)
+        if hook is not None and hook.offload:
+            yield from ((hook, name) for name, tensor in module._parameters.items() if tensor is not None and tensor.is_meta)
+
+
+def _hook(module: torch.nn.Module) -> Any:
+    """accelerate's hook on a module that says where it runs, the one that offloads before others; ``None`` without one."""
+    left, found = [module.__dict__.get("_hf_hook")], None
+    while left:
+        hook = left.pop()
+        left += getattr(hook, "hooks", ())  # several on one module
+        if hasattr(hook, "execution_device") and (found is None or getattr(hook, "offload", False)):
+            found = hook
+    return found
+
+
+def _source(weights: Any, name: str) -> Tensor | Path | None:
+    """What a weight is read from, without reading it; ``None`` where that cannot be known."""
+    if isinstance(weights, ChainMap):
+        own = next((each for each in weights.maps if type(each) is dict and name in each), weights.maps[-1])
+        return _source(own, name)
+    if hasattr(weights, "prefix"):  # accelerate's PrefixedDataset
+        return _source(weights.dataset, f"{weights.prefix}{name}")
+    if hasattr(weights, "state_dict") and name in weights.state_dict:  # its OffloadedWeightsLoader
+        return _source(weights.state_dict, name)
+    if hasattr(weights, "index") and name in weights.index:
+        file = weights.index[name].get("safetensors_file")
+        return Path(file) if file else Path(weights.save_folder, f"{name}.dat")
+    found = weights.get(name) if type(weights) is dict else None
+    return found if isinstance(found, Tensor) else None
+
+
+def _file(path: Path) -> tuple[object, ...]:
+    try:
+        said = path.stat()
+    except OSError:  # reading it will say so
+        return (str(path),)
+    return (str(path), said.st_mtime_ns, said.st_size)

@@ -1,0 +1,112 @@
+"""Checkpoints whose weights are quantized: by which method, to how many bits, and whether its package is installed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+from steerlens.errors import ModelError
+from steerlens.models.devices import DTYPES
+
+_PACKAGES = {
+    "bitsandbytes": {"bitsandbytes": "bitsandbytes"},
+    "gptq": {"optimum": "optimum", "gptqmodel": "gptqmodel"},
+    "awq": {"gptqmodel": "gptqmodel"},
+    "compressed-tensors": {"compressed_tensors": "compressed-tensors"},
+}
+"""By the method's name in Transformers, the modules that Transformers 5 imports for it, and the packages that pip installs."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How the weights of a checkpoint are quantized."""
+
+    method: str
+    """The name that Transformers gives the method, such as ``bitsandbytes``, ``gptq``, ``awq`` or ``compressed-tensors``."""
+    bits: int | None = None
+    """Bits of a weight, the fewest where there are several; ``None`` where the checkpoint does not say."""
+    kind: str = ""
+    """The kind of number where the method has several, such as ``nf4``."""
+    dtype: str | None = None
+    """The type of number that the checkpoint computes in; ``None`` where it does not say."""
+
+    def __str__(self) -> str:
+        words = (self.method, "" if self.bits is None else f"{self.bits} bit", f"({self.kind})" if self.kind else "")
+        return " ".join(filter(None, words))
+
+    def check_usable(self, name: str, adapter: str | None) -> None:
+        """Refuses a checkpoint whose packages are not installed, and an adapter on it.
+
+        Args:
+            name: what the user called the model.
+            adapter: the adapter that is to be merged into it; ``None`` for none.
+
+        Raises:
+            ModelError: naming the packages; or there is an adapter, which quantized weights would take up with rounding.
+        """
+        if adapter is not None:
+            raise ModelError(
+                f"adapter {adapter} cannot be merged into {name}, whose weights are quantized by {self}: what it adds would be "
+                "rounded away. Merge it into the checkpoint that is not quantized, save that with save_pretrained, and load the "
+                "folder."
+            )
+        absent = [package for module, package in _PACKAGES.get(self.method, {}).items() if find_spec(module) is None]
+        if absent:
+            raise ModelError(
+                f"the weights of {name} are quantized by {self}, and to read them Transformers needs {' and '.join(absent)}, "
+                f"which is not installed. Install it with: pip install {' '.join(absent)}. Or load the checkpoint that it was "
+                "made from, which is not quantized."
+            )
+
+
+def quantization_of(config: Any) -> Quantization | None:
+    """Returns how the weights of a model are quantized; ``None`` where they are not.
+
+    Args:
+        config: the configuration of Hugging Face's model.
+    """
+    own = getattr(config, "quantization_config", None)
+    said: Mapping[str, Any] = own if isinstance(own, Mapping) else getattr(own, "to_dict", dict)()
+    if not said:
+        return None
+    method = said.get("quant_method", "")
+    method = str(getattr(method, "value", method)) or "an unknown method"
+    if said.get("load_in_4bit") or said.get("_load_in_4bit"):
+        return Quantization("bitsandbytes", 4, str(said.get("bnb_4bit_quant_type", "")))
+    if said.get("load_in_8bit") or said.get("_load_in_8bit"):
+        return Quantization("bitsandbytes", 8)
+    groups = said.get("config_groups")
+    kinds = [_weights_of(group) for group in groups.values()] if isinstance(groups, Mapping) else []
+    numbers = [(bits, kind) for bits, kind in kinds if isinstance(bits, int)]
+    if numbers:
+        return Quantization(method, *min(numbers))
+    bits = next((said[name] for name in ("bits", "w_bit", "weight_bits") if isinstance(said.get(name), int)), None)
+    return Quantization(method, bits)
+
+
+def checkpoint_quantization(source: str, revision: str | None, trust_remote_code: bool) -> Quantization | None:
+    """Returns how a checkpoint is quantized. What cannot be read counts as not quantized: loading it says why.
+
+    Args:
+        source: a folder, or the hub's id.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether code that comes with a hub model may run.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    except Exception:
+        return None
+    text = config.get_text_config(decoder=True)
+    found = quantization_of(config) or quantization_of(text)
+    number = str(getattr(text, "dtype", None) or getattr(config, "dtype", None)).removeprefix("torch.")
+    return replace(found, dtype=number) if found is not None and number in DTYPES else found
+
+
+def _weights_of(group: Any) -> tuple[Any, str]:
+    """Bits and kind of the weights of a group of compressed-tensors."""
+    weights = group.get("weights") if isinstance(group, Mapping) else getattr(group, "weights", None)
+    own = weights if isinstance(weights, Mapping) else vars(weights) if hasattr(weights, "__dict__") else {}
+    kind = own.get("type", "")
+    return own.get("num_bits"), str(getattr(kind, "value", kind) or "")

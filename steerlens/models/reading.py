@@ -1,0 +1,192 @@
+"""Reading Hugging Face's own model where TransformerLens does not: with an adapter, with images, placed, or quantized."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steerlens.errors import ModelError, SteerlensError
+from steerlens.models.adapters import adapter_folder, is_for_whole, merged
+from steerlens.models.backends.offloading import device_of, is_offloaded, misplaced
+from steerlens.models.multimodal import is_bridged, takes_images, text_model, whole_model
+from steerlens.models.placing import Placing
+
+TRIED = (1, 2, 3)
+"""Token ids that a model is tried on."""
+_ALIKE = {torch.float32: 1e-3, torch.float64: 1e-3}
+"""The share of their norm by which logits may differ before and after a model was wrapped: rounding. In half precision 0.05."""
+
+
+def hugging_face(source: str, name: str, adapter: str | None, placing: Placing | None, **settings: Any) -> Any:
+    """Returns the Hugging Face model where TransformerLens cannot load it itself, else ``None``.
+
+    Args:
+        source: a folder, or the hub's id.
+        name: what the user called the model, for errors.
+        adapter: an adapter that is merged into its weights; ``None`` for none.
+        placing: the map of devices, which quantized weights need, too; ``None`` for a model that is moved as a whole.
+        settings: what ``from_pretrained`` takes: ``dtype``, ``revision``, ``trust_remote_code``.
+
+    Raises:
+        ModelError: weights, a map or an adapter that cannot be used.
+    """
+    images = takes_images(source, settings["revision"], settings["trust_remote_code"])
+    given = settings if placing is None else {**settings, **placing.settings}
+    if adapter is None and not images and placing is None:
+        return None
+    with ExitStack() as left:
+        if "offload_folder" in given:
+            given["offload_folder"] = _own_folder(given["offload_folder"])
+            left.callback(shutil.rmtree, given["offload_folder"], ignore_errors=True)
+        model = _placed(source, name, adapter, images, placing, **given)
+        finalize(model, left.pop_all().close)
+    return model.requires_grad_(False) if is_offloaded(model) else model
+
+
+def _own_folder(parent: str) -> str:
+    """A new folder in the one that was given: weights of two models have the same names, and both would read the last ones."""
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix="weights-", dir=parent)
+
+
+def _placed(source: str, name: str, adapter: str | None, images: bool, placing: Placing | None, **settings: Any) -> Any:
+    """The model, or what is wrong with its map in words."""
+    try:
+        return _read(source, name, adapter, images, **settings)
+    except ImportError as error:
+        raise ModelError(
+            f"{name} cannot be read without a package that is not installed ({reason(error)}). Install it, and load it again."
+        ) from error
+    except ValueError as error:
+        if placing is None or "device_map" not in str(error):
+            raise
+        if "offload_folder" in str(error):
+            raise ModelError(
+                f"weights of {name} that go to the disk lie in the checkpoint in another form than the model holds them: "
+                "expected a folder where they can be written, with room for them. Give it as offload_folder."
+            ) from error
+        raise ModelError(
+            f"{name} cannot be placed so ({reason(error)}). Expected device_map='auto', or a dict that gives a place to every "
+            "part of the model by its name in Hugging Face's model, as 'model.layers.0'."
+        ) from error
+
+
+def _read(source: str, name: str, adapter: str | None, images: bool, **settings: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    if adapter is not None:
+        return _merged(source, name, adapter, images, **settings)
+    if not images:
+        return _checked(AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings), name).eval()
+    whole = _checked(whole_model(source, **settings), name)
+    return text_model(whole, name) if is_bridged(whole) else whole
+
+
+def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any) -> Any:
+    """The Hugging Face model with an adapter's weights added to its own."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        folder = adapter_folder(adapter)
+        if not images:
+            base = _checked(AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings), name)
+            _check_is_here(base, name, adapter)
+            return merged(base, folder)
+        whole = _checked(whole_model(source, **settings), name)
+        _check_is_here(whole, name, adapter)
+        return text_model(merged(whole, folder), name) if is_for_whole(folder) else merged(text_model(whole, name), folder)
+    except SteerlensError:
+        raise
+    except Exception as error:  # peft, hub and safetensors each raise their own
+        raise ModelError(
+            f"adapter {adapter} cannot be merged into {name} ({reason(error)}). Expected a PEFT adapter made for this model: "
+            "adapter_config.json and adapter_model.safetensors, of a kind whose weights can be merged, as LoRA."
+        ) from error
+
+
+def _checked(model: Any, name: str) -> Any:
+    """The model, whose weights lie where they are used."""
+    if wrong := misplaced(model):
+        raise ModelError(
+            f"{name} cannot be placed so: {wrong}. Weights that two parts share, as an embedding and an unembedding, lie in one "
+            "place: give both parts the same device in device_map, or use device_map='auto'."
+        )
+    return model
+
+
+def _check_is_here(base: Any, name: str, adapter: str) -> None:
+    if is_offloaded(base):
+        raise ModelError(
+            f"adapter {adapter} cannot be merged into {name} while some of its weights are kept in the CPU's memory or on disk: "
+            "expected a map whose devices hold all weights. Merge it on a CPU with peft (merge_and_unload), save the model with "
+            "save_pretrained, and load that folder with the same device_map."
+        )
+
+
+@contextmanager
+def unmapped(model: Any) -> Iterator[None]:
+    """Hides the map of a model that accelerate has placed while TransformerLens wraps it.
+
+    TransformerLens 4.3 refuses a map of GPUs and the CPU, since it was never tried there. Whether the wrapped model is right is
+    tried afterwards (``check_same``).
+
+    Args:
+        model: Hugging Face's model; ``None`` for one that TransformerLens reads.
+    """
+    own = vars(model).pop("hf_device_map", None) if model is not None else None
+    try:
+        yield
+    finally:
+        if own is not None:
+            model.hf_device_map = own
+
+
+@torch.no_grad()
+def logits_alone(model: Any) -> Float[Tensor, "pos d_vocab"]:
+    """Returns a Hugging Face model's logits of ``TRIED`` before it is wrapped, in float32 on the CPU.
+
+    Args:
+        model: the model.
+    """
+    ids = torch.tensor([TRIED], device=device_of(model.get_input_embeddings()))
+    found: Tensor = model(input_ids=ids, use_cache=False).logits[0].float().cpu()
+    return found
+
+
+def check_same(
+    name: str, found: Float[Tensor, "pos d_vocab"], expected: Float[Tensor, "pos d_vocab"], number: torch.dtype
+) -> None:
+    """Makes sure that a placed or quantized model computes in TransformerLens what it computes alone.
+
+    Args:
+        name: what the user called the model.
+        found: its logits of ``TRIED`` in TransformerLens.
+        expected: those that ``logits_alone`` gave.
+        number: the type of number that it computes in.
+
+    Raises:
+        ModelError: they differ by more than rounding.
+    """
+    difference = (found.float().cpu() - expected).norm() / expected.norm()
+    if not difference <= _ALIKE.get(number, 0.05):
+        raise ModelError(
+            f"{name} gives other logits in TransformerLens than in Hugging Face's model alone (they differ by {difference:.2g} "
+            "of their norm), so nothing read from it would be right. Load it on one device or without quantization, or boot a "
+            "TransformerBridge yourself and give that to load."
+        )
+
+
+def reason(error: Exception) -> str:
+    """Returns the kind of an error, and the first line of what it says.
+
+    Args:
+        error: what another library raised.
+    """
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
