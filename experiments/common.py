@@ -244,7 +244,7 @@ def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="ADDRESS",
         help="run tasks on workers of Ray: here, or on a cluster (auto)",
     )
-    parser.add_argument("--readme", action="store_true", help="write found.md and the READMEs anew from the tables, run nothing")
+    parser.add_argument("--readme", action="store_true", help="write found.md and the READMEs again from the tables, run nothing")
     return parser.parse_args(argv)
 
 

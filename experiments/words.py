@@ -49,10 +49,10 @@ SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right lang
 def wide(
     frame: pd.DataFrame, by: Sequence[str], scores: Iterable[str], cell: Callable[[Row | None], str] = marked
 ) -> Iterator[list[str]]:
-    """Yields a row for each method, or for each method less another: its names, and a cell for each score."""
+    """Yields a row for each method, or for each method minus another: its names, and a cell for each score."""
     for names, own in frame.groupby(list(by), sort=False):
         by_score = {row["score"]: row for row in own.to_dict("records")}
-        yield [" less ".join(names), *(cell(by_score.get(score)) for score in scores)]
+        yield [" minus ".join(names), *(cell(by_score.get(score)) for score in scores)]
 
 
 def rows_of(frame: pd.DataFrame, **values: Any) -> list[Row]:

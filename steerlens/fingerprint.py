@@ -56,7 +56,7 @@ class Fingerprint:
                 f"{whose} was taken from {self.name or 'another model'} and cannot be used "
                 f"with {model.name or 'this model'}. "
                 f"They differ in (taken from, given): {'; '.join(differences)}. "
-                "Load the model that it was taken from, or take it anew."
+                "Load the model that it was taken from, or take it again."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _directions(context: Context, sources: dict[str, Source]) -> None:
 
 
 def _tested(context: Context, target: str, source: Source, plans: Plans, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns every plan on one source's test items: the means of the plane, and foreign plans less the source's own."""
+    """Returns every plan on one source's test items: the means of the plane, and foreign plans minus the source's own."""
     seed = source.config["seed"]
     with context.timed(f"test on {target}"):
         answers = answered(context.model, source.part("test"), plans, resume=context.running)

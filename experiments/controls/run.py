@@ -128,7 +128,7 @@ def _vector(results: Results, rows: pd.DataFrame, vector: str) -> dict[str, Any]
         p, own = round(one(plane, method=method, score=scores[0])["p"], 3), directions[directions["method"] == method]
         lies = [f"{own[name].mean():.2f}" if len(own) else "" for name in ("cosine", "length")]
         lines.append([method, *changes, p, beside, words.get(method, ""), *lies])
-    header = ["method", *map(score_word, scores), "p", f"{score_word(margin)} less {vector}'s", f"as {vector}?"]
+    header = ["method", *map(score_word, scores), "p", f"{score_word(margin)} minus {vector}'s", f"as {vector}?"]
     n = one(rows, method=vector, against=UNSTEERED, score=scores[0])["n"]
     return {"n": n, "score": scores[0], "table": markdown_table([*header, "cosine", "length"], lines)}
 

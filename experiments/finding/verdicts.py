@@ -27,7 +27,7 @@ def verdicts(
     """
     axes = {score: _first(plane, method="surgical", score=score) for score in ("transfer", "localization")}
     alone = {
-        f"{score}, less {other} alone": _first(against, method="surgical", against=other, score=score)
+        f"{score}, minus {other} alone": _first(against, method="surgical", against=other, score=score)
         for other, score in (("EN", "localization"), ("LOC", "transfer"))
     }
     return [
@@ -43,7 +43,7 @@ def _first(frame: pd.DataFrame, **values: str) -> Row | None:
 
 
 def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
-    """Returns the verdict on LOC's best layer less EN's, by the score; a layer says nothing where test shows no gain."""
+    """Returns the verdict on LOC's best layer minus EN's, by the score; a layer says nothing where test shows no gain."""
     between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
     tested = {name: _first(plane, method=name, score=score) for name, score in CLAIMED.items()}
     said = [
@@ -54,7 +54,7 @@ def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
     shown = all(row is not None and row["low"] > 0 for row in tested.values())
     verdict = NOT if between["high"] <= 0 else REPLICATED if between["low"] > 0 and shown else UNTOLD
     range_ = f"{between['layer']:+.1f} layers [{between['low']:+.1f}, {between['high']:+.1f}]"
-    return verdict, f"{', '.join(said)}; LOC's less EN's: {range_}"
+    return verdict, f"{', '.join(said)}; LOC's minus EN's: {range_}"
 
 
 def _perpendicular(cosines: pd.DataFrame) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from steerlens.testbed import Judge, Rates, by_plane, by_probing, by_search
 
 HERE = Path(__file__).parent
 _SEEN = (
-    ("AUROC less 0.5, from EN's layer", "auroc", "en_layer", GREY),
+    ("AUROC minus 0.5, from EN's layer", "auroc", "en_layer", GREY),
     ("change of transfer under EN", "transfer", "en_layer", METHOD_COLOURS["EN"]),
     ("change of localization under LOC", "localization", "loc_layer", METHOD_COLOURS["LOC"]),
 )

@@ -65,7 +65,7 @@ class AffineMap(Edit):
     mean: Float[Tensor, " d_model"]
     """The mean residual that is mapped."""
     offset: Float[Tensor, " d_model"]
-    """The mean residual that is mapped to, less ``mean``."""
+    """The mean residual that is mapped to, minus ``mean``."""
     operation = "affine map"
 
     def __post_init__(self) -> None:

@@ -161,7 +161,7 @@ def scaled(vector: SteeringVector, stack: ResidualStack, pairs: PromptPairs) -> 
 
 
 def without(vector: SteeringVector, other: SteeringVector) -> SteeringVector:
-    """Returns a vector less its component along another one, at each layer.
+    """Returns a vector minus its component along another one, at each layer.
 
     Args:
         vector: what is made orthogonal.

@@ -12,7 +12,7 @@ from experiments.variants.edits import AffineMap
 from steerlens.errors import PairsError
 
 Coordinates = Float[Tensor, "pair rank"]
-"""Residuals less their mean, in the space of the leading principal components."""
+"""Residuals minus their mean, in the space of the leading principal components."""
 Solver = Callable[[Coordinates, Coordinates, float], Float[Tensor, "rank rank"]]
 """From the coordinates of both sides and a penalty to the matrix that takes the first side's to the second's."""
 
@@ -72,7 +72,7 @@ def fitted(
 ) -> Fitted:
     """Fits a map on all pairs, with the rank and the penalty that predict pairs best that a map was not fitted on.
 
-    The means, the components and the matrix are made anew without each fold of the pairs.
+    The means, the components and the matrix are made again without each fold of the pairs.
 
     Args:
         source: the residuals that are mapped, ``[pair, d_model]``.
@@ -120,7 +120,7 @@ Means = tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]
 
 
 def _centred(source: Tensor, target: Tensor) -> tuple[Means, Float[Tensor, "component d_model"]]:
-    """Returns both sides' means, and the principal components of both sides together, each less its mean."""
+    """Returns both sides' means, and the principal components of both sides together, each minus its mean."""
     means = source.mean(dim=0), target.mean(dim=0)
     both = torch.cat([source - means[0], target - means[1]])
     return means, torch.linalg.svd(both, full_matrices=False)[2]

@@ -97,7 +97,7 @@ def _tested(context: Context, source: Source, vectors: VectorSet, found: Mapping
     context.results.write("variants", pd.DataFrame([_row(one, found[one.name], table) for one in VARIANTS]))
     for kind in CLAIMED:
         part = forest_rows(table[(table["against"] == kind) & (table["items"] == ALL)])
-        words = f"on test, less what {kind} does at its own cell; bars: paired 95% intervals over concepts"
+        words = f"on test, minus what {kind} does at its own cell; bars: paired 95% intervals over concepts"
         figure = forest_figure(part, f"Variants of {kind}", words, _scores(kind))
         context.results.figure(kind, figure, ["differences"], 1200)
 

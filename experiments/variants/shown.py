@@ -66,9 +66,9 @@ def _kind(rows: pd.DataFrame, variants: pd.DataFrame, kind: str) -> dict[str, An
         cells = [_cell(line), _expected(line), marked(told["alone"]), marked(told["against"]), marked(_first(finer))]
         cells += [marked(_first([row for row in otherwise if row["score"] == score]))] if kind == "EN" else []
         lines.append([name, *cells, marked(told["other"]), _word(told)])
-    less = f"less {kind}'s"
-    header = ["variant", "cell", "expected by dev", score, less, f"{score_word(margin)} {less}"]
-    header += [f"{less}, {OTHERWISE}"] if kind == "EN" else []
+    minus = f"minus {kind}'s"
+    header = ["variant", "cell", "expected by dev", score, minus, f"{score_word(margin)} {minus}"]
+    header += [f"{minus}, {OTHERWISE}"] if kind == "EN" else []
     alone = {"method": kind, "against": UNSTEERED, "items": ALL}
     n = {name: one(rows, **alone, score=name)["n"] for name in (score, other_axis(kind))}
     table = markdown_table([*header, other_axis(kind), f"against {kind}"], lines)
@@ -96,10 +96,10 @@ def _surgical(rows: pd.DataFrame) -> str:
     lines = []
     for name in (APART, TOGETHER, CLIMBED):
         alone = {score: one(rows, method=name, against=UNSTEERED, score=score) for score in CLAIMED.values()}
-        less = {score: _first(rows_of(rows, method=name, against=APART, score=score)) for score in CLAIMED.values()}
+        minus = {score: _first(rows_of(rows, method=name, against=APART, score=score)) for score in CLAIMED.values()}
         dev = [_expected(row) for row in alone.values()]
-        lines.append([name, next(iter(alone.values()))["plan"], *dev, *map(marked, alone.values()), *map(marked, less.values())])
-    header = [f"{score}{end}" for end in (" expected by dev", "", f" less {APART}") for score in CLAIMED.values()]
+        lines.append([name, next(iter(alone.values()))["plan"], *dev, *map(marked, alone.values()), *map(marked, minus.values())])
+    header = [f"{score}{end}" for end in (" expected by dev", "", f" minus {APART}") for score in CLAIMED.values()]
     return markdown_table(["cells", "plan", *header], lines)
 
 

@@ -86,7 +86,7 @@ class Aligned(Method):
             )
         if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
             raise FileError(
-                f"{path} lacks {', '.join(lacking)}, which {CARD} says is there: copy the folder whole, or train anew."
+                f"{path} lacks {', '.join(lacking)}, which {CARD} says is there: copy the folder whole, or train again."
             )
         return cls(path, card)
 

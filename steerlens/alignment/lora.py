@@ -19,7 +19,7 @@ _ATTENTION = ("attn", "attention")
 
 
 def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -> Learner:
-    """Returns the model, read anew, with a fresh LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
+    """Returns the model, read again, with a fresh LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
 
     The given model is left as it is. Only the adapter's weights have gradients.
 

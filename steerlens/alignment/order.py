@@ -21,7 +21,7 @@ class Batch:
 
 
 class Batches(Sequence[Batch]):
-    """Every batch of a run, in order: of each stream in turn, each stream shuffled anew when it is through.
+    """Every batch of a run, in order: of each stream in turn, each stream shuffled again when it is through.
 
     All batches of one update are of the same stream, so that their gradients are of one loss.
     """

@@ -98,7 +98,7 @@ def _checked(items: Items, args: Namespace) -> str:
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"{len(problems)} problems in {items.name}; mend these:\n{listing}")
+        raise DataError(f"{len(problems)} problems in {items.name}; correct these:\n{listing}")
     said = f"No problems in {len(items)} items of {len(items.locales)} locales."
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
         return f"{said} Too few concepts of one kind to say how far form tells the kinds apart."

@@ -108,7 +108,7 @@ class Answers(ResultTable):
     def compare(
         self, first: str, second: str, score: GivenScore | None = None, locale: str | None = None, *, seed: int = 0
     ) -> Comparison:
-        """Returns one method less another, paired item by item, with an interval over concepts and p by sign flips.
+        """Returns one method minus another, paired item by item, with an interval over concepts and p by sign flips.
 
         This is how one method is shown to be better than another, as surgical steering than EN alone. That the change of one
         excludes zero and that of the other does not shows nothing about the two.

@@ -20,7 +20,7 @@ COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "
 
 @dataclass(frozen=True, eq=False)
 class Comparison(ResultTable):
-    """One method less another, on the same items.
+    """One method minus another, on the same items.
 
     Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
     mean of each method over these concepts), change (first less second), low and high of its paired 95% interval over concepts, p
@@ -33,7 +33,7 @@ class Comparison(ResultTable):
 
 
 def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[str], locale: str | None, seed: int) -> Comparison:
-    """Returns one method less another in some scores, as ``Answers.compare`` describes.
+    """Returns one method minus another in some scores, as ``Answers.compare`` describes.
 
     Raises:
         UnknownNameError: There is no such method, score or locale.

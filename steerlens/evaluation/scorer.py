@@ -104,7 +104,7 @@ class Scorer:
     ) -> Float[Tensor, "layer item d_model"]:
         """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
-        The margin is the answer's score less that of the choice that is the best other unsteered.
+        The margin is the answer's score minus that of the choice that is the best other unsteered.
 
         Args:
             layers: block indices; the derivatives stand in ascending order.
@@ -128,7 +128,7 @@ class Scorer:
         return Outcome(question.item, tuple(question.score(name, sums) for name in question.best_names(sums)))
 
     def _margin_weights(self, number: int, sums: Sequence[float]) -> list[float]:
-        """What each name's log probability counts in an item's margin: the answer's score less that of the runner-up."""
+        """What each name's log probability counts in an item's margin: the answer's score minus that of the runner-up."""
         outcome, question = self._outcome(number, sums), self.questions[number]
         best = question.best_names(sums)
         of = {best[outcome.item.answer]: 1.0, best[outcome.runner_up]: -1.0}

@@ -49,7 +49,7 @@ def preference(margin: float) -> float:
     It says by degrees what a hit says, and unlike the margin it does not follow the few items on which steering is far off.
 
     Args:
-        margin: the score of the answer less that of the best other choice, in nats per token.
+        margin: the score of the answer minus that of the best other choice, in nats per token.
     """
     return (1 + math.tanh(margin / 2)) / 2
 

@@ -59,7 +59,7 @@ class SentModel:
             ModelError: its files are not on this machine, or cannot be read.
             FingerprintError: its files are others than those of the process that sent it.
         """
-        asked = (self.spec, self.fingerprint)  # by both, since the files of a name may have been written anew
+        asked = (self.spec, self.fingerprint)  # by both, since the files of a name may have been written again
         held, model = _here.__dict__.get("loaded", (None, None))
         if model is None or held != asked:
             _here.__dict__.pop("loaded", None)

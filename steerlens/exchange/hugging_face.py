@@ -49,7 +49,7 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
     if fingerprint.weight_processing != "none":
         raise FingerprintError(
             f"{whose} was made with weights that TransformerLens had processed ({fingerprint.weight_processing}), and Hugging "
-            "Face's own residual stream is another. Take the vectors anew from the model as sl.load gives it."
+            "Face's own residual stream is another. Take the vectors again from the model as sl.load gives it."
         )
     dtype = described_number(number_of(model.parameters()), quantization_of(model.config))
     weights = unbridged_digest(model) if dtype == fingerprint.dtype else "not read"

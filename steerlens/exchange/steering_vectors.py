@@ -117,6 +117,6 @@ def _notes(plan: Any, added: Addition) -> list[str]:
         return []
     return [
         f"the plan steers {WORDS[added.tokens]}; steering-vectors steers what the arguments min_token_index and token_indices of "
-        "apply say, every token without them, counted anew in each pass: with a key-value cache a generated token is number 0."
+        "apply say, every token without them, counted again in each pass: with a key-value cache a generated token is number 0."
         + front
     ]

@@ -61,7 +61,7 @@ class InspectRequests:
     running: SteeredRun
     model_name: str
     asked: Counter[tuple[int, ...]]
-    """How often each prompt was asked: with a seed, the epochs of a sample are drawn anew."""
+    """How often each prompt was asked: with a seed, the epochs of a sample are drawn again."""
 
     def max_connections(self) -> int:
         """Returns 1: the model writes one text after another."""

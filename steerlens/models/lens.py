@@ -40,7 +40,7 @@ class LensModel(ModelPlaces, TextGeneration):
         Args:
             model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
             name: what the model is called in tables and files; its own name for ``""``.
-            tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read anew where its files are at hand.
+            tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read again where its files are at hand.
             made_from: what ``load`` was given, where the model was loaded by it.
 
         Raises:
@@ -91,7 +91,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of this model. It is taken anew after a weight was changed or replaced.
+        """The fingerprint of this model. It is taken again after a weight was changed or replaced.
 
         A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
         after one, or change weights in place under ``torch.no_grad()``.

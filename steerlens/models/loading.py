@@ -117,7 +117,7 @@ def load(
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
-    """Returns the Hugging Face model that ``load`` would wrap, read anew, as training needs it.
+    """Returns the Hugging Face model that ``load`` would wrap, read again, as training needs it.
 
     Args:
         spec: how the model was loaded.

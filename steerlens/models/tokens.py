@@ -251,7 +251,7 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
         own = own_tokenizer(source, local_files_only=True) if source else None
     except Exception as error:
         _log.warning(
-            "the model's tokenizer cannot be read anew from %s (%s): what TransformerLens made of it is used, and it may put "
+            "the model's tokenizer cannot be read again from %s (%s): what TransformerLens made of it is used, and it may put "
             "a BOS in front of prompts that the model was not trained with. See model.tokens(prompt), and load's prepend_bos.",
             source,
             type(error).__name__,
@@ -262,7 +262,7 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
 def for_a_bridge(tokenizer: Any) -> Any:
     """Returns a copy of a ``tokenizer`` that a bridge can be made with, and that TransformerLens leaves as it is.
 
-    TransformerLens reads a tokenizer anew, with a BOS in front, unless the tokenizer says that it was read so.
+    TransformerLens reads a tokenizer again, with a BOS in front, unless the tokenizer says that it was read so.
     """
     copied = deepcopy(tokenizer)
     copied.init_kwargs["add_bos_token"] = True

@@ -145,7 +145,7 @@ class Unembedding:
         return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
 
     def _checked(self, final: Float[Tensor, "place d_model"], normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The normalisers, taken anew where the exponentials overflowed or vanished (a target 80 nats from the likeliest)."""
+        """The normalisers, taken again where the exponentials overflowed or vanished (a target 80 nats from the likeliest)."""
         wrong = ~normaliser.isfinite()
         if bool(wrong.any()):
             parts = [logits.logsumexp(dim=0) for _, logits in self._logits(final[wrong])]

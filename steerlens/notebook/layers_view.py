@@ -29,7 +29,7 @@ class LayersView(View):
         self.widget = ipywidgets.VBox([self.score, self._shown])
 
     def update(self) -> None:
-        """Draws it anew, if it would look otherwise."""
+        """Draws it again, if it would look otherwise."""
         if self._drawn != self._state:
             self._drawn = self._state
             redraw(self._shown, self._figure())

@@ -31,7 +31,7 @@ class PointsView(View):
         self.widget = ipywidgets.VBox([row, self._shown])
 
     def update(self) -> None:
-        """Draws it anew, if it would look otherwise."""
+        """Draws it again, if it would look otherwise."""
         if self._drawn != self._state:
             self._drawn = self._state
             redraw(self._shown, self._figure())

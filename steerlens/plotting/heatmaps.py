@@ -25,7 +25,7 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figur
 
     Args:
         frame: the table of ``Separability``.
-        score: ``auroc``, ``accuracy``, ``above`` (AUROC less that of the best baseline) or ``cosine`` (of EN and LOC).
+        score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
         probe: the probe whose score it is; ``EN-LOC cosine`` for ``cosine``.
     """
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
@@ -33,7 +33,7 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figur
     words = {
         "auroc": f"{probe}; held-out AUROC, 0.5 is chance",
         "accuracy": f"{probe}; held-out accuracy, 0.5 is chance",
-        "above": f"{probe}; held-out AUROC less that of the best baseline; {MARKED}",
+        "above": f"{probe}; held-out AUROC minus that of the best baseline; {MARKED}",
         "cosine": "0 is perpendicular",
     }
     fig = figure(title, f"{words[score]}; up to {int(part['n'].max())} prompts", "locale", "layer")

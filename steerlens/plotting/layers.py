@@ -90,7 +90,7 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC less that of random labels by layer for one held-out locale.
+    """Draws the AUROC minus that of random labels by layer for one held-out locale.
 
     Args:
         frame: the table of ``Selectivity``.
@@ -99,7 +99,7 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     part = frame[frame["locale"] == locale]
     where = "mean over held-out locales" if locale == "all" else f"{locale} held out"
     fig = figure(
-        "Selectivity: AUROC less that of random labels",
+        "Selectivity: AUROC minus that of random labels",
         f"{where}; {int(part['concepts'].max())} concepts, {int(part['draws'].max())} labellings; bands: 95% over concepts; "
         "0: learnt by heart",
         "layer",

@@ -1,4 +1,4 @@
-"""Figures in HTML: titles in the page's type, drawn anew for a phone's width, a dark page and print."""
+"""Figures in HTML: titles in the page's type, drawn again for a phone's width, a dark page and print."""
 
 import json
 from html import escape

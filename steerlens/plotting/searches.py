@@ -90,7 +90,7 @@ def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) ->
     where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
         "What another locale's choice costs",
-        f"{what}: own choice less the other's, in {unit}, {where}; {MARKED}",
+        f"{what}: own choice minus the other's, in {unit}, {where}; {MARKED}",
         "steered with the choice of",
         "locale asked",
     )

@@ -64,7 +64,7 @@ def baseline_scores(
 
 
 def _lengths(prompts: Sequence[Prompt]) -> Float[Tensor, "1 row 1"]:
-    """Log of the number of characters, less its mean in the locale: languages differ in how much they write."""
+    """Log of the number of characters, minus its mean in the locale: languages differ in how much they write."""
     lengths = torch.tensor([float(len(prompt.text)) for prompt in prompts]).log()
     for locale in {prompt.locale for prompt in prompts}:
         own = torch.tensor([prompt.locale == locale for prompt in prompts])

@@ -32,7 +32,7 @@ class LogitLens(ResultTable):
     """The log probability of an answer's first token, read at every layer.
 
     Columns: locale, layer, answer (``factual``; of cultural items ``local`` and ``English-centric``), steering (``unsteered``,
-    ``steered``, ``change``: steered less unsteered), log_probability (in nats, mean over items) with its 95% interval low and
+    ``steered``, ``change``: steered minus unsteered), log_probability (in nats, mean over items) with its 95% interval low and
     high, probability (mean), first (share of items where no choice begins with a more probable token), n (concepts).
     """
 

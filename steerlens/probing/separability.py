@@ -34,7 +34,7 @@ class Separability(ResultTable):
     """Held-out scores of probes and baselines by layer and locale.
 
     Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over folds)
-    with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc less the best
+    with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc minus the best
     baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best), cosine (of EN
     and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
     """
@@ -64,7 +64,7 @@ class Separability(ResultTable):
         """Draws layers by locales, coloured by a score of a probe, or by the cosine of EN and LOC.
 
         Args:
-            score: ``auroc``, ``accuracy``, ``above`` (AUROC less that of the best baseline) or ``cosine`` (of EN and LOC).
+            score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
             probe: the probe whose score it is; of no use for ``cosine``.
 
         Raises:

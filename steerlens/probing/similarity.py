@@ -9,7 +9,7 @@ Side = Float[Tensor, "layer concept d"]
 
 
 def centred_cosines(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """Returns the cosine of each concept's two residuals, each less the mean of its side.
+    """Returns the cosine of each concept's two residuals, each minus the mean of its side.
 
     What all prompts of a language share is left out by that.
     """

@@ -22,7 +22,7 @@ def cross_fitted(
     """Chooses again and again without a fold of the concepts, and says which choice each concept is then judged by.
 
     The mean of a concept's change under the cells that were chosen without it has no winner's curse: it is what a choice made
-    with a fold fewer concepts gives on new ones (Stone 1974, on cross-validatory choice). Folds are drawn anew in each repeat.
+    with a fold fewer concepts gives on new ones (Stone 1974, on cross-validatory choice). Folds are drawn again in each repeat.
 
     Args:
         groups: The stratum of each concept, as its kind; each fold gets its share of every one.

@@ -113,7 +113,7 @@ def _is_abstract(cls: type[Edit]) -> bool:
 
 
 def _is_sent() -> bool:
-    """Says whether a class is being made anew of what another process sent, a script or notebook: it is empty at first, and its
+    """Says whether a class is being made again of what another process sent, a script or notebook: it is empty at first, and its
     ``operation`` is set after that."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "_make_skeleton_class":

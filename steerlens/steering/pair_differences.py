@@ -23,7 +23,7 @@ PAIRS = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, eq=False)
 class PairDifferences:
-    """The positive less the negative residual of each pair of a contrast, at one layer, in each locale."""
+    """The positive minus the negative residual of each pair of a contrast, at one layer, in each locale."""
 
     contrast: Contrast
     """The contrast whose pairs they are."""
@@ -101,7 +101,7 @@ def pair_differences(
     positions: Positions = "last",
     batch_size: int | None = None,
 ) -> PairDifferences:
-    """Takes the positive less the negative residual of each pair of a contrast, whose mean is its vector.
+    """Takes the positive minus the negative residual of each pair of a contrast, whose mean is its vector.
 
     Args:
         model: the model, or a stack that already holds every prompt of the pairs.

@@ -131,7 +131,7 @@ class SteeringVector(Intervention):
     __radd__ = __add__
 
     def __sub__(self, other: "SteeringVector") -> "SteeringVector":
-        """Returns this vector less the other one. ``+`` says what is raised."""
+        """Returns this vector minus the other one. ``+`` says what is raised."""
         subtracted = self._same_kind(other, "to subtract from")
         return replace(self + -subtracted, name=f"{self.name} - {subtracted.name}")
 

@@ -40,7 +40,7 @@ def randomize(model: Any) -> None:
     """Gives every parameter and every saved correction of a router other values: norms and biases too.
 
     What has one dimension keeps its initial value and gets noise, so that a norm's weights stay near 1; so do the decay rates of
-    state-space layers. Everything else is drawn anew.
+    state-space layers. Everything else is drawn again.
     """
     generator = torch.Generator().manual_seed(1)
     corrections = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("correction_bias")]

@@ -49,7 +49,7 @@ def mine(items: sl.data.Items, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def korean(items: sl.data.Items, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same less the Spanish ones."""
+    """The same minus the Spanish ones."""
     file = tmp_path_factory.mktemp("mine") / "korean.jsonl"
     file.write_text(_rows(items.where(lambda item: item.locale != "es-ES")), encoding="utf-8")
     return file

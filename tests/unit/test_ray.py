@@ -284,9 +284,9 @@ def test_files_that_were_written_anew_are_read_anew(model_folders: dict[str, Pat
         before = pool.submit(SentModel.of(sl.load(folder, "cpu"), "cpu").load).result().fingerprint
         weights = load_file(folder / "model.safetensors")
         save_file({name: 2 * own for name, own in weights.items()}, folder / "model.safetensors", {"format": "pt"})
-        anew = sl.load(folder, "cpu")
-        there = pool.submit(SentModel.of(anew, "cpu").load).result()
-    assert there.fingerprint == anew.fingerprint != before
+        again = sl.load(folder, "cpu")
+        there = pool.submit(SentModel.of(again, "cpu").load).result()
+    assert there.fingerprint == again.fingerprint != before
 
 
 def test_every_task_begins_with_the_batches_that_were_sent(stored: sl.LensModel) -> None:

@@ -1,4 +1,4 @@
-"""``python -m steerlens.data.grounded``: writes the atlas's generated files anew."""
+"""``python -m steerlens.data.grounded``: writes the atlas's generated files again."""
 
 import json
 from importlib import import_module

@@ -1,6 +1,6 @@
 """The implicit form of a question that names its country: the same question without the country.
 
-Rules are per language, in order, and each mends the sentence as it takes the country out. Where a country or its people
+Rules are per language, in order, and each corrects the sentence as it takes the country out. Where a country or its people
 still stand in the sentence afterwards there is no implicit form: a question is dropped rather than bent.
 """
 

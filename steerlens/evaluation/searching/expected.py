@@ -22,7 +22,7 @@ Rank = Callable[[Gains], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What the best of some plans, chosen anew without each fold of the concepts, does to that fold.
+    """What the best of some plans, chosen again without each fold of the concepts, does to that fold.
 
     The plans themselves are given: that a screened or halved sweep, a climb or a choice of cells to combine picked these few by
     the same concepts is not taken off, so that of few plans out of many it is still a little too large.

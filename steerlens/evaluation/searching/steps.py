@@ -24,7 +24,7 @@ def own_score(aim: str) -> Rank:
 
 
 def net_score(aim: str) -> Rank:
-    """Returns the order by the same less what it costs the other contrasts' scores."""
+    """Returns the order by the same minus what it costs the other contrasts' scores."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
         fine = gains.by_degrees()
