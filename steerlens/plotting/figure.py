@@ -13,11 +13,47 @@ from steerlens.storage import write_atomically, write_text
 PAGE, STATIC = "html", ("png", "svg", "pdf")
 WIDTHS = {"half": 460, "page": 860}
 """Pixels of a saved picture that half a page of a paper (about 3.3 inches) and a page (about 6.9) can read."""
+OFFLINE = {"showSendToCloud": False}
+"""Of Plotly's settings, what keeps a figure on the user's machine: its button "Share chart" uploads it to a server."""
 _SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
 
 
 class Figure(go.Figure):  # type: ignore[misc]
-    """A plotly figure with ``save``. All else is plotly's: ``show``, ``update_layout``, ``add_trace`` and so on."""
+    """A plotly figure with ``save``, and without plotly's button that uploads it. All else is plotly's, as ``update_layout``."""
+
+    def show(self, *args: Any, config: dict[str, Any] | None = None, **options: Any) -> None:
+        """Shows the figure as plotly does.
+
+        Args:
+            args: plotly's.
+            config: plotly's settings of the buttons and so on.
+            options: plotly's.
+        """
+        super().show(*args, config={**OFFLINE, **(config or {})}, **options)
+
+    def to_html(self, *args: Any, config: dict[str, Any] | None = None, **options: Any) -> str:
+        """Returns the figure as plotly's own HTML; ``save`` writes a page that also reads on a phone and in the dark.
+
+        Args:
+            args: plotly's.
+            config: plotly's settings of the buttons and so on.
+            options: plotly's.
+        """
+        html: str = super().to_html(*args, config={**OFFLINE, **(config or {})}, **options)
+        return html
+
+    def _ipython_display_(self) -> None:
+        """Shows the figure where it is the last value of a notebook's cell."""
+        import plotly.io
+
+        if plotly.io.renderers.render_on_display and plotly.io.renderers.default:
+            self.show()
+        else:
+            super()._ipython_display_()
+
+    def _repr_mimebundle_(self, *args: Any, **options: Any) -> Any:
+        """Returns what a notebook shows."""
+        return super()._repr_mimebundle_(*args, **{"config": OFFLINE, **options})
 
     def save(self, path: str | Path, *, width: int | None = None, height: int | None = None, scale: float = 2.0) -> Path:
         """Writes the figure in the format that the file's ending names, whole or not at all.

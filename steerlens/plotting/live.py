@@ -6,6 +6,8 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
+from steerlens.plotting.figure import OFFLINE
+
 
 def live(fig: go.Figure, width: int) -> Any:
     """A figure as a widget, so many pixels wide.
@@ -14,6 +16,7 @@ def live(fig: go.Figure, width: int) -> Any:
         ImportError: plotly's widgets need ipywidgets and anywidget.
     """
     shown = go.FigureWidget(fig)
+    shown._config = {**shown._config, **OFFLINE}
     shown.update_layout(width=width)
     return shown
 
@@ -45,6 +48,7 @@ def still(figures: Sequence[go.Figure]) -> str:
     """Figures as HTML that needs no kernel; plotly.js comes from its content network."""
     first = [True, *[False] * len(figures)]
     parts = [
-        fig.to_html(include_plotlyjs="cdn" if load else False, full_html=False) for fig, load in zip(figures, first, strict=False)
+        fig.to_html(include_plotlyjs="cdn" if load else False, full_html=False, config=OFFLINE)
+        for fig, load in zip(figures, first, strict=False)
     ]
     return "\n".join(parts)

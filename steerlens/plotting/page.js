@@ -44,7 +44,7 @@
     Object.assign(figure.layout, { width, height: left * figure.layout.height, autosize: false });
     place.style.height = `${figure.layout.height}px`;
     if (touched.matches) figure.layout.dragmode = false; // a finger scrolls the page
-    Plotly.react(place, figure.data, figure.layout, { displaylogo: false, displayModeBar: width < narrow ? false : "hover" });
+    Plotly.react(place, figure.data, figure.layout, { displaylogo: false, showSendToCloud: false, displayModeBar: width < narrow ? false : "hover" });
   }
 
   async function drawAll() {

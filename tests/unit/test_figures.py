@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io
 import pytest
+from plotly.offline import get_plotlyjs
 
 import steerlens as sl
 from steerlens.errors import FileError, UnknownNameError
@@ -38,6 +40,25 @@ def test_saves_a_page_that_opens_offline(drawn: Figure, tmp_path: Path) -> None:
     assert 'name="viewport"' in text
     assert len(text) > 3_000_000  # plotly itself
     assert not re.search(r'<(?:script|link)\b[^>]* (?:src|href)="http', text)  # some versions of plotly's own code name addresses
+
+
+def test_no_figure_offers_to_upload_itself(drawn: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plotly's button "Share chart" sends a figure to a server, unless its settings say otherwise."""
+    assert go.Figure(drawn).to_html(include_plotlyjs=False).count("showSendToCloud") == 0  # plotly's own says nothing
+    assert '"showSendToCloud": false' in drawn.to_html(include_plotlyjs=False)
+    page = drawn.save(tmp_path / "figure.html").read_text(encoding="utf-8")
+    assert "showSendToCloud: false" in page
+    assert "http" not in page.replace(get_plotlyjs(), "").replace("http://www.w3.org", "")
+    assert live(drawn, 400)._config["showSendToCloud"] is False
+    monkeypatch.setattr(plotly.io.renderers, "default", "plotly_mimetype")
+    bundle = drawn._repr_mimebundle_()["application/vnd.plotly.v1+json"]
+    assert bundle["config"]["showSendToCloud"] is False
+    shown: list[Any] = []
+    monkeypatch.setattr(plotly.io, "show", lambda *_, **named: shown.append(named["config"]))
+    drawn.show()
+    drawn._ipython_display_()
+    drawn.show(config={"showSendToCloud": True})
+    assert [own["showSendToCloud"] for own in shown] == [False, False, True]
 
 
 def test_says_what_it_cannot_write(drawn: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
