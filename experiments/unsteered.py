@@ -1,7 +1,7 @@
 """What unsteered models know, on the atlas and on public data sets side by side, with intervals over concepts.
 
-    STEERLENS_REAL_DATA=folder python experiments/unsteered.py --model gemma-3-270m [--n 200] [--locales en-US,es-ES,id-ID,ko-KR]
-    python experiments/unsteered.py --write    # puts the table of all models into docs/data.md
+    STEERLENS_REAL_DATA=folder python -m experiments.unsteered --model gemma-3-270m [--n 200] [--locales en-US,es-ES,id-ID,ko-KR]
+    python -m experiments.unsteered --write    # puts the table of all models into docs/data.md
 
 The folder holds ``bmlama53/`` (one .tsv per language) and ``blend/`` (one .json per country) as their repositories have them;
 without it the atlas alone is scored. A run replaces its model's rows of ``experiments/unsteered.csv``. Locales whose writing the
@@ -107,10 +107,12 @@ def row(score: str, hits: list[bool], chance: float) -> dict:
 
 
 def table() -> str:
-    """Returns Markdown: a line for each model, data set and score, a column for each locale."""
+    """Returns Markdown: a line for each model, data set and score, a column for each locale, and what guessing would reach."""
     frame = pd.read_csv(FILE)
     frame = frame.assign(text=[f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}] n={r.n}" for r in frame.itertuples()])
-    lines = ["model", "data", "score"]
+    lines = ["model", "data", "score", "guessing"]
+    by_score = frame.groupby(["data", "score"], sort=False)["chance"]
+    frame = frame.assign(guessing=by_score.transform("mean").map("{:.2f}".format))
     wide = frame.pivot_table(index=lines, columns="locale", values="text", aggfunc="first", sort=False).fillna("").reset_index()
     return markdown_table(wide.columns, wide.to_numpy())
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import unsteered
 from experiments.choosing import run as choosing
 from experiments.finding.verdicts import NOT, REPLICATED, UNTOLD, verdicts
 from experiments.steps import differences
@@ -26,6 +27,13 @@ def test_differences_are_by_score_and_pair() -> None:
     assert found["score"].tolist() == ["localization", "localization", "transfer", "transfer"]
     assert found["against"].tolist() == ["EN", "LOC"] * 2
     assert found["change"].tolist() == [1.0, 0.0, 0.0, 0.5]
+
+
+def test_the_page_has_the_table_of_unsteered_models() -> None:
+    """What ``experiments/unsteered.py --write`` makes of the committed rows."""
+    page = unsteered.PAGE.read_text(encoding="utf-8")
+    (found,) = unsteered.BLOCK.finditer(page)
+    assert found[0] == f"{found[1]}{unsteered.table()}\n{found[2]}"
 
 
 def test_words() -> None:
