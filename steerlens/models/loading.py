@@ -84,6 +84,7 @@ def load(
             raise ModelError("device_map was given with a model whose weights lie somewhere already: place it where it is made.")
         bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
+    bridge_class()  # an older TransformerLens is refused before anything is read
     chosen = str(name)
     place = choose_device(device) if placing is None else placing.device
     wanted: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
