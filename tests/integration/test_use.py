@@ -38,7 +38,7 @@ def test_demo_then_steer(
     gemma: sl.LensModel, few_items: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole chain at a small size, and a plan of its used from the command line."""
-    monkeypatch.setattr("steerlens.commands.arguments.load", lambda *_: gemma)  # loaded once for all tests
+    monkeypatch.setattr("steerlens.commands.arguments.load", lambda *_, **__: gemma)  # loaded once for all tests
     grid = ["--locales", "es-ES", "--layers", "5,14", "--strengths", "1"]
     assert main(["demo", "--items", str(few_items), *grid, "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
