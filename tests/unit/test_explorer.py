@@ -178,7 +178,7 @@ def test_pictures_are_shown_where_plotly_is_told_to(explorer: Explorer, monkeypa
     assert "application/vnd.jupyter.widget-view+json" in shown.outputs[0].data
     monkeypatch.setattr(plotly.io.renderers, "default", "png+plotly_mimetype")
     drawn = []
-    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda fig: drawn.append(fig))
+    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda fig, **_: drawn.append(fig))
     explorer._ipython_display_()
     assert len(drawn) == 4
 
