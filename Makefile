@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 VLLM := .venv/vllm/bin/python -m pip --disable-pip-version-check
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: demo test unit oldest test-hooked test-exchange test-harness check bench finding experiments docs links notebooks test-vllm clean help
+.PHONY: demo test unit oldest test-hooked test-exchange test-harness check bench finding experiments architectures interruptions fuzz docs links notebooks test-vllm clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -63,6 +63,15 @@ experiments: .venv/dev.stamp  ## run every experiment again, and say which table
 docs: .venv/dev.stamp  ## the documentation as a site, in build/docs; a warning is an error
 	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
+
+architectures: .venv/dev.stamp  ## tiny models of every architecture against Hugging Face alone, into docs/architectures.md (ten minutes)
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 HF_HUB_OFFLINE=1 $(BIN)/python -m steerlens.testing.architectures --write docs/architectures.md
+
+interruptions: .venv/dev.stamp  ## runs that are killed, or whose disk is full, go on to the same files (ROUNDS=3 of each job and kind: five minutes)
+	$(BIN)/python -m steerlens.testing.interruptions --rounds $(or $(ROUNDS),3)
+
+fuzz: .venv/dev.stamp  ## damaged and hostile files for every loader (CASES=10000, SEED=0: a few minutes); cases with faults go to build/fuzz
+	$(BIN)/python -m steerlens.testing.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),0)
 
 links:  ## links to the web that the pages have (those inside are tested)
 	@$(PYTHON) docs/links.py

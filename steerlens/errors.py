@@ -8,9 +8,21 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+_MOST, _END = 20_000, 1_000
+"""The most characters of a message, and how many of them are kept of the end, where it says what to do."""
+
 
 class SteerlensError(Exception):
     """Base of every error that a user's input or surroundings can cause."""
+
+    def __init__(self, message: object = "") -> None:
+        """Keeps the message, the middle of a very long one left out: files of others may hold anything.
+
+        Args:
+            message: what was given, what was expected and what to do.
+        """
+        text = str(message)
+        super().__init__(text if len(text) <= _MOST else f"{text[: _MOST - _END - 3]} … {text[-_END:]}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets workers send the error: its message is made already, whatever its class was given."""
@@ -59,8 +71,8 @@ class LayerError(SteerlensError):
             available: the block indices that there are, in ascending order.
             whose: what has these layers, in words, such as ``this stack``.
         """
-        layers = list(available)
-        gapless = layers and layers == list(range(layers[0], layers[-1] + 1))
+        layers = available if isinstance(available, range) else list(available)  # a range of a file's may have no end
+        gapless = layers and (isinstance(layers, range) or layers == list(range(layers[0], layers[-1] + 1)))
         span = f"layers {layers[0]} to {layers[-1]}" if gapless else f"layers {layers}" if layers else "no layers"
         super().__init__(f"layer {layer!r} is not in {whose}: it has {span}. Choose one of these.")
 

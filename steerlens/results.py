@@ -12,7 +12,7 @@ from steerlens.evaluation import MEAN, Choices, Chosen, Combinations, Plane, Swe
 from steerlens.evaluation.scores import AXES
 from steerlens.probing import Separability
 from steerlens.steering import SteeringPlan, SteeringVector, VectorSet
-from steerlens.storage import parsed, read_json, write_text
+from steerlens.storage import parsed, read_json, readable_errors, write_text
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class Folder:
             FileError: it cannot be made or written to.
         """
         folder = Path(path)
-        write_text(folder / ".writable", "").unlink()
+        with readable_errors(folder, "write"):
+            write_text(folder / ".writable", "").unlink(missing_ok=True)  # a second process in the folder may have removed it
         return cls(folder)
 
     def write(self, name: str, result: Any) -> Path:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.storage import parsed
 
 KINDS = ("factual", "cultural")
 """The kinds of items."""
@@ -127,12 +128,22 @@ def register_read(meta: Mapping[str, Any]) -> None:
 
     Raises:
         SettingsError: a score of one's own has such a name.
+        FileError: the metadata says something else of them.
     """
-    for name, told in meta.get("read_scores", {}).items():
+    every = parsed(meta.get("read_scores", {}), dict[str, _ReadScore], "read_scores of the table")
+    for name, told in every.items():
         _load_built_in()
         if name in SCORES and SCORES[name].of is not _read_only:
             raise SettingsError(f"score {name!r} of a harness has the name of one of yours: register yours under another name.")
-        register(Score(name, _read_only, **told))
+        register(Score(name, _read_only, unit=told.unit, higher_is_better=told.higher_is_better))
+
+
+@dataclass(frozen=True)
+class _ReadScore:
+    """What is kept of a score that other software measured."""
+
+    unit: str = "share"
+    higher_is_better: bool = True
 
 
 def _read_only(*_: Any) -> float:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
 from steerlens.data import Form, Item, Items, Split
-from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.numeric import finite_numbers, seconds_of
 from steerlens.storage import restored
 
@@ -81,9 +81,12 @@ class Scoring:
             values: what ``asdict`` made of a scoring; ``None`` gives the defaults.
 
         Raises:
-            FileError: a field is unknown or of another type.
+            FileError: a field is unknown or of another type, or an example's answer is none of its choices.
         """
-        return cls() if values is None else restored(cls, values, "the scoring")
+        made = cls() if values is None else restored(cls, values, "the scoring")
+        if wrong := [item.concept for item in made.examples if not 0 <= item.answer < len(item.choices)]:
+            raise FileError(f"the scoring has solved examples whose answer is none of their choices ({wrong[0]!r:.80}).")
+        return made
 
 
 class Costs(Protocol):

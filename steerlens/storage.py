@@ -1,8 +1,10 @@
 """Files of our own: safetensors with a JSON header, and text, written whole or not at all."""
 
+import codecs
 import json
 import os
-import tempfile
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
@@ -11,26 +13,37 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from steerlens.errors import FileError, SteerlensError
+from steerlens.scratch import remove_abandoned, scratch_folder
 
 T = TypeVar("T")
 
 _HEADER = "steerlens"
 """Key of our JSON in the safetensors metadata, which maps strings to strings."""
 _FORMAT = 1
+_OF_SYSTEM = re.compile(r"\(os error \d+\)")
+"""What Rust puts at the end of an error of the operating system."""
 
 
 @contextmanager
 def readable_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turns the operating system's errors about a file (missing, unwritable, disk full) into a ``FileError``."""
+    """Turns the operating system's errors about a file (missing, unwritable, disk full) into a ``FileError``.
+
+    safetensors and tokenizers raise such an error as one of their own types, with the system's number at the end of its text.
+    """
     try:
         yield
-    except OSError as error:
-        reason, check = error.strerror or str(error), " and its" if doing == "read" else ", the free space and the"
+    except Exception as error:
+        if not isinstance(error, OSError) and (isinstance(error, SteerlensError) or not _OF_SYSTEM.search(str(error))):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        check = " and its" if doing == "read" else ", the free space and the"
         raise FileError(f"cannot {doing} {path}: {reason}. Check the path{check} permissions.") from error
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Has ``write`` fill a temporary file beside ``path`` and moves it there, so that a reader sees all of it or none.
+    """Has ``write`` fill a file in a temporary folder and moves it to ``path``, so that a reader sees all of it or none.
+
+    The temporary folder is beside ``path``. Those that killed writers of the same file left are removed.
 
     Raises:
         FileError: the folder cannot be made or written to, or the disk is full. Nothing is left behind.
@@ -38,16 +51,12 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     path = Path(path)
     with readable_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        try:
-            write(Path(name))
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)  # mkstemp makes it the owner's alone
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        remove_abandoned(path.parent, path.name)
+        with scratch_folder(path.parent, path.name) as (folder, mode):
+            part = folder / path.name
+            write(part)
+            os.chmod(part, mode)  # some libraries make it the owner's alone
+            os.replace(part, path)
     return path
 
 
@@ -58,6 +67,36 @@ def write_text(path: str | Path, text: str) -> Path:
         part.write_text(text, encoding="utf-8")
 
     return write_atomically(path, write)
+
+
+def json_value(text: str | bytes) -> Any:
+    """What a JSON text holds; the one way from JSON of others to values.
+
+    Args:
+        text: the text; bytes are in UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply or has a number of thousands of digits; an object of it has a key twice, of
+            which one value would be lost; or a text of it is no Unicode, since it holds half of a surrogate pair.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        found = json.loads(text, object_pairs_hook=_each_once)
+        if "\\ud" in text or "\\uD" in text:  # half a pair could be written to no file
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a text in it is no Unicode: it holds {error.object[error.start]!a}") from error
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"key {twice!r:.80} stands twice in one object")
+    return found
 
 
 def read_json(path: Path, again: str) -> Any:
@@ -71,7 +110,7 @@ def read_json(path: Path, again: str) -> Any:
     """
     with readable_errors(path, "read"):
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json_value(path.read_bytes())
         except ValueError as error:
             raise FileError(f"{path} holds damaged JSON ({error}). {again}") from error
 
@@ -132,12 +171,13 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
                 f"{path} is truncated or not a safetensors file ({error}). Write it again, or copy it whole."
             ) from error
     try:
-        header = json.loads(metadata.get(_HEADER, "{}"))
-    except json.JSONDecodeError as error:
+        header = json_value(metadata.get(_HEADER, "{}"))
+    except ValueError as error:
         raise FileError(f"{path} has a damaged steerlens header ({error}). Write it again.") from error
     if not isinstance(header, dict) or header.get("kind") != kind or header.get("format") != _FORMAT:
         header = header if isinstance(header, dict) else {}
-        found = f"a {header['kind']}, format {header.get('format')}" if "kind" in header else "a file of other software"
+        said = f"a {header.get('kind')!s:.80}, format {header.get('format')!r:.80}"
+        found = said if "kind" in header else "a file of other software"
         raise FileError(f"{path} holds {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved as one.")
     return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
 
@@ -198,16 +238,26 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
         return parsed(value, optional[0], place)
     if is_dataclass(hint):
         return restored(cast(type, hint), value, place)
-    if origin is tuple and isinstance(value, list | tuple):
+    if origin is tuple and isinstance(value, list | tuple) and (args[-1] is ... or len(args) == len(value)):
         return tuple(parsed(one, args[0], place) for one in value)
-    if origin is dict and isinstance(value, dict):
+    if origin in (dict, Mapping) and isinstance(value, dict):
         return {name: parsed(one, args[1], place) for name, one in value.items()}
     plain: dict[Any, Any] = {float: (float, int), int: int, str: str, bool: bool, type(None): type(None)}
     kinds = args if origin is UnionType else (hint,)
     right = any(isinstance(value, plain.get(kind, ())) and (kind is bool or not isinstance(value, bool)) for kind in kinds)
-    if right or hint is Any or (origin is Literal and value in args):
+    fits = int in kinds or not isinstance(value, int) or abs(value) < 1 << 1000  # no float holds more
+    if (right and fits) or hint is Any or (origin is Literal and value in args):
         return value
     raise _other_version(f"{place} holds {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
+
+
+def is_parsed(value: Any, hint: Any) -> bool:
+    """Says whether a JSON value is of the type that a field is said to have."""
+    try:
+        parsed(value, hint, "")
+    except FileError:
+        return False
+    return True
 
 
 def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
@@ -230,6 +280,6 @@ def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
 
 def _other_version(fault: str) -> FileError:
     return FileError(
-        f"{fault}. It was written by another version of steerlens, or changed since: read it with the version that wrote it, or "
-        "make it again with this one."
+        f"{fault:.1000}. It was written by another version of steerlens, or changed since: read it with the version that wrote "
+        "it, or make it again with this one."
     )

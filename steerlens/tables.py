@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from steerlens.errors import FileError, SettingsError, UnknownNameError
-from steerlens.storage import readable_errors, write_atomically
+from steerlens.parquet import check_unfolded
+from steerlens.storage import json_value, readable_errors, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,10 +96,16 @@ class ResultTable:
 
         with readable_errors(Path(path), "read"):
             try:
+                check_unfolded(Path(path))
                 table = pq.ParquetFile(path).read()
-                frame, meta = table.to_pandas(), json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-            except ValueError as error:  # pyarrow's errors about a file's content
-                raise FileError(f"{path} is truncated or not Parquet ({error}). Write it again, or copy it whole.") from error
+                frame, meta = table.to_pandas(), json_value((table.schema.metadata or {}).get(_META, b"{}"))
+                if not isinstance(meta, dict) or not frame.columns.is_unique:
+                    raise ValueError("its metadata is no JSON object, or two columns share a name")
+            except Exception as error:  # pyarrow and pandas raise whatever the content leads them to
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                said = f"{type(error).__name__}: {error!s:.300}"
+                raise FileError(f"{path} is truncated or not Parquet ({said}). Write it again, or copy it whole.") from error
         missing = [name for name in cls.columns if name not in frame.columns]
         if missing:
             raise FileError(
@@ -123,7 +130,8 @@ def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 def _compared(name: str, value: Any) -> Any:
     """Returns what of a part counts, as JSON values: two names for the same weights are the same model."""
     found = json.loads(json.dumps(value))
-    return {key: own for key, own in found.items() if key != "name"} if name == "model" else found
+    named = name == "model" and isinstance(found, dict)
+    return {key: own for key, own in found.items() if key != "name"} if named else found
 
 
 def _short(value: Any) -> str:

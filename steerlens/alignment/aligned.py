@@ -9,6 +9,7 @@ from steerlens.alignment.cards import CARD, Card
 from steerlens.errors import FileError
 from steerlens.evaluation.methods import Checkpoint, Method, Prepared
 from steerlens.models.lens import LensModel
+from steerlens.storage import field_of
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Aligned(Method):
         """
         path = Path(folder).expanduser().resolve()
         card = Card.load(path)
+        field_of(card.training, ["steps"], int, str(path / CARD))
         if not card.done:
             raise FileError(
                 f"the training of {path} did not come to its end ({CARD} says so): give the same call again, which goes on from "

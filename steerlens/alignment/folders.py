@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pandas as pd
 from steerlens.alignment.aligned import ADAPTER, CHECKPOINTS, LOG, TrainingLog, checkpoints_of
 from steerlens.alignment.cards import CARD, Card
 from steerlens.errors import FileError, SettingsError
-from steerlens.storage import readable_errors
+from steerlens.scratch import remove_abandoned
+from steerlens.storage import readable_errors, write_atomically
 
 WHOLE = "whole"
 """A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
@@ -28,14 +30,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / _LOCK, timeout=0)
     with readable_errors(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise FileError(f"another process trains in {folder}: wait for it, or give another folder as out=….") from error
     try:
-        lock.acquire()
-    except Timeout as error:
-        raise FileError(f"another process trains in {folder}: wait for it, or give another folder as out=….") from error
-    try:
+        remove_abandoned(folder)
         yield
     finally:
         lock.release()
@@ -68,7 +71,7 @@ def begun(folder: Path, card: Card) -> Card:
 
 
 def whole(folder: Path) -> dict[int, Path]:
-    """Returns the checkpoints that were written whole by their step; what is left of others is removed.
+    """Returns the checkpoints that were written whole by their step; what is left of others is removed, where that is allowed.
 
     Args:
         folder: the run's.
@@ -76,8 +79,8 @@ def whole(folder: Path) -> dict[int, Path]:
     found = checkpoints_of(folder)
     for path in found.values():
         if not (path / WHOLE).is_file():
-            shutil.rmtree(path)
-    return {step: path for step, path in found.items() if path.exists()}
+            shutil.rmtree(path, ignore_errors=True)
+    return {step: path for step, path in found.items() if (path / WHOLE).is_file()}
 
 
 def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -90,7 +93,7 @@ def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
     TrainingLog(pd.DataFrame(rows, columns=_COLUMNS)).save(folder / LOG)
     last = list(whole(folder).values())[-1]
     for name in ADAPTER:
-        shutil.copy2(last / name, folder / name)
+        write_atomically(folder / name, partial(shutil.copyfile, last / name))
 
 
 def strip(folder: Path) -> None:

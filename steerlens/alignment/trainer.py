@@ -132,7 +132,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Writes a checkpoint.
+        """Writes a checkpoint, and marks it as whole.
 
         Raises:
             ModelError: the weights are not finite.
@@ -142,6 +142,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             raise _diverging(self.state, f"weights are NaN or infinite at step {self.state.global_step}", self.args.learning_rate)
         try:
             super()._save_checkpoint(model, trial)
+            (Path(self.args.output_dir) / f"{PREFIX}{self.state.global_step}" / WHOLE).touch()  # all of it is there
         except Exception as error:  # the system, PyTorch and safetensors each say in their own way that a disk is full
             folder = Path(self.args.output_dir).parent
             kept = ", ".join(map(str, whole(folder))) or "none yet"
@@ -156,7 +157,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Shows the loss and the time left, notes the loss, sees whether it diverges, and marks whole checkpoints."""
+    """Shows the loss and the time left, notes the loss, and sees whether it diverges."""
 
     def __init__(self, trainer: AlignmentTrainer, steps: int, name: str) -> None:
         self._trainer, self._steps, self._name = trainer, steps, name
@@ -176,10 +177,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self._bar.update(1)
         for name in means.keys() - {KEPT}:  # which begins at zero
             _check_diverging(name, state, args.learning_rate)
-
-    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Marks the checkpoint as whole."""
-        (Path(args.output_dir) / f"{PREFIX}{state.global_step}" / WHOLE).touch()
 
     def close(self) -> None:
         """Takes the progress bar away."""

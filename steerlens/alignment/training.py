@@ -26,6 +26,7 @@ from steerlens.errors import DataError, ModelError, SettingsError
 from steerlens.models.lens import LensModel
 from steerlens.models.quiet import quiet_transformers
 from steerlens.provenance import provenance
+from steerlens.storage import readable_errors
 from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
@@ -81,7 +82,7 @@ def train(
     streams, left_out = _usable(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
     prompts = () if keep is None else keep.prompts(model, codes)
     run = _Run(model, objective, streams, prompts, chosen, keep, folder)
-    with alone_in(folder):
+    with alone_in(folder), readable_errors(folder, "write"):
         card = begun(folder, _card(model, corpus, objective, codes, chosen, keep))
         if card.done:
             strip(folder)

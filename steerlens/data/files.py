@@ -94,7 +94,8 @@ def atlas(
         change = further_rows(code) if base else None
         for file in sorted(atlas_folder(base or code).iterdir(), key=lambda file: file.name, reverse=True):
             if file.name.endswith(".jsonl"):
-                _jsonl(reader, f"{code}/{file.name}", file.read_text(encoding="utf-8").split("\n"), change)
+                lines = lines_of(file) if isinstance(file, Path) else file.read_text(encoding="utf-8").split("\n")
+                _jsonl(reader, f"{code}/{file.name}", lines, change)
     items = with_evidence(reader.finish("atlas"))
     if topics is not None:
         wanted, known = {topics} if isinstance(topics, str) else set(topics), {item.topic for item in items}

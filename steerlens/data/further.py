@@ -1,6 +1,5 @@
 """A further country within a language of the atlas: the rows of that language with the country's own answers and words."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,9 +7,11 @@ from typing import Any
 
 from steerlens.data.locales import atlas_folder
 from steerlens.errors import DataError, FileError
+from steerlens.storage import is_parsed, json_value
 
 Row = dict[str, Any]
 _FILE = "own.json"
+_BY = {"answers": "concept", "words": "word, of texts", "wordings": "concept, of objects"}
 _TEXTS, _LISTS = ("question", "cloze", "answer"), ("wordings", "templates", "choices")
 
 
@@ -35,13 +36,17 @@ def _own(code: str) -> Own:
     """
     file = atlas_folder(code).joinpath(_FILE)
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
+        given = json_value(file.read_bytes())
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {file}: {error}. Expected JSON with the answers of {code}, by concept.") from error
-    try:
-        return Own(**given)
-    except TypeError as error:
-        raise DataError(f"{file}: {error}. Expected the fields answers, words and wordings.") from error
+    known = {"answers": dict[str, Any], "words": dict[str, str], "wordings": dict[str, dict[str, Any]]}
+    if not isinstance(given, dict) or "answers" not in given or not given.keys() <= known.keys():
+        said = f"the fields {', '.join(given)}" if isinstance(given, dict) else f"a {type(given).__name__}"
+        raise DataError(f"{file} holds {said:.200}. Expected the fields answers, words and wordings, the first of them at least.")
+    for name, value in given.items():
+        if not is_parsed(value, known[name]):
+            raise DataError(f"{file}: field {name!r} holds {value!r:.80}. Expected an object by {_BY[name]}.")
+    return Own(**given)
 
 
 def further_rows(code: str) -> Callable[[Row], Row | None]:
@@ -61,15 +66,23 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
         re.compile(rf"(?<!\w)({'|'.join(sorted(map(re.escape, own.words), key=len, reverse=True))})(?!\w)") if own.words else None
     )
 
-    def said(text: str) -> str:
+    def said(text: Any) -> Any:
+        if isinstance(text, list):  # names that are equally right
+            return list(map(said, text))
         return word.sub(lambda found: own.words[found[1]], text) if word else text
 
     def changed(row: Row) -> Row | None:
+        try:
+            return own_row(row)
+        except (KeyError, TypeError, AttributeError, IndexError):
+            return {**row, "locale": code}  # not of the form of a row: the reader says why
+
+    def own_row(row: Row) -> Row | None:
         cultural = row["kind"] == "cultural"
         if cultural and row["concept"] not in own.answers:
             return None
         new = {**row, **{name: said(row[name]) for name in _TEXTS if name in row}}
-        new |= {name: list(map(said, row[name])) for name in _LISTS if name in row}
+        new |= {name: said(row[name]) for name in _LISTS if name in row}
         new["locale"] = code
         if cultural:
             new |= own.wordings.get(row["concept"], {})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from steerlens.errors import FileError
+from steerlens.storage import json_value
 
 _BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -42,9 +43,9 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
 def parsed(line: str) -> dict[str, Any] | str:
     """The JSON object of one line, or what is wrong with it."""
     try:
-        row = json.loads(line)
+        row = json_value(line)
     except json.JSONDecodeError as error:
         return f"not JSON ({error.msg} at column {error.colno})"
-    except RecursionError:
-        return "JSON nested too deeply"
+    except ValueError as error:
+        return f"not JSON ({error})"
     return row if isinstance(row, dict) else f"a JSON {type(row).__name__}"

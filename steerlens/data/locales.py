@@ -1,19 +1,24 @@
 """Locales: a language together with the culture that a question asked in it implies."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from steerlens.errors import DataError, FileError, UnknownNameError
+from steerlens.storage import is_parsed, json_value
 
 ENGLISH = "en-US"
 """The locale that transfer is measured from and that an English-centric answer belongs to."""
 _FILE = "locale.json"
+_CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
+_EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
+"""What fields hold that are no texts, in words."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,17 @@ def _read(folder: Traversable) -> Locale:
         DataError: fields are missing, or there are others.
         UnknownNameError: it is like a locale that the atlas does not have.
     """
-    given = _fields_of(folder)
+    given, hints = _fields_of(folder), get_type_hints(Locale)
+    known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
+    for name, value in given.items():
+        if name in known and not is_parsed(value, hints[name]):
+            expected = _EXPECTED.get(name, "a text")
+            raise DataError(f"{_FILE} in {folder}: field {name!r} holds {value!r:.80}; expected {expected}.")
     if like := given.get("like"):
         if like not in _folders():
             raise UnknownNameError(f"locale that {folder.name} is like", like, _ordered(_folders()))
         base = _fields_of(_folders()[like])
         given = {**base, **given, "countries": {**base.get("countries", {}), **given.get("countries", {})}}
-    known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
         raise DataError(f"{_FILE} in {folder} lacks {lacking} and has {other} besides: expected fields among {', '.join(known)}.")
@@ -116,11 +125,28 @@ def _fields_of(folder: Traversable) -> dict[str, Any]:
         FileError: there is no file, or one that is not JSON.
     """
     try:
-        given: dict[str, Any] = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
+        given: dict[str, Any] = json_value(folder.joinpath(_FILE).read_bytes())
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
+    if not isinstance(given, dict):
+        raise FileError(f"{_FILE} in {folder} holds a {type(given).__name__}: expected an object with the fields of a Locale.")
     given.pop("open_data", None)
     return given
+
+
+def _check(made: Locale) -> None:
+    """Refuses what no later use of a locale could make sense of.
+
+    Raises:
+        DataError: the code is no BCP 47 code, or a regular expression is none.
+    """
+    if not _CODE.fullmatch(made.code):
+        raise DataError(f"code {made.code!r:.80} given for a locale: expected a BCP 47 code, as es-PE.")
+    for name in ("own_country", "names", "capitals"):
+        try:
+            re.compile(getattr(made, name))
+        except (re.error, RecursionError, OverflowError) as error:
+            raise DataError(f"{name} of {made.code} is no regular expression ({error}): expected one, as Perú|peruan.") from error
 
 
 def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
@@ -187,10 +213,12 @@ def add_locale(new: Locale | str | Path) -> Locale:
 
     Raises:
         FileError: the folder has no ``locale.json``, or one that is not JSON.
-        DataError: that file lacks fields, or has others.
+        DataError: that file lacks fields, or has others or ones of another type; the code is no BCP 47 code, or one of the
+            regular expressions is none.
         UnknownNameError: it is ``like`` a locale that the atlas does not have.
     """
     made = new if isinstance(new, Locale) else _read(Path(new))
+    _check(made)
     _locales()[made.code] = made
     if not isinstance(new, Locale):
         _folders().pop(made.code, None)

@@ -42,6 +42,8 @@ def _put(slot: re.Match[str], code: str, country: str | None) -> str:
         return place.here[form] if slot[2] else ""
     if country not in place.countries:
         raise UnknownNameError(f"country in the language of {code}", country, tuple(place.countries))
+    if form not in place.countries[country]:
+        raise DataError(f"locale {code} does not say what {slot.group()} holds for {country}: give its country {form!r}.")
     return place.countries[country][form]
 
 

@@ -37,7 +37,7 @@ class RowFault:
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.place}: field {self.field!r}: {self.given}; expected {self.expected}"
+        return f"{self.place:.300}: field {self.field!r:.80}: {self.given:.300}; expected {self.expected:.300}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +251,15 @@ class RowReader:
     def _facets(self, place: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], int, float | None]:
         """Tags, difficulty and popularity."""
         difficulty, popularity = row.get("difficulty", 0), row.get("popularity")
-        if difficulty not in (0, 1, 2, 3):
+        if isinstance(difficulty, bool) or difficulty not in (0, 1, 2, 3):
             expected = "1 (a child knows it), 2 (taught at school) or 3 (few know it)"
             self.fault(place, "difficulty", f"{difficulty!r} given", expected)
-        if popularity is not None and not isinstance(popularity, int | float):
-            self.fault(place, "popularity", f"{popularity!r} given", "a number")
-        return tuple(self._texts(place, row, "tags")), difficulty, popularity
+            difficulty = 0
+        if isinstance(popularity, bool) or not (
+            popularity is None or (isinstance(popularity, int | float) and abs(popularity) < 1e300)
+        ):
+            self.fault(place, "popularity", f"{popularity!r} given", "a finite number")
+        return tuple(self._texts(place, row, "tags")), int(difficulty), popularity
 
     def _texts(self, place: str, row: Mapping[str, Any], name: str) -> list[str]:
         """A list of texts that may be missing."""

@@ -3,16 +3,18 @@
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from steerlens.errors import ModelError
+from steerlens.errors import FileError, ModelError
 from steerlens.evaluation.sent import SentModel
 from steerlens.evaluation.tasks import Report, Task
 from steerlens.models.lens import LensModel
 from steerlens.progress import advance
+from steerlens.scratch import remove_abandoned
 from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Running:
     def forget(self) -> None:
         """Removes the results that are kept; other files of the folder stay."""
         for path in self._files():
-            path.unlink()
+            path.unlink(missing_ok=True)  # a second process may forget, too
 
     def _files(self) -> list[Path]:
         """Returns the files of kept results."""
@@ -107,15 +109,17 @@ class Running:
             bar: a progress bar over items.
 
         Raises:
-            ModelError: an executor was given, and the model cannot be loaded again in a worker.
+            ModelError: an executor was given, and the model cannot be loaded again in a worker, or a worker died.
         """
         here = self._unhooked(model)
+        if here.folder is not None:
+            remove_abandoned(here.folder)
         kept = [here._kept(task, model) for task in tasks]
         ready: set[Path | None] = {path for path in kept if path is not None and path.is_file()}
         fresh = iter(here._run(_not_ready(tasks, kept, ready), model, bar))
         for task, path in zip(tasks, kept, strict=True):
             if path is not None and path in ready:
-                yield ResultTable.load(path).frame
+                yield _read(task, model, path)
                 advance(bar, task.size)
             else:
                 yield next(fresh)
@@ -147,11 +151,28 @@ class Running:
         elif isinstance(self.executor, ClusterExecutor):
             yield from _by_cluster(self.executor, todo, model, bar)
         elif todo:
-            sent = SentModel.of(model)
-            work = [(sent, task, path) for task, path in todo]
-            for (task, _), found in zip(todo, self.executor.map(run_elsewhere, work), strict=True):
+            yield from self._by_executor(self.executor, todo, model, bar)
+
+    def _by_executor(
+        self, executor: Executor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
+    ) -> Iterator["pd.DataFrame"]:
+        """Yields the results of tasks that are run by workers of this machine, who keep them.
+
+        Raises:
+            ModelError: a worker died, and the executor starts no other one.
+        """
+        sent = SentModel.of(model)
+        try:
+            results = executor.map(run_elsewhere, [(sent, task, path) for task, path in todo])
+            for (task, _), found in zip(todo, results, strict=True):
                 advance(bar, task.size)
                 yield found
+        except BrokenExecutor as error:
+            kept = "no resume= was given, so that nothing is kept" if self.folder is None else f"{self.folder} has finished tasks"
+            raise ModelError(
+                f"a worker of the executor died ({error}); {kept}. Often, memory does not hold a model for each worker. Make "
+                "a new executor, with fewer workers if it happens again, and give the same call."
+            ) from error
 
 
 def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Path | None]) -> list[tuple[Task, Path | None]]:
@@ -184,6 +205,15 @@ def _by_cluster(
 
     sent = SentModel.of(model, executor.device)
     yield from executor.run(run_told, [(sent, task) for task, _ in todo], report=report, keep=keep)
+
+
+def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
+    """Returns a kept result. Where its file is damaged, as after a power failure, or gone, the task is done again."""
+    try:
+        return ResultTable.load(path).frame
+    except FileError as error:
+        log.warning("a finished task is done again: %s", error)
+        return _done(task, model, path, lambda _: None)
 
 
 def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":

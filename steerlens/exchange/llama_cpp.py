@@ -20,7 +20,7 @@ from steerlens.exchange.incoming import file_errors, incoming_vector, model_fing
 from steerlens.fingerprint import Fingerprint
 from steerlens.models.gguf_header import read_metadata
 from steerlens.steering.vectors import SteeringVector
-from steerlens.storage import readable_errors, write_atomically
+from steerlens.storage import json_value, readable_errors, write_atomically
 
 ARCHITECTURE = "controlvector"
 _DIRECTION = "direction."
@@ -189,7 +189,7 @@ def _directions(path: Path, architecture: Any, tensors: Any) -> dict[int, np.nda
 
 def _fingerprint(text: Any, path: Path) -> Fingerprint:
     try:
-        return Fingerprint.from_dict(json.loads(text))
+        return Fingerprint.from_dict(json_value(text))
     except (TypeError, ValueError, FileError) as error:
         raise FileError(f"{path} names its model in a way that cannot be read ({error}). Write it again.") from error
 

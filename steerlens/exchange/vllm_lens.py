@@ -6,7 +6,6 @@ JSON a tensor is base64 of its bytes, plain or compressed with zstd; steerlens w
 """
 
 import base64
-import binascii
 import io
 import json
 import math
@@ -19,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from steerlens.errors import FileError, ModelError, VectorError
+from steerlens.errors import ModelError, VectorError
 from steerlens.exchange.additions import notes_of, only_addition
 from steerlens.exchange.exported import Exported, said
 from steerlens.exchange.incoming import file_errors, incoming_vector, model_fingerprint
@@ -96,10 +95,7 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
             width, another type of number, or numbers that are not finite.
     """
     if isinstance(source, str | Path):
-        try:
-            content = read_json(Path(source), "Write it again, or give the list of vectors itself.")
-        except RecursionError as error:
-            raise FileError(f"{source} holds JSON that is nested too deeply: expected a list of steering vectors.") from error
+        content = read_json(Path(source), "Write it again, or give the list of vectors itself.")
         with file_errors(source):
             return _joined(content, model, str(source), name)
     return _joined(source, model, "the vector of vllm-lens", name)
@@ -170,7 +166,7 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
         raise VectorError(f"{whose} holds no base64 text, or is compressed with {compression!r}: expected zstd, or none.")
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's among it
         raise VectorError(f"{whose} holds data that is no base64 ({error}). Copy it whole.") from error
     if compression is None:
         return raw

@@ -72,6 +72,8 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
     check_wanted(scores, there)
     wanted = there if scores is None else tuple(scores)
     places = {task: (locales or {}).get(task, task) for task in tasks}
+    if not wanted:
+        raise SettingsError(f"the results of {', '.join(tasks)} hold no score of single items: expected one at least.")
     rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
     read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
     told = _told({name: results.told for name, results in measured.items()}, places)

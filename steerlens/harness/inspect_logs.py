@@ -74,12 +74,27 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
     """The logs that were given for a method, read and checked."""
     for one in given if isinstance(given, list | tuple) else [given]:
         log = _read(Path(one)) if isinstance(one, str | Path) else one
-        if getattr(log, "status", None) != "success" or not log.samples:
+        if getattr(log, "status", None) != "success" or not getattr(log, "samples", None):
             raise SettingsError(
                 f"a log called {name!r} is {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected one of a "
                 "task that came to its end, with log_samples."
             )
+        _check(name, log)
         yield log
+
+
+def _check(name: str, log: Any) -> None:
+    """Refuses a log that lacks what is read of it, or holds it in another form."""
+    try:
+        str(log.eval.task), log.eval.task_version, dict(log.eval.packages), log.eval.model_args
+        settings = _settings(log)
+        for sample in log.samples:
+            sample.id, sample.error, _asked(sample, settings), dict(_parts(sample))
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"a log called {name!r} is none of Inspect's ({type(error).__name__}: {error!s:.200}): expected what inspect_ai.eval "
+            "returned, or the file that it wrote."
+        ) from error
 
 
 def _read(path: Path) -> Any:
@@ -89,7 +104,7 @@ def _read(path: Path) -> Any:
     try:
         return theirs.read_eval_log(path)
     except Exception as error:
-        raise FileError(f"{path} is no log of Inspect ({error}). Give a file that inspect_ai.eval wrote.") from error
+        raise FileError(f"{path} is no log of Inspect ({error!s:.300}). Give a file that inspect_ai.eval wrote.") from error
 
 
 def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: ConceptOf | None) -> Iterator[ItemScore]:

@@ -48,6 +48,8 @@ def lm_eval_answers(
             raise SettingsError(
                 f"results called {name!r} hold no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) returns."
             )
+        for own in several:
+            _check(name, own)
     every = [own for several in read.values() for own in several]
     left_out = {column for own in every for column in _columns(own) if not _is_mean(own, column)}
     for task, metric in sorted({(task, metric) for task, metric, _ in left_out}):
@@ -62,6 +64,22 @@ def lm_eval_answers(
         for name, several in read.items()
     }
     return answers_of(measured, locales, scores, harness="lm_eval", harness_version=version, tasks=tasks)
+
+
+def _check(name: str, results: Any) -> None:
+    """Refuses results that lack what is read of them, or hold it in another form."""
+    try:
+        for column in _columns(results):
+            _is_mean(results, column)
+            for sample in _samples_of(results, column):
+                _asked(sample, results, column[0]), sample["doc_id"]
+                results.get("higher_is_better", {}).get(column[0], {}).get(column[1])
+        info_in(results.get("config")), dict(results.get("versions", {}))
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"results called {name!r} are not what lm_eval.simple_evaluate(..., log_samples=True) returns "
+            f"({type(error).__name__}: {error!s:.200}). Give what it returned, or the same read again from a file."
+        ) from error
 
 
 def _columns(results: Any) -> Iterator[Column]:
@@ -81,12 +99,17 @@ def _measured(results: Any, left_out: Container[Column], concept: ConceptOf | No
         task, metric, filtered = column
         score = f"{PREFIX}{metric}" if filtered == "none" else f"{PREFIX}{metric}, {filtered}"
         higher = results.get("higher_is_better", {}).get(task, {}).get(metric)
-        settings = json.dumps(_settings(results, task), sort_keys=True, default=str)
         for sample in _samples_of(results, column):
             item = str(sample["doc_id"])
             named = plain_concept(task, item) if concept is None else concept(task, sample["doc"])
-            asked = "/".join([*(str(sample.get(part)) for part in ("doc_hash", "prompt_hash", "target_hash")), settings])
-            yield ItemScore(task, item, named, asked, score, _number(sample.get(metric)), higher is not False)
+            yield ItemScore(
+                task, item, named, _asked(sample, results, task), score, _number(sample.get(metric)), higher is not False
+            )
+
+
+def _asked(sample: Any, results: Any, task: str) -> str:
+    settings = json.dumps(_settings(results, task), sort_keys=True, default=str)
+    return "/".join([*(str(sample.get(part)) for part in ("doc_hash", "prompt_hash", "target_hash")), settings])
 
 
 def _settings(results: Any, task: str) -> dict[str, Any]:

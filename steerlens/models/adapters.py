@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from steerlens.errors import ModelError
+from steerlens.storage import read_json
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 _TEXT_PART = ".language_model."
@@ -14,7 +15,9 @@ def adapter_folder(adapter: str) -> Path:
     """The folder of an adapter, from the hub if there is no such folder here.
 
     Raises:
-        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors.
+        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors or settings that would
+            run other code.
+        FileError: its settings are missing or damaged.
     """
     try:
         import peft  # noqa: F401
@@ -31,6 +34,12 @@ def adapter_folder(adapter: str) -> Path:
             "format, as adapter_model.bin, are not read, as that can run code hidden in them. Convert them, where you "
             "trust them, with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)"
             ".save_pretrained(new_folder)."
+        )
+    config = read_json(folder / _FILES[0], "Copy the adapter whole.")
+    if not isinstance(config, dict) or config.get("megatron_config"):  # of which peft imports a module that the file names
+        raise ModelError(
+            f"{_FILES[0]} of adapter {adapter} holds no settings of an adapter, or such as need Megatron: expected those of an "
+            "adapter of a Hugging Face model, without megatron_config."
         )
     return folder
 
@@ -49,7 +58,8 @@ def merged(model: Any, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
 
     adapted = PeftModel.from_pretrained(model, str(folder))
-    placed = set(get_peft_model_state_dict(adapted))
+    # with embeddings, of which peft would else ask the hub whether the base model has others
+    placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=True))
     if lost := sorted(_names(folder) - placed):
         raise ValueError(f"{len(lost)} of its weights have no place in the model, the first {lost[0]}")
     return adapted.merge_and_unload()

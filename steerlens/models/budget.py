@@ -12,7 +12,7 @@ import torch
 
 from steerlens.errors import FileError
 from steerlens.models.cache import cache_folder
-from steerlens.storage import write_text
+from steerlens.storage import json_value, write_text
 
 if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
@@ -148,7 +148,7 @@ def _file() -> Path:
 def _kept() -> dict[str, _Measured]:
     """What was measured so far. What cannot be read is left out, and measured again."""
     try:
-        found: Any = json.loads(_file().read_text(encoding="utf-8"))
+        found: Any = json_value(_file().read_bytes())
         return {name: _Measured(*numbers) for name, numbers in found.items() if _is_valid(numbers)}
     except (OSError, ValueError, AttributeError):
         return {}

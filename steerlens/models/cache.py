@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from steerlens.storage import readable_errors, write_text
+from steerlens.storage import json_value, readable_errors, write_text
 
 _SIZES = "steerlens-files.json"
 """Name and size of every file of a converted model; written last, so its absence or a wrong size shows a bad copy."""
@@ -53,7 +53,11 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 def is_complete(folder: Path) -> bool:
     """Says whether a cached folder holds every file that was written into it, at its full size."""
     try:
-        sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        sizes = json_value((folder / _SIZES).read_bytes())
+        return (
+            bool(sizes)
+            and isinstance(sizes, dict)
+            and all((folder / name).stat().st_size == size for name, size in sizes.items())
+        )
     except (OSError, ValueError):
         return False

@@ -5,12 +5,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from steerlens.errors import ModelError
+from steerlens.errors import ModelError, SteerlensError
 from steerlens.models.cache import cache_folder, cached, is_complete
 from steerlens.models.embedded import EmbeddedModel, file_sha256
 from steerlens.models.gguf_tokenizer import prepare, probed, save, verify
 from steerlens.models.quiet import quiet_transformers
 from steerlens.models.vocabulary import read_vocabulary
+from steerlens.models.whole import nothing_missing
 from steerlens.progress import progress
 from steerlens.storage import readable_errors
 
@@ -82,7 +83,7 @@ def convert(path: Path, folder: Path, called: str) -> None:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with progress(4, f"Converting {called}, once", "step") as bar, quiet_transformers():
+    with progress(4, f"Converting {called}, once", "step") as bar, quiet_transformers(), nothing_missing(called):
         try:
             vocabulary = read_vocabulary(path)
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -90,18 +91,26 @@ def convert(path: Path, folder: Path, called: str) -> None:
             bar.update()
             model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
             bar.update()
+        except SteerlensError:
+            raise
         except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
             raise ModelError(
-                f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or of an "
+                f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error!s:.300}). It may be truncated, or of an "
                 "architecture that Transformers does not convert. Compare its size and hash with the original's, or give "
                 "the model in safetensors."
             ) from error
-        before = probed(tokenizer)
-        _save_weights(model, folder)
-        bar.update()
-        save(tokenizer, folder)
-        verify(folder, vocabulary, before, called)
-        bar.update()
+        try:
+            before = probed(tokenizer)
+            _save_weights(model, folder)
+            bar.update()
+            save(tokenizer, folder)
+            verify(folder, vocabulary, before, called)
+            bar.update()
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of numbers that cannot be right
+            raise ModelError(
+                f"what {path.name} holds cannot be used ({type(error).__name__}: {error!s:.300}). It may be damaged: compare its "
+                "hash with the original's, or give the model in safetensors."
+            ) from error
 
 
 def _save_weights(model: Any, folder: Path) -> None:

@@ -4,6 +4,7 @@ The package ``gguf`` reads it too, in half a minute where a vocabulary has 262,1
 layout is that of GGUF versions 2 and 3, little-endian: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,43 +12,56 @@ from typing import Any, BinaryIO
 _NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 """Struct's letter for each type of number."""
 _STRING, _ARRAY = 8, 9
+_DEEPEST, _SHORT = 4, 1 << 16
+"""Lists in each other that a value may have, and bytes that are read without a look at the file's size."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Every key of a GGUF file with its value: numbers, texts, and lists of these.
 
     Raises:
-        ValueError: the file is of another version, of the other byte order, or cut short.
+        ValueError: the file is of another version, of the other byte order, or cut short; a key stands twice, or a value is of a
+            type that is not known.
     """
-    try:
-        with path.open("rb") as file:
-            magic, version, _, count = struct.unpack("<4sIQQ", file.read(24))
-            if magic != b"GGUF" or version not in (2, 3):
-                raise ValueError(f"begins with {magic!r} and version {version}: expected b'GGUF' and 2 or 3, little-endian")
-            return {_text(file): _value(file, *_numbers(file, "I", 1)) for _ in range(count)}
-    except struct.error as error:
-        raise ValueError("its metadata is cut short") from error
+    found: dict[str, Any] = {}
+    with path.open("rb") as file:
+        magic, version, _, count = struct.unpack("<4sIQQ", _read(file, 24))
+        if magic != b"GGUF" or version not in (2, 3):
+            raise ValueError(f"begins with {magic!r} and version {version}: expected b'GGUF' and 2 or 3, little-endian")
+        for _ in range(count):
+            key = _text(file)
+            if key in found:
+                raise ValueError(f"its metadata has the key {key!r:.80} twice")
+            found[key] = _value(file, *_numbers(file, "I", 1))
+    return found
 
 
-def _value(file: BinaryIO, kind: int) -> Any:
+def _value(file: BinaryIO, kind: int, depth: int = 0) -> Any:
     if kind == _STRING:
         return _text(file)
-    if kind != _ARRAY:
+    if kind in _NUMBERS:
         return _numbers(file, _NUMBERS[kind], 1)[0]
+    if kind != _ARRAY or depth == _DEEPEST:
+        raise ValueError(f"its metadata has a value of type {kind}, which is not known, or lists that are nested too deeply")
     (inner,), (count,) = _numbers(file, "I", 1), _numbers(file, "Q", 1)
     if inner in _NUMBERS:
         return list(_numbers(file, _NUMBERS[inner], count))
-    return [_value(file, inner) for _ in range(count)]
+    return [_value(file, inner, depth + 1) for _ in range(count)]
 
 
 def _numbers(file: BinaryIO, letter: str, count: int) -> tuple[Any, ...]:
-    layout = struct.Struct(f"<{count}{letter}")
-    return layout.unpack(file.read(layout.size))
+    found = _read(file, count * struct.calcsize(f"<{letter}"))
+    return struct.unpack(f"<{count}{letter}", found)
 
 
 def _text(file: BinaryIO) -> str:
     (length,) = _numbers(file, "Q", 1)
-    text = file.read(length)
-    if len(text) < length:
+    return _read(file, length).decode("utf-8")
+
+
+def _read(file: BinaryIO, length: int) -> bytes:
+    """The next bytes. No memory is asked for on the word of a header: a long piece must fit the file."""
+    found = file.read(length) if length <= _SHORT or length <= os.fstat(file.fileno()).st_size else b""
+    if len(found) < length:
         raise ValueError("its metadata is cut short")
-    return text.decode("utf-8")
+    return found

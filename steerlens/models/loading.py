@@ -24,6 +24,7 @@ from steerlens.models.reading import TRIED, check_same, hugging_face, logits_alo
 from steerlens.models.spec import LoadSpec
 from steerlens.models.tokens import Tokenizer, for_a_bridge, own_tokenizer, tokenizer_of_bridge
 from steerlens.models.untouched import untouched
+from steerlens.models.whole import check_config, nothing_missing
 
 _log = logging.getLogger(__name__)
 _PLACED = " If it loads on one device, without device_map and quantization, then its map or its weights are the cause."
@@ -143,7 +144,7 @@ def hugging_face_of(spec: LoadSpec) -> Any:
         )
     settings = {"dtype": choose_dtype(spec.dtype, choose_device(spec.device)), **wanted}
     try:
-        with _one_at_a_time, quiet_transformers(), untouched():
+        with _one_at_a_time, quiet_transformers(), untouched(), nothing_missing(spec.name):
             found = hugging_face(source, spec.name, None, None, **settings)
             return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
     except SteerlensError:
@@ -199,12 +200,13 @@ def source_of(name: str) -> str:
             raise ModelError(
                 f"folder {path} has no config.json: expected a model in Hugging Face's layout (config, weights, tokenizer)."
             )
-        if not list(path.glob("*.safetensors")):
+        if not (weights := list(path.glob("*.safetensors"))):
             raise ModelError(
                 f"folder {path} has no weights in safetensors: expected *.safetensors. Weights in another format are not read, "
                 "as that can run code hidden in them. Convert them, where you trust them, with "
                 "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)."
             )
+        check_config(path / "config.json", name, sum(file.stat().st_size for file in weights))
         return str(path)
     if path.is_file():
         return str(converted_file(path))
@@ -226,7 +228,7 @@ def _ask_hub(name: str, revision: str | None) -> None:
     from huggingface_hub import hf_hub_download
 
     try:
-        hf_hub_download(name, "config.json", revision=revision)
+        config = hf_hub_download(name, "config.json", revision=revision)
     except Exception as error:  # the hub raises what it likes
         raise UnknownNameError(
             "model",
@@ -235,6 +237,7 @@ def _ask_hub(name: str, revision: str | None) -> None:
             f"{_HELP} As a Hugging Face id it could not be loaded ({reason(error)}); "
             "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?",
         ) from error
+    check_config(Path(config), name)
 
 
 def _boot(
@@ -243,7 +246,7 @@ def _boot(
     """The bridge, the model's own tokenizer, and the logits of a placed model before it was wrapped."""
     TransformerBridge = bridge_class()
     try:
-        with quiet_transformers(), untouched():
+        with quiet_transformers(), untouched(), nothing_missing(name):
             own = own_tokenizer(source, **{key: settings[key] for key in ("revision", "trust_remote_code")})
             model = hugging_face(source, name, adapter, placing, **settings)
             expected = logits_alone(model) if placing else None

@@ -1,7 +1,5 @@
 """Reading Hugging Face's own model where TransformerLens does not: with an adapter, with images, placed, or quantized."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from steerlens.models.adapters import adapter_folder, is_for_whole, merged
 from steerlens.models.backends.offloading import device_of, is_offloaded, misplaced
 from steerlens.models.multimodal import is_bridged, takes_images, text_model, whole_model
 from steerlens.models.placing import Placing
+from steerlens.scratch import remove_abandoned, scratch_folder
 
 TRIED = (1, 2, 3)
 """Token ids that a model is tried on."""
@@ -43,17 +42,19 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
         return None
     with ExitStack() as left:
         if "offload_folder" in given:
-            given["offload_folder"] = _own_folder(given["offload_folder"])
-            left.callback(shutil.rmtree, given["offload_folder"], ignore_errors=True)
+            given["offload_folder"] = left.enter_context(_own_folder(Path(given["offload_folder"])))
         model = _placed(source, name, adapter, images, placing, **given)
         finalize(model, left.pop_all().close)
     return model.requires_grad_(False) if is_offloaded(model) else model
 
 
-def _own_folder(parent: str) -> str:
+@contextmanager
+def _own_folder(parent: Path) -> Iterator[str]:
     """A new folder in the one that was given: weights of two models have the same names, and both would read the last ones."""
-    Path(parent).mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix="weights-", dir=parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(parent, "weights")
+    with scratch_folder(parent, "weights") as (folder, _):
+        yield str(folder)
 
 
 def _placed(source: str, name: str, adapter: str | None, images: bool, placing: Placing | None, **settings: Any) -> Any:

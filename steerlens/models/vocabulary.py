@@ -1,9 +1,12 @@
 """What a GGUF file says about its tokens, read without the tokenizer that is made from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from steerlens.models.gguf_header import read_metadata
+from steerlens.models.shape import check_shape
 
 NORMAL = 1
 """The token type of an ordinary piece (``llama_token_type`` of llama.cpp); 3 is control, 4 user-defined, 6 a byte."""
@@ -84,11 +87,12 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
     """The vocabulary of a GGUF file.
 
     Raises:
-        ValueError: the file is not GGUF, is cut short, or has no tokens.
+        ValueError: the file is not GGUF, is cut short, has no tokens, or says of them, or of the model's shape, what cannot be.
     """
-    said = {key.removeprefix(_PREFIX): value for key, value in read_metadata(path).items() if key.startswith(_PREFIX)}
-    if not said.get("tokens"):
-        raise ValueError(f"it has no {_PREFIX}tokens")
+    metadata = read_metadata(path)
+    check_shape({key.rpartition(".")[2]: value for key, value in metadata.items()}, path.stat().st_size)
+    said = {key.removeprefix(_PREFIX): value for key, value in metadata.items() if key.startswith(_PREFIX)}
+    _check(said)
     kind, pre, tokens = said.get("model", ""), said.get("pre", ""), tuple(said["tokens"])
     special = {name: tokens[said[key]] for name, key in _SPECIAL.items() if said.get(key, len(tokens)) < len(tokens)}
     usual = kind == "llama" or pre in _BOS_FIRST
@@ -101,6 +105,21 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
         bos_id=said["bos_token_id"] if "bos_token" in special else None,
         add_bos="bos_token" in special and bool(said.get("add_bos_token", usual)),
     )
+
+
+def _check(said: Mapping[str, Any]) -> None:
+    """Refuses tokens, types and ids that are of another kind or number than they must be."""
+    tokens, types = said.get("tokens"), said.get("token_type", [])
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
+        raise ValueError(f"it has no {_PREFIX}tokens, or ones that are no texts")
+    whole = isinstance(types, list) and all(isinstance(kind, int) for kind in types)
+    if not whole or len(types) not in (0, len(tokens)):
+        raise ValueError(f"{_PREFIX}token_type does not hold a type for each of {len(tokens)} tokens")
+    for key, kind in {"model": str, "pre": str, **dict.fromkeys(_SPECIAL.values(), int)}.items():
+        if not isinstance(said.get(key, kind()), kind) or (kind is int and said.get(key, 0) < 0):
+            raise ValueError(
+                f"{_PREFIX}{key} holds {said[key]!r:.80}: expected {'a text' if kind is str else 'the id of a token'}"
+            )
 
 
 def _byte_letters() -> dict[str, int]:

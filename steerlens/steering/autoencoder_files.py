@@ -12,6 +12,8 @@ _NAMES = {"w_enc": "encoder", "b_enc": "encoder_bias", "w_dec": "decoder", "b_de
 _ARCHITECTURES = ("standard", "jumprelu", "topk")
 _PLACE = re.compile(r"blocks\.(\d+)\.hook_(resid_post|resid_pre|out|in)")
 """SAELens' words for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
+_LEAST, _FOLD = 1 << 28, 20
+"""So many bytes may be unpacked of an archive, or so many times its size."""
 _KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_hook_point_in")
 """What of the settings is kept as notes."""
 
@@ -44,6 +46,8 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
         if said is not None and found[name] not in (None, "", said):
             raise FileError(f"{name}={said!r} given for {path}, which is of {found[name]!r}. Leave it out.")
         found[name] = said if said is not None else found[name]
+    if not isinstance(found["model_name"], str | None):
+        raise FileError(f"{path} says that its model is {found['model_name']!r:.80}: expected a name. Copy its settings whole.")
     if found["layer"] is None:
         raise FileError(f"{path} does not say which layer it was trained after: give layer=, the index of the block.")
     if found["centred"] is None:
@@ -135,11 +139,14 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
     with readable_errors(file, "read"):
         try:
             with np.load(file, allow_pickle=False) as held:
+                unfolded = sum(member.file_size for member in held.zip.infolist())
+                if unfolded > max(_LEAST, _FOLD * file.stat().st_size):
+                    raise ValueError(f"it unfolds to {unfolded:,} bytes")
                 tensors = {name: torch.from_numpy(held[name]) for name in held.files}
         except OSError:
             raise
         except Exception as error:  # of a zip file that is cut, and of objects of Python
-            raise FileError(f"{file} is damaged, or holds other things than numbers ({error}). Copy it whole.") from error
+            raise FileError(f"{file} is damaged, or holds other things than numbers ({error!s:.300}). Copy it whole.") from error
     text = file.absolute().as_posix()
     size = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(\w+)", text)
     if size and size[3] != "res":

@@ -1,4 +1,6 @@
-"""Every architecture, tiny, against Hugging Face alone: ``python -m steerlens.testing.architectures [names …] [--out table.md]``.
+"""Every architecture, tiny, against Hugging Face alone: ``python -m steerlens.testing.architectures [names …]``.
+
+``--out table.md`` writes a table, ``--write docs/architectures.md`` puts it into the documentation.
 
 Each is made with random weights in a temporary folder, loaded with ``steerlens.load`` and compared with a second copy that
 Hugging Face runs by itself, with plain hooks on its layers. Nothing is downloaded and nothing is installed.
@@ -26,6 +28,7 @@ from steerlens.testing.families import FAMILIES
 from steerlens.testing.family import Family
 from steerlens.testing.findings import Finding, Tally, raised
 from steerlens.testing.folders import write_model
+from steerlens.testing.page import write_page
 from steerlens.testing.tables import Examined, summary, write
 from steerlens.testing.towers import without_towers
 
@@ -103,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="steerlens.testing.architectures", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
     parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the rows into a page that has a place for them")
     given = parser.parse_args(arguments)
     so_far: list[Examined] = []
 
@@ -113,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write(so_far, given.out)
 
     rows = examine_all(chosen(given.names), tell)
+    if given.write:
+        write_page(rows, given.write)
     _say(summary(rows))
     return 0 if all(row.right for row in rows if row.loaded) else 1
 

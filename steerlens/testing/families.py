@@ -1,8 +1,9 @@
 """The architectures that the harness makes tiny models of."""
 
+from steerlens.testing.composed import COMPOSED
 from steerlens.testing.dense import DENSE
 from steerlens.testing.family import Family
 from steerlens.testing.mixed import MIXED
 
-FAMILIES: tuple[Family, ...] = (*DENSE, *MIXED)
-"""Every one, those with plain attention and one MLP in a layer first."""
+FAMILIES: tuple[Family, ...] = (*DENSE, *MIXED, *COMPOSED)
+"""Every one: those with plain attention and one MLP in a layer, others, and those that take more than text."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from steerlens.errors import SteerlensError
 
 Verdict = Literal["ok", "off", "refused", "error", "none"]
-_LONGEST = 300
+_LONGEST = 500
 """Letters of an error that are told."""
 _MOST = 12
 """Places that are told."""

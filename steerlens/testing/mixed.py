@@ -57,6 +57,8 @@ _RECURRENT_GEMMA = GROUPED | {
     "w_init_variance_scale": 0.1,
     "max_position_embeddings": None,
 }
+_INDEXER = {"index_n_heads": 2, "index_head_dim": 16, "head_dim": 8}
+_DEEPSEEK_V4 = {"q_lora_rank": 16, "o_lora_rank": 16, "o_groups": 1, "index_n_heads": 2, "index_head_dim": 16}
 
 MIXED: tuple[Family, ...] = (
     causal("Qwen 2 MoE", "Qwen2Moe", "none", GROUPED | SHARED_EXPERT),
@@ -69,9 +71,12 @@ MIXED: tuple[Family, ...] = (
     causal("FlexOLMo", "FlexOlmo", "unused", GROUPED | EXPERTS),
     causal("DeepSeek V2", "DeepseekV2", "bos, no pad", ALL_HEADS | LATENT | ROUTED | _FIRST_DENSE),
     causal("DeepSeek V3", "DeepseekV3", "bos, no pad", ALL_HEADS | LATENT | ROUTED | _FIRST_DENSE | _GROUPS),
+    causal("DeepSeek V4", "DeepseekV4", "bos", HEADED | ROUTED | _DEEPSEEK_V4),
     causal("gpt-oss", "GptOss", "none", HEADED | LOCAL_EXPERTS | MIXED_WINDOWS | _PLAIN_ROPE),
     causal("GLM 4 MoE", "Glm4Moe", "none", HEADED | ROUTED | _FIRST_DENSE | _NO_GROUPS),
     causal("GLM 4 MoE Lite", "Glm4MoeLite", "none", ALL_HEADS | LATENT | ROUTED | _NO_GROUPS),
+    causal("GLM MoE DSA", "GlmMoeDsa", "none", ALL_HEADS | LATENT | ROUTED | _NO_GROUPS | _INDEXER | {"index_topk": 2048}),
+    causal("HRM text", "HrmText", "bos", HEADED | {"H_cycles": 1, "L_cycles": 1}),
     causal("Granite MoE", "GraniteMoe", "unused", GROUPED | LOCAL_EXPERTS | {"logits_scaling": 2.0}),
     causal("Granite 4 hybrid", "GraniteMoeHybrid", "unused", GROUPED | STATES | LOCAL_EXPERTS | _GRANITE_4),
     Family("Llama 4", "Llama4TextConfig", "Llama4ForCausalLM", "bos", _LLAMA_4),

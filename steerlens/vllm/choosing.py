@@ -34,7 +34,9 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
     given.pop("plan", None)
     if name is not None and by_model is not None and name != by_model:
         raise SettingsError(f"plan {name!r} and model {body['model']!r} given: expected one plan. Leave one of both out.")
-    inside = dict(given.get("vllm_xargs") or {})
+    inside = given.get("vllm_xargs") or {}
+    if not isinstance(inside, Mapping) or not isinstance(name, str | None):
+        raise SettingsError(f"plan {name!r:.80} and vllm_xargs {inside!r:.80} given: expected a name and an object.")
     if found := sorted({*inside, *given}.intersection(_INSIDE)):
         raise SettingsError(f"{', '.join(found)} given: this server steers by its own plans alone. Name one as 'plan'.")
     chosen = by_model if name is None else name

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from steerlens.errors import SteerlensError, UnknownNameError
 from steerlens.steering import SteeringPlan
+from steerlens.storage import json_value
 from steerlens.vllm.choosing import FIELD, OPEN, STEERED, with_plan
 from steerlens.vllm.loading import FIXED, check_installed, checked
 from steerlens.vllm.model import VllmModel
@@ -41,7 +42,7 @@ class ChoosePlan:
         content = await _body(receive)
         if path in STEERED:
             try:
-                content = json.dumps(with_plan(json.loads(content), self.base, self.plans)).encode()
+                content = json.dumps(with_plan(json_value(content), self.base, self.plans)).encode()
             except UnknownNameError as error:
                 await _answer(send, 404, str(error))
                 return

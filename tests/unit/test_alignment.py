@@ -1,6 +1,8 @@
 """Alignment by training: losses by hand, what moves and what stays, runs that go on, and clear ends."""
 
+import errno
 import math
+import os
 import shutil
 import weakref
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 from places import HERE
 from transformers import AutoModelForCausalLM
 
@@ -390,6 +393,43 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
             train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-2"]
     assert train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS).card.done
+
+
+def test_a_disk_that_is_full_or_read_only_at_any_time_is_said_and_nothing_is_lost(
+    base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the folder is locked, when a checkpoint is marked, and when the adapter is put into the folder."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def made() -> Aligned:
+        return train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
+
+    for place, said in (
+        ((FileLock, "acquire"), f"cannot write {tmp_path}: No space left"),
+        ((Path, "touch"), "checkpoint of step 2 cannot be written"),
+        ((shutil, "copyfile"), r"cannot write .*adapter_config\.json: No space left"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, full)
+            with pytest.raises(FileError, match=said):
+                made()
+        assert not list(tmp_path.glob("adapter*"))
+    assert list(folders.whole(tmp_path)) == [2, 4, 6]
+    (tmp_path / ".card.json.abcdefgh.part").mkdir()  # of a process that was killed
+    assert made().card.done
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    assert folders.whole(tmp_path) == {}
 
 
 def test_memory_that_does_not_hold_a_batch_halves_it(

@@ -7,11 +7,13 @@ from pathlib import Path
 import steerlens
 
 ROOT = Path(steerlens.__file__).parent
-FOUNDATION = {"errors", "numeric", "storage", "statistics", "progress"}
+FOUNDATION = {"errors", "numeric", "parquet", "scratch", "storage", "statistics", "progress"}
 ALLOWED = {
     "errors": set(),
     "numeric": {"errors"},
+    "parquet": set(),
     "progress": set(),
+    "scratch": set(),
     "statistics": {"errors"},
     "storage": {"errors"},
     "scores": {"errors"},
@@ -52,7 +54,10 @@ ALLOWED = {
     "training": set(),
     "vllm": {"models", "fingerprint", "steering"},
     "testbed": {"data", "models", "evaluation", "probing", "provenance", "steering", "tables"},
-    "testing": {"data", "models", "evaluation", "settings", "steering", "tables"},
+    "testing": {
+        *("activations", "alignment", "cli", "data", "evaluation", "exchange", "fingerprint", "harness", "models", "probing"),
+        *("provenance", "results", "scores", "settings", "steering", "tables", "vllm"),
+    },
     "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
     "study": {
         *("activations", "data", "evaluation", "models", "probing"),
@@ -154,7 +159,9 @@ def test_statistics_know_numbers_alone() -> None:
 
 def test_no_unpickling_and_no_remote_code() -> None:
     for _, path, _ in _modules():
-        text = path.read_text(encoding="utf-8").replace("allow_pickle=False", "")
+        text = path.read_text(encoding="utf-8")
+        for harmless in ("allow_pickle=False", "pickle.find_class"):  # the second is watched for
+            text = text.replace(harmless, "")
         for forbidden in ("pickle", "torch.load", "trust_remote_code=True"):
             assert forbidden not in text, (path, forbidden)
 

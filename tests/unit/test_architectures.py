@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
 
 import steerlens as sl
 from steerlens.activations import ResidualStack
@@ -14,11 +16,25 @@ from steerlens.models.roles import LAST, PROMPT
 from steerlens.testing import FAMILIES, behaviour, checks
 from steerlens.testing.architectures import chosen, examine, examine_all, main
 from steerlens.testing.bench import Bench
-from steerlens.testing.findings import Tally
+from steerlens.testing.findings import Finding, Tally
 from steerlens.testing.folders import write_model
-from steerlens.testing.tables import Examined, markdown, summary
+from steerlens.testing.page import listed, write_page
+from steerlens.testing.tables import COLUMNS, Examined, markdown, summary
 
-CONTROLS = ("Gemma 3", "Qwen 3", "GPT-2", "Mistral")
+PAGE = Path(__file__).parents[2] / "docs" / "architectures.md"
+NO_DECODERS = {
+    *("BertForMaskedLM", "BertLMHeadModel", "RobertaForMaskedLM"),  # encoders
+    *("DeiTForImageClassification", "DeiTModel", "ViTForImageClassification", "ViTModel", "ASTForAudioClassification"),
+    *("HubertForCTC", "HubertModel", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining", "Wav2Vec2Model"),
+    *("BartForConditionalGeneration", "BlenderbotForConditionalGeneration", "Florence2ForConditionalGeneration"),
+    *("LEDForConditionalGeneration", "LongT5ForConditionalGeneration", "M2M100ForConditionalGeneration", "MarianMTModel"),
+    *("MBartForConditionalGeneration", "MT5ForConditionalGeneration", "PegasusForConditionalGeneration"),
+    *("SwitchTransformersForConditionalGeneration", "T5ForConditionalGeneration", "T5WithLMHeadModel"),
+    *("T5Gemma2ForConditionalGeneration", "T5GemmaForConditionalGeneration"),
+    "BloomModel",  # without a head
+}
+"""What both libraries have and is no decoder-only language model."""
+CONTROLS = ("Gemma 3", "GPT-2")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +119,48 @@ def test_nan_and_shapes_count_as_off() -> None:
     tally.compare("there", torch.zeros(2), torch.zeros(3))
     assert tally.finding.verdict == "off"
     assert Tally().finding.verdict == "none"
+
+
+def test_the_page_lists_every_family() -> None:
+    assert listed(PAGE) == [family.name for family in FAMILIES]
+
+
+def test_every_decoder_of_both_libraries_is_a_family() -> None:
+    """Whoever takes a newer TransformerLens adds its architectures in ``dense.py``, ``mixed.py`` or ``composed.py``."""
+    shared = {name for name in SUPPORTED_ARCHITECTURES if hasattr(transformers, name)}
+    assert shared - {family.model for family in FAMILIES} <= NO_DECODERS
+
+
+def test_rows_are_put_into_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, right = tmp_path / "page.md", {name: Finding("ok") for name in COLUMNS}
+    page.write_text("# Before\n<!-- architectures: x -->\n<!-- /architectures -->\nAfter\n", encoding="utf-8")
+    refused = {
+        **right,
+        "sweep": Finding("refused", "not (so). (all alone (one plan), prompt)"),
+        "hits": Finding("refused", "not (so)."),
+    }
+    write_page([Examined("Qwen 2", findings=right), Examined("GPT-2", findings=refused)], page)
+    write_page([Examined("Llama", findings={"load": Finding("refused", "a | b")}), Examined("Qwen 2", findings=right)], page)
+    text = page.read_text(encoding="utf-8")
+    assert listed(page) == ["Llama", "Qwen 2", "GPT-2"]
+    assert "3 models: 1 right in every check, 1 refused in some of them, 1 not loaded, 0 wrong in something." in text
+    assert "- **Llama**, load refused: a | b\n- **GPT-2**, sweep, hits refused: not (so).\n<!-- /architectures -->\nAfter" in text
+    monkeypatch.setattr(
+        "steerlens.testing.page.provenance",
+        lambda: {"versions": dict.fromkeys(("transformer-lens", "transformers", "torch"), "9")},
+    )
+    with pytest.raises(sl.errors.SettingsError, match="other versions"):
+        write_page([Examined("Llama", findings=right)], page)
+    with pytest.raises(sl.errors.SettingsError, match=r"expected docs/architectures\.md"):
+        write_page([], Path(__file__))
+
+
+def test_a_setting_that_hugging_face_itself_gets_wrong_for_one_prompt_is_not_compared(
+    gpt2: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = [behaviour._by_hand(gpt2, text, None, "all") for text in behaviour.TEXTS]
+    assert behaviour._takes(gpt2, {"use_cache": False}, plain)
+    assert not behaviour._takes(gpt2, {"use_cache": False}, [*plain[:-1], "another text"])
 
 
 def test_the_command_writes_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

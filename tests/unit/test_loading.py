@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from transformers import PreTrainedModel
 import steerlens as sl
 from steerlens.errors import FileError, ModelError, SettingsError, UnknownNameError
 from steerlens.models import cache_folder, loading
+from steerlens.models.backends import BridgeBackend
 from steerlens.models.cache import cached
 from steerlens.models.embedded import EMBEDDED, file_sha256
 
@@ -176,6 +178,13 @@ def test_encoder_decoder_is_refused(llama: sl.LensModel, monkeypatch: pytest.Mon
     monkeypatch.setattr(llama.tl.original_model.config, "is_encoder_decoder", True, raising=False)
     with pytest.raises(ModelError, match="decoder-only"):
         sl.load(llama.tl)
+
+
+def test_a_model_of_several_sequences_of_blocks_is_refused(llama: sl.LensModel) -> None:
+    """As HRM text, of which TransformerLens shows no ``blocks``."""
+    bridge = SimpleNamespace(original_model=llama.tl.original_model, tokenizer=llama.tl.tokenizer)
+    with pytest.raises(ModelError, match="mine is a LlamaForCausalLM, which is no single sequence of blocks"):
+        BridgeBackend(bridge, "mine")
 
 
 def test_config_is_json(model_folders: dict[str, Path]) -> None:

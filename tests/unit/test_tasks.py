@@ -1,20 +1,15 @@
 """Tasks: sent elsewhere, kept as they end, gone on from, and the same numbers bit for bit whichever way they are run."""
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from places import TEXTS
 from tqdm import tqdm
 
 import steerlens as sl
@@ -192,35 +187,40 @@ def test_a_live_model_cannot_be_sent(llama: sl.LensModel, items: Items) -> None:
         sweep(sl.LensModel(llama.tl), items, take(llama, items), [1], [1.0], executor=pool)
 
 
-_SCRIPT = """
-import sys
-import steerlens as sl
-from steerlens.data import load_items
+def test_a_damaged_or_vanished_result_is_made_again(
+    stored: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a power failure leaves it, or a second run that was told not to resume."""
+    tasks = _asked(items, [vectors["EN", "es-ES"].at(1, 2.0)])[:3]
+    first = list(Running(None, tmp_path).results(tasks, stored, tqdm(disable=True)))
+    damaged, vanishing = (tmp_path / f"{task.digest(stored)}.parquet" for task in tasks[:2])
+    damaged.write_bytes(b"")
+    again = Running(None, tmp_path).results(tasks, stored, tqdm(disable=True))
+    found = [next(again)]
+    vanishing.unlink()
+    for own, right in zip([*found, *again], first, strict=True):
+        pd.testing.assert_frame_equal(own, right, check_exact=True)
+    assert caplog.text.count("a finished task is done again") == 2
+    assert damaged.stat().st_size
+    assert vanishing.is_file()
 
-settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(1.0, 2.0), max_new_tokens=3)
-sl.run_study(sl.load(sys.argv[1], "cpu"), load_items(sys.argv[3]).sample(8), settings, out=sys.argv[2])
-"""
+
+class _Dying(_Counting):
+    """A pool whose worker dies after the first task."""
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
+        first, *_ = values
+        yield function(first)
+        raise BrokenProcessPool("A process was terminated abruptly")
 
 
-def test_a_study_that_was_killed_goes_on_to_the_same_tables(model_folders: dict[str, Path], tmp_path: Path) -> None:
-    def study(out: Path) -> list[str]:
-        return [sys.executable, "-c", _SCRIPT, str(model_folders["llama"]), str(out), str(TEXTS / "items.jsonl")]
-
-    quiet = {**os.environ, "TQDM_DISABLE": "1"}
-    subprocess.run(study(tmp_path / "whole"), check=True, env=quiet, capture_output=True)
-    for _ in range(2):  # ended from outside as soon as some tasks are there
-        before = len(list((tmp_path / "killed" / "tasks").glob("*.parquet")))
-        process = subprocess.Popen(study(tmp_path / "killed"), env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list((tmp_path / "killed" / "tasks").glob("*.parquet"))) < before + 3:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (tmp_path / "killed" / "manifest.json").exists()
-    subprocess.run(study(tmp_path / "killed"), check=True, env=quiet, capture_output=True)
-    for name in ("sweep", "surgical", "plane", "examples", "separability"):
-        frames = [pd.read_parquet(tmp_path / folder / f"{name}.parquet") for folder in ("whole", "killed")]
-        pd.testing.assert_frame_equal(*frames, check_exact=True)
-    assert not list((tmp_path / "killed" / "tasks").glob(".*"))  # nothing half written is left
+def test_a_lost_worker_is_said_in_words(stored: sl.LensModel, items: Items, vectors: VectorSet, tmp_path: Path) -> None:
+    tasks = _asked(items, [vectors["EN", "es-ES"].at(1, 2.0)])
+    with pytest.raises(ModelError, match=r"worker of the executor died .*abruptly.*; .* has finished tasks\. .*fewer workers"):
+        list(Running(_Dying(), tmp_path).results(tasks, stored, tqdm(disable=True)))
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    with pytest.raises(ModelError, match=r"no resume= was given, so that nothing is kept"):
+        list(Running(_Dying()).results(tasks, stored, tqdm(disable=True)))
 
 
 def test_a_folder_says_what_it_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

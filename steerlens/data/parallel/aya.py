@@ -49,7 +49,7 @@ def aya(
             bar.update()
             if number == 1:
                 need_columns(place, row, ("inputs", "targets", "language", "language_code"))
-            code = codes.get((row["language_code"], str(row["language"]).startswith(_TRADITIONAL)))
+            code = codes.get((str(row["language_code"]), str(row["language"]).startswith(_TRADITIONAL)))
             asked, answer = (str(row[name] or "").strip() for name in ("inputs", "targets"))
             if code is None:
                 collecting.drop("rows in other languages")

@@ -67,7 +67,7 @@ def _parsed(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except (expat.ExpatError, OSError) as error:
+    except (expat.ExpatError, OSError, ValueError, LookupError) as error:  # the last two of an encoding that it names
         raise UnreadablePageError("no well-formed XML") from error
     return builder.close()
 

@@ -55,6 +55,6 @@ def opus100(
                 pair = row["translation"]
                 if not isinstance(pair, dict) or not {"en", name} <= pair.keys():
                     raise DataError(f"{place}: translation {pair!r:.80} given; expected texts by 'en' and {name!r}.")
-                found.add(f"{config}/{split}/{number + 1}", pair["en"] or "", code, pair[name] or "")
+                found.add(f"{config}/{split}/{number + 1}", str(pair["en"] or ""), code, str(pair[name] or ""))
             bar.update()
     return found.finish()

@@ -1,6 +1,5 @@
 """BLEnD's multiple-choice questions: asked in English, with the country named."""
 
-import json
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from steerlens.data.public.implicit import capital
 from steerlens.data.public.languages import chosen
 from steerlens.data.rows import same_text
 from steerlens.errors import SettingsError
+from steerlens.storage import json_value
 
 _COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
 _INSTRUCTION = " Without any explanation"
@@ -59,8 +59,8 @@ def blend_choices(
     for number, (place, row) in enumerate(rows(source, "multiple-choice-questions", split)):
         if number == 0:
             need_columns(place, row, _COLUMNS)
-        if row["country"] in countries:
-            found.setdefault((row["country"], row["ID"]), []).append((place, row))
+        if str(row["country"]) in countries:
+            found.setdefault((str(row["country"]), str(row["ID"])), []).append((place, row))
     for (country, id), sets in found.items():
         clear = _clear([row for _, row in sets])
         usable = [one for one, good in zip(sets, clear, strict=True) if good]
@@ -82,8 +82,8 @@ def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
 def _lettered(row: dict[str, Any]) -> dict[str, Any] | None:
     """The choices by letter, or ``None`` if they are no JSON object."""
     try:
-        lettered = json.loads(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
-    except json.JSONDecodeError:
+        lettered = json_value(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
+    except ValueError:
         return None
     return lettered if isinstance(lettered, dict) else None
 

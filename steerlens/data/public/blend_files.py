@@ -1,7 +1,6 @@
 """BLEnD's annotations as they lie in its repository: what people answered, how many of them, and in which words."""
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from steerlens.data.lines import lines_of, parsed
 from steerlens.data.public.hub import Source, offline_if_unreachable
 from steerlens.data.public.implicit import capital
 from steerlens.errors import DataError, FileError
+from steerlens.storage import json_value
 
 _FIELDS = ("question", "annotations", "idks")
 _NO_ANSWER = ("wrong answer", "n/a", "none", "idk")
@@ -80,8 +80,11 @@ def topics(root: Path) -> dict[str, str]:
     """Topic by question id, from the short-answer questions if they lie beside the annotations."""
     for file in sorted(root.parent.rglob("*_questions.csv") if root.is_file() else root.rglob("*_questions.csv")):
         rows = csv.DictReader(lines_of(file))
-        if {"ID", "Topic"} <= set(rows.fieldnames or ()):
-            return {row["ID"]: row["Topic"] or "" for row in rows}
+        try:
+            if {"ID", "Topic"} <= set(rows.fieldnames or ()):
+                return {row["ID"]: row["Topic"] or "" for row in rows}
+        except csv.Error as error:
+            raise DataError(f"{file} is not CSV ({error}): expected BLEnD's short-answer questions.") from error
     return {}
 
 
@@ -89,8 +92,8 @@ def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
     """Rows by id, from an object keyed by it, a list of rows, or a row a line."""
     text = "".join(lines_of(file))
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = json_value(text)
+    except ValueError as error:
         lines = [parsed(line) for line in text.split("\n") if line.strip()]
         if not lines or any(isinstance(line, str) for line in lines):
             raise DataError(f"{file} is not JSON ({error}): expected an object keyed by question id.") from error
@@ -112,18 +115,31 @@ def _asked(place: str, id: str, row: Mapping[str, Any], *, dotted: bool) -> Aske
     if missing:
         given = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
         raise DataError(f"{place}: no {', '.join(missing)}; given {given}; expected {', '.join(_FIELDS)}.")
-    answers = [
+    try:
+        answers, unsure = _answers(row["annotations"], dotted=dotted), _counts(row["idks"])
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{place}: annotations or idks of another form ({error!s:.200}); expected a list of answers, each with answers and "
+            "en_answers (lists of texts) and a count, and numbers by reason."
+        ) from error
+    left_out = unsure.get("no-answer", 0) + unsure.get("not-applicable", 0) >= 3 or unsure.get("idk", 0) >= 5 or not answers
+    question = " ".join(str(row["question"] or "").split())
+    return Asked(id, question, tuple(sorted(answers, key=lambda answer: -answer.votes)), left_out)
+
+
+def _answers(annotations: Any, *, dotted: bool) -> list[Answer]:
+    return [
         Answer(
             tuple(capital(text, dotted=dotted) for text in _texts(answer.get("answers"))),
             _texts(answer.get("en_answers")),
             int(answer.get("count") or 0),
         )
-        for answer in row["annotations"] or ()
+        for answer in annotations or ()
     ]
-    unsure = {name: int(count or 0) for name, count in (row["idks"] or {}).items()}
-    left_out = unsure.get("no-answer", 0) + unsure.get("not-applicable", 0) >= 3 or unsure.get("idk", 0) >= 5 or not answers
-    question = " ".join(str(row["question"] or "").split())
-    return Asked(id, question, tuple(sorted(answers, key=lambda answer: -answer.votes)), left_out)
+
+
+def _counts(idks: Any) -> dict[str, int]:
+    return {name: int(count or 0) for name, count in (idks or {}).items()}
 
 
 def _clean(text: str) -> str:
@@ -133,5 +149,7 @@ def _clean(text: str) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is one text")
     texts = (_clean(str(text)) for text in value or () if text is not None)
     return tuple(dict.fromkeys(text for text in texts if text and text.casefold() not in _NO_ANSWER))

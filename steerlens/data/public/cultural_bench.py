@@ -14,7 +14,7 @@ from steerlens.data.public.mapping import Columns, gather
 from steerlens.errors import UnknownNameError
 
 _NAME = "cultural-bench"
-_TRUE = {True: 0, False: 1, "true": 0, "false": 1}
+_TRUE = dict.fromkeys(("true", "1", "1.0"), 0) | dict.fromkeys(("false", "0", "0.0"), 1)
 
 
 def cultural_bench(
@@ -67,7 +67,7 @@ def _hard(gathering: Gathering, source: Any, split: str) -> None:
         if number == 0:
             need_columns(place, row, ("question_idx", "prompt_question", "prompt_option", "answer", "country"))
         index, given = str(row["question_idx"]), row["answer"]
-        answer = _TRUE.get(given.lower() if isinstance(given, str) else given)
+        answer = _TRUE.get(str(given).lower())
         if answer is None:
             gathering.reader.fault(place, "answer", f"{given!r} given", "true or false")
             continue

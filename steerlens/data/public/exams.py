@@ -189,7 +189,7 @@ def _annotations(row: dict[str, Any]) -> list[str]:
     for column in _ANNOTATED:
         try:
             values = ast.literal_eval(str(row.get(column) or "[]"))
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue  # a free remark in place of a list: not a tag
         tags += [f"{column}:{value}" for value in (values if isinstance(values, list) else [values])]
     return list(dict.fromkeys(tags))

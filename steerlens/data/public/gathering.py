@@ -44,6 +44,9 @@ class Gathering:
         """Adds an item, or counts it as left out: its question is empty, its choices repeat or are fewer than two, or another
         concept asked its question before.
         """
+        if not item.concept:
+            self.reader.fault(place, "concept", "empty", "an id")
+            return
         if (item.concept, item.locale) in self._seen:
             given = f"{item.concept!r} given twice for {item.locale}"
             self.reader.fault(place, "concept", given, "each concept once a locale")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from steerlens.data.public.local import local_file
+from steerlens.data.public.local import check_card, check_files, json_rows, local_file
 from steerlens.errors import DataError, FileError, SettingsError, SteerlensError
 
 REVISIONS: dict[str, tuple[str, str]] = {
@@ -74,7 +74,7 @@ def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, 
         FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
     """
     place = "/".join(str(part) for part in (source, config, split) if part)
-    with _quiet(), readable(source, config, split):
+    with _quiet(), readable(source, config, split), _offline(source.path is not None):
         for number, row in enumerate(_loaded(source, config, split), 1):
             yield f"{place}:{number}", row
 
@@ -85,10 +85,13 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
     if source.path is None:
         with offline_if_unreachable():
             return _built(source, (source.id, config), {"revision": source.revision}, split)
+    check_card(Path(source.path))
     found = local_file(Path(source.path), config, split)
     if found is None:
         return _built(source, (str(source.path), config), {}, split)
     kind, files = found
+    if kind == "json":
+        return json_rows(files)
     settings = {"sep": "\t"} if files[0].endswith(".tsv") else {}
     return _built(source, (kind, None), {"data_files": {split: files}, **settings}, datasets.Split(split))
 
@@ -104,6 +107,10 @@ def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, 
     if hasattr(builder.config, "keep_default_na"):
         builder = datasets.load_dataset_builder(*what, **settings, keep_default_na=False)
     if source.path is not None:
+        files = {str(name): list(several) for name, several in (builder.config.data_files or {}).items()}
+        check_files(files)
+        if all(name.endswith((".json", ".jsonl")) for name in files.get(str(split), [""])):
+            return json_rows(files[str(split)])
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare()
     return builder.as_dataset(split=split)
@@ -119,10 +126,12 @@ def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
     except Exception as error:  # a dozen kinds, of five libraries
         where = f"config {config!r}, split {split!r}"
         if source.path is not None:
-            message = f"cannot read {source.path} ({where}): {error}. Expected the files of {source.id} as they lie on the hub."
+            message = (
+                f"cannot read {source.path} ({where}): {error!s:.500}. Expected the files of {source.id} as they lie on the hub."
+            )
         else:
             message = (
-                f"cannot read {source.id} ({where}, revision {source.revision!r}) from the Hugging Face hub: {error}. "
+                f"cannot read {source.id} ({where}, revision {source.revision!r}) from the Hugging Face hub: {error!s:.500}. "
                 "Without network, download the data set elsewhere (hf download --repo-type dataset "
                 f"{source.id} --local-dir FOLDER) and give path='FOLDER'."
             )
@@ -154,11 +163,20 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
     """Without network the hub's libraries retry for half a minute. Then they are told so, and use only their cache."""
+    from huggingface_hub import constants
+
+    with _offline(not constants.HF_HUB_OFFLINE and not _reachable(constants.ENDPOINT)):
+        yield
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Tells the hub's libraries that there is no network: for a local folder, too, the hub would be told of each load."""
     import datasets
     from huggingface_hub import constants
 
     before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
-    if not before[1] and not _reachable(constants.ENDPOINT):
+    if wanted:
         datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
     try:
         yield

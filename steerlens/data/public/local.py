@@ -1,8 +1,19 @@
 """Files of one part of a data set in a local folder."""
 
-from itertools import pairwise
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
+from steerlens.data.lines import lines_of, parsed
+from steerlens.errors import FileError
+from steerlens.parquet import check_unfolded
+from steerlens.storage import read_json
+
+_STANDALONE = ".huggingface.yaml"
+_ELSEWHERE = re.compile(r"://|::|^[/~\\]|^\w:|(^|[/\\])\.\.($|[/\\])")
+"""What a path holds that leads out of a folder, or on the web."""
 _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -26,6 +37,97 @@ def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[st
     others = {"train", "dev", "validation", "test"} - {split}
     unsaid = [file for file in files if not others & (set(_words(file)) | set(file.relative_to(root).parts[:-1]))]
     return _of_one_kind(named or unsaid)
+
+
+def check_card(root: Path) -> None:
+    """Refuses a folder whose card says that files of its configs lie elsewhere: on the web, or out of the folder.
+
+    Raises:
+        FileError: it does.
+    """
+    import yaml
+    from huggingface_hub import DatasetCard
+
+    cards: list[object] = []
+    if (root / "README.md").is_file():
+        cards.append(DatasetCard.load(root / "README.md").data.to_dict())
+    if (root / _STANDALONE).is_file():
+        cards.append(yaml.safe_load((root / _STANDALONE).read_text(encoding="utf-8")))
+    for card in cards:
+        _texts(card)
+        configs = card.get("configs") if isinstance(card, dict) else None
+        each = [one for one in configs if isinstance(one, dict)] if isinstance(configs, list) else []
+        for text in _texts([one.get(name) for one in each for name in ("data_files", "data_dir")]):
+            if _ELSEWHERE.search(text):
+                raise FileError(f"the card in {root} names {text!r:.200}, out of its folder: expected files that lie in it.")
+
+
+def check_files(files: Mapping[str, Iterable[str]]) -> None:
+    """Refuses files that a card names and that are of other formats, and Parquet that takes far more memory than its size.
+
+    Args:
+        files: their paths by split.
+
+    Raises:
+        FileError: another format.
+        ValueError: Parquet that unfolds, or that cannot be read.
+    """
+    for path in (Path(file) for several in files.values() for file in several):
+        if path.suffix not in _KINDS:
+            raise FileError(f"{path} is of a format that is not read: expected {', '.join(_KINDS)}.")
+        if path.suffix == ".parquet":
+            check_unfolded(path)
+
+
+def json_rows(files: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yields the rows of JSON files: an object a line, or a list of objects. What a row lacks and one before it has is ``None``.
+
+    The ``datasets`` library reads them with Arrow, which ends the process where the first row is ``null`` or nested deeply.
+
+    Args:
+        files: their paths.
+
+    Raises:
+        FileError: a file cannot be read, or holds something else.
+    """
+    columns: dict[str, None] = {}
+    for path in map(Path, files):
+        for row in _listed(path):
+            columns |= dict.fromkeys(row)
+            yield {**columns, **row}
+
+
+def _listed(path: Path) -> Iterator[dict[str, Any]]:
+    lines = lines_of(path)
+    first = next((line for line in lines if line.strip()), "")
+    if first.lstrip().startswith("["):
+        content = read_json(path, "Expected a list of objects, or an object a line.")
+        each: Iterable[Any] = content if isinstance(content, list) else ["a list that goes on"]
+    else:
+        each = (parsed(line) for line in chain([first], lines) if line.strip())
+    for number, row in enumerate(each, 1):
+        if not isinstance(row, dict):
+            raise FileError(f"row {number} of {path} is {row!s:.200}: expected an object with the columns of the data set.")
+        yield row
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a value of YAML.
+
+    Raises:
+        FileError: a part of it stands in it several times, of which a few lines make billions.
+    """
+    found, left, seen = [], [value], set[int]()
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found.append(one)
+        elif isinstance(one, dict | list) and one:
+            if id(one) in seen:
+                raise FileError("the card refers to a part of itself: expected YAML without aliases.")
+            seen.add(id(one))
+            left += [*one, *one.values()] if isinstance(one, dict) else one
+    return found
 
 
 def _words(file: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """Any multiple-choice data set: which of its columns are question, choices, answer, concept and topic."""
 
-import json
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from steerlens.data.locales import locale as known_locale
 from steerlens.data.public.gathering import Gathering
 from steerlens.data.public.hub import Source, checked, need_columns, rows
 from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.storage import json_value
 
 AnswerForm = Literal["letter", "index", "text", "guess"]
+_DIGITS = 10
+"""An index has fewer."""
 _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 
@@ -146,7 +148,8 @@ def _choices(row: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[tuple[st
             given = _listed(given)
         elif isinstance(given, Mapping):  # as {"text": [...], "label": [...]}
             given = given.get("text", list(given.values()))
-    texts = list(map(_text, given or ()))
+        given = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
+    texts = list(map(_text, given))
     while texts and not texts[-1]:
         texts.pop()
     return tuple(texts), not all(texts)
@@ -154,8 +157,8 @@ def _choices(row: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[tuple[st
 
 def _listed(text: str) -> list[Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = json_value(text)
+    except ValueError:
         return [text]
     return value if isinstance(value, list) else [text]
 
@@ -165,7 +168,7 @@ def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str
     text, letters = _text(given), string.ascii_uppercase[: len(choices)]
     is_index = isinstance(given, int) and not isinstance(given, bool)
     if form == "index" or (form == "guess" and (is_index or (text.isdecimal() and text not in choices))):
-        inside = text.isdecimal() and int(text) < len(choices)
+        inside = text.isdecimal() and len(text) < _DIGITS and int(text) < len(choices)
         return int(text) if inside else f"an index from 0 to {len(choices) - 1}"
     is_text, is_letter = text in choices and form in ("text", "guess"), len(text) == 1 and text in letters
     if is_text and is_letter and form == "guess" and choices[letters.index(text)] != text:

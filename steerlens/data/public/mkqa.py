@@ -1,8 +1,8 @@
 """MKQA: open questions in 26 languages, given choices here."""
 
 import gzip
-import json
 import random
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from steerlens.data.public.hub import need_path
 from steerlens.data.public.languages import chosen, of_codes
 from steerlens.data.rows import same_text
 from steerlens.errors import DataError, FileError, SettingsError
+from steerlens.storage import is_parsed
 
 _LANGUAGES = of_codes("ar da de en es fi fr he hu it ja km ko ms nl no pl pt ru sv th tr vi zh_cn zh_hk zh_tw")
 _WITHOUT_TEXT = {"unanswerable", "long_answer", "binary"}
 """Types that have no answer, no text, or only yes and no, of which no four choices can be made."""
+_LEAST, _FOLD = 1 << 26, 50
+"""So many bytes may be unpacked of a file, or so many times its size."""
 _REPOSITORY = "git clone https://github.com/apple/ml-mkqa (file dataset/mkqa.jsonl.gz)"
 
 
@@ -85,8 +88,13 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if isinstance(row, str) or not {"example_id", "queries", "answers"} <= row.keys():
                 given = row if isinstance(row, str) else f"fields {', '.join(row)}"
                 raise DataError(f"{file.name}:{number}: {given}; expected an object with example_id, queries and answers.")
+            if not is_parsed(row["queries"], dict[str, Any]) or not _are_answers(row["answers"]):
+                raise DataError(
+                    f"{file.name}:{number}: queries or answers of another form; expected a text, and a list of answers with "
+                    "text, aliases and type, by language."
+                )
             yield f"{file.name}:{number}", row
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FileError(f"cannot read {file}: {error}. Expected MKQA's gzipped JSON Lines, whole.") from error
     if number == 0:
         raise DataError(f"{file} is empty: expected a question a line.")
@@ -96,8 +104,21 @@ def _lines(file: Path) -> Iterator[str]:
     if file.suffix != ".gz":
         yield from lines_of(file)
         return
-    with gzip.open(file, "rt", encoding="utf-8") as packed:
-        yield from packed
+    left = max(_LEAST, _FOLD * file.stat().st_size)
+    with gzip.open(file) as packed:
+        while line := packed.readline(left + 1):
+            left -= len(line)
+            if left < 0:
+                raise ValueError("it unfolds to far more than its size")
+            yield line.decode("utf-8")
+
+
+def _are_answers(given: Any) -> bool:
+    """Whether something is a list of answers by language."""
+    if not is_parsed(given, dict[str, tuple[dict[str, Any], ...]]):
+        return False
+    each = [answer for answers in given.values() for answer in answers]
+    return all(given.values()) and all(isinstance(answer.get("aliases"), list | None) for answer in each)
 
 
 def _type(place: str, row: dict[str, Any], wanted: dict[str, str]) -> str:

@@ -43,7 +43,8 @@ class BridgeBackend:
             name: what the model is called; the bridge's own name for ``""``.
 
         Raises:
-            ModelError: an encoder-decoder model, a Falcon with ALiBi, or a bridge without a tokenizer.
+            ModelError: an encoder-decoder model, a model that is no single sequence of blocks, a Falcon with ALiBi, or a bridge
+                without a tokenizer.
         """
         _check(tl, name or "this model")
         tl.original_model.eval()
@@ -274,6 +275,11 @@ def _check(tl: Any, name: str) -> None:
             f"{name} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds "
             "ALiBi twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary "
             "positions."
+        )
+    if not hasattr(tl, "blocks"):
+        raise ModelError(
+            f"{name} is a {type(tl.original_model).__name__}, which is no single sequence of blocks: expected a decoder-only "
+            "language model with one residual stream."
         )
     if tl.tokenizer is None:
         raise ModelError(f"{name} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...).")

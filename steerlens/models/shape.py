@@ -1,0 +1,46 @@
+"""What a configuration says of a model's shape, checked before anything of that shape is made.
+
+Transformers makes the whole model before it sees that the weights are others: with a wrong number in a small file that takes all
+memory, or hours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers", "decoder_layers", "block_count")
+_WIDTH = ("hidden_size", "n_embd", "d_model", "embedding_length")
+_OTHERS = (
+    *("vocab_size", "intermediate_size", "ffn_dim", "n_inner", "d_ff", "moe_intermediate_size", "feed_forward_length"),
+    *("num_attention_heads", "n_head", "head_dim", "head_count"),
+)
+"""What configurations of Hugging Face and metadata of GGUF call the number of blocks, the width, and other sides of weights."""
+_MOST = 2_000
+"""More blocks than any model has."""
+_WEIGHTS = 8
+"""More weights than a byte holds, however they are quantized."""
+
+
+def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
+    """Refuses a shape whose weights no file of this size could hold, or with more blocks than any model has.
+
+    Args:
+        settings: a configuration, or a part of one, by name.
+        size: the bytes of the weights; ``None`` where they are not known.
+
+    Raises:
+        ValueError: it is such a shape.
+    """
+    for name in _LAYERS:
+        if _number(settings, name) > _MOST:
+            raise ValueError(f"{name} is {settings[name]!r:.40}, and {_MOST:,} at most was expected")
+    width = max((_number(settings, name) for name in _WIDTH), default=0)
+    for name in (*_LAYERS, *_OTHERS):
+        if size is not None and width * _number(settings, name) > _WEIGHTS * size:
+            raise ValueError(
+                f"{name} is {settings[name]!r:.40} and the width {width}, which is more than {size:,} bytes of weights hold"
+            )
+
+
+def _number(settings: Mapping[str, Any], name: str) -> int:
+    found = settings.get(name)
+    return found if isinstance(found, int) else 0

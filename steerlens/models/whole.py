@@ -1,0 +1,71 @@
+"""A checkpoint is whole: nothing of its model is made up, and its configuration asks for nothing beyond its weights."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from steerlens.errors import ModelError
+from steerlens.models.shape import check_shape
+from steerlens.storage import read_json
+
+
+def check_config(path: Path, name: str, size: int | None = None) -> None:
+    """Refuses a configuration that is no object, or that asks for a model beyond its weights, or beyond any model.
+
+    Args:
+        path: the ``config.json``.
+        name: what the user called the model, for the error.
+        size: the bytes of its weights; ``None`` where they are not here yet.
+
+    Raises:
+        ModelError: it does.
+        FileError: it is missing or damaged.
+    """
+    left: list[Any] = [read_json(path, "Copy the model whole.")]
+    if not isinstance(left[0], dict):
+        raise ModelError(f"config.json of {name} holds a {type(left[0]).__name__}: expected an object with its settings.")
+    while left:
+        settings = left.pop()
+        left += [value for value in settings.values() if isinstance(value, dict)]
+        try:
+            check_shape(settings, size)
+        except ValueError as error:
+            raise ModelError(
+                f"{name} cannot be loaded: by its config.json {error}. Copy the model whole, or correct the file."
+            ) from error
+
+
+@contextmanager
+def nothing_missing(name: str) -> Iterator[None]:
+    """Refuses, for the block and this thread only, a checkpoint that lacks weights: Transformers would draw them at random.
+
+    Weights that stay quantized are left to the package that reads them.
+
+    Args:
+        name: what the user called the model, for the error.
+
+    Raises:
+        ModelError: weights are missing.
+    """
+    from transformers import PreTrainedModel
+
+    own, original = threading.get_ident(), PreTrainedModel.__dict__["from_pretrained"]
+
+    def from_pretrained(cls: Any, *args: Any, output_loading_info: bool = False, **settings: Any) -> Any:
+        model, said = original.__func__(cls, *args, output_loading_info=True, **settings)
+        missing = sorted(map(str, said["missing_keys"]))
+        quantized = getattr(model, "hf_quantizer", None) is not None and "gguf_file" not in settings
+        if missing and threading.get_ident() == own and not quantized:
+            raise ModelError(
+                f"{name} lacks {len(missing)} of the weights of a {type(model).__name__}, the first {missing[0]}: they would be "
+                "random numbers. Expected a checkpoint that is whole. Download it again, or correct its config.json."
+            )
+        return (model, said) if output_loading_info else model
+
+    PreTrainedModel.from_pretrained = classmethod(cast(Any, from_pretrained))
+    try:
+        yield
+    finally:
+        PreTrainedModel.from_pretrained = original

@@ -1,0 +1,46 @@
+"""Parquet files of others, of which a few bytes can stand for more than memory holds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LEAST, _FOLD = 1 << 29, 256
+"""A table may take so many bytes of memory, or so many times the bytes of its file."""
+
+
+def check_unfolded(path: Path) -> None:
+    """Refuses a file whose table takes far more memory than its size lets expect.
+
+    Repeated texts are read once and counted as often as they stand there, so that the file itself costs little.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: it does, or pyarrow cannot read it; pyarrow's other errors are raised as they are.
+    """
+    import pyarrow.parquet as pq
+
+    most, held = max(_LEAST, _FOLD * path.stat().st_size), 0
+    schema = pq.ParquetFile(path).schema
+    columns = (schema.column(at) for at in range(len(schema)))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    for part in pq.ParquetFile(path, read_dictionary=texts).iter_batches():
+        held += sum(map(_bytes_of, part.columns))
+        if held > most:
+            raise ValueError(f"it unfolds to more than {most:,} bytes")
+
+
+def _bytes_of(array: "pa.Array") -> int:
+    """The bytes that an array takes where each of its texts stands for itself."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type) and array.type.value_type in (pa.string(), pa.large_string(), pa.binary()):
+        return int(array.indices.nbytes) + (pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0)
+    if pa.types.is_struct(array.type) or pa.types.is_list(array.type):
+        parts = array.flatten()
+        return sum(map(_bytes_of, parts if isinstance(parts, list) else [parts]))
+    return int(array.nbytes)

@@ -1,0 +1,13 @@
+"""Damaged and hostile files, given to every loader: ``python -m steerlens.testing.fuzz --cases 10000`` (``make fuzz``).
+
+A target is a loader with valid files for it. A case is a target and a number: the number and the seed say how the valid files are
+damaged. Each case must end in a ``SteerlensError`` or in a right result, in ten seconds, without much memory, with nothing
+executed and nothing left behind.
+"""
+
+from steerlens.testing.fuzz.judging import Verdict, judged
+from steerlens.testing.fuzz.mutations import Tree, mutated
+from steerlens.testing.fuzz.target import Target
+from steerlens.testing.fuzz.targets import TARGETS
+
+__all__ = ["TARGETS", "Target", "Tree", "Verdict", "judged", "mutated"]

@@ -1,0 +1,98 @@
+"""A process that judges cases, so that one that hangs or ends the process is told from the others."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from steerlens.testing.fuzz.judging import SECONDS, Verdict, judged
+from steerlens.testing.fuzz.mutations import Tree
+from steerlens.testing.fuzz.targets import TARGETS
+
+_PATIENCE = 6 * SECONDS
+"""Seconds after which a process that reports nothing is ended: code that is not Python's cannot be interrupted from inside."""
+_NET = 6 << 30
+"""Bytes that the process may have beside what it began with, so that a case that takes all memory ends no other process."""
+_SETTINGS = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+class Judge:
+    """A process that judges cases of all targets. Where a case ends it, another one is started."""
+
+    def __init__(self) -> None:
+        self._process: Any = None
+        self._ready: set[str] = set()
+
+    def judged(self, name: str, tree: Tree) -> Verdict:
+        """Returns what became of a case.
+
+        Args:
+            name: the target's.
+            tree: the files.
+
+        Raises:
+            RuntimeError: the target does not load its valid files.
+        """
+        if name not in self._ready:
+            first = self._asked((name, None), 10 * _PATIENCE)
+            if first is None or first.outcome != "loaded":
+                raise RuntimeError(f"{name} does not load its valid files: {first.said if first else 'the process ended'}")
+            self._ready.add(name)
+        found = self._asked((name, tree), _PATIENCE)
+        if found is None:
+            self.close()
+        return found or Verdict("fault", "the process ended, or did nothing for a minute")
+
+    def _asked(self, case: tuple[str, Tree | None], seconds: float) -> Verdict | None:
+        if self._process is None:
+            context = multiprocessing.get_context("spawn")
+            self._ours, theirs = context.Pipe()
+            os.environ.update(_SETTINGS)
+            self._folder = TemporaryDirectory(prefix="steerlens-fuzz-")  # ours, since the process is killed
+            self._process = context.Process(target=_work, args=(theirs, self._folder.name), daemon=True)
+            self._process.start()
+            theirs.close()
+        try:
+            self._ours.send(case)
+            return self._ours.recv() if self._ours.poll(seconds) else None
+        except (EOFError, OSError):
+            return None
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._ours.close()
+            self._process.kill()
+            self._process.join()
+            self._folder.cleanup()
+        self._process, self._ready = None, set()
+
+
+def _work(pipe: Any, folder: str) -> None:
+    """Judges what comes through a pipe. Valid files are loaded twice, since the first load imports what it needs."""
+    os.environ["HF_HOME"] = tempfile.tempdir = folder
+    import torch
+
+    torch.set_num_threads(1)
+    while True:
+        try:
+            name, tree = pipe.recv()
+        except EOFError:
+            return
+        target = TARGETS[name]
+        if tree is None:
+            judged(target, target.valid, Path(folder))
+            _limit()
+        pipe.send(judged(target, target.valid if tree is None else tree, Path(folder)))
+
+
+def _limit() -> None:
+    """Limits the memory of the process to somewhat more than it has now, where Linux tells how much that is."""
+    import resource
+
+    if sys.platform == "linux":
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + _NET, resource.RLIM_INFINITY))

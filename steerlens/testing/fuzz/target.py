@@ -1,0 +1,105 @@
+"""A target: a loader with valid files for it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from steerlens.testing.fuzz.mutations import Tree, mutated
+
+
+class WrongResultError(AssertionError):
+    """Raised where a load ended well and what it gave cannot be right."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A loader with valid files for it."""
+
+    name: str
+    write: Callable[[Path], None]
+    """Writes valid files into an empty folder."""
+    load: Callable[[Path], object]
+    """Loads what lies in the folder, uses it, and raises ``WrongResultError`` if that cannot be right."""
+    share: int = 10
+    """How many of the cases it gets, against the others: few where a load takes long."""
+    damage: Callable[[Tree, Random], Tree] = mutated
+    """Damages valid files."""
+    needs: str = ""
+    """A package without which there is nothing to load."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the package that it needs is installed."""
+        return not self.needs or find_spec(self.needs) is not None
+
+    @cached_property
+    def valid(self) -> Tree:
+        """The valid files."""
+        with TemporaryDirectory() as folder:
+            self.write(Path(folder))
+            files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+    def case(self, seed: int, number: int) -> Tree:
+        """Returns the files of a case, which the seed and the number alone decide.
+
+        Args:
+            seed: of the run.
+            number: of the case.
+        """
+        return self.damage(self.valid, Random(f"{seed}/{self.name}/{number}"))
+
+
+def right(condition: bool, what: str) -> None:
+    """Refuses a result.
+
+    Args:
+        condition: what must hold of it.
+        what: what is wrong if it does not, in words.
+
+    Raises:
+        WrongResultError: it does not.
+    """
+    if not condition:
+        raise WrongResultError(what)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON into a file, whose folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes an object of JSON a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path)
+
+
+def read_any(path: Path) -> Any:
+    """Returns what a file of a case holds as JSON, which is no part of what is tested.
+
+    Raises:
+        SteerlensError: it holds none.
+    """
+    from steerlens.errors import FileError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(str(error)[:200]) from error

@@ -1,0 +1,265 @@
+"""What befalls a running job: signals, a full disk, a read-only folder, a lost worker, and a second process in its folder."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from steerlens.testing import places
+from steerlens.testing.children import Ended, Moment, Run, by_signal
+from steerlens.testing.jobs import Job
+
+_SOON = 0.03
+"""Seconds after a touch within which a file that was opened is being written."""
+_SAID = 8192
+"""More bytes than a job writes to stdout and stderr."""
+_MOST = 2
+"""Interruptions of a job before it is run to its end."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a job gives when nobody interrupts it."""
+
+    job: Job
+    place: Path
+    """The folder that it writes into, always the same, since paths stand in some files."""
+    right: Path
+    """A copy of what was in the folder at the end."""
+    log: Path
+    touches: int
+    seconds: float
+
+    def run(self, moment: Moment | None = None, limit: Callable[[], None] = lambda: None, log: str = "log") -> Run:
+        """Starts the job.
+
+        Args:
+            moment: when it is interrupted.
+            limit: what is called in its process before it.
+            log: the name of the file for what it writes.
+        """
+        return Run(self.job.run, self.place, self.log / f"{log}.txt", moment, limit)
+
+
+@dataclass
+class Round:
+    """What is seen in one round."""
+
+    whole: Whole
+    random: Random
+    told: list[str] = field(default_factory=list)
+    """What was done, in words."""
+    faults: list[str] = field(default_factory=list)
+    struck: int = 0
+    """How many runs were interrupted; others had come to their end before."""
+    mounted: bool = False
+    """Whether the job's folder is a disk of its own."""
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The finished work that was there when the last run ended."""
+
+    def tell(self, what: str, ended: Ended) -> None:
+        """Notes how a run ended, and looks whether a reader would find something half written.
+
+        Args:
+            what: what befell it.
+            ended: its end.
+        """
+        self.told.append(f"{what}: status {ended.status}")
+        self.struck += ended.status != 0
+        if ended.hung:
+            self.faults.append("the run hangs")
+        self.faults += places.half_written(self.whole.place, self.whole.right)
+        self._look_for_kept()
+
+    def finish(self) -> None:
+        """Runs the job to its end, and compares what is in its folder with what an uninterrupted run gives."""
+        ended = self.whole.run().wait()
+        if ended.status != 0:
+            self.faults.append(f"the same command, run again, ends with status {ended.status}: {last_words(ended)}")
+            return
+        self.told.append(f"{len(self.kept)} finished parts were kept")
+        self._look_for_kept()
+        self.faults += places.unlike(self.whole.place, self.whole.right)
+
+    def _look_for_kept(self) -> None:
+        """Looks whether the work that was finished in earlier runs is still there and was not done again."""
+        self.faults += places.lost(self.whole.place, self.kept)
+        self.kept = places.kept(self.whole.place)
+
+
+@dataclass(frozen=True)
+class Harm:
+    """One kind of interruption."""
+
+    name: str
+    strike: Callable[[Round], None]
+    """Interrupts the job of a round, and looks whether it says what it must."""
+    on_disk: bool = False
+    """Whether the job's folder is put on a disk of its own, where root allows it."""
+    pooled: bool = False
+    """Whether it befalls only jobs that are done by a pool of processes."""
+
+    def befall(self, whole: Whole, seed: int) -> Round:
+        """Does one round: a job in an empty folder, interrupted, and run to its end.
+
+        Args:
+            whole: the job.
+            seed: what the moments are drawn by.
+        """
+        told = Round(whole, Random(f"{self.name} {whole.job.name} {seed}"))
+        places.emptied(whole.place)
+        with self._disk(told):
+            if self.strike is _closed and not told.mounted and not places.permissions_count(whole.place):
+                told.told.append("not done: this user may write into every folder, and may not mount a disk")
+                return told
+            self.strike(told)
+            told.finish()
+        return told
+
+    @contextmanager
+    def _disk(self, told: Round) -> Iterator[None]:
+        if not self.on_disk:
+            yield
+            return
+        size = _too_small(told) if self.strike is _full else None
+        with places.disk(told.whole.place, size) as told.mounted:
+            yield
+
+
+def last_words(ended: Ended) -> str:
+    """Returns the last line of what a run wrote.
+
+    Args:
+        ended: its end.
+    """
+    return (ended.output.strip().splitlines() or ["it said nothing"])[-1][:300]
+
+
+def _signalled(number: int, right: Callable[[Ended], bool], told: Round) -> None:
+    """Sends a signal at a touch, shortly after one, or at any time, once or twice."""
+    for _ in range(told.random.randint(1, _MOST)):
+        how, whole = told.random.choice(("touch", "soon", "time")), told.whole
+        touch, soon = told.random.randrange(whole.touches), told.random.uniform(0, _SOON)
+        if how == "touch":
+            ended, what = whole.run(Moment(touch, by_signal(number))).wait(), f"at touch {touch}"
+        elif how == "soon":
+            ended, what = _sent_soon(whole, number, touch, soon), f"{1000 * soon:.0f} ms after touch {touch}"
+        else:
+            run, after = whole.run(), told.random.uniform(0, whole.seconds)
+            run.send(number, run.began + after)
+            ended, what = run.wait(), f"after {after:.2f} s"
+        told.tell(f"{signal.Signals(number).name} {what}", ended)
+        if ended.status != 0 and not right(ended):
+            told.faults.append(f"a run that got {signal.Signals(number).name} ends with {ended.status}: {last_words(ended)}")
+
+
+def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
+    """Sends a signal some time after a touch, from outside."""
+    reader, writer = os.pipe()
+
+    def act() -> bool:
+        os.write(writer, b"x")
+        return True
+
+    run = whole.run(Moment(touch, act))
+    os.close(writer)
+    began = bool(os.read(reader, 1))  # empty where the run ended before, and nobody holds the other end
+    os.close(reader)
+    if began:
+        run.send(number, time.monotonic() + soon)
+    return run.wait()
+
+
+def _full(told: Round) -> None:
+    """Lets the disk, or else each file, be too small, and makes it larger before the job is run again."""
+    limit = (lambda: None) if told.mounted else places.no_larger_files(_too_short(told))
+    ended = told.whole.run(limit=limit).wait()
+    told.tell("a full disk" if told.mounted else "files may not be so large", ended)
+    _check_words(told, ended)
+    if told.mounted:
+        places.enlarge(told.whole.place)
+
+
+def _too_small(told: Round) -> int:
+    """Draws a size of a disk: it is full in the middle of a file of the job, each as likely as the others."""
+    sizes = places.sizes(told.whole.right)
+    at = told.random.randrange(len(sizes))
+    return max(1 << 14, sum(sizes[:at]) + told.random.randrange(max(1, sizes[at])))
+
+
+def _too_short(told: Round) -> int:
+    """Draws a size that one of the job's files is larger than, and what the job says is not."""
+    return told.random.randrange(_SAID, told.random.choice([size for size in places.sizes(told.whole.right) if size > _SAID]))
+
+
+def _closed(told: Round) -> None:
+    """Makes the folder read-only from a touch on."""
+    place, touch = told.whole.place, told.random.randrange(told.whole.touches) if told.random.random() < 0.8 else 0
+    ended = told.whole.run(Moment(touch, partial(places.closed, place, told.mounted))).wait()
+    told.tell(f"read-only from touch {touch} on", ended)
+    _check_words(told, ended)
+    places.opened(place, told.mounted)
+
+
+def _check_words(told: Round, ended: Ended) -> None:
+    """A run that cannot write must say so in words that name the file, and end with status 2."""
+    if ended.status == 0:
+        return
+    words = [line for line in ended.output.splitlines() if line.startswith("steerlens: ")]
+    if ended.status != 2 or not words:
+        told.faults.append(f"a run that cannot write ends with {ended.status}, not in words: {last_words(ended)}")
+    elif str(told.whole.place) not in words[-1]:
+        told.faults.append(f"the words of a run that cannot write name no file: {words[-1]}")
+    else:
+        told.told.append(words[-1].replace(str(told.whole.place), "…")[:160])
+
+
+def _worker_lost(told: Round) -> None:
+    """Ends one process of a pool."""
+    touch = told.random.randrange(max(2, told.whole.touches // 4))
+    ended = told.whole.run(Moment(touch, by_signal(signal.SIGKILL), in_worker=True)).wait()
+    told.tell(f"a worker ends at its touch {touch}", ended)
+    if ended.status not in (0, 2):
+        told.faults.append(f"a run that lost a worker ends with {ended.status}, not in words: {last_words(ended)}")
+
+
+def _together(told: Round) -> None:
+    """Runs the job twice at once, one of them a little later; sometimes the first is ended on its way."""
+    random, whole = told.random, told.whole
+    killed = random.random() < 0.3
+    moment = Moment(random.randrange(whole.touches), by_signal(signal.SIGKILL)) if killed else None
+    first = whole.run(moment)
+    time.sleep(random.uniform(0, whole.seconds) if random.random() < 0.5 else random.uniform(0, _SOON))
+    second = whole.run(log="second")
+    ends = {"the first": first.wait(), "the second": second.wait()}
+    for which, ended in ends.items():
+        told.tell(f"{which} of two at once", ended)
+        told.struck += 1
+        turned_away = whole.job.exclusive and ended.status == 2 and "another process" in ended.output
+        expected = killed and which == "the first" and ended.status == -signal.SIGKILL
+        if ended.status != 0 and not turned_away and not expected:
+            told.faults.append(f"{which} of two at once ends with {ended.status}: {last_words(ended)}")
+
+
+def _by_ctrl_c(ended: Ended) -> bool:
+    return ended.status == 128 + signal.SIGINT
+
+
+HARMS: dict[str, Harm] = {
+    harm.name: harm
+    for harm in (
+        Harm("kill", partial(_signalled, signal.SIGKILL, lambda ended: ended.status == -signal.SIGKILL)),
+        Harm("term", partial(_signalled, signal.SIGTERM, lambda ended: ended.status == -signal.SIGTERM)),
+        Harm("ctrl-c", partial(_signalled, signal.SIGINT, _by_ctrl_c)),
+        Harm("disk", _full, on_disk=True),
+        Harm("read-only", _closed, on_disk=True),
+        Harm("worker", _worker_lost, pooled=True),
+        Harm("two", _together),
+    )
+}
+"""Every kind by its name."""

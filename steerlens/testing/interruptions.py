@@ -1,0 +1,106 @@
+"""Interrupted jobs: ``python -m steerlens.testing.interruptions [--rounds 50] [--jobs study,…] [--harms kill,…] [--seed 0]``.
+
+A study, a sweep, a search, a training, a conversion and a sweep by a pool of processes are run on tiny random models, each in a
+process of its own, and interrupted at moments that a seed draws. The same command is then run again. It must end with the same
+files, bit for bit, as a run that nobody interrupted; it must do nothing twice that was finished, and leave nothing else in its
+folder. Where it cannot write, it must say so in words that name the file, with status 2.
+
+A full disk and a read-only folder are small file systems in memory, which only root may mount. For others, the size of each file
+is limited instead (``RLIMIT_FSIZE``), and permissions are taken away. This command needs Linux, and the extra ``demo``.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import steerlens as sl
+from steerlens.testing import places
+from steerlens.testing.children import Run
+from steerlens.testing.harms import HARMS, Harm, Round, Whole
+from steerlens.testing.jobs import IMPORTED, Job, jobs
+
+_NAMES = ("study", "sweep", "search", "alignment", "conversion", "pool")
+_QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 0 if nothing is wrong."""
+    given = _parsed(arguments)
+    os.environ.update(_QUIET)
+    import torch
+
+    torch.set_num_threads(1)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    began, faults, struck, done = time.monotonic(), 0, 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for told, line in _rounds(Path(folder), given):
+            done, struck, faults = done + 1, struck + bool(told.struck), faults + bool(told.faults)
+            _say(line)
+            for fault in told.faults:
+                _say(f"    {fault}")
+    _say(f"{done} rounds, {struck} of them interrupted, {faults} with faults; {time.monotonic() - began:.0f} s.")
+    return 1 if faults else 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="steerlens.testing.interruptions", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="of each job and kind. Default: %(default)s.")
+    parser.add_argument("--jobs", default=",".join(_NAMES), help="Default: %(default)s.")
+    parser.add_argument("--harms", default=",".join(HARMS), help="Default: %(default)s.")
+    parser.add_argument("--seed", type=int, default=0, help="of the first round. Default: %(default)s.")
+    given = parser.parse_args(arguments)
+    for name, known in (("jobs", _NAMES), ("harms", HARMS)):
+        listed = getattr(given, name).split(",")
+        for one in listed:
+            if one not in known:
+                raise sl.errors.UnknownNameError(name.removesuffix("s"), one, known)
+        setattr(given, name, listed)
+    return given
+
+
+def _rounds(root: Path, given: argparse.Namespace) -> Iterator[tuple[Round, str]]:
+    """Does every round, and yields what was seen, with a line for a terminal."""
+    place = root / "place"
+    made = jobs(root, place)
+    wholes = [_whole(root, place, made[name]) for name in given.jobs]
+    for seed in range(given.seed, given.seed + given.rounds):
+        for whole in wholes:
+            for harm in (HARMS[name] for name in given.harms):
+                if harm.pooled and not whole.job.pooled:
+                    continue
+                began = time.monotonic()
+                told = harm.befall(whole, seed)
+                yield told, _line(harm, told, seed, time.monotonic() - began)
+
+
+def _whole(root: Path, place: Path, job: Job) -> Whole:
+    """Runs a job in an empty folder without an interruption.
+
+    Raises:
+        ModelError: it does not come to its end.
+    """
+    ended = Run(job.run, places.emptied(place), root / "log.txt").wait()
+    if ended.status != 0:
+        raise sl.errors.ModelError(f"the {job.name} ends with status {ended.status} though nobody interrupts it:\n{ended.output}")
+    return Whole(job, place, places.copied(place, root / "right" / job.name), root, ended.touches, ended.seconds)
+
+
+def _line(harm: Harm, told: Round, seed: int, seconds: float) -> str:
+    state = "wrong" if told.faults else "right" if told.struck else "too late"
+    again = f"--jobs {told.whole.job.name} --harms {harm.name} --seed {seed} --rounds 1"
+    return f"{state:8} {again:64} {seconds:5.1f} s  {'; '.join(told.told)}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
