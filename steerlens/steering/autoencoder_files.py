@@ -1,5 +1,6 @@
 """The files of sparse autoencoders: SAELens' folders (version 6.54 was read), Gemma Scope and Gemma Scope 2."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -139,9 +140,7 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
     with readable_errors(file, "read"):
         try:
             with np.load(file, allow_pickle=False) as held:
-                unfolded = sum(member.file_size for member in held.zip.infolist())
-                if unfolded > max(_LEAST, _FOLD * file.stat().st_size):
-                    raise ValueError(f"it unfolds to {unfolded:,} bytes")
+                _check_arrays(held.zip, max(_LEAST, _FOLD * file.stat().st_size))
                 tensors = {name: torch.from_numpy(held[name]) for name in held.files}
         except OSError:
             raise
@@ -159,6 +158,29 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
     layer = re.search(r"layer_(\d+)", text[size.start() :]) if size else None
     own = {"layer": int(layer[1]) if layer else None, "model_name": model, "centred": False}
     return {**_named(tensors, file, needs_threshold=True), **own}
+
+
+def _check_arrays(archive: Any, most: int) -> None:
+    """Refuses arrays that are no numbers, or whose header says more than is there: NumPy asks for the memory that it says.
+
+    Args:
+        archive: an open ``zipfile.ZipFile`` of NumPy's files.
+        most: the bytes that may be unpacked of it.
+
+    Raises:
+        ValueError: it holds such an array, or unfolds to more.
+    """
+    from numpy.lib import format as npy
+
+    if (unfolded := sum(member.file_size for member in archive.infolist())) > most:
+        raise ValueError(f"it unfolds to {unfolded:,} bytes")
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            first = npy.read_magic(file) == (1, 0)
+            shape, _, kind = npy.read_array_header_1_0(file) if first else npy.read_array_header_2_0(file)
+            said = file.tell() + math.prod(shape) * kind.itemsize
+        if kind.kind not in "fiu" or said != member.file_size:
+            raise ValueError(f"{member.filename!r:.80} holds {kind} {shape!s:.80} in {member.file_size:,} bytes")
 
 
 def _gemma_scope_2(folder: Path) -> dict[str, Any]:

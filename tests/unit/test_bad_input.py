@@ -240,6 +240,10 @@ def test_autoencoders(tmp_path: Path) -> None:
             member.write(bytes(1 << 20))
     with pytest.raises(FileError, match="unfolds to 335,54"):
         SparseAutoencoder.load(_write("gemma-scope", tmp_path / "s", params_npz=packed.getvalue()), layer=3)
+    with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:  # a header that asks for six gigabytes
+        archive.writestr("W_enc.npy", object_array("<U3", f"({1 << 29},)", bytes(64)))
+    with pytest.raises(FileError, match=r"W_enc\.npy' holds <U3 \(536870912,\) in 192 bytes"):
+        SparseAutoencoder.load(tmp_path / "params.npz", layer=3)
     folder = _write("sae-lens", tmp_path / "l")
     _edited(folder / "cfg.json", lambda cfg: cfg["metadata"].update(model_name=[5]))
     with pytest.raises(FileError, match=r"its model is \[5\]: expected a name"):

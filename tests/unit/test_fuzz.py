@@ -1,6 +1,7 @@
 """Files that are damaged or made to do harm, given to every loader: by the fuzzer of steerlens.testing, and by hypothesis."""
 
 import json
+import os
 import re
 import socket
 import time
@@ -33,6 +34,7 @@ from steerlens.testing.fuzz.targets import shares
 CASES = 500
 """The nightly command runs 10,000."""
 ROOT = Path(__file__).parents[2]
+_RESETS = os.access("/proc/self/clear_refs", os.W_OK)
 quickly = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -97,7 +99,7 @@ def _refuses_at_length(_: Path) -> None:
     [
         (_fails, "KeyError: 'a', at test_fuzz.py"),
         (_hangs, "took more than"),
-        (_grows, "memory grew"),
+        pytest.param(_grows, "memory grew", marks=pytest.mark.skipif(not _RESETS, reason="the peak of memory cannot be reset")),
         (_leaves, "half was left behind"),
         (_writes_elsewhere, "opened for writing"),
         (_changes, "files were changed"),
@@ -107,7 +109,7 @@ def _refuses_at_length(_: Path) -> None:
     ],
 )
 def test_faults_are_seen(load: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz_judging, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzz_judging, "SECONDS", 0.2 if load is _hangs else 60)
     monkeypatch.setattr(fuzz_judging, "GROWTH", 1 << 27)
     target = Target("planted", lambda _: None, load)
     found = judged(target, {"x": b"import os; os.mkdir('executed')"}, tmp_path)

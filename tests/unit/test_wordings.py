@@ -93,7 +93,7 @@ def test_csv_has_them_too(tmp_path: Path) -> None:
         ({"answers": {"en-US": "Pancakes", "es-ES": ["Tostada", "Pancakes"]}}, "repeated"),
         ({"answers": {"en-US": "Pancakes", "es-ES": ["Tostada", ""]}}, "texts"),
         ({"difficulty": 4}, "taught at school"),
-        ({"popularity": "high"}, "a number"),
+        ({"popularity": "high"}, "a finite number"),
         ({"tags": "colors"}, "a list of texts"),
     ],
 )
