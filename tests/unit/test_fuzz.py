@@ -36,7 +36,7 @@ CASES = 500
 ROOT = Path(__file__).parents[2]
 _RESETS = os.access("/proc/self/clear_refs", os.W_OK)
 quickly = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

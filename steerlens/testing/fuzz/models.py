@@ -4,13 +4,15 @@ import json
 from atexit import register
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from steerlens.testing.fuzz.target import Target, right, write_json
 
 LAYERS, WIDTH = 4, 32
 """Of the tiny model."""
+_TEMPORARY = gettempdir()
+"""Where the tiny model is kept: not in the folder of a case, which has temporary files of its own and is removed."""
 
 
 @cache
@@ -19,7 +21,7 @@ def _model_folder() -> Path:
     from steerlens.testing.families import FAMILIES
     from steerlens.testing.folders import write_model
 
-    kept = TemporaryDirectory(prefix="steerlens-fuzz-model-")
+    kept = TemporaryDirectory(prefix="steerlens-fuzz-model-", dir=_TEMPORARY)
     register(kept.cleanup)
     folder = Path(kept.name) / "tiny"
     write_model(next(family for family in FAMILIES if family.name == "Llama"), folder)
