@@ -156,7 +156,7 @@ class RowReader:
             listing = "\n".join(f"  {fault}" for fault in self.faults)
             more = f"\n  … and {self.more_faults:,} faults more" if self.more_faults else ""
             rows = f"{self.bad_rows:,} bad row{'s' if self.bad_rows > 1 else ''}"
-            raise DataError(f"{rows} in {name}; nothing was loaded. Mend these and load again:\n{listing}{more}")
+            raise DataError(f"{rows} in {name}; nothing was loaded. Correct these and load again:\n{listing}{more}")
         if not self.items:
             raise DataError(f"{name} holds no items: expected at least one row.")
         items = tuple(self.items) if isinstance(self.items, list) else self.items

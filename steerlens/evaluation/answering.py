@@ -4,7 +4,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from steerlens.data import KINDS, Item, Items
@@ -29,6 +29,7 @@ from steerlens.evaluation.item_scores import (
 from steerlens.evaluation.methods import EXPLICIT, Method, Prepared
 from steerlens.evaluation.outcomes import Outcome, Reading
 from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scored import ScoredTable
 from steerlens.evaluation.scores import ANSWERED, asked_for, scores_of
 from steerlens.evaluation.tasks import ScoringTask, Task
 from steerlens.evaluation.text_tasks import ReadingTask, WritingTask
@@ -38,10 +39,9 @@ from steerlens.evaluation.work import Work, run_all
 from steerlens.models.lens import LensModel
 from steerlens.progress import progress
 from steerlens.provenance import provenance
-from steerlens.scores import GivenScore, Score, register_read, score_of
+from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import Scoring
 from steerlens.steering import UNSTEERED, Controls
-from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ _OF_CHOICES = ("choices", "english")
 
 
 @dataclass(frozen=True, eq=False)
-class Answers(ResultTable):
+class Answers(ScoredTable):
     """A row for each method, item and score; of a control that is drawn, for each draw.
 
     Columns: method, of (the method that a control belongs to), control (``random direction`` and so on), draw, locale, kind,
@@ -61,20 +61,6 @@ class Answers(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = (*LABEL_COLUMNS, *ITEM_COLUMNS)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads a table that ``save`` wrote, and makes the scores known that it has from an evaluation harness.
-
-        Args:
-            path: the Parquet file.
-
-        Raises:
-            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
-        """
-        found = super().load(path)
-        register_read(found.meta)
-        return found
 
     @property
     def scores(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from steerlens.data import Items
 from steerlens.errors import SettingsError
@@ -15,13 +15,13 @@ from steerlens.evaluation.given_methods import GivenMethod
 from steerlens.evaluation.item_scores import rows_of_score
 from steerlens.evaluation.methods import EXPLICIT
 from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scored import ScoredTable
 from steerlens.evaluation.scores import ANSWERED, AXES, SIDE_EFFECTS
 from steerlens.models.lens import LensModel
-from steerlens.scores import GivenScore, register_read, score_of
+from steerlens.scores import GivenScore, score_of
 from steerlens.settings import Scoring
 from steerlens.statistics import pareto_front
 from steerlens.steering import UNSTEERED, Controls
-from steerlens.tables import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane(ResultTable):
+class Plane(ScoredTable):
     """Every method in every locale, and their mean.
 
     Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever
@@ -43,20 +43,6 @@ class Plane(ResultTable):
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads a table that ``save`` wrote, and makes the scores known that it has from an evaluation harness.
-
-        Args:
-            path: the Parquet file.
-
-        Raises:
-            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
-        """
-        found = super().load(path)
-        register_read(found.meta)
-        return found
 
     def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
         """Draws the change of one score against that of another, with the Pareto front, and beneath it the locales.

@@ -6,6 +6,7 @@ import torch
 
 from steerlens.errors import ModelError
 from steerlens.models.backends.offloading import device_of, lacks_numbers
+from steerlens.models.whole import config_of
 
 _TRIED = (1, 2, 3, 4)
 """Token ids on which the text model is compared with the whole."""
@@ -19,12 +20,10 @@ def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> 
         revision: branch, tag or commit on the hub.
         trust_remote_code: whether code that comes with a hub model may run.
     """
-    from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
-    except Exception:
+    config = config_of(source, revision, trust_remote_code)
+    if config is None:
         return False
     composed = config.get_text_config(decoder=True) is not config and not config.is_encoder_decoder
     return composed and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING

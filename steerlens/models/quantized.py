@@ -7,6 +7,7 @@ from typing import Any
 
 from steerlens.errors import ModelError
 from steerlens.models.devices import DTYPES
+from steerlens.models.whole import config_of
 
 _PACKAGES = {
     "bitsandbytes": {"bitsandbytes": "bitsandbytes"},
@@ -92,11 +93,8 @@ def checkpoint_quantization(source: str, revision: str | None, trust_remote_code
         revision: branch, tag or commit on the hub.
         trust_remote_code: whether code that comes with a hub model may run.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
-    except Exception:
+    config = config_of(source, revision, trust_remote_code)
+    if config is None:
         return None
     text = config.get_text_config(decoder=True)
     found = quantization_of(config) or quantization_of(text)

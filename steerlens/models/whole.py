@@ -37,6 +37,22 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
             ) from error
 
 
+def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any:
+    """Returns Hugging Face's configuration of a checkpoint; ``None`` where it cannot be read, since loading it then says why.
+
+    Args:
+        source: a folder, or the hub's id.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether code that comes with a hub model may run.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    except Exception:
+        return None
+
+
 @contextmanager
 def nothing_missing(name: str) -> Iterator[None]:
     """Refuses, for the block and this thread only, a checkpoint that lacks weights: Transformers would draw them at random.
