@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from steerlens.errors import ModelError, VectorError
 from steerlens.exchange.additions import WORDS, only_addition
 from steerlens.exchange.hugging_face import blocks_of, check_model, stream_of, with_stream
+from steerlens.models.backends.offloading import is_offloaded
 from steerlens.models.backends.watching import only_reads
 
 _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
@@ -57,6 +58,11 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
         raise VectorError(
             f"plan ({plan}) leaves what stands in front of a prompt as it is (token ids {list(plan.fingerprint.front)}), and a "
             f"bias is added there too. Give front=True if it may be. {_OUT}"
+        )
+    if is_offloaded(model):
+        raise ModelError(
+            "weights of the model are kept in the CPU's memory or on disk until a part runs, so a copy of it cannot be changed: "
+            f"expected a model that holds its weights. Load it without offloading. {_OUT}"
         )
     if any(part.training for part in model.modules()):
         raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM
 
 import steerlens as sl
@@ -229,3 +230,9 @@ def test_a_factor_behind_the_projection_is_found_out(dtype: torch.dtype, strengt
     plan = _vector(llama).at(1, strength, tokens="all")
     with pytest.raises(ModelError, match="something follows the last projection of GraniteForCausalLM"):
         plan.bake(granite, front=True, same_weights=False)
+
+
+def test_offloaded_weights_are_not_baked_into(model_folders: Mapping[str, Path], loaded: Mapping[str, sl.LensModel]) -> None:
+    offloaded = cpu_offload(_hugging_face(model_folders["llama"], loaded["llama"]), execution_device=torch.device("cpu"))
+    with pytest.raises(ModelError, match="Load it without offloading"):
+        _vector(loaded["llama"]).at(1, tokens="all").bake(offloaded, front=True, same_weights=False)
