@@ -78,7 +78,7 @@ class Examined:
 def summary(rows: Sequence[Examined]) -> str:
     """How many are right in everything, and what the others are."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
-    refused = sum(row.loaded and not row.right and _only_refused(row) for row in rows)
+    refused = sum(row.loaded and not row.right and only_refused(row) for row in rows)
     return (
         f"{right} right in everything; {loaded - right - refused} wrong in something; "
         f"{refused} refused in something and else right; "
@@ -109,7 +109,12 @@ def write(rows: Sequence[Examined], path: Path) -> None:
     write_text(path.with_suffix(".json"), json.dumps(values, indent=1, ensure_ascii=False))
 
 
-def _only_refused(row: Examined) -> bool:
+def only_refused(row: Examined) -> bool:
+    """Says whether nothing of an architecture is wrong: what is not right is refused in words.
+
+    Args:
+        row: the architecture.
+    """
     return all(found.verdict == "refused" for found in row.wrong.values())
 
 

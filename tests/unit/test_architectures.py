@@ -16,7 +16,7 @@ from steerlens.models.roles import LAST, PROMPT
 from steerlens.testing import FAMILIES, behaviour, checks
 from steerlens.testing.architectures import chosen, examine, examine_all, main
 from steerlens.testing.bench import Bench
-from steerlens.testing.findings import Finding, Tally
+from steerlens.testing.findings import Finding, Tally, Verdict
 from steerlens.testing.folders import write_model
 from steerlens.testing.page import listed, write_page
 from steerlens.testing.tables import COLUMNS, Examined, markdown, summary
@@ -161,6 +161,14 @@ def test_a_setting_that_hugging_face_itself_gets_wrong_for_one_prompt_is_not_com
     plain = [behaviour._by_hand(gpt2, text, None, "all") for text in behaviour.TEXTS]
     assert behaviour._takes(gpt2, {"use_cache": False}, plain)
     assert not behaviour._takes(gpt2, {"use_cache": False}, [*plain[:-1], "another text"])
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("ok", 0), ("refused", 0), ("off", 1), ("error", 1)])
+def test_the_command_fails_where_something_is_wrong(verdict: Verdict, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal in words is not wrong."""
+    found = {"load": Finding("ok"), "residuals": Finding(verdict)}
+    monkeypatch.setattr("steerlens.testing.architectures.examine", lambda family: Examined(family.name, findings=found))
+    assert main(["gemma 4"]) == status
 
 
 def test_the_command_writes_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
