@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 VLLM := .venv/vllm/bin/python -m pip --disable-pip-version-check
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: demo test unit oldest test-hooked test-exchange test-harness check bench finding experiments architectures interruptions fuzz docs links notebooks test-vllm clean help
+.PHONY: demo test unit oldest test-hooked test-exchange test-harness check bench finding experiments architectures interruptions fuzz docs dist links notebooks test-vllm clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -72,6 +72,11 @@ interruptions: .venv/dev.stamp  ## runs that are killed, or whose disk is full, 
 
 fuzz: .venv/dev.stamp  ## damaged and hostile files for every loader (CASES=10000, SEED=0: a few minutes); cases with faults go to build/fuzz
 	$(BIN)/python -m steerlens.testing.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),0)
+
+dist: .venv/dev.stamp  ## the source archive and the wheel, in dist
+	rm -rf dist steerlens.egg-info  # setuptools would take up again the files that an older list names
+	$(BIN)/python -m build --outdir dist .
+	@ls dist
 
 links:  ## links to the web that the pages have (those inside are tested)
 	@$(PYTHON) docs/links.py
