@@ -38,6 +38,7 @@ class LiveItem:
         self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
         self._scorer = Scorer(model, [item])
         self._exact: dict[tuple[str, int], dict[float, Outcome]] = {}
+        self._before: dict[tuple[str, int, float], float] = {}
 
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
@@ -78,6 +79,7 @@ class LiveItem:
         """
         known = self.known(step.vector, step.layer)
         if step.strength not in known:
+            self._before[step.vector, step.layer, step.strength] = self.predicted(step.vector, step.layer, step.strength)
             whole = plan if self.kept is None else self.kept + plan
             known[step.strength] = self.base if step.strength == 0 else self._scorer.score(whole)[0]
         return known[step.strength]
@@ -94,9 +96,23 @@ class LiveItem:
             return base if strength == 0 else float("nan")
         return base + float(attribution.predict(layer, strength)[0])
 
+    def said_before(self, name: str, layer: int, strength: float) -> float:
+        """The margin that was predicted before this strength was run: right or wrong, it stays. The present one until then."""
+        before = self._before.get((name, layer, strength))
+        return self.predicted(name, layer, strength) if before is None else before
+
     def curve(self, name: str, layer: int, limit: float) -> pd.DataFrame:
-        """Columns strength, predicted, exact (NaN where it was not run); margins in nats per token."""
+        """The margin by strength, in nats per token.
+
+        Returns:
+            Columns strength, predicted (bent through what was run), exact and before (what was predicted before it was run);
+            both are NaN where nothing was run.
+        """
         known = {0.0: self.base, **self.known(name, layer)}
         strengths = sorted({*np.linspace(-limit, limit, _CURVE).tolist(), *known})
-        rows = [(s, self.predicted(name, layer, s), known[s].margin if s in known else float("nan")) for s in strengths]
-        return pd.DataFrame(rows, columns=["strength", "predicted", "exact"])
+        none = float("nan")
+        rows = [
+            (s, self.predicted(name, layer, s), known[s].margin if s in known else none, self._before.get((name, layer, s), none))
+            for s in strengths
+        ]
+        return pd.DataFrame(rows, columns=["strength", "predicted", "exact", "before"])

@@ -130,7 +130,7 @@ class SteeringView(View):
     def _saying(self) -> str:
         chosen, item = self._selection, self.item
         run = item.known(chosen.vector, chosen.layer).get(chosen.strength)
-        predicted = item.predicted(chosen.vector, chosen.layer, chosen.strength)
+        predicted = item.said_before(chosen.vector, chosen.layer, chosen.strength)
         exact = (
             "<i>running …</i>"
             if run is None

@@ -72,6 +72,27 @@ def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(ex
     assert live.predicted("EN", layer, -0.001) == pytest.approx(live.unsteered.margin - 0.001 * slope, abs=1e-6)
 
 
+def test_a_prediction_stays_beside_the_run_that_it_missed(explorer: Explorer) -> None:
+    """The line is bent through what was run; what was said before the run is said after it too."""
+    live, step = explorer._steering.item, explorer.selection
+    step.set(layer=3)
+    before = live.predicted("EN", 3, -3.0)
+    step.set(strength=-3.0)
+    explorer.settle()
+    run = live.known("EN", 3)[-3.0].margin
+    assert abs(run - before) > 0.01, "nothing was missed: take another strength"
+    assert live.predicted("EN", 3, -3.0) == pytest.approx(run, abs=1e-5)
+    assert live.said_before("EN", 3, -3.0) == pytest.approx(before)
+    said = explorer._steering._said.value
+    assert f"predicted <b>{before:+.2f}</b>, run <b>{run:+.2f}</b>" in said
+    curve = explorer._steering.curve().set_index("strength")
+    assert curve.loc[-3.0, "before"] == pytest.approx(before)
+    step.set(strength=2.0)
+    explorer.settle()
+    step.set(strength=-3.0)
+    assert live.said_before("EN", 3, -3.0) == pytest.approx(before), "another run changed what was said before"
+
+
 def test_a_locale_brings_its_prompts_and_vectors(explorer: Explorer) -> None:
     explorer.selection.set(locale="ko-KR")
     assert explorer._steering.item.item.locale == "ko-KR"
