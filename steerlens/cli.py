@@ -177,9 +177,8 @@ def _steer(commands: Any) -> None:
     )
     steer.add_argument("-n", type=int, default=1, help="With --sample: the number of texts of each kind. Default: %(default)s.")
     steer.add_argument("--seed", type=int, help="With --sample: where the random numbers begin, to draw the same texts again.")
-    steer.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="A text that ends both; may be given several times."
-    )
+    stops = "A text that ends both; may be given several times. Default: the prompt's own word for a question, at the next one."
+    steer.add_argument("--stop", action="append", default=[], metavar="TEXT", help=stops)
     steer.add_argument("--show", action="store_true", help="Show also which tokens are read and steered.")
 
 

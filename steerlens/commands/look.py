@@ -7,7 +7,9 @@ from wcwidth import ljust, wrap
 
 from steerlens.commands import arguments
 from steerlens.data import KINDS, Item, Items, atlas, check, load_items
+from steerlens.data.locales import next_question
 from steerlens.errors import DataError, UnknownNameError
+from steerlens.evaluation.scores import repeated
 from steerlens.models import EMBEDDED, LensModel, cache_folder
 from steerlens.models.gguf import is_converted
 from steerlens.probing import form_separability, matched
@@ -15,10 +17,12 @@ from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
 """Concepts of each kind below which a cross-validated form classifier says nothing."""
+_REPEATS = 0.2
+"""The share of a text's four-token sequences that came before in it from which the text is said to repeat itself."""
 
 
 def steer(args: Namespace) -> str:
-    """The continuations before and after, side by side."""
+    """The continuations before and after, side by side, and a warning where the steered ones repeat themselves."""
     plan = SteeringPlan.load(args.plan)
     model = arguments.model(args)
     plan.check(model)
@@ -27,13 +31,27 @@ def steer(args: Namespace) -> str:
         after = _continuations(model, args)
     pairs = [side_by_side("unsteered", one, str(plan), other) for one, other in zip(before, after, strict=True)]
     shown = [str(plan.show(model, args.prompt))] if args.show else []
-    return "\n\n".join([args.prompt, *pairs, *shown])
+    return "\n\n".join([args.prompt, *pairs, *_repeats(model, before, after), *shown])
+
+
+def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]:
+    """A warning if the steered texts repeat themselves, and more than the unsteered ones do; else nothing."""
+    unsteered, steered = (
+        sum(repeated(model.tokenizer.ids(text)) for text in texts if text) / len(texts) for texts in (before, after)
+    )
+    if steered < _REPEATS or steered <= unsteered:
+        return []
+    return [
+        f"Warning: the steered text repeats itself ({steered:.0%} of its four-token sequences came before in it, unsteered "
+        f"{unsteered:.0%}). The plan is too strong for this prompt: try a weaker one."
+    ]
 
 
 def _continuations(model: LensModel, args: Namespace) -> list[str]:
     """What the model writes after the prompt, as many times as was asked for."""
-    drawn = {"sample": args.sample, "temperature": args.temperature, "n": args.n, "seed": args.seed, "stop": args.stop}
-    texts: str | list[str] = model.generate(args.prompt, args.max_new_tokens, **drawn)
+    drawn = {"sample": args.sample, "temperature": args.temperature, "n": args.n, "seed": args.seed}
+    stop = args.stop or next_question(args.prompt)
+    texts: str | list[str] = model.generate(args.prompt, args.max_new_tokens, stop=stop, **drawn)
     return [texts] if isinstance(texts, str) else texts
 
 

@@ -195,6 +195,22 @@ def locale(code: str) -> Locale:
     return _locales()[code]
 
 
+def next_question(prompt: str) -> tuple[str, ...]:
+    """Returns the texts at which what is written after a prompt begins a question of its own, as ``"\\nPregunta:"``.
+
+    A base model that has answered a question goes on with another one. These texts are where its answer ends.
+
+    Args:
+        prompt: the text that is continued.
+
+    Returns:
+        A line's end and the word for "Question" of every known locale whose word begins a line of the prompt; nothing for a
+        prompt that is put in another way.
+    """
+    words = dict.fromkeys(own.question for own in _locales().values() if own.question)
+    return tuple(f"\n{word}" for word in words if f"\n{prompt}".find(f"\n{word}") >= 0)
+
+
 def asks_in_english(code: str) -> bool:
     """Says whether a locale's language is English; one that nobody knows is taken for another."""
     return code in _locales() and _locales()[code].language == _locales()[ENGLISH].language

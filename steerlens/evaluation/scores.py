@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from steerlens.data import locale
@@ -25,9 +25,17 @@ def repetition(writing: Writing) -> float | None:
     Returns:
         ``None`` for a text of fewer than four tokens.
     """
-    ids = writing.tokens
-    grams = [ids[at : at + _GRAM] for at in range(len(ids) - _GRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else None
+    return repeated(writing.tokens) if len(writing.tokens) >= _GRAM else None
+
+
+def repeated(ids: Sequence[int]) -> float:
+    """Returns the share of four-token sequences that came before among some tokens, 0 for fewer than four tokens.
+
+    Args:
+        ids: a text's tokens.
+    """
+    grams = [tuple(ids[at : at + _GRAM]) for at in range(len(ids) - _GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def exact_match(writing: Writing) -> bool:

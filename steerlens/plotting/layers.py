@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.heatmaps import MARKED, by_layer_and_locale
+from steerlens.plotting.heatmaps import by_layer_and_locale, marked
 from steerlens.plotting.theme import DASHES, GREY, METHOD_COLOURS, OTHER_COLOURS, SERIES, SOFT, below, figure, symbol_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _COLOURS = {
     "gap": METHOD_COLOURS["unsteered"],
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
+_BASELINE_DASHES = {"surface form": "dash", "prompt length": "dot", "token embeddings": "dashdot", "layer-0 residual": "longdash"}
+"""The dash of each baseline, the same in every figure."""
 _ROOM = 0.5
 """Layers of room before the first and behind the last."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
@@ -48,7 +50,8 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     for probe, rows in own.groupby("probe", sort=False):
         _line(fig, rows, "auroc", str(probe), _COLOURS.get(str(probe), GREY))
     ends = [own["layer"].min() - _ROOM, own["layer"].max() + _ROOM]
-    for row, dash in zip(baselines.itertuples(), DASHES[1:], strict=False):
+    for row in baselines.itertuples():
+        dash = _BASELINE_DASHES.get(str(row.probe), "longdashdot")
         name, line = f"{row.probe} {row.auroc:.2f}", {"color": SOFT, "dash": dash, "width": 1.75}
         hover = f"<b>{row.probe}</b><br>{row.auroc:.3f} [{row.low:.3f}, {row.high:.3f}]<br>n = {row.n:.0f}"
         fig.add_scatter(x=ends, y=[row.auroc] * 2, mode="lines", name=name, line=line, hovertext=hover, hoverinfo="text")
@@ -167,10 +170,11 @@ def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
         of: a value of the column ``of`` that the measure has.
     """
     part = frame[(frame["measure"] == measure) & (frame["of"] == of)]
-    what = "factual less cultural" if of == "gap" else of
+    what = "factual minus cultural" if of == "gap" else of
     signed = of in ("gap", "EN-LOC") and measure != "ceiling"
-    marked = f"; {MARKED}" if signed and part["low"].notna().any() else ""
-    fig = figure(f"{measure[0].upper()}{measure[1:]}, {what}", f"up to n = {int(part['n'].max())}{marked}", "locale", "layer")
+    n = int(part["n"].max())
+    marks = f"; {marked(n)}" if signed and part["low"].notna().any() else ""
+    fig = figure(f"{measure[0].upper()}{measure[1:]}, {what}", f"up to n = {n}{marks}", "locale", "layer")
     return by_layer_and_locale(fig, part, measure, signed=signed)
 
 

@@ -1,5 +1,6 @@
 """Figures in a notebook: plotly's FigureWidget, which changes, and HTML that needs no kernel."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,27 +9,42 @@ import plotly.io
 
 from steerlens.plotting.figure import OFFLINE
 
+_AXIS = {"tickfont": {"size": 10}, "title": {"font": {"size": 11}, "standoff": 3}}
+_NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
-def live(fig: go.Figure, width: int) -> Any:
-    """A figure as a widget, so many pixels wide.
+
+def live(fig: go.Figure, width: int, height: int) -> Any:
+    """A figure as a widget, drawn small: without its title, which ``caption_of`` gives for a place beside it.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
 
     Raises:
         ImportError: plotly's widgets need ipywidgets and anywidget.
     """
-    shown = go.FigureWidget(fig)
-    shown._config = {**shown._config, **OFFLINE}
-    shown.update_layout(width=width)
+    shown = go.FigureWidget(_small(fig, width, height))
+    shown._config = {**shown._config, **OFFLINE, "displayModeBar": False}
     return shown
 
 
-def redraw(shown: Any, fig: go.Figure) -> None:
-    """Makes a figure that is on the page look like another one. Traces stay themselves where they can, and with them what a click
-    on them does.
+def caption_of(fig: go.Figure) -> tuple[str, str]:
+    """Title and subtitle of a figure, as ``theme.figure`` noted them."""
+    meta = fig.layout.meta or {}
+    return str(meta.get("title", "")), str(meta.get("subtitle", ""))
+
+
+def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
+    """Makes a figure that is on the page look like another one, in its size. Traces stay themselves where they can, and with them
+    what a click on them does.
 
     Each trace is changed in a batch of its own: in a batch of several, plotly's widget loses in the browser what changes in one
     trace and stays in another. The layout goes with the last one.
+
+    Args:
+        width: in pixels; as before for ``None``.
     """
-    width = shown.layout.width
+    fig = _small(fig, width or shown.layout.width, shown.layout.height)
     if [trace.type for trace in shown.data] != [trace.type for trace in fig.data]:
         shown.data = []
         shown.add_traces(fig.data)
@@ -36,7 +52,31 @@ def redraw(shown: Any, fig: go.Figure) -> None:
         with shown.batch_update():
             old.update(new.to_plotly_json(), overwrite=True)
             if at == len(shown.data):
-                shown.layout.update({**fig.layout.to_plotly_json(), "width": width}, overwrite=True)
+                shown.layout.update(fig.layout.to_plotly_json(), overwrite=True)
+
+
+def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
+    """A figure for a small place: no title, small type, the legend above, numbers as everywhere on the page (+0.29)."""
+    made = go.Figure(fig)
+    named = sum(trace.showlegend is not False and trace.type != "heatmap" for trace in made.data) > 1
+    made.update_layout(
+        title={"text": ""},
+        width=width,
+        height=height,
+        margin={"l": 44, "r": 8, "t": 22 if named else 6, "b": 36},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "font": {"size": 10}},
+        font={"size": 11},
+        hoverlabel={"font": {"size": 12}},
+    )
+    made.update_xaxes(_AXIS)
+    made.update_yaxes(_AXIS)
+    made.update_traces(
+        textfont={"size": 10}, colorbar={"thickness": 8, "tickfont": {"size": 9}, "title": {"font": {"size": 9}}}, selector={"type": "heatmap"}
+    )
+    for trace in made.data:
+        if trace.type == "heatmap" and trace.text is not None:
+            trace.text = [[_NO_ZERO.sub(r"\g<1>0.", str(cell)) for cell in row] for row in trace.text]
+    return made
 
 
 def shows_stills() -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.heatmaps import MARKED, add_cells, intervals, numbers, stacked
+from steerlens.plotting.heatmaps import add_cells, intervals, marked, numbers, stacked
 from steerlens.plotting.theme import GREY, INK, METHOD_COLOURS, below, figure, symbol_of
 from steerlens.scores import shown_score
 
@@ -84,13 +84,15 @@ def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) ->
     units = {(own.factor, own.change_unit) for own in map(shown_score, [score] if score != "objective" else of or [score])}
     factor, unit = units.pop() if len(units) == 1 else (1.0, "its own unit")
     digits = 1 if factor > 1 else 3
-    grids = [factor * frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high")]
-    regret, low, high = (grid.loc[rows, columns] for grid in grids)
+    frame = frame if "n" in frame else frame.assign(n=float("inf"))
+    grids = [frame.pivot(index="locale", columns="choice_of", values=name) for name in ("regret", "low", "high", "n")]
+    regret, low, high, n = (grid.loc[rows, columns] for grid in grids)
+    regret, low, high = factor * regret, factor * low, factor * high
     what = "the objective's value" if score == "objective" else shown_score(score).title
     where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
         "What another locale's choice costs",
-        f"{what}: own choice minus the other's, in {unit}, {where}; {MARKED}",
+        f"{what}: own choice minus the other's, in {unit}, {where}; {marked(n.max().max())}",
         "steered with the choice of",
         "locale asked",
     )
@@ -99,7 +101,7 @@ def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) ->
         regret,
         x=columns,
         y=rows,
-        text=numbers(regret, low, high, digits, signed=True),
+        text=numbers(regret, low, high, n, digits, signed=True),
         customdata=stacked(intervals(low, high, digits)),
         hover=f"%{{y}} with the choice of %{{x}}<br>regret %{{z:.{digits}f}} {unit}%{{customdata[0]}}",
         bar=f"regret<br>({unit})",

@@ -3,12 +3,25 @@
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.heatmaps import GAPS, MARKED, add_cells, add_gaps, bare, by_layer_and_locale, intervals, numbers, stacked
+from steerlens.plotting.heatmaps import (
+    GAPS,
+    add_cells,
+    add_gaps,
+    bare,
+    by_layer_and_locale,
+    intervals,
+    marked,
+    numbers,
+    stacked,
+)
 from steerlens.plotting.theme import HATCH, INK, figure
 from steerlens.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FLOOR = 3
+"""Items whose change the colours reach at least, or a single item would be as dark as the best cell of a sweep that works."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
@@ -27,7 +40,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     """
     around = {name: score.factor * cells[name] if name in cells else float("nan") for name in ("low", "high")}
     points = cells.assign(points=score.factor * cells["change"], **around)
-    grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact", "low", "high")}
+    grids = {name: _grid(points, name) for name in ("points", "value", "margin", "exact", "low", "high", "n")}
     grid, low, high = (grids[name] for name in ("points", "low", "high"))
     exact, word, n = grids["exact"].ne(False), score.title, int(cells["n"].max())
     fig = figure(
@@ -41,13 +54,13 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     add_cells(
         fig,
         grid,
-        text=numbers(grid, low, high, 0 if score.factor > 1 else 2, signed=True),
+        text=numbers(grid, low, high, grids["n"], 0 if score.factor > 1 else 2, signed=True),
         customdata=stacked(
             grids["value"], grids["margin"], how, *_names(grid), intervals(low, high, 1 if score.factor > 1 else 3)
         ),
         bar=f"{score.change_unit} against<br>unsteered",
         signed=True,
-        most=max(0.01 * score.factor, float(grid.abs().max().max())),
+        most=max(_least(cells, score), float(grid.abs().max().max())),
         hover="layer %{customdata[3]}, strength %{customdata[4]}, %{customdata[2]}<br>"
         + word
         + f" %{{customdata[0]:.2f}}: %{{z:+.{1 if score.factor > 1 else 3}f}} {score.change_unit}%{{customdata[5]}}"
@@ -82,7 +95,7 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     rows = rows.assign(**{name: finer.factor * rows[name] for name in ("value", "low", "high")})
     of, of_what = ("the margin", f"of {score.title} answers, ") if finer.name == score.companion else (finer.title, "")
     how = "run" if rows["exact"].all() else "run or predicted" if rows["exact"].any() else "predicted"
-    marks = "; ".join([MARKED, *[GAPS] * bool(rows["value"].isna().any())])
+    marks = "; ".join([marked(rows["n"].max()), *[GAPS] * bool(rows["value"].isna().any())])
     fig = figure(
         f"{vector} steering: change of {of}",
         f"{of_what}at strength {strength:g}; {how}; up to n = {int(rows['n'].max())} concepts; {marks}",
@@ -97,9 +110,16 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
 
 def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: Score, *, lacks: bool) -> str:
     sizes = f"n = {int(cells['n'].max())} concepts, {int(cells['items'].max())} items"
-    notes = [MARKED] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (not exact.all(axis=None))
+    notes = [marked(cells["n"].max())] * bool(cells["low"].notna().any()) + ["hatched: predicted, not run"] * (
+        not exact.all(axis=None)
+    )
     notes += [GAPS] * bool(cells["change"].isna().any()) + ["empty: not run"] * lacks
     return "; ".join([where, f"unsteered {cells['base'].mean():.2f}", sizes, *["frame: best"] * score.higher_is_better, *notes])
+
+
+def _least(cells: "pd.DataFrame", score: Score) -> float:
+    """The change at the dark end of the scale if no cell changes more: three items', where it is a share of them."""
+    return score.factor * (max(0.01, _FLOOR / float(cells["items"].max())) if score.unit == "share" else 0.01)
 
 
 def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":

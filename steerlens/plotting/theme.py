@@ -35,32 +35,36 @@ SERIES = tuple((colour, symbol) for colour, symbol in SYMBOLS.items() if colour 
 """Colours and markers of things without a colour of their own, as locales, in turn."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _DIVERGING = (
-    "#67001f",
-    "#b2182b",
     "#d6604d",
+    "#e58268",
     "#f4a582",
+    "#f9c0a5",
     "#fddbc7",
     "#f7f7f7",
     "#d1e5f0",
+    "#b2d6e7",
     "#92c5de",
+    "#6bacd1",
     "#4393c3",
-    "#2166ac",
-    "#053061",
 )
 CHANGE_SCALE = [[at / 10, colour] for at, colour in enumerate(_DIVERGING)]
-"""Changes: red below zero, white at zero, blue above (ColorBrewer's RdBu)."""
-LEVEL_SCALE = "Viridis"
+"""Changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu, all of them light enough
+that numbers in ``INK`` have a contrast of at least 4.5 on them."""
+_SEQUENTIAL = ("#f7fcf0", "#e0f3db", "#ccebc5", "#a8ddb5", "#7bccc4", "#4eb3d3", "#2b8cbe")
+LEVEL_SCALE = [[at / 6, colour] for at, colour in enumerate(_SEQUENTIAL)]
+"""Levels: from nearly white to blue (ColorBrewer's GnBu without its darkest colour), for numbers in ``INK`` too."""
 INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
 SHADE = "rgba(17,17,17,0.12)"
 """What lies beneath lines: intervals, ranges."""
 HATCH = "rgba(95,107,122,0.6)"
 GRID = "#e3e7ed"
-_NIGHT = ("#ffc2b3", "#f4907a", "#d96a55", "#a84a3c", "#6a3530", "#2b323b", "#2c4a63", "#33699a", "#4a93c8", "#7fb9e0", "#c3e0f5")
+_NIGHT = ("#ae4739", "#93423a", "#7a3d3a", "#5f3838", "#453436", "#2b323b", "#2c3f51", "#2d4c67", "#2e597d", "#2d6290", "#2c6ca2")
+_NIGHT_LEVELS = ("#232a31", "#24363c", "#244247", "#234f55", "#215c66", "#206887", "#2c6ca2")
 HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 2px #ffffff"
 """Lets text be read over lines."""
 
 PAPER = "#ffffff"
-DARK = dict(zip(_DIVERGING, _NIGHT, strict=True)) | {
+DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=True)) | {
     PAPER: "#1d232a",
     "white": "#1d232a",
     INK: "#e6eaf0",

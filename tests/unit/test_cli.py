@@ -14,7 +14,7 @@ from places import DEVICE
 
 import steerlens as sl
 from steerlens.cli import main, parsed, parser
-from steerlens.commands import arguments
+from steerlens.commands import arguments, look
 from steerlens.commands.look import side_by_side
 from steerlens.errors import DataError, SettingsError, UnknownNameError
 from steerlens.evaluation import OBJECTIVES
@@ -82,6 +82,15 @@ def test_demo_takes_the_locales_of_the_file(demo: Path) -> None:
     assert manifest["settings"]["locales"] == ["es-ES", "ko-KR"]
     assert manifest["settings"]["strengths"] == [1.0]
     assert manifest["data"]["name"] == "items.jsonl"
+
+
+def test_a_steered_text_that_repeats_itself_is_said_to(llama: sl.LensModel) -> None:
+    loop = "año del año del año del año del año del año del"
+    (said,) = look._repeats(llama, ["una respuesta"], [loop])
+    assert said.startswith("Warning: the steered text repeats itself (")
+    assert "try a weaker one" in said
+    assert look._repeats(llama, [loop], [loop]) == []  # so it does unsteered
+    assert look._repeats(llama, ["x"], ["una respuesta"]) == []
 
 
 def test_saved_plans_write_and_stand_on_the_plane(

@@ -1,6 +1,7 @@
 """Figures: saved in every format, one look for all, names that keep clear of each other."""
 
 import copy
+import itertools
 import json
 import pickle
 import re
@@ -21,7 +22,7 @@ from steerlens.evaluation import SCORES, Answers, Score, SideEffects, Sweep, pla
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.live import live, redraw
-from steerlens.plotting.theme import CHANGE_SCALE, DARK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure, symbol_of
+from steerlens.plotting.theme import CHANGE_SCALE, DARK, INK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure, symbol_of
 from steerlens.probing import FormSeparability
 
 
@@ -102,6 +103,35 @@ def test_every_colour_has_a_marker_and_a_dark_page() -> None:
     assert set(DARK) == {colour.lower() for colour in DARK}
 
 
+def _luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2.1 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scale", [CHANGE_SCALE, LEVEL_SCALE], ids=["changes", "levels"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_numbers_can_be_read_on_every_cell(scale: list[list[Any]], dark: bool) -> None:
+    ink = DARK[INK] if dark else INK
+    stops = [DARK[colour] if dark else colour for _, colour in scale]
+    channels = [[int(stop[at : at + 2], 16) for at in (1, 3, 5)] for stop in stops]
+    for first, second in itertools.pairwise(channels):
+        for part in (0, 0.25, 0.5, 0.75, 1):
+            mixed = "#" + "".join(f"{round((1 - part) * a + part * b):02x}" for a, b in zip(first, second, strict=True))
+            assert _contrast(ink, mixed) >= 4.5, mixed
+
+
+def test_a_cells_number_is_in_ink() -> None:
+    cells = Sweep(pd.DataFrame(_cell(0, lambda at: at < 15))).heatmap("EN", "transfer").data[0]
+    assert cells.textfont.color == INK
+
+
 def test_names_keep_clear_of_each_other() -> None:
     assert beside([0], [0], ["es"], (1, 1)) == ["top center"]
     places = beside([0, 0, 0], [0, 0, 0], ["es", "ko", "id"], (1, 1), [(0, 20)])
@@ -124,6 +154,18 @@ def test_sweep_marks_what_excludes_zero_and_was_run() -> None:
     assert fig.data[0].customdata[2][0][5] == ""
     assert "excludes zero" in fig.layout.title.text
     assert (fig.data[0].zmin, fig.data[0].zmax) == (-75, 75)
+
+
+def test_few_concepts_mark_no_cell_and_do_not_darken_it() -> None:
+    rows = pd.DataFrame(_cell(0, lambda at: at < 1))
+    few = Sweep(rows[rows["concept"].isin([f"c{at}" for at in range(10)])]).heatmap("EN", "transfer")
+    assert few.data[0].text[0][0] == "+10"
+    assert few.data[0].zmax == pytest.approx(30)  # three of ten items
+    sure = pd.DataFrame(_cell(0, lambda at: at < 19))
+    none = Sweep(sure[sure["concept"].isin([f"c{at}" for at in range(19)])]).heatmap("EN", "transfer")
+    assert none.data[0].text[0][0] == "+100"
+    assert "fewer than 20 concepts: no cell is marked" in none.layout.title.text.replace("<br>", " ")
+    assert Sweep(sure).heatmap("EN", "transfer").data[0].text[0][0].endswith("•")
 
 
 def _answers(value: Callable[[str, int], float], score: str = "transfer") -> Answers:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steerlens.data import Locale, add_locale, atlas, atlas_locales, known_locales, load_items, locale, locales
-from steerlens.data.locales import atlas_folder
+from steerlens.data.locales import atlas_folder, next_question
 from steerlens.errors import DataError, FileError, UnknownNameError
 
 NEW, LIKE = "es-EA", "es-ES"
@@ -105,3 +105,9 @@ def test_a_folder_that_is_none_says_what_it_lacks(folder: Path) -> None:
     with pytest.raises(FileError, match="cannot read"):
         add_locale(folder / "nothing")
     assert add_locale(Locale("xx-XX", "X", "X", "?", "!", "x")).code == "xx-XX"
+
+
+def test_an_answer_ends_at_the_next_question() -> None:
+    assert next_question("Pregunta: ¿Qué se desayuna?\nRespuesta:") == ("\nPregunta:",)
+    assert next_question("Q&A\n질문: 안녕?\n답변:") == ("\n질문:",)
+    assert next_question("What is a question: this?") == ()

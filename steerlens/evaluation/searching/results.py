@@ -106,7 +106,8 @@ class Regret(ResultTable):
     """How much less a locale gains with another's best plan, or with that for all, than with its own.
 
     Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``, or
-    ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval.
+    ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval, n
+    (concepts of both kinds; not in tables of earlier versions).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "choice_of", "score", "part", "regret", "low", "high")

@@ -79,13 +79,14 @@ def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objecti
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
     for locale in cache.locales:
+        n = len({group_of(item.concept) for item in cache.items[locale]})
         for other, chosen in choices.items():
             own, theirs = _resampled(cache, locale, (choices[locale][BEST].spec, chosen[BEST].spec), seed)
             for score, of in judged.items():
                 lost = np.array([of(a) - of(b) for a, b in zip(own, theirs, strict=True)])
                 low, high = percentile_interval(lost[1:])
                 place = {"locale": locale, "choice_of": other, "score": score, "part": part}
-                rows.append({**place, "regret": float(lost[0]), "low": float(low), "high": float(high)})
+                rows.append({**place, "regret": float(lost[0]), "low": float(low), "high": float(high), "n": n})
     return pd.DataFrame(rows)
 
 
