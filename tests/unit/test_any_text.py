@@ -1,4 +1,4 @@
-"""Any text that a user may give: every script, long and short, padded on either side, in half precision. Equal to the plain way."""
+"""Any text that a user may give: every script, long and short, padded on either side, in half precision."""
 
 from pathlib import Path
 from typing import Any
