@@ -13,6 +13,14 @@ from steerlens.storage import json_value, readable_errors, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
+_NUMBERS = frozenset({
+    *("value", "base", "change", "low", "high", "n", "p", "p_corrected", "layer", "strength", "draw", "draws", "auroc"),
+    *("accuracy", "above", "above_low", "above_high", "null_mean", "null_high", "selectivity", "log_probability", "probability"),
+    *("concepts", "pairs", "regret"),
+})  # fmt: skip
+"""Columns that hold numbers in every table that has them, or nothing."""
+_TEXTS = frozenset(["locale", "score", "method", "vector", "concept", "kind", "probe", "measure", "tokens"])
+"""Columns that hold texts in every table that has them, or nothing."""
 _META = b"steerlens"
 """The key of our JSON in a Parquet file's schema metadata."""
 
@@ -112,7 +120,23 @@ class ResultTable:
                 f"{path} lacks columns {', '.join(missing)}: expected a table of {cls.__name__}. Give one; if another version of "
                 "steerlens wrote this one, read it with that version, or make it again."
             )
+        if wrong := [f"{name} ({frame[name].dtype})" for name in cls.columns if not _is_of_its_type(frame[name])]:
+            raise FileError(
+                f"{path} holds other types than a table of {cls.__name__} in columns {', '.join(wrong)}: expected texts in "
+                "columns that name something, and numbers in the others. Write it again with save."
+            )
         return cls(frame, meta)
+
+
+def _is_of_its_type(column: "pd.Series[Any]") -> bool:
+    """Says whether a column holds what columns of its name hold."""
+    import pandas as pd
+
+    if column.isna().all() or column.name not in _NUMBERS | _TEXTS:
+        return True
+    if column.name in _NUMBERS:
+        return pd.api.types.is_numeric_dtype(column)
+    return pd.api.types.infer_dtype(column, skipna=True) in ("string", "categorical")
 
 
 def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:

@@ -149,3 +149,21 @@ def test_having_names_what_a_table_holds(swept: Sweep) -> None:
 
 def test_missing_numbers_are_empty_cells_of_markdown() -> None:
     assert markdown_table(["a", 2], [[1, float("nan")], ["", None]]) == "| a | 2 |\n| --- | --- |\n| 1 |  |\n|  |  |"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "named"),
+    [
+        ("value", ["a", "b"], "value"),
+        ("layer", [[1], [2]], "layer"),
+        ("locale", [1, 2], "locale"),
+        ("score", [b"x", b"y"], "score"),
+    ],
+)
+def test_a_column_of_another_type_is_refused(column: str, values: list[object], named: str, tmp_path: Path) -> None:
+    row = {"vector": "EN", "layer": 1, "strength": 1.0, "tokens": "all", "exact": True, "locale": "es-ES", "kind": "factual"}
+    good = pd.DataFrame([row | {"concept": c, "score": "transfer", "value": 1.0, "base": None, "valid": True} for c in "ab"])
+    assert len(Sweep.load(Sweep(good).save(tmp_path / "good.parquet")).frame) == 2  # a column of nothing has no type
+    Sweep(good.assign(**{column: values})).save(tmp_path / "bad.parquet")
+    with pytest.raises(FileError, match=rf"bad\.parquet holds other types than a table of Sweep in columns {named} \("):
+        Sweep.load(tmp_path / "bad.parquet")

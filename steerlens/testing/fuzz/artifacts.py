@@ -107,6 +107,7 @@ def _frame(columns: tuple[str, ...], **known: Any) -> Any:
     import pandas as pd
 
     texts = {"method": "EN", "locale": "es-ES", "score": "transfer", "kind": "factual", "vector": "EN", "tokens": "all"}
+    texts |= {"concept": "a", "probe": "logistic", "measure": "cosine"}
     own = {name: [texts.get(name, 0.5)] * 2 for name in columns} | known
     return pd.DataFrame(own)
 
