@@ -1,6 +1,6 @@
-"""The explorer: linked views of one model and its items, in a notebook cell."""
+"""The explorer: linked views of one model and its prompts, in a notebook cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from steerlens.errors import UnknownNameError
-from steerlens.notebook.latest import Latest
+from steerlens.notebook.hand import Hand
+from steerlens.notebook.latest import Latest, Steps
 from steerlens.notebook.layers_view import LayersView
 from steerlens.notebook.points_view import PointsView
 from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import Specimen
+from steerlens.notebook.state import restore, state_of
 from steerlens.notebook.steering_view import SteeringView
+from steerlens.notebook.style import STYLE
 from steerlens.notebook.tokens_view import TokensView
+from steerlens.notebook.vector_view import VectorView
 from steerlens.notebook.view import View
 from steerlens.plotting.live import shows_stills, still
 from steerlens.steering import SteeringPlan
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-_HALF, _WHOLE = 480, 960
-"""Pixels of a figure: two stand side by side in a notebook on a laptop, with the file browser open."""
-_SHOWN_TOKENS = 10
-_WIDE = {"width": "98%", "height": "190px"}
+_LEFT, _RIGHT = 398, 496
+"""Pixels of both columns: together they fit a window of 1366 pixels, with JupyterLab's file browser open."""
+_HIGH, _LOW = 356, 212
+"""Pixels of the heatmap's and of the effect's figures: with the controls and the texts they fit 768 pixels."""
+_TITLES = {"layers": "Layers", "points": "Points", "tokens": "Logit lens", "vector": "Vector"}
+_CODE = {"width": "98%", "height": "300px"}
 
 
 class Explorer:
@@ -35,35 +41,59 @@ class Explorer:
     What is chosen is in ``selection``, and may be set from code too: ``explorer.selection.set(layer=9)``.
     """
 
-    def __init__(self, specimen: Specimen, *, limit: float = 4.0, max_new_tokens: int = 20) -> None:
+    def __init__(
+        self, specimen: Specimen, *, limit: float = 4.0, max_new_tokens: int = 20, state: Mapping[str, Any] | None = None
+    ) -> None:
         """Draws everything once.
 
         Args:
+            specimen: what is looked at.
             limit: largest strength of the slider.
+            max_new_tokens: length of the texts.
+            state: what ``state()`` returned; the first of everything for ``None``.
         """
         self.selection = Selection(specimen, specimen.tokens, limit)
+        self.hand = Hand(specimen, self.selection)
         self._latest = Latest(self._failed)
-        self._steering = SteeringView(specimen, self.selection, _HALF, limit=limit, max_new_tokens=max_new_tokens)
-        self._tokens = TokensView(specimen, self._steering, _WHOLE, _SHOWN_TOKENS)
-        self.views: dict[str, View] = {
-            "layers": LayersView(specimen, self.selection, _HALF),
-            "points": PointsView(specimen, self.selection, _HALF),
-            "steering": self._steering,
-            "tokens": self._tokens,
-        }
-        self.locale = ipywidgets.Dropdown(options=list(specimen.locales), value=self.selection.locale, description="Locale:")
+        chosen = (self.selection, self.hand)
+        self._vector = VectorView(specimen, *chosen)
+        self._steering = SteeringView(
+            specimen, *chosen, self._vector.line, limit=limit, max_new_tokens=max_new_tokens, width=_RIGHT, height=_LOW
+        )
+        self._tokens = TokensView(specimen, *chosen, self._steering, _LEFT, _HIGH)
+        self.views: dict[str, View] = {}
+        if own := specimen.studied:
+            self.views["layers"] = LayersView(specimen, own, *chosen, _LEFT, _HIGH)
+            self.views["points"] = PointsView(specimen, own, self.selection, _LEFT, _HIGH)
+        self.views |= {"steering": self._steering, "tokens": self._tokens, "vector": self._vector}
+        self.shown = {name: control for view in self.views.values() for name, control in view.controls.items()}
         self._code = ipywidgets.Dropdown(options=list(self.views), description="Code of:")
-        self._shown_code, self._status = ipywidgets.Textarea(layout=_WIDE), ipywidgets.HTML()
+        self._shown_code, self._error = ipywidgets.Textarea(layout=_CODE), ipywidgets.HTML()
+        self._status = self._steering.choosing.status
+        self.tabs = self._tabs()
         self.widget = self._page()
+        if state is not None:
+            restore(self, state)
         self._watch()
         self._update()
         self.settle()
 
+    def _tabs(self) -> Any:
+        own = {title: self.views[name].widget for name, title in _TITLES.items() if name in self.views}
+        own["Code"] = ipywidgets.VBox([self._code, self._shown_code])
+        return ipywidgets.Tab(
+            list(own.values()), titles=tuple(own), selected_index=0, layout={"width": f"{_LEFT + 18}px", "height": "auto"}
+        )
+
     def _page(self) -> Any:
-        top = ipywidgets.HBox([self.views[name].widget for name in ("layers", "points")], layout={"flex_flow": "row wrap"})
-        code = ipywidgets.VBox([self._code, self._shown_code])
-        below = [self._steering.widget, self._tokens.widget, ipywidgets.Accordion([code], titles=("The code that makes it",))]
-        return ipywidgets.VBox([self.locale, top, *below, self._status])
+        grid = ipywidgets.GridBox(
+            [self.tabs, self._steering.widget],
+            layout={"grid_template_columns": f"{_LEFT + 18}px {_RIGHT}px", "grid_gap": "0 8px", "align_items": "flex-start"},
+        )
+        style = ipywidgets.HTML(f"<style>{STYLE}</style>", layout={"height": "0px", "margin": "0"})
+        page = ipywidgets.VBox([style, grid, self._steering.texts.widget, self._error])
+        page.add_class("steerlens-explorer")
+        return page
 
     def _watch(self) -> None:
         """Whatever moves, everything follows, on the cells' loop."""
@@ -72,33 +102,50 @@ class Explorer:
             self._latest.call(self._update)
 
         self.selection.observe(follow)
-        self.locale.observe(lambda change: self.selection.set(locale=change.new), "value")
-        self._tokens.widget.observe(follow, "selected_index")
-        for control in (self._code, *chain.from_iterable(view.controls for view in self.views.values())):
+        self.tabs.observe(follow, "selected_index")
+        for control in self._tokens.controls.values():
             control.observe(follow, "value")
+        for view in self.views.values():
+            for control in view.controls.values() if view is not self._tokens else ():
+                control.observe(lambda _: self._latest.call(self._redraw), "value")
+        self._code.observe(lambda _: self._latest.call(self._redraw), "value")
         buttons = self._steering.choosing
         buttons.keep.on_click(lambda _: self._latest.call(self.keep))
         buttons.clear.on_click(lambda _: self._latest.call(self.forget))
+        for name, button in buttons.pins.items():
+            button.on_click(lambda _, name=name: self._latest.call(lambda: self.pin(name)))
 
-    def _update(self) -> None:
-        """Shows what can be said at once, and has the rest worked off."""
+    def _redraw(self) -> None:
+        """Shows what can be said at once: nothing that runs is ended by it."""
         try:
-            self._status.value, self.locale.value = "", self.selection.locale
             for view in self.views.values():
                 view.update()
             self._shown_code.value = self.as_code(self._code.value)
-            self._latest.submit(chain(self._steering.steps(), self._tokens.steps()))
         except Exception as error:
             self._failed(error)
 
+    def _update(self) -> None:
+        """Shows what can be said at once, and has the rest worked off."""
+        self._tokens.open = self.tabs.get_title(self.tabs.selected_index or 0) == _TITLES["tokens"]
+        self._error.value, self._status.value = "", "<span class='busy'>computing …</span>"
+        self._redraw()
+        steering = self._steering
+        self._latest.submit(
+            chain(steering.steps(), self._tokens.steps(), self._vector.steps(), steering.texts.steps(), self._done())
+        )
+
+    def _done(self) -> Steps:
+        self._status.value = ""
+        yield
+
     def _failed(self, error: Exception) -> None:
-        said = escape(f"{type(error).__name__}: {error}")
-        self._status.value = f"<pre style='color:#b00020;white-space:pre-wrap'>{said}</pre>"
+        self._status.value = "<span class='failed'>failed: see below</span>"
+        self._error.value = f"<div class='failed'>{escape(f'{type(error).__name__}: {error}')}</div>"
 
     @property
     def plan(self) -> SteeringPlan:
         """The plan made by hand: the kept steps and the chosen one."""
-        return self._steering.plan
+        return self.hand.plan
 
     @property
     def busy(self) -> bool:
@@ -111,32 +158,56 @@ class Explorer:
 
     def keep(self) -> None:
         """Keeps the chosen step, and sets the slider to 0; later moves are added to it."""
-        self._changed(self._steering.keep_step)
+        self._changed(self.hand.keep)
 
     def forget(self) -> None:
         """Forgets the kept steps."""
-        self._changed(self._steering.forget)
+        self._changed(self.hand.forget)
+
+    def pin(self, name: str) -> None:
+        """Pins the present plan as ``A`` or ``B``: its text and its margin stay beside those of later plans.
+
+        Args:
+            name: ``A`` or ``B``. A plan that is pinned there already is taken away.
+
+        Raises:
+            UnknownNameError: another name.
+        """
+        self._changed(lambda: self.hand.pin(name))
+
+    def state(self) -> dict[str, Any]:
+        """Returns what is chosen, kept, pinned and shown as JSON values, for ``sl.explore(…, state=)``."""
+        return state_of(self)
 
     def close(self) -> None:
         """Takes the page away and lets go of all that it held."""
         self._latest.cancel()
         self.selection.unobserve_all()
         _close(self.widget)
+        for effect in (self._steering.of_item, self._steering.of_prompt):
+            if effect is not None:
+                _close(effect.widget)
 
     def _changed(self, change: Callable[[], None]) -> None:
         change()
         self._update()
 
     def as_code(self, view: str) -> str:
-        """Code that makes a view from what ``explore`` was given: ``model``, ``items`` or ``split``, and ``vectors``, if any.
+        """Returns code that makes a view from what ``explore`` was given; in a notebook by the names that it has there.
+
+        Args:
+            view: ``steering``, ``tokens`` or ``vector``; with items also ``layers`` and ``points``.
 
         Raises:
-            UnknownNameError: a view other than ``layers``, ``points``, ``steering`` and ``tokens``.
+            UnknownNameError: no such view.
         """
         return self._view(view).as_code()
 
     def to_frame(self, view: str) -> "pd.DataFrame":
-        """The data behind a view.
+        """Returns the data behind a view.
+
+        Args:
+            view: as for ``as_code``.
 
         Raises:
             UnknownNameError: no such view.
@@ -144,7 +215,10 @@ class Explorer:
         return self._view(view).to_frame()
 
     def figures(self, view: str) -> "list[Figure]":
-        """What is selected now, as figures that need no kernel.
+        """Returns what is selected now, as figures that need no kernel.
+
+        Args:
+            view: as for ``as_code``.
 
         Raises:
             UnknownNameError: no such view.
@@ -166,7 +240,8 @@ class Explorer:
             display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
 
     def _stills(self) -> "list[Figure]":
-        return [fig for name in ("layers", "points", "steering") for fig in self.figures(name)]
+        first = ("layers", "points") if "layers" in self.views else ("tokens",)
+        return [fig for name in (*first, "steering") for fig in self.figures(name)]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widgets; and, where a page has none, the figures as they were when the cell ran."""

@@ -84,6 +84,10 @@ class LiveItem:
             known[step.strength] = self.base if step.strength == 0 else self._scorer.score(whole)[0]
         return known[step.strength]
 
+    def score(self, plan: SteeringPlan) -> Outcome:
+        """Returns the outcome under any plan."""
+        return self._scorer.score(plan)[0]
+
     def predicted(self, name: str, layer: int, strength: float) -> float:
         """The margin at one strength: the line with the derivative at 0; where strengths were run, bent through the nearest."""
         attribution, base = self._predicted[name], self.base.margin

@@ -1,31 +1,39 @@
-"""What the views of an explorer are about: one locale, one layer, one prompt, one step of steering."""
+"""What the views of an explorer are about: one prompt, one locale, one layer, one step of steering."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import traitlets
 
 from steerlens.notebook.specimen import Specimen
-from steerlens.steering import STEERED_TOKENS, PlanSpec, SteeredTokens, SteeringPlan, StepSpec, VectorSet
+from steerlens.steering import STEERED_TOKENS, Intervention, SteeredTokens, SteeringPlan, StepSpec, VectorSet
 
 
 @dataclass(frozen=True)
 class Move:
-    """One step of steering with one locale's vector."""
+    """One step of steering with one vector of a set."""
 
-    locale: str
-    step: StepSpec
+    vector: tuple[str, str]
+    """Its name and its locale."""
+    layer: int
+    strength: float
+    tokens: SteeredTokens
+
+    @property
+    def spec(self) -> StepSpec:
+        """The step, with the vector's name alone."""
+        return StepSpec(self.vector[0], self.layer, self.strength, self.tokens)
 
     def plan(self, vectors: VectorSet) -> SteeringPlan:
         """Returns the plan that takes the step."""
-        return PlanSpec((self.step,)).plan(vectors.of(self.locale))
+        return vectors[self.vector].at(self.layer, self.strength, self.tokens)
 
     def code(self) -> str:
         """Returns the code that makes the plan from ``vectors``."""
-        step = self.step
-        named = f"vectors.of({self.locale!r})[{step.vector!r}]"
-        return f"{named}.at(layers={step.layer}, strength={step.strength!r}, tokens={step.tokens!r})"
+        name, locale = self.vector
+        key = f"{name!r}, {locale!r}" if locale else repr(name)
+        return f"vectors[{key}].at(layers={self.layer}, strength={self.strength!r}, tokens={self.tokens!r})"
 
 
 class Selection(traitlets.HasTraits):
@@ -34,8 +42,11 @@ class Selection(traitlets.HasTraits):
     locale = traitlets.Unicode()
     layer = traitlets.Int()
     concept = traitlets.Unicode()
-    """Of the item whose prompt is steered."""
+    """Of the item whose prompt is steered; ``""`` where no items were given."""
+    text = traitlets.Unicode()
+    """A free prompt; ``""`` for the prompt of the item."""
     vector = traitlets.Unicode()
+    """Its name; its name and locale where no items were given; ``""`` where there is no vector."""
     strength = traitlets.Float()
     tokens = traitlets.Unicode()
 
@@ -46,16 +57,31 @@ class Selection(traitlets.HasTraits):
             locale=first,
             layer=specimen.layers[len(specimen.layers) // 2],
             concept=specimen.concepts(first)[0],
-            vector=next(iter(specimen.vectors.of(first))),
+            text="" if specimen.studied else specimen.prompts[0],
+            vector=self._names(first)[0],
             strength=min(1.0, limit),
             tokens=tokens,
         )
 
+    def _names(self, locale: str) -> tuple[str, ...]:
+        return tuple(self._specimen.offered(locale)) or ("",)
+
     @property
-    def move(self) -> Move:
-        """The step of steering that is chosen."""
+    def offered(self) -> Mapping[str, Intervention]:
+        """The vectors that can be chosen now, by what they are called here."""
+        return self._specimen.offered(self.locale)
+
+    @property
+    def move(self) -> Move | None:
+        """The step of steering that is chosen; ``None`` where there is no vector."""
+        vector = self.offered.get(self.vector)
         tokens: Any = self.tokens  # validated
-        return Move(self.locale, StepSpec(self.vector, self.layer, self.strength, tokens))
+        return None if vector is None else Move((vector.name, vector.locale), self.layer, self.strength, tokens)
+
+    @property
+    def prompt(self) -> str:
+        """The text that is continued: the free prompt, or the item's."""
+        return self.text or self._specimen.item(self.locale, self.concept).prompt().text
 
     def set(self, **choices: object) -> None:
         """Chooses several things at once, as ``set(layer=9, strength=2.0)``.
@@ -65,7 +91,8 @@ class Selection(traitlets.HasTraits):
         """
         for name in choices:
             _among(name, self.trait_names(), "thing to choose")
-        for name in sorted(choices, key=lambda name: name != "locale"):  # the locale first: others depend on it
+        order = ["locale", "concept"]  # the locale first, since others depend on it; a new item ends a free prompt
+        for name in sorted(choices, key=lambda name: order.index(name) if name in order else len(order)):
             self.set_trait(name, choices[name])
 
     @traitlets.validate("locale", "layer", "concept", "vector", "tokens")
@@ -74,11 +101,18 @@ class Selection(traitlets.HasTraits):
             "locale": self._specimen.locales,
             "layer": self._specimen.layers,
             "concept": self._specimen.concepts(self.locale),
-            "vector": tuple(self._specimen.vectors.of(self.locale)),
+            "vector": self._names(self.locale),
             "tokens": STEERED_TOKENS,
         }
         name = proposal["trait"].name
         return _among(proposal["value"], known[name], name)
+
+    @traitlets.validate("text")
+    def _says_something(self, proposal: Any) -> str:
+        text = str(proposal["value"])
+        if not text.strip() and (text or not self._specimen.studied):
+            raise traitlets.TraitError(f"prompt {text!r} given: expected at least one letter. Write a text.")
+        return text
 
     @traitlets.validate("strength")
     def _within(self, proposal: Any) -> float:
@@ -91,9 +125,14 @@ class Selection(traitlets.HasTraits):
     @traitlets.observe("locale")
     def _moved_to(self, change: Any) -> None:
         """Keeps the concept and the vector if the new locale has them."""
-        concepts, vectors = self._specimen.concepts(change.new), list(self._specimen.vectors.of(change.new))
+        concepts, vectors = self._specimen.concepts(change.new), self._names(change.new)
         self.concept = self.concept if self.concept in concepts else concepts[0]
         self.vector = self.vector if self.vector in vectors else vectors[0]
+
+    @traitlets.observe("locale", "concept")
+    def _left_the_free_prompt(self, _: Any) -> None:
+        if self._specimen.studied:
+            self.text = ""
 
 
 def _among(value: Any, known: Sequence[Any], what: str) -> Any:

@@ -1,102 +1,80 @@
-"""What an explorer looks at: items with their vectors, residuals and scores by layer, all made with public functions."""
+"""What an explorer looks at: a model, the vectors that steer it, and prompts, or items with all that is known of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING
 
-from steerlens.activations import ResidualStack
 from steerlens.data import ENGLISH, Item, Items, Split
 from steerlens.errors import SettingsError
-from steerlens.evaluation import Sweep, sweep
-from steerlens.evaluation.scores import AXES, SWEPT
 from steerlens.models import LensModel
-from steerlens.probing import Separability, separability
-from steerlens.settings import Mode
-from steerlens.steering import Intervention, SteeredTokens, SteeringVector, VectorSet, take, vector_set
+from steerlens.notebook.given import Code, data_code, names_of, vectors_code
+from steerlens.notebook.studied import Studied, studied
+from steerlens.steering import Intervention, SteeredTokens, VectorSet, take, vector_set
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-
-@dataclass(frozen=True)
-class HeatScore:
-    """Something that has a value at every layer and locale: separability's, or of one vector on one score."""
-
-    name: str
-    score: str
-    vector: str = ""
-
-    @property
-    def call(self) -> str:
-        """The code that draws it, from ``separated`` or ``swept``."""
-        return f"swept.by_locale({self.vector!r}, {self.score!r})" if self.vector else f"separated.heatmap({self.score!r})"
+FIRST = "The capital of France is"
+"""The prompt where none was given."""
+Given = VectorSet | Intervention | Iterable[Intervention] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Specimen:
-    """Vectors are taken from train; what is looked at and steered by hand comes from dev."""
+    """Prompts alone, or items too: then vectors come from train, and what is looked at from dev."""
 
     model: LensModel
-    looked: Items
-    """Dev items of the locales."""
     vectors: VectorSet
-    code: str
-    """Code that makes ``vectors`` from ``train``, or of what was given."""
-    stack: ResidualStack
-    """The items' implicit prompts' residuals, at the layers that all vectors have."""
-    separated: Separability
-    swept: Sweep
-    """Every vector at strength 1; predicted, or run where one of them adds no fixed direction."""
-    mode: Mode
-    """How it was swept."""
+    """May be empty where there are no items."""
+    layers: tuple[int, ...]
+    """Those that all vectors have; all of the model's without vectors."""
     tokens: SteeredTokens
-    """Steered there."""
-    seed: int
-    begin: str
-    """Code that makes ``train`` and ``looked`` (as ``dev``) from ``items``."""
+    """Steered at first, and in the predicted effects."""
+    prompts: tuple[str, ...]
+    """Free prompts; at least one where there are no items."""
+    code: Code
+    studied: Studied | None = None
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """Of the items."""
-        return self.looked.locales
+        """Of the items; ``""`` where there are none."""
+        return self.studied.looked.locales if self.studied else ("",)
 
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """That can be chosen."""
-        return self.stack.layers
-
-    @property
-    def scores(self) -> tuple[HeatScore, ...]:
-        """What the heatmap can show."""
-        names = dict.fromkeys(self.swept.frame["vector"])
-        return (
-            HeatScore("separability", "auroc"),
-            HeatScore("separability above the baselines", "above"),
-            *(HeatScore(f"{v} → {s}", s, v) for v, s in product(names, AXES)),
-        )
-
-    def drawn(self, of: HeatScore) -> "Figure":
-        """The heatmap of one score."""
-        return self.swept.by_locale(of.vector, of.score) if of.vector else self.separated.heatmap(of.score)
-
-    def of(self, locale: str) -> Items:
-        """The items of one locale that are looked at."""
-        return self.looked.of(locale=locale)
+    def offered(self, locale: str) -> dict[str, Intervention]:
+        """Returns the vectors that can be chosen, by what they are called: those of a locale's items, or all of them."""
+        if self.studied:
+            return self.vectors.of(locale)
+        return {vector.label: vector for vector in self.vectors.values()}
 
     def concepts(self, locale: str) -> tuple[str, ...]:
-        """Of its items."""
-        return self.of(locale).concepts
+        """Returns the concepts of a locale's items; ``""`` where there are none."""
+        return self.studied.of(locale).concepts if self.studied else ("",)
 
     def item(self, locale: str, concept: str) -> Item:
-        """One of them."""
-        return next(item for item in self.of(locale) if item.concept == concept)
+        """Returns one of the items.
+
+        Raises:
+            SettingsError: there are no items.
+        """
+        if self.studied is None:
+            raise SettingsError("no items were given to sl.explore: expected some. Give them to look at margins and choices.")
+        return self.studied.item(locale, concept)
 
 
-def specimen(
+def free_specimen(model: LensModel, prompts: tuple[str, ...], vectors: Given, *, tokens: SteeredTokens) -> Specimen:
+    """Returns prompts with any vectors, without items.
+
+    Raises:
+        SettingsError: two vectors of one name and locale, or none with a layer in common.
+        FingerprintError: a vector of another model.
+    """
+    own = VectorSet() if vectors is None else vector_set(vectors)
+    names = names_of(model=model, vectors=vectors, prompts=None)
+    layers = _common(model, own) if own else model.layers()
+    return Specimen(model, own, layers, tokens, prompts or (FIRST,), Code(names, vectors=vectors_code(names, vectors)))
+
+
+def item_specimen(
     model: LensModel,
     items: Items | Split,
-    vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
+    vectors: Given = None,
+    prompts: tuple[str, ...] = (),
     *,
     train_concepts: int | None = 60,
     concepts: int | None = 12,
@@ -109,6 +87,7 @@ def specimen(
         items: items that are split by concept here, or a split.
         vectors: EN and LOC of every locale, taken from train, for ``None``. One without a locale is offered in all of them;
             locales without a vector are left out.
+        prompts: free prompts that are offered beside the items'.
         train_concepts: concepts of each kind that vectors are taken from.
         concepts: dev concepts of each kind that are looked at.
         tokens: steered tokens, for the predicted effects.
@@ -116,45 +95,38 @@ def specimen(
     Raises:
         SettingsError: no locale besides English, no vectors, two of one name and locale, or no layer that all of them have.
         UnknownNameError: a vector of a locale without items.
+        FingerprintError: a vector of another model.
     """
     split = items if isinstance(items, Split) else items.split(seed=seed)
-    train = split.train.sample(train_concepts, seed=seed)
-    looked = split.dev.sample(concepts, seed=seed).where(lambda item: item.locale != ENGLISH)
+    given = None if vectors is None else vector_set(vectors)
+    english = given is not None and ENGLISH in given.locales
+    looked = split.dev.sample(concepts, seed=seed).where(lambda item: english or item.locale != ENGLISH)
     if not looked:
         raise SettingsError(f"{split.dev!r} holds no locale besides {ENGLISH}: give items of at least one.")
-    own = take(model, train, locales=looked.locales) if vectors is None else vector_set(vectors)
+    own = take(model, split.train.sample(train_concepts, seed=seed), locales=looked.locales) if given is None else given
     there = set(own.locales_in(looked))
     looked = looked.where(lambda item: item.locale in there)
-    layers = sorted(set.intersection(*(set(vector.layers) for vector in own.values())))
-    if not layers:
-        raise SettingsError("the vectors have no layer in common: take them at the same layers.")
-    stack = model.residuals(looked.prompts(explicit=False), layers)
-    mode: Mode = "attribution" if all(isinstance(vector, SteeringVector) for vector in own.values()) else "exact"
+    layers = _common(model, own)
+    names = names_of(model=model, items=items, vectors=vectors)
     return Specimen(
         model,
-        looked,
         own,
-        "vectors = sl.steering.vector_set(vectors)\n"
-        if vectors is not None
-        else f"vectors = sl.steering.take(model, train, locales={list(looked.locales)!r})\n",
-        stack,
-        separability(stack, probes=("difference of means",), seed=seed),
-        sweep(model, looked, own, layers, [1.0], scores=SWEPT, mode=mode, tokens=tokens),
-        mode,
+        layers,
         tokens,
-        seed,
-        _begin(items, vectors is not None, train_concepts, concepts, seed, looked.locales),
+        prompts,
+        Code(
+            names,
+            *data_code(names, items, concepts, seed, looked.locales),
+            vectors_code(names, vectors, train_concepts, seed, looked.locales),
+        ),
+        studied(model, looked, own, layers, tokens, seed),
     )
 
 
-def _begin(
-    items: Items | Split, given: bool, train: int | None, concepts: int | None, seed: int, locales: tuple[str, ...]
-) -> str:
-    names = ["model", "items" if isinstance(items, Items) else "split", *(["vectors"] if given else [])]
-    return (
-        f"# {', '.join(names)}: what sl.explore was given\n"
-        "import steerlens as sl\n\n"
-        + (f"split = items.split(seed={seed})\n" if isinstance(items, Items) else "")
-        + f"train = split.train.sample({train}, seed={seed})\n"
-        + f"dev = split.dev.sample({concepts}, seed={seed}).where(lambda item: item.locale in {locales!r})\n"
-    )
+def _common(model: LensModel, vectors: VectorSet) -> tuple[int, ...]:
+    model_of = vectors.fingerprint
+    model_of.check(model.fingerprint, f"vectors {', '.join(vectors.names)}")
+    layers = sorted(set.intersection(*(set(vector.layers) for vector in vectors.values())))
+    if not layers:
+        raise SettingsError("the vectors have no layer in common: take them at the same layers.")
+    return tuple(layers)

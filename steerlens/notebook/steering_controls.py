@@ -1,4 +1,4 @@
-"""The lists and sliders that choose a prompt and a step of steering."""
+"""The lists, the text box and the sliders that choose a prompt and a step of steering."""
 
 from functools import partial
 from typing import Any
@@ -6,52 +6,124 @@ from typing import Any
 import ipywidgets
 import traitlets
 
+from steerlens.notebook.hand import PINS
 from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import Specimen
 from steerlens.steering import STEERED_TOKENS
 
-_LONGEST = 70
+_LONGEST = 64
 """Letters of a question in the list."""
+_BUTTONS = 4
+"""Vectors that are offered as buttons; more are offered as a list."""
+_NARROW = {"description_width": "60px"}
 
 
 class SteeringControls:
     """They set the selection, and show it."""
 
     def __init__(self, specimen: Specimen, selection: Selection, limit: float) -> None:
-        self._specimen, self._selection, self._filled, self._filling = specimen, selection, "", False
-        self.concept = ipywidgets.Dropdown(description="Prompt:", layout={"width": "98%"})
-        self.vector = ipywidgets.ToggleButtons()
-        self.layer = ipywidgets.SelectionSlider(options=list(specimen.layers), value=selection.layer, description="Layer:")
-        look = {"min": -limit, "max": limit, "step": limit / 16, "readout_format": ".2f", "description": "Strength:"}
-        self.strength = ipywidgets.FloatSlider(value=selection.strength, **look)
-        self.tokens = ipywidgets.Dropdown(options=list(STEERED_TOKENS), value=selection.tokens, description="Tokens:")
-        self.keep = ipywidgets.Button(description="Keep this step", tooltip="Later moves are added to it")
-        self.clear = ipywidgets.Button(description="Forget kept steps")
-        for name in ("layer", "strength", "tokens"):
-            traitlets.link((selection, name), (getattr(self, name), "value"))
-        for name in ("concept", "vector"):
-            getattr(self, name).observe(partial(self._picked, name), "value")
-        sliders = ipywidgets.HBox([self.vector, self.layer, self.strength, self.tokens], layout={"flex_flow": "row wrap"})
-        self.widget = ipywidgets.VBox([self.concept, sliders, ipywidgets.HBox([self.keep, self.clear])])
+        self._specimen, self._selection, self._filling = specimen, selection, False
+        self._filled: tuple[str, str] | None = None
+        self.locale = ipywidgets.Dropdown(options=list(specimen.locales), value=selection.locale, layout={"width": "90px"})
+        self.prompts = ipywidgets.Dropdown(layout={"flex": "1 1 200px", "width": "auto"})
+        self.text = ipywidgets.Textarea(
+            rows=2, continuous_update=False, layout={"width": "100%", "height": "46px"}, placeholder="Write a prompt …"
+        )
+        self.text.tooltip = "Write any prompt here; Tab or a click elsewhere runs it"
+        self.vector: Any = (
+            ipywidgets.ToggleButtons(style={"button_width": "auto"})
+            if all(len(specimen.offered(locale)) <= _BUTTONS for locale in specimen.locales)
+            else ipywidgets.Dropdown(layout={"width": "180px"})
+        )
+        half = {"width": "50%"}
+        self.layer = ipywidgets.SelectionSlider(
+            options=list(specimen.layers), value=selection.layer, description="Layer", layout=half, style=_NARROW
+        )
+        look = {"min": -limit, "max": limit, "step": limit / 16, "readout_format": "+.2f", "description": "Strength"}
+        self.strength = ipywidgets.FloatSlider(value=selection.strength, layout=half, style=_NARROW, **look)
+        self.tokens = ipywidgets.Dropdown(
+            options=list(STEERED_TOKENS), value=selection.tokens, description="Tokens", layout={"width": "188px"}, style=_NARROW
+        )
+        self.keep = ipywidgets.Button(description="Keep step", tooltip="Later moves are added to it")
+        self.clear = ipywidgets.Button(description="Forget kept", tooltip="Forgets the kept steps")
+        self.pins = {
+            name: ipywidgets.Button(
+                description=f"Pin {name}", tooltip=f"Pins the plan as {name}, to compare; again: takes it away"
+            )
+            for name in PINS
+        }
+        self.status = ipywidgets.HTML()
+        """Says that something is computed."""
+        self.widget = self._laid_out()
+        self._connect()
         self.update()
+
+    def _laid_out(self) -> Any:
+        items = [self.locale] if self._specimen.studied else []
+        steering = [
+            ipywidgets.HBox([self.vector, self.tokens], layout={"justify_content": "space-between"}),
+            ipywidgets.HBox([self.layer, self.strength]),
+            ipywidgets.HBox([self.keep, self.clear, *self.pins.values(), self.status]),
+        ]
+        unsteered = [ipywidgets.HBox([self.layer, self.status])]
+        first = [ipywidgets.HBox([*items, self.prompts]), self.text]
+        return ipywidgets.VBox([*first, *(steering if self._specimen.vectors else unsteered)])
+
+    def _connect(self) -> None:
+        for name in ("layer", "strength", "tokens"):
+            traitlets.link((self._selection, name), (getattr(self, name), "value"))
+        for name in ("locale", "vector"):
+            getattr(self, name).observe(partial(self._picked, name), "value")
+        self.prompts.observe(self._picked_prompt, "value")
+        self.text.observe(self._written, "value")
 
     def update(self) -> None:
         """Offers what the chosen locale has, and shows what is chosen."""
+        chosen = self._selection
         self._filling = True  # lists that are filled choose something themselves
         try:
-            if self._filled != self._selection.locale:
-                self._filled = self._selection.locale
-                items = self._specimen.of(self._filled)
-                self.concept.options = [(_short(f"{item.kind}: {item.question}"), item.concept) for item in items]
-                self.vector.options = list(self._specimen.vectors.of(self._filled))
-            self.concept.value, self.vector.value = self._selection.concept, self._selection.vector
+            if self._filled != (chosen.locale, chosen.text):
+                self._filled = (chosen.locale, chosen.text)
+                self.prompts.options = self._offered()
+                self.vector.options = list(chosen.offered)
+            self.locale.value = chosen.locale
+            self.prompts.value = (False, chosen.text) if chosen.text else (True, chosen.concept)
+            self.text.value = chosen.prompt
+            self.vector.value = chosen.vector or None
         finally:
             self._filling = False
+
+    def _offered(self) -> list[tuple[str, tuple[bool, str]]]:
+        """Prompts by name: of items by their concept, or free ones."""
+        own, chosen = self._specimen, self._selection
+        items = own.studied.of(chosen.locale) if own.studied else ()
+        free = dict.fromkeys((*own.prompts, *([chosen.text] if chosen.text else [])))
+        return [
+            *((_short(f"{item.kind}: {item.question}"), (True, item.concept)) for item in items),
+            *((_short(f"own: {text}"), (False, text)) for text in free),
+        ]
 
     def _picked(self, name: str, change: Any) -> None:
         if not self._filling:
             self._selection.set(**{name: change.new})
 
+    def _picked_prompt(self, change: Any) -> None:
+        if not self._filling and change.new:
+            of_item, name = change.new
+            self._selection.set(**({"concept": name, "text": ""} if of_item else {"text": name}))
+
+    def _written(self, change: Any) -> None:
+        """A free prompt; the item's own text is the item again, and nothing at all changes nothing."""
+        if self._filling:
+            return
+        chosen, own = self._selection, self._specimen
+        item = own.item(chosen.locale, chosen.concept).prompt().text if own.studied else None
+        if change.new.strip():
+            chosen.set(text="" if change.new == item else change.new)
+        else:
+            self.update()
+
 
 def _short(label: str) -> str:
+    label = label.replace("\n", " ⏎ ")
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"

@@ -1,24 +1,21 @@
-"""One prompt under a slider: choices, margin and text before and after."""
+"""One prompt under a slider: what steering does to it, predicted at once and then run."""
 
-from collections.abc import Iterator
-from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from steerlens.evaluation.item_choices import ItemChoices, compared
-from steerlens.models import stream
+from steerlens.data.locales import next_question
+from steerlens.notebook.hand import Hand
+from steerlens.notebook.item_effect import ItemEffect
 from steerlens.notebook.latest import Steps
-from steerlens.notebook.live_item import LiveItem
-from steerlens.notebook.marked import side_by_side
-from steerlens.notebook.selection import Move, Selection
+from steerlens.notebook.prompt_effect import PromptEffect
+from steerlens.notebook.selection import Selection
 from steerlens.notebook.specimen import Specimen
 from steerlens.notebook.steering_controls import SteeringControls
+from steerlens.notebook.texts_view import TextsView
 from steerlens.notebook.view import View
-from steerlens.plotting import margin_curve
-from steerlens.plotting.live import live, redraw
-from steerlens.steering import SteeringPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,140 +23,82 @@ if TYPE_CHECKING:
 
 
 class SteeringView(View):
-    """Sliders, the margin's curve, the choices' bars, and the texts. Predicted at once; ``steps`` does the rest."""
+    """Controls, and the effect on the item or on the free prompt. ``texts`` stands in a place of its own."""
 
-    def __init__(self, specimen: Specimen, selection: Selection, width: int, *, limit: float, max_new_tokens: int) -> None:
-        self._specimen, self._selection, self._limit, self._length = specimen, selection, limit, max_new_tokens
-        self.kept: tuple[Move, ...] = ()
-        self._live: dict[Any, LiveItem] = {}
-        self._texts: dict[Any, str] = {}
+    def __init__(
+        self,
+        specimen: Specimen,
+        selection: Selection,
+        hand: Hand,
+        line: ipywidgets.HTML,
+        *,
+        limit: float,
+        max_new_tokens: int,
+        width: int,
+        height: int,
+    ) -> None:
+        self._specimen, self._selection, self._hand, self._length = specimen, selection, hand, max_new_tokens
+        self.controls = {}
         self.choosing = SteeringControls(specimen, selection, limit)
-        self.item.derive()
-        self._curve, self._bars = live(self._margins(), width), live(self._choices().plot(), width)
-        self._said, self._written = ipywidgets.HTML(), ipywidgets.HTML()
-        row = ipywidgets.HBox([self._curve, self._bars], layout={"flex_flow": "row wrap"})
-        self.widget = ipywidgets.VBox([self.choosing.widget, self._said, row, self._written])
+        self.of_item = ItemEffect(specimen, selection, hand, limit, width, height) if specimen.studied else None
+        self.of_prompt = PromptEffect(specimen, selection, hand, width, height)
+        self.texts = TextsView(specimen, selection, hand, max_new_tokens, lambda moves: self.effect.verdict(moves))
+        self._said = ipywidgets.HTML()
+        self._place = ipywidgets.VBox()
+        self.widget = ipywidgets.VBox([self.choosing.widget, self._said, line, self._place], layout={"width": f"{width}px"})
 
     @property
-    def moves(self) -> tuple[Move, ...]:
-        """The kept steps and the chosen one, which counts for nothing at strength 0 where others were kept."""
-        move = self._selection.move
-        return self.kept if self.kept and move.step.strength == 0 else (*self.kept, move)
-
-    @property
-    def plan(self) -> SteeringPlan:
-        """The plan of these steps."""
-        return _plan(self.moves, self._specimen)
-
-    @property
-    def item(self) -> LiveItem:
-        """What is known of the chosen item."""
-        chosen = self._selection
-        key = (chosen.locale, chosen.concept, chosen.tokens, self.kept)
-        if key not in self._live:
-            kept = _plan(self.kept, self._specimen) if self.kept else None
-            item, vectors = self._specimen.item(chosen.locale, chosen.concept), self._specimen.vectors.of(chosen.locale)
-            tokens = chosen.move.step.tokens
-            self._live[key] = LiveItem(self._specimen.model, item, list(vectors.values()), self._specimen.layers, tokens, kept)
-        return self._live[key]
-
-    def keep_step(self) -> None:
-        """Adds the chosen step to those that stay. The slider goes back to 0, ready for the next one."""
-        self.kept = self.moves
-        self._selection.set(strength=0.0)
-
-    def forget(self) -> None:
-        """Forgets the kept steps."""
-        self.kept = ()
+    def effect(self) -> ItemEffect | PromptEffect:
+        """What is shown of the chosen prompt: an item has margins and choices, a free prompt has next tokens."""
+        return self.of_prompt if self.of_item is None or self._selection.text else self.of_item
 
     def update(self) -> None:
-        """Shows the predicted margin, where that costs no pass."""
+        """Shows what can be said at once."""
         self.choosing.update()
-        if self.item.derived:
-            self._said.value = self._saying()
-            redraw(self._curve, self._margins())
-        else:
-            self._said.value = f"<code>{escape(str(self.plan))}</code><br><i>reading the prompt …</i>"
+        self._said.value = f"<div class='said'>{self._plan_said()}<br>{self.effect.update()}</div>"
+        if self._place.children != (self.effect.widget,):
+            self._place.children = (self.effect.widget,)
 
     def steps(self) -> Steps:
-        """Derivative, exact scores, and texts, one after another."""
-        self.item.derive()
-        self.update()
-        yield
-        self._run()
-        redraw(self._bars, self._choices().plot())
-        self.update()
-        yield
-        yield from self._writing()
+        """What needs a pass, up to the texts."""
+        for _ in chain(self.effect.steps(), [None]):
+            self.update()
+            yield
 
     def figures(self) -> "list[Figure]":
-        """The margin's curve and the choices' bars."""
-        self._run()
-        return [self._margins(), self._choices().plot()]
+        """The margin's curve and the choices' bars; of a free prompt the bars of next tokens."""
+        return self.effect.figures()
 
     def to_frame(self) -> "pd.DataFrame":
-        """The choices, unsteered and steered."""
-        self._run()
-        return self._choices().to_frame()
-
-    def curve(self) -> "pd.DataFrame":
-        """The margin by strength, predicted and run."""
-        return self.item.curve(self._selection.vector, self._selection.layer, self._limit)
+        """The choices, or the next tokens, unsteered and steered."""
+        return self.effect.to_frame()
 
     def as_code(self) -> str:
         """Code that makes the plan and the bars."""
-        chosen, own = self._selection, self._specimen
-        which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
-        steps = " + ".join(move.code() for move in self.moves)
-        found = f"item = next(item for item in dev if {which})\n"
-        return f"{own.begin}{own.code}plan = {steps}\n{found}sl.evaluation.item_choices(model, item, plan).plot()"
-
-    def _run(self) -> None:
-        move = self._selection.move
-        self.item.run(move.plan(self._specimen.vectors), move.step)
-
-    def _choices(self) -> ItemChoices:
-        """What is known: unsteered only, until it was run."""
-        chosen = self._selection
-        return compared(self.item.unsteered, self.item.known(chosen.vector, chosen.layer).get(chosen.strength))
-
-    def _margins(self) -> "Figure":
-        chosen = self._selection
-        return margin_curve(self.curve(), chosen.strength, f"{chosen.vector} {chosen.locale} at layer {chosen.layer}")
-
-    def _saying(self) -> str:
-        chosen, item = self._selection, self.item
-        run = item.known(chosen.vector, chosen.layer).get(chosen.strength)
-        predicted = item.said_before(chosen.vector, chosen.layer, chosen.strength)
-        exact = (
-            "<i>running …</i>"
-            if run is None
-            else "run: <b>NaN or infinite scores</b>, lower the strength"
-            if not run.valid
-            else f"run <b>{run.margin:+.2f}</b> {'✓ answer wins' if run.correct else '✗ another wins'}"
-        )
+        plan = ", plan" if self._hand.moves else ""
+        if self.effect is self.of_item:
+            return f"{self.plan_code()}sl.evaluation.item_choices(model, item{plan}).plot()"
+        stop = next_question(self._selection.prompt)
+        more = f"{self._length}, stop={list(stop)!r}" if stop else f"{self._length}"
+        steered = f"with plan.applied(model):\n    print(model.generate(prompt, {more}))\n" if plan else ""
         return (
-            f"<code>{escape(str(self.plan))}</code><br>margin in nats per token: unsteered <b>{item.unsteered.margin:+.2f}</b>, "
-            f"predicted <b>{predicted:+.2f}</b>, {exact}"
+            f"{self.plan_code()}from steerlens.notebook.next_tokens import next_token_bars, next_tokens\n\n"
+            f"print(model.generate(prompt, {more}))\n{steered}next_token_bars(next_tokens(model, prompt{plan}))"
         )
 
-    def _writing(self) -> Iterator[None]:
-        """Both texts, the unsteered one once, shown as they grow."""
-        model, prompt, plan = self._specimen.model, self.item.item.prompt(), self.plan
-        place = (self._selection.locale, self._selection.concept)
-        show = partial(side_by_side, prompt.text, title=str(plan))
-        if place not in self._texts:
-            text = ""
-            for text in stream(model, prompt, self._length):
-                self._written.value = show(text, None)
-                yield
-            self._texts[place] = text
-        self._written.value = show(self._texts[place], None)
-        for text in stream(model, prompt, self._length, lambda: plan.applied(model)):
-            self._written.value = show(self._texts[place], text)
-            yield
+    def plan_code(self) -> str:
+        """Returns code that makes ``plan``, if anything is steered, ``prompt``, and ``item``, if it is one's."""
+        chosen, items = self._selection, self.effect is self.of_item
+        begin = self._specimen.code.begin(vectors=bool(self._hand.moves), items=items)
+        which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
+        prompt = f"item = next(item for item in dev if {which})\nprompt = item.prompt()\n"
+        return begin + self._hand.code() + (prompt if items else f"prompt = {chosen.prompt!r}\n")
 
-
-def _plan(moves: tuple[Move, ...], specimen: Specimen) -> SteeringPlan:
-    first, *others = (move.plan(specimen.vectors) for move in moves)
-    return sum(others, first)
+    def _plan_said(self) -> str:
+        """The kept steps and the chosen one, told apart."""
+        kept, move = self._hand.kept, self._selection.move
+        if move is None and not kept:
+            return "<span class='now'>unsteered: no vectors were given</span>"
+        now = self._hand.said((move,)) if move else ""
+        now = f"<span class='now'>now <code>{escape(now)}</code></span>"
+        return f"<span class='kept'>kept <code>{escape(self._hand.said(kept))}</code></span> + {now}" if kept else now

@@ -13,8 +13,8 @@ class View(ABC):
 
     widget: Any
     """What is put on the page."""
-    controls: tuple[Any, ...] = ()
-    """Widgets of its own whose ``value`` says what it shows."""
+    controls: dict[str, Any]
+    """Widgets of its own whose ``value`` says what it shows, by name."""
 
     @abstractmethod
     def update(self) -> None:
@@ -30,4 +30,4 @@ class View(ABC):
 
     @abstractmethod
     def as_code(self) -> str:
-        """Code that makes it, from ``model``, ``items`` and ``vectors`` as they were given."""
+        """Code that makes it, from what ``sl.explore`` was given."""

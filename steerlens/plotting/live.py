@@ -10,6 +10,11 @@ import plotly.io
 from steerlens.plotting.figure import OFFLINE
 
 _AXIS = {"tickfont": {"size": 10}, "title": {"font": {"size": 11}, "standoff": 3}}
+_LEGEND = {
+    **{"orientation": "h", "font": {"size": 10}},
+    **{"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"},
+}
+_COLOUR_BAR = {"thickness": 8, "tickfont": {"size": 9}, "title": {"font": {"size": 9}}}
 _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 
@@ -64,15 +69,14 @@ def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
         width=width,
         height=height,
         margin={"l": 44, "r": 8, "t": 22 if named else 6, "b": 36},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "font": {"size": 10}},
+        legend=_LEGEND,
         font={"size": 11},
         hoverlabel={"font": {"size": 12}},
     )
     made.update_xaxes(_AXIS)
     made.update_yaxes(_AXIS)
-    made.update_traces(
-        textfont={"size": 10}, colorbar={"thickness": 8, "tickfont": {"size": 9}, "title": {"font": {"size": 9}}}, selector={"type": "heatmap"}
-    )
+    made.update_traces(textfont={"size": 10}, colorbar=_COLOUR_BAR, selector={"type": "heatmap"})
+    made.update_traces(textfont={"size": 9}, constraintext="none", textangle=0, selector={"type": "bar"})
     for trace in made.data:
         if trace.type == "heatmap" and trace.text is not None:
             trace.text = [[_NO_ZERO.sub(r"\g<1>0.", str(cell)) for cell in row] for row in trace.text]

@@ -91,9 +91,9 @@ def _asked(address: str) -> Any:
 
 
 @contextmanager
-def opened(browser: "Browser", address: str) -> Iterator["Page"]:
-    """The notebook's page, 1500 by 1200 pixels, with all its cells sent to its kernel."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1200})
+def opened(browser: "Browser", address: str, width: int = 1500, height: int = 1200) -> Iterator["Page"]:
+    """The notebook's page, in a window of so many pixels, with all its cells sent to its kernel."""
+    context = browser.new_context(viewport={"width": width, "height": height})
     try:
         page = context.new_page()
         page.set_default_timeout(60_000)

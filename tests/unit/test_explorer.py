@@ -20,7 +20,7 @@ from steerlens.errors import SettingsError, SteerlensError, UnknownNameError
 from steerlens.evaluation import Scorer
 from steerlens.notebook.explorer import Explorer
 from steerlens.notebook.latest import Latest
-from steerlens.notebook.marked import marked, side_by_side
+from steerlens.notebook.marked import Column, marked, side_by_side
 from steerlens.steering import difference_of_means
 
 SEED = 3
@@ -47,7 +47,7 @@ def explorer(made: Explorer) -> Explorer:
 def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl.LensModel) -> None:
     explorer.selection.layer, explorer.selection.strength = 3, 2.5
     explorer.settle()
-    item = explorer._steering.item.item
+    item = explorer._steering.of_item.item.item
     frame = explorer.to_frame("steering")
     for steering, outcome in (
         ("unsteered", Scorer(llama, [item]).score()[0]),
@@ -55,13 +55,13 @@ def test_a_move_shows_the_exact_scores_of_its_plan(explorer: Explorer, llama: sl
     ):
         assert frame.loc[frame["steering"] == steering, "score"].to_numpy() == pytest.approx(outcome.scores, abs=1e-4)
     assert str(explorer.plan) == "2.5 × EN es-ES at layer 3"
-    bars = explorer._steering._bars
+    bars = explorer._steering.of_item._bars.shown
     assert np.array(bars.data[1].x, dtype=float) == pytest.approx(frame.loc[frame["steering"] == "steered", "share"].to_numpy())
 
 
 def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(explorer: Explorer, llama: sl.LensModel) -> None:
-    live = explorer._steering.item
-    curve = explorer._steering.curve().set_index("strength")
+    live = explorer._steering.of_item.item
+    curve = explorer._steering.of_item.curve().set_index("strength")
     assert curve.loc[0.0, "predicted"] == pytest.approx(live.unsteered.margin)
     run = curve["exact"].dropna()
     assert {0.0, 1.0} <= set(run.index)
@@ -74,7 +74,7 @@ def test_the_prediction_is_the_derivative_and_then_bends_through_what_was_run(ex
 
 def test_a_prediction_stays_beside_the_run_that_it_missed(explorer: Explorer) -> None:
     """The line is bent through what was run; what was said before the run is said after it too."""
-    live, step = explorer._steering.item, explorer.selection
+    live, step = explorer._steering.of_item.item, explorer.selection
     step.set(layer=3)
     before = live.predicted("EN", 3, -3.0)
     step.set(strength=-3.0)
@@ -85,7 +85,7 @@ def test_a_prediction_stays_beside_the_run_that_it_missed(explorer: Explorer) ->
     assert live.said_before("EN", 3, -3.0) == pytest.approx(before)
     said = explorer._steering._said.value
     assert f"predicted <b>{before:+.2f}</b>, run <b>{run:+.2f}</b>" in said
-    curve = explorer._steering.curve().set_index("strength")
+    curve = explorer._steering.of_item.curve().set_index("strength")
     assert curve.loc[-3.0, "before"] == pytest.approx(before)
     step.set(strength=2.0)
     explorer.settle()
@@ -95,20 +95,17 @@ def test_a_prediction_stays_beside_the_run_that_it_missed(explorer: Explorer) ->
 
 def test_a_locale_brings_its_prompts_and_vectors(explorer: Explorer) -> None:
     explorer.selection.set(locale="ko-KR")
-    assert explorer._steering.item.item.locale == "ko-KR"
+    assert explorer._steering.of_item.item.item.locale == "ko-KR"
     assert "ko-KR" in str(explorer.plan)
-    assert explorer.locale.value == "ko-KR"
+    assert explorer._steering.choosing.locale.value == "ko-KR"
     explorer.selection.locale = "es-ES"
 
 
 def test_a_click_on_the_heatmap_chooses_layer_and_locale(explorer: Explorer) -> None:
-    class Points:
-        xs, ys = ["ko-KR"], ["2"]
-
-    explorer.views["layers"]._clicked(None, Points, None)
+    clicked = explorer.views["layers"]._clicked
+    clicked("ko-KR", "2")
     assert (explorer.selection.locale, explorer.selection.layer) == ("ko-KR", 2)
-    Points.xs = ["all"]  # the row of all locales together is no locale
-    explorer.views["layers"]._clicked(None, Points, None)
+    clicked("all", "2")  # the column of all locales together is no locale
     assert explorer.selection.locale == "ko-KR"
     explorer.selection.locale = "es-ES"
 
@@ -121,7 +118,7 @@ def test_kept_steps_are_added(explorer: Explorer, llama: sl.LensModel) -> None:
     explorer.settle()
     assert str(explorer.plan) == "1 × EN es-ES at layer 1 + 2 × LOC es-ES at layer 2"
     frame = explorer.to_frame("steering")
-    own = Scorer(llama, [explorer._steering.item.item]).score(explorer.plan)[0]
+    own = Scorer(llama, [explorer._steering.of_item.item.item]).score(explorer.plan)[0]
     assert frame.loc[frame["steering"] == "steered", "score"].to_numpy() == pytest.approx(own.scores, abs=1e-4)
     assert _made_by(explorer.as_code("steering"), llama)[1]["plan"].layers == (1, 2)
     explorer.forget()
@@ -164,8 +161,8 @@ def test_what_is_chosen_from_code_is_shown_and_must_exist(explorer: Explorer) ->
     concept = explorer._steering._specimen.concepts("ko-KR")[-1]
     explorer.selection.set(vector="LOC", concept=concept, layer=3, locale="ko-KR")  # in any order
     controls = explorer._steering.choosing
-    assert (controls.vector.value, controls.concept.value, controls.layer.value) == ("LOC", concept, 3)
-    assert explorer.locale.value == "ko-KR"
+    assert (controls.vector.value, controls.prompts.value, controls.layer.value) == ("LOC", (True, concept), 3)
+    assert explorer._steering.choosing.locale.value == "ko-KR"
     for bad in ({"layer": 99}, {"locale": "xx"}, {"concept": "typo"}, {"vector": "en"}, {"strength": 9.0}, {"depth": 1}):
         with pytest.raises(TraitError, match="expected"):
             explorer.selection.set(**bad)
@@ -206,15 +203,19 @@ def test_pictures_are_shown_where_plotly_is_told_to(explorer: Explorer, monkeypa
 
 def test_the_token_lens_is_read_once_it_is_open(explorer: Explorer) -> None:
     tokens = explorer.views["tokens"]
-    assert not tokens._shown
-    tokens.widget.selected_index = 0
+    assert tokens._picture is None
+    explorer.tabs.selected_index = explorer.tabs.titles.index("Logit lens")
     explorer.settle()
-    assert len(tokens._shown) == 2
-    first = tokens._shown[1].data[0].z.copy()
+    first = tokens._picture.shown.data[0].z.copy()
     explorer.selection.strength = 4.0
     explorer.settle()
-    assert not np.allclose(first, tokens._shown[1].data[0].z)
-    tokens.widget.selected_index = None
+    assert not np.allclose(first, tokens._picture.shown.data[0].z)
+    tokens.steering.value = "unsteered"
+    explorer.settle()
+    assert np.allclose(tokens._picture.shown.data[0].z, explorer.figures("tokens")[0].data[0].z)
+    tokens._clicked(0, 1.0)
+    assert explorer.selection.layer == 1
+    explorer.tabs.selected_index, tokens.steering.value = 0, "steered"
     assert set(explorer.to_frame("tokens")["steering"]) == {"unsteered", "steered"}
 
 
@@ -248,7 +249,7 @@ def test_unknown_views_and_bad_vectors_are_refused(explorer: Explorer, llama: sl
 def test_given_vectors_of_some_locales_and_layers_are_offered_there(llama: sl.LensModel) -> None:
     vector = replace(difference_of_means(llama, _items().english_pairs("ko-KR"), layers=[1, 3]), name="my EN")
     own = sl.explore(llama, _items(), [vector], concepts=2, max_new_tokens=2)
-    assert own.locale.options == ("ko-KR",)
+    assert own._steering.choosing.locale.options == ("ko-KR",)
     assert own._steering.choosing.layer.options == (1, 3)
     _, names = _made_by(own.as_code("steering"), llama, vectors=[vector])
     assert str(names["plan"]) == str(own.plan)
@@ -268,7 +269,7 @@ def test_code_names_what_was_given(llama: sl.LensModel) -> None:
 def test_a_vector_without_locale_is_offered_in_all(llama: sl.LensModel) -> None:
     vector = replace(difference_of_means(llama, _items().english_pairs("es-ES")), locale="", name="for")
     own = sl.explore(llama, _items(), [vector], concepts=2, max_new_tokens=2)
-    assert own.locale.options == ("es-ES", "ko-KR")
+    assert own._steering.choosing.locale.options == ("es-ES", "ko-KR")
     assert str(_made_by(own.as_code("steering"), llama, vectors=[vector])[1]["plan"]) == str(own.plan)
 
 
@@ -352,4 +353,4 @@ def test_what_changed_is_marked() -> None:
     assert marked("se toma café", "se toma té") == "se toma <mark>té</mark>"
     assert marked("a < b", "a < b") == "a &lt; b"
     assert marked("春节吃饺子", "春节吃汤圆") == "春节吃<mark>汤圆</mark>"
-    assert "<script>" not in side_by_side("<script>", "x", "<script>", "<script>")
+    assert "<script>" not in side_by_side([Column("<script>", "x"), Column("<script>", "<script>")])

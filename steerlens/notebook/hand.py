@@ -1,0 +1,71 @@
+"""The plans made by hand: the kept steps, the chosen one, and plans that were pinned to be compared."""
+
+from steerlens.errors import UnknownNameError
+from steerlens.notebook.selection import Move, Selection
+from steerlens.notebook.specimen import Specimen
+from steerlens.steering import SteeringPlan, no_steering
+
+Moves = tuple[Move, ...]
+PINS = ("A", "B")
+
+
+class Hand:
+    """Steps by what was done with them."""
+
+    def __init__(self, specimen: Specimen, selection: Selection) -> None:
+        self._specimen, self._selection = specimen, selection
+        self.kept: Moves = ()
+        """Steps that stay while others are tried."""
+        self.pinned: dict[str, Moves] = {}
+        """Plans that were pinned, by ``A`` and ``B``."""
+
+    @property
+    def moves(self) -> Moves:
+        """The kept steps and the chosen one, which counts for nothing at strength 0 where others were kept."""
+        move = self._selection.move
+        return self.kept if move is None or (self.kept and move.strength == 0) else (*self.kept, move)
+
+    @property
+    def plan(self) -> SteeringPlan:
+        """The plan of these steps."""
+        return self.plan_of(self.moves)
+
+    def plan_of(self, moves: Moves) -> SteeringPlan:
+        """Returns the plan of some steps."""
+        return sum((move.plan(self._specimen.vectors) for move in moves), no_steering(self._specimen.model.fingerprint))
+
+    def said(self, moves: Moves) -> str:
+        """Returns a plan in words."""
+        return str(self.plan_of(moves))
+
+    def keep(self) -> None:
+        """Adds the chosen step to those that stay. The slider goes back to 0, ready for the next one."""
+        self.kept = self.moves
+        self._selection.set(strength=0.0)
+
+    def forget(self) -> None:
+        """Forgets the kept steps."""
+        self.kept = ()
+
+    def pin(self, name: str) -> None:
+        """Pins the present plan as ``A`` or ``B``, or takes the pin away if it is pinned there already.
+
+        Raises:
+            UnknownNameError: another name.
+        """
+        if name not in PINS:
+            raise UnknownNameError("pin", name, PINS)
+        moves = acting(self.moves)
+        pinned = {**self.pinned, name: moves}
+        if self.pinned.get(name) == moves:
+            del pinned[name]
+        self.pinned = dict(sorted(pinned.items()))
+
+    def code(self) -> str:
+        """Returns the line that makes ``plan`` from ``vectors``; nothing where nothing is steered."""
+        return f"plan = {' + '.join(move.code() for move in self.moves)}\n" if self.moves else ""
+
+
+def acting(moves: Moves) -> Moves:
+    """Returns the steps that change something: those of another strength than 0."""
+    return tuple(move for move in moves if move.strength)

@@ -1,0 +1,59 @@
+"""A figure on the page, with its title as a caption above it."""
+
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from steerlens.plotting.live import caption_of, live, redraw
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+class Picture:
+    """A figure that can be drawn anew, small enough to stand among others. The pointer on the caption shows the subtitle."""
+
+    def __init__(self, fig: "Figure", width: int, height: int, clicked: Callable[[float | str, float | str], None] | None = None):
+        """Draws it.
+
+        Args:
+            width: in pixels.
+            height: in pixels, without the caption.
+            clicked: is called with x and y of what is clicked on.
+        """
+        self._clicked, self._drawn = clicked, (fig.to_json(), width)
+        self._caption = ipywidgets.HTML(_caption(fig), layout={"width": f"{width}px"})
+        self.shown = live(fig, width, height)
+        self.widget = ipywidgets.VBox([self._caption, self.shown], layout={"width": f"{width}px"})
+        self._listen()
+
+    def draw(self, fig: "Figure", width: int | None = None) -> None:
+        """Shows another figure in its place; nothing is sent to the page if it is the same.
+
+        Args:
+            width: in pixels; as before for ``None``.
+        """
+        wanted = (fig.to_json(), width or self.shown.layout.width)
+        if wanted == self._drawn:
+            return
+        self._drawn = wanted
+        self._caption.value = _caption(fig)
+        redraw(self.shown, fig, width)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Traces that were added need to be told."""
+        if self._clicked:
+            for trace in self.shown.data:
+                trace.on_click(self._told, append=False)
+
+    def _told(self, _: Any, points: Any, __: Any) -> None:
+        if self._clicked and points.xs:
+            self._clicked(points.xs[0], points.ys[0])
+
+
+def _caption(fig: "Figure") -> str:
+    title, subtitle = caption_of(fig)
+    return f"<div class='caption' title='{escape(subtitle, quote=True)}'><b>{escape(title)}</b> <i>{escape(subtitle)}</i></div>"

@@ -1,0 +1,48 @@
+"""Greedy texts, each written once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from steerlens.data.locales import next_question
+from steerlens.models import LensModel, stream
+
+_MOST = 200
+"""Texts that are kept."""
+
+
+class Writer:
+    """Texts by prompt and plan. One that was broken off goes on where it was, unless another one was begun since."""
+
+    def __init__(self, model: LensModel, length: int) -> None:
+        self._model, self._length = model, length
+        self._written: dict[Any, str] = {}
+        self._begun: Any = None
+        self._growing: Iterator[str] = iter(())
+
+    def known(self, prompt: str, key: Any) -> str | None:
+        """Returns a text that was written to its end, or ``None``."""
+        return self._written.get((prompt, key))
+
+    def text(self, prompt: str, key: Any, around: Callable[[], AbstractContextManager[Any]]) -> Iterator[str]:
+        """Yields a text as it grows, up to where the model begins another question; at once where it was written before.
+
+        Args:
+            prompt: what is continued.
+            key: tells plans apart.
+            around: makes the context of the plan.
+        """
+        own = (prompt, key)
+        if own not in self._written:
+            if self._begun != own:
+                made = stream(self._model, prompt, self._length, around, stop=next_question(prompt))
+                self._begun, self._growing = own, made
+                self._latest = ""
+            for text in self._growing:
+                self._latest = text
+                yield text
+            self._begun = None
+            if len(self._written) >= _MOST:
+                self._written.clear()
+            self._written[own] = self._latest
+        yield self._written[own]
