@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+_LISTED = 24
+"""The most names that a message lists."""
 _MOST, _END = 20_000, 1_000
 """The most characters of a message, and how many of them are kept of the end, where it says what to do."""
 
@@ -42,14 +44,19 @@ class UnknownNameError(SteerlensError):
         Args:
             what: the kind of thing that the name is of, such as ``locale``.
             given: the name that was given.
-            known: the names that exist; the first 24 are listed.
+            known: the names that exist; the first 24 are listed, or where there are more than that and some are like the given
+                one, these alone.
             advice: a sentence that is put at the end, on what to do; none for ``""``.
         """
         names = [str(name) for name in known]
-        near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.65)
-        meant = f" Did you mean {' or '.join(near)}?" if near else ""
-        listed = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
-        super().__init__(f"unknown {what} {given!r}: expected one of {listed}.{meant}{' ' + advice if advice else ''}")
+        many = len(names) > _LISTED
+        near = difflib.get_close_matches(str(given), names, n=5 if many else 3, cutoff=0.55 if many else 0.65)
+        if many and near:
+            said = f"expected one of {len(names)}, of which {', '.join(near)} are the nearest."
+        else:
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            said = f"expected one of {', '.join(names[:_LISTED])}{', …' if many else ''}.{meant}"
+        super().__init__(f"unknown {what} {given!r}: {said}{' ' + advice if advice else ''}")
 
 
 class PromptError(SteerlensError):

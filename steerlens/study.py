@@ -14,6 +14,7 @@ from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
 from steerlens.evaluation.running import Executor, Running
+from steerlens.evaluation.scores import exact_match
 from steerlens.evaluation.text_tasks import WritingTask, captured
 from steerlens.models import LensModel, load
 from steerlens.probing import Separability, matched, separability
@@ -142,13 +143,13 @@ def _examples(
         asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
         methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
         tasks += [
-            (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring))
+            (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring, stop=("\n",)))
             for method, plan in methods.items()
         ]
     with progress(sum(task.size for _, task in tasks), "Examples", "text") as bar:
         results = running.results([task for _, task in tasks], model, bar)
         rows = [
-            {**_asked(writing.item), "method": method, "text": writing.text.strip().split("\n")[0]}
+            {**_asked(writing.item), "method": method, "text": writing.text.strip(), "right": exact_match(writing)}
             for (method, task), result in zip(tasks, results, strict=True)
             for writing in task.writings(result)
         ]

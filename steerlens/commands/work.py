@@ -76,8 +76,8 @@ def sweep(args: Namespace) -> str:
     check_extend(args.extend, settings.mode, settings.strengths)
     split = settings.parts(items)
     model = arguments.model(args)
-    vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[locale], positions=settings.positions)
     layers = settings.swept(model, least=1)
+    vectors = take(model, split.train, [CONTRASTS[args.vector]], locales=[locale], positions=settings.positions)
     table = run_sweep(
         model,
         split.dev,

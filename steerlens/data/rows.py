@@ -191,7 +191,9 @@ class RowReader:
     def _known_locale(self, place: str, name: str, code: str) -> None:
         if code and code not in self._known:
             near = difflib.get_close_matches(code, sorted(self._known), n=3, cutoff=0.3) or ["es-ES"]
-            self.fault(place, name, f"{code!r} given", f"a known locale, as {', '.join(near)} (data.known_locales() lists them)")
+            self.fault(
+                place, name, f"{code!r} given", f"a known locale, as {', '.join(near)}, or one that you add: sl.data.add_locale"
+            )
 
     def _once(self, place: str, text: Mapping[str, str]) -> None:
         """Each concept once a locale, and of one kind in all of them."""

@@ -25,6 +25,7 @@ from steerlens.scores import GivenScore, Score, score_of
 from steerlens.settings import MODES, STRENGTHS, Mode, Scoring
 from steerlens.steering import Intervention, SteeredTokens, StepSpec, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
+from steerlens.steering.vectors import CONCEPTS
 
 log = logging.getLogger("steerlens")
 
@@ -113,6 +114,7 @@ def sweep(
     cells = _cells(model, given, layers, strengths, tokens)
     check_extend(extend, mode, {cell.strength for cell in cells})
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
+    _warn_of_seen(given, items)
     grid = Grid(model, _parts(source, measured), given, cells, source.scoring, batch_size, memory, source.running, by_vector)
     found = halved(grid, limit, seed) if mode == "halving" else _found(grid, mode)
     english = english_outcomes(model, items, grid.locales, measured, source.scoring, batch_size, source.running)
@@ -210,6 +212,20 @@ def _meta(source: SweptFrom, scores: Sequence[str], tokens: SteeredTokens, mode:
         scores=list(scores),
         aims={name: vector.score for (name, _), vector in source.vectors.items() if vector.score},
     )
+
+
+def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
+    """Says if vectors are measured on concepts that they were taken from."""
+    swept = set(items.concepts)
+    for name in vectors.names:
+        seen = swept & {str(concept) for vector in vectors.named(name).values() for concept in vector.notes.get(CONCEPTS, ())}
+        if seen:
+            log.warning(
+                "%s was taken from %d of the %d concepts that are swept, so its gain on these is too large. Take vectors from "
+                "one part of a split and sweep another: split = items.split(), take(model, split.train), sweep(model, split.dev, "
+                "…).",
+                *(name, len(seen), len(swept)),
+            )
 
 
 def _warn(swept: Sweep, dtype: str) -> None:

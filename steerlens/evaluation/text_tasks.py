@@ -40,6 +40,8 @@ class WritingTask(Task):
     batch_size: int | None = None
     scoring: Scoring = field(default_factory=Scoring)
     """How the items are put."""
+    stop: tuple[str, ...] = ()
+    """Texts at which a generated text ends; they are left out."""
 
     @property
     def size(self) -> int:
@@ -47,9 +49,9 @@ class WritingTask(Task):
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
-        """Returns the items, how they are put, the plan and the length."""
+        """Returns the items, how they are put, the plan, the length and the stops."""
         own = {"items": Items(self.items).digest(), "plan": plan_digests(self.plan), "max_new_tokens": self.max_new_tokens}
-        return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size}
+        return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size, "stop": list(self.stop)}
 
     def read(self, model: LensModel) -> list[Any]:
         """Returns the tokens of each item's prompt.
@@ -63,7 +65,7 @@ class WritingTask(Task):
         """Returns a row for each item with its text and the text's tokens."""
         import pandas as pd
 
-        found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring)
+        found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring, self.stop)
         report(len(self.items))
         return pd.DataFrame([(one.text, list(one.tokens)) for one in found], columns=["text", "tokens"])
 

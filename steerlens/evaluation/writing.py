@@ -1,6 +1,6 @@
 """What a model writes after items' prompts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from steerlens.data import Items
 from steerlens.evaluation.outcomes import Writing
@@ -17,6 +17,7 @@ def written(
     max_new_tokens: int,
     batch_size: int | None = None,
     scoring: Scoring | None = None,
+    stop: Sequence[str] = (),
 ) -> list[Writing]:
     """Returns what a model writes after each item's prompt, greedily.
 
@@ -27,13 +28,18 @@ def written(
         max_new_tokens: where a text stops, if the model does not end it.
         batch_size: prompts at once; chosen for the device for ``None``.
         scoring: how the items are put (form, chat, letters, examples); the defaults for ``None``.
+        stop: texts at which a generated text ends; they are left out.
     """
     how = scoring or Scoring()
     prompts = [prompt_of(item, how) for item in items]
     size = batch_size or len(prompts) or 1
 
     def write() -> list[str]:
-        return [text for at in range(0, len(prompts), size) for text in model.generate(prompts[at : at + size], max_new_tokens)]
+        return [
+            text
+            for at in range(0, len(prompts), size)
+            for text in model.generate(prompts[at : at + size], max_new_tokens, stop=stop)
+        ]
 
     texts = write() if plan is None else _under(plan, model, write)
     ids = [tuple(model.tokenizer.hf(text, add_special_tokens=False)["input_ids"]) for text in texts]

@@ -80,7 +80,8 @@ def _examples(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     examples = []
     for _, rows in frame.groupby(keys, sort=False):
         first = rows.iloc[0]
-        texts = list(zip(rows["method"], rows["text"], strict=True))
+        right = rows["right"] if "right" in rows else [False] * len(rows)  # results of earlier versions do not say so
+        texts = list(zip(rows["method"], rows["text"], right, strict=True))
         examples.append({**{name: first[name] for name in ("locale", "kind", "question", "answer")}, "texts": texts})
     return examples
 

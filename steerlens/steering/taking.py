@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from steerlens.activations import ResidualStack
-from steerlens.data import Items
+from steerlens.data import Items, PromptPairs
 from steerlens.errors import SettingsError
 from steerlens.models.lens import LensModel
 from steerlens.models.pooling import Positions
@@ -12,6 +12,7 @@ from steerlens.numeric import Layers
 from steerlens.steering.contrasts import EN, LOC, Contrast, contrasts_of, locales_of_items
 from steerlens.steering.means import differences_of_means
 from steerlens.steering.vector_sets import VectorSet
+from steerlens.steering.vectors import CONCEPTS
 
 
 def take(
@@ -38,7 +39,8 @@ def take(
         batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
 
     Returns:
-        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all.
+        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all. Its ``notes`` hold
+        the concepts that it was taken from, if its prompts have any.
 
     Raises:
         PairsError: a locale whose items give no pairs for a contrast, or a contrast whose function makes no pairs of the locale.
@@ -55,6 +57,12 @@ def take(
     wanted = [(contrast, pairs) for contrast in given for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
     return VectorSet(
-        contrast.made(replace(vector, name=contrast.name, score=contrast.score)).called(contrast.name)
-        for (contrast, _), vector in zip(wanted, found, strict=True)
+        contrast.made(replace(vector, name=contrast.name, score=contrast.score, notes=_concepts(pairs))).called(contrast.name)
+        for (contrast, pairs), vector in zip(wanted, found, strict=True)
     )
+
+
+def _concepts(pairs: PromptPairs) -> dict[str, list[str]]:
+    """Returns the concepts that pairs ask of, as a vector's note: what is scored on them later was seen before."""
+    seen = sorted({prompt.concept for prompt in (*pairs.positive, *pairs.negative) if prompt.concept})
+    return {CONCEPTS: seen} if seen else {}

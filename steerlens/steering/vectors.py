@@ -18,6 +18,8 @@ from steerlens.steering.interventions import Intervention, LayerEdits, generator
 from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
+CONCEPTS = "concepts"
+"""The note of a vector that holds the ids of the concepts that it was taken from."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The choice of plans and the plane, on hand-made cases."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,7 @@ def test_vectors_of_different_locales_are_chosen_where_each_has_them(
         alone = sweep(llama, own, swept.source.vectors.named(name), [1, 2], [0.5, 1.0]).choose()[name]
         assert alone.spec == chosen[name].spec
         assert alone.gains[aim] == pytest.approx(chosen[name].gains[aim])
-    assert not caplog.records  # a vector without a locale goes with any
+    assert "swept in different locales" not in caplog.text  # a vector without a locale goes with any
     assert plane(llama, items, {"formal": chosen["formal"], "LOC": chosen["LOC"]}).frame["locale"].unique().tolist() == [
         "es-ES",
         "mean",
@@ -270,3 +271,17 @@ def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: 
     assert frame.loc["ko-KR", "n"] == frame.loc["es-ES", "n"] - 1
     assert frame["change"].notna().all()
     assert frame.loc["mean", "change"] == pytest.approx(frame.loc[["es-ES", "ko-KR"], "change"].mean(), abs=0.08)
+
+
+def test_a_sweep_of_the_concepts_that_a_vector_was_taken_from_warns(
+    llama: sl.LensModel, items: Items, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = items.split(seed=0)
+    taken = take(llama, split.train, locales=["es-ES"])
+    sweep(llama, split.test.of(locale="es-ES"), taken, [1], 1.0)
+    assert "was taken from" not in caplog.text
+    sweep(llama, items.of(locale="es-ES"), taken, [1], 1.0)
+    n = len(set(split.train.of(kind="factual").concepts))
+    assert f"EN was taken from {n} of the {len(items.of(locale='es-ES').concepts)} concepts that are swept" in caplog.text
+    again = VectorSet.load(taken.save(tmp_path / "vectors.safetensors"))
+    assert again["EN", "es-ES"].notes == taken["EN", "es-ES"].notes

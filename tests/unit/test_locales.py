@@ -111,3 +111,12 @@ def test_an_answer_ends_at_the_next_question() -> None:
     assert next_question("Pregunta: ¿Qué se desayuna?\nRespuesta:") == ("\nPregunta:",)
     assert next_question("Q&A\n질문: 안녕?\n답변:") == ("\n질문:",)
     assert next_question("What is a question: this?") == ()
+
+
+def test_an_unknown_locale_names_the_nearest_ones_and_the_way_to_add_one() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"expected one of \d+, of which .*pt-PT.* are the nearest\. Add your own"
+    ) as error:
+        locale("pt-XX")
+    assert len(str(error.value)) < 200
+    assert "add_locale" in str(error.value)
