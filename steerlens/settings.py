@@ -151,10 +151,11 @@ class Layered(Protocol):
 class StudySettings:
     """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed."""
 
-    locales: tuple[str, ...] = ("ar-EG", "el-GR", "es-ES", "id-ID", "ko-KR", "zh-CN")
+    locales: tuple[str, ...] = ("es-ES", "id-ID", "ko-KR")
     """The locales that vectors are taken for and plans are chosen for."""
-    layers: tuple[int, ...] | Literal["all", "strided"] = "all"
-    """The layers that are swept: ``strided`` are six, evenly spaced, the last one included."""
+    layers: tuple[int, ...] | Literal["all", "half", "strided"] = "half"
+    """The layers that are swept: ``half`` is every second one, ``strided`` are six, evenly spaced; the last one is always
+    included."""
     strengths: tuple[float, ...] = STRENGTHS
     """The factors on the difference of means that are swept."""
     mode: StudyMode = "screened"
@@ -164,10 +165,10 @@ class StudySettings:
     """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``, or ``None`` for all that it needs."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
-    dev_concepts: int | None = 8
+    dev_concepts: int | None = 12
     """The number of concepts of each kind, drawn from dev, that sweeps and choices run on in every locale, or ``None`` for
     all."""
-    test_concepts: int | None = 48
+    test_concepts: int | None = 64
     """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
     """The tokens that are steered. Vectors are read at the last prompt token, so that is where, and after which, they are
@@ -225,16 +226,16 @@ class StudySettings:
 
         Raises:
             LayerError: the model does not have a layer.
-            SettingsError: ``layers`` is a word that is none of ``strided`` and ``all``, or there are fewer layers than are
-                needed.
+            SettingsError: ``layers`` is a word that is none of ``all``, ``half`` and ``strided``, or there are fewer layers than
+                are needed.
         """
         chosen: Sequence[int] | None = None
-        if self.layers == "strided":
-            chosen = spaced(range(model.n_layers), _STRIDED)
+        if self.layers in ("half", "strided"):
+            chosen = spaced(range(model.n_layers), _STRIDED if self.layers == "strided" else max(least, model.n_layers // 2))
         elif not isinstance(self.layers, str):
             chosen = self.layers
         elif self.layers != "all":
-            raise SettingsError(f"layers {self.layers!r} given: expected 'strided', 'all' or block indices.")
+            raise SettingsError(f"layers {self.layers!r} given: expected 'all', 'half', 'strided' or block indices.")
         layers = model.layers(chosen)
         if len(layers) < least:
             raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
@@ -242,7 +243,7 @@ class StudySettings:
 
 
 QUICK = StudySettings(
-    locales=("es-ES", "ko-KR"), layers="strided", strengths=(1.0, 2.0), train_concepts=48, dev_concepts=8, test_concepts=24
+    locales=("es-ES", "ko-KR"), layers="strided", strengths=(1.0, 2.0), train_concepts=48, dev_concepts=6, test_concepts=20
 )
 """A first look, about three minutes on two cores: what ``steerlens demo --quick`` stands for."""
 

@@ -13,7 +13,7 @@ from steerlens.evaluation.combinations import Combinations
 from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, Values
 from steerlens.evaluation.searching.objectives import OBJECTIVES
-from steerlens.evaluation.searching.steps import Aim, at_other_layers, combined, joint_score, own_score
+from steerlens.evaluation.searching.steps import CANDIDATES, Aim, at_other_layers, combined, joint_score, own_score
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.scores import score_of
 from steerlens.settings import LESSER_GAIN
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("steerlens")
+
+_FEW = 2
+"""The layers of each contrast that are combined after a screened sweep, which runs few cells in full to save time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +99,11 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     )  # fmt: skip
     own = _cells(cache, _run_cells(swept), aims)
     each = {name: Aim(cache, _locales_of(name, swept), own_score(aim)) for name, aim in aims.items()}
+    for name, aim in each.items():
+        own[name] += _run_weaker(aim, own[name], swept)
     chosen = {name: aim.choice(own[name], (aims[name],), seed) for name, aim in each.items()}
-    tops = {name: at_other_layers(aim.ordered(own[name])) for name, aim in each.items()}
+    n = _FEW if swept.meta.get("mode") == "screened" else CANDIDATES
+    tops = {name: _tops(aim.ordered(own[name]), chosen[name][0], n) for name, aim in each.items()}
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
     for name, aim in each.items():
         cache.forget_incomplete([chosen[name][0], *tops[name]])
@@ -116,6 +122,22 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
         for name, (spec, found) in chosen.items()
     }
     return Choices(made, Combinations(cache.table(tried, where), swept.meta))
+
+
+def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
+    """Runs the swept strengths below that of the best cell at its layer, as far as they were only predicted."""
+    best = aim.ordered(cells)[0].steps[0]
+    strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
+    lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
+    lacking = [spec for spec in lacking if spec not in cells]
+    aim.run(lacking, f"{best.vector}, weaker")
+    return lacking
+
+
+def _tops(ordered: list[PlanSpec], chosen: PlanSpec, n: int) -> list[PlanSpec]:
+    """Returns the cells of one contrast that are combined, the chosen one in the place of the others at its layer."""
+    tops = at_other_layers(ordered, n)
+    return [chosen if chosen.steps and chosen.steps[0].layer == top.steps[0].layer else top for top in tops]
 
 
 def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:

@@ -152,14 +152,17 @@ class Sweep(ResultTable):
         """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
         Cells are ordered by what says that score by degrees (the preference for the right answer over the best other one), which
-        a few concepts tell better than hits; ties go to hits, then to the smaller strength. The best of many looks better than it
+        a few concepts tell better than hits; ties go to hits, then to the smaller strength. At the best cell's layer, the weakest
+        strength is taken that is worse by no more than one standard error of the difference, paired by concept: strong plans
+        break texts. The best of many looks better than it
         is, so the choice is made again without each fifth of the concepts, and what it does to those is what is expected of it
         elsewhere (``chosen.expected``, in words ``chosen.explained()``). If that is not better than unsteered, unsteered is
         chosen.
 
-        The best cells of three layers of every contrast are run on what the other contrasts are for, and combined at different
-        layers. What is chosen for all together is the best of these, of the cells that were combined, and of unsteered, by the
-        least of the gains that the contrasts are meant to give: a contrast that does not help is left out.
+        The best cells of three layers of every contrast (of two after a screened sweep) are run on what the other contrasts are
+        for, and combined at different layers. What is chosen for all together is the best of these, of the cells that were
+        combined, and of unsteered, by the least of the gains that the contrasts are meant to give: a contrast that does not help
+        is left out.
 
         A contrast is chosen in the locales of its vectors; all together in those that all contrasts have, and a warning says so
         where these are fewer.

@@ -84,6 +84,16 @@ class Figure(go.Figure):  # type: ignore[misc]
         size = {"width": width or self.layout.width or self.natural_width, "height": height or self.layout.height}
         return write_atomically(path, _written(path, lambda: self.to_image(ending, scale=scale, **size)))
 
+    def in_column(self) -> "Figure":
+        """Returns the figure laid out again for the column of a paper, 460 pixels wide, with its legend beneath it.
+
+        Raises:
+            SettingsError: it has panels side by side, which a column has no room for.
+        """
+        from steerlens.plotting.theme import in_column  # the theme makes figures
+
+        return in_column(self)
+
     @property
     def natural_width(self) -> int:
         """The width in pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any

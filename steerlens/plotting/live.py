@@ -18,6 +18,18 @@ _COLOUR_BAR = {"thickness": 8, "tickfont": {"size": 9}, "title": {"font": {"size
 _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 
+class _Whole(go.FigureWidget):  # type: ignore[misc]
+    """A figure that the page is told of once it is whole. Plotly's own is empty at first and filled by a second message, and a
+    page that is still loading plotly may draw it in between: then it stays empty."""
+
+    _made = False
+
+    def open(self) -> None:
+        """Does nothing until it is made."""
+        if self._made:
+            super().open()
+
+
 def live(fig: go.Figure, width: int, height: int) -> Any:
     """A figure as a widget, drawn small: without its title, which ``caption_of`` gives for a place beside it.
 
@@ -28,8 +40,10 @@ def live(fig: go.Figure, width: int, height: int) -> Any:
     Raises:
         ImportError: plotly's widgets need ipywidgets and anywidget.
     """
-    shown = go.FigureWidget(_small(fig, width, height))
+    shown = _Whole(_small(fig, width, height))
     shown._config = {**shown._config, **OFFLINE, "displayModeBar": False}
+    shown._made = True
+    shown.open()
     return shown
 
 

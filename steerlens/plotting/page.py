@@ -37,7 +37,8 @@ def element(figure: Figure) -> str:
         shown.update_layout(title=None, margin_t=shown.layout.margin.t - less, height=shown.layout.height - less)
     height = int(shown.layout.height or 450)
     content = shown.update_layout(height=height).to_json().replace("</", "<\\/")  # or a name could end the script
-    place = f'data-width="{said.get("width", "page")}" style="height:{height}px"'
+    alt = escape(f"{said['title']}. {said['subtitle']}" if said else "figure", quote=True)
+    place = f'data-width="{said.get("width", "page")}" role="img" aria-label="{alt}" style="height:{height}px"'
     return (
         f'<figure>{caption}<div class="plotly-graph-div" {place}></div>'
         f'<script type="application/json">{content}</script></figure>'

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from steerlens.errors import SettingsError
 from steerlens.plotting.figure import Figure
 
 METHOD_COLOURS = {
@@ -86,6 +87,8 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
 
 _HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 112}
 """Characters of a title's and a subtitle's line over a figure half as wide as a page, and as wide."""
+_COLUMN_HEIGHT = 0.75
+"""What is left of a figure's height in a column."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
@@ -108,7 +111,7 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
         template="plotly_white",
         meta={"title": title, "subtitle": subtitle, "above": above, "width": width},
         title={
-            "text": f"<b>{'<br>'.join(heads)}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>",
+            "text": _head(heads, lines),
             "x": 0,
             "xref": "container",
             "y": 1,
@@ -130,6 +133,48 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
         template={"layout": {"xaxis": {**axis, "zeroline": False}, "yaxis": axis}}, xaxis_title_text=x, yaxis_title_text=y
     )
     return fig
+
+
+def _head(heads: Sequence[str], lines: Sequence[str]) -> str:
+    return f"<b>{'<br>'.join(heads)}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>"
+
+
+def in_column(fig: Figure) -> Figure:
+    """Returns a figure that was laid out for a page, laid out again for a column: lines of the head, margins, type, legend.
+
+    Args:
+        fig: one that ``figure`` made, with all of its axes above each other.
+
+    Raises:
+        SettingsError: it has axes side by side, which a column has no room for.
+    """
+    made, noted = Figure(fig), fig.noted
+    starts = {tuple(axis.domain or (0, 1)) for axis in made.select_xaxes()}
+    if len(starts) > 1 or not noted:
+        raise SettingsError(
+            "this figure has panels side by side, or is none of steerlens: a column has no room for it. Save it as wide as a "
+            "page, or draw it without panels, as plane.plot(by_locale=False)."
+        )
+    if noted["width"] == "half":
+        return made
+    heads, lines = textwrap.wrap(noted["title"], _HEAD["half"]), textwrap.wrap(noted["subtitle"], _LINE["half"])
+    above = 54 + 22 * len(heads) + 20 * len(lines)
+    names = [trace.name for trace in made.data if trace.name and trace.showlegend is not False]
+    legend = 30 + 22 * -(-len(dict.fromkeys(names)) // 2)
+    height = int((made.layout.height - made.layout.margin.t) * _COLUMN_HEIGHT) + above + legend
+    made.update_layout(
+        meta={**noted, "above": above, "width": "half"},
+        title_text=_head(heads, lines),
+        font_size=12,
+        margin={"l": 56, "r": 12, "t": above, "b": 60 + legend},
+        height=height,
+        legend={
+            **{"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
+            "font": {"size": 12},
+        },
+    )
+    made.for_each_annotation(lambda note: note.update(font={"size": 10, "color": note.font.color}))
+    return made
 
 
 def below(fig: Figure) -> Figure:

@@ -17,7 +17,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 import steerlens as sl
-from steerlens.errors import FileError, UnknownNameError
+from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import SCORES, Answers, Score, SideEffects, Sweep, placed, register
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
@@ -50,7 +50,7 @@ def test_no_figure_offers_to_upload_itself(drawn: Figure, tmp_path: Path, monkey
     page = drawn.save(tmp_path / "figure.html").read_text(encoding="utf-8")
     assert "showSendToCloud: false" in page
     assert "http" not in page.replace(get_plotlyjs(), "").replace("http://www.w3.org", "")
-    assert live(drawn, 400)._config["showSendToCloud"] is False
+    assert live(drawn, 400, 300)._config["showSendToCloud"] is False
     monkeypatch.setattr(plotly.io.renderers, "default", "plotly_mimetype")
     bundle = drawn._repr_mimebundle_()["application/vnd.plotly.v1+json"]
     assert bundle["config"]["showSendToCloud"] is False
@@ -180,6 +180,27 @@ def _answers(value: Callable[[str, int], float], score: str = "transfer") -> Ans
     return Answers(pd.DataFrame(rows))
 
 
+def test_a_page_wide_figure_is_laid_out_again_for_a_column() -> None:
+    subtitle = "es-ES, id-ID, ko-KR; 64 factual and cultural concepts; crosses: paired 95% intervals over concepts"
+    wide = figure("Transfer-localization plane", subtitle, "x", "y", width="page")
+    wide.add_scatter(x=[0], y=[0], name="EN")
+    narrow = wide.in_column()
+    assert (wide.natural_width, narrow.natural_width) == (860, 460)
+    assert narrow.layout.title.text.count("<br>") > wide.layout.title.text.count("<br>")
+    assert narrow.layout.title.text.replace("<br>", " ") == wide.layout.title.text.replace("<br>", " ")
+    assert narrow.layout.margin.b > wide.layout.margin.b  # the legend lies there
+    half = figure("Half", "a column", "x", "y")
+    assert half.in_column().to_plotly_json() == half.to_plotly_json()
+    for other in (Figure(), wide.set_subplots(rows=1, cols=2)):
+        with pytest.raises(SettingsError, match="a column has no room for it"):
+            other.in_column()
+
+
+def test_a_page_says_what_a_figure_shows_to_those_who_do_not_see_it(drawn: Figure, tmp_path: Path) -> None:
+    text = drawn.save(tmp_path / "figure.html").read_text(encoding="utf-8")
+    assert 'role="img" aria-label="Title. what is shown"' in text
+
+
 def test_answers_are_drawn_as_levels() -> None:
     answers = _answers(lambda method, at: float(at < {"unsteered": 2, "EN": 3}[method]))
     cells = answers.heatmap().data[0]
@@ -261,7 +282,7 @@ def test_a_redrawn_figure_sends_no_placeholder_for_what_stays() -> None:
         frame = pd.DataFrame({"strength": [-1.0, 0.0, 1.0], "predicted": y, "exact": runs})
         return sl.plotting.margin_curve(frame, 1.0, "EN")
 
-    shown = live(curve([0.0, 1.0, 2.0], [np.nan, 1.0, np.nan]), 400)
+    shown = live(curve([0.0, 1.0, 2.0], [np.nan, 1.0, np.nan]), 400, 300)
     sent: list[dict[str, Any]] = []
     shown.observe(lambda change: sent.append(change.new) if change.new else None, "_py2js_update")
     redraw(shown, wanted := curve([0.5, 1.5, 2.5], [np.nan, 1.0, 2.0]))

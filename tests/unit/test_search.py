@@ -1,7 +1,9 @@
 """The search finds what is planted and claims nothing where nothing is; no concept is scored under vectors of its own."""
 
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,11 +15,13 @@ from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
 from steerlens.evaluation.running import Running
+from steerlens.evaluation.searching.expected import Changes
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, mean_gains
 from steerlens.evaluation.searching.objectives import objective_of
 from steerlens.evaluation.searching.predicted import Predictor
 from steerlens.evaluation.searching.steps import Aim, additive, combined
 from steerlens.evaluation.searching.vectors import CrossFit
+from steerlens.scores import score_of
 from steerlens.settings import Scoring, spaced
 from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference_of_means, take
 from steerlens.testbed import Planted, planted
@@ -345,3 +349,29 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     for bad in ([], [EN, EN], ["EN"]):
         with pytest.raises(SettingsError, match="contrast"):
             search(bed.model, split, ["es-ES"], contrasts=bad)
+
+
+def _changes(*by_spec: tuple[PlanSpec, list[float]]) -> Changes:
+    """The changes of the preference by concept under some plans; every right answer changes with the strongest."""
+    found = Changes.__new__(Changes)
+    found.specs = [spec for spec, _ in by_spec]
+    found.cache = SimpleNamespace(scores=[score_of("localization"), score_of(score_of("localization").graded)])
+    finer = np.array([values for _, values in by_spec]).T
+    found.sums = np.stack([np.tile(np.arange(len(by_spec), dtype=float), (len(finer), 1)), finer])
+    found.counts = np.ones_like(found.sums)
+    return found
+
+
+def test_the_weakest_strength_that_is_as_good_is_taken() -> None:
+    """Compared by degrees, paired by concept, at the best cell's layer and tokens alone."""
+    best, rng = [0.3 + 0.02 * (at % 5) for at in range(20)], np.random.default_rng(0)
+    cell = partial(PlanSpec.of, "LOC", 13)
+    as_good = [own - float(rng.normal(0.01, 0.1)) for own in best]
+    worse = [own - 0.05 - float(rng.normal(0, 0.01)) for own in best]
+    every = np.arange(20)
+    strong = cell(4.0)
+    assert _changes((strong, best), (cell(2.0), as_good), (cell(1.0), worse)).as_good(0, every, "localization") == 1
+    assert _changes((strong, best), (cell(2.0), worse), (cell(1.0), as_good)).as_good(0, every, "localization") == 2
+    assert _changes((strong, best), (cell(2.0), worse)).as_good(0, every, "localization") == 0
+    elsewhere = PlanSpec.of("LOC", 12, 2.0), PlanSpec.of("LOC", 13, 2.0, "all"), PlanSpec.of("EN", 13, 2.0), cell(-2.0), cell(8.0)
+    assert _changes((strong, best), *((spec, best) for spec in elsewhere)).as_good(0, every, "localization") == 0

@@ -69,7 +69,8 @@ def test_controls_and_side_effects_stand_in_the_report(llama: sl.LensModel, item
 
 
 def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
-    assert sl.StudySettings().swept(llama) == (0, 1, 2, 3)
+    assert sl.StudySettings().swept(llama) == (1, 3)
+    assert sl.StudySettings(layers="all").swept(llama) == (0, 1, 2, 3)
     assert sl.StudySettings(layers="strided").swept(llama) == (0, 1, 2, 3)  # fewer layers than a stride has
     with pytest.raises(SettingsError, match="'strided'"):
         sl.StudySettings(layers="some").swept(llama)
@@ -98,6 +99,7 @@ def test_strided_layers_are_the_demos(llama: sl.LensModel) -> None:
             return tuple(chosen)
 
     assert sl.StudySettings(layers="strided").swept(Eighteen()) == (2, 5, 8, 11, 14, 17)
+    assert sl.StudySettings().swept(Eighteen()) == (1, 3, 5, 7, 9, 11, 13, 15, 17)
 
 
 def test_steps_say_what_is_wrong_with_them() -> None:

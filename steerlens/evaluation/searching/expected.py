@@ -1,7 +1,7 @@
 """What a choice gains where it was not made: the winner's curse taken off by cross-fitting over concepts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ class Expected:
     """
 
     best: PlanSpec
-    """The plan that was best on all concepts; of those that do as much, the weakest."""
+    """The plan that was taken: the best on all concepts, or the weakest strength at the same layer that is not worse than it by
+    more than one standard error."""
     tried: int
     """The number of plans that were run and that it was the best of."""
     gains: Mapping[str, tuple[float, float, float]]
@@ -108,6 +109,31 @@ class Changes:
         means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
         return Gains(means, tuple(aim for aim in self.cache.aims if aim in means))
 
+    def as_good(self, best: int, concepts: Int[ndarray, " some"], aim: str) -> int:
+        """Returns the index of the weakest plan of the same step at a smaller strength that is as good as the best one.
+
+        It is as good if it raises a score by less by no more than one standard error of the difference, paired by concept: the
+        one-standard-error rule of Breiman et al. (1984, section 3.4.3), with strength as what is kept small.
+
+        Args:
+            best: the index of the best plan.
+            concepts: those that it was found to be best by.
+            aim: the score that the plans are meant to raise, which is compared by degrees.
+        """
+        lines = {own.name: at for at, own in enumerate(self.cache.scores)}
+        line = lines.get(score_of(aim).graded, lines.get(aim))
+        if line is None:
+            return best
+        weaker = [at for at, spec in enumerate(self.specs) if _weaker(spec, self.specs[best])]
+        with np.errstate(invalid="ignore"):
+            means = self.sums[line][concepts] / self.counts[line][concepts]
+        for at in sorted(weaker, key=lambda at: self.specs[at].strength):
+            lost = means[:, best] - means[:, at]
+            lost = lost[~np.isnan(lost)]
+            if len(lost) > 1 and lost.mean() <= lost.std(ddof=1) / np.sqrt(len(lost)):
+                return at
+        return best
+
     def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " measured"]:
         """Returns each concept's mean change of a score under the plans that it is judged by; those it is not measured on are
         left out."""
@@ -127,27 +153,41 @@ def expected(
         locales: the locales that the choice is made for.
         specs: the plans, the best first.
         rank: what they are ordered by; ties go to the earlier one.
-        aims: the scores that the contrasts in question are meant to raise.
+        aims: the scores that the contrasts in question are meant to raise. Of one contrast's plans, the weakest is taken that is
+            as good as the best at its layer.
         seed: of the folds and the intervals.
     """
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
-    on_dev = changes.gains(every, 0)
+
+    def sparing(best: int, some: Int[ndarray, " concept"]) -> int:
+        return changes.as_good(best, some, aims[0]) if len(aims) == 1 else best
+
+    taken = sparing(0, every)
+    on_dev = changes.gains(every, taken)
     nothing = ranked(rank, Gains(dict.fromkeys(on_dev.changes, 0.0), on_dev.aims))
 
     def choose(some: Int[ndarray, " concept"]) -> int:
-        return max(range(len(specs)), key=lambda at: (ranked(rank, changes.gains(some, at)), -at))
+        return sparing(max(range(len(specs)), key=lambda at: (ranked(rank, changes.gains(some, at)), -at)), some)
 
     told = {aim: on_dev[aim] for aim in aims if aim in on_dev}
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
-        return Expected(specs[0], len(specs), {}, told, ranked(rank, on_dev) > nothing)
+        return Expected(specs[taken], len(specs), {}, told, ranked(rank, on_dev) > nothing)
     judged = cross_fitted(changes.kinds, choose, seed=seed)
     held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
     gains = {}
     for aim in told:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    return Expected(specs[0], len(specs), gains, told, ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing)
+    return Expected(specs[taken], len(specs), gains, told, ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing)
+
+
+def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:
+    """Says whether a plan is the same step as another one at a smaller strength."""
+    if len(spec.steps) != 1 or len(than.steps) != 1:
+        return False
+    own, other = spec.steps[0], than.steps[0]
+    return replace(own, strength=other.strength) == other and 0 < own.strength < other.strength
 
 
 def ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:

@@ -68,6 +68,9 @@ class Aim:
     def choice(self, specs: Iterable[PlanSpec], aims: Sequence[str], seed: int = 0) -> tuple[PlanSpec, Expected | None]:
         """Returns the best of some specs that were run, or unsteered, if it is not expected to help; with what is expected of it.
 
+        Of one contrast's specs, the weakest strength at the best one's layer is taken that is as good as the best
+        (``Changes.as_good``): a strong plan breaks texts and moves more than it is meant to.
+
         Args:
             specs: what was run; those that do not keep within the limits are passed over.
             aims: the scores that are told.
@@ -80,7 +83,7 @@ class Aim:
             return PlanSpec(), None
         fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # it comes first
         found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
-        return (fit[0] if found.helps else PlanSpec()), found
+        return (found.best if found.helps else PlanSpec()), found
 
     def run(self, specs: Iterable[PlanSpec], title: str) -> None:
         """Runs specs in this aim's locales."""
@@ -116,13 +119,18 @@ def candidates(
     return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
 
 
-def at_other_layers(ordered: Sequence[PlanSpec]) -> list[PlanSpec]:
+def at_other_layers(ordered: Sequence[PlanSpec], n: int = CANDIDATES) -> list[PlanSpec]:
     """Returns the best cell and the best ones of other layers, of cells of one contrast in order: those that are combined, and
-    that alone are run on what the other contrasts are for."""
+    that alone are run on what the other contrasts are for.
+
+    Args:
+        ordered: the cells, the best first.
+        n: the number of layers.
+    """
     best: dict[int, PlanSpec] = {}
     for spec in ordered:
         best.setdefault(spec.steps[0].layer, spec)
-    return list(best.values())[:CANDIDATES]
+    return list(best.values())[:n]
 
 
 def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanSpec]]) -> list[PlanSpec]:
