@@ -184,9 +184,6 @@ class Explorer:
         self._latest.cancel()
         self.selection.unobserve_all()
         _close(self.widget)
-        for effect in (self._steering.of_item, self._steering.of_prompt):
-            if effect is not None:
-                _close(effect.widget)
 
     def _changed(self, change: Callable[[], None]) -> None:
         change()

@@ -113,7 +113,7 @@ class ItemEffect:
         chosen, frame = self._selection, self.curve()
         fig = margin_curve(frame, chosen.strength, f"{chosen.vector} {chosen.locale} at layer {chosen.layer}")
         missed = frame[frame["before"].notna()]
-        fig.add_scatter(x=missed["strength"], y=missed["before"], mode="markers", marker=_BEFORE, name="predicted before it ran")
+        fig.add_scatter(x=missed["strength"], y=missed["before"], mode="markers", marker=_BEFORE, name="predicted first")
         fig.update_traces(showlegend=False, selector={"name": "predicted"})  # the dotted line: there is no room for all three
         return fig.update_traces(hovertemplate="strength %{x:+.2f}: %{y:+.2f}<extra>%{fullData.name}</extra>")
 

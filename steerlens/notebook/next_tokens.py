@@ -60,7 +60,7 @@ def next_token_bars(frame: pd.DataFrame) -> "Figure":
     )
     title, subtitle = "Most probable next tokens", "✓: the most probable one; ␣: a space"
     fig.update_layout(meta={**fig.layout.meta, "title": title, "subtitle": subtitle}, title_text=f"<b>{title}</b>")
-    fig.update_xaxes(title_text="probability")
+    fig.update_xaxes(title_text="probability", range=[0, min(1.12, 1.35 * frame["probability"].max())])
     return fig
 
 

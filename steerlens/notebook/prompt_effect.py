@@ -25,6 +25,8 @@ class PromptEffect:
         self._known: dict[tuple[str, Moves], pd.DataFrame] = {}
         self._picture: Picture | None = None
         self.widget = ipywidgets.VBox()
+        if specimen.studied is None:
+            self._draw()
 
     def update(self) -> str:
         """Draws what is known already.

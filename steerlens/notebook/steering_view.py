@@ -44,8 +44,8 @@ class SteeringView(View):
         self.of_prompt = PromptEffect(specimen, selection, hand, width, height)
         self.texts = TextsView(specimen, selection, hand, max_new_tokens, lambda moves: self.effect.verdict(moves))
         self._said = ipywidgets.HTML()
-        self._place = ipywidgets.VBox()
-        self.widget = ipywidgets.VBox([self.choosing.widget, self._said, line, self._place], layout={"width": f"{width}px"})
+        effects = [effect.widget for effect in (self.of_item, self.of_prompt) if effect is not None]
+        self.widget = ipywidgets.VBox([self.choosing.widget, self._said, line, *effects], layout={"width": f"{width}px"})
 
     @property
     def effect(self) -> ItemEffect | PromptEffect:
@@ -56,8 +56,9 @@ class SteeringView(View):
         """Shows what can be said at once."""
         self.choosing.update()
         self._said.value = f"<div class='said'>{self._plan_said()}<br>{self.effect.update()}</div>"
-        if self._place.children != (self.effect.widget,):
-            self._place.children = (self.effect.widget,)
+        for effect in (self.of_item, self.of_prompt):
+            if effect is not None:
+                effect.widget.layout.display = None if effect is self.effect else "none"
 
     def steps(self) -> Steps:
         """What needs a pass, up to the texts."""

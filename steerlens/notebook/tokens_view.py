@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LAST = {"last 6 tokens": 6, "last 12 tokens": 12, "last 24 tokens": 24, "all tokens": None}
-_CELL = 62
+_CELL = 54
 """Pixels of a token's column."""
 _ROOM = 60
 STEERED, UNSTEERED = "steered", "unsteered"
