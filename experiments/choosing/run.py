@@ -28,6 +28,7 @@ Cells = Int[ndarray, " locale"]
 """A cell for each locale."""
 _BEST, _BEST_OF_EACH = "the best cell", "the best cell of each locale"
 """By all concepts: what a rule could reach."""
+_PREFERENCE, _WEAKEST = "preference", "preference, weakest strength within one standard error"
 _SMALL = 0.02
 """What is added to a spread, so that a cell that moves nothing is not the surest."""
 
@@ -39,9 +40,10 @@ def run(context: Context) -> None:
     rows = []
     for vector in CLAIMED:
         located, rules = _located(swept, vector), _rules(_shape(swept, vector), config["folds"])
+        strengths = _strengths(swept, vector)
         for n in config["concepts"]:
             with context.timed(f"{vector}, {n} concepts"):
-                rows += _kept(vector, n, located, rules, config)
+                rows += _kept(vector, n, located, rules, strengths, config)
     context.results.write("kept", pd.DataFrame(rows))
     told = [row for by in config["by"] for n in config["tested"] for row in _told(swept, by, n, config)]
     context.results.write("told", pd.DataFrame(told))
@@ -72,18 +74,24 @@ def _shape(swept: Sweep, vector: str) -> tuple[int, int]:
     return layers, strengths
 
 
+def _strengths(swept: Sweep, vector: str) -> Float[ndarray, " cell"]:
+    return change_table(swept.frame, vector, CLAIMED[vector]).columns.get_level_values("strength").to_numpy()
+
+
 def _rules(shape: tuple[int, int], folds: int) -> dict[str, Rule]:
     """Returns the rules that are compared."""
     return {
         "hits": lambda of, _: _best(of["hits"]),
         "margin": lambda of, _: _best(of["margin"]),
-        "preference": lambda of, _: _best(of["preference"]),
+        _PREFERENCE: lambda of, _: _best(of["preference"]),
         "preference, neighbours pooled": lambda of, _: _best(_pooled(of["preference"], shape)),
         "preference over its spread": lambda of, _: _best(of["preference"] / (of["preference"].std(axis=0) + _SMALL)),
         "hits, or unsteered": lambda of, seed: _or_nothing(of["hits"], folds, seed),
         "margin, or unsteered": lambda of, seed: _or_nothing(of["margin"], folds, seed),
         "preference, or unsteered": lambda of, seed: _or_nothing(of["preference"], folds, seed),
         "preference, if two standard errors above zero": lambda of, _: _sure(of["preference"]),
+        _WEAKEST: lambda of, _: _weakest(of["preference"], shape),
+        f"{_WEAKEST}, or unsteered": lambda of, seed: _or_nothing(of["preference"], folds, seed, shape),
     }
 
 
@@ -137,10 +145,27 @@ def _pooled(changes: Changes, shape: tuple[int, int]) -> Changes:
     return grid.reshape(len(changes), -1)
 
 
-def _or_nothing(changes: Changes, folds: int, seed: int) -> int | None:
-    """Returns the best cell, if what is chosen without a fold helps there: what ``Sweep.choose`` does."""
-    judged = cross_fitted(["all"] * len(changes), lambda some: _best(changes[some]), folds=folds, repeats=1, seed=seed)
-    return _best(changes) if changes[np.arange(len(changes)), judged[0]].mean() > 0 else None
+def _weakest(changes: Changes, shape: tuple[int, int]) -> int:
+    """Returns the weakest strength at the best cell's layer that is no worse than the best cell by more than one standard error.
+
+    The error is that of the two cells' difference, paired by concept (the rule of Breiman et al., 1984, section 3.4.3).
+    """
+    best = _best(changes)
+    for cell in range(best - best % shape[1], best):
+        lost = changes[:, best] - changes[:, cell]
+        if lost.mean() <= lost.std(ddof=1) / np.sqrt(len(lost)):
+            return cell
+    return best
+
+
+def _or_nothing(changes: Changes, folds: int, seed: int, shape: tuple[int, int] | None = None) -> int | None:
+    """Returns the best cell, or with ``shape`` the weakest one as good as it, if what is so chosen without a fold helps there."""
+
+    def choose(some: Changes) -> int:
+        return _best(some) if shape is None else _weakest(some, shape)
+
+    judged = cross_fitted(["all"] * len(changes), lambda some: choose(changes[some]), folds=folds, repeats=1, seed=seed)
+    return choose(changes) if changes[np.arange(len(changes)), judged[0]].mean() > 0 else None
 
 
 def _sure(changes: Changes) -> int | None:
@@ -150,13 +175,19 @@ def _sure(changes: Changes) -> int | None:
 
 
 def _kept(
-    vector: str, n: int, located: dict[str, Located], rules: dict[str, Rule], config: dict[str, Any]
+    vector: str,
+    n: int,
+    located: dict[str, Located],
+    rules: dict[str, Rule],
+    strengths: Float[ndarray, " cell"],
+    config: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """Yields a row for each rule: what it gains on concepts that it did not see, and how often it chooses nothing."""
+    """Yields a row for each rule: what it gains on concepts that it did not see, how often it chooses nothing, and the mean
+    strength of what it chooses."""
     tables, hits, preference = _over_locales(located), located["hits"], located["preference"]
     rng, best = np.random.default_rng(config["seed"]), {_BEST: _best(tables["hits"]), _BEST_OF_EACH: _means(hits).argmax(axis=1)}
     gains: dict[str, list[float]] = {name: [] for name in (_BEST, *rules, _BEST_OF_EACH, *_OF_LOCALES)}
-    nothing = dict.fromkeys(gains, 0)
+    nothing, used = dict.fromkeys(gains, 0), {name: list[float]() for name in gains}
     for draw in range(config["choices"]):
         order = rng.permutation(len(hits))
         seen, others = {name: own[order[:n]] for name, own in tables.items()}, hits[order[n:]]
@@ -167,9 +198,12 @@ def _kept(
             **{name: rule(preference[order[:n]]) for name, rule in _OF_LOCALES.items()},
         }.items():
             nothing[name] += cells is None
+            if cells is not None:
+                used[name].append(float(strengths[cells].mean()))
             gains[name].append(0.0 if cells is None else _gain(others, cells))
     for name, own in gains.items():
-        kept = {"gain": float(np.mean(own)), "unsteered": nothing[name] / len(own)}
+        strength = float(np.mean(used[name])) if used[name] else np.nan
+        kept = {"gain": float(np.mean(own)), "unsteered": nothing[name] / len(own), "strength": strength}
         yield {"vector": vector, "concepts": n, "pool": len(hits), "cells": hits.shape[2], "rule": name, **kept}
 
 
@@ -179,25 +213,26 @@ def _gain(hits: Located, cells: int | Cells) -> float:
 
 
 def _told(swept: Sweep, by: int, n: int, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields how often the interval of a plan, chosen by some concepts and tested on ``n`` others, excludes zero."""
+    """Yields how often the interval of a plan, chosen by one of two rules and tested on ``n`` others, excludes zero."""
     for vector in CLAIMED:
-        tables = _over_locales(_located(swept, vector))
+        tables, shape = _over_locales(_located(swept, vector)), _shape(swept, vector)
         if n + by > len(tables["hits"]):
             continue
-        rng, found = np.random.default_rng(config["seed"]), []
-        for seed in range(config["runs"]):
-            order = rng.permutation(len(tables["hits"]))
-            seen, tested = order[:by], order[by : by + n]
-            cell = _or_nothing(tables["preference"][seen], config["folds"], seed)
-            if cell is None:
-                found.append((0.0, 0.0, 0.0))
-                continue
-            interval = bootstrap_interval(tables["hits"][tested, cell], draws=1000, seed=seed)
-            found.append((interval.mean, interval.low, interval.high))
-        changes = np.array(found)
-        shares = {"above": changes[:, 1] > 0, "below": changes[:, 2] < 0, "unsteered": (changes == 0).all(axis=1)}
-        place = {"vector": vector, "concepts": by, "tested": n, "runs": len(changes), "change": changes[:, 0].mean()}
-        yield {**place, **{name: share.mean() for name, share in shares.items()}}
+        for rule, within in ((_PREFERENCE, None), (_WEAKEST, shape)):
+            rng, found = np.random.default_rng(config["seed"]), []
+            for seed in range(config["runs"]):
+                order = rng.permutation(len(tables["hits"]))
+                seen, tested = order[:by], order[by : by + n]
+                cell = _or_nothing(tables["preference"][seen], config["folds"], seed, within)
+                if cell is None:
+                    found.append((0.0, 0.0, 0.0))
+                    continue
+                interval = bootstrap_interval(tables["hits"][tested, cell], draws=1000, seed=seed)
+                found.append((interval.mean, interval.low, interval.high))
+            changes = np.array(found)
+            shares = {"above": changes[:, 1] > 0, "below": changes[:, 2] < 0, "unsteered": (changes == 0).all(axis=1)}
+            place = {"vector": vector, "rule": rule, "concepts": by, "tested": n, "runs": len(changes)}
+            yield {**place, "change": changes[:, 0].mean(), **{name: share.mean() for name, share in shares.items()}}
 
 
 def _spread(swept: Sweep, vector: str) -> dict[str, Any]:
@@ -220,13 +255,29 @@ def shown(results: Results) -> dict[str, Any]:
     for vector in CLAIMED:
         own = kept[kept["vector"] == vector]
         counts = sorted(set(own["concepts"]))
-        rows = [[rule, *(_cell(rows_of(own, rule=rule, concepts=n)[0]) for n in counts)] for rule in dict.fromkeys(own["rule"])]
-        tables[vector] = markdown_table(["rule", *(f"{n} concepts" for n in counts)], rows)
-    header = ["vector", "chosen by", "tested on", "mean change", "interval above zero", "below zero", "unsteered"]
+        rows = [
+            [rule, *(_cell(rows_of(own, rule=rule, concepts=n)[0]) for n in counts), _strength(own, rule, counts[-1])]
+            for rule in dict.fromkeys(own["rule"])
+        ]
+        header = ["rule", *(f"{n} concepts" for n in counts), f"mean strength ({counts[-1]} concepts)"]
+        tables[vector] = markdown_table(header, rows)
+    header = [
+        "vector",
+        "rule, or unsteered",
+        "chosen by",
+        "tested on",
+        "mean change",
+        "interval above zero",
+        "below zero",
+        "unsteered",
+    ]
     lines = [_line(row) for row in told.to_dict("records")]
 
     def gain(vector: str, rule: str, n: int) -> float:
         return 100 * rows_of(kept, vector=vector, rule=rule, concepts=n)[0]["gain"]
+
+    def strength(vector: str, rule: str, n: int) -> float:
+        return float(rows_of(kept, vector=vector, rule=rule, concepts=n)[0]["strength"])
 
     pool = {vector: int(kept[kept["vector"] == vector]["pool"].iloc[0]) for vector in CLAIMED}
     cells = int(kept["cells"].iloc[0])
@@ -238,12 +289,24 @@ def shown(results: Results) -> dict[str, Any]:
             for row in spread.to_dict("records")
         ],
     )
-    return {"kept": tables, "told": markdown_table(header, lines), "gain": gain, "pool": pool, "cells": cells, "moved": moved}
+    return {
+        "kept": tables,
+        "told": markdown_table(header, lines),
+        "gain": gain,
+        "strength": strength,
+        "pool": pool,
+        "cells": cells,
+        "moved": moved,
+    }
 
 
 def _line(row: dict[str, Any]) -> list[Any]:
     shares = (f"{row[name]:.0%}" for name in ("above", "below", "unsteered"))
-    return [row["vector"], row["concepts"], row["tested"], f"{100 * row['change']:+.1f} points", *shares]
+    return [row["vector"], row["rule"], row["concepts"], row["tested"], f"{100 * row['change']:+.1f} points", *shares]
+
+
+def _strength(kept: pd.DataFrame, rule: str, n: int) -> str:
+    return f"{rows_of(kept, rule=rule, concepts=n)[0]['strength']:.1f}"
 
 
 def _cell(row: dict[str, Any]) -> str:

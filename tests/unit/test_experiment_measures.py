@@ -76,7 +76,9 @@ def _kept(best: tuple[tuple[int, float], ...], concepts: int) -> dict[str, float
     """The points that each rule gains on concepts that it did not see."""
     swept, config = _swept(best), {"seed": 0, "choices": 100, "folds": 5}
     rules = choosing._rules(choosing._shape(swept, "LOC"), 5)
-    rows = list(choosing._kept("LOC", concepts, choosing._located(swept, "LOC"), rules, config))
+    rows = list(
+        choosing._kept("LOC", concepts, choosing._located(swept, "LOC"), rules, choosing._strengths(swept, "LOC"), config)
+    )
     assert {row["cells"] for row in rows} == {len(CELLS)}
     return {row["rule"]: 100 * row["gain"] for row in rows}
 
@@ -102,6 +104,14 @@ def test_a_cell_for_each_locale_is_judged_as_one_for_all() -> None:
     assert choosing._gain(hits, 0) == 0.25  # (0 + 1) / 2 and 0
     assert choosing._gain(hits, np.array([1, 0])) == 0.5
     assert choosing._gain(hits, np.array([1, 1])) == choosing._gain(hits, 1) == 0.25
+
+
+def test_a_weaker_strength_is_taken_where_it_does_as_much() -> None:
+    strong = np.random.default_rng(0).normal(1.0, 0.5, 30)
+    changes = np.stack([strong - 1, strong - 1, strong - 0.02 * np.arange(30) % 0.3, strong + 0.01], axis=1)
+    assert choosing._best(changes) == 3
+    assert choosing._weakest(changes[:, [0, 1, 3, 3]], (2, 2)) == 2  # the same at half the strength
+    assert choosing._weakest(changes[:, [0, 1, 0, 3]], (2, 2)) == 3  # the weaker one loses one point for certain
 
 
 def test_own_cells_win_where_locales_differ_and_lose_where_they_do_not() -> None:
