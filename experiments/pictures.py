@@ -5,6 +5,7 @@ Needs Chrome or Chromium, which plotly's static export (kaleido) draws with.
 
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import steerlens as sl
@@ -38,9 +39,12 @@ def block(study: sl.Study) -> str:
     table = markdown_table(summary.columns, summary.itertuples(index=False))
     where = ", ".join(settings["locales"])
     n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
-    sizes = " ".join(f"--{part}-concepts {settings[f'{part}_concepts']}" for part in ("train", "dev", "test"))
+    usual = asdict(sl.StudySettings())
+    names = [f"{part}_concepts" for part in ("train", "dev", "test")]
+    sizes = "".join(f" --{name.replace('_', '-')} {settings[name]}" for name in names if settings[name] != usual[name])
+    minutes = f"{study.manifest['seconds'] / 60:.0f} minutes with {study.manifest['threads']} threads"
     return (
-        f"What `steerlens demo {sizes}` printed last, on test ({n}, mean over\n{where}; "
+        f"What `steerlens demo{sizes}` printed last, after {minutes}, on test ({n}, mean over\n{where}; "
         f"in brackets the change against unsteered and its paired 95% interval over concepts):\n\n"
         f"{table}\n\nThe plans were chosen on dev. {' '.join(study.found())}\n"
     )

@@ -165,7 +165,7 @@ def _plane(commands: Any) -> None:
 
 def _steer(commands: Any) -> None:
     what = "print what a model writes before and after steering, side by side"
-    example = 'steerlens steer --plan results/demo/plans/surgical-es-ES.safetensors --prompt "Pregunta: ¿Qué se desayuna?"'
+    example = 'steerlens steer --plan results/demo/plans/LOC-es-ES.safetensors --prompt "Pregunta: ¿Qué moneda se usa para pagar?"'
     steer = _add(commands, "steer", what, example)
     _model(steer)
     steer.add_argument("--plan", required=True, metavar="FILE", help="A saved plan.")

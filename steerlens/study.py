@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
@@ -173,6 +175,7 @@ def _manifest(model: LensModel, items: Items, split: Split, settings: StudySetti
             "concepts": {n: {k: len(p.of(kind=k).concepts) for k in KINDS} for n, p in parts.items()},
         },
         platform=platform.platform(),
+        threads=torch.get_num_threads(),
         command=sys.argv[1:],
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         seconds=round(time.time() - started, 1),

@@ -130,7 +130,8 @@ def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
     lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
     lacking = [spec for spec in lacking if spec not in cells]
-    aim.run(lacking, f"{best.vector}, weaker")
+    if lacking:
+        aim.run(lacking, f"{best.vector}, weaker")
     return lacking
 
 

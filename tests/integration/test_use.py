@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,21 @@ def test_the_readme_s_python_runs_as_it_is(gemma: sl.LensModel, monkeypatch: pyt
     code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     exec(code.replace("sample(60)", "sample(6)").replace("sample(12)", "sample(2)"), {})
     assert len(shown) == code.count(".show()") > 0
+
+
+def test_the_readme_s_steered_answer_is_what_it_says(gemma: sl.LensModel) -> None:
+    """With the vectors of its own block: the unsteered model pays in dollars in Spanish, and the steered one in euros."""
+    code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (question,) = re.findall(r'question = "(.*?)"', code)
+    unsteered, steered = re.findall(r"model.generate\(question, 10, .*\)\)  # (.*)", code)
+    (expression,) = re.findall(r"plan = (.*)", code)
+    vectors = sl.steering.take(gemma, sl.data.atlas(locales=["es-ES"]).split(seed=0).train.sample(60))
+    plan, prompt = eval(expression, {"vectors": vectors}), question.replace("\\n", "\n")
+    assert gemma.generate(prompt, 10, stop="\n").strip() == unsteered
+    with plan.applied(gemma):
+        assert gemma.generate(prompt, 10, stop="\n").strip() == steered
+    assert "dólar" in unsteered
+    assert "euro" in steered
 
 
 def test_second_start_reads_the_cache() -> None:
