@@ -16,7 +16,7 @@ from steerlens.errors import SettingsError, UnknownNameError
 T = TypeVar("T")
 
 _ALL = "all"
-"""What stands for ``None`` on the command line."""
+"""The word for ``None`` on the command line."""
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
@@ -38,7 +38,7 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
         else:
             values, default = _expected(hints[each.name]), given_as(getattr(settings(), each.name))
             command.add_argument(
-                flag, default=default, metavar="VALUE", help=f"{explained} Values: {values}; default: %(default)s."
+                flag, default=default, metavar="VALUE", help=f"{explained} Values: {values}. Default: %(default)s."
             )
 
 
@@ -135,5 +135,5 @@ def _one_expected(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return f"values with commas between them, each {_one_expected(get_args(kind)[0])}"
+        return f"values separated by commas, each {_one_expected(get_args(kind)[0])}"
     return _WORDS[kind]

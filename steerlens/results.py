@@ -62,7 +62,7 @@ class Study:
 
     def found(self) -> list[str]:
         """Returns what was found on test, a sentence for each method and one on the power: which changes have an interval that
-        excludes zero, and which changes could have been told."""
+        excludes zero, and which changes would be detected."""
         frame = self.plane.frame[self.plane.frame["locale"] == MEAN]
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
         told = power(self.plane).frame
@@ -71,7 +71,9 @@ class Study:
         if len(told):
             least = (100 * told.groupby("score", sort=False)["detectable"].max()).round(1)
             listed = " and ".join(f"{score} by {points} points" for score, points in least.items())
-            sentences.append(f"With these items a change of {listed} is told from zero four times in five.")
+            sentences.append(
+                f"With these items, a change of {listed} would be detected (its interval excludes zero) in four of five runs."
+            )
         return sentences
 
     def report(self, path: str | Path) -> Path:
@@ -125,7 +127,7 @@ class Study:
 
 
 def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
-    """Returns a sentence on one method: what it does on test, or why it does nothing."""
+    """Returns a sentence on one method: what it does on test, or why the model stays unsteered."""
     method = name[0].upper() + name[1:]
     if not choice.steps:
         return f"{method}: {choice.explained()}."
@@ -145,7 +147,7 @@ class Folder:
 
     @classmethod
     def ready(cls, path: str | Path) -> "Folder":
-        """A folder that was just written to, so that hours of work do not end at a closed door.
+        """Returns the folder after a first write to it, so that a long run does not fail at its end.
 
         Raises:
             FileError: it cannot be made or written to.

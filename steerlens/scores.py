@@ -28,7 +28,7 @@ class Score:
     name: str
     """What the score is called in tables, as ``transfer``."""
     of: Callable[..., float | bool | None]
-    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be told for this item."""
+    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be measured for this item."""
     kind: str | None = None
     """The kind of item that it is measured on, ``factual`` or ``cultural``; both for ``None``."""
     evidence: Evidence = "choices"
@@ -74,7 +74,7 @@ class Score:
         return KINDS if self.kind is None else (self.kind,)
 
     def value(self, *evidence: Any) -> float:
-        """Returns the score as a number; NaN where it cannot be told, or where the model's scores are not finite.
+        """Returns the score as a number; NaN where it cannot be measured, or where the model's scores are not finite.
 
         Args:
             evidence: what ``of`` takes, as the field ``evidence`` says.
@@ -104,10 +104,10 @@ GivenScore = str | Score
 
 
 def register(score: Score) -> Score:
-    """Makes a score of one's own known by its name, so that tables that hold it can be drawn after they were loaded.
+    """Makes a score of your own known by its name, so that tables that hold it can be drawn after they were loaded.
 
     Args:
-        score: the score. It takes the place of an earlier one of one's own with its name, as where a cell of a notebook runs
+        score: the score. It takes the place of an earlier one of your own with its name, as where a cell of a notebook runs
             twice.
 
     Raises:
@@ -127,7 +127,7 @@ def register_read(meta: Mapping[str, Any]) -> None:
         meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.
 
     Raises:
-        SettingsError: a score of one's own has such a name.
+        SettingsError: a score of your own has such a name.
         FileError: the metadata says something else of them.
     """
     every = parsed(meta.get("read_scores", {}), dict[str, _ReadScore], "read_scores of the table")

@@ -13,13 +13,13 @@ class TrainingSettings:
     """
 
     steps: int = 150
-    """Updates of the weights."""
+    """The number of updates of the weights."""
     batch_size: int = 8
-    """Examples at once. A contrastive loss has as many wrong answers as there are others in the batch."""
+    """The number of examples in a batch. A contrastive loss has one wrong answer for every other example in the batch."""
     accumulate: int = 1
-    """Batches whose gradients are averaged for an update. Each batch's loss is a mean over its own tokens."""
+    """The number of batches whose gradients are averaged for an update. Each batch's loss is a mean over its own tokens."""
     learning_rate: float = 2e-4
-    """The largest learning rate of AdamW; it falls linearly to zero."""
+    """The largest learning rate of AdamW. It falls linearly to zero."""
     warmup: float = 0.05
     """The share of the steps in which the learning rate rises from zero."""
     rank: int = 8
@@ -27,13 +27,13 @@ class TrainingSettings:
     alpha: int = 16
     """The factor on the adapter's product, which is divided by the rank."""
     layers: tuple[int, ...] | None = None
-    """The blocks that the adapter stands on; all for ``None``."""
+    """The blocks that have an adapter, or ``None`` for all."""
     max_tokens: int = 256
-    """Longer texts are left out, and counted."""
+    """The largest number of tokens of a text. Longer texts are left out and counted."""
     checkpoints: int = 5
-    """How many checkpoints at most are kept along the way, the last one among them."""
+    """The largest number of checkpoints that are kept, including the last one."""
     seed: int = 0
-    """The seed of the adapter's first weights and of the order of the examples."""
+    """The seed of the adapter's initial weights and of the order of the examples."""
 
     def __post_init__(self) -> None:
         from_one = dict.fromkeys(("steps", "batch_size", "accumulate", "rank", "alpha", "max_tokens", "checkpoints"), 1)

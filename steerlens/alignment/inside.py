@@ -73,8 +73,8 @@ def inside(
     draws: int = 200,
     seed: int = 0,
 ) -> Inside:
-    """Measures by layer what aligned models changed: how alike languages are, how well kinds of prompts are told apart, and where
-    the EN and LOC vectors point.
+    """Measures by layer what aligned models changed: how alike languages are, how well kinds of prompts are distinguished, and
+    where the EN and LOC vectors point.
 
     Args:
         model: the base model.

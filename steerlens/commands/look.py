@@ -16,9 +16,9 @@ from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
-"""Concepts of each kind below which a cross-validated form classifier says nothing."""
+"""The fewest concepts of each kind for which a cross-validated form classifier is informative."""
 _REPEATS = 0.2
-"""The share of a text's four-token sequences that came before in it from which the text is said to repeat itself."""
+"""A text counts as repeating itself if at least this share of its four-token sequences occurred earlier in it."""
 
 
 def steer(args: Namespace) -> str:
@@ -42,8 +42,9 @@ def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]
     if steered < _REPEATS or steered <= unsteered:
         return []
     return [
-        f"Warning: the steered text repeats itself ({steered:.0%} of its four-token sequences came before in it, unsteered "
-        f"{unsteered:.0%}). The plan is too strong for this prompt: try a weaker one."
+        f"Warning: the steered text repeats itself ({steered:.0%} of its four-token sequences occurred earlier in it, "
+        f"{unsteered:.0%} "
+        f"in the unsteered text). The plan is too strong for this prompt: try a weaker one."
     ]
 
 
@@ -59,9 +60,9 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
     """Returns a table of the embedded models."""
     lines = [f"Cache: {cache_folder()}", ""]
     for model in EMBEDDED.values():
-        state = "converted, in the cache" if is_converted(model) else "converted at its first use, about a minute"
+        state = "converted, in the cache" if is_converted(model) else "converted at its first use, which takes about a minute"
         lines.append(f"{model.name}\n  {model.description}\n  licence: {model.licence}\n  package: {model.package}\n  {state}")
-    lines.append("\nAny other model: a Hugging Face id, a folder in its layout, or a .gguf file.")
+    lines.append("\nAny other model works, too: give a Hugging Face id, a folder in its layout, or a .gguf file.")
     return "\n".join(lines)
 
 
@@ -74,9 +75,7 @@ def data(args: Namespace) -> str:
     if args.locale is not None or args.kind is not None:
         items = items.of(locale=args.locale, kind=args.kind)
     if not len(items):
-        raise DataError(
-            f"no items are left of topic {args.topic!r}, kind {args.kind!r} and locale {args.locale!r}: ask for less."
-        )
+        raise DataError(f"no items match topic {args.topic!r}, kind {args.kind!r} and locale {args.locale!r}: loosen a filter.")
     return {"count": _counted, "show": _shown, "check": _checked}[args.action](items, args)
 
 
@@ -112,23 +111,24 @@ def _shown(items: Items, args: Namespace) -> str:
 
 
 def _checked(items: Items, args: Namespace) -> str:
-    """Every problem as one error, or how far form alone tells the two kinds apart."""
+    """Every problem as one error, or how well form alone distinguishes the two kinds."""
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"{len(problems)} problems in {items.name}; correct these:\n{listing}")
+        raise DataError(f"{len(problems)} problems in {items.name}; please correct them:\n{listing}")
     said = f"No problems in {len(items)} items of {len(items.locales)} locales."
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
-        return f"{said} Too few concepts of one kind to say how far form tells the kinds apart."
+        return f"{said} There are too few concepts of one kind to measure how well form distinguishes the kinds."
     columns = ["locale", "auroc", "length_factual", "length_cultural", "concepts"]
     whole, pairs = form_separability(items).frame[columns].round(2), matched(items)
     if len(pairs.concepts) < 2 * _ENOUGH:
-        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form: too few to say more."
+        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form. These are too few to say more."
     else:
         table = form_separability(pairs).frame[columns].round(2)
         alike = f"Pairs matched in form (sl.probing.matched):\n{table.to_string(index=False)}"
     return (
-        f"{said}\n\nHow well character n-grams tell factual from cultural prompts (held-out AUROC, folds by concept; 0.5 is "
+        f"{said}\n\nHow well character n-grams distinguish factual from cultural prompts (held-out AUROC, folds by concept; 0.5 "
+        "is "
         f"chance), and mean characters of a question.\n\nAll concepts:\n{whole.to_string(index=False)}\n\n{alike}"
     )
 
@@ -143,7 +143,8 @@ def _described(item: Item) -> str:
     source = [f"  source: {item.source}"] if item.source else []
     if item.evidence:
         asked = (
-            f"{item.evidence.votes} of {item.evidence.annotators} answers are this one, {item.evidence.most} the most given one"
+            f"{item.evidence.votes} of {item.evidence.annotators} gave this answer; {item.evidence.most} gave the most frequent "
+            "one"
         )
         source.append(f"  {item.evidence.source}: {asked}")
     return "\n".join([heading, f"  {item.question}", *explicit, *listed, *source])

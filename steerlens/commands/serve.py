@@ -16,4 +16,4 @@ def serve(args: Namespace) -> str:
     plans = {name: SteeringPlan.load(file) for name, file in named("plan", args.plan).items()}
     called = args.name or Path(args.model).name
     run(unloaded(args.model, args.dtype), plans, called=called, host=args.host, port=args.port, options=args.vllm_options)
-    return "The server was ended."
+    return "The server was stopped."

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _KINDS: dict[str, Kind] = {"EN": "factual", "LOC": "cultural"}
-"""The kind of items that each vector is taken from."""
+"""The kind of items that each vector is computed from."""
 _ENDS = 5
-"""The values of a training's first and last losses that are averaged."""
+"""The number of first and of last loss values that are averaged."""
 
 
 def demo(args: Namespace) -> str:
-    """The whole chain; ends with the table and the report's path."""
+    """Runs the whole chain. Returns the table, the chosen plans, the findings and the report's path."""
     items, locales = arguments.items(args)
     settings = settings_of(StudySettings, args, locales=locales)
     Folder.ready(args.out)
@@ -43,15 +43,15 @@ def demo(args: Namespace) -> str:
     plans = "\n".join(f"  {line}" for line in str(found.chosen).splitlines())
     said = "\n".join(f"  {sentence}" for sentence in found.found())
     return (
-        f"\nOn test, mean over {', '.join(settings.locales)} (change against unsteered, paired 95% interval over concepts):\n\n"
-        f"{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
+        f"\nOn test, mean over {', '.join(settings.locales)} (change relative to unsteered, with its paired 95% interval over "
+        f"concepts):\n\n{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
         f"Found:\n{said}\n\n"
         f"{found.manifest['seconds']:.0f} seconds. Results in {args.out}. Report: {report.resolve()}"
     )
 
 
 def probe(args: Namespace) -> str:
-    """Separability by layer of the items' prompts, of concepts matched in form."""
+    """Measures the separability by layer of the items' prompts, for concepts matched in form."""
     folder = Folder.ready(args.out)
     items, locales = arguments.items(args)
     settings = settings_of(StudySettings, args, locales=locales)
@@ -102,7 +102,7 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
     cells = table.cells(score)
     texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
     grid = texts.pivot(index="layer", columns="strength", values="text").fillna("")
-    marked = "" if cells["exact"].all() else "; ~ is predicted, not run"
+    marked = "" if cells["exact"].all() else "; ~: predicted, not run"
     said = f"unsteered {cells['base'].mean():.2f}, n = {cells['n'].max()} concepts{marked}"
     figure = _write(table.heatmap(vector, score), folder / f"{score}.html")
     return f"Change of {score} on dev, layer by strength ({said}):\n\n{grid.to_string()}\n\n{figure}"
@@ -122,7 +122,9 @@ def search(args: Namespace) -> str:
     if found.tested is not None:
         figures.append(_write(found.tested.plot(), folder.path / "tested.html"))
         table = found.tested.frame[["choice", "method", "locale", "score", "n", "value", "change", "low", "high", "p"]]
-        shown = f"On test, against unsteered, with paired 95% intervals:\n\n{table.round(3).to_string(index=False)}\n\n"
+        shown = (
+            f"On test, change relative to unsteered, with paired 95% intervals:\n\n{table.round(3).to_string(index=False)}\n\n"
+        )
     return f"Chosen by {args.objective}:\n" + "\n".join(lines) + f"\n\n{shown}" + "\n".join(figures)
 
 
@@ -142,8 +144,8 @@ def align(args: Namespace) -> str:
     figure = _write(made.plot(), Path(args.out) / "training.html")
     return (
         f"{made.card.method} of {', '.join(locales)}: {settings.steps} steps in {made.card.seconds:.0f} seconds. Each part of "
-        f"the loss, from its first to its last {_ENDS} values:\n{seen}\n\nAdapter: {made.folder.resolve()}\n{figure}\n\n"
-        f"Place it: {shlex.join(_placing(args, locales[0], made.card.method))}"
+        f"the loss, mean of its first and of its last {_ENDS} values:\n{seen}\n\nAdapter: {made.folder.resolve()}\n{figure}\n\n"
+        f"To place it on the plane: {shlex.join(_placing(args, locales[0], made.card.method))}"
     )
 
 
@@ -160,7 +162,7 @@ def plane(args: Namespace) -> str:
     if not plans and not adapters:
         raise SettingsError("no methods given: expected --plan NAME=FILE, --adapter NAME=FOLDER, or several of them.")
     if twice := sorted(set(plans) & set(adapters)):
-        raise SettingsError(f"{twice[0]!r} stands for a plan and an adapter: give each method a name of its own.")
+        raise SettingsError(f"{twice[0]!r} names both a plan and an adapter: give each method its own name.")
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (), english=False)
     methods: dict[str, Any] = {name: {locale: SteeringPlan.load(file)} for name, file in plans.items()}
@@ -189,7 +191,7 @@ def named(what: str, given: list[str]) -> dict[str, str]:
     if any(not name or not file for name, _, file in named):
         raise SettingsError(f"--{what} {given} given: expected NAME=FILE, as in surgical=plan.safetensors.")
     if len({name for name, _, _ in named}) < len(named):
-        raise SettingsError(f"--{what} {given} given: a name stands for two {what}s. Give each {what} a name of its own.")
+        raise SettingsError(f"--{what} {given} given: a name is used for two {what}s. Give each {what} its own name.")
     return {name: file for name, _, file in named}
 
 

@@ -16,7 +16,7 @@ _WORDING = re.compile(r"#(\d+|cloze)$")
 
 
 def group_of(concept: str) -> str:
-    """What is never divided: the concept's id up to ``#``, behind which its paraphrases are told apart."""
+    """What is never divided: the concept's id up to ``#``, behind which its paraphrases are distinguished."""
     return concept.partition("#")[0]
 
 

@@ -139,7 +139,7 @@ def answered(
         model: the base model that methods are compared on.
         items: usually the test part of a split. Consistency is taken where English is among them.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
-        scores: by name, or scores of one's own; companions (as the margins) are measured with them.
+        scores: by name, or scores of your own; companions (as the margins) are measured with them.
         controls: of every plan; ``True`` for 20 random directions and the next locale's plan.
         locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
         scoring: how choices are put and compared; the defaults for ``None``.

@@ -102,7 +102,7 @@ def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, An
     table = part.astype({column: float}).pivot_table(
         index=["concept", "locale"], columns=["method", "draw"], values=column, sort=False
     )
-    if (UNSTEERED, 0) not in table:  # the score cannot be told of the unsteered model, so there is no change of it
+    if (UNSTEERED, 0) not in table:  # the score cannot be measured on the unsteered model, so there is no change of it
         return
     belongs = part.drop_duplicates("method").set_index("method")[["of", "control"]]
     found: dict[str, float] = {}

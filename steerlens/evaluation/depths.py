@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _TIE = 1e-6
-"""The weight of the margin beside the share of right answers, so that layers with the same share are told apart by it."""
+"""The weight of the margin relative to the share of right answers. It ranks layers that have the same share."""
 
 
 @dataclass(frozen=True, eq=False)

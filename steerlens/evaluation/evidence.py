@@ -13,7 +13,7 @@ from steerlens.scores import Score
 
 Name = TypeVar("Name", bound=Hashable)
 MAX_NEW_TOKENS = 32
-"""The length of what is written, if not told otherwise."""
+"""The default length of a generated text, in tokens."""
 
 
 def written_by(tasks: Mapping[Name, WritingTask], model: LensModel, running: Running) -> dict[Name, list[Writing]]:

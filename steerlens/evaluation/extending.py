@@ -77,7 +77,7 @@ def _beyond(own: "pd.DataFrame", score: Score) -> list[StepSpec]:
     rank = own_score(score.name)
     ranks = {cell: ranked(rank, gains) for cell, gains in _gains(own, score).items()}
     ordered = sorted((cell for cell in ranks if ranks[cell]), key=lambda cell: (ranks[cell], -cell.strength), reverse=True)
-    if not ordered:  # no cell could be told of, or none is finite
+    if not ordered:  # no cell could be measured, or none is finite
         return []
     largest = float(own["strength"].max())
     if _strength(weakest_of_best(ordered, [ranks[cell] for cell in ordered])) < largest:

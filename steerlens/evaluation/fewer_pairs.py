@@ -78,7 +78,7 @@ def fewer_pairs(
         items: usually the test part of a split; those of the score's kind are used.
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``; they say at which layer.
         strength: the factor on the vector.
-        score: by name, or a score of one's own; for ``None`` that which the contrast is meant to raise.
+        score: by name, or a score of your own; for ``None`` that which the contrast is meant to raise.
         pairs: the numbers of pairs; those that the locale with the fewest does not have are left out.
         tokens: which tokens are steered.
         draws: the number of vectors of each number of pairs.

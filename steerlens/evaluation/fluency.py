@@ -77,7 +77,7 @@ def side_effects(
         model: the base model that methods are compared on.
         items: their questions are continued; usually the test part of a split.
         methods: as for ``plane``.
-        scores: scores of what is written or of held-out text, by name or of one's own.
+        scores: scores of what is written or of held-out text, by name or of your own.
         texts: held-out text of each locale; for ``None`` the questions with their right answers.
         concepts: of each kind, drawn from the items by ``seed``; all for ``None``.
         max_new_tokens: the length of what is written, greedily.

@@ -136,8 +136,8 @@ def frontier(
         paths: by name: a method for each number (a training step, a strength), something whose ``points()`` returns such a
             mapping (as an aligned model does), or one method, which is a path of one point at 1. Methods are given as for
             ``plane``.
-        scores: by name, or scores of one's own; those of the axes are measured too.
-        axes: the two scores of the Pareto front; transfer and localization, if not told otherwise.
+        scores: by name, or scores of your own; those of the axes are measured too.
+        axes: the two scores of the Pareto front; transfer and localization, by default.
         locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
         scoring: how choices are put and compared; the defaults for ``None``.
         draws: the number of resamples that ``on_front`` is a share of.
@@ -213,7 +213,7 @@ def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, st
         seed: the seed of the resamples and of the intervals.
 
     Raises:
-        SettingsError: a score of the axes cannot be told of all points on any item in common.
+        SettingsError: a score of the axes cannot be measured on any item that all points have in common.
     """
     table, named = placed(given, seed=seed), {**points, UNSTEERED: (UNSTEERED, 0.0)}
     first, second = (_gains(given.frame, axis) for axis in axes)
@@ -229,7 +229,7 @@ def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, st
 
 
 def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
-    """Returns the gain of each concept at each point on one axis, of the concepts that can be told of at all points.
+    """Returns the gain of each concept at each point on one axis, of the concepts that can be measured on at all points.
 
     Raises:
         SettingsError: there are no such concepts.
@@ -239,7 +239,8 @@ def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
     changes = table.sub(table[UNSTEERED], axis=0).dropna() if UNSTEERED in table else table[:0]
     if changes.empty:
         raise SettingsError(
-            f"{axis!r} cannot be told of the unsteered model and of all points on any item in common: choose other axes, or give "
+            f"{axis!r} cannot be measured on the unsteered model and on all points for any item in common: choose other axes, or "
+            "give "
             "other items."
         )
     concepts = changes.index.get_level_values("concept").map(group_of)

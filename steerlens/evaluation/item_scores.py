@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
-"""What each row says: of which item, which score, and its value (NaN where it cannot be told)."""
+"""What each row says: of which item, which score, and its value (NaN where it cannot be measured)."""
 _KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
 """The columns that name a cell and an item, as far as a table has them."""
 Row = dict[str, Any]
@@ -31,8 +31,8 @@ def value_of(score: Score, outcome: Outcome, english: English | None = None, wri
         writing: what was written; ``None`` if nothing was.
 
     Returns:
-        NaN where the score is not measured on items of this kind or cannot be told, where what it is of was not taken, and where
-        the model's scores are not finite.
+        NaN where the score is not measured on items of this kind or cannot be measured, where what it is of was not taken, and
+        where the model's scores are not finite.
     """
     item = outcome.item
     if item.kind not in score.kinds or not outcome.valid:

@@ -23,8 +23,8 @@ def in_language(text: str, code: str) -> bool | None:
     """Whether a text is in a locale's language: by its script first, then by py3langid (extra ``language``).
 
     Returns:
-        ``None`` where it cannot be told, which is where there are no letters, or only a few of a script that languages share, and
-        where py3langid is missing or does not know the language.
+        ``None`` where it cannot be measured, which is where there are no letters, or only a few of a script that languages share,
+        and where py3langid is missing or does not know the language.
     """
     place, language = locale(code), code.partition("-")[0]
     letters = sum(map(str.isalpha, text))

@@ -228,7 +228,7 @@ class ExplicitPrompt(Method):
 
 @dataclass(frozen=True, eq=False)
 class Hooked(Method):
-    """The model with TransformerLens hooks of one's own on it."""
+    """The model with TransformerLens hooks of your own on it."""
 
     hooks: Sequence[Hook] | Callable[[LensModel, str], Sequence[Hook]]
     """``[(hook_name, fn)]``, or a function from the model and a locale to it."""

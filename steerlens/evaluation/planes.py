@@ -48,7 +48,7 @@ class Plane(ScoredTable):
         """Draws the change of one score against that of another, with the Pareto front, and beneath it the locales.
 
         Args:
-            axes: the scores along x and y; transfer and localization, if not told otherwise.
+            axes: the scores along x and y; transfer and localization, by default.
             by_locale: whether a panel per method with its locales stands beneath the means.
 
         Raises:
@@ -66,7 +66,7 @@ class Plane(ScoredTable):
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
-            axes: the two scores that count; transfer and localization, if not told otherwise.
+            axes: the two scores that count; transfer and localization, by default.
 
         Raises:
             UnknownNameError: no such locale.
@@ -155,7 +155,7 @@ def plane(
         model: the base model that methods are compared on.
         items: what is scored.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
-        scores: by name, or scores of one's own.
+        scores: by name, or scores of your own.
         controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
         side_effects: whether the methods' side effects on text are taken too, with the defaults of that function; those that are
             among ``scores`` already are measured on all items, and no second time.

@@ -1,4 +1,4 @@
-"""Power: which change of a score can be told from zero with some items, before anything is run and after."""
+"""Power: which change of a score the items can detect, computed before or after a run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,11 +27,12 @@ items whose answer becomes right or wrong, and the correlation of two locales' c
 
 @dataclass(frozen=True, eq=False)
 class Power(ResultTable):
-    """Which mean change of a score is told from zero: its 95% interval over concepts excludes zero, with the power asked for.
+    """The smallest mean change of each score that would be detected with the given power. A change is detected where its 95%
+    interval over concepts excludes zero.
 
     Columns: method (whose spread it is; empty before a run), score, locale (``mean``: over locales), n (concepts), spread (the
-    standard deviation of a concept's change), detectable (the smallest change that is told), needed (the concepts that the change
-    asked about needs; missing where none was).
+    standard deviation of a concept's change), detectable (the smallest change that would be detected), needed (the number of
+    concepts that detect the change asked about; missing where none was given).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "score", "locale", "n", "spread", "detectable", "needed")
@@ -45,8 +46,8 @@ class Power(ResultTable):
             known = score_of(str(row.score))
             whose = f"{row.method}, " if row.method else ""
             yield (
-                f"{whose}{known.title}: with {row.n} concepts a change of {known.factor * float(row.detectable):.1f} "
-                f"{known.change_unit} is told from zero{_needs(row.needed)}"
+                f"{whose}{known.title}: with {row.n} concepts, a change of {known.factor * float(row.detectable):.1f} "
+                f"{known.change_unit} would be detected{_needs(row.needed)}"
             )
 
 
@@ -60,7 +61,7 @@ def power(
     moved: float | None = None,
     correlation: float | None = None,
 ) -> Power:
-    """Says which change of each score can be told from zero: of items before a run, of answers after it.
+    """Returns the smallest change of each score that would be detected: for items before a run, for answers after it.
 
     Before a run nobody knows how much a concept's change varies. It is then taken from ``moved`` and ``correlation``: right for
     scores that are hits or none, and for plans that move as many items. After a run it is each method's own.
@@ -69,7 +70,8 @@ def power(
         given: items, usually the test part of a split; what ``answered`` returned; or a plane, whose spread is that of its
             intervals.
         scores: the scores of which the change is asked.
-        change: a change that shall be told, as 0.03 for three points: ``needed`` says how many concepts that takes.
+        change: a change to detect, as 0.03 for three points. The column ``needed`` then has the number of concepts that this
+            takes.
         power: the probability with which the interval of such a change excludes zero.
         level: the level of the interval.
         moved: before a run, the share of items whose answer becomes right or wrong; for ``None`` what a plan that works moved of

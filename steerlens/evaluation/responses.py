@@ -55,13 +55,13 @@ class Response(ResultTable):
         """Returns the steerability of each item: the least-squares slope of its margin over the strengths, 0 among them.
 
         In nats per token (or the score's unit) and unit of strength, as in Tan et al. (arXiv 2407.12404), who call items with a
-        slope below zero anti-steerable. An item that cannot be told of at every strength has none.
+        slope below zero anti-steerable. An item on which the score cannot be measured at every strength has none.
 
         Returns:
             Columns vector, score, locale, kind, concept, slope.
 
         Raises:
-            SettingsError: no item can be told of at every strength.
+            SettingsError: no score can be measured on an item at every strength.
         """
         import pandas as pd
 
@@ -80,7 +80,9 @@ class Response(ResultTable):
             slope = values @ centred / (centred @ centred)  # the mean of the margins drops out, since the strengths are centred
             found.append(pd.DataFrame({"slope": slope}, index=margins.index).reset_index().assign(score=score))
         if not found:
-            raise SettingsError(f"scores {self.scores} can be told of no item at every strength: answer more items, or others.")
+            raise SettingsError(
+                f"scores {self.scores} could not be measured on any item at every strength: answer more items, or others."
+            )
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
@@ -178,7 +180,7 @@ def response(
         vectors: one name, a vector per locale or one without a locale.
         layer: a block's index.
         strengths: other than 0, which is always there.
-        scores: by name, or scores of one's own; companions (as the margins) are measured with them, and theirs are the curves.
+        scores: by name, or scores of your own; companions (as the margins) are measured with them, and theirs are the curves.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
         max_new_tokens: the length of what is written, for scores of that.

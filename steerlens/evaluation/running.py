@@ -244,7 +244,7 @@ def run_told(work: tuple[SentModel, Task], report: Report) -> "pd.DataFrame":
 
     Args:
         work: the model and the task.
-        report: is told of progress.
+        report: is called with the progress.
     """
     sent, task = work
     return task.run(sent.load(), report)

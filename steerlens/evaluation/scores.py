@@ -130,9 +130,9 @@ AXES = (TRANSFER.name, LOCALIZATION.name)
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
 """What a sweep measures a vector by that is not meant to raise a score of its own."""
 ANSWERED = (*SWEPT, CONSISTENCY.name)
-"""What methods are measured by, if not told otherwise."""
+"""The scores that methods are measured by, by default."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
-"""What steering may cost besides."""
+"""Scores of side effects: what steering may cost."""
 
 
 def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
@@ -167,7 +167,7 @@ def _companion(score: Score, name: str) -> Score:
 
 
 def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
-    """Returns the companion of a score, by which its changes are told finest; the score itself if there is none.
+    """Returns the companion of a score, by which its changes are measured most finely; the score itself if there is none.
 
     Args:
         score: the score.

@@ -65,7 +65,7 @@ def sweep(
             English are measured beside others only by scores that do not compare with English, as transfer and localization do.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
-        scores: by name, or scores of one's own, which every vector is measured by; companions (as the margins) are measured with
+        scores: by name, or scores of your own, which every vector is measured by; companions (as the margins) are measured with
             them. ``None`` measures each vector by the score that it is meant to raise, on the kind of items that this is of (EN
             on facts, LOC on culture), which is all that a choice needs of most cells; a vector without such a score by
             transfer, localization and the English-centric rate. Scores of what is written have the model write after every
@@ -110,7 +110,7 @@ def sweep(
     _check(measured, mode)
     limit = None if budget is None else seconds_of(budget)
     if limit is not None and mode != "halving":
-        raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' keeps to one.")
+        raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' has a budget.")
     cells = _cells(model, given, layers, strengths, tokens)
     check_extend(extend, mode, {cell.strength for cell in cells})
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)

@@ -57,7 +57,7 @@ class Sweep(ResultTable):
 
     Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, base (the item's
     score unsteered), valid (steering left the model's scores of the item finite; where it did not, the value is NaN). A value
-    that is NaN and valid could not be told.
+    that is NaN where valid is true could not be measured.
     """
 
     source: SweptFrom | None = field(default=None, repr=False)
@@ -100,7 +100,7 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: no such vector, score or locale.
-            SettingsError: no item could be told of, or the vector was swept by other scores.
+            SettingsError: the score could not be measured on any item, or the vector was swept by other scores.
         """
         from steerlens.plotting import sweep_heatmap
 
@@ -114,7 +114,9 @@ class Sweep(ResultTable):
             )
         rows = cell_means(own, CELL, known, locale)
         if rows.empty:
-            raise SettingsError(f"{known.name} can be told of no item here: choose another score, or sweep more items.")
+            raise SettingsError(
+                f"{known.name} could not be measured on any item here: choose another score, or sweep more items."
+            )
         if (rows["exact"] & rows["change"].notna()).any():
             rows = rows.merge(_intervals(rows_of_score(own, known, locale)), on=CELL, how="left")
         return sweep_heatmap(rows, vector, known, where)
@@ -129,7 +131,7 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: no such vector, score or strength.
-            SettingsError: no item could be told of.
+            SettingsError: the score could not be measured on any item.
         """
         from steerlens.plotting import sweep_by_locale
 
@@ -232,7 +234,7 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
     """
     part = rows_of_score(frame, score, locale)
     part = part.assign(invalid=~part["valid"])
-    part = part[part["change"].notna() | part["invalid"]]  # the others could not be told
+    part = part[part["change"].notna() | part["invalid"]]  # the others could not be measured
     part = part.assign(concept=by_concept(part))
     grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "invalid"]].mean()
@@ -251,12 +253,14 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Returns, by locale and layer, the mean change as value, its interval over concepts as low and high, n, and exact.
 
     Raises:
-        SettingsError: no concept could be told of.
+        SettingsError: the score could not be measured on any concept.
     """
     import pandas as pd
 
     if rows["change"].isna().all() and rows["valid"].all():
-        raise SettingsError(f"{rows['score'].iloc[0]} can be told of no item here: choose another score, or sweep more items.")
+        raise SettingsError(
+            f"{rows['score'].iloc[0]} could not be measured on any item here: choose another score, or sweep more items."
+        )
     found = []
     for locale, own in rows.groupby("locale", sort=False):
         table = own.pivot(index="concept", columns="layer", values="change")
@@ -277,7 +281,7 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _around(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns low and high of each column's mean over concepts ``[concept, column]``, of those that could be told of.
+    """Returns low and high of each column's mean over concepts ``[concept, column]``, of those that could be measured on.
 
     All columns without gaps share their resamples. A column without any number has no interval.
     """

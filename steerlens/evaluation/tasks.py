@@ -55,7 +55,7 @@ class Task(ABC):
 
         Args:
             model: the model.
-            report: is told of progress.
+            report: is called with the progress.
         """
 
     def digest(self, model: LensModel) -> str:

@@ -33,7 +33,7 @@ class ItemScore:
     """What was asked, with which settings, or a digest of it: the same under every method."""
     score: str
     value: float
-    """NaN where it could not be told."""
+    """NaN where it could not be measured."""
     higher_is_better: bool = True
 
 

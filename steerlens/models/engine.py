@@ -20,7 +20,7 @@ from steerlens.models.trust import by_trust, sums_agree
 from steerlens.models.unembedding import Unembedding
 
 MEMORY = 2 << 30
-"""Bytes that may be kept of one batch, if not told otherwise."""
+"""Bytes that may be kept of one batch, by default."""
 
 
 class Engine:

@@ -37,7 +37,7 @@ class TextGeneration:
         stop: Sequence[str] | str = (),
         **settings: Any,
     ) -> Any:
-        """Returns what the model writes after a prompt or a chat, or after each of several; greedy unless told otherwise.
+        """Returns what the model writes after a prompt or a chat, or after each of several; greedy by default.
 
         Many prompts are run in batches that hold as many tokens as suit the device, or in halves of these where they do not fit
         its memory. A bar shows the progress of more than one batch.

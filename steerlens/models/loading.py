@@ -61,7 +61,7 @@ def load(
         device: a device of PyTorch, such as ``cuda:0``; for ``None`` a CUDA GPU where there is one, else the CPU.
         dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
-        revision: the branch, tag or commit on the hub; pin it for results that shall last.
+        revision: the branch, tag or commit on the hub; pin it for results that should last.
         trust_remote_code: whether code that comes with a hub model may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
             the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.

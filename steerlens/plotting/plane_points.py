@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AXES = ("transfer", "localization")
-"""The scores along x and y, if not told otherwise."""
+"""The scores along x and y, by default."""
 MEAN, UNSTEERED = "mean", "unsteered"
 _EXPLICIT = "explicit prompt"
 

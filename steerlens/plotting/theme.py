@@ -1,7 +1,7 @@
 """One visual language for every figure.
 
-Changes are on a diverging scale centred at zero, levels on a sequential one. Colours are told apart with any colour vision, and
-what a colour says a marker, a dash, a hatching or a signed number says too, for print in grey.
+Changes are on a diverging scale centred at zero, levels on a sequential one. Readers with any colour vision can distinguish the
+colours. A marker, a dash, a hatching or a signed number always repeats what a colour shows, for print in grey.
 """
 
 import textwrap
@@ -18,7 +18,7 @@ METHOD_COLOURS = {
     "LOC": "#d55e00",
     "surgical": "#009e73",
 }
-"""Okabe and Ito's palette, which readers with any colour vision can tell apart."""
+"""Okabe and Ito's palette. Readers with any colour vision can distinguish its colours."""
 OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000")
 METHOD_SYMBOLS = {
     "unsteered": "circle",

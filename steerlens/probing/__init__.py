@@ -1,4 +1,5 @@
-"""Factual and cultural prompts by layer: how well they are told apart, with controls; how alike languages are; the logit lens."""
+"""Factual and cultural prompts by layer: how well they are distinguished, with controls; how alike languages are; the logit
+lens."""
 
 from steerlens.probing.baselines import token_embeddings
 from steerlens.probing.erasure import Erasure, erasure

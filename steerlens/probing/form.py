@@ -1,4 +1,4 @@
-"""How well the two kinds of prompts are told apart by form alone: what a probe must lie above."""
+"""How well the two kinds of prompts are distinguished by form alone: what a probe must lie above."""
 
 import math
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int =
     locales; pairs are those whose scores differ least in all (optimal matching), each within the caliper. This is propensity
     score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's
     own kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model.
-    What is left can still be told apart a little: ``form_separability`` says how well.
+    What is left can still be distinguished a little: ``form_separability`` says how well.
 
     Where the items hold several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make the
     pair, which finds many more pairs. A concept is in one pair, in one wording.

@@ -1,4 +1,4 @@
-"""Which prompts are told apart, by which labels; and what is held out together: concepts, locales, topics or relations."""
+"""Which prompts are distinguished, by which labels; and what is held out together: concepts, locales, topics or relations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Prompts that are told apart by a label, and the groups of them that are held out together."""
+    """Prompts that are distinguished by a label, and the groups of them that are held out together."""
 
     stack: ResidualStack
     """The residuals of the prompts."""

@@ -1,4 +1,4 @@
-"""How well labels that mean nothing would be told apart: the null of the difference-of-means probe."""
+"""How well labels that mean nothing would be distinguished: the null of the difference-of-means probe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How well factual and cultural prompts are told apart at each layer, above what their form gives away."""
+"""How well factual and cultural prompts are distinguished at each layer, above what their form gives away."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,9 +108,9 @@ def separability(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
-    """Measures how well factual and cultural prompts, or any two classes, are told apart, by layer and locale.
+    """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
 
-    Of factual and cultural prompts only implicit ones are told apart: an explicit one names a country, which gives it away. A
+    Of factual and cultural prompts only implicit ones are distinguished: an explicit one names a country, which gives it away. A
     concept is never learnt in one locale and tested in another. On the same folds stand the baselines: character n-grams (what
     the form of the text alone gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a
     bootstrap over concepts, with the probes as fitted. By layer stands also the cosine of the EN and LOC vectors taken from the

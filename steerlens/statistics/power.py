@@ -1,4 +1,4 @@
-"""Which mean change can be told from zero with so many concepts (Cohen 1988, section 2.4, in the normal approximation)."""
+"""Power: the smallest mean change that n concepts detect (Cohen 1988, section 2.4, normal approximation)."""
 
 import math
 from statistics import NormalDist
@@ -14,7 +14,7 @@ def detectable(spread: float, n: int, *, power: float = 0.8, level: float = 0.95
     Args:
         spread: The standard deviation over concepts of a concept's change, in the unit of the change.
         n: The number of concepts.
-        power: The probability with which the change shall be told from zero.
+        power: The probability of detecting the change.
         level: The level of the interval.
 
     Raises:
@@ -26,19 +26,19 @@ def detectable(spread: float, n: int, *, power: float = 0.8, level: float = 0.95
 
 
 def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0.95) -> int:
-    """Returns the number of concepts with which a mean change is told from zero with the given probability.
+    """Returns the number of concepts with which a mean change is detected with the given probability.
 
     Args:
         spread: The standard deviation over concepts of a concept's change, in the unit of the change.
         change: The mean change, other than 0.
-        power: The probability with which the change shall be told from zero.
+        power: The probability of detecting the change.
         level: The level of the interval.
 
     Raises:
         SettingsError: A spread below 0, a change of 0, or a power or level that is not between 0 and 1.
     """
     if not change:
-        raise SettingsError("a change of 0 given: no number of concepts tells it from zero. Give the change that must be told.")
+        raise SettingsError("a change of 0 given: no number of concepts detects it. Give the change that must be detected.")
     return max(2, math.ceil((detectable(spread, 1, power=power, level=level) / abs(change)) ** 2))
 
 

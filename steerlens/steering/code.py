@@ -1,4 +1,5 @@
-"""The code of a class as a digest: two definitions of one name can be told apart, as after a cell of a notebook was changed."""
+"""The code of a class as a digest: two definitions of one name can be distinguished, as after a cell of a notebook was
+changed."""
 
 import hashlib
 from types import CodeType, FunctionType

@@ -56,7 +56,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
                 raise SettingsError(
                     f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}: they could not be "
-                    "told apart. Name them, as in vector.called('mine')."
+                    "distinguished. Name them, as in vector.called('mine')."
                 )
 
     def __getitem__(self, key: Key | str) -> Intervention:

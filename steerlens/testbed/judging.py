@@ -37,7 +37,7 @@ Judge = Callable[[Planted], Judgement]
 
 
 def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
-    """Claims the layers at which the kinds are told apart, corrected over layers, by ``probing.permutation_test``.
+    """Claims the layers at which the kinds are distinguished, corrected over layers, by ``probing.permutation_test``.
 
     It has found the truth if both planted layers are claimed and have the two highest AUROCs.
 

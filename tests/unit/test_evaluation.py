@@ -71,7 +71,7 @@ def test_all_together_is_the_largest_lesser_gain_or_unsteered(
         assert str(told.best) == combined.idxmax()
     assert bool(chosen.surgical.steps) == told.helps
     assert set(told.gains) == {"transfer", "localization"}
-    assert ("nothing is shown to help" in chosen.surgical.explained()) == (not told.helps)
+    assert ("no plan is shown to help" in chosen.surgical.explained()) == (not told.helps)
 
 
 def test_what_is_expected_has_no_winners_curse(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:

@@ -154,7 +154,7 @@ def test_axes_without_concepts_are_refused() -> None:
     hidden = answers.frame.assign(
         value=answers.frame["value"].where((answers.frame["method"] != "unsteered") | (answers.frame["score"] != "transfer"))
     )
-    with pytest.raises(SettingsError, match="'transfer' cannot be told of the unsteered model"):
+    with pytest.raises(SettingsError, match="'transfer' cannot be measured on the unsteered model"):
         frontier_of(Answers(hidden), {"a": ("a", 1.0)}, AXES, 10, 0)
 
 

@@ -91,7 +91,7 @@ def test_a_spent_budget_leaves_what_was_run(llama: sl.LensModel, items: Items, v
     swept = sweep(llama, items, vectors, mode="halving", budget="0.001s", **grid)
     assert swept.frame.groupby(CELL)["concept"].nunique().eq(4).all()
     assert set(swept.choose()) == {"EN", "LOC", "surgical"}
-    with pytest.raises(SettingsError, match="only mode 'halving' keeps to one"):
+    with pytest.raises(SettingsError, match="only mode 'halving' has a budget"):
         sweep(llama, items, vectors, budget="5m", **grid)
 
 

@@ -35,7 +35,7 @@ def test_the_spread_of_hits_is_that_of_their_draws() -> None:
 def test_what_has_no_power(bad: tuple[float, int]) -> None:
     with pytest.raises(SettingsError, match="expected a spread of 0 or more"):
         detectable(*bad)
-    with pytest.raises(SettingsError, match="no number of concepts tells it"):
+    with pytest.raises(SettingsError, match="no number of concepts detects it"):
         needed(0.1, 0)
     for share in ((30, 2, 0.1), (0.1, 2, -0.5), (0.1, 0.5, 0.1)):
         with pytest.raises(SettingsError, match="expected shares between 0 and 1"):

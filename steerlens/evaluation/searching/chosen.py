@@ -22,7 +22,7 @@ class Chosen:
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
     """What the spec's steps are made with."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """What is expected of it where it was not chosen, and why it is unsteered where it is; ``None`` where nothing is known of
+    """What is expected of it on held-out dev concepts, and why it is unsteered where it is; ``None`` where nothing is known of
     that."""
 
     def __str__(self) -> str:

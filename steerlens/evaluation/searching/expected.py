@@ -17,34 +17,35 @@ from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.steering import PlanSpec, StepSpec
 
 Rank = Callable[[Gains], tuple[float, ...]]
-"""What specs are ordered by, the largest first."""
+"""The key by which specs are ranked; the largest is the best."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the best of some plans, chosen again without each fold of the concepts, does to that fold.
+    """The change that the best of some plans makes on concepts that it was not chosen on: for each fold of the concepts, the best
+    plan is chosen again on the other folds and measured on this one.
 
-    The plans themselves are given: that a screened or halved sweep, a climb or a choice of cells to combine picked these few by
-    the same concepts is not taken off, so that of few plans out of many it is still a little too large.
+    The plans themselves are given. A screened or halved sweep, a climb or a choice of cells to combine may have picked them on
+    the same concepts. This is not corrected, so the change is still a little too large for a few plans out of many.
     """
 
     best: PlanSpec
     """The plan that was taken: the best on all concepts, or the weakest strength at the same layer that is not worse than it by
     more than one standard error."""
     tried: int
-    """The number of plans that were run and that it was the best of."""
+    """The number of plans that were run; this one was the best of them."""
     gains: Mapping[str, tuple[float, float, float]]
-    """Of each score that the contrasts are meant to raise: the mean change with the low and high end of its 95% interval over
-    concepts. Empty where there were too few concepts to leave some out."""
+    """For each score that the contrasts are meant to raise: its mean change on held-out concepts, and the low and high end of the
+    95% interval over concepts. Empty where there were too few concepts to hold some out."""
     on_dev: Mapping[str, float]
-    """The change of the same scores under the best plan on all concepts: by the same concepts that it was chosen by."""
+    """The change of the same scores under the best plan on all concepts, which are also the concepts that it was chosen on."""
     helps: bool
-    """Whether this is better than unsteered. If not, unsteered was chosen."""
+    """Whether the change is better than unsteered. If not, unsteered was chosen."""
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
-        verdict = "" if self.helps else "unsteered, since nothing is shown to help: "
-        return f"{verdict}the best of {self.tried}{'' if self.helps else f', {self.best}'}, {said}"
+        verdict = "" if self.helps else "unsteered, because no plan is shown to help: "
+        return f"{verdict}the best of {self.tried} plans{'' if self.helps else f', {self.best}'}, {said}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values."""
@@ -52,16 +53,16 @@ class Expected:
 
     def _said(self, score: str) -> str:
         known = score_of(score)
-        parts = [f"{known.title} {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on dev"]
+        parts = [f"{known.title} {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on all dev concepts"]
         if score in self.gains:
             mean, low, high = (known.factor * number for number in self.gains[score])
-            parts.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] where it was not chosen")
+            parts.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] on held-out dev concepts")
         return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class KeptExpected:
-    """What is expected, in a file."""
+    """The form of ``Expected`` in a file."""
 
     best: tuple[StepSpec, ...]
     tried: int

@@ -39,13 +39,13 @@ class Measured:
     """What was made of a locale's items."""
 
     values: Values
-    """A row for each score; NaN where it is not measured on an item's kind, or cannot be told."""
+    """A row for each score; NaN where the score is not measured on an item's kind or cannot be computed."""
     valid: Bool[ndarray, " item"]
     """Whether the model's scores of the item are finite; where they are not, all values are NaN."""
 
     @property
     def untold(self) -> Bool[ndarray, "score item"]:
-        """Which values could not be told although the model's scores are finite."""
+        """Which values could not be measured although the model's scores are finite."""
         return np.isnan(self.values) & self.valid
 
 
@@ -247,13 +247,15 @@ class ScoreCache:
             locales: those that a plan is chosen for together; something was run in each.
 
         Raises:
-            SettingsError: a score that the contrasts are meant to raise can be told of no item unsteered.
+            SettingsError: a score that the contrasts are meant to raise cannot be measured on any item, unsteered.
         """
         for aim in map(score_of, self.aims):
             if not any(self.told(locale, aim).any() for locale in locales):
                 raise SettingsError(
-                    f"score {aim.name!r}, which a contrast is meant to raise, can be told of no item in {', '.join(locales)}: "
-                    f"expected {' or '.join(aim.kinds)} ones that it can be told of (consistency: asked in English too)."
+                    f"score {aim.name!r}, which a contrast is meant to raise, cannot be measured on any item in "
+                    f"{', '.join(locales)}: "
+                    f"expected {' or '.join(aim.kinds)} items that it can be measured on (for consistency, items that are also "
+                    "in English)."
                 )
 
     def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
@@ -276,7 +278,8 @@ class ScoreCache:
 
 
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
-    """Returns the mean change of each score over the items that it is measured on, and could be told of unsteered and steered.
+    """Returns the mean change of each score over the items that it is measured on, and could be measured on unsteered and
+    steered.
 
     It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
     is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the

@@ -66,7 +66,7 @@ def search(
         locales: searched one by one and together.
         objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
             or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
-        contrasts: what vectors are taken from, one contrast or several; each knows its score, which may be one of one's own.
+        contrasts: what vectors are taken from, one contrast or several; each knows its score, which may be one of your own.
         scores: what is measured besides, for an objective that is a function, and to be told.
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
@@ -79,7 +79,7 @@ def search(
     Raises:
         UnknownNameError: no such objective, or a locale without items.
         SettingsError: no locales, English among them, no contrasts, two of one name, one without a score, a score of held-out
-            text, or one that can be told of no item of a locale; fewer than two layers.
+            text, or one that cannot be measured on any item of a locale; fewer than two layers.
         DataError: fewer concepts of a kind than folds; a concept both in ``items`` and in ``test``.
         PairsError: a locale whose items give no pairs for a contrast in some fold.
     """

@@ -97,7 +97,7 @@ def _gain_of(aim: str) -> Objective:
 def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
     """Returns each spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec.
 
-    A score is taken of the items that it could be told of under all of the specs, and is left out where there are none.
+    A score is taken of the items that it could be measured on under all of the specs, and is left out where there are none.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []
