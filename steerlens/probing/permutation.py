@@ -64,7 +64,7 @@ def permutation_test(
     """Tests whether the difference-of-means probe tells the kinds apart better than labels drawn at random, by layer.
 
     Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
-    counts; each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
+    counts. Where a concept or group has both labels, as in pairs of one sentence, they are permuted within it. Each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
     and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
     layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none
     tells the kinds apart. Locales are not corrected for.
@@ -73,7 +73,7 @@ def permutation_test(
         stack: residuals of factual and cultural prompts, or of any prompts.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
             locales themselves apart are tested over all locales together.
-        groups: what keeps one label and is held out together, a name for each prompt; its concept for ``None``.
+        groups: what is held out together, a name for each prompt; its concept for ``None``.
         draws: the number of permutations.
         n_folds: the number of folds; fewer where there are fewer concepts of a kind.
         seed: the seed of the folds and the permutations.
@@ -116,9 +116,10 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """Returns the true labels, and then permutations of them between the concepts that a fold holds out.
+    """Returns the true labels, and then permutations of them.
 
-    Concepts that no fold holds out keep their labels.
+    Where every concept has one label, labels are permuted between the concepts that a fold holds out, and concepts that no fold
+    holds out keep theirs. Where a concept has both labels, as in pairs, they are permuted within each concept.
 
     Args:
         folds: the folds, with the true labels.
@@ -127,7 +128,14 @@ def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[T
         seed: their seed.
     """
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
-    labels, generator = np.tile(folds.labels[first] == 1, (draws + 1, 1)), np.random.default_rng(seed)
+    true, generator = folds.labels == 1, np.random.default_rng(seed)
+    if (true != true[first][of_row]).any():
+        rows = np.tile(true, (draws + 1, 1))
+        for concept in range(len(names)):
+            own = np.flatnonzero(of_row == concept)
+            rows[1:, own] = generator.permuted(rows[1:, own], axis=1)
+        return torch.from_numpy(rows)
+    labels = np.tile(true[first], (draws + 1, 1))
     for held in folds.test.numpy():
         own = np.flatnonzero(np.isin(np.arange(len(names)), of_row[held]))
         labels[1:, own] = generator.permuted(labels[1:, own], axis=1)

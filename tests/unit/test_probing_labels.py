@@ -45,6 +45,16 @@ def test_labels_that_mean_nothing_are_not_claimed(stack: sl.ResidualStack) -> No
     assert none["p_corrected"].min() > 0.05
 
 
+def test_pairs_are_permuted_within_each_pair(stack: sl.ResidualStack) -> None:
+    """A group with both labels: the true ones are those given, and each permutation leaves the pair one of each."""
+    planted = permutation_test(_planted(stack, LABELS, 2), labels=LABELS, groups=GROUPS, draws=99).frame.set_index("layer")
+    assert planted.loc[2, "auroc"] == 1
+    assert planted.loc[2, "p_corrected"] == pytest.approx(0.01)
+    assert planted["null_high"].max() < 1
+    noise = _planted(stack, list(np.random.default_rng(1).permutation(LABELS)), 2)
+    assert permutation_test(noise, labels=LABELS, groups=GROUPS, draws=99).frame["p_corrected"].min() > 0.05
+
+
 def test_labels_within_a_group_may_differ(stack: sl.ResidualStack) -> None:
     """Without groups a text is its own: the word that both classes have is told apart by a real model too."""
     assert separability(stack, labels=[bool(label) for label in LABELS]).frame["auroc"].max() > 0.95
