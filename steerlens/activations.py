@@ -57,10 +57,10 @@ class ResidualStack:
         """Returns the residuals after one block, ``[prompt, d_model]``.
 
         Args:
-            layer: a block index that the stack holds.
+            layer: a block index that the stack contains.
 
         Raises:
-            LayerError: the stack does not hold this layer.
+            LayerError: the stack does not contain this layer.
         """
         return self.residuals[self.layers.index(layer_of(layer, self.layers, "this stack"))]
 
@@ -71,7 +71,7 @@ class ResidualStack:
             layers: a block index or several.
 
         Raises:
-            LayerError: the stack does not hold one of them.
+            LayerError: the stack does not contain one of them.
         """
         wanted = layers_of(layers, self.layers, "this stack")
         chosen = torch.stack([self.at(layer) for layer in wanted])
@@ -107,7 +107,7 @@ class ResidualStack:
         """Returns the mean over concepts of (positive residual - negative residual), accumulated in float64.
 
         Args:
-            pairs: the pairs of prompts, both sides of which the stack holds.
+            pairs: the pairs of prompts, both sides of which the stack contains.
 
         Returns:
             Float32 ``[layer, d_model]``, in the residual stream's units.
@@ -151,7 +151,7 @@ class ResidualStack:
             path: the safetensors file.
 
         Raises:
-            FileError: the file is missing or truncated, holds no residual stack, or is of another version.
+            FileError: the file is missing or truncated, contains no residual stack, or is of another version.
         """
         tensors, header = load_tensors(path, _KIND)
         return restored(cls, header, str(path), every=True, **tensors)

@@ -126,7 +126,7 @@ def float_tensor(given: Any, what: str) -> "Tensor":
         raise VectorError(f"{what} cannot be made a tensor ({error}): expected a tensor or an array of real numbers.") from error
     if tensor.is_complex() or tensor.dtype == torch.bool or tensor.layout != torch.strided:
         raise VectorError(
-            f"{what} holds {tensor.dtype} in layout {tensor.layout}: expected real numbers in a plain tensor or array."
+            f"{what} contains {tensor.dtype} in layout {tensor.layout}: expected real numbers in a plain tensor or array."
         )
     return tensor.to("cpu", torch.float32)
 
@@ -138,4 +138,4 @@ def check_finite(tensor: "Tensor", what: str) -> None:
         VectorError: there are some.
     """
     if not bool(tensor.isfinite().all()):
-        raise VectorError(f"{what} holds NaN or infinity: expected finite numbers. Take it again, in bfloat16 or float32.")
+        raise VectorError(f"{what} contains NaN or infinity: expected finite numbers. Take it again, in bfloat16 or float32.")

@@ -104,7 +104,7 @@ GivenScore = str | Score
 
 
 def register(score: Score) -> Score:
-    """Makes a score of your own known by its name, so that tables that hold it can be drawn after they were loaded.
+    """Makes a score of your own known by its name, so that tables that contain it can be drawn after they were loaded.
 
     Args:
         score: the score. It takes the place of an earlier one of your own with its name, as where a cell of a notebook runs
@@ -121,7 +121,7 @@ def register(score: Score) -> Score:
 
 
 def register_read(meta: Mapping[str, Any]) -> None:
-    """Makes the scores known that a table holds and that other software measured, so that the table can be compared and drawn.
+    """Makes the scores known that a table contains and that other software measured, so that the table can be compared and drawn.
 
     Args:
         meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.

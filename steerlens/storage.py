@@ -43,7 +43,7 @@ def readable_errors(path: Path, doing: str) -> Iterator[None]:
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Has ``write`` fill a file in a temporary folder and moves it to ``path``, so that a reader sees all of it or none.
 
-    The temporary folder is beside ``path``. Those that killed writers of the same file left are removed.
+    The temporary folder is next to ``path``. Those that killed writers of the same file left are removed.
 
     Raises:
         FileError: the folder cannot be made or written to, or the disk is full. Nothing is left behind.
@@ -70,14 +70,14 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def json_value(text: str | bytes) -> Any:
-    """What a JSON text holds; the one way from JSON of others to values.
+    """What a JSON text contains; the one way from JSON of others to values.
 
     Args:
         text: the text; bytes are in UTF-8, with or without a byte order mark.
 
     Raises:
         ValueError: it is no JSON, nested too deeply or has a number of thousands of digits; an object of it has a key twice, of
-            which one value would be lost; or a text of it is no Unicode, since it holds half of a surrogate pair.
+            which one value would be lost; or a text of it is no Unicode, since it contains half a surrogate pair.
     """
     text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8") if isinstance(text, bytes) else text
     try:
@@ -87,7 +87,7 @@ def json_value(text: str | bytes) -> Any:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except UnicodeEncodeError as error:
-        raise ValueError(f"a text in it is no Unicode: it holds {error.object[error.start]!a}") from error
+        raise ValueError(f"a text in it is no Unicode: it contains {error.object[error.start]!a}") from error
     return found
 
 
@@ -95,12 +95,12 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"key {twice!r:.80} stands twice in one object")
+        raise ValueError(f"key {twice!r:.80} is twice in one object")
     return found
 
 
 def read_json(path: Path, again: str) -> Any:
-    """What a JSON file holds.
+    """What a JSON file contains.
 
     Args:
         again: what to do about a damaged one.
@@ -112,14 +112,14 @@ def read_json(path: Path, again: str) -> Any:
         try:
             return json_value(path.read_bytes())
         except ValueError as error:
-            raise FileError(f"{path} holds damaged JSON ({error}). {again}") from error
+            raise FileError(f"{path} contains damaged JSON ({error}). {again}") from error
 
 
 def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> Path:
     """Writes tensors as safetensors, with ``kind`` and ``header`` as JSON in its metadata.
 
     Raises:
-        FileError: the file cannot be written, or the header holds what JSON has no form for.
+        FileError: the file cannot be written, or the header contains what JSON has no form for.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -178,7 +178,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         header = header if isinstance(header, dict) else {}
         said = f"a {header.get('kind')!s:.80}, format {header.get('format')!r:.80}"
         found = said if "kind" in header else "a file of other software"
-        raise FileError(f"{path} holds {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved as one.")
+        raise FileError(f"{path} contains {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved as one.")
     return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
 
 
@@ -210,7 +210,7 @@ def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **gi
         FileError: a field is missing, unknown or of another type, or the object refuses its fields.
     """
     if not isinstance(values, Mapping):
-        raise _other_version(f"{whose} holds {values!r:.80}, where fields were expected")
+        raise _other_version(f"{whose} contains {values!r:.80}, where fields were expected")
     hints, known = get_type_hints(cls), {field.name: field for field in fields(cast(Any, cls))}
     if unknown := [name for name in (*values, *given) if name not in known or (name in values and name in given)]:
         raise _other_version(f"{whose} has unknown fields: {', '.join(map(repr, unknown))}")
@@ -248,7 +248,7 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
     fits = int in kinds or not isinstance(value, int) or abs(value) < 1 << 1000  # no float holds more
     if (right and fits) or hint is Any or (origin is Literal and value in args):
         return value
-    raise _other_version(f"{place} holds {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
+    raise _other_version(f"{place} contains {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
 
 
 def is_parsed(value: Any, hint: Any) -> bool:

@@ -52,7 +52,7 @@ def run_study(
         items: factual and cultural items in English and the locales; the atlas for ``None``.
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
         out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
-        resume: whether tasks that ``out`` holds are taken as they are. If not, they are removed.
+        resume: whether tasks that ``out`` contains are taken as they are. If not, they are removed.
         executor: who runs the tasks, as for ``sweep``.
         batch_size: prompts or items at once; chosen for the device for ``None``.
 

@@ -18,9 +18,9 @@ _NUMBERS = frozenset({
     *("accuracy", "above", "above_low", "above_high", "null_mean", "null_high", "selectivity", "log_probability", "probability"),
     *("concepts", "pairs", "regret"),
 })  # fmt: skip
-"""Columns that hold numbers in every table that has them, or nothing."""
+"""Columns that contain numbers in every table that has them, or nothing."""
 _TEXTS = frozenset(["locale", "score", "method", "vector", "concept", "kind", "probe", "measure", "tokens"])
-"""Columns that hold texts in every table that has them, or nothing."""
+"""Columns that contain texts in every table that has them, or nothing."""
 _META = b"steerlens"
 """The key of our JSON in a Parquet file's schema metadata."""
 
@@ -43,7 +43,7 @@ class ResultTable:
         return self.frame.copy()
 
     def having(self, column: str, value: str) -> str:
-        """Returns ``value``, if the ``column`` holds it.
+        """Returns ``value``, if the ``column`` contains it.
 
         Raises:
             UnknownNameError: the column does not hold it; the message says what it holds.
@@ -98,7 +98,7 @@ class ResultTable:
             path: the Parquet file.
 
         Raises:
-            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
+            FileError: the file is missing or truncated, contains another kind of table, or is of another version.
         """
         import pyarrow.parquet as pq
 
@@ -122,14 +122,14 @@ class ResultTable:
             )
         if wrong := [f"{name} ({frame[name].dtype})" for name in cls.columns if not _is_of_its_type(frame[name])]:
             raise FileError(
-                f"{path} holds other types than a table of {cls.__name__} in columns {', '.join(wrong)}: expected texts in "
+                f"{path} contains other types than a table of {cls.__name__} in columns {', '.join(wrong)}: expected texts in "
                 "columns that name something, and numbers in the others. Write it again with save."
             )
         return cls(frame, meta)
 
 
 def _is_of_its_type(column: "pd.Series[Any]") -> bool:
-    """Says whether a column holds what columns of its name hold."""
+    """Says whether a column contains what columns of its name contain."""
     import pandas as pd
 
     if column.isna().all() or column.name not in _NUMBERS | _TEXTS:

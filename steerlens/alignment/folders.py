@@ -52,7 +52,7 @@ def begun(folder: Path, card: Card) -> Card:
         card: what the run is to be.
 
     Raises:
-        SettingsError: the folder holds another run, or files of something else.
+        SettingsError: the folder contains another run, or files of something else.
     """
     if (folder / CARD).is_file():
         there = Card.load(folder)
@@ -61,11 +61,11 @@ def begun(folder: Path, card: Card) -> Card:
             return there
         if there.done or whole(folder):
             raise SettingsError(
-                f"{folder} holds an adapter of another run ({there.method}; it differs in {', '.join(other)}): give another "
+                f"{folder} contains an adapter of another run ({there.method}; it differs in {', '.join(other)}): give another "
                 "folder as out=…, or remove this one."
             )
     elif foreign := [name for name in (*ADAPTER, CHECKPOINTS, LOG) if (folder / name).exists()]:
-        raise SettingsError(f"{folder} holds {foreign[0]}, which sl.alignment did not write: give another folder as out=….")
+        raise SettingsError(f"{folder} contains {foreign[0]}, which sl.alignment did not write: give another folder as out=….")
     card.save(folder)
     return card
 

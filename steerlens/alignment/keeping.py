@@ -50,7 +50,7 @@ class Keep:
 
         Raises:
             FingerprintError: the vectors were taken from another model.
-            DataError: the items hold no cultural prompts of one of these locales.
+            DataError: the items contain no cultural prompts of one of these locales.
             SettingsError: a locale has no vector with one direction.
             LayerError: the vectors were not taken at the layer.
         """
@@ -58,7 +58,8 @@ class Keep:
         found = [item for item in self.items.of(kind="cultural") if item.locale in locales]
         if lacking := [code for code in locales if code not in {item.locale for item in found}]:
             raise DataError(
-                f"{self.items!r} hold no cultural items of {', '.join(lacking)} whose place could be kept: give those of train."
+                f"{self.items!r} contain no cultural items of {', '.join(lacking)} whose place could be kept: give those of "
+                "train."
             )
         for code in locales:
             self.direction(code)

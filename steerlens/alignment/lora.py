@@ -71,7 +71,7 @@ def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
         n_layers: the number of its blocks.
 
     Raises:
-        ModelError: it holds no list of so many blocks.
+        ModelError: it contains no list of so many blocks.
     """
     for name, module in hf.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:

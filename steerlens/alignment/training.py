@@ -61,9 +61,9 @@ def train(
         held_out: items that no text may give away, as those of dev and test; not checked for ``None``.
 
     Raises:
-        DataError: the corpus holds nothing that the method can use, or gives held-out items away, or the tokenizer breaks a
+        DataError: the corpus contains nothing that the method can use, or gives held-out items away, or the tokenizer breaks a
             locale into bytes.
-        SettingsError: no locales, too few examples a batch for the method, or the folder holds another run or other files.
+        SettingsError: no locales, too few examples a batch for the method, or the folder contains another run or other files.
         ModelError: peft is not installed, the model cannot be trained, memory does not hold it, or the loss diverges.
         FileError: a checkpoint cannot be written; the last one that could is kept. Or another process trains in the folder.
         FingerprintError: the vectors of what is to be kept are of another model.
@@ -86,7 +86,7 @@ def train(
         card = begun(folder, _card(model, corpus, objective, codes, chosen, keep))
         if card.done:
             strip(folder)
-            _log.info("%s holds this adapter already: it is not trained again", folder)
+            _log.info("%s contains this adapter already: it is not trained again", folder)
             return Aligned.load(folder)
         began = perf_counter()
         with quiet_transformers(), _own_random_numbers(model):
@@ -103,11 +103,11 @@ def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple
     wanted = tuple(there if given is None else [given] if isinstance(given, str) else dict.fromkeys(given))
     if lacking := [code for code in wanted if code not in there]:
         raise SettingsError(
-            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} holds beside {ENGLISH}."
+            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} contains beside {ENGLISH}."
         )
     if not wanted:
         raise SettingsError(
-            f"{corpus!r} holds texts in {', '.join(corpus.locales)} alone: expected other locales to align with {ENGLISH}."
+            f"{corpus!r} contains texts in {', '.join(corpus.locales)} alone: expected other locales to align with {ENGLISH}."
         )
     return wanted
 

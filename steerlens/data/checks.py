@@ -63,7 +63,7 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
         yield f"{len(distinct)} choices differ: expected at least {least}"
     for form, text in (("question", item.question), ("explicit question", item.explicit)):
         if _stands_in(item.choices[item.answer], text, place.script):
-            yield f"the {form} {text!r} holds its answer {item.choices[item.answer]!r}"
+            yield f"the {form} {text!r} contains its answer {item.choices[item.answer]!r}"
         if foreign(text, place.script) and own_letters(text, place.script) < _SENTENCE:
             yield f"the {form} {text!r} is not in script {place.script}"
     if item.kind == "cultural":

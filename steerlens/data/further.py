@@ -42,10 +42,12 @@ def _own(code: str) -> Own:
     known = {"answers": dict[str, Any], "words": dict[str, str], "wordings": dict[str, dict[str, Any]]}
     if not isinstance(given, dict) or "answers" not in given or not given.keys() <= known.keys():
         said = f"the fields {', '.join(given)}" if isinstance(given, dict) else f"a {type(given).__name__}"
-        raise DataError(f"{file} holds {said:.200}. Expected the fields answers, words and wordings, the first of them at least.")
+        raise DataError(
+            f"{file} contains {said:.200}. Expected the fields answers, words and wordings, the first of them at least."
+        )
     for name, value in given.items():
         if not is_parsed(value, known[name]):
-            raise DataError(f"{file}: field {name!r} holds {value!r:.80}. Expected an object by {_BY[name]}.")
+            raise DataError(f"{file}: field {name!r} contains {value!r:.80}. Expected an object by {_BY[name]}.")
     return Own(**given)
 
 

@@ -196,7 +196,7 @@ class Items(Sequence[Item]):
             UnknownNameError: there are no items of the locale here.
         """
         if locale is not None and locale not in self.locales:
-            raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items hold.")
+            raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items contain.")
         return self.where(lambda item: kind in (None, item.kind) and locale in (None, item.locale))
 
     def only(self, concepts: Iterable[str]) -> "Items":
@@ -229,7 +229,7 @@ class Items(Sequence[Item]):
         if not named:
             raise DataError(
                 f"no item of {self.name!r} has a template and another answer of {country}: give cultural items of other locales "
-                "that hold its answers, as those of the atlas."
+                "that contain its answers, as those of the atlas."
             )
         return replace(self, items=named)
 

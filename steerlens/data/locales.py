@@ -18,7 +18,7 @@ ENGLISH = "en-US"
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
-"""What fields hold that are no texts, in words."""
+"""What fields contain that are no texts, in words."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Locale:
     script: str = "Latn"
     """ISO 15924 code of the script that its texts are written in."""
     own_country: str = ""
-    """Regular expression of the country's name in the language: what an explicit prompt must hold."""
+    """Regular expression of the country's name in the language: what an explicit prompt must contain."""
     names: str = ""
-    """Regular expression of names that neither an implicit prompt nor a choice may hold: the countries of all locales,
+    """Regular expression of names that neither an implicit prompt nor a choice may contain: the countries of all locales,
     their peoples and languages."""
     capitals: str = ""
-    """Regular expression of the countries' capitals, which an implicit prompt may not hold either."""
+    """Regular expression of the countries' capitals, which an implicit prompt may not contain either."""
     here: Mapping[str, str] = field(default_factory=dict)
-    """What a slot for a country holds if no country is named and the question would be odd without: ``in``, ``of`` and
+    """What a slot for a country contains if no country is named and the question would be odd without: ``in``, ``of`` and
     ``front``, as ``en este país``."""
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
@@ -106,7 +106,7 @@ def _read(folder: Traversable) -> Locale:
     for name, value in given.items():
         if name in known and not is_parsed(value, hints[name]):
             expected = _EXPECTED.get(name, "a text")
-            raise DataError(f"{_FILE} in {folder}: field {name!r} holds {value!r:.80}; expected {expected}.")
+            raise DataError(f"{_FILE} in {folder}: field {name!r} contains {value!r:.80}; expected {expected}.")
     if like := given.get("like"):
         if like not in _folders():
             raise UnknownNameError(f"locale that {folder.name} is like", like, _ordered(_folders()))
@@ -129,7 +129,7 @@ def _fields_of(folder: Traversable) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {_FILE} in {folder}: {error}. Expected JSON with the fields of a Locale.") from error
     if not isinstance(given, dict):
-        raise FileError(f"{_FILE} in {folder} holds a {type(given).__name__}: expected an object with the fields of a Locale.")
+        raise FileError(f"{_FILE} in {folder} contains a {type(given).__name__}: expected an object with the fields of a Locale.")
     given.pop("open_data", None)
     return given
 
@@ -222,7 +222,7 @@ def add_locale(new: Locale | str | Path) -> Locale:
     Args:
         new: how questions are put in it; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
             items, which ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is
-            like ``es-ES``, holds an ``own.json`` with its answers in the place of items.
+            like ``es-ES``, contains an ``own.json`` with its answers in the place of items.
 
     Returns:
         The locale.

@@ -18,7 +18,7 @@ def filled(template: str, code: str, country: str | None = None) -> str:
         country: the code of the locale whose country is named; for ``None`` none is (the implicit form).
 
     Raises:
-        DataError: the template does not have exactly one slot, or the locale does not say what a slot holds.
+        DataError: the template does not have exactly one slot, or the locale does not say what a slot contains.
         UnknownNameError: the locale does not say how that country is named.
     """
     slots = list(SLOT.finditer(template))
@@ -38,12 +38,12 @@ def _put(slot: re.Match[str], code: str, country: str | None) -> str:
     place, form = locale(code), slot[1]
     if country is None:
         if slot[2] and form not in place.here:
-            raise DataError(f"locale {code} does not say what {slot.group()} holds without a country: give it 'here'.")
+            raise DataError(f"locale {code} does not say what {slot.group()} contains without a country: give it 'here'.")
         return place.here[form] if slot[2] else ""
     if country not in place.countries:
         raise UnknownNameError(f"country in the language of {code}", country, tuple(place.countries))
     if form not in place.countries[country]:
-        raise DataError(f"locale {code} does not say what {slot.group()} holds for {country}: give its country {form!r}.")
+        raise DataError(f"locale {code} does not say what {slot.group()} contains for {country}: give its country {form!r}.")
     return place.countries[country][form]
 
 

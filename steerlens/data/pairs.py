@@ -37,7 +37,7 @@ class PromptPairs:
         if not self.positive or not self.negative or len(self.positive) != len(self.negative):
             raise PairsError(
                 f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: "
-                "expected as many of one as of the other, and at least one. Check that the items hold both sides "
+                "expected as many of one as of the other, and at least one. Check that the items contain both sides "
                 "(English and the locale for EN pairs, explicit questions for LOC pairs)."
             )
 

@@ -158,7 +158,7 @@ class RowReader:
             rows = f"{self.bad_rows:,} bad row{'s' if self.bad_rows > 1 else ''}"
             raise DataError(f"{rows} in {name}; nothing was loaded. Correct these and load again:\n{listing}{more}")
         if not self.items:
-            raise DataError(f"{name} holds no items: expected at least one row.")
+            raise DataError(f"{name} contains no items: expected at least one row.")
         items = tuple(self.items) if isinstance(self.items, list) else self.items
         return Items(items, name, dict(self.doubts))
 

@@ -87,7 +87,7 @@ class Answers(ScoredTable):
         """Returns the mean over the wordings of a question and the spread between them, by method, locale and score.
 
         Raises:
-            DataError: no concept has two wordings; ``sl.data.atlas(wordings=3, cloze=True)`` holds several.
+            DataError: no concept has two wordings; ``sl.data.atlas(wordings=3, cloze=True)`` contains several.
         """
         return Wordings(wordings(self.frame).frame, self.meta)
 
@@ -177,8 +177,8 @@ def answered(
                 gc.collect()  # the parts of a model that was let go hold each other
     if not rows:
         raise SettingsError(
-            f"{items!r} holds no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured on: "
-            "give items of these kinds, or other scores."
+            f"{items!r} contains no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured "
+            "on: give items of these kinds, or other scores."
         )
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring),

@@ -203,8 +203,8 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     if not all(counts.values()) or (len(aims) > 1 and layers < 2):
         listed = " and ".join(f"{n} {name}" for name, n in counts.items())
         raise SettingsError(
-            f"the sweep holds {listed} cells that were run with finite scores, at {layers} layers: choosing needs cells of every "
-            "contrast that were run, not predicted, at two layers or more. Sweep all, with more layers, in mode 'exact' or "
+            f"the sweep contains {listed} cells that were run with finite scores, at {layers} layers: choosing needs cells of "
+            "every contrast that were run, not predicted, at two layers or more. Sweep all, with more layers, in mode 'exact' or "
             "'screened'."
         )
     specs = _noted(cache, run)
@@ -264,7 +264,7 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
                     f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "
                     "locales."
                 )
-            base = _unknown(lines, order)  # filled by the cells of every vector, which may hold different scores
+            base = _unknown(lines, order)  # filled by the cells of every vector, which may contain different scores
             for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
                 spec = PlanSpec.of(str(vector), int(layer), float(strength), tokens)
                 specs[spec] = None
@@ -277,5 +277,5 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
 
 
 def _unknown(lines: Mapping[str, int], order: Mapping[str, int]) -> Values:
-    """Returns values that are not known yet: a sweep does not hold the score of the answer's text, for one."""
+    """Returns values that are not known yet: a sweep does not contain the score of the answer's text, for one."""
     return np.full((len(lines), len(order)), np.nan)

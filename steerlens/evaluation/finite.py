@@ -1,4 +1,4 @@
-"""Scores that are NaN or infinite: half precision holds nothing beyond 65,504, and a strong vector takes a model there."""
+"""Scores that are NaN or infinite: half precision has no number beyond 65,504, and a strong vector can produce larger ones."""
 
 from collections.abc import Sequence
 

@@ -153,7 +153,7 @@ def frontier(
         SettingsError: no paths, a path without points, one called as what methods are compared with, what is no number along a
             path or stands there twice, two axes that are one score, a score of an axis that none of the items is measured on,
             plans for different locales, or a checkpoint that reads text in other tokens.
-        UnknownNameError: there is no such score, or the items do not hold a locale.
+        UnknownNameError: there is no such score, or the items do not contain a locale.
         FingerprintError: a plan of another model.
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
@@ -259,6 +259,6 @@ def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, s
     for score in known:
         if not any(item.kind in score.kinds for item in items):
             raise SettingsError(
-                f"{items!r} hold no {score.kind} items, which {score.name} is measured on: give some, or other axes."
+                f"{items!r} contain no {score.kind} items, which {score.name} is measured on: give some, or other axes."
             )
     return known[0].name, known[1].name

@@ -77,5 +77,5 @@ def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str
     ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
     codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
     if not codes:
-        raise SettingsError(f"no locales to score in: {items!r} hold {', '.join(items.locales)} alone. Name locales to score.")
+        raise SettingsError(f"no locales to score in: {items!r} contain {', '.join(items.locales)} alone. Name locales to score.")
     return codes

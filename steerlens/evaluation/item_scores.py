@@ -117,7 +117,7 @@ def by_concept(frame: "pd.DataFrame") -> "pd.Series":
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
-    """Returns the rows of one score, with its ``change`` where the table holds what the score was unsteered.
+    """Returns the rows of one score, with its ``change`` where the table contains what the score was unsteered.
 
     Raises:
         UnknownNameError: a score or locale without rows.

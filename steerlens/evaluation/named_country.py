@@ -63,7 +63,7 @@ def named_country(
         seed: of the bootstrap.
 
     Raises:
-        SettingsError: no country is given, or the items hold no other locale's answers.
+        SettingsError: no country is given, or the items contain no other locale's answers.
         DataError: no item can name a country asked for.
     """
     import pandas as pd
@@ -71,7 +71,9 @@ def named_country(
     cultural = items.of(kind="cultural")
     named = countries if countries is not None else tuple(dict.fromkeys(code for item in cultural for code in item.answers))
     if isinstance(named, str) or not named:
-        raise SettingsError(f"countries={countries!r} given: expected a list of codes of locales whose answers the items hold.")
+        raise SettingsError(
+            f"countries={countries!r} given: expected a list of codes of locales whose answers the items contain."
+        )
     rows, codes = [], locales_of(items, methods_of(methods), locales)
     for country in named:
         others = [code for code in codes if code != country]

@@ -80,7 +80,7 @@ class Running:
 
         Args:
             folder: the folder of results.
-            resume: whether tasks that it holds are taken as they are; if not, they are removed.
+            resume: whether tasks that it contains are taken as they are; if not, they are removed.
             executor: who runs the tasks; ``None``: this process.
         """
         kept = folder / "tasks"

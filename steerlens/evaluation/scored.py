@@ -20,7 +20,7 @@ class ScoredTable(ResultTable):
             path: the Parquet file.
 
         Raises:
-            FileError: the file is missing or truncated, holds another kind of table, or is of another version.
+            FileError: the file is missing or truncated, contains another kind of table, or is of another version.
             SettingsError: a score of your own has the name of one of the harness.
         """
         found = super().load(path)

@@ -107,7 +107,7 @@ class Scorer:
         The margin is the answer's score minus that of the choice that is the best other unsteered.
 
         Args:
-            layers: block indices; the derivatives stand in ascending order.
+            layers: block indices; the derivatives are in ascending order.
             tokens: which tokens would be steered.
             report: called with the number of items that were done since the last call.
 

@@ -17,7 +17,7 @@ _here = threading.local()
 
 @dataclass(frozen=True)
 class SentModel:
-    """What a worker needs to have a model. It holds no weights."""
+    """What a worker needs to have a model. It contains no weights."""
 
     spec: LoadSpec
     """How the model is loaded."""

@@ -90,7 +90,7 @@ def sweep(
         seed: of the order in which ``halving`` takes concepts.
         executor: who runs the tasks: ``sl.ray()``, or anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each
             worker loads the model for itself. ``None``: this process, with the model as it is.
-        resume: a folder where the result of every finished task is kept. The same call goes on from what it holds.
+        resume: a folder where the result of every finished task is kept. The same call goes on from what it contains.
 
     Raises:
         LayerError: a layer that a vector was not taken at.
@@ -194,7 +194,7 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
         parts |= parts_of(source.items, [ENGLISH], kinds_of(of_english) if of_english else ()) if parts else {}
     if not parts:
         raise SettingsError(
-            f"{source.items!r} holds no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."
+            f"{source.items!r} contains no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."
         )
     return parts
 
@@ -229,7 +229,7 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
 
 
 def _warn(swept: Sweep, dtype: str) -> None:
-    """Says once how many cells hold scores that are not finite."""
+    """Says once how many cells contain scores that are not finite."""
     run = swept.frame
     bad = ~run["valid"] & run["score"].isin(swept.scores)
     if bad.any():

@@ -1,4 +1,4 @@
-"""Tasks: units of work that hold no model, so that they can be run anywhere, kept on disk when they end, and not run again.
+"""Tasks: units of work that contain no model, so that they can be run anywhere, kept on disk when they end, and not run again.
 
 A task says what is to be done with a model; ``run`` does it, as a pure function of the task and the model. Its result is a frame,
 which Parquet keeps exactly.
@@ -43,7 +43,7 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens that the model is given: they hold what locales, templates and the tokenizer make of the task.
+        """Returns the tokens that the model is given: they contain what locales, templates and the tokenizer make of the task.
 
         Args:
             model: the model.

@@ -1,4 +1,4 @@
-"""What a plan adds to the residual stream, in the one form that other tools can hold: a vector for each of some layers."""
+"""What a plan adds to the residual stream, in the one form that other tools support: a vector for each of some layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from steerlens.errors import VectorError
 from steerlens.settings import STEERED_TOKENS, SteeredTokens
 
 WORDS: dict[SteeredTokens, str] = {
-    "all": "all tokens but those that stand in front of the prompt",
+    "all": "all tokens except those in front of the prompt",
     "prompt": "the prompt's tokens alone",
     "last_onward": "the tokens from the prompt's last one onward alone",
     "generated": "the generated tokens alone",
@@ -103,8 +103,8 @@ def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
         )
     if plan.fingerprint.front:
         notes.append(
-            f"{tool} steers what stands in front of the prompt too (token ids {list(plan.fingerprint.front)}, as BOS), which the "
-            "plan leaves as it is."
+            f"{tool} also steers the tokens in front of the prompt (token ids {list(plan.fingerprint.front)}, as BOS), which "
+            "the plan does not steer."
         )
     return tuple(notes)
 

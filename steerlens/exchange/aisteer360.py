@@ -26,7 +26,7 @@ generated."""
 
 
 def to_aisteer360(plan: Any) -> dict[str, Any]:
-    """Returns the directions of a plan as the toolkit's ``.svec`` file holds them, before the strength, as JSON values.
+    """Returns the directions of a plan as the toolkit's ``.svec`` file contains them, before the strength, as JSON values.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.

@@ -62,7 +62,7 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
     if is_offloaded(model):
         raise ModelError(
             "weights of the model are kept in the CPU's memory or on disk until a part runs, so a copy of it cannot be changed: "
-            f"expected a model that holds its weights. Load it without offloading. {_OUT}"
+            f"expected a model that contains its weights. Load it without offloading. {_OUT}"
         )
     if any(part.training for part in model.modules()):
         raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")

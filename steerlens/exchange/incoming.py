@@ -49,7 +49,7 @@ def incoming_vector(
         VectorError: no directions, a direction of another width than the model's, no real numbers, or not finite ones.
     """
     if not directions:
-        raise VectorError(f"{whose} holds no directions: expected one for a layer at least.")
+        raise VectorError(f"{whose} contains no directions: expected one for a layer at least.")
     width, known = fingerprint.d_model, range(fingerprint.n_layers)
     taken = {}
     for key, given in directions.items():
@@ -88,7 +88,7 @@ def refused(path: Any, found: str, expected: str) -> SteerlensError:
 
     Args:
         path: the file.
-        found: what it holds.
+        found: what it contains.
         expected: what was expected, and what to do.
     """
     return FileError(f"{path} {found}: expected {expected}.")

@@ -48,7 +48,7 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
     Raises:
         VectorError: the plan does something else than to add, is at several choices of tokens, or steers block 0.
         ModelError: the package gguf is not installed.
-        FileError: the file cannot be written, or its path holds ``:`` or ``,``, at which llama.cpp cuts.
+        FileError: the file cannot be written, or its path contains ``:`` or ``,``, at which llama.cpp cuts.
     """
     added = only_addition(plan, "llama.cpp")
     if 0 in added.layers:
@@ -102,7 +102,7 @@ def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVe
         name: what the vector is called; the file's name for ``""``.
 
     Raises:
-        FileError: the file is missing, truncated, too large, of another architecture, or holds layers that the model does not
+        FileError: the file is missing, truncated, too large, of another architecture, or contains layers that the model does not
             have, another width, other types of number than F32, F16 and F64, NaN or infinity.
         FingerprintError: the file names another model than the one given.
         ModelError: the package gguf is not installed.
@@ -177,12 +177,12 @@ def _directions(path: Path, architecture: Any, tensors: Any) -> dict[int, np.nda
     for tensor in tensors:
         number = tensor.name.removeprefix(_DIRECTION)
         if number == tensor.name or not (number.isascii() and number.isdecimal()):
-            raise refused(path, f"holds a tensor {tensor.name!r}", "direction.{layer}, with a block's index, alone")
+            raise refused(path, f"contains a tensor {tensor.name!r}", "direction.{layer}, with a block's index, alone")
         if int(number) in found:
-            raise refused(path, f"holds layer {int(number)} twice", "each layer once")
+            raise refused(path, f"contains layer {int(number)} twice", "each layer once")
         if tensor.tensor_type.name not in _PLAIN:
             kinds = ", ".join(_PLAIN)
-            raise refused(path, f"holds {tensor.name} in {tensor.tensor_type.name}", f"one of {kinds}: plain numbers")
+            raise refused(path, f"contains {tensor.name} in {tensor.tensor_type.name}", f"one of {kinds}: plain numbers")
         found[int(number)] = np.asarray(tensor.data)
     return found
 

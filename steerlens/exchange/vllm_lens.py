@@ -83,12 +83,13 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
     """Reads steering vectors of vllm-lens as one; strength 1 adds what vllm-lens adds, its scales included.
 
     Args:
-        source: a JSON file's path, what such a file holds (a vector or a list of them), or vllm-lens' ``SteeringVector`` objects.
+        source: a JSON file's path, what such a file contains (a vector or a list of them), or vllm-lens' ``SteeringVector``
+            objects.
         model: the ``LensModel`` that they were taken from.
         name: what the vector is called.
 
     Raises:
-        FileError: the file is missing, no JSON, or holds what cannot be used.
+        FileError: the file is missing, no JSON, or contains what cannot be used.
         LayerError: a layer that the model does not have.
         ModelError: a tensor is compressed, and the package zstandard is not installed.
         VectorError: no steering vectors, no model, ``norm_match`` or one vector a position (which no fixed vector is), another
@@ -149,13 +150,13 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
     kind = _TYPES.get((str(given.get("dtype")), str(given.get("original_dtype", "torch.float32"))))
     if kind is None:
         raise VectorError(
-            f"{whose} holds numbers of type {given.get('dtype')!r} ({given.get('original_dtype')!r}): expected float32, float64, "
-            "float16 or bfloat16."
+            f"{whose} contains numbers of type {given.get('dtype')!r} ({given.get('original_dtype')!r}): expected float32, "
+            "float64, float16 or bfloat16."
         )
     size = math.prod(shape) * kind.itemsize
     data = _bytes(given, size, whose)
     if len(data) != size:
-        raise VectorError(f"{whose} holds {len(data)} bytes for shape {list(shape)}: expected {size}. Copy it whole.")
+        raise VectorError(f"{whose} contains {len(data)} bytes for shape {list(shape)}: expected {size}. Copy it whole.")
     return float_tensor(torch.frombuffer(bytearray(data), dtype=kind).reshape(shape), whose)
 
 
@@ -163,11 +164,11 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
     """Returns the bytes of a tensor in JSON, no more than one above ``size``."""
     text, compression = given.get("data"), given.get("compression")
     if not isinstance(text, str) or compression not in (None, "zstd"):
-        raise VectorError(f"{whose} holds no base64 text, or is compressed with {compression!r}: expected zstd, or none.")
+        raise VectorError(f"{whose} contains no base64 text, or is compressed with {compression!r}: expected zstd, or none.")
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's among it
-        raise VectorError(f"{whose} holds data that is no base64 ({error}). Copy it whole.") from error
+        raise VectorError(f"{whose} contains data that is no base64 ({error}). Copy it whole.") from error
     if compression is None:
         return raw
     try:
@@ -178,4 +179,4 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(raw)) as reader:
             return bytes(reader.read(size + 1))
     except zstandard.ZstdError as error:
-        raise VectorError(f"{whose} holds data that is no zstd ({error}). Copy it whole.") from error
+        raise VectorError(f"{whose} contains data that is no zstd ({error}). Copy it whole.") from error

@@ -73,7 +73,7 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
     wanted = there if scores is None else tuple(scores)
     places = {task: (locales or {}).get(task, task) for task in tasks}
     if not wanted:
-        raise SettingsError(f"the results of {', '.join(tasks)} hold no score of single items: expected one at least.")
+        raise SettingsError(f"the results of {', '.join(tasks)} contain no score of single items: expected one at least.")
     rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
     read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
     told = _told({name: results.told for name, results in measured.items()}, places)
@@ -143,7 +143,7 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
     for method, several in measured.items():
         most = Counter((one.task, one.item, one.score) for one in several).most_common(1)
         if most and most[0][1] > 1:
-            raise SettingsError(f"results of {method!r} hold {most[0][0]} twice: give each task once for each method.")
+            raise SettingsError(f"results of {method!r} contain {most[0][0]} twice: give each task once for each method.")
     own = {(one.task, one.item, one.score): one.asked for one in measured[UNSTEERED]}
     for method, several in measured.items():
         theirs = {(one.task, one.item, one.score): one.asked for one in several}

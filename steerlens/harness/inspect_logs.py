@@ -84,7 +84,7 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
 
 
 def _check(name: str, log: Any) -> None:
-    """Refuses a log that lacks what is read of it, or holds it in another form."""
+    """Refuses a log that lacks what is read of it, or contains it in another form."""
     try:
         str(log.eval.task), log.eval.task_version, dict(log.eval.packages), log.eval.model_args
         settings = _settings(log)

@@ -270,7 +270,7 @@ class LmEvalRequests:
             cache_hook: the harness' hook, with its data base.
 
         Raises:
-            SettingsError: the cache holds responses of another model, or of nobody knows which.
+            SettingsError: the cache contains responses of another model, or of nobody knows which.
         """
         kept, mine = cache_hook.dbdict, self.running.identity()
         if kept is not None:

@@ -46,7 +46,8 @@ def lm_eval_answers(
     for name, several in read.items():
         if any(not isinstance(own, Mapping) or not own.get("samples") for own in several):
             raise SettingsError(
-                f"results called {name!r} hold no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) returns."
+                f"results called {name!r} contain no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) "
+                "returns."
             )
         for own in several:
             _check(name, own)
@@ -67,7 +68,7 @@ def lm_eval_answers(
 
 
 def _check(name: str, results: Any) -> None:
-    """Refuses results that lack what is read of them, or hold it in another form."""
+    """Refuses results that lack what is read of them, or contain it in another form."""
     try:
         for column in _columns(results):
             _is_mean(results, column)

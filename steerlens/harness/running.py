@@ -101,5 +101,5 @@ def needed(package: str, name: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise ModelError(
-            f"{name} is needed here and cannot be imported ({error}): pip install 'steerlens[harness]', which holds it."
+            f"{name} is needed here and cannot be imported ({error}): pip install 'steerlens[harness]', which contains it."
         ) from error

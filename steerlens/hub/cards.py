@@ -25,7 +25,7 @@ class ModelCard:
     kind: str
     """What it is, as ``steering plan``."""
     file: str
-    """The file that holds it."""
+    """The file that contains it."""
     class_name: str
     """The class that loads it, as ``SteeringPlan``."""
     usage: Sequence[str]

@@ -40,7 +40,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     A file or folder of this machine goes before a repository of the same name, unless a revision is given.
 
     Args:
-        given: a file; a folder with the hub's layout, which holds the file; or a repository, as ``user/name``.
+        given: a file; a folder with the hub's layout, which contains the file; or a repository, as ``user/name``.
         file: the name that the artifact has in a folder or repository. No other file is read.
         revision: a commit, branch or tag of a repository; its main branch for ``None``, and the commit is said in the log.
 
@@ -84,7 +84,7 @@ def _inside(folder: Path, file: str) -> Path:
     """A file of a folder, which must lie in it, or in the hub's cache among the blobs of its repository."""
     path, root = folder / file, folder.resolve()
     if not path.is_file():
-        raise FileError(f"{folder} holds no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")
+        raise FileError(f"{folder} contains no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")
     own = root.parent.parent if root.parent.name == "snapshots" else root
     if own not in path.resolve().parents:
         raise FileError(f"{path} leads to {path.resolve()}, out of its folder: it is not read.")

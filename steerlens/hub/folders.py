@@ -21,13 +21,13 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
         repo_id: the repository, as ``user/name``.
 
     Raises:
-        FileError: the folder cannot be written to, or it holds a plane and none was given.
+        FileError: the folder cannot be written to, or it contains a plane and none was given.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise FileError(f"{place} is no folder: expected one, or a name that is free.")
     if card.plane is None and (place / PLANE_FILE).exists():
-        raise FileError(f"{place} holds {PLANE_FILE} of an earlier {card.kind}: remove it, or give this one's with plane=.")
+        raise FileError(f"{place} contains {PLANE_FILE} of an earlier {card.kind}: remove it, or give this one's with plane=.")
     names = [card.file, "README.md"]
     save(place / card.file)
     if card.plane is not None:

@@ -41,7 +41,7 @@ def check_repo(repo_id: str) -> str:
 def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | None, token: str | None, message: str) -> Pushed:
     """Uploads some files of a folder as one commit, and makes the repository if it is not there.
 
-    A plane that the repository holds is removed if no other takes its place, since it is of what was there before.
+    A plane that the repository contains is removed if no other takes its place, since it is of what was there before.
 
     Args:
         folder: the folder.

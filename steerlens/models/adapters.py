@@ -38,8 +38,8 @@ def adapter_folder(adapter: str) -> Path:
     config = read_json(folder / _FILES[0], "Copy the adapter whole.")
     if not isinstance(config, dict) or config.get("megatron_config"):  # of which peft imports a module that the file names
         raise ModelError(
-            f"{_FILES[0]} of adapter {adapter} holds no settings of an adapter, or such as need Megatron: expected those of an "
-            "adapter of a Hugging Face model, without megatron_config."
+            f"{_FILES[0]} of adapter {adapter} contains no settings of an adapter, or such as need Megatron: expected those of "
+            "an adapter of a Hugging Face model, without megatron_config."
         )
     return folder
 

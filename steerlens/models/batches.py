@@ -21,10 +21,10 @@ PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
 """Where shorter rows are padded; ``aligned``: on both sides, so that all prompts end in the same column."""
 _ALIKE = 0.85
-"""A batch that is large enough ends where rows become shorter than this share of its longest: the rest would be padding."""
+"""A large enough batch ends where rows are shorter than this share of its longest row, because the rest would be padding."""
 _ENOUGH, _MOST_COPIES = 1 / 8, 7
-"""Share of the token budget from which a batch is large enough. Rows with choices are stacked, a copy a plan: what the copies
-fill together counts, as far as so many of them, since the prompts run once."""
+"""The share of the token budget from which a batch is large enough. Rows with choices are stacked, with one copy per plan. All
+copies count together, up to this many, because the prompts run once."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
     front: int = 0
-    """How many of the text's first tokens stand in front of it, as BOS does; those before ``offset`` are counted."""
+    """The number of first tokens that are in front of the text, such as BOS, including those before ``offset``."""
     offset: int = 0
     """Tokens before the row that it attends to: a prefix that it shares with others and that is run apart."""
     ends: bool = True
@@ -90,12 +90,12 @@ class TokenBatch:
     """1 for a token and 0 for padding, or, for rows with several choices or a shared prefix, what is added to each attention
     score; the keys are the prefix and the row."""
     starts: tuple[int, ...]
-    """Where each row's first token stands."""
+    """The column of each row's first token."""
     rows: tuple[Row, ...]
 
     @property
     def last(self) -> int:
-        """In an aligned batch, the column that holds every prompt's last token."""
+        """In an aligned batch, the column that contains every prompt's last token."""
         return min(start + len(row.prompt) - 1 for start, row in zip(self.starts, self.rows, strict=True))
 
 

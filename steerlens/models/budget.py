@@ -1,4 +1,4 @@
-"""How many tokens a batch may hold: on a GPU, from what a pass takes of its memory, which is measured once and kept."""
+"""How many tokens a batch may contain: on a GPU, from what a pass takes of its memory, which is measured once and kept."""
 
 import json
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def memory_of(device: torch.device) -> Memory | None:
 
 
 def token_budget(model: "LensModel", memory: Memory | None) -> int:
-    """Returns how many tokens a batch of a model may hold.
+    """Returns how many tokens a batch of a model may contain.
 
     What a token takes is the difference between two small passes, divided by that of their tokens; it is measured once for a
     kind of model, GPU, dtype and PyTorch, and kept in the cache folder. No pass of the size that is chosen is tried: it would

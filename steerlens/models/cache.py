@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 def cached(name: str, build: Callable[[Path], None]) -> Path:
     """Returns the cache's folder ``name``, which ``build`` fills the first time.
 
-    The folder is built beside its place and then renamed, so that a killed build leaves no half-made model; what such a build
+    The folder is built next to its place and then renamed, so that a killed build leaves no half-made model; what such a build
     left behind is removed by the next. A second process waits for the first instead of building too.
 
     Raises:
@@ -51,7 +51,7 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Says whether a cached folder holds every file that was written into it, at its full size."""
+    """Says whether a cached folder contains every file that was written into it, at its full size."""
     try:
         sizes = json_value((folder / _SIZES).read_bytes())
         return (

@@ -19,7 +19,7 @@ class Computed:
         self._found: dict[str, Any] = {}
 
     def refresh(self) -> None:
-        """Drops everything if the model's hooks or weights are others than before. Not to be called under hooks of your own."""
+        """Drops everything if the model's hooks or weights have changed. Do not call it under your own hooks."""
         state = (self.model.backend.hooks_on(), self.model.backend.weights_stamp())
         if state != self._state:
             self._state, self._found, self.version = state, {}, self.version + 1

@@ -37,7 +37,7 @@ def row_gradients(
 
     Args:
         engine: the rows and the model.
-        layers: block indices; the derivatives stand in ascending order.
+        layers: block indices; the derivatives are in ascending order.
         steered: the tokens that the vector would be added at.
         weigh: the weights of a row's choices, which may depend on its log probabilities unsteered.
         leaves_prompt: no token before the prompt's last one is steered.

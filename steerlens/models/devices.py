@@ -1,4 +1,4 @@
-"""Device and dtype, chosen for the machine, and a digest of weights wherever they lie."""
+"""Device and dtype, chosen for the machine, and a digest of weights on any device."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from steerlens.errors import SettingsError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""The types of number that a model is loaded in, by name."""
+"""The dtypes that a model can be loaded in, by name."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -58,7 +58,8 @@ def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
 
 
 def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
-    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value shows. Where it lies does not count.
+    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value changes the digest. Its device does
+    not count.
 
     The bytes are hashed with xxHash (XXH3, 128 bits), about ten gigabytes a second; tensors that share memory are read once.
 

@@ -17,9 +17,9 @@ from steerlens.storage import readable_errors
 
 _MAGIC = b"GGUF"
 _FORMAT = 2
-"""Part of the cache's folder names: raised when a conversion comes to give other files."""
+"""A part of the cache's folder names. It is raised when a conversion gives other files than before."""
 _CONVERTERS = ("transformers", "tokenizers", "gguf")
-"""Packages whose versions decide what a conversion gives: a folder of other versions is never trusted, but made again."""
+"""Packages whose versions affect the conversion. A folder made with other versions is not used but made again."""
 
 
 def converted_embedded(model: EmbeddedModel) -> Path:
@@ -35,7 +35,7 @@ def converted_embedded(model: EmbeddedModel) -> Path:
 
 
 def is_converted(model: EmbeddedModel) -> bool:
-    """Whether an embedded model lies in the cache, whole."""
+    """Whether the cache has a complete embedded model."""
     return is_complete(cache_folder() / _folder_of(model))
 
 
@@ -83,7 +83,7 @@ def convert(path: Path, folder: Path, called: str) -> None:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with progress(4, f"Converting {called}, once", "step") as bar, quiet_transformers(), nothing_missing(called):
+    with progress(4, f"Converting {called} (once)", "step") as bar, quiet_transformers(), nothing_missing(called):
         try:
             vocabulary = read_vocabulary(path)
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -108,8 +108,8 @@ def convert(path: Path, folder: Path, called: str) -> None:
             bar.update()
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of numbers that cannot be right
             raise ModelError(
-                f"what {path.name} holds cannot be used ({type(error).__name__}: {error!s:.300}). It may be damaged: compare its "
-                "hash with the original's, or give the model in safetensors."
+                f"the content of {path.name} cannot be used ({type(error).__name__}: {error!s:.300}). It may be damaged: compare "
+                "its hash with the original's, or give the model in safetensors."
             ) from error
 
 

@@ -20,7 +20,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Every key of a GGUF file with its value: numbers, texts, and lists of these.
 
     Raises:
-        ValueError: the file is of another version, of the other byte order, or cut short; a key stands twice, or a value is of a
+        ValueError: the file is of another version, of the other byte order, or cut short; a key is twice, or a value is of a
             type that is not known.
     """
     found: dict[str, Any] = {}

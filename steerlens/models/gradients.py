@@ -23,12 +23,12 @@ def residual_gradients(
     """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
 
     One pass forward and one backward, through the blocks above the lowest layer and the cached columns only; the keys and
-    values of what stands before them are constants. Parameters take no gradient.
+    values of the tokens before them are constants. Parameters take no gradient.
 
     Args:
         backend: the model.
         cached: a pass that the derivatives are taken of.
-        layers: ascending; the cached pass holds the first of them.
+        layers: ascending; the cached pass contains the first of them.
         final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
     """
     lowest, *above = layers

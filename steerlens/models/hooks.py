@@ -1,4 +1,4 @@
-"""What a hook is, and the names of the places in a model where hooks of steerlens stand."""
+"""What a hook is, and the names of the hook points that steerlens uses."""
 
 from collections.abc import Callable
 from typing import Any

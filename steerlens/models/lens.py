@@ -74,7 +74,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def spec(self) -> LoadSpec:
-        """How to load this very model again, as a worker process does with ``model.spec.load()``. It holds no weights.
+        """How to load this very model again, as a worker process does with ``model.spec.load()``. It contains no weights.
 
         Raises:
             ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.

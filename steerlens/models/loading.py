@@ -32,8 +32,8 @@ _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a 
 
 
 _one_at_a_time = threading.RLock()
-"""Held while a model is read: Transformers changes its classes meanwhile, and of two threads at once the last would put back what
-the first had changed, so that no later model had its output weights tied to its embedding."""
+"""Held while a model is read. Transformers changes its classes during that time. Of two threads at once, the last would restore
+what the first had changed, and later models would not have their output weights tied to their embedding."""
 
 
 def load(
@@ -67,10 +67,10 @@ def load(
             the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
         device_map: for a model that one device does not hold: ``auto`` spreads it over all GPUs, then the CPU's memory, then the
             disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives each part
-            of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It stands in the place of ``device``.
+            of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
         max_memory: with ``auto`` and its like, what each device may hold at most: bytes or a text such as ``20GiB``, by a GPU's
             number or ``cpu``.
-        offload_folder: where weights are written that go to the disk and lie in the checkpoint in another form. They have a
+        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. They have a
             folder of their own there, which is removed when the model is let go of.
 
     Raises:
@@ -82,7 +82,9 @@ def load(
     placing = placing_of(device, device_map, max_memory, offload_folder)
     if not isinstance(name, str | Path):
         if placing is not None:
-            raise ModelError("device_map was given with a model whose weights lie somewhere already: place it where it is made.")
+            raise ModelError(
+                "device_map was given with a model whose weights are already on a device: place it where it is made."
+            )
         bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
     bridge_class()  # an older TransformerLens is refused before anything is read
@@ -151,8 +153,8 @@ def hugging_face_of(spec: LoadSpec) -> Any:
         raise
     except Exception as error:  # hub, config and weights each raise their own
         raise ModelError(
-            f"{spec.name} was loaded and cannot be read again ({reason(error)}). Expected the same files as before, all of them "
-            "whole."
+            f"{spec.name} was loaded before and cannot be read again ({reason(error)}). Expected the same complete files as "
+            "before."
         ) from error
 
 
@@ -168,7 +170,7 @@ def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
         model.backend.final(batch)
         silent = set(model.layers()) - set(model.backend.residuals_after(batch, model.layers(), torch.Tensor.clone))
         if silent:
-            raise RuntimeError(f"no residual stream is shown after blocks {sorted(silent)}")
+            raise RuntimeError(f"no residual stream can be read after blocks {sorted(silent)}")
         found = None if expected is None else model.backend.logits(model.batch([model.row(TRIED)]))[0]
     except Exception as error:  # an architecture raises what it likes
         kind = type(model.tl.original_model).__name__
@@ -215,7 +217,7 @@ def source_of(name: str) -> str:
     if "/" not in name and difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.6):
         raise UnknownNameError("model", name, EMBEDDED, _HELP)
     if path.parent != Path() and path.parent.is_dir():
-        _log.warning("there is no folder %s in %s: asking the Hugging Face hub for a model of this name", path.name, path.parent)
+        _log.warning("there is no folder %s in %s: the Hugging Face hub is asked for this name", path.name, path.parent)
     return name
 
 
@@ -235,7 +237,7 @@ def _ask_hub(name: str, revision: str | None) -> None:
             name,
             EMBEDDED,
             f"{_HELP} As a Hugging Face id it could not be loaded ({reason(error)}); "
-            "is the id right, the hub reachable, and for a gated model its licence accepted and `hf auth login` done?",
+            "check the id and the connection to the hub; for a gated model, accept its licence and run `hf auth login`.",
         ) from error
     check_config(Path(config), name)
 
@@ -260,7 +262,7 @@ def _boot(
     except Exception as error:  # hub, config, weights and bridge each raise their own
         raise ModelError(
             f"{name} cannot be loaded ({reason(error)}). Expected a decoder-only language model that TransformerLens supports, "
-            f"with all its files whole: config.json, safetensors weights and a tokenizer.{_PLACED if placing else ''}"
+            f"with all its files complete: config.json, safetensors weights and a tokenizer.{_PLACED if placing else ''}"
         ) from error
 
 
@@ -280,7 +282,7 @@ def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str
     place = weights.device if hooked else device_of(getattr(bridge, "embed", bridge.original_model))
     if revision is not None:
         raise ModelError(
-            f"revision {revision!r} was given with a {what}, whose weights are read already: boot it from that revision."
+            f"revision {revision!r} was given with a {what}, whose weights are already loaded: boot it from that revision."
         )
     if device is not None and (wanted := choose_device(device)) != place:
         raise ModelError(f"device {wanted} was given with a {what} on {place}: boot it there, or leave the device out.")

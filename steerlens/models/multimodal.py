@@ -112,7 +112,7 @@ def _place(whole: Any, text: Any) -> None:
     text.hf_device_map = {
         name: _nearest(own, before[module]) for name, module in text.named_modules() if module in before and module._parameters
     }
-    if not hasattr(text, "_hf_hook"):  # what comes out lies where what went in does
+    if not hasattr(text, "_hf_hook"):  # the output is on the device of the input
         add_hook_to_module(text, AlignDevicesHook(io_same_device=True, skip_keys=text._skip_keys_device_placement))
 
 
@@ -129,7 +129,7 @@ def _check(whole: Any, text: Any, name: str) -> None:
     ids = torch.tensor([_TRIED], device=device_of(text.get_input_embeddings()))
     expected, found = (model(input_ids=ids, use_cache=False).logits.float() for model in (whole, text))
     if not (found - expected).norm() <= 1e-3 * expected.norm():
-        raise _refused(whole, name, "its text model alone gives other logits than the whole does on text")
+        raise _refused(whole, name, "its text model alone gives other logits on text than the whole model")
 
 
 def _refused(whole: Any, name: str, why: str) -> ModelError:

@@ -1,9 +1,9 @@
 """What runs on a model now: what the tokens of the running pass are, and who may run it.
 
-A steering hook must know of each token whether it stands in front of the prompt (as BOS does), is padding, belongs to the prompt,
+A steering hook must know for each token whether it is in front of the prompt (such as BOS), is padding, belongs to the prompt,
 is its last one, or follows it. For its own passes steerlens says so. For a pass that somebody else runs it follows from the
 token's column, counted from the first token in the key-value cache, from the attention mask, and from where the prompt
-ends: ``generate`` is told the prompt, and outside it the pass that begins a text is the prompt.
+ends: ``generate`` gets the prompt, and outside it the pass that begins a text is the prompt.
 """
 
 import threading
@@ -20,10 +20,10 @@ from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.roles import roles_of
 
 TWO_THREADS = (
-    "two threads run this model at once, and one of them has hooks on it that the other's pass would run through. "
-    "Run a model in one thread at a time, or load it once for each thread."
+    "two threads run this model at once, and one of them has hooks on it that would change the other's pass. Run a model in one "
+    "thread at a time, or load it once for each thread."
 )
-"""Said to a thread whose pass would run through hooks of another."""
+"""The error of a thread whose pass would run through another thread's hooks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,11 @@ class SeenPass:
     past: int
     """Tokens in the key-value cache, before those of this pass."""
     prompt: int | None
-    """Columns that the prompt takes; ``None`` if nobody said so."""
+    """The number of columns of the prompt; ``None`` if it is not known."""
     kept: int = 0
     """Columns at the end that are unembedded. Blocks that write no keys may be run on these alone; 0 for all."""
     lost: bool = False
-    """A generation goes on from what the model keeps in a way that is not known, so the columns are not known either."""
+    """A generation continues from a cache of an unknown form, so the columns are not known either."""
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Generation:
     """What is known of a generation that runs."""
 
     prompt: int | None = None
-    """Columns that the prompt takes; ``None`` until the first pass where nobody said so."""
+    """The number of columns of the prompt; ``None`` until the first pass if it was not given."""
     first: Tensor | None = None
     """The tokens of its first pass."""
 
@@ -68,11 +68,11 @@ class ModelState:
     """Roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
     read: tuple[SeenPass, object, Tensor] | None = None
-    """What was read off a pass that somebody else runs: the pass, by what it was read, and the roles."""
+    """What was read from a pass that other code runs: the pass, the input that it was read from, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
     """For caches that do not know their length: the number of tokens in each, and the tokens of the last pass."""
     generations: list["Generation"] = field(default_factory=list)
-    """The generations that run, one inside another."""
+    """The generations that are running, nested in each other."""
 
 
 @contextmanager
@@ -106,13 +106,13 @@ def running_roles(
         seen = state.seen
         if seen.lost:
             raise PromptError(
-                "the model keeps what came before in a way that steerlens does not know, so it cannot be told which tokens of "
-                "this generation are steered. Generate with use_cache=False."
+                "the model keeps earlier tokens in a way that steerlens does not know, so it is not known which tokens of this "
+                "generation are steered. Generate with use_cache=False."
             )
         if seen.prompt is None and seen.past and seen.tokens.shape[1] > 1:
             raise PromptError(
-                f"{seen.tokens.shape[1]} tokens go on from a key-value cache of {seen.past}: whether they belong to the prompt "
-                "or were generated cannot be known. Wrap your loop in steerlens.models.prompt_of(model, length), with the "
+                f"{seen.tokens.shape[1]} tokens go on from a key-value cache of {seen.past}: it is not known whether they belong "
+                "to the prompt or were generated. Wrap your loop in steerlens.models.prompt_of(model, length), with the "
                 "prompt's length in tokens, padding included; or use model.generate."
             )
         key = (front, bos_id, pad_id)
@@ -124,8 +124,8 @@ def running_roles(
             roles = roles[:, -seen.kept :]
     if roles is None or tuple(roles.shape) != shape:
         raise PromptError(
-            "the steering hook did not see this pass's tokens, so it cannot tell what stands in front of the prompt and padding "
-            "from text: run the pass from token ids or text, through the model or its TransformerBridge."
+            "the steering hook did not see this pass's tokens, so it cannot distinguish padding and the tokens in front of the "
+            "prompt from text: run the pass from token ids or text, through the model or its TransformerBridge."
         )
     return roles
 

@@ -1,4 +1,4 @@
-"""Where a model lies: the device that is given its tokens, those that its blocks run on, and what their memory holds."""
+"""Where a model is: the device that gets its tokens, the devices that its blocks run on, and what their memory holds."""
 
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from steerlens.models.spec import LoadSpec
 
 
 class ModelPlaces:
-    """The part of ``LensModel`` that says where it lies."""
+    """The part of ``LensModel`` that says where the model is."""
 
     backend: Backend
     n_layers: int
@@ -20,7 +20,7 @@ class ModelPlaces:
 
     @property
     def device(self) -> torch.device:
-        """The device of the weights; that of the embedding, which is given the tokens, if they lie on several devices."""
+        """The device of the weights; that of the embedding, which is given the tokens, if they are on several devices."""
         own: torch.device | None = getattr(self.backend, "device", None)
         return next(iter(self.backend.parameters())).device if own is None else own
 
@@ -43,7 +43,7 @@ class ModelPlaces:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """The arguments of ``load`` that put another model where this one lies."""
+        """The arguments of ``load`` that put another model on the same devices as this one."""
         made = self._made_from
         if made is None or made.device_map is None:
             return {"device": self.device}

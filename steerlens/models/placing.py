@@ -1,4 +1,4 @@
-"""Where a model's weights shall lie: over several devices, and in the CPU's memory or on disk what these do not hold."""
+"""Where a model's weights are placed: on several devices, and in the CPU's memory or on disk where these are full."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ OFFLOADED = ("cpu", "disk")
 """Where weights may be kept until a block on another device needs them. A model without a GPU runs on the CPU itself."""
 
 DeviceMap = str | Mapping[str, str | int]
-"""One of ``DIRECTIVES``, or where each part of the model lies, by the part's name in Hugging Face's model."""
+"""One of ``DIRECTIVES``, or the place of each part of the model, by the part's name in Hugging Face's model."""
 MaxMemory = Mapping[str | int, str | int]
-"""Bytes, or a text such as ``20GiB``, by the number of a GPU, or ``cpu``."""
+"""A number of bytes, or a text such as ``20GiB``, by the number of a GPU, or ``cpu``."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Placing:
     device_map: str | dict[str, str | int]
     """One of ``DIRECTIVES``, or the place of each part, where a CUDA GPU is its number."""
     max_memory: dict[str | int, str | int] | None = None
-    """What each device may hold at most, where the map is chosen; for ``None`` what is free there."""
+    """The most memory to use on each device, where the map is chosen; for ``None`` all free memory."""
     offload_folder: str | None = None
-    """Where each model has a folder for weights that are kept on disk and that the checkpoint holds in another form."""
+    """Where each model has a folder for weights that are kept on disk and that the checkpoint stores in another form."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def placing_of(
     """Returns the map that was asked for, checked; ``None`` for a model on one device.
 
     Args:
-        device: the one device asked for, which a map cannot stand beside.
+        device: the one device asked for; it cannot be combined with a map.
         device_map, max_memory, offload_folder: as ``load`` takes them.
 
     Raises:
@@ -64,12 +64,15 @@ def placing_of(
     if device_map is None:
         if max_memory is not None or offload_folder is not None:
             raise SettingsError(
-                "max_memory or offload_folder was given without device_map, and a model on one device has no use for it. Add "
+                "max_memory or offload_folder was given without device_map, which a model on one device does not need. Add "
                 "device_map='auto', or leave it out."
             )
         return None
     if device is not None:
-        raise SettingsError(f"device {str(device)!r} and a device_map were given: a map says where weights lie. Leave one out.")
+        raise SettingsError(
+            f"device {str(device)!r} and a device_map were given: a map already says where the weights are. Leave one of them "
+            "out."
+        )
     folder = None if offload_folder is None else str(Path(str(offload_folder)).expanduser())
     if isinstance(device_map, str):
         if device_map not in DIRECTIVES:
@@ -77,7 +80,7 @@ def placing_of(
             raise UnknownNameError("device map", device_map, DIRECTIVES, advice)
         return Placing(device_map, None if max_memory is None else _checked_memory(max_memory), folder)
     if max_memory is not None:
-        raise SettingsError("max_memory was given with a map that says already where each part lies. Leave one of them out.")
+        raise SettingsError("max_memory was given with a map that already places each part. Leave one of them out.")
     return Placing(_checked_map(device_map), None, folder)
 
 
@@ -94,7 +97,7 @@ def _checked_place(name: str, place: Any) -> str | int:
     if place in OFFLOADED:
         return str(place)
     if str(place) == "meta":
-        raise SettingsError(f"device_map puts {name!r} on 'meta', which holds no weights. Expected a device, 'cpu' or 'disk'.")
+        raise SettingsError(f"device_map puts {name!r} on 'meta', which contains no weights. Expected a device, 'cpu' or 'disk'.")
     found = choose_device(torch.device(place) if isinstance(place, int) else place)
     if found.type == "cuda" and found.index is not None:
         return found.index

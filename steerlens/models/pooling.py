@@ -68,6 +68,6 @@ def _at(
 def _mean(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
     """The weighted sum over each row's tokens."""
     weights = weights.to(residual.device)
-    # where() keeps what stands at padding out of the sum even if it is not finite
+    # where() keeps padding out of the sum even if it is not finite
     kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)
     return einsum(kept, weights, "batch pos d_model, batch pos -> batch d_model")

@@ -20,7 +20,7 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 TRIED = (1, 2, 3)
 """Token ids that a model is tried on."""
 _ALIKE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The share of their norm by which logits may differ before and after a model was wrapped: rounding. In half precision 0.05."""
+"""The largest relative difference of logits before and after a model is wrapped, from rounding. In half precision 0.05."""
 
 
 def hugging_face(source: str, name: str, adapter: str | None, placing: Placing | None, **settings: Any) -> Any:
@@ -70,12 +70,12 @@ def _placed(source: str, name: str, adapter: str | None, images: bool, placing: 
             raise
         if "offload_folder" in str(error):
             raise ModelError(
-                f"weights of {name} that go to the disk lie in the checkpoint in another form than the model holds them: "
-                "expected a folder where they can be written, with room for them. Give it as offload_folder."
+                f"weights of {name} that go to the disk are stored in the checkpoint in another form than the model uses: "
+                "expected a folder with enough space where they can be written. Give it as offload_folder."
             ) from error
         raise ModelError(
-            f"{name} cannot be placed so ({reason(error)}). Expected device_map='auto', or a dict that gives a place to every "
-            "part of the model by its name in Hugging Face's model, as 'model.layers.0'."
+            f"{name} cannot be placed in this way ({reason(error)}). Expected device_map='auto', or a dict that gives a place "
+            "to every part of the model by its name in Hugging Face's model, as 'model.layers.0'."
         ) from error
 
 
@@ -113,11 +113,11 @@ def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any)
 
 
 def _checked(model: Any, name: str) -> Any:
-    """The model, whose weights lie where they are used."""
+    """Returns the model, with its weights on the devices where they are used."""
     if wrong := misplaced(model):
         raise ModelError(
-            f"{name} cannot be placed so: {wrong}. Weights that two parts share, as an embedding and an unembedding, lie in one "
-            "place: give both parts the same device in device_map, or use device_map='auto'."
+            f"{name} cannot be placed in this way: {wrong}. Weights that two parts share, as an embedding and an unembedding, "
+            "are in one place: give both parts the same device in device_map, or use device_map='auto'."
         )
     return model
 
@@ -179,7 +179,7 @@ def check_same(
     if not difference <= _ALIKE.get(number, 0.05):
         raise ModelError(
             f"{name} gives other logits in TransformerLens than in Hugging Face's model alone (they differ by {difference:.2g} "
-            "of their norm), so nothing read from it would be right. Load it on one device or without quantization, or boot a "
+            "of their norm), so nothing read from it would be correct. Load it on one device or without quantization, or boot a "
             "TransformerBridge yourself and give that to load."
         )
 

@@ -1,4 +1,4 @@
-"""What each token of a forward pass is, so that a hook can tell which to touch."""
+"""The role of each token in a forward pass, so that a hook knows which tokens to change."""
 
 import torch
 from jaxtyping import Int
@@ -7,8 +7,8 @@ from torch import Tensor
 from steerlens.models.tokens import front_length
 
 PAD, FRONT, PROMPT, LAST, GENERATED = range(5)
-"""Padding; what stands in front of the prompt, as BOS does; the prompt; its last token; what follows it (generated, or a choice
-that is scored)."""
+"""The role of a token: padding; in front of the prompt, such as BOS; in the prompt; the prompt's last token; after the prompt
+(generated, or part of a choice that is scored)."""
 
 
 def roles_of(
@@ -55,8 +55,8 @@ def _row(ids: list[int], real: list[bool], front: tuple[int, ...], bos_id: int |
 
 
 def _real(ids: list[int], front: tuple[int, ...], bos_id: int | None, pad_id: int | None) -> list[bool]:
-    """Which tokens are no padding, where no mask says so. Padding may be the token that stands in front, as in models with one
-    token for BOS, EOS and padding: then of the leading run the last one stands in front."""
+    """Which tokens are not padding, where there is no mask. The padding token may also be the token in front of the text, as in
+    models with one token for BOS, EOS and padding. Then the last token of the leading run is in front of the text."""
     start, stop = 0, len(ids)
     while start < stop and ids[start] == pad_id:
         start += 1

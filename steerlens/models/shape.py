@@ -17,11 +17,11 @@ _OTHERS = (
 _MOST = 2_000
 """More blocks than any model has."""
 _WEIGHTS = 8
-"""More weights than a byte holds, however they are quantized."""
+"""The largest number of weights per byte, for any quantization."""
 
 
 def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
-    """Refuses a shape whose weights no file of this size could hold, or with more blocks than any model has.
+    """Refuses a shape whose weights a file of this size cannot hold, or with more blocks than any model has.
 
     Args:
         settings: a configuration, or a part of one, by name.
@@ -37,7 +37,7 @@ def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
     for name in (*_LAYERS, *_OTHERS):
         if size is not None and width * _number(settings, name) > _WEIGHTS * size:
             raise ValueError(
-                f"{name} is {settings[name]!r:.40} and the width {width}, which is more than {size:,} bytes of weights hold"
+                f"{name} is {settings[name]!r:.40} and the width {width}, which is more than {size:,} bytes of weights can hold"
             )
 
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """The arguments of ``load``, as plain values that can be sent to another process. It holds no weights."""
+    """The arguments of ``load``, as plain values that can be sent to another process. It contains no weights."""
 
     name: str
-    """An embedded model's name, a model id of the hub, or the path of a folder or GGUF file."""
+    """The name of an embedded model, a model id of the hub, or the path of a folder or GGUF file."""
     device: str | None = None
-    """The device asked for; for ``None`` the process that loads chooses one."""
+    """The device asked for; for ``None`` the loading process chooses one."""
     dtype: str | None = None
     """``float32``, ``bfloat16`` or ``float16``; for ``None`` one is chosen for the device."""
     revision: str | None = None
@@ -24,15 +24,15 @@ class LoadSpec:
     adapter: str | None = None
     """The folder or hub id of an adapter that is merged into the weights."""
     prepend_bos: bool | None = None
-    """Whether BOS is put in front; for ``None`` the tokenizer decides."""
+    """Whether BOS is put in front of texts; for ``None`` the tokenizer decides."""
     trust_remote_code: bool = False
-    """Whether code that comes with a hub model may run."""
+    """Whether code from the hub model's repository may run."""
     device_map: str | dict[str, str | int] | None = None
-    """The map of devices asked for; with ``auto`` and its like the process that loads makes one of its devices."""
+    """The device map asked for; with ``auto`` and similar, the loading process makes a map of its own devices."""
     max_memory: dict[str | int, str | int] | None = None
-    """What each device may hold at most, where the map is made."""
+    """The most memory to use on each device, where the map is chosen."""
     offload_folder: str | None = None
-    """Where weights are written that are kept on disk and lie in the checkpoint in another form."""
+    """The folder for weights that are kept on disk and that the checkpoint stores in another form."""
 
     def load(self) -> "LensModel":
         """Loads the model.

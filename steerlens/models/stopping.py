@@ -12,8 +12,8 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 _MORE = 32
-"""Tokens that are looked at beside those that a stop may take: several at once may have been accepted, and special ones show no
-text."""
+"""The number of tokens that are checked in addition to those that a stop may take. Several may have been accepted at once, and
+special tokens have no text."""
 
 
 def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
@@ -35,14 +35,14 @@ def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str | None:
-    """Returns what stands before the first of some stops.
+    """Returns the text before the first of some stops.
 
     Args:
         text: a generated text.
         stops: the texts at which it ends.
 
     Returns:
-        The text up to the stop, or ``None`` if it holds none.
+        The text up to the stop, or ``None`` if it contains none.
     """
     found = [at for at in map(text.find, stops) if at >= 0]
     return text[: min(found)] if found else None
@@ -84,7 +84,7 @@ def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) ->
 def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[..., Bool[Tensor, " row"]]:
     """Returns a stopping criterion of Hugging Face's form: it says which rows have come to a stop.
 
-    Only a row's last tokens are decoded, so that a long text takes no longer than a short one; all of them where these hold a
+    Only a row's last tokens are decoded, so that a long text takes no longer than a short one; all of them where these contain a
     stop.
 
     Args:

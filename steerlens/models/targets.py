@@ -17,7 +17,7 @@ Sums = list[list[float]]
 
 @dataclass(frozen=True, eq=False)
 class TargetPositions:
-    """The places of a batch that predict its choices. A place stands once, however many choices go on from it."""
+    """The places of a batch that predict its choices. A place is listed once, however many choices continue from it."""
 
     lines: Int[Tensor, " place"]
     columns: Int[Tensor, " place"]
@@ -50,7 +50,7 @@ class TargetPositions:
     def sums(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
     ) -> list[Sums]:
-        """Sum of log probabilities of each choice of each row, of each of the copies that ``final`` holds one after another.
+        """Sum of log probabilities of each choice of each row, of each of the copies that ``final`` contains one after another.
 
         Args:
             start: the column that ``final`` begins with.

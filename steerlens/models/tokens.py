@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 Message = dict[str, str]
 Text = str | Prompt | Sequence[Message]
-"""What a model can be given: a text, a ``Prompt``, or the messages of a chat, as ``{"role": …, "content": …}``."""
+"""What a model takes: a text, a ``Prompt``, or the messages of a chat, as ``{"role": …, "content": …}``."""
 
 _PROBES = (
     "Question: What is the capital of Japan?\nAnswer:",
@@ -25,7 +25,7 @@ _PROBES = (
     "问题：日本的首都是什么？",
     "Ερώτηση: Café e\u0301 🙂",
 )
-"""Texts whose ids go into a tokenizer's digest, beside its vocabulary."""
+"""Texts whose ids are part of a tokenizer's digest, with its vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Tokens:
     """The tokens of one prompt, as a model sees them."""
 
     ids: tuple[int, ...]
-    """The token ids, what stands in front included."""
+    """The token ids, including those in front of the text."""
     texts: tuple[str, ...]
-    """Each token decoded alone. A character cut in two by a token shows as ``�``."""
+    """Each token decoded on its own. A character that is split between tokens is shown as ``�``."""
     n_front: int = 0
-    """The number of first tokens that stand in front of the text, such as BOS. They are never averaged over and never steered."""
+    """The number of first tokens that are in front of the text, such as BOS. They are never averaged over and never steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,8 +49,8 @@ class Tokens:
 class Tokenizer:
     """A Hugging Face tokenizer, used in the one way that residuals and scores can rely on.
 
-    What stands in front of a text is what the tokenizer itself puts there: BOS for Gemma and Llama, nothing for Qwen and
-    GPT-2, two tokens for GLM. What stands in front of a chat is what the chat template writes.
+    The tokens in front of a text are those that the tokenizer puts there: BOS for Gemma and Llama, none for Qwen and GPT-2, two
+    tokens for GLM. The tokens in front of a chat are those that the chat template writes.
     """
 
     def __init__(self, tokenizer: Any, prepend_bos: bool | None = None, *, own: Any = None) -> None:
@@ -79,7 +79,8 @@ class Tokenizer:
             self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Returns the ids of what stands in front, once, also where the text wrote it too, and of the text's own tokens.
+        """Returns the ids of the tokens in front of the text, once, even where the text contains them too, and of the text's own
+        tokens.
 
         Nothing is appended.
 
@@ -100,13 +101,13 @@ class Tokenizer:
             ids = [*self.front, *ids]
         if len(ids) == self.n_front(ids) or not text.strip():
             raise PromptError(
-                f"prompt {text!r} is empty: expected at least one token besides those that the tokenizer puts in front. "
+                f"prompt {text!r} is empty: expected at least one token other than those that the tokenizer puts in front. "
                 "Leave it out or fill it."
             )
         return ids
 
     def n_front(self, ids: Sequence[int]) -> int:
-        """Returns how many of the first ``ids`` stand in front of the text: those that the tokenizer puts there, or one BOS that
+        """Returns how many of the first ``ids`` are in front of the text: those that the tokenizer puts there, or one BOS that
         the text or the chat template wrote."""
         return front_length(ids, self.front, self.bos_id)
 
@@ -139,7 +140,7 @@ class Tokenizer:
             roles = ", ".join(str(message.get("role")) for message in prompt)
             raise PromptError(
                 f"the model's chat template refuses messages of the roles {roles} ({error}). Many templates take no 'system' "
-                "message, and want 'user' and 'assistant' in turns: put instructions into the first 'user' message."
+                "message, and expect 'user' and 'assistant' in turn: put instructions into the first 'user' message."
             ) from error
 
     def tokens(self, prompt: Text) -> Tokens:
@@ -181,7 +182,7 @@ class Tokenizer:
         return alone[:cut], [ids[cut:] for ids in together]
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the vocabulary, the ids of some texts in many scripts, and what stands in front."""
+        """Returns the SHA-256 of the vocabulary, the ids of some texts in many scripts, and the tokens in front."""
         vocabulary = sorted((index, token) for token, index in self.hf.get_vocab().items())
         probes = [self.hf(text, add_special_tokens=False)["input_ids"] for text in _PROBES]
         return hashlib.sha256(repr((vocabulary, probes, self.front)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -207,7 +208,7 @@ def is_chat(prompt: object) -> bool:
 
 
 def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -> int:
-    """Returns how many of a row's first ids stand in front of its text.
+    """Returns how many of a row's first ids are in front of its text.
 
     Args:
         ids: the token ids of the row.
@@ -251,8 +252,9 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
         own = own_tokenizer(source, local_files_only=True) if source else None
     except Exception as error:
         _log.warning(
-            "the model's tokenizer cannot be read again from %s (%s): what TransformerLens made of it is used, and it may put "
-            "a BOS in front of prompts that the model was not trained with. See model.tokens(prompt), and load's prepend_bos.",
+            "the model's tokenizer cannot be read again from %s (%s). The tokenizer that TransformerLens made is used; it may "
+            "put a BOS in front of prompts, with which the model was not trained. See model.tokens(prompt), and load's "
+            "prepend_bos.",
             source,
             type(error).__name__,
         )

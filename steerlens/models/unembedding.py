@@ -41,7 +41,8 @@ class Unembedding:
     rest: Float[Tensor, " place"] | None = None
     """Of a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
     device: torch.device | None = None
-    """Where logits are computed; for ``None`` where the weight lies. Blocks of a weight that lies elsewhere are brought there."""
+    """The device on which logits are computed; for ``None`` the weight's. Blocks of a weight on another device are copied
+    there."""
 
     @property
     def place(self) -> torch.device:
@@ -186,7 +187,7 @@ class Unembedding:
 def _picked(
     chosen: Float[Tensor, " n"], rows: slice, logits: Float[Tensor, "row place"], targets: Targets
 ) -> Float[Tensor, " n"]:
-    """The targets' logits, with those that lie in a block of the vocabulary."""
+    """Adds the logits of the targets that are in a block of the vocabulary."""
     column = targets.tokens - rows.start
     inside = (column >= 0) & (column < len(logits))
     return torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)

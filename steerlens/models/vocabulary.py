@@ -16,7 +16,7 @@ _LONG = 4
 """Characters that a piece has at least, so that no tokenizer finds it by chance."""
 _SPACE = "▁"
 _SENTENCEPIECE = ("llama", "gemma4")
-"""Kinds of vocabulary in which ``▁`` stands for a space. The kind ``gpt2`` writes every byte as a letter."""
+"""Kinds of vocabulary in which ``▁`` is a space. The kind ``gpt2`` writes every byte as a letter."""
 _PREFIX = "tokenizer.ggml."
 _SPECIAL = {
     "bos_token": "bos_token_id",
@@ -24,7 +24,7 @@ _SPECIAL = {
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
-"""Transformers' names of special tokens, and the keys that hold their ids."""
+"""Transformers' names of special tokens, and the keys that contain their ids."""
 _BOS_FIRST = {
     *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"),
     *("tekken", "chameleon"),
@@ -55,7 +55,7 @@ class GgufVocabulary:
         return any(len(self.text(piece) or "") > 1 for _, piece in self._ordinary())
 
     def text(self, piece: str) -> str | None:
-        """The text that a piece stands for; ``None`` for a part of a character."""
+        """The text of a piece; ``None`` for a part of a character."""
         if self.kind in _SENTENCEPIECE:
             return piece.replace(_SPACE, " ")
         try:
@@ -67,7 +67,7 @@ class GgufVocabulary:
         """Ids and texts of about 2,000 ordinary pieces of at least four characters, evenly over the vocabulary.
 
         Of a SentencePiece vocabulary only pieces that begin a word are taken: some models put a space before any text,
-        and then no other piece can stand alone.
+        and then no other piece can be used alone.
         """
         found = []
         for number, piece in self._ordinary():
@@ -114,11 +114,11 @@ def _check(said: Mapping[str, Any]) -> None:
         raise ValueError(f"it has no {_PREFIX}tokens, or ones that are no texts")
     whole = isinstance(types, list) and all(isinstance(kind, int) for kind in types)
     if not whole or len(types) not in (0, len(tokens)):
-        raise ValueError(f"{_PREFIX}token_type does not hold a type for each of {len(tokens)} tokens")
+        raise ValueError(f"{_PREFIX}token_type does not contain a type for each of {len(tokens)} tokens")
     for key, kind in {"model": str, "pre": str, **dict.fromkeys(_SPECIAL.values(), int)}.items():
         if not isinstance(said.get(key, kind()), kind) or (kind is int and said.get(key, 0) < 0):
             raise ValueError(
-                f"{_PREFIX}{key} holds {said[key]!r:.80}: expected {'a text' if kind is str else 'the id of a token'}"
+                f"{_PREFIX}{key} contains {said[key]!r:.80}: expected {'a text' if kind is str else 'the id of a token'}"
             )
 
 

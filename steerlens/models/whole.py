@@ -25,7 +25,7 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
     """
     left: list[Any] = [read_json(path, "Copy the model whole.")]
     if not isinstance(left[0], dict):
-        raise ModelError(f"config.json of {name} holds a {type(left[0]).__name__}: expected an object with its settings.")
+        raise ModelError(f"config.json of {name} contains a {type(left[0]).__name__}: expected an object with its settings.")
     while left:
         settings = left.pop()
         left += [value for value in settings.values() if isinstance(value, dict)]

@@ -74,8 +74,8 @@ def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int =
     own kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model.
     What is left can still be distinguished a little: ``form_separability`` says how well.
 
-    Where the items hold several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make the
-    pair, which finds many more pairs. A concept is in one pair, in one wording.
+    Where the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make
+    the pair, which finds many more pairs. A concept is in one pair, in one wording.
 
     Args:
         items: factual and cultural items, best of the same concepts in every locale.

@@ -54,7 +54,7 @@ def residual_map(
 
     Args:
         stack: residuals of factual and cultural prompts.
-        layer: a block index that the stack holds.
+        layer: a block index that the stack contains.
         axes: ``pca``: the first two principal components. ``means``: how far each prompt lies along the difference of the factual
             and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a residual has, a
             difference of means tells even random labels of few prompts apart that it was taken from); and the first principal
@@ -64,7 +64,7 @@ def residual_map(
         seed: the seed of these folds.
 
     Raises:
-        LayerError: the stack does not hold this layer.
+        LayerError: the stack does not contain this layer.
         UnknownNameError: there are no such axes.
         PromptError: there are no such prompts.
         DataError: there are fewer than two concepts of a kind, for ``means``.

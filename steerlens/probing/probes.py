@@ -38,8 +38,8 @@ def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Ten
     Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5,
     0.5])`` behind a ``StandardScaler``.
 
-    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B holds the training rows less their label's mean, each
-    weighted by its label's share: solved in as many dimensions as there are rows or features, whichever are fewer.
+    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B contains the training rows less their label's mean,
+    each weighted by its label's share: solved in as many dimensions as there are rows or features, whichever are fewer.
     """
     rows, train = centred(features), folds.train.to(features.device)
     scale, positive = spread(rows, train), folds.positive.to(features.device)

@@ -48,7 +48,7 @@ class Separability(ResultTable):
         """Returns where each probe is best, and how sure that is.
 
         Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best), first
-        and last (layers that hold the best of 95% of the resamples between them).
+        and last (layers that contain the best of 95% of the resamples between them).
         """
         import pandas as pd
 
@@ -211,7 +211,7 @@ def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]])
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Cosine of the EN and LOC vectors of each locale that the stack holds both for."""
+    """Cosine of the EN and LOC vectors of each locale that the stack contains both for."""
     for locale in locales:
         try:
             pairs = english_pairs(stack.prompts, locale), localized_pairs(stack.prompts, locale)

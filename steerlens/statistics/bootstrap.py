@@ -136,7 +136,7 @@ def percentile_interval(
 
 
 def draws_interval(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
-    """Returns the mean over a control's draws, and the interval that holds the given share of the draws' mean changes.
+    """Returns the mean over a control's draws, and the interval that contains the given share of the draws' mean changes.
 
     This is what a method's change is compared with. It is not an interval of the mean, which would shrink with the number of
     draws.

@@ -20,7 +20,7 @@ _KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_
 
 
 def read_autoencoder(path: Path, layer: int | None, model_name: str | None, centred: bool | None) -> dict[str, Any]:
-    """Returns the fields of the autoencoder that a folder or file holds.
+    """Returns the fields of the autoencoder that a folder or file contains.
 
     Args:
         path: as for ``SparseAutoencoder.load``.
@@ -40,8 +40,8 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
         found = _sae_lens(path)
     else:
         raise FileError(
-            f"{path} holds no autoencoder that is known: expected a folder with cfg.json and sae_weights.safetensors (SAELens), "
-            "params.npz (Gemma Scope), or a folder with params.safetensors (Gemma Scope 2)."
+            f"{path} contains no autoencoder that is known: expected a folder with cfg.json and sae_weights.safetensors "
+            "(SAELens), params.npz (Gemma Scope), or a folder with params.safetensors (Gemma Scope 2)."
         )
     for name, said in {"layer": layer, "model_name": model_name, "centred": centred}.items():
         if said is not None and found[name] not in (None, "", said):
@@ -112,10 +112,10 @@ def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
     """The block after which an autoencoder of SAELens was trained, if it does nothing that is not known here."""
     architecture = cfg.get("architecture", "standard")
     if architecture not in _ARCHITECTURES:
-        raise FileError(f"{folder} holds a {architecture!r} autoencoder: expected one of {', '.join(_ARCHITECTURES)}.")
+        raise FileError(f"{folder} contains a {architecture!r} autoencoder: expected one of {', '.join(_ARCHITECTURES)}.")
     activation = cfg.get("activation_fn", cfg.get("activation_fn_str", "relu"))
     if activation not in ("relu", "topk"):
-        raise FileError(f"{folder} holds an autoencoder with activation {activation!r}: expected relu or topk.")
+        raise FileError(f"{folder} contains an autoencoder with activation {activation!r}: expected relu or topk.")
     if cfg.get("normalize_activations") not in (None, "none", False):
         raise FileError(
             f"{folder} scales what it is given ({cfg['normalize_activations']}), so its features are in other units than the "
@@ -145,7 +145,9 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
         except OSError:
             raise
         except Exception as error:  # of a zip file that is cut, and of objects of Python
-            raise FileError(f"{file} is damaged, or holds other things than numbers ({error!s:.300}). Copy it whole.") from error
+            raise FileError(
+                f"{file} is damaged, or contains other things than numbers ({error!s:.300}). Copy it whole."
+            ) from error
     text = file.absolute().as_posix()
     size = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(\w+)", text)
     if size and size[3] != "res":
@@ -168,7 +170,7 @@ def _check_arrays(archive: Any, most: int) -> None:
         most: the bytes that may be unpacked of it.
 
     Raises:
-        ValueError: it holds such an array, or unfolds to more.
+        ValueError: it contains such an array, or unfolds to more.
     """
     from numpy.lib import format as npy
 
@@ -180,7 +182,7 @@ def _check_arrays(archive: Any, most: int) -> None:
             shape, _, kind = npy.read_array_header_1_0(file) if first else npy.read_array_header_2_0(file)
             said = file.tell() + math.prod(shape) * kind.itemsize
         if kind.kind not in "fiu" or said != member.file_size:
-            raise ValueError(f"{member.filename!r:.80} holds {kind} {shape!s:.80} in {member.file_size:,} bytes")
+            raise ValueError(f"{member.filename!r:.80} contains {kind} {shape!s:.80} in {member.file_size:,} bytes")
 
 
 def _gemma_scope_2(folder: Path) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def _gemma_scope_2(folder: Path) -> dict[str, Any]:
         raise FileError(f"{folder} is an autoencoder of {place!r}: expected the residual stream after a block (resid_post).")
     if cfg.get("architecture", "jump_relu") != "jump_relu" or cfg.get("hf_hook_point_out") is not None:
         raise FileError(
-            f"{folder} holds a {cfg.get('architecture')!r} transcoder or autoencoder: expected a JumpReLU autoencoder."
+            f"{folder} contains a {cfg.get('architecture')!r} transcoder or autoencoder: expected a JumpReLU autoencoder."
         )
     layer, size = (
         of_residuals or re.match(r"layer_(\d+)", folder.absolute().name),
@@ -212,7 +214,8 @@ def _named(tensors: Mapping[str, Any], whose: Path, *, needs_threshold: bool) ->
     expected = set(_NAMES.values()) - (set() if needs_threshold else {"threshold"})
     if set(found) != expected:
         raise FileError(
-            f"{whose} holds tensors {sorted(tensors)}: expected {', '.join(n for n, own in _NAMES.items() if own in expected)}."
+            f"{whose} contains tensors {sorted(tensors)}: expected "
+            f"{', '.join(n for n, own in _NAMES.items() if own in expected)}."
         )
     return found
 
@@ -224,7 +227,7 @@ def _notes(cfg: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(path: Path) -> dict[str, Any]:
     found = read_json(path, "Copy it whole.")
     if not isinstance(found, dict) or not isinstance(found.get("metadata", {}), dict):
-        raise FileError(f"{path} holds no settings of an autoencoder. Copy it whole.")
+        raise FileError(f"{path} contains no settings of an autoencoder. Copy it whole.")
     return found
 
 

@@ -176,7 +176,7 @@ class SparseAutoencoder:
 
 
 def a_few_at_once(residuals: Float[Tensor, "prompt d_model"]) -> Iterator[Float[Tensor, "some d_model"]]:
-    """Yields residuals in parts, since a row of features may hold a million numbers.
+    """Yields residuals in parts, since a row of features may contain a million numbers.
 
     Args:
         residuals: at least one.

@@ -109,7 +109,7 @@ def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
     docs/variants.md.
 
     Args:
-        country: the code of the locale whose country the negative prompts name; items must hold its answers. With the default,
+        country: the code of the locale whose country the negative prompts name; items must contain its answers. With the default,
             the English locale, these answers are the English-centric ones.
         name: what its vectors are called. Give another one to have both kinds of LOC side by side.
     """

@@ -57,7 +57,7 @@ def shuffled_vectors(
 
     Args:
         vector: what was taken from these pairs.
-        stack: holds the pairs' prompts at the vector's layers.
+        stack: contains the pairs' prompts at the vector's layers.
         pairs: the pairs that the vector was taken from.
         draws: how many are drawn.
         seed: of the draws.
@@ -105,7 +105,7 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
 
 @dataclass(frozen=True)
 class Controls:
-    """Which controls of every plan the plane holds."""
+    """Which controls of every plan the plane contains."""
 
     draws: int = DRAWS
     """Random directions of the norm of each step's own."""

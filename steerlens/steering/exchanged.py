@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Exchanged:
-    """Methods that write a plan for other tools, or apply it in plain PyTorch. What each tool can hold: ``docs/howto``."""
+    """Methods that write a plan for other tools, or apply it in plain PyTorch. What each tool can contain: ``docs/howto``."""
 
     def export(self, path: str | Path, to: str | None = None) -> "Exported":
         """Writes the plan for another tool and returns the file with the command that steers with it, which it prints as.

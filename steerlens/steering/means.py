@@ -31,7 +31,7 @@ def difference_of_means(
     contrastive activation addition (Rimsky et al., arXiv 2312.06681). ``take`` does this for several contrasts and locales.
 
     Args:
-        model: the model, or a stack that already holds every prompt of the pairs.
+        model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the prompts to contrast, of the same concepts in the same order.
         layers: block indices; all layers of the model or the stack for ``None``.
         positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
@@ -54,12 +54,12 @@ def differences_of_means(
     *,
     batch_size: int | None = None,
 ) -> list[SteeringVector]:
-    """Returns the difference of means of each of several sets of pairs; a prompt that several of them hold is run once.
+    """Returns the difference of means of each of several sets of pairs; a prompt that several of them contain is run once.
 
     ``difference_of_means`` says what the arguments are and what is raised.
 
     Args:
-        model: the model, or a stack that already holds every prompt of the pairs.
+        model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the sets of pairs.
         layers: block indices; all layers of the model or the stack for ``None``.
         positions: where to read, if a model is given.

@@ -50,7 +50,7 @@ class OnHub:
 
         Raises:
             SettingsError: no licence, no name of a model, or a plane of another model or of other plans, or that does not say so.
-            FileError: the folder cannot be written to, or it holds an earlier plane and none is given.
+            FileError: the folder cannot be written to, or it contains an earlier plane and none is given.
         """
         from steerlens.hub import folder_for_hub
 

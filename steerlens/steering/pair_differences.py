@@ -104,7 +104,7 @@ def pair_differences(
     """Takes the positive minus the negative residual of each pair of a contrast, whose mean is its vector.
 
     Args:
-        model: the model, or a stack that already holds every prompt of the pairs.
+        model: the model, or a stack that already contains every prompt of the pairs.
         contrast: what the pairs are made by.
         layer: the index of a block.
         items: what pairs are made of, as for ``take``.

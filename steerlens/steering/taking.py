@@ -30,7 +30,7 @@ def take(
     Every prompt is run once, and no residual is held longer than its batch.
 
     Args:
-        model: the model, or a stack that already holds every prompt of the pairs.
+        model: the model, or a stack that already contains every prompt of the pairs.
         items: what pairs are made of, usually the train part of a split. A contrast of given prompts needs none.
         contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one of pairs of texts.
         locales: one or several; all locales of the items but English for ``None``.
@@ -39,8 +39,8 @@ def take(
         batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
 
     Returns:
-        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all. Its ``notes`` hold
-        the concepts that it was taken from, if its prompts have any.
+        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all. Its ``notes``
+        contain the concepts that it was taken from, if its prompts have any.
 
     Raises:
         PairsError: a locale whose items give no pairs for a contrast, or a contrast whose function makes no pairs of the locale.
@@ -53,7 +53,7 @@ def take(
     given = contrasts_of(contrasts)
     if items is not None and not where and any(contrast.needs_items for contrast in given):
         names = ", ".join(contrast.name for contrast in given)
-        raise SettingsError(f"no locales given to take {names} in: expected at least one that the items hold.")
+        raise SettingsError(f"no locales given to take {names} in: expected at least one that the items contain.")
     wanted = [(contrast, pairs) for contrast in given for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
     return VectorSet(

@@ -201,7 +201,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         listed = restored(_Header, header, str(path)).vectors
         held = [under(f"{at}.", tensors) for at in range(len(listed))]
         if sum(map(len, held)) != len(tensors):
-            raise FileError(f"{path} holds tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
+            raise FileError(f"{path} contains tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
         each = enumerate(zip(listed, held, strict=True))
         made = cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
         made.source = place.source

@@ -19,7 +19,7 @@ from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
 CONCEPTS = "concepts"
-"""The note of a vector that holds the ids of the concepts that it was taken from."""
+"""The note of a vector that contains the ids of the concepts that it was taken from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class SteeringVector(Intervention):
         if not finite.all():
             bad = [layer for layer, good in zip(layers, finite.tolist(), strict=True) if not good]
             raise VectorError(
-                f"{self.label} holds NaN or infinity at layers {bad}: expected finite numbers. "
+                f"{self.label} contains NaN or infinity at layers {bad}: expected finite numbers. "
                 "Take it again; with float16 weights, load the model in bfloat16 or float32."
             )
         for name, own in {"directions": directions, "layers": layers, "n": n, "positive": self._component()}.items():

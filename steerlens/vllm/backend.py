@@ -38,7 +38,7 @@ _REFUSED = {
 class VllmBackend:
     """A ``vllm.LLM``. ``Backend`` says what each method is for; what vLLM's requests do not give is refused.
 
-    It is steered by plans, which go with each request, not by hooks. The weights are vLLM's: nothing here holds them.
+    It is steered by plans, which go with each request, not by hooks. The weights are vLLM's: nothing here contains them.
     """
 
     name: str

@@ -63,7 +63,7 @@ class Identity:
         says that they are meant.
 
         Raises:
-            ModelError: the folder holds no weights in safetensors.
+            ModelError: the folder contains no weights in safetensors.
         """
         kept = cache_folder() / f"weights-{self._stamp()}.json"
         if kept.is_file():

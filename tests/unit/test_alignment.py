@@ -501,7 +501,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(base: sl.LensModel, corpus:
     theirs = tmp_path / "checkpoints" / "checkpoint-500" / "model.safetensors"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"theirs")
-    with pytest.raises(SettingsError, match="holds checkpoints, which"):
+    with pytest.raises(SettingsError, match="contains checkpoints, which"):
         train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
     assert theirs.read_bytes() == b"theirs"
 

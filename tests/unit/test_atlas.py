@@ -231,7 +231,7 @@ def test_as_a_frame(used: Items) -> None:
     [
         ({"choices": ("Mal", "mal", "Bien")}, "choices repeat"),
         ({"choices": ("Uno", "Dos"), "owners": (("en-US",), ("es-ES",))}, "2 choices differ"),
-        ({"question": "¿Se desayuna tostada?"}, "holds its answer"),
+        ({"question": "¿Se desayuna tostada?"}, "contains its answer"),
         ({"question": "아침에 무엇을 먹습니까?"}, "not in script Latn"),
         ({"question": "¿Qué se desayuna en España?"}, "names 'España'"),
         ({"question": "¿Qué desayuna un griego?"}, "names 'grieg'"),
@@ -268,9 +268,9 @@ def test_the_check_finds_what_concerns_several_items(used: Items) -> None:
 def test_an_answer_within_a_word_is_none() -> None:
     item = Item("c", "factual", "en-US", "How many are a hundred?", ("Red", "Blue", "Green"), 0)
     assert check(Items((item,))) == []
-    assert "holds its answer" in check(Items((replace(item, question="What is red?"),)))[0].what
+    assert "contains its answer" in check(Items((replace(item, question="What is red?"),)))[0].what
     korean = Item("c", "factual", "ko-KR", "김치를 먹습니까?", ("김치", "밥", "국"), 0)
-    assert "holds its answer" in check(Items((korean,)))[0].what
+    assert "contains its answer" in check(Items((korean,)))[0].what
 
 
 def test_matching_lowers_what_form_gives_away(used: Items) -> None:

@@ -234,7 +234,7 @@ def test_arguments_without_names_are_named_by_the_blocks_signature(llama: sl.Len
     block, residual, mask = llama.tl.blocks[0], torch.zeros(1), torch.ones(1)
     assert named(block, (residual, mask), {"position_ids": residual}) == {"attention_mask": mask, "position_ids": residual}
     assert named(block, (), {"hidden_states": residual, "attention_mask": mask}) == {"attention_mask": mask}
-    with pytest.raises(NotImplementedError, match="what the others are cannot be known"):
+    with pytest.raises(NotImplementedError, match="the meaning of the others is not known"):
         named(block, (residual,) * 40, {})
 
 

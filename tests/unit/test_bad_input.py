@@ -173,7 +173,7 @@ def test_shapes_beyond_the_weights(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=said):
             sl.load(folder, "cpu")
     (folder / "config.json").write_text("[]")
-    with pytest.raises(ModelError, match="holds a list"):
+    with pytest.raises(ModelError, match="contains a list"):
         sl.load(folder, "cpu")
     check_shape({"num_hidden_layers": 48, "hidden_size": 3840, "vocab_size": 262_208, "intermediate_size": 15_360}, 7 << 30)
 
@@ -242,7 +242,7 @@ def test_autoencoders(tmp_path: Path) -> None:
         SparseAutoencoder.load(_write("gemma-scope", tmp_path / "s", params_npz=packed.getvalue()), layer=3)
     with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:  # a header that asks for six gigabytes
         archive.writestr("W_enc.npy", object_array("<U3", f"({1 << 29},)", bytes(64)))
-    with pytest.raises(FileError, match=r"W_enc\.npy' holds <U3 \(536870912,\) in 192 bytes"):
+    with pytest.raises(FileError, match=r"W_enc\.npy' contains <U3 \(536870912,\) in 192 bytes"):
         SparseAutoencoder.load(tmp_path / "params.npz", layer=3)
     folder = _write("sae-lens", tmp_path / "l")
     _edited(folder / "cfg.json", lambda cfg: cfg["metadata"].update(model_name=[5]))
@@ -357,7 +357,7 @@ def test_numbers_of_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("code", 5, "field 'code' holds 5; expected a text"),
+        ("code", 5, "field 'code' contains 5; expected a text"),
         ("code", "../x", "expected a BCP 47 code"),
         ("names", "(", "no regular expression"),
         ("countries", {"es-PE": 1}, "texts by the name of their slot, by the code"),
@@ -372,7 +372,7 @@ def test_locales_of_another_form(tmp_path: Path, field: str, value: Any, said: s
     with pytest.raises(DataError, match=re.escape(said)):
         sl.data.add_locale(folder)
     (folder / "locale.json").write_text("[]")
-    with pytest.raises(FileError, match="holds a list"):
+    with pytest.raises(FileError, match="contains a list"):
         sl.data.add_locale(folder)
     assert sl.data.known_locales() == known
 
@@ -403,7 +403,7 @@ def test_items_of_ones_own_locales(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give its country 'in'"):
         sl.data.atlas(["es-PE"])
     further = _write("further-locale", tmp_path / "es-PE-2")
-    for change, said in (({"answers": 5}, "'answers' holds 5"), ({"wordings": {"a": 1}}, "'wordings'"), ({"x": 1}, "the fields")):
+    for change, said in (({"answers": 5}, "'answers' contains 5"), ({"wordings": {"a": 1}}, "'wordings'"), ({"x": 1}, "the fields")):
         TARGETS["further-locale"].write(further)
         _edited(further / "own.json", lambda own, new=change: own.update(new))
         sl.data.add_locale(further)

@@ -162,9 +162,9 @@ def test_a_vector_set_is_saved_with_edits_of_every_kind(vectors: VectorSet, mine
     changed[2, 3] += 1e-3
     assert VectorSet([replace(en, directions=changed)]).digest() != VectorSet([en]).digest()  # the control
     assert VectorSet([replace(en, score="")]).digest() != VectorSet([en]).digest()
-    with pytest.raises(FileError, match="holds a steering vector"):
+    with pytest.raises(FileError, match="contains a steering vector"):
         VectorSet.load(en.save(tmp_path / "en.safetensors"))
-    with pytest.raises(FileError, match="holds a vector set"):
+    with pytest.raises(FileError, match="contains a vector set"):
         SteeringVector.load(tmp_path / "vectors.safetensors")
 
 

@@ -176,7 +176,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_items("items.xlsx")
     with pytest.raises(FileError, match="cannot read"):
         load_items(tmp_path / "missing.jsonl")
-    with pytest.raises(DataError, match="holds no items"):
+    with pytest.raises(DataError, match="contains no items"):
         load_items(_write(tmp_path / "empty.jsonl", []))
 
 

@@ -158,15 +158,15 @@ _RIGHT = np.ones(32, np.float32)
 @pytest.mark.parametrize(
     ("directions", "said"),
     [
-        ({}, "holds no directions"),
+        ({}, "contains no directions"),
         ({"direction.4": _RIGHT}, "layer 4 is not in"),
         ({"direction.1": np.ones(31, np.float32)}, r"shape \(31,\) at layer 1: expected \(32,\)"),
         ({"direction.1": np.ones((2, 32), np.float32)}, r"shape \(2, 32\)"),
         ({"direction.1": np.full(32, np.nan, np.float32)}, "NaN or infinity"),
         ({"direction.1": np.ones(32, np.int32)}, "in I32: expected one of F32"),
-        ({"direction.-1": _RIGHT}, r"holds a tensor 'direction\.-1'"),
-        ({"direction.1": _RIGHT, "direction.01": _RIGHT}, "holds layer 1 twice"),
-        ({"output.weight": _RIGHT}, r"holds a tensor 'output\.weight'"),
+        ({"direction.-1": _RIGHT}, r"contains a tensor 'direction\.-1'"),
+        ({"direction.1": _RIGHT, "direction.01": _RIGHT}, "contains layer 1 twice"),
+        ({"output.weight": _RIGHT}, r"contains a tensor 'output\.weight'"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(
@@ -244,7 +244,7 @@ def test_a_package_that_is_not_there_is_named_with_the_other_way(
     ("read", "given", "error", "said"),
     [
         (sl.exchange.from_repeng, "x.gguf", VectorError, "path to sl.exchange.from_gguf"),
-        (sl.exchange.from_repeng, _ControlVector("llama", {}), VectorError, "holds no directions"),
+        (sl.exchange.from_repeng, _ControlVector("llama", {}), VectorError, "contains no directions"),
         (sl.exchange.from_repeng, _ControlVector("llama", {9: _RIGHT}), LayerError, "layer 9"),
         (sl.exchange.from_repeng, _ControlVector("llama", {"1": _RIGHT}), LayerError, "layer '1'"),
         (sl.exchange.from_repeng, _ControlVector("llama", {1: np.full(32, np.inf)}), VectorError, "NaN or infinity"),
@@ -318,7 +318,7 @@ def test_vllm_lens_compressed_tensors(vector: sl.steering.SteeringVector, llama:
     read = sl.exchange.from_vllm_lens(_vector(_tensor(own, packed)), llama)
     assert torch.equal(read.direction(1), own[0].float())
     bomb = _tensor(torch.zeros(1, 32), lambda _: packed(bytes(1 << 24)))
-    with pytest.raises(VectorError, match="holds 129 bytes"):
+    with pytest.raises(VectorError, match="contains 129 bytes"):
         sl.exchange.from_vllm_lens(_vector(bomb), llama)
     with pytest.raises(VectorError, match="no zstd"):
         sl.exchange.from_vllm_lens(_vector(_tensor(torch.zeros(1, 32), compression="zstd")), llama)
@@ -330,7 +330,7 @@ _ONES = torch.ones(1, 32)
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        ([], VectorError, "holds no directions"),
+        ([], VectorError, "contains no directions"),
         ("text", FileError, "cannot read text"),
         ([3], VectorError, "lacks activations or layer_indices"),
         (_vector(_tensor(_ONES), norm_match=True), VectorError, "norm_match=True"),
@@ -339,7 +339,7 @@ _ONES = torch.ones(1, 32)
         (_vector(_tensor(torch.ones(1, 16))), VectorError, r"shape \[1, 16\]"),
         (_vector(_tensor(_ONES, shape=[1, 10**12])), VectorError, "shape"),
         (_vector(_tensor(_ONES, dtype="object")), VectorError, "type 'object'"),
-        (_vector(_tensor(_ONES, data="AAAA")), VectorError, "holds 3 bytes for shape"),
+        (_vector(_tensor(_ONES, data="AAAA")), VectorError, "contains 3 bytes for shape"),
         (_vector(_tensor(_ONES, data="no base64")), VectorError, "no base64"),
         (_vector(_tensor(_ONES, compression="gzip")), VectorError, "'gzip': expected zstd"),
         (_vector(_tensor(_ONES / 0)), VectorError, "NaN or infinity"),
@@ -357,8 +357,8 @@ def test_a_bad_file_of_vllm_lens_is_named(llama: sl.LensModel, tmp_path: Path) -
     path = tmp_path / "x.json"
     for content, said in (
         (json.dumps(_vector(_tensor(_ONES), scale=None)), r"x\.json cannot be used: .*scale None"),
-        ("[" * 100_000, r"x\.json holds"),
-        ("{", r"x\.json holds damaged JSON"),
+        ("[" * 100_000, r"x\.json contains"),
+        ("{", r"x\.json contains damaged JSON"),
     ):
         path.write_text(content, encoding="utf-8")
         with pytest.raises(FileError, match=said):
@@ -410,7 +410,7 @@ def test_ai_steerability_360(vector: sl.steering.SteeringVector, tmp_path: Path)
     assert torch.equal(torch.tensor(own["directions"]["3"]), vector.direction(3)[None])
     assert 'strength=2.0), layer_ids=[1, 3], token_scope="last_k", last_k=1' in written.use
     assert "cache" in written.notes[0]
-    assert "too, which the plan leaves" in _all(vector, 1).export(tmp_path / "y.svec").notes[0]
+    assert "which the plan does not steer" in _all(vector, 1).export(tmp_path / "y.svec").notes[0]
     with pytest.raises(VectorError, match="has no token_scope"):
         vector.at(1, tokens="prompt").export(tmp_path / "z.svec")
     with pytest.raises(FileError, match=r"ends in \.svec"):

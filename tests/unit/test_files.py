@@ -69,7 +69,7 @@ def test_another_encoding_is_said_with_its_place(tmp_path: Path, encoding: str, 
 def test_csv_without_its_columns(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"mine\.csv:1: field 'kind, question': missing; the columns are 'concept', 'locale'"):
         load_items(_file(tmp_path / "mine.csv", ["concept,locale", "a,en-US"]))
-    with pytest.raises(DataError, match="holds no items"):
+    with pytest.raises(DataError, match="contains no items"):
         load_items(_file(tmp_path / "empty.csv", [""]))
 
 

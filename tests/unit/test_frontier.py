@@ -243,7 +243,7 @@ def test_settings_that_cannot_be_are_refused_before_anything_runs(
     monkeypatch.setattr("steerlens.evaluation.frontiers.answered", lambda *_, **__: pytest.fail("something ran"))
     with pytest.raises((SettingsError, UnknownNameError), match=message):
         frontier(llama, items, {"EN": plans}, **settings)
-    with pytest.raises(SettingsError, match="hold no cultural items"):
+    with pytest.raises(SettingsError, match="contain no cultural items"):
         frontier(llama, items.of(kind="factual"), {"EN": plans})
 
 

@@ -180,7 +180,7 @@ def test_save_and_load(llama: sl.LensModel, tmp_path: Path) -> None:
     same = SteeringPlan.load(plan.save(tmp_path / "p.safetensors"))
     assert str(same) == str(plan)
     assert torch.equal(_with(llama, same), _with(llama, plan))
-    with pytest.raises(FileError, match="holds a steering plan"):
+    with pytest.raises(FileError, match="contains a steering plan"):
         SteeringVector.load(tmp_path / "p.safetensors")
 
 

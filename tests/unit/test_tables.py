@@ -165,5 +165,5 @@ def test_a_column_of_another_type_is_refused(column: str, values: list[object], 
     good = pd.DataFrame([row | {"concept": c, "score": "transfer", "value": 1.0, "base": None, "valid": True} for c in "ab"])
     assert len(Sweep.load(Sweep(good).save(tmp_path / "good.parquet")).frame) == 2  # a column of nothing has no type
     Sweep(good.assign(**{column: values})).save(tmp_path / "bad.parquet")
-    with pytest.raises(FileError, match=rf"bad\.parquet holds other types than a table of Sweep in columns {named} \("):
+    with pytest.raises(FileError, match=rf"bad\.parquet contains other types than a table of Sweep in columns {named} \("):
         Sweep.load(tmp_path / "bad.parquet")

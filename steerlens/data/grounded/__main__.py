@@ -37,7 +37,7 @@ def write(maker: str, folder: Path | None = None) -> list[Path]:
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
-    """The rows as a file holds them."""
+    """The rows as a file contains them."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

@@ -27,7 +27,7 @@ class Fact:
     near: tuple[Thing, ...]
     """Wrong answers to choose from first."""
     far: tuple[Thing, ...]
-    """Wrong answers for when ``near`` does not hold enough."""
+    """Wrong answers for when ``near`` does not contain enough."""
     source: str
     may_resemble: bool = False
     """Whether subject and answer may begin alike: names of months do, and say nothing by it."""

@@ -23,7 +23,7 @@ class Owner:
     zone: str
     """The time zone of the country's capital, as ``Europe/Madrid``."""
     currency_unit: str
-    """The term of the currency's unit. CLDR's names hold the country, as in "Egyptian pound"."""
+    """The term of the currency's unit. CLDR's names contain the country, as in "Egyptian pound"."""
     area_codes: Mapping[str, tuple[str, str]]
     """Area code as people know it and city, of the ``capital`` and of the largest ``other`` city; a pair that the geocoder's
     data does not have is an error."""

@@ -45,5 +45,5 @@ def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = No
 
 
 def _some(facts: Iterator[Fact]) -> list[Fact]:
-    """As many of the facts as a joined relation holds."""
+    """As many of the facts as a joined relation contains."""
     return sorted(facts, key=lambda fact: stable(f"joined:{fact.concept}"))[:_MOST]

@@ -65,7 +65,7 @@ def _votes(item: Item, asked: Asked) -> dict[str, Any]:
 
 
 def _same(names: Iterable[str], answer: Answer) -> bool:
-    """Whether one of an answer's words is one of the names, accents and case aside, or holds it as whole words."""
+    """Whether one of an answer's words is one of the names, accents and case aside, or contains it as whole words."""
     words = [f" {' '.join(plain(word).split())} " for word in answer.own]
     return any(f" {' '.join(plain(name).split())} " in word for name in names for word in words)
 

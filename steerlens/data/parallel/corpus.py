@@ -84,7 +84,7 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(filter(keep, self.rows)))
 
     def only(self, locales: Iterable[str] | str, *, need: Need = "english") -> "ParallelCorpus":
-        """Returns the texts in English and in some locales, of the rows that hold enough of them.
+        """Returns the texts in English and in some locales, of the rows that contain enough of them.
 
         Args:
             locales: the codes of the locales.
@@ -106,20 +106,20 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(_restricted(row, kept) for row in self.rows if _enough(row, kept, need)))
 
     def pairs(self, locale: str, with_: str = ENGLISH) -> list[tuple[str, str]]:
-        """Returns each text in one locale and the same in another, of the rows that hold both; questions with their answers.
+        """Returns each text in one locale and the same in another, of the rows that contain both; questions with their answers.
 
         Args:
             locale: the code of the locale whose text stands first.
             with_: the code of the locale whose text stands second.
 
         Raises:
-            PairsError: no row holds both.
+            PairsError: no row contains both.
         """
         found = [(row.full(locale), row.full(with_)) for row in self.rows if locale in row.texts and with_ in row.texts]
         if not found:
             raise PairsError(
-                f"{self.name}: no row holds a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. Load "
-                "the texts with both locales."
+                f"{self.name}: no row contains a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. "
+                "Load the texts with both locales."
             )
         return found
 
@@ -213,12 +213,12 @@ class ParallelCorpus(Sequence[ParallelText]):
         ``concept``
             The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
         ``name``
-            A text holds the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of
+            A text contains the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of
             the item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of
             "What is the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found.
             Of a question without a relation two words or four characters must be left. A cultural question has no name.
         ``n-gram``
-            A text holds the answer and, beside it, ``n`` words in a row of a question without a relation, or all of a shorter
+            A text contains the answer and, beside it, ``n`` words in a row of a question without a relation, or all of a shorter
             question, if no other concept of the items asks with the same words.
 
         A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing
@@ -229,7 +229,7 @@ class ParallelCorpus(Sequence[ParallelText]):
         Words are compared whole, case folded and without accents, so that an inflected name (``Ιαπωνίας`` for ``Ιαπωνία``) or a
         synonym of the answer is not found, unless the row's text in another language is. Chinese, Japanese, Korean, Thai, Lao,
         Khmer and Burmese are compared by characters, where a name may be found inside a longer word. All names of an item's
-        answer count; one without letters, digits or a sign of a currency is not looked for. A text that holds name and answer
+        answer count; one without letters, digits or a sign of a currency is not looked for. A text that contains name and answer
         for another reason ("Tokyo is a city in Japan") is found, too: rather a row too few than one too many.
 
         Args:

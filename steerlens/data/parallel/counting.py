@@ -1,4 +1,4 @@
-"""How much text a corpus holds, by source and locale."""
+"""How much text a corpus contains, by source and locale."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -14,7 +14,7 @@ from steerlens.storage import write_atomically
 
 _MAPPINGS = ("texts", "answers")
 _DEFAULTS: dict[str, Any] = {"answers": {}, "source": "", "license": "", "concept": ""}
-"""What fields hold that a line may lack."""
+"""What fields contain that a line may lack."""
 _NAMES = tuple(one.name for one in fields(ParallelText))
 
 

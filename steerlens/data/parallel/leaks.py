@@ -36,8 +36,8 @@ class Leak:
     locale: str
     """The code of the locale of the text that gives it away; the row's first one if the row is of the concept itself."""
     why: Why
-    """``concept``: the row is of the item's concept. ``name``: its text holds what the question asks about, and the answer.
-    ``n-gram``: it holds a part of the question that no other asks with, and the answer."""
+    """``concept``: the row is of the item's concept. ``name``: its text contains what the question asks about, and the answer.
+    ``n-gram``: it contains a part of the question that no other asks with, and the answer."""
     text: str
     """The text, with its answer."""
 
@@ -47,7 +47,7 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a text must hold to give away one wording of an item."""
+    """What a text must contain to give away one wording of an item."""
 
     concept: str
     name: tuple[Units, ...]
@@ -206,7 +206,7 @@ def _phrases(question: Units, n: int) -> list[Units]:
 
 
 def _answered(asked: _Asked, found: Mapping[Units, Sequence[int]], taken: Sequence[Units]) -> bool:
-    """Whether a text holds an answer beside the words of the question: Africa in "South Africa" is no answer."""
+    """Whether a text contains an answer beside the words of the question: Africa in "South Africa" is no answer."""
     used = {at for part in taken for at in range(found[part][0], found[part][0] + len(part))}
     places = ((at, len(answer)) for answer in asked.answers for at in found.get(answer, ()))
     return any(used.isdisjoint(range(at, at + length)) for at, length in places)

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 _TEXTS = {"title", "subtitle", "p", "cite"}
-"""Elements that hold text, with others only within their lines."""
+"""Elements that contain text, with others only within their lines."""
 _OPAQUE = {"code", "screen", "synopsis"}
 """Elements whose text is not translated."""
 _SKIPPED = {"info", "comment"}
@@ -21,7 +21,8 @@ class Page:
     structure: tuple[str, ...]
     """The names of its elements in order, each with a sign where it begins and ends."""
     texts: tuple[str, ...]
-    """The text of each element that holds text, in order, with white space collapsed; empty if it holds a link without words."""
+    """The text of each element that contains text, in order, with white space collapsed; empty if it contains a link without
+    words."""
 
 
 class UnreadablePageError(Exception):
@@ -85,5 +86,5 @@ def _walk(element: Element, structure: list[str], texts: list[str]) -> None:
 
 
 def _hole(element: Element) -> bool:
-    """Whether a text holds a link for which the reader is shown the title of another page."""
+    """Whether a text contains a link for which the reader is shown the title of another page."""
     return any(one.tag == "link" and not "".join(one.itertext()).strip() for one in element.iter())

@@ -27,7 +27,7 @@ def manuals(
 
     A translated page has the elements of the English one, in the same order, and is aligned element by element. What is left
     out is counted in ``notes``, by locale: pages that are missing, have another structure or cannot be read (a document type
-    declaration is refused); and texts that are empty, hold a link without words, are the same as in English, or are in another
+    declaration is refused); and texts that are empty, contain a link without words, are the same as in English, or are in another
     script than the locale's. Code, and what is said about the page itself, is never read.
 
     Args:

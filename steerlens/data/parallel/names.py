@@ -13,7 +13,7 @@ from steerlens.errors import DataError, SettingsError
 
 _KINDS = ("languages", "territories", "currencies")
 _REMARK = re.compile(r"[\d()\[\]（）/]")
-"""What a name with a remark holds, as "Myanmar (Burma)": not every language makes the same remark."""
+"""What a name with a remark contains, as "Myanmar (Burma)": not every language makes the same remark."""
 _NOTHING = frozenset({"und", "mul", "mis", "zxx", "XA", "XB", "ZZ", "XXX", "XTS"})
 """Codes that name no language, territory or currency."""
 

@@ -24,7 +24,7 @@ def tatoeba(
     """Returns the pairs with English of the Tatoeba translation challenge (Tiedemann, WMT 2020), with translations of the same
     English sentence in one row.
 
-    Its files hold a macrolanguage each, as Chinese; of them the lines in the locale's own language and script are read.
+    Its files contain a macrolanguage each, as Chinese; of them the lines in the locale's own language and script are read.
 
     Args:
         locales: locales, or names such as ``spa``. English is always among them.

@@ -7,7 +7,7 @@ from steerlens.data.locales import locale as known_locale
 from steerlens.errors import DataError, UnknownNameError
 
 
-@dataclass(frozen=True, slots=True)  # a corpus may hold millions of them
+@dataclass(frozen=True, slots=True)  # a corpus may contain millions of them
 class ParallelText:
     """A sentence, or a question with its answer, in one locale or in several.
 

@@ -1,4 +1,4 @@
-"""Texts as words, or as characters where no spaces are written, and which of many sequences of them a text holds."""
+"""Texts as words, or as characters where no spaces are written, and which of many sequences of them a text contains."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -50,7 +50,7 @@ class Sequences:
         self._lengths = {first: tuple(sorted(some)) for first, some in lengths.items()}
 
     def found(self, text: Sequence[str]) -> dict[Units, list[int]]:
-        """Where each sequence begins that the text holds."""
+        """Where each sequence begins that the text contains."""
         places: dict[Units, list[int]] = {}
         for at, unit in enumerate(text):
             for length in self._lengths.get(unit, ()):

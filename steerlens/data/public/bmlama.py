@@ -33,7 +33,7 @@ _REPOSITORY = "git clone https://github.com/Betswish/Cross-Lingual-Consistency (
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """One line of a file: a question, one of its right answers, and candidates that hold it."""
+    """One line of a file: a question, one of its right answers, and candidates that contain it."""
 
     question: str
     candidates: tuple[str, ...]

@@ -60,8 +60,8 @@ def global_mmlu(
 ) -> Items:
     """Returns the items of Global-MMLU (arXiv 2412.03304): MMLU in 42 languages, with labels of cultural sensitivity.
 
-    Items are factual, and parallel: the concept is the sample's id. Their ``tags`` hold the label (``CS`` culturally sensitive,
-    ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
+    Items are factual, and parallel: the concept is the sample's id. Their ``tags`` contain the label (``CS`` culturally
+    sensitive, ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
 
     Args:
         locales: locales or the data set's language codes. English is always among the items.
@@ -155,7 +155,7 @@ def include(locales: Iterable[str], *, split: str = "test", revision: str | None
     """Returns the items of INCLUDE (arXiv 2411.19799): exams of the countries themselves, in 44 languages.
 
     Items are factual and, since each language has its own questions, not parallel. The data set has no English part. ``tags``
-    hold ``country:``, ``domain:`` and ``regional:``.
+    contain ``country:``, ``domain:`` and ``regional:``.
 
     Args:
         locales: locales or the data set's names of languages, such as ``Spanish``.
@@ -184,7 +184,7 @@ def include(locales: Iterable[str], *, split: str = "test", revision: str | None
 
 
 def _annotations(row: dict[str, Any]) -> list[str]:
-    """Tags of the annotation columns, which hold lists written as text."""
+    """Tags of the annotation columns, which contain lists written as text."""
     tags = []
     for column in _ANNOTATED:
         try:

@@ -18,7 +18,7 @@ class Rules:
 
     edits: tuple[Edit, ...]
     names: str
-    """Regular expression of the names of countries and peoples that no implicit question may hold."""
+    """Regular expression of the names of countries and peoples that no implicit question may contain."""
     tidy: tuple[Edit, ...] = ()
     """Edits of the whole sentence after the country went."""
     dotted: bool = False

@@ -13,7 +13,7 @@ from steerlens.storage import read_json
 
 _STANDALONE = ".huggingface.yaml"
 _ELSEWHERE = re.compile(r"://|::|^[/~\\]|^\w:|(^|[/\\])\.\.($|[/\\])")
-"""What a path holds that leads out of a folder, or on the web."""
+"""What a path contains that leads out of a folder, or on the web."""
 _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -22,7 +22,7 @@ def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[st
     ``datasets`` library finds them itself.
 
     They are looked for as ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv``, ``es.tsv`` and the
-    like: the config's folder or name first, then the files whose name holds the split, else all of them.
+    like: the config's folder or name first, then the files whose name contains the split, else all of them.
     """
     if root.is_file():
         return _of_one_kind([root])
@@ -88,7 +88,7 @@ def json_rows(files: Iterable[str]) -> Iterator[dict[str, Any]]:
         files: their paths.
 
     Raises:
-        FileError: a file cannot be read, or holds something else.
+        FileError: a file cannot be read, or contains something else.
     """
     columns: dict[str, None] = {}
     for path in map(Path, files):

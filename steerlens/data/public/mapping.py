@@ -21,7 +21,7 @@ _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a data set's columns, by what they hold."""
+    """The names of a data set's columns, by what they contain."""
 
     question: str
     """The column of the question."""
@@ -36,7 +36,7 @@ class Columns:
     tags: tuple[str, ...] = ()
     """The columns whose values become tags."""
     answers: AnswerForm = "guess"
-    """What the answer column holds: a letter, an index from 0, or the choice's text."""
+    """What the answer column contains: a letter, an index from 0, or the choice's text."""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -65,15 +65,15 @@ def from_hub(
 
     Args:
         id: the data set's id, such as ``owner/name``.
-        columns: names of its columns, by what they hold: ``question``, ``choices`` (a list of columns, or one column that holds a
-            list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
+        columns: names of its columns, by what they contain: ``question``, ``choices`` (a list of columns, or one column that
+            contains a list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
         locale: the locale that its questions are asked in. Read a language at a time and add the items up.
         config: the data set's configuration; ``None`` if it has one only.
         split: the data set's split.
         revision: a commit hash, or a branch such as ``main``, which moves.
         path: a local folder or file that is read in place of the hub.
-        answers: what the answer column holds: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` tells by each
-            value.
+        answers: what the answer column contains: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` tells by
+            each value.
 
     Raises:
         FileError: the data set cannot be read; without network, give ``path``.

@@ -35,7 +35,7 @@ def mkqa(
 
     Args:
         locales: locales or language codes. English is always among the items.
-        path: ``mkqa.jsonl.gz`` (or unpacked), or a folder that holds it.
+        path: ``mkqa.jsonl.gz`` (or unpacked), or a folder that contains it.
         choices: how many choices an item has.
         seed: the seed of the draw of the other choices.
         revision: must be ``None``: check out the commit that you want.

@@ -150,7 +150,7 @@ def expected(
     """Says what the best of some plans gains on concepts that it was not chosen by, and whether that is better than nothing.
 
     Args:
-        cache: holds what the plans did; all were run on the same items, with finite scores.
+        cache: contains what the plans did; all were run on the same items, with finite scores.
         locales: the locales that the choice is made for.
         specs: the plans, the best first.
         rank: what they are ordered by; ties go to the earlier one.

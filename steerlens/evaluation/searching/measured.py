@@ -283,10 +283,10 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
 
     It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
     is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the
-    margin and the answer's text where items of a kind have none: a sweep may hold fewer scores than a search.
+    margin and the answer's text where items of a kind have none: a sweep may contain fewer scores than a search.
 
     Args:
-        scores: what the rows hold.
+        scores: what the rows contain.
         aims: the scores that the contrasts are meant to raise.
         before: unsteered.
         after: steered.

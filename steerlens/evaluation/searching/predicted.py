@@ -20,7 +20,7 @@ class Predictor:
         """Runs a pass forward and one backward for each part.
 
         Args:
-            cache: holds what the anchors did.
+            cache: contains what the anchors did.
             anchors: specs of one step, run in every locale, all at the same tokens.
         """
         self.cache = cache

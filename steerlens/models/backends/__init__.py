@@ -1,4 +1,4 @@
-"""Backends: what runs a model. Another one is a file beside ``bridge.py`` with a class that ``Backend`` describes."""
+"""Backends: what runs a model. Another one is a file next to ``bridge.py`` with a class that ``Backend`` describes."""
 
 from typing import Any
 

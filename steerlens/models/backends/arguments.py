@@ -1,4 +1,4 @@
-"""What a block is called with besides its residual stream, cut to the last columns and repeated for copies of a batch.
+"""The arguments of a block other than its residual stream, cut to the last columns and repeated for copies of a batch.
 
 What is done to a tensor follows from the name of the argument that it is given as, never from its shape.
 """
@@ -46,7 +46,7 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
     if len(args) > max(1, len(known)):
         raise NotImplementedError(
             f"a block is called with {len(args)} arguments without names, and its forward names {len(known)} "
-            f"({', '.join(known)}): what the others are cannot be known."
+            f"({', '.join(known)}): the meaning of the others is not known."
         )
     given = {**dict(zip(known[1:], args[1:], strict=False)), **kwargs}
     return {name: value for name, value in given.items() if name != "hidden_states"}
@@ -117,7 +117,7 @@ class Fitted:
             return self._repeated(value[:, self.start :])
         raise NotImplementedError(
             f"a block is given a tensor {name!r} of shape {tuple(value.shape)} in a batch of {self.rows} rows and {self.length} "
-            f"columns: which part of it belongs to a token is not known. Known names are {', '.join(sorted(_KNOWN))}."
+            f"columns: it is not known which part of it belongs to a token. Known names are {', '.join(sorted(_KNOWN))}."
         )
 
     def _repeated(self, value: Tensor) -> Tensor:

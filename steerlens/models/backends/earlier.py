@@ -21,7 +21,7 @@ class Earlier:
     kept: dict[int, tuple[Tensor, Tensor]]
     """By block, where the keys and values of the earlier tokens and of the first ``keep`` own ones are put."""
     a_copy_each: bool
-    """``before`` holds a row for each copy of the batch, not for each of its rows."""
+    """``before`` contains a row for each copy of the batch, not for each of its rows."""
 
     def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The keys and values that the block's queries see."""
@@ -48,7 +48,7 @@ class EarlierCache(Cache):  # type: ignore[misc]
         return 0 if self.earlier.before is None else int(self.earlier.before[0].shape[2])
 
     def get_mask_sizes(self, query_length: int, *_: Any, **__: Any) -> tuple[int, int]:
-        """How many keys the block's queries see, and that the first stands at 0."""
+        """How many keys the block's queries see; the first is at position 0."""
         return self.get_seq_length() + query_length, 0
 
 

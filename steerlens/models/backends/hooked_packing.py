@@ -1,4 +1,4 @@
-"""Choices that stand behind one prompt in one row of a ``HookedTransformer``: what they see, and where they count from.
+"""Choices that follow one prompt in one row of a ``HookedTransformer``: which tokens they attend to, and their positions.
 
 A block of it takes a mask of padding only, and counts positions by that. Its attention takes an additive mask besides
 (TransformerLens 2.16 and 3.7), and its hook points are where positions are set right.
@@ -28,7 +28,7 @@ def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
 
     Args:
         batch: the rows.
-        copies: how often they stand one after another.
+        copies: how often they are repeated one after another.
     """
     mask = torch.ones_like(batch.tokens) if batch.mask.ndim == 4 else (batch.roles != PAD).long()
     return mask.repeat(copies, 1)
@@ -41,7 +41,7 @@ def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
     Args:
         tl: the ``HookedTransformer``, which is given ``padding_of(batch, copies)``.
         batch: the rows.
-        copies: how often they stand one after another.
+        copies: how often they are repeated one after another.
     """
     if batch.mask.ndim != 4:
         yield

@@ -42,7 +42,7 @@ def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int,
 
 
 def _roles(batch: TokenBatch, rows: int, length: int) -> Int[Tensor, "row pos"]:
-    """What the tokens of a text and what was generated after it are; each prompt stands in as many rows as texts are written."""
+    """The roles of a text's tokens and of the tokens generated after it. Each prompt has as many rows as texts are written."""
     prompts = batch.roles.repeat_interleave(rows // len(batch.rows), dim=0)
     return torch.nn.functional.pad(prompts, (0, length - prompts.shape[1]), value=GENERATED)
 

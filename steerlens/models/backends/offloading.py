@@ -1,7 +1,7 @@
 """Where accelerate has the parts of a model run, and the weights that it keeps in the CPU's memory or on disk until then.
 
 accelerate puts a hook on each part of a model that a map of devices was given for. It moves the part's inputs to its device; a
-part that is offloaded holds weights on PyTorch's ``meta`` device, without numbers, and the hook brings them for each call.
+part that is offloaded contains weights on PyTorch's ``meta`` device, without numbers, and the hook brings them for each call.
 """
 
 from collections import ChainMap
@@ -36,7 +36,7 @@ def device_of(module: torch.nn.Module) -> torch.device:
         for buffer in each._buffers.values():
             if buffer is not None and not buffer.is_meta:
                 return buffer.device
-    raise ModelError(f"a {type(module).__name__} has no weights that hold numbers: load the model with its weights.")
+    raise ModelError(f"a {type(module).__name__} has no weights that contain numbers: load the model with its weights.")
 
 
 def is_offloaded(module: torch.nn.Module) -> bool:
@@ -78,8 +78,8 @@ def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
     hook = _hook(module)
     if hook is None or not hook.offload or hook.weights_map is None:
         raise ModelError(
-            f"{name} of a {type(module).__name__} lies on the meta device, which holds no numbers, and no hook of accelerate's "
-            "brings them. Load the model with steerlens.load(name, device_map=...)."
+            f"{name} of a {type(module).__name__} is on the meta device, which has no numbers, and no hook of "
+            "accelerate's loads them. Load the model with steerlens.load(name, device_map=...)."
         )
     kept: Tensor = hook.weights_map[name]
     return kept.detach().to(own.dtype)  # as accelerate itself does for each call
@@ -132,7 +132,7 @@ def stamp(weight: Tensor) -> tuple[object, ...]:
 
 
 def misplaced(model: torch.nn.Module) -> str:
-    """Returns a weight that lies on another device than the part that uses it runs on, in words; ``""`` if there is none.
+    """Returns a description of a weight that is on another device than the part that uses it; ``""`` if there is none.
 
     accelerate places weights that two parts share, as an embedding and an unembedding do, only once.
 
@@ -146,7 +146,7 @@ def misplaced(model: torch.nn.Module) -> str:
         expected = torch.device(hook.execution_device)
         for name, tensor in module._parameters.items():
             if tensor is not None and not tensor.is_meta and tensor.device != expected:
-                return f"{owner}.{name} lies on {tensor.device}, and {owner} runs on {expected}"
+                return f"{owner}.{name} is on {tensor.device}, and {owner} runs on {expected}"
     return ""
 
 

@@ -24,7 +24,7 @@ class Capabilities:
     """What a backend can do at all. Whether a model of it does the first three right is found by trial (``capabilities.py``)."""
 
     packed_choices: bool
-    """Batches whose mask is ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt stand in one row."""
+    """Batches whose mask is ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
     key_reuse: bool
     """``attending`` works, and passes can be cached from a later column on."""
     left_padding: bool
@@ -48,21 +48,21 @@ class CachedPass:
     batch: TokenBatch
     """The rows that were run."""
     start: int
-    """The first column that is kept and run again; what stands before it does not change."""
+    """The first column that is kept and run again. The columns before it do not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
     """The residual stream after each of the layers asked for, from ``start`` on."""
     final: Float[Tensor, "batch pos d_model"]
     """The residual stream after all blocks and the final norm, from ``start`` on."""
     own: Any
-    """What else the backend keeps, for itself."""
+    """Other data that only the backend uses."""
 
 
 @runtime_checkable
 class Backend(Protocol):
     """A model, and everything that steerlens does with it.
 
-    What its methods return lies on the device of the batch that they were given, and so do roles. A hook is given the residual
-    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter does not lie
+    Its methods return tensors on the device of the batch that they were given; roles are on it too. A hook is given the residual
+    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter is not
     where tokens go has ``device`` (that of the embedding). One of several devices has ``block_devices``, one for each block,
     and ``devices``, each once, if it has others too; ``offloaded`` says that weights are kept elsewhere.
 
@@ -72,7 +72,7 @@ class Backend(Protocol):
     """
 
     name: str
-    """What the model is called, for tables, files and errors."""
+    """The model's name, for tables, files and errors."""
     architecture: str
     """The kind of model, such as ``gemma3_text``."""
     n_layers: int
@@ -84,7 +84,7 @@ class Backend(Protocol):
     attention_window: int | None
     """The number of tokens that the narrowest layer attends to; ``None`` if all layers attend to the whole text."""
     state: ModelState
-    """What runs on the model now. Passes of the backend say in it what their tokens are (``passes.announced``)."""
+    """The passes that run on the model now. Passes of the backend say in it what their tokens are (``passes.announced``)."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -111,7 +111,7 @@ class Backend(Protocol):
         """Returns a digest over the name, shape and bytes of all weights."""
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Returns every hook that stands on the model now and that changes what it computes, the user's own too."""
+        """Returns every hook on the model that changes what it computes, including the user's own."""
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
         """Returns the final residuals of a ``batch``. Nothing is unembedded."""
@@ -129,7 +129,7 @@ class Backend(Protocol):
         """
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """Returns a ``residual`` after the norm that stands between the last block and the unembedding."""
+        """Returns a ``residual`` after the norm between the last block and the unembedding."""
 
     def unembedding(self) -> Unembedding:
         """Returns the function from final residuals to logits, with the weights that the model has now."""
@@ -182,9 +182,9 @@ class Backend(Protocol):
             entering: by the index of a block, the residual stream after it of the batch's rows, or of several copies of them one
                 after another, each edited in its own way. Only blocks above the lowest run, and only on the columns from
                 ``cached.start`` on.
-            before: keys and values of what stands before ``start``; for ``None`` those of the cached pass.
+            before: keys and values of the tokens before ``start``; for ``None`` those of the cached pass.
             keep: the number of columns whose keys and values are kept.
-            a_copy_each: whether ``before`` holds a row for each copy that has entered below the block, not for each row of the
+            a_copy_each: whether ``before`` contains a row for each copy that has entered below the block, not for each row of the
                 batch.
 
         Returns:

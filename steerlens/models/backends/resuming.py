@@ -1,6 +1,6 @@
 """A bridge's pass that is kept, so that it can go on from any layer with another residual, and from the prompt's last token.
 
-What lies below the first block that is edited is not computed again, and neither is what stands before the first token
+Blocks below the first edited block are not computed again, and neither are tokens before the first token
 that is: those tokens' keys and values are all that the others see of them.
 """
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Own:
-    """What a cached pass of a bridge keeps beside what all backends keep."""
+    """What a cached pass of a bridge keeps in addition to what all backends keep."""
 
     calls: tuple[Arguments, ...]
-    """What each block was given besides its residual: mask, positions, rotary embeddings."""
+    """What each block was given in addition to its residual: mask, positions, rotary embeddings."""
     before: KeyValues
     """The keys and values of the shared prefix and of the columns before the pass' start."""
 
@@ -132,7 +132,7 @@ _on_both: "WeakSet[Any]" = WeakSet()
 
 
 def stands_on_both(hook: object) -> bool:
-    """Whether a hook stands on a wrapper and on Hugging Face's module inside, and does the same wherever it runs, or twice."""
+    """Whether a hook is on a wrapper and on Hugging Face's module inside, and has the same effect wherever it runs, or twice."""
     return hook in _on_both
 
 

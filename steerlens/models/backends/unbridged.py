@@ -14,14 +14,14 @@ from steerlens.models.quiet import quiet_transformers
 from steerlens.models.untouched import untouched
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-"""Where a module keeps its hooks, which may hold what cannot be copied, as locks."""
+"""Where a module keeps its hooks, which may contain what cannot be copied, as locks."""
 
 
 def unbridged_digest(model: Any) -> str:
     """Returns the digest that a Hugging Face model's weights have in a fingerprint, and leaves the model as it is.
 
-    A bridge has names of its own for some weights beside Hugging Face's, and adds a few, so it is put around a copy of the
-    modules that shares all tensors with the model and has none of its hooks.
+    A bridge has its own names for some weights in addition to Hugging Face's, and adds a few weights. So it is put around a copy
+    of the modules that shares all tensors with the model and has none of its hooks.
 
     Args:
         model: a ``PreTrainedModel``.
@@ -35,7 +35,7 @@ def unbridged_digest(model: Any) -> str:
     shared |= {id(own): own for own in (*model.buffers(), *kept_elsewhere(model)) if isinstance(own, Tensor)}
     shared |= {
         id(vars(part)[kind]): OrderedDict() for part in model.modules() for kind in _HOOKS
-    }  # they may hold what has no copy
+    }  # they may contain what has no copy
     try:
         with quiet_transformers(), untouched(), torch.no_grad():
             shadow = copy.deepcopy(model, shared)

@@ -141,7 +141,7 @@ def _signature(forward: Any) -> inspect.Signature:
 
 
 def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
-    """How many tokens the cache holds."""
+    """How many tokens the cache contains."""
     held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
     masked = max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
     if held is None or masked:  # a mask spans the cached tokens too; caches of several kinds of layers may miscount

@@ -1,6 +1,6 @@
-"""Passes without TransformerLens' wrappers around the parts of a block, where no hook stands on them.
+"""Passes without TransformerLens' wrappers around the parts of a block that have no hooks.
 
-A bridge wraps every part of a block (attention, its projections, the MLP, norms) so that hooks can stand on it. Where none does,
+A bridge wraps every part of a block (attention, its projections, the MLP, norms) so that it can have hooks. Where it has none,
 the wrapper gives what Hugging Face's module inside gives, after Python work that can take longer than a GPU computes. Whether it
 gives the same is tried once for a model. Blocks themselves, on which plans put their hooks, stay wrapped.
 """
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FORKS = ("use_split_qkv_input", "use_attn_in", "use_attn_result", "use_hook_mlp_in")
-"""Settings of a bridge under which its blocks compute more than Hugging Face's."""
+"""Settings of a bridge with which its blocks compute more than Hugging Face's."""
 _ALIKE = {torch.float32: 1e-5, torch.float64: 1e-5}
-"""The share of its norm by which a final residual may differ: rounding. In half precision 0.02."""
+"""The largest relative difference of a final residual, from rounding. In half precision 0.02."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A part of a block of Hugging Face's, where a wrapper stands in its place."""
+    """A part of Hugging Face's block that a wrapper has replaced."""
 
     owner: MutableMapping[str, nn.Module | None]
     """The parts of what it is a part of."""
@@ -50,7 +50,7 @@ class _Part:
 
     @property
     def is_hooked(self) -> bool:
-        """Whether a hook stands on the wrapper or its points."""
+        """Whether the wrapper or its hook points have a hook."""
         return any(not only_reads(hook) and not stands_on_both(hook) for hooks in self._hooks if hooks for hook in hooks.values())
 
 
@@ -68,7 +68,7 @@ class Wrappers:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Inside, parts of blocks on which no hook stands now are Hugging Face's own modules, if these give the same."""
+        """Inside, parts of blocks without a hook are Hugging Face's own modules, if these give the same results."""
         if self._alike is None:
             self._alike = self._tried()
         removed = [part for part in self._parts if self._may_leave(part)] if self._alike and not self._forks() else []
@@ -138,7 +138,7 @@ def _finals(backend: "BridgeBackend") -> list[Tensor]:
     first = token_batch([Row(rows[0].prompt[:3], ends=False)], 0, *place)
     with attending(backend, None, 3) as kept:
         found.append(backend.final(first))
-    if kept:  # else blocks hold states, not keys
+    if kept:  # else blocks contain states, not keys
         with attending(backend, kept, 0):
             found.append(backend.final(after))
     return found
