@@ -5,14 +5,15 @@ Needs Chrome or Chromium, which plotly's static export (kaleido) draws with.
 
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import steerlens as sl
+from steerlens.options import given_as
 from steerlens.tables import markdown_table
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
+_SIZES = ("train_concepts", "dev_concepts", "test_concepts")
 BLOCK = re.compile(r"(<!-- demo: .*? -->\n).*?(<!-- /demo -->)", re.DOTALL)
 
 
@@ -32,6 +33,10 @@ def main(folder: str) -> None:
     print(readme)
 
 
+def _kept(count: object) -> object:
+    return tuple(count) if isinstance(count, list) else count
+
+
 def block(study: sl.Study) -> str:
     """What the demo found, as Markdown."""
     settings, counts = study.manifest["settings"], study.manifest["data"]["concepts"]["test"]
@@ -39,9 +44,12 @@ def block(study: sl.Study) -> str:
     table = markdown_table(summary.columns, summary.itertuples(index=False))
     where = ", ".join(settings["locales"])
     n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
-    usual = asdict(sl.StudySettings())
-    names = [f"{part}_concepts" for part in ("train", "dev", "test")]
-    sizes = "".join(f" --{name.replace('_', '-')} {settings[name]}" for name in names if settings[name] != usual[name])
+    usual, given = sl.StudySettings(), sl.StudySettings(**{name: _kept(settings[name]) for name in _SIZES})
+    sizes = "".join(
+        f" --{name.replace('_', '-')} {given_as(getattr(given, name))}"
+        for name in _SIZES
+        if getattr(given, name) != getattr(usual, name)
+    )
     minutes = f"{study.manifest['seconds'] / 60:.0f} minutes with {study.manifest['threads']} threads"
     return (
         f"What `steerlens demo{sizes}` printed last, after {minutes}, on test ({n}, mean over\n{where}; "
