@@ -20,7 +20,7 @@ CHECKPOINTS = "checkpoints"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 """The files of a PEFT adapter."""
 PREFIX = "checkpoint-"
-"""What Transformers puts before the step of a checkpoint."""
+"""The prefix of a checkpoint's folder name in Transformers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,9 @@ class Aligned(Method):
     """
 
     folder: Path
-    """Where the adapter lies."""
+    """The folder of the adapter."""
     card: Card
-    """How it was made."""
+    """How it was trained."""
     step: int | None = None
     """The training step of a checkpoint; ``None`` for the adapter at the end."""
     _adapter: Checkpoint = field(init=False, repr=False)
@@ -73,7 +73,7 @@ class Aligned(Method):
         """Reads an adapter that was made before.
 
         Args:
-            folder: where it lies.
+            folder: the folder of the adapter.
 
         Raises:
             FileError: there is no card of an adapter, or its training did not come to an end.
@@ -83,13 +83,11 @@ class Aligned(Method):
         field_of(card.training, ["steps"], int, str(path / CARD))
         if not card.done:
             raise FileError(
-                f"the training of {path} did not come to its end ({CARD} says so): give the same call again, which goes on from "
-                "its last checkpoint."
+                f"the training of {path} did not finish (see {CARD}): repeat the same call, which continues from its last "
+                "checkpoint."
             )
         if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
-            raise FileError(
-                f"{path} lacks {', '.join(lacking)}, which {CARD} says is there: copy the folder whole, or train again."
-            )
+            raise FileError(f"{path} lacks {', '.join(lacking)}, which {CARD} lists: copy the whole folder, or train again.")
         return cls(path, card)
 
     @property
@@ -129,10 +127,10 @@ class Aligned(Method):
         return {step: Aligned(path, self.card, step) for step, path in checkpoints_of(self.folder).items()}
 
     def at(self, folder: Path) -> "Aligned | None":
-        """Returns the checkpoint that lies in a folder; ``None`` if none of this run's does.
+        """Returns the checkpoint in a folder; ``None`` if it has none of this run.
 
         Args:
-            folder: where it lies.
+            folder: the folder of the adapter.
         """
         return next((own for own in self.points().values() if own.folder == folder.resolve()), None)
 

@@ -17,7 +17,7 @@ from steerlens.numeric import layer_of
 from steerlens.training import TrainingSettings
 
 RESULTS = Path("results") / "alignment"
-"""Where adapters are kept if no folder is given."""
+"""The default folder for adapters."""
 
 
 def midalign(
@@ -79,7 +79,7 @@ def clo(
         model: the base model, which is left as it is.
         corpus: parallel questions with answers, as ``sl.data.parallel.facts(split.train)``.
         locales: the locales that are aligned; all of the corpus but English for ``None``.
-        beta: how strongly the model is held to the model before training.
+        beta: how strongly the model is kept near the model before training.
         weight: the factor on the negative log likelihood of the locale's answers.
         out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
         settings: of the training; the defaults for ``None``.
@@ -129,12 +129,12 @@ def continued(
     settings: TrainingSettings | None = None,
     held_out: Items | None = None,
 ) -> Aligned:
-    """Trains on whole texts of which none stands in two languages: the control that is aligned to nothing.
+    """Trains on whole texts, none of which is in two languages. This is the control without alignment.
 
     Args:
         model: the base model, which is left as it is.
         corpus: parallel texts, of each of which one language is kept.
-        locales: the locales whose texts are kept, beside English; all of the corpus for ``None``.
+        locales: the locales whose texts are kept in addition to English; all locales of the corpus for ``None``.
         out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
         settings: of the training; the defaults for ``None``.
         held_out: items that no text may give away; not checked for ``None``.

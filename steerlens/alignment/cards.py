@@ -11,7 +11,7 @@ from steerlens.storage import read_json, restored, write_text
 
 CARD = "card.json"
 _MADE_BY = ("method", "objective", "locales", "training", "corpus", "texts", "keep", "model")
-"""What makes two runs the same run."""
+"""The fields that must be equal for two runs to be the same run."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Card:
     """How an adapter was made."""
 
     method: str
-    """What the method is called in tables and figures."""
+    """The method's name in tables and figures."""
     objective: dict[str, Any]
     """The method's settings by name."""
     source: str
@@ -35,15 +35,15 @@ class Card:
     model: dict[str, Any]
     """The fingerprint of the base model."""
     keep: dict[str, Any] | None = None
-    """What was to be left as it is, if anything."""
+    """What the training was to keep as it is, if anything."""
     left_out: int = 0
-    """Examples that were longer than the settings allow, and were left out."""
+    """The number of examples that were longer than the settings allow and were left out."""
     batch_size: int = 0
-    """Examples at once in the end: fewer than asked for where memory did not hold more."""
+    """The batch size at the end; smaller than the one asked for where memory was too small."""
     seconds: float = 0.0
-    """The time that the training took; of a run that was ended, from its last checkpoint on."""
+    """The time of the training; for a resumed run, from its last checkpoint."""
     done: bool = False
-    """Whether the training came to its end."""
+    """Whether the training finished."""
     versions: dict[str, str] = field(default_factory=dict)
     """The versions of Python and of packages."""
 

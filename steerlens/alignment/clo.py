@@ -26,13 +26,14 @@ class CrossLingualOptimization(Objective):
     """
 
     beta: float = 0.1
-    """How strongly the model is held to the model before training."""
+    """How strongly the model is kept near the model before training."""
     weight: float = 1.0
     """The factor on the negative log likelihood of the locale's answers."""
     name: ClassVar[str] = "CLO"
     source: ClassVar[str] = (
         "Lee et al., arXiv 2505.14297. Differs: a LoRA adapter on the attention weights instead of all attention weights; "
-        "log probabilities of short answers to facts instead of long answers to instructions; both parts weigh as told."
+        "log probabilities of short answers to facts instead of long answers to instructions; both parts are weighted as in "
+        "this method's settings."
     )
     weights: ClassVar[Weights] = "attention"
 

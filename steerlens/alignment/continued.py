@@ -19,14 +19,14 @@ from steerlens.models.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class ContinuedTraining(Objective):
-    """The language model's loss of whole texts, each about something that stands in no other language.
+    """The language model's loss on whole texts, each about something that is in no other language.
 
     Of everything that the parallel texts are about, one of its languages is kept, drawn by its name (of rows that share none, one
     of each): the model sees texts in the same languages as with other methods, and nothing twice.
     """
 
     name: ClassVar[str] = "continued training"
-    source: ClassVar[str] = "A control: what training on such texts does by itself."
+    source: ClassVar[str] = "A control: the effect of training on such texts alone."
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
         """Returns one text of each row, all rows about one thing in the same language.

@@ -13,9 +13,9 @@ from steerlens.errors import DataError
 from steerlens.models.tokens import Tokenizer
 
 _PER_CHARACTER = 1.2
-"""Tokens a character from which on a language counts as broken into bytes."""
+"""The number of tokens per character from which a language counts as split into bytes."""
 _UNKNOWN = 0.2
-"""The share of unknown tokens from which on a language cannot be read."""
+"""The share of unknown tokens from which a language counts as unreadable."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Encoded:
     """A text as tokens."""
 
     ids: tuple[int, ...]
-    """The token ids, with what the tokenizer puts in front."""
+    """The token ids, including those that the tokenizer puts in front."""
     start: int
     """The index of the first token that is learned: the answer's first one, or the text's own first one."""
     front: int
-    """The number of tokens that stand in front of the text, as BOS."""
+    """The number of tokens in front of the text, such as BOS."""
     locale: str = ""
     """The code of the locale that the text is in."""
 
@@ -121,7 +121,7 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         n: how many texts of a locale are looked at.
 
     Raises:
-        DataError: a locale has more tokens than characters, or is mostly of tokens that stand for anything unknown.
+        DataError: a locale has more tokens than characters, or consists mostly of unknown tokens.
     """
     texts: dict[str, list[str]] = {code: [] for code in codes}
     for row in rows:
@@ -134,8 +134,8 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         characters = sum(map(len, some))
         lost = sum(one == unknown for one in ids) / max(1, len(ids)) if unknown is not None else 0.0
         if len(ids) > _PER_CHARACTER * characters or lost > _UNKNOWN:
-            how = f"{len(ids) / max(1, characters):.1f} tokens a character, {lost:.0%} of them unknown"
+            how = f"{len(ids) / max(1, characters):.1f} tokens per character, {lost:.0%} of them unknown"
             raise DataError(
-                f"the model's tokenizer makes {how}, of {code}: it breaks this language into bytes, or does not know it. "
+                f"the model's tokenizer makes {how}, of {code}: it splits this language into bytes, or does not know it. "
                 "Leave the locale out (locales=…), or take a model that was trained on it."
             )

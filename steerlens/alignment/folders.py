@@ -16,7 +16,7 @@ from steerlens.scratch import remove_abandoned
 from steerlens.storage import readable_errors, write_atomically
 
 WHOLE = "whole"
-"""A file that is put into a checkpoint when all others are there: one without it is not gone on with."""
+"""A file that is written into a checkpoint last. A checkpoint without it is not resumed."""
 _LOCK = ".lock"
 _COLUMNS = ["step", "part", "value"]
 
@@ -36,7 +36,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise FileError(f"another process trains in {folder}: wait for it, or give another folder as out=….") from error
+            raise FileError(f"another process is training in {folder}: wait for it, or give another folder as out=….") from error
     try:
         remove_abandoned(folder)
         yield

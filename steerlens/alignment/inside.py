@@ -73,8 +73,8 @@ def inside(
     draws: int = 200,
     seed: int = 0,
 ) -> Inside:
-    """Measures by layer what aligned models changed: how alike languages are, how well kinds of prompts are distinguished, and
-    where the EN and LOC vectors point.
+    """Measures by layer what aligned models changed: the similarity of languages, the separability of the kinds of prompts, and
+    the directions of the EN and LOC vectors.
 
     Args:
         model: the base model.
@@ -91,12 +91,12 @@ def inside(
     import pandas as pd
 
     if BEFORE in methods:
-        raise SettingsError(f"a method called {BEFORE!r} given: that is the base model, which is always there.")
+        raise SettingsError(f"a method called {BEFORE!r} given: this is the name of the base model, which is always included.")
     wanted = model.layers() if layers is None else layers_of(layers, model.layers(), f"model {model.name}")
     locales = tuple(code for code in items.locales if code != ENGLISH)
     rows: list[dict[str, Any]] = []
     base: tuple[ResidualStack, VectorSet] | None = None
-    for name in (BEFORE, *methods):  # one model at a time beside the base
+    for name in (BEFORE, *methods):  # one model at a time in addition to the base
         own = model if name == BEFORE else _model(methods[name], model, name)
         stack = own.residuals(items.prompts(), wanted)
         vectors = take(stack, items, (EN, LOC), locales=locales)
@@ -116,7 +116,7 @@ def _model(given: Method | LensModel, base: LensModel, name: str) -> LensModel:
         return given
     prepared = given.prepared(base, "")
     if prepared.plan is not None or prepared.hooks:
-        raise SettingsError(f"method {name!r} steers: expected methods that are a model of their own, as an adapter.")
+        raise SettingsError(f"method {name!r} steers: expected methods that change the model itself, as an adapter.")
     return prepared.model
 
 

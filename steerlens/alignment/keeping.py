@@ -1,4 +1,4 @@
-"""Keeping the local: a term that holds prompts where they lie along the LOC direction while a method aligns."""
+"""Keeping localization: a loss term that keeps the component of prompts along the LOC direction while a method aligns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from steerlens.steering import VectorSet
 
 @dataclass(frozen=True)
 class Keep:
-    """What an alignment is to leave as it is: where prompts lie along the LOC direction after one block.
+    """What an alignment should keep as it is: the component of prompts along the LOC direction after one block.
 
     ``weight`` times ``movement_loss`` of the last token of implicit cultural prompts is added to the method's loss. No paper has
     this term: it asks whether alignment must erase culture.
@@ -34,7 +34,7 @@ class Keep:
     items: Items
     """Cultural items, as those of train, whose implicit prompts are compared. Their answers are not read."""
     weight: float = 1.0
-    """The factor on the loss; with 1, a movement by the whole LOC vector costs as much as one nat."""
+    """The factor on the loss. With 1, a movement by the whole LOC vector costs one nat."""
     name: str = "LOC"
     """The name of the vectors."""
 
@@ -58,8 +58,8 @@ class Keep:
         found = [item for item in self.items.of(kind="cultural") if item.locale in locales]
         if lacking := [code for code in locales if code not in {item.locale for item in found}]:
             raise DataError(
-                f"{self.items!r} contain no cultural items of {', '.join(lacking)} whose place could be kept: give those of "
-                "train."
+                f"{self.items!r} contain no cultural items of {', '.join(lacking)} whose component could be kept: give the items "
+                "of train."
             )
         for code in locales:
             self.direction(code)

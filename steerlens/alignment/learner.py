@@ -32,7 +32,7 @@ class Learner:
     blocks: Sequence[torch.nn.Module]
     """The model's blocks, in their order."""
     pad: int
-    """The token that shorter texts are padded with."""
+    """The token used for padding."""
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +97,7 @@ class Learner:
         """
         batch = self.pad_all(texts)
         asked = torch.zeros_like(batch.learned)
-        asked[:, :-1] = batch.learned[:, 1:]  # the token before tells
+        asked[:, :-1] = batch.learned[:, 1:]  # predicted at the token before
         with self._without_adapter() if before else nullcontext(), self._at(asked):
             logits = self.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[0].float()
         each = torch.nn.functional.cross_entropy(logits, batch.ids[batch.learned], reduction="none")
@@ -131,7 +131,7 @@ class Learner:
             ours = self.log_probabilities(texts)
         if not torch.allclose(ours, plain, rtol=tolerance, atol=tolerance):
             raise ModelError(
-                f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a whole pass (log "
+                f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a full pass (log "
                 f"probabilities {ours.tolist()} and {plain.tolist()}): it cannot be trained here. Expected a decoder-only model "
                 "whose output weights are applied token by token."
             )
@@ -149,7 +149,7 @@ class Learner:
         apart = (own - before).norm(dim=1) / before.norm(dim=1)
         if not (apart < 10 * tolerance).all():
             raise ModelError(
-                f"what was read of {base.name} for training is another model than the one given (residuals differ by "
+                f"the model read from {base.name} for training differs from the one given (residuals differ by "
                 f"{apart.max().item():.0%}): its files or its revision have changed. Load it again, with its revision pinned."
             )
 

@@ -13,9 +13,9 @@ from steerlens.numeric import layers_of
 from steerlens.training import TrainingSettings
 
 _ATTENTION_DROPOUT = {"attention_dropout", "attn_pdrop", "dropout_p"}
-"""What attention that drops out by itself calls its share."""
+"""The name of the dropout rate in attention modules."""
 _ATTENTION = ("attn", "attention")
-"""What the part of a block that attends is called, in its name."""
+"""Words in the names of attention modules."""
 
 
 def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -> Learner:
@@ -58,9 +58,7 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
     )
     adapted: Any = get_peft_model(hf, config)
     config.base_model_name_or_path = model.spec.name  # peft put the folder of this machine there
-    return Learner(
-        adapted, [hf.get_submodule(name) for name in names], model.tokenizer.pad_id or 0
-    )  # whatever stands at padding is masked
+    return Learner(adapted, [hf.get_submodule(name) for name in names], model.tokenizer.pad_id or 0)  # padding is masked
 
 
 def names_of_blocks(hf: Any, n_layers: int) -> list[str]:

@@ -13,7 +13,7 @@ def contrastive_loss(
     temperature: float,
     same: Bool[Tensor, "pair pair"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Returns the contrastive loss of parallel texts: each text shall be nearer to its translation than to all others.
+    """Returns the contrastive loss of parallel texts: each text should be nearer to its translation than to all others.
 
     ``-mean_i log(exp(s_ii / t) / sum_j exp(s_ij / t))`` with the cosine similarity ``s_ij`` of text i and translation j and the
     temperature ``t`` (InfoNCE, van den Oord et al., arXiv 1807.03748; the alignment loss of Liu and Niehues, arXiv 2502.14830,
@@ -40,7 +40,7 @@ def preference_loss(
     reference_rejected: Float[Tensor, " pair"],
     beta: float,
 ) -> Float[Tensor, ""]:
-    """Returns the preference loss: the chosen answer shall gain more over the model before training than the rejected one.
+    """Returns the preference loss: the chosen answer should gain more over the model before training than the rejected one.
 
     ``-mean log sigmoid(beta * ((chosen - reference_chosen) - (rejected - reference_rejected)))`` (DPO, Rafailov et al., arXiv
     2305.18290, equation 7; the cross-lingual loss of Lee et al., arXiv 2505.14297, where the rejected answer is the chosen
@@ -51,7 +51,7 @@ def preference_loss(
         rejected: the same of each rejected answer.
         reference_chosen: log probability of each chosen answer under the model before training.
         reference_rejected: the same of each rejected answer.
-        beta: how strongly the model is held to the model before training; the smaller, the freer it is.
+        beta: how strongly the model is kept near the model before training. Smaller values allow larger changes.
     """
     return -logsigmoid(beta * ((chosen - reference_chosen) - (rejected - reference_rejected))).mean()
 

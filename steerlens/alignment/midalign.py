@@ -39,7 +39,7 @@ class MidAlign(Objective):
     source: ClassVar[str] = (
         "Liu and Niehues, arXiv 2502.14830. Differs: the batch's mean is taken off the residuals; the contrastive loss is taken "
         "in both directions and averaged; wordings of one concept are no wrong answers for each other; the language model's loss "
-        "stands in for their task's."
+        "replaces the loss of their task."
     )
 
     least_batch: ClassVar[int] = 2

@@ -15,7 +15,7 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 Weights = Literal["all", "attention"]
-"""Which of a block's weights an adapter stands on."""
+"""The weights of a block that an adapter changes."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Example:
     texts: tuple[Encoded, ...]
     """One text, or several that say the same, the first in English."""
     about: str
-    """What it is about: the concept, or the row's key. Two examples about the same thing are no wrong answers for each other."""
+    """What it is about: the concept, or the row's key. Two examples about the same thing are not used as wrong answers for each
+    other."""
 
 
 Stream = Sequence[Example]
@@ -44,7 +45,7 @@ class Objective(ABC):
     source: ClassVar[str]
     """The paper, and what differs from it."""
     weights: ClassVar[Weights] = "all"
-    """Which weights its adapter stands on."""
+    """The weights that its adapter changes."""
     least_batch: ClassVar[int] = 1
     """The fewest examples of a batch that it can learn from."""
 

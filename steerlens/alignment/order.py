@@ -14,10 +14,10 @@ class Batch:
     """What one pass learns from."""
 
     stream: int
-    """Which of the method's streams the examples are of."""
+    """The index of the method's stream that the examples belong to."""
     examples: tuple[Example, ...]
     kept: tuple[Encoded, ...] = ()
-    """Prompts whose place is to be kept."""
+    """Prompts whose component along the LOC direction is to be kept."""
 
 
 class Batches(Sequence[Batch]):

@@ -21,22 +21,22 @@ from steerlens.training import TrainingSettings
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What ``train`` is given beside the model, as a value that can be sent to a worker."""
+    """The arguments of ``train`` other than the model, as a value that can be sent to a worker."""
 
     corpus: ParallelCorpus
     """The parallel texts."""
     objective: Objective
-    """The method: what is minimised."""
+    """The method, with the loss that is minimised."""
     out: str | Path
-    """The folder that the adapter, its checkpoints, its card and its log are kept in; another one for each training."""
+    """The folder for the adapter, its checkpoints, its card and its log. Each training needs its own folder."""
     locales: tuple[str, ...] | None = None
     """The locales that are aligned with English; all of the corpus but English for ``None``."""
     settings: TrainingSettings | None = None
-    """Of the training; the defaults for ``None``."""
+    """The settings of the training; the defaults for ``None``."""
     keep: Keep | None = None
-    """What is to be left as it is; nothing for ``None``."""
+    """What the training should keep as it is; nothing for ``None``."""
     held_out: Items | None = None
-    """Items that no text may give away; not checked for ``None``."""
+    """Items whose answers no text may contain; not checked for ``None``."""
 
     @property
     def folder(self) -> Path:
@@ -91,7 +91,7 @@ def _trained(model: LensModel, training: Training) -> Aligned:
 
 
 def _trained_elsewhere(work: tuple[SentModel, Training]) -> Card:
-    """Trains in a worker. What comes of it lies in the folder; its card goes back."""
+    """Trains in a worker. The adapter is in the folder; the card is returned."""
     sent, training = work
     return _trained(sent.load(), training).card
 
@@ -100,10 +100,10 @@ def _seen_from_here(folder: Path, card: Card) -> Aligned:
     """Returns what a worker trained.
 
     Raises:
-        FileError: it does not lie in this machine's folder.
+        FileError: this machine's folder does not have it.
     """
     try:
-        found, reason = Aligned.load(folder), "another adapter lies there"
+        found, reason = Aligned.load(folder), "another adapter is there"
     except FileError as error:
         found, reason = None, str(error)
     if found is None or found.card != card:

@@ -20,11 +20,11 @@ from steerlens.progress import progress
 from steerlens.training import TrainingSettings
 
 KEPT = "kept"
-"""What the term that keeps prompts where they are is called in the log."""
+"""The name in the log of the loss term that keeps prompts where they are."""
 _VALUES = 10
-"""The values of a part of the loss, the first and the last ones, that are compared to see whether it diverges."""
+"""The number of first and of last values of a part of the loss that are compared to detect divergence."""
 _DIVERGED = 3.0
-"""The factor by which the mean of the last ones is larger than the largest of the first ones where it does."""
+"""The loss diverges if the mean of the last values is larger than the largest first value by this factor."""
 
 
 class AlignmentTrainer(Trainer):  # type: ignore[misc]
@@ -148,7 +148,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             kept = ", ".join(map(str, whole(folder))) or "none yet"
             raise FileError(
                 f"the checkpoint of step {self.state.global_step} cannot be written into {folder} ({error!s:.200}). Those of "
-                f"steps {kept} are kept: free some space, and give the same call again, which goes on from the last of them."
+                f"steps {kept} are kept: free some space, and repeat the same call, which continues from the last of them."
             ) from error
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002

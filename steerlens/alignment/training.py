@@ -31,7 +31,7 @@ from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
 _NO_MEMORY = ("can't allocate memory", "out of memory")
-"""What allocators say in errors that are of no type of their own."""
+"""The words of allocators' errors that have no type of their own."""
 
 
 def train(
@@ -63,8 +63,8 @@ def train(
     Raises:
         DataError: the corpus contains nothing that the method can use, or gives held-out items away, or the tokenizer breaks a
             locale into bytes.
-        SettingsError: no locales, too few examples a batch for the method, or the folder contains another run or other files.
-        ModelError: peft is not installed, the model cannot be trained, memory does not hold it, or the loss diverges.
+        SettingsError: no locales, too few examples per batch for the method, or the folder contains another run or other files.
+        ModelError: peft is not installed, the model cannot be trained, memory is too small for it, or the loss diverges.
         FileError: a checkpoint cannot be written; the last one that could is kept. Or another process trains in the folder.
         FingerprintError: the vectors of what is to be kept are of another model.
     """
@@ -75,8 +75,8 @@ def train(
     check_languages(model.tokenizer, corpus, (ENGLISH, *codes))
     if model.dtype is torch.bfloat16:
         _log.warning(
-            "%s is in bfloat16, which rounds small changes off when an adapter is merged into it: load it in float32 to see all "
-            "that is learned, early checkpoints above all",
+            "%s is in bfloat16, which rounds off small changes when an adapter is merged into it. Load it in float32 to see all "
+            "that is learned, above all in early checkpoints.",
             model.name,
         )
     streams, left_out = _usable(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
@@ -103,11 +103,11 @@ def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple
     wanted = tuple(there if given is None else [given] if isinstance(given, str) else dict.fromkeys(given))
     if lacking := [code for code in wanted if code not in there]:
         raise SettingsError(
-            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} contains beside {ENGLISH}."
+            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} contains in addition to {ENGLISH}."
         )
     if not wanted:
         raise SettingsError(
-            f"{corpus!r} contains texts in {', '.join(corpus.locales)} alone: expected other locales to align with {ENGLISH}."
+            f"{corpus!r} contains only texts in {', '.join(corpus.locales)}: expected other locales to align with {ENGLISH}."
         )
     return wanted
 
@@ -153,11 +153,11 @@ def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], i
     left_out = every - sum(map(len, kept))
     if not all(kept):
         raise DataError(
-            f"all examples of one kind are longer than {most} tokens, or of one token: expected texts between. Give others, or a "
-            "larger max_tokens."
+            f"all examples of one kind are longer than {most} tokens, or have one token: expected texts of a length between. "
+            "Give others, or a larger max_tokens."
         )
     if left_out:
-        _log.info("%d of %d examples are longer than %d tokens, or of one token, and are left out", left_out, every, most)
+        _log.info("%d of %d examples are longer than %d tokens, or have one token, and are left out", left_out, every, most)
     return kept, left_out
 
 
@@ -216,8 +216,8 @@ class _Run:
                 )
             size, accumulate = smaller, accumulate * (size // smaller)
             _log.warning(
-                "memory does not hold a batch of this size: going on with batches of %d and %d of them an update. A contrastive "
-                "loss has fewer wrong answers so.",
+                "memory does not hold a batch of this size: training continues with batches of %d, and %d of them per update. A "
+                "contrastive loss then has fewer wrong answers.",
                 *(size, accumulate),
             )
 

@@ -190,7 +190,7 @@ def answered(
 def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Method]]:
     """Yields the methods that run on a model that is there, which are run together, and then each of the others alone.
 
-    The model that one of the others brings is let go when the next one's turn comes: memory holds one of them beside the base
+    A model that a method loads is released before the next method runs: memory holds only one of them in addition to the base
     model, however many checkpoints there are.
     """
     yield {name: method for name, method in methods.items() if not method.brings_model}
@@ -229,7 +229,7 @@ class _Marker:
 
     @property
     def rounds(self) -> int:
-        """How often the items are gone through: for choices, for held-out text and for what is written."""
+        """The number of passes over the items: for choices, for held-out text and for generated text."""
         return len({"choices" if own in _OF_CHOICES else own for own in self.evidence})
 
     @property
@@ -255,7 +255,7 @@ class _Marker:
             texts: held-out texts of each locale.
             bar: the progress bar.
             explicit: whether the unsteered model is also asked by explicit prompts.
-            beside: whether what methods are compared with was measured before.
+            beside: whether the methods to compare with were measured before.
         """
         every = {code: variants_of(self.model, group, self.locales, code, controls, explicit=explicit) for code in self.locales}
         known = (UNSTEERED, EXPLICIT) if beside else ()
@@ -363,7 +363,7 @@ class _Part:
 
     works: Sequence[Work]
     rows: Callable[[], Iterator[Row]]
-    """Gives the rows when all of it was done."""
+    """Returns the rows when all work is done."""
 
     @classmethod
     def of_one(

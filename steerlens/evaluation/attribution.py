@@ -29,7 +29,7 @@ class Attribution:
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
     """By layer: the quadratic coefficient, where a cell was run."""
     unknown_of: str = ""
-    """The name of an intervention whose derivative is not known: only what was run says something of it."""
+    """The name of an intervention whose derivative is not known. Only cells that were run have its effect."""
 
     @classmethod
     def unknown(cls, name: str) -> "Attribution":
@@ -55,7 +55,7 @@ class Attribution:
                 f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, since it adds no fixed "
                 "direction: use mode 'exact' or 'screened'."
             )
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it is infinite or NaN, and told as such
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it is infinite or NaN, and reported as such
             return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _FEW = 2
-"""The layers of each contrast that are combined after a screened sweep, which runs few cells in full to save time."""
+"""The number of layers of each contrast that are combined after a screened sweep, which runs few cells in full to save time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Choices(Mapping[str, Chosen]):
     """What was chosen: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all together. A method for the plane, each."""
 
     each: Mapping[str, Chosen]
-    """By name: every contrast, and ``surgical`` where there are several with a locale in common."""
+    """The choices by name: every contrast, and ``surgical`` where several contrasts have a locale in common."""
     tried: Combinations
     """The combinations that were run on dev: surgical steering was chosen from these, from the cells that they were made of, and
     from unsteered."""
@@ -92,7 +92,9 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
-        raise SettingsError(f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: sweep these too.")
+        raise SettingsError(
+            f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: add these scores to the sweep."
+        )
     cache = ScoreCache(
         source.model, _parts(source, swept), list(aims.values()), source.scoring, source.batch_size, source.running,
         max_new_tokens=source.max_new_tokens, items=source.items,
@@ -125,7 +127,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
 
 
 def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
-    """Runs the swept strengths below that of the best cell at its layer, as far as they were only predicted."""
+    """Runs the swept strengths below that of the best cell at its layer that were only predicted."""
     best = aim.ordered(cells)[0].steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
     lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
@@ -146,8 +148,8 @@ def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
     strengths = set(swept.frame.loc[swept.frame["vector"] == spec.name, "strength"])
     if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info(
-            "%s was chosen at the largest strength that was swept: larger ones may do more. sweep(..., mode='exact', extend=%d) "
-            "doubles the largest strength where that is so.",
+            "%s was chosen at the largest swept strength: a larger strength may gain more. sweep(..., mode='exact', extend=%d) "
+            "then doubles the largest strength.",
             *(spec, swept.meta.get("extend", 0) + 2),
         )
 
@@ -178,7 +180,7 @@ def _locales_of(name: str, swept: Sweep) -> tuple[str, ...]:
 
 
 def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tuple[str, ...]:
-    """Returns the locales that all contrasts were swept in, and says so in words where these are fewer than one's own.
+    """Returns the locales that all contrasts were swept in. It logs them where a contrast was swept in more locales.
 
     English, which vectors without a locale are swept in by some scores only, is among them where there is no other.
     """
@@ -187,8 +189,8 @@ def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tu
     both = tuple(code for code in both if code != ENGLISH or ENGLISH in vectors.locales) or both
     if len(locales) > 1 and any(len(vectors.named(name).locales or both) > len(both) for name in locales):
         listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in locales.items())
-        how = f"all together by {', '.join(both)}, which all of them have" if both else "nothing together"
-        log.warning("The contrasts were swept in different locales (%s): each is chosen by its own, and %s.", listed, how)
+        how = f"all together by {', '.join(both)}, which they have in common" if both else "nothing together"
+        log.warning("The contrasts were swept in different locales (%s): each is chosen by its own locales, and %s.", listed, how)
     return both
 
 
@@ -218,7 +220,7 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
         SettingsError: there are none, or none gives finite scores.
     """
     if not combinations:
-        raise SettingsError("no cells of all contrasts lie at different layers: sweep more layers, or fewer contrasts.")
+        raise SettingsError("no cells of all contrasts are at different layers: sweep more layers, or fewer contrasts.")
     joint.run(combinations, "Surgical")
     if not any(joint.allowed(spec) for spec in combinations):
         raise SettingsError(

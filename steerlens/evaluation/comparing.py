@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEAN = "mean"
-"""The row over all locales: a concept counts once, with the mean of its locales."""
+"""The row over all locales. A concept counts once, with the mean over its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")
 
 
@@ -47,7 +47,7 @@ def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[s
     rows = [row for name in scores for row in _difference(part, first, second, name, seed)]
     if not rows:
         raise SettingsError(
-            f"{first!r} and {second!r} were not scored by {' or '.join(scores)} on any item in common"
+            f"{first!r} and {second!r} have no item in common that was scored by {' or '.join(scores)}"
             f"{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both kinds."
         )
     return Comparison(pd.DataFrame(rows).assign(locale=locale or MEAN)[list(Comparison.columns)])

@@ -1,4 +1,4 @@
-"""What scores need beside the choices' log probabilities: the texts that a model writes."""
+"""What scores need in addition to the choices' log probabilities: the texts that a model writes."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar

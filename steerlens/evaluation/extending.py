@@ -1,4 +1,4 @@
-"""Extending the strengths of a sweep: where a vector's best cell lies at the largest strength, twice that strength is run too."""
+"""Extending the strengths of a sweep: where a vector's best cell is at the largest strength, twice that strength is also run."""
 
 import logging
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 Run = Callable[[Sequence[StepSpec], str], "pd.DataFrame"]
-"""From cells and what the progress bar is called to the rows of these cells."""
+"""A function of cells and the progress bar's name. It returns the rows of these cells."""
 
 
 def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
@@ -37,10 +37,12 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
         SettingsError: it is no whole number of 0 or more; the mode does not run every cell; the largest strength is 0 or less.
     """
     if (whole_number(extend) or 0) < 0 or whole_number(extend) is None:
-        raise SettingsError(f"extend {extend!r} given: expected how many times the largest strength may be doubled, 0 or more.")
+        raise SettingsError(
+            f"extend {extend!r} given: expected the number of times that the largest strength may be doubled, 0 or more."
+        )
     if extend and mode != "exact":
         raise SettingsError(
-            f"extend {extend} given for mode {mode!r}: only mode 'exact' runs every cell, so that the best one is known. Use "
+            f"extend {extend} given for mode {mode!r}: only mode 'exact' runs every cell, so that the best cell is known. Use "
             "mode 'exact', or extend 0 and larger strengths."
         )
     if extend and max(strengths) <= 0:
@@ -50,9 +52,9 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
 
 
 def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run: Run) -> "pd.DataFrame":
-    """Returns the rows of a sweep with those of larger strengths, as far as the best cells lie at the largest one.
+    """Returns the rows of a sweep, with rows of larger strengths where the best cells are at the largest one.
 
-    For each vector whose best cell lies at its largest strength, twice that strength is run, at the layers of the three best
+    For each vector whose best cell is at its largest strength, twice that strength is run, at the layers of the three best
     cells at the largest strength, and so on from there.
 
     Args:
@@ -67,13 +69,13 @@ def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run
         more = [cell for name, score in scores.items() for cell in _beyond(frame[frame["vector"] == name], score)]
         if not more:
             break
-        log.info("The best cell lies at the largest strength; twice that is run: %s", ", ".join(map(str, more)))
+        log.info("The best cell is at the largest strength. Twice that strength is also run: %s", ", ".join(map(str, more)))
         frame = pd.concat([frame, run(more, "Sweep, larger strengths")], ignore_index=True)
     return frame
 
 
 def _beyond(own: "pd.DataFrame", score: Score) -> list[StepSpec]:
-    """Returns the cells to run at twice the largest strength of one vector; none where its best cell lies at a smaller one."""
+    """Returns the cells to run at twice the largest strength of one vector; none where its best cell is at a smaller one."""
     rank = own_score(score.name)
     ranks = {cell: ranked(rank, gains) for cell, gains in _gains(own, score).items()}
     ordered = sorted((cell for cell in ranks if ranks[cell]), key=lambda cell: (ranks[cell], -cell.strength), reverse=True)

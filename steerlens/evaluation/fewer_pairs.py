@@ -1,4 +1,4 @@
-"""What a vector of n pairs does on test, beside that of all pairs."""
+"""The effect on test of a vector from n pairs, compared with the vector from all pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Plans = dict[str, dict[str, SteeringPlan]]
-"""By method, which is named after the number of pairs and the draw, and by locale."""
+"""The vectors by method (named after the number of pairs and the draw) and by locale."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What steering costs besides: fluency, the language of what is written, and repetition."""
+"""Side effects of steering: fluency, the language of generated text, and repetition."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,8 @@ def side_effects(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> SideEffects:
-    """Measures perplexity of held-out text, language and repetition of what is written, under each method against unsteered.
+    """Measures the perplexity of held-out text, and the language and repetition of generated text, for each method relative to
+    unsteered.
 
     Changes are paired by text and by prompt. In held-out text every token but the first is steered as if it had been generated.
 
@@ -77,7 +78,7 @@ def side_effects(
         model: the base model that methods are compared on.
         items: their questions are continued; usually the test part of a split.
         methods: as for ``plane``.
-        scores: scores of what is written or of held-out text, by name or of your own.
+        scores: scores of generated text or of held-out text: names, or your own scores.
         texts: held-out text of each locale; for ``None`` the questions with their right answers.
         concepts: of each kind, drawn from the items by ``seed``; all for ``None``.
         max_new_tokens: the length of what is written, greedily.

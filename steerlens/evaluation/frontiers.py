@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _DECIMALS = 12
-"""Means of resamples are compared to so many decimals: sums of the same numbers differ beyond them."""
+"""The number of decimals to which means of resamples are compared. Sums of the same numbers can differ beyond them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Frontier(ResultTable):
     on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the points
     of all paths and the unsteered model. It is given for the mean over locales and the scores of the axes, and is the same in the
     rows of both; elsewhere it is NaN. A share near 1 says that no other point is better on both axes whatever concepts are drawn,
-    a share near 0 that another one nearly always is. Points that lie close together share the front between them.
+    a share near 0 that another one nearly always is. Points that are close together share the front.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -151,7 +151,7 @@ def frontier(
 
     Raises:
         SettingsError: no paths, a path without points, one called as what methods are compared with, what is no number along a
-            path or stands there twice, two axes that are one score, a score of an axis that none of the items is measured on,
+            path or is there twice, two axes that are one score, a score of an axis that none of the items is measured on,
             plans for different locales, or a checkpoint that reads text in other tokens.
         UnknownNameError: there is no such score, or the items do not contain a locale.
         FingerprintError: a plan of another model.

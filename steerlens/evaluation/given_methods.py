@@ -12,7 +12,7 @@ from steerlens.models.hooks import Hook
 from steerlens.steering import UNSTEERED, SteeringPlan
 
 GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
-"""What a user may give as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
+"""What can be given as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
 
 
 def method_of(given: Any, name: str = "a method") -> Method:
@@ -53,8 +53,8 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
     taken = [name for name in given if name in (UNSTEERED, EXPLICIT)]
     if taken:
         raise SettingsError(
-            f"a method called {taken[0]!r} given: that is what methods are compared with, and it is always there. Give yours "
-            "another name."
+            f"a method called {taken[0]!r} given: this name is for what methods are compared with, which is always included. "
+            "Give your method another name."
         )
     return {name: method_of(own, name) for name, own in given.items()}
 

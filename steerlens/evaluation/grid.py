@@ -29,11 +29,13 @@ from steerlens.steering.contrasts import builtin_aim
 Place = tuple[str, Kind]
 """A locale and a kind of items."""
 PLANS = 96
-"""The plans of one task: enough that the passes that they go on from cost little, and few enough to lose little."""
+"""The number of plans of one task: large enough that shared passes cost little, and small enough that an interruption loses
+little."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 LEAST, _LAYERS = 6, 3
-"""The cells that are run at least of a vector, and the layers that these lie at: contrasts are combined at different layers."""
+"""The smallest number of cells of a vector that are run, and of layers that they are at. Contrasts are combined at different
+layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Cell:
 
     outcomes: Sequence[Outcome]
     exact: bool
-    """Whether it was run, not predicted."""
+    """Whether the cell was run, not predicted."""
     items: tuple[int, ...] | None = None
     """The indices of the items that it was run on; all of them for ``None``."""
 
@@ -63,7 +65,7 @@ class Grid:
     memory: int
     running: Running
     scores: Mapping[str, tuple[Score, ...]]
-    """The scores that each vector is measured by, by its name: cells are run on items of the kinds that these are of."""
+    """The scores that each vector is measured by, by its name. Cells are run on items of the kinds of these scores."""
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
     @property
@@ -72,8 +74,8 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores that a vector is measured by on a part; of English items beside others those that mean something for
-        them."""
+        """Returns the scores that a vector is measured by on a part. For English items among others, these are the scores that
+        apply to them."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 
@@ -170,7 +172,7 @@ class Grid:
         """
         strengths = sorted({cell.strength for cell in self.cells} - {0.0}, key=abs)
         if not strengths:
-            raise SettingsError("a screened sweep of strength 0 alone was asked for: give strengths to predict from and to.")
+            raise SettingsError("a screened sweep of strength 0 alone was asked for: give other strengths.")
         anchor = strengths[len(strengths) // 2]
         cells = [cell for cell in self.cells if cell.strength == anchor]
         anchors = self.run(cells, "Sweep, one strength", short=True, is_wanted=self._is_meant)
@@ -179,7 +181,7 @@ class Grid:
         return {place: {**predicted.get(place, {}), **more[place]} for place in self.parts}
 
     def _is_meant(self, cell: StepSpec, place: Place) -> bool:
-        """Says whether a vector's own score is measured on a kind of items, or else only a run tells what it does there."""
+        """Returns whether a vector's own score is measured on a kind of items. If not, only a run shows its effect there."""
         aims = [score for score in self.scores[cell.vector] if score.name == self.aim(cell.vector)]
         added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
         return not added or not aims or place[1] in aims[0].kinds

@@ -16,7 +16,7 @@ from steerlens.scores import Score
 from steerlens.steering import StepSpec
 
 _FEW = 4
-"""The concepts of a kind that all cells are run on at least."""
+"""The smallest number of concepts of a kind that all cells are run on."""
 Bases = Mapping[Place, Sequence[Outcome]]
 
 
@@ -64,7 +64,7 @@ class _Clock:
     begun: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
     speed: float = math.inf
-    """Items under a cell in a second, in the round before."""
+    """The number of items per second and cell in the previous round."""
 
     def affordable(self, done: float, whole: float, items: int) -> float:
         """Returns the share of the concepts that a round may go to, of the ``whole`` that it would go to."""

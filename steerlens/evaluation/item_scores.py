@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
-"""What each row says: of which item, which score, and its value (NaN where it cannot be measured)."""
+"""The columns of each row: its item, its score, and the value (NaN where it cannot be measured)."""
 _KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
-"""The columns that name a cell and an item, as far as a table has them."""
+"""The columns that name a cell and an item; a table may have only some of them."""
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
 """The unsteered English outcome of factual concepts."""
@@ -108,7 +108,7 @@ def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Ser
 
 
 def by_concept(frame: "pd.DataFrame") -> "pd.Series":
-    """Returns what each row counts as in an interval: its concept, without what tells the concept's wordings apart.
+    """Returns what each row counts as in an interval: its concept, without the number of the wording.
 
     Args:
         frame: rows with a column ``concept``.

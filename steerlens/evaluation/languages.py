@@ -12,11 +12,12 @@ log = logging.getLogger("steerlens")
 
 _EUROPEAN = ("cs", "de", "el", "en", "es", "fi", "fr", "hu", "it", "nl", "pl", "pt", "ro", "ru", "sv", "uk")
 _COMMON = (*_EUROPEAN, "ar", "id", "ja", "ko", "tr", "vi", "zh")
-"""Languages that a text is taken for, beside the one asked for: widely written ones, and of near relatives one only."""
+"""The candidate languages of a text, in addition to the one asked for: widely written languages, and only one of near
+relatives."""
 _FEW = 12
-"""Letters of a shared script below which a text is too short to tell."""
+"""The fewest letters of a shared script from which the language of a text can be identified."""
 _SHARED = ("Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Jpan")
-"""Scripts that several languages are written in, so that the script alone does not tell."""
+"""Scripts that several languages share, so that the script alone does not identify the language."""
 
 
 def in_language(text: str, code: str) -> bool | None:

@@ -13,7 +13,7 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"
-"""The country named in the prompt and nothing steered: what LOC steering wants to reach."""
+"""The method that names the country in the prompt and steers nothing: the goal of LOC steering."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,11 @@ class Prepared:
     model: LensModel
     """The model that runs."""
     plan: SteeringPlan | None = None
-    """What it is steered by."""
+    """The plan that steers it."""
     form: Form = "implicit"
-    """Which prompt of a cultural item is asked."""
+    """The prompt of a cultural item that is asked."""
     hooks: tuple[Hook, ...] = ()
-    """Hooks that are on the model while it runs."""
+    """The hooks that are on the model while it runs."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, LensModel):
@@ -37,7 +37,8 @@ class Prepared:
             )
 
     def described(self) -> str:
-        """Returns what runs, for tables: the weights, the plan with its digest, the form of the prompt, and where hooks stand."""
+        """Returns what runs, for tables: the weights, the plan with its digest, the form of the prompt, and the places of
+        hooks."""
         plan = [f"{self.plan} ({self.plan.digest()[:12]})"] if self.plan is not None else []
         hooks = [f"hook at {name}" for name, _ in self.hooks]
         return ", ".join([f"weights {self.model.fingerprint.weights[:12]}", *plan, f"{self.form} prompt", *hooks])
@@ -53,7 +54,7 @@ class Method(ABC):
 
     @property
     def brings_model(self) -> bool:
-        """Whether it loads a model of its own beside the base model: when its turn comes, and no longer than that."""
+        """Whether it loads its own model in addition to the base model. That model is loaded only while the method runs."""
         return False
 
     @abstractmethod
@@ -115,7 +116,7 @@ class Checkpoint(Method):
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
     _loaded: WeakKeyDictionary[LensModel, ref[LensModel]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
-    """By the model that it was loaded for, as long as somebody uses it: many checkpoints would fill the memory."""
+    """The loaded model by base model, kept only while it is used, because many checkpoints would fill the memory."""
 
     @property
     def brings_model(self) -> bool:
@@ -164,7 +165,7 @@ class Checkpoints(Method):
     """A checkpoint or adapter of its own for each locale."""
 
     each: Mapping[str, Checkpoint | LensModel | str | Path]
-    """By locale: a checkpoint, or what one is made of."""
+    """By locale: a checkpoint, or the source of one."""
 
     def __post_init__(self) -> None:
         own = {code: one if isinstance(one, Checkpoint) else Checkpoint(one) for code, one in self.each.items()}
@@ -252,7 +253,7 @@ class Hooked(Method):
         except LookupError as error:
             names = ", ".join(str(name) for name, _ in hooks)
             raise SettingsError(
-                f"hooks at {names} given, and {model.name} has not all of these places ({error}): expected names of "
+                f"hooks at {names} given, and {model.name} does not have all of these hook points ({error}): expected names of "
                 f"TransformerLens, as {residual_hook(0)!r}."
             ) from error
 
@@ -290,7 +291,7 @@ class Composed(Method):
         if below.model is not model and _replaces(self.second, locale):
             raise SettingsError(
                 f"a whole checkpoint was put on top of {below.model.name}, which it would replace: expected an adapter, a plan "
-                "or hooks there. Give both as methods of their own."
+                "or hooks there. Give them as two methods."
             )
         above = self.second.prepared(below.model, locale)
         among = (model, below.model, above.model)

@@ -17,7 +17,8 @@ from steerlens.statistics import bootstrap_interval
 from steerlens.tables import ResultTable
 
 _SCORES = ("localization", "own_answer", "english_centric")
-"""On items that name another country: its answer wins, the asking locale's own does, the English locale's does."""
+"""On items that name another country: whether that country's answer wins, the asking locale's own answer, or the English locale's
+answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ def named_country(
 ) -> NamedCountry:
     """Asks cultural items with another country named, in the language of the locale, unsteered and under each method.
 
-    A LOC vector that stands for the country should pull the answer back to the locale's own even here; one that stands for
-    "a country is named" should not. The unsteered rows say how far the model heeds the country that it is told.
+    A LOC vector that represents the country should pull the answer back to the locale's own even here; one that represents
+    "a country is named" should not. The unsteered rows show how far the model follows the country named in the prompt.
 
     Args:
         model: the model.

@@ -14,7 +14,7 @@ class Outcome:
 
     item: Item
     scores: tuple[float, ...]
-    """Of each choice: the sum of its tokens' log probabilities over the divisor."""
+    """For each choice: the sum of its tokens' log probabilities, divided by the divisor."""
 
     @property
     def valid(self) -> bool:
@@ -49,7 +49,7 @@ class Outcome:
         return max((index for index in range(len(self.scores)) if index != self.item.answer), key=self.scores.__getitem__)
 
     def moved(self, change: float) -> "Outcome":
-        """Returns the outcome with the answer's score changed, and so its margin: what a prediction of the margin stands for.
+        """Returns the outcome with the answer's score changed so that its margin is the predicted one.
 
         Args:
             change: what is added to the answer's score, in nats per token (or as the scoring normalises).
@@ -65,9 +65,9 @@ class Writing:
     item: Item
     text: str
     tokens: tuple[int, ...]
-    """The text's tokens, without special ones."""
+    """The text's tokens, without special tokens."""
     expected: str = ""
-    """What the right text is where it is not the answer's own, as the letter of the answer where letters are asked for."""
+    """The right text where it differs from the answer, as the answer's letter in the letter format."""
 
     @property
     def answer(self) -> str:
@@ -82,4 +82,4 @@ class Reading:
     locale: str
     text: str
     nats: float
-    """The mean negative log probability of the text's tokens after its first."""
+    """The mean negative log probability of the text's tokens after the first one."""

@@ -19,9 +19,9 @@ class HasPoints(Protocol):
 
 
 GivenPath = GivenMethod | Mapping[Any, GivenMethod] | HasPoints
-"""What a user may give as a path: a method for each number, what has such ``points()``, or one method."""
+"""What can be given as a path: a method for each number, an object with such ``points()``, or one method."""
 Point = tuple[str, float]
-"""A path's name and the number of one of its points."""
+"""A path's name, and the number of one of its points."""
 
 
 def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors: Iterable[SupportsFloat]) -> dict[float, Method]:

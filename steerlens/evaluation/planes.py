@@ -49,7 +49,7 @@ class Plane(ScoredTable):
 
         Args:
             axes: the scores along x and y; transfer and localization, by default.
-            by_locale: whether a panel per method with its locales stands beneath the means.
+            by_locale: whether to add a panel per method with its locales below the means.
 
         Raises:
             SettingsError: the plane lacks one of these scores.
@@ -62,7 +62,8 @@ class Plane(ScoredTable):
     def front(self, locale: str | None = None, *, axes: tuple[GivenScore, GivenScore] = AXES) -> tuple[str, ...]:
         """Returns the methods that no other beats on both axes (Pareto front), by ascending gain of the first score.
 
-        The explicit prompt and controls are not: the one is told what the others are to find, and the others are to fail.
+        The explicit prompt and the controls are left out. The explicit prompt names what the methods should find, and the
+        controls should have no effect.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
@@ -125,7 +126,7 @@ class Plane(ScoredTable):
         )
         both = sorted(set(effects.frame["score"]) & set(self.frame["score"]))
         if both:
-            raise SettingsError(f"{both} stand in the plane and in the side effects: take side effects by other scores.")
+            raise SettingsError(f"{both} are in both the plane and the side effects: choose other scores for the side effects.")
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 

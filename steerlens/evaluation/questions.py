@@ -73,7 +73,7 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
 
 
 def prompt_of(item: Item, scoring: Scoring) -> Text:
-    """Returns what stands before an item's choices: a text, or with ``chat`` the turns of a conversation; examples first."""
+    """Returns the text before an item's choices, or with ``chat`` the turns of a conversation. Examples come first."""
     text = _put(item, scoring)[0]
     solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
     if not scoring.chat:
@@ -104,7 +104,7 @@ def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
 
 
 def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:
-    """The examples that stand before an item: those of its locale, and never the item's own concept, in whatever wording."""
+    """Returns the examples before an item: those of its locale, without the item's own concept in any wording."""
     for example in scoring.examples:
         if example.locale == item.locale and group_of(example.concept) != group_of(item.concept):
             yield example, *_put(example, scoring)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steerlens")
 _DIGEST = re.compile("[0-9a-f]{64}")
-"""What the file of a task's result is called."""
+"""The name of a task's result file."""
 
 
 class Executor(Protocol):
@@ -34,7 +34,7 @@ class Executor(Protocol):
 
 @runtime_checkable
 class ClusterExecutor(Executor, Protocol):
-    """An executor whose workers may be on other machines, and tell how far they are: ``sl.ray()``."""
+    """An executor whose workers may be on other machines, and which reports their progress: ``sl.ray()``."""
 
     @property
     def device(self) -> str:
@@ -51,9 +51,9 @@ class ClusterExecutor(Executor, Protocol):
         """Applies a function to every value, and yields the results in their order.
 
         Args:
-            function: is given a value, and what it tells its progress.
+            function: is called with a value and with a function that reports progress.
             values: what it is applied to.
-            report: is told a value's number and how much of it is done.
+            report: is called with a value's number and the share of it that is done.
             keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
         """
 
@@ -63,9 +63,11 @@ class Running:
     """How tasks are run: by whom, and where finished ones are kept."""
 
     executor: Executor | None = None
-    """``None``: one after another, here. Otherwise each worker loads the model for itself, from where it was loaded here."""
+    """``None``: tasks run one after another in this process. Otherwise each worker loads the model itself, from the same
+    source."""
     folder: Path | None = None
-    """Where results are kept, a Parquet file each; a task whose result is there is not run again. ``None``: nowhere."""
+    """The folder for results, one Parquet file each. A task whose result is there is not run again. ``None``: results are not
+    kept."""
 
     @classmethod
     def of(cls, executor: Executor | None, resume: "str | Path | Running | None") -> "Running":
@@ -88,7 +90,7 @@ class Running:
         if not resume:
             running.forget()
         if found := len(running._files()):
-            log.info("%d finished tasks are kept in %s: what they did is not done again", found, kept)
+            log.info("%d finished tasks are in %s: they are not run again", found, kept)
         return running
 
     def forget(self) -> None:
@@ -126,7 +128,8 @@ class Running:
                 ready.add(path)  # another task that does the same takes this result
 
     def _unhooked(self, model: LensModel) -> "Running":
-        """Returns how tasks are run under the hooks that stand on the model: here, and kept nowhere, since no file knows them.
+        """Returns how tasks are run under the hooks on the model: in this process and without keeping results, because no file
+        describes the hooks.
 
         Raises:
             ModelError: an executor was given; its workers would run the model without the hooks.
@@ -135,7 +138,7 @@ class Running:
             return self
         if self.executor is not None:
             raise ModelError(
-                f"hooks stand on {model.name}, and an executor's workers would run it without them. Leave the plan's "
+                f"{model.name} has hooks, and an executor's workers would run it without them. Leave the plan's "
                 "`with` block or remove the hooks first, give the plan as a method, or leave executor= out."
             )
         return Running()
@@ -168,10 +171,10 @@ class Running:
                 advance(bar, task.size)
                 yield found
         except BrokenExecutor as error:
-            kept = "no resume= was given, so that nothing is kept" if self.folder is None else f"{self.folder} has finished tasks"
+            kept = "no resume= was given, so nothing is kept" if self.folder is None else f"finished tasks are in {self.folder}"
             raise ModelError(
-                f"a worker of the executor died ({error}); {kept}. Often, memory does not hold a model for each worker. Make "
-                "a new executor, with fewer workers if it happens again, and give the same call."
+                f"a worker of the executor died ({error}); {kept}. Often there is not enough memory for a model in each worker. "
+                "Make a new executor, with fewer workers if it happens again, and repeat the call."
             ) from error
 
 
@@ -212,7 +215,7 @@ def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
     try:
         return ResultTable.load(path).frame
     except FileError as error:
-        log.warning("a finished task is done again: %s", error)
+        log.warning("a finished task is run again: %s", error)
         return _done(task, model, path, lambda _: None)
 
 

@@ -13,7 +13,7 @@ from steerlens.evaluation.outcomes import Writing
 from steerlens.scores import BUILT_IN, SCORES, GivenScore, Score, score_of
 
 _GRAM = 4
-"""The tokens of the sequences whose repetition is counted."""
+"""The number of tokens in the sequences whose repetition is counted."""
 
 
 def repetition(writing: Writing) -> float | None:
@@ -39,7 +39,7 @@ def repeated(ids: Sequence[int]) -> float:
 
 
 def exact_match(writing: Writing) -> bool:
-    """Says whether a text begins with the item's answer, letter case and what stands around it aside.
+    """Says whether a text begins with the item's answer, ignoring letter case and the characters around it.
 
     The answer must end where a word or a number ends: ``8`` is not in ``800 of them`` or in ``8,5``. A language that writes no
     spaces between words shows no end of a word, so there only a number must end.
@@ -71,21 +71,21 @@ def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
 
 
 TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer_margin", graded="transfer_preference")
-"""T: a factual item is answered right."""
+"""T: whether a factual item is answered correctly."""
 LOCALIZATION = Score(
     "localization", lambda o: o.correct, "cultural", companion="localization_margin", graded="localization_preference"
 )
-"""L: the local answer of an implicit cultural item wins."""
+"""L: whether the local answer of an implicit cultural item wins."""
 ENGLISH_CENTRIC = Score(
     "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
 )
-"""The English locale's answer of an implicit cultural item wins, and is not the locale's own."""
+"""Whether the English locale's answer of an implicit cultural item wins and differs from the locale's own."""
 OWN_ANSWER = Score("own_answer", lambda o: o.item.locale in o.item.owners[o.predicted], "cultural", label="own answer")
-"""The answer of the locale that is asked in wins, whatever country the question names."""
+"""Whether the answer of the locale that is asked in wins, for any country that the question names."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
-"""The score of the right answer over the best other choice."""
+"""The score of the right answer minus that of the best other choice."""
 LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural", unit="nats per token", label="cultural margin")
-"""The score of the locale's own answer over the best other choice."""
+"""The score of the locale's own answer minus that of the best other choice."""
 TRANSFER_PREFERENCE = Score(
     "transfer_preference", lambda o: preference(o.margin), "factual", unit="probability", label="factual preference"
 )
@@ -95,7 +95,7 @@ LOCALIZATION_PREFERENCE = Score(
 )
 """The probability of the locale's own answer in a choice between it and the best other one."""
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
-"""The score of the answer over the best other choice, of both kinds of items."""
+"""The score of the answer minus that of the best other choice, for both kinds of items."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
 """The log probability of the right (or the local) answer's text, as the scoring normalises it."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
@@ -105,11 +105,11 @@ PERPLEXITY = Score(
 )
 """The logarithm of the perplexity of held-out text; +0.1 is a perplexity 1.105 times as high."""
 LANGUAGE = Score("right_language", lambda w: in_language(w.text, w.item.locale), None, "writing", label="right language")
-"""What is written is in the locale's language."""
+"""Whether the generated text is in the locale's language."""
 REPETITION = Score("repetition", repetition, None, "writing", label="repetition", higher_is_better=False)
-"""The share of a text's four-token sequences that came before in it."""
+"""The share of a text's four-token sequences that occurred earlier in it."""
 EXACT_MATCH = Score("exact_match", exact_match, None, "writing", label="exact match")
-"""What is written begins with the answer."""
+"""Whether the generated text begins with the answer."""
 
 _BUILT_IN = (
     *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN),
@@ -123,12 +123,13 @@ BESIDE_ENGLISH = (
     *(TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name),
     *(TRANSFER_PREFERENCE.name, LOCALIZATION_PREFERENCE.name),
 )
-"""The scores that say how other locales do beside English: they are not measured on English items where there are others."""
+"""Scores that compare other locales with English. They are not measured on English items where there are items of other
+locales."""
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
-"""What a sweep measures a vector by that is not meant to raise a score of its own."""
+"""The scores by which a sweep measures a vector without its own score."""
 ANSWERED = (*SWEPT, CONSISTENCY.name)
 """The scores that methods are measured by, by default."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
@@ -167,7 +168,7 @@ def _companion(score: Score, name: str) -> Score:
 
 
 def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
-    """Returns the companion of a score, by which its changes are measured most finely; the score itself if there is none.
+    """Returns the companion of a score, a finer measure of the same change; the score itself if there is none.
 
     Args:
         score: the score.

@@ -17,12 +17,12 @@ _here = threading.local()
 
 @dataclass(frozen=True)
 class SentModel:
-    """What a worker needs to have a model. It contains no weights."""
+    """What a worker needs to load a model. It contains no weights."""
 
     spec: LoadSpec
-    """How the model is loaded."""
+    """The arguments of ``load``."""
     fingerprint: Fingerprint
-    """What is loaded must have this fingerprint: files of one name may differ between machines."""
+    """The fingerprint that the loaded model must have. Files with the same name may differ between machines."""
     token_budget: int | None = None
     """The tokens of a batch, so that every worker makes the batches that one process makes; ``None`` lets the worker choose."""
 
@@ -42,8 +42,8 @@ class SentModel:
         spec, here = model.spec, model.device.type
         if device == "cpu" and here == "cuda":
             raise SettingsError(
-                f"{model.name} is on {model.device}, and the workers have no GPU: they would be slow, and round otherwise. "
-                "Expected workers of the same kind: give sl.ray(num_gpus=1), or load the model with device='cpu'."
+                f"{model.name} is on {model.device}, and the workers have no GPU: they would be slow, and their rounding would "
+                "differ. Expected workers of the same kind: give sl.ray(num_gpus=1), or load the model with device='cpu'."
             )
         if device is not None:
             adapter = None if spec.adapter is None else _absolute(spec.adapter)

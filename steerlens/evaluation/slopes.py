@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ITEMS = 512
-"""The items of one task: enough to fill any device, and few enough that their derivatives take little memory."""
+"""The number of items of one task: enough to fill any device, and few enough that their derivatives need little memory."""
 Wanted = tuple[tuple[SteeringVector, tuple[int, ...]], ...]
-"""Vectors, each with the layers that it is wanted at."""
+"""Vectors, each with the layers asked for."""
 K = TypeVar("K")
 
 
@@ -44,7 +44,7 @@ class Slopes:
     base: list[Outcome]
     """Unsteered."""
     of: dict[str, Attribution]
-    """By the vector's name."""
+    """The slopes by the vector's name."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ from steerlens.steering.vectors import CONCEPTS
 log = logging.getLogger("steerlens")
 
 _NAMED = 3
-"""The cells that a warning names."""
+"""The number of cells that a warning names."""
 
 
 def sweep(
@@ -62,7 +62,8 @@ def sweep(
         model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
         vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in
-            English are measured beside others only by scores that do not compare with English, as transfer and localization do.
+            English are measured together with others only by scores that do not compare with English, as transfer and
+            localization.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of your own, which every vector is measured by; companions (as the margins) are measured with
@@ -79,9 +80,9 @@ def sweep(
         budget: the time that ``halving`` may take: seconds, or a text such as ``"5m"``. When it is spent, the best cells so far
             stay on the concepts that they were run on. ``None`` is no limit.
         extend: how many times at most the largest strength is doubled, in mode ``exact``. Where a vector's best cell, in the
-            order of ``choose``, lies at its largest strength, the gain may rise further: then twice that strength is run too, at
-            the layers of the vector's three best cells at the largest strength, and so on from there. At other layers the larger
-            strengths are left out.
+            order of ``choose``, is at its largest strength, a larger strength may gain more. Then twice that strength is also
+            run, at the layers of the vector's three best cells at the largest strength, and so on from there. At other layers the
+            larger strengths are left out.
         tokens: which tokens are steered.
         scoring: how choices are put and compared; the defaults for ``None``.
         max_new_tokens: the length of what is written, for scores of that.
@@ -163,7 +164,7 @@ def _check(scores: Sequence[Score], mode: Mode) -> None:
     check_of_items(scores, "a sweep")
     if mode in ("attribution", "halving") and are_written(scores):
         bad = [score.name for score in scores if score.evidence == "writing"]
-        why = "runs nothing" if mode == "attribution" else "goes by choices"
+        why = "runs nothing" if mode == "attribution" else "is guided by choices"
         raise SettingsError(
             f"scores {bad} of what is written given for mode {mode!r}, which {why}: use mode 'exact' or 'screened'."
         )
@@ -221,9 +222,9 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
         seen = swept & {str(concept) for vector in vectors.named(name).values() for concept in vector.notes.get(CONCEPTS, ())}
         if seen:
             log.warning(
-                "%s was taken from %d of the %d concepts that are swept, so its gain on these is too large. Take vectors from "
-                "one part of a split and sweep another: split = items.split(), take(model, split.train), sweep(model, split.dev, "
-                "…).",
+                "%s was taken from %d of the %d concepts that are swept, so its gain on these is overestimated. Take vectors "
+                "from one part of a split and sweep another: split = items.split(), take(model, split.train), sweep(model, "
+                "split.dev, …).",
                 *(name, len(seen), len(swept)),
             )
 
@@ -236,7 +237,7 @@ def _warn(swept: Sweep, dtype: str) -> None:
         counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
         worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
         log.warning(
-            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are no answers: these cells are NaN and are never "
-            "chosen. To have them, %s.",
+            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are not valid answers: these cells are NaN and are "
+            "never chosen. To measure them, %s.",
             *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
         )

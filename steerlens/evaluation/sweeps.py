@@ -33,9 +33,9 @@ log = logging.getLogger("steerlens")
 CELL = ["vector", "layer", "strength", "tokens"]
 """The columns that name a cell."""
 _NAMED = 3
-"""The locales that a heatmap of half a page has room to name."""
+"""The number of locales that a heatmap of half a page can name."""
 _DRAWS = 2000
-"""The resamples of concepts behind the intervals of a heatmap's cells."""
+"""The number of resamples of concepts for the intervals of a heatmap's cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,8 @@ class Sweep(ResultTable):
         """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
 
         Cells are ordered by what says that score by degrees (the preference for the right answer over the best other one), which
-        a few concepts tell better than hits; ties go to hits, then to the smaller strength. At the best cell's layer, the weakest
+        is more precise than hits on a few concepts; ties go to hits, then to the smaller strength. At the best cell's layer, the
+        weakest
         strength is taken that is worse by no more than one standard error of the difference, paired by concept: strong plans
         break texts. The best of many looks better than it
         is, so the choice is made again without each fifth of the concepts, and what it does to those is what is expected of it
@@ -184,7 +185,7 @@ class Sweep(ResultTable):
 
     @property
     def aims(self) -> dict[str, str]:
-        """The score that each swept vector is meant to raise, as far as somebody said so."""
+        """The score that each swept vector is meant to raise, where it is known."""
         known: dict[str, str] = self.meta.get("aims", {})
         found = {name: known.get(name) or builtin_aim(name) for name in dict.fromkeys(self.frame["vector"])}
         return {name: score for name, score in found.items() if score}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[float], None]
-"""Called with the number of items that were done since the last call."""
+"""A function that is called with the number of items done since the last call."""
 
 
 class Task(ABC):
@@ -39,7 +39,7 @@ class Task(ABC):
 
     @abstractmethod
     def described(self) -> dict[str, Any]:
-        """Returns everything that the result depends on beside the model and what it reads, as JSON values."""
+        """Returns everything that the result depends on, except the model and its input, as JSON values."""
 
     @abstractmethod
     def read(self, model: LensModel) -> list[Any]:

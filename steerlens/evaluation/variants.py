@@ -12,7 +12,7 @@ from steerlens.steering import UNSTEERED, Controls
 
 Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
-"""What says of which method a row is."""
+"""The columns that name a row's method."""
 
 
 def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
@@ -64,6 +64,6 @@ def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) ->
         text = item.prompt()
         if model.tokenizer.ids(text) != other.tokenizer.ids(text):
             raise SettingsError(
-                f"method {name!r} is {other.name}, which reads {text.text!r} in other tokens than {model.name}: expected a "
-                "checkpoint or adapter of the same model. Place another model on a plane of its own."
+                f"method {name!r} is {other.name}, which splits {text.text!r} into other tokens than {model.name}: expected a "
+                "checkpoint or adapter of the same model. Place another model on its own plane."
             )

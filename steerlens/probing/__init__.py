@@ -1,5 +1,4 @@
-"""Factual and cultural prompts by layer: how well they are distinguished, with controls; how alike languages are; the logit
-lens."""
+"""Probing by layer: separability of factual and cultural prompts with controls, similarity of languages, and the logit lens."""
 
 from steerlens.probing.baselines import token_embeddings
 from steerlens.probing.erasure import Erasure, erasure

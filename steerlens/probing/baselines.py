@@ -1,4 +1,4 @@
-"""What a probe must lie above: the form of the text, its length, and its words without a model's context."""
+"""Baselines that a probe must exceed: the form of the text, its length, and its words without context."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
 
     Args:
         model: the model whose embedding is read.
-        prompts: the prompts; what stands in front of their tokens, such as BOS, is left out of the mean.
+        prompts: the prompts. Tokens in front of the text, such as BOS, are left out of the mean.
 
     Raises:
         PromptError: there are no prompts, or an empty one.

@@ -1,4 +1,4 @@
-"""What is left to find once the direction that tells the kinds apart is taken away."""
+"""What a probe still finds after the direction that separates the kinds is erased."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
-"""From features, the rows to learn from and their labels to all rows without what tells the labels apart there."""
+"""A function of features, the rows to learn from and their labels. It returns all rows without the direction that separates the
+labels."""
 
 
 @dataclass(frozen=True, eq=False)

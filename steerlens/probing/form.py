@@ -1,4 +1,4 @@
-"""How well the two kinds of prompts are distinguished by form alone: what a probe must lie above."""
+"""How well form alone distinguishes the two kinds of prompts. A probe must be better than this."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _FAR = 2.0
 
 @dataclass(frozen=True, eq=False)
 class FormSeparability(ResultTable):
-    """How well the form of prompts alone tells their kinds apart, in each locale.
+    """How well the form of prompts alone distinguishes their kinds, in each locale.
 
     Columns: locale, auroc and accuracy of character n-grams, length_factual and length_cultural (mean characters of the questions
     of each kind), n (prompts), concepts.
@@ -43,7 +43,8 @@ class FormSeparability(ResultTable):
 
 
 def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormSeparability:
-    """Measures the cross-validated AUROC of character n-grams that tell factual from implicit cultural prompts, per locale.
+    """Measures how well character n-grams distinguish factual from implicit cultural prompts: the cross-validated AUROC per
+    locale.
 
     Args:
         items: factual and cultural items.
@@ -72,7 +73,7 @@ def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int =
     locales; pairs are those whose scores differ least in all (optimal matching), each within the caliper. This is propensity
     score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's
     own kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model.
-    What is left can still be distinguished a little: ``form_separability`` says how well.
+    Form may still distinguish the kinds a little: ``form_separability`` measures how well.
 
     Where the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make
     the pair, which finds many more pairs. A concept is in one pair, in one wording.

@@ -1,4 +1,4 @@
-"""Which prompts are distinguished, by which labels; and what is held out together: concepts, locales, topics or relations."""
+"""The labels of prompts, and the groups that are held out together: concepts, locales, topics or relations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
 HoldOut = Literal["concept", "locale", "topic", "relation"]
-"""What is new to a probe when it is asked: concepts; a whole locale with its concepts; a whole topic; a whole relation of a
-topic."""
+"""What is new to a probe when it is tested: concepts; a whole locale with its concepts; a whole topic; or a whole relation."""
 ALL = "all"
-"""The row of all locales together: one probe for all of them, not the mean of theirs."""
+"""The rows of all locales together: one probe for all of them, not the mean of their probes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +25,14 @@ class Group:
     folds: Folds
     """The folds of the prompts."""
     parts: dict[str, Folds]
-    """The folds that the rows of a table are about, by locale."""
+    """The folds behind the rows of a table, by locale."""
     concepts: list[str]
     """The concept of each prompt, or the group that was given for it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Prompts that are distinguished by a label, and the groups of them that are held out together."""
+    """Prompts with their labels, and the groups of prompts that are held out together."""
 
     stack: ResidualStack
     """The residuals of the prompts."""
@@ -42,7 +41,7 @@ class Labelled:
     groups: Mapping[Prompt, str]
     """The concept of each prompt, or the group that the user gave for it."""
     names: tuple[str, str] = ("factual", "cultural")
-    """What labels 1 and 0 are called, for errors."""
+    """The names of labels 1 and 0, for errors."""
 
     def labels_of(self, prompts: Sequence[Prompt]) -> list[int]:
         """Returns each prompt's label."""
@@ -53,7 +52,8 @@ class Labelled:
         return [self.groups[prompt] for prompt in prompts]
 
     def parts(self) -> dict[str, ResidualStack]:
-        """Returns each locale's prompts and all of them; only all where given labels tell the locales themselves apart."""
+        """Returns each locale's prompts and all prompts together; only all together where given labels separate the locales
+        themselves."""
         parts = by_locale(self.stack)
         both = any(len(set(self.labels_of(own.prompts))) == 2 for name, own in parts.items() if name != ALL)
         return parts if both or self.names == KINDS or ALL not in parts else {ALL: parts[ALL]}

@@ -72,7 +72,7 @@ def logit_lens(
 
     The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm and
     the unembedding as if no block followed. Only the first token of an answer as it follows the prompt is read, so answers that
-    begin alike cannot be distinguished: a cultural item counts only if its local and its English answer exist, are not the same,
+    begin alike cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the same,
     and begin with different tokens. The last layer's are the model's own probabilities. Early layers are not trained to be read
     so; compare answers within a layer rather than one answer across layers.
 
@@ -124,7 +124,7 @@ class _Question:
 
 
 def _asked(model: LensModel, item: Item) -> _Question | None:
-    """The question, if its answers can be distinguished by their first tokens."""
+    """Returns the question, if its answers begin with different tokens."""
     space = locale(item.locale).space
     ids, choices = model.tokenizer.split(item.prompt().text, [space + choice for choice in item.choices])
     question = _Question(item, model.row(ids), tuple(choice[0] for choice in choices))

@@ -55,10 +55,10 @@ def residual_map(
     Args:
         stack: residuals of factual and cultural prompts.
         layer: a block index that the stack contains.
-        axes: ``pca``: the first two principal components. ``means``: how far each prompt lies along the difference of the factual
-            and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a residual has, a
-            difference of means tells even random labels of few prompts apart that it was taken from); and the first principal
-            component of what is perpendicular to that difference.
+        axes: ``pca``: the first two principal components. ``means``: the component of each prompt along the difference of the
+            factual and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a residual
+            has, a difference of means separates even random labels of the few prompts that it was computed from); and the first
+            principal component of what is perpendicular to that difference.
         locale: keeps prompts of one locale only; all of them for ``None``.
         n_folds: the number of folds of concepts, for ``means``.
         seed: the seed of these folds.

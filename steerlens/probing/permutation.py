@@ -1,4 +1,4 @@
-"""How well labels that mean nothing would be distinguished: the null of the difference-of-means probe."""
+"""Permutation test: how well the difference-of-means probe separates random labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,13 +61,14 @@ def permutation_test(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> PermutationTest:
-    """Tests whether the difference-of-means probe tells the kinds apart better than labels drawn at random, by layer.
+    """Tests by layer whether the difference-of-means probe separates the kinds better than it separates random labels.
 
     Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
-    counts. Where a concept or group has both labels, as in pairs of one sentence, they are permuted within it. Each permutation is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson
-    and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
+    counts. Where a concept or group has both labels, as in pairs of one sentence, they are permuted within it. Each permutation
+    is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson and Smyth 2010), so it is
+    never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
     layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none
-    tells the kinds apart. Locales are not corrected for.
+    separates the kinds. There is no correction over locales.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.

@@ -1,4 +1,4 @@
-"""How well factual and cultural prompts are distinguished at each layer, above what their form gives away."""
+"""Separability of factual and cultural prompts at each layer, compared with baselines of their form."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -111,9 +111,9 @@ def separability(
     """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
 
     Of factual and cultural prompts only implicit ones are distinguished: an explicit one names a country, which gives it away. A
-    concept is never learnt in one locale and tested in another. On the same folds stand the baselines: character n-grams (what
+    concept is never learnt in one locale and tested in another. The baselines use the same folds: character n-grams (what
     the form of the text alone gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a
-    bootstrap over concepts, with the probes as fitted. By layer stands also the cosine of the EN and LOC vectors taken from the
+    bootstrap over concepts, with the probes as fitted. Each layer also has the cosine of the EN and LOC vectors taken from the
     same stack.
 
     Args:
@@ -124,7 +124,7 @@ def separability(
         hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
             ``relation``, as the items name them.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
-        embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 stands in for them.
+        embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 is used.
         vectors_from: residuals that the EN and LOC vectors are taken from for their cosine; ``stack`` for ``None``.
         n_folds: the number of folds; fewer where there are fewer concepts of a kind.
         draws: the number of resamples of concepts.
@@ -189,7 +189,7 @@ def _measured(
 
 
 def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
-    """How far each probe lies above the best baseline, in the same resamples; nothing for the baselines."""
+    """The difference of each probe to the best baseline, in the same resamples; nothing for the baselines."""
     is_baseline = np.array([layer < 0 for _, layer in names])
     best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
     low, high = percentile_interval(drawn - drawn[:, [best]], nan_policy="omit")

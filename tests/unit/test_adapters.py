@@ -81,5 +81,5 @@ def test_mistakes(
         sl.load(model_folders["llama"], adapter=tmp_path)
     with pytest.raises(ModelError, match="before the bridge"):
         sl.load(loaded["llama"].tl, adapter=adapter)
-    with pytest.raises(SettingsError, match="in other tokens"):
+    with pytest.raises(SettingsError, match="into other tokens"):
         plane(loaded["llama"], items, {"other": loaded["qwen2"]})  # which has no BOS

@@ -152,7 +152,7 @@ def test_a_model_whose_files_have_changed_is_refused(
     with torch.no_grad():
         other.model.layers[1].mlp.down_proj.weight.mul_(1.5)
     other.save_pretrained(folder)
-    with pytest.raises(ModelError, match="another model than the one given"):
+    with pytest.raises(ModelError, match="differs from the one given"):
         train(given, corpus, METHODS["tuning"], out=tmp_path / "out", settings=SETTINGS)
 
 
@@ -515,7 +515,7 @@ def test_a_call_that_was_refused_leaves_nothing_in_the_way(base: sl.LensModel, c
 
 
 def test_two_processes_do_not_train_in_one_folder(base: sl.LensModel, corpus: ParallelCorpus, tmp_path: Path) -> None:
-    with folders.alone_in(tmp_path), pytest.raises(FileError, match="another process trains in"):
+    with folders.alone_in(tmp_path), pytest.raises(FileError, match="another process is training in"):
         train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
 
 

@@ -188,7 +188,7 @@ def test_a_choice_at_the_edge_names_what_goes_on(
 ) -> None:
     with caplog.at_level(logging.INFO):
         sweep(bed.model, bed.items, vectors, strengths=WEAK).choose()
-    assert "0.25 × EN at layer 2 was chosen at the largest strength that was swept: larger ones may do more." in caplog.text
+    assert "0.25 × EN at layer 2 was chosen at the largest swept strength: a larger strength may gain more." in caplog.text
     assert "sweep(..., mode='exact', extend=2) doubles" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
@@ -205,9 +205,9 @@ def test_only_what_runs_every_cell_is_extended(llama: sl.LensModel, items: Items
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"extend": -1}, "extend -1 given: expected how many times"),
-        ({"extend": 1.5}, "extend 1.5 given: expected how many times"),
-        ({"extend": True}, "extend True given: expected how many times"),
+        ({"extend": -1}, "extend -1 given: expected the number of times"),
+        ({"extend": 1.5}, "extend 1.5 given: expected the number of times"),
+        ({"extend": True}, "extend True given: expected the number of times"),
         ({"extend": 1, "strengths": [0]}, "expected a largest strength above 0"),
         ({"extend": 1, "strengths": [-2, -1]}, "expected a largest strength above 0"),
     ],

@@ -220,7 +220,7 @@ def test_what_is_no_method(
         answered(llama, items, {"EN": plans, "spanish": {"es-ES": plans["es-ES"]}})
     with pytest.raises(SettingsError, match=r"es-ES.* among them"):
         answered(llama, items, {"korean": {"ko-KR": plans["ko-KR"]}}, locales=CODES)
-    with pytest.raises(SettingsError, match="in other tokens"):
+    with pytest.raises(SettingsError, match="into other tokens"):
         answered(llama, items, {"other": loaded["qwen2"]})
     with pytest.raises(FingerprintError, match="weights"):
         answered(adapted, items, {"EN": plans})

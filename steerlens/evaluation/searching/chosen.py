@@ -17,13 +17,12 @@ class Chosen:
     name: str
     """A contrast's name, ``surgical`` for a combination, or ``best``."""
     spec: PlanSpec
-    """Empty: nothing helped, so the model is left unsteered."""
+    """Empty where no plan helped, so that the model stays unsteered."""
     gains: Gains
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
-    """What the spec's steps are made with."""
+    """The vectors of the spec's steps."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """What is expected of it on held-out dev concepts, and why it is unsteered where it is; ``None`` where nothing is known of
-    that."""
+    """The effect expected on new concepts, and the reason where the choice is unsteered; ``None`` where this is not known."""
 
     def __str__(self) -> str:
         return str(self.spec)
@@ -89,7 +88,7 @@ class Chosen:
 
         Args:
             values: JSON values.
-            whose: the file that they stand in, for errors.
+            whose: the file that they were read from, for errors.
             vectors: what the spec's steps are made with.
 
         Raises:

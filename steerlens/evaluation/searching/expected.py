@@ -76,7 +76,8 @@ class KeptExpected:
 
 
 class Changes:
-    """The changes of each score by concept under some plans: sums over the concept's items, and how many could be told."""
+    """The changes of each score by concept under some plans: sums over the concept's items, and the number of items that have the
+    score."""
 
     def __init__(self, cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec]) -> None:
         """Adds up what was measured; a concept's wordings and locales are one concept.

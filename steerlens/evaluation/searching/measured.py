@@ -60,7 +60,7 @@ class Part:
 
 
 class ScoreCache:
-    """What each item got, by locale and plan spec. A locale's items stand in the order of its parts."""
+    """The scores of each item, by locale and plan spec. A locale's items are in the order of its parts."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ScoreCache:
             scoring: how choices are put and compared.
             batch_size: items at once; chosen for the device for ``None``.
             running: how tasks are run.
-            scores: what is measured besides.
+            scores: further scores to measure.
             max_new_tokens: the length of what is written, for scores of that.
             items: what the parts' items were drawn from, where scores find the English items that they compare with; ``None``:
                 there are none.
@@ -103,7 +103,7 @@ class ScoreCache:
             x: tuple(item for p in own for item in p.items) for x, own in self.parts.items()
         }
         self.passes = 0
-        """The items that were run, over all specs."""
+        """The number of items that were run, over all specs."""
         self._measured: dict[tuple[str, int, PlanSpec], Measured] = {}
         self._bases: dict[tuple[str, int], list[Outcome]] = {}
         self._given = items if items is not None else Items(())
@@ -217,7 +217,7 @@ class ScoreCache:
         return [at for at in range(len(self.parts[locale])) if (locale, at, spec) in self._measured]
 
     def line(self, score: str) -> int:
-        """Returns which row of the values a score stands in."""
+        """Returns the row of the values that has a score."""
         return [own.name for own in self.scores].index(score)
 
     def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
@@ -235,7 +235,7 @@ class ScoreCache:
         return mean_gains(self.scores, self.aims, before, after, kinds)
 
     def told(self, locale: str, score: Score, specs: Sequence[PlanSpec] = ()) -> Bool[ndarray, " item"]:
-        """Says of which of a locale's items a score is measured, and could be told unsteered and under some specs."""
+        """Returns which of a locale's items have a score, unsteered and under some specs."""
         line = self.line(score.name)
         untold = [self.measured(locale, spec).untold[line] for spec in (PlanSpec(), *specs)]
         return np.isin([item.kind for item in self.items[locale]], score.kinds) & ~np.any(untold, axis=0)
@@ -259,7 +259,7 @@ class ScoreCache:
                 )
 
     def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
-        """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens beside it."""
+        """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens."""
         import pandas as pd
 
         return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
@@ -278,8 +278,7 @@ class ScoreCache:
 
 
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
-    """Returns the mean change of each score over the items that it is measured on, and could be measured on unsteered and
-    steered.
+    """Returns the mean change of each score over the items that have it both unsteered and steered.
 
     It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
     is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the

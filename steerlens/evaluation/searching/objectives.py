@@ -22,7 +22,7 @@ class Gains(Mapping[str, float]):
 
     def __getitem__(self, score: str) -> float:
         if score not in self.changes:
-            raise UnknownNameError("score of these gains", score, self.changes, "Others were not measured, or on no item.")
+            raise UnknownNameError("score of these gains", score, self.changes, "Others were not measured, or not on any item.")
         return self.changes[score]
 
     def __contains__(self, score: object) -> bool:
@@ -71,7 +71,8 @@ class Gains(Mapping[str, float]):
 
     def by_degrees(self) -> "Gains":
         """Returns the same with what says each aim by degrees, as the preference for the right answer, in the place of the aim:
-        what choices rest on, since fewer items tell it. For an aim without such a score it is the companion, or the aim."""
+        what choices are made by, because it needs fewer items. For an aim without such a score it is the companion, or the
+        aim."""
         changes = dict(self.changes)
         for aim in self.aims:
             known = score_of(aim)
@@ -119,10 +120,11 @@ class Gains(Mapping[str, float]):
 
 
 Objective = Callable[[Gains], float]
-"""The larger, the better; unsteered has gains of 0, and a plan is taken only if it is better than that."""
+"""The objective; larger is better. Unsteered has gains of 0, and a plan is chosen only if it is better."""
 
 OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum of gains": lambda gains: gains.total}
-"""The least, or the sum, of the gains of all scores that the contrasts are meant to raise. A score's name is an objective too."""
+"""The smallest gain, or the sum of the gains, over all scores that the contrasts are meant to raise. A score's name is an
+objective too."""
 
 
 def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:

@@ -65,7 +65,8 @@ class Predictor:
         return self.cache.gains_of([self._predicted(locale, spec) for locale in locales], locales)
 
     def _predicted(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns what a step would do; what is written has no derivative, so its scores lie on a line through what was run."""
+        """Returns the predicted effect of a step. Generated text has no derivative, so its scores are interpolated linearly from
+        the cells that were run."""
         (step,) = spec.steps
         change = self._known[locale, step.vector].predict(step.layer, step.strength)
         moved = [outcome.moved(own) for outcome, own in zip(self.cache.base(locale), change.tolist(), strict=True)]

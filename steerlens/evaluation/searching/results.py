@@ -95,7 +95,7 @@ class Tested(ResultTable):
         locale = locale or (MEAN if MEAN in known else known.pop())
         where = (self.frame["locale"] == self.having("locale", locale)) & (self.frame["choice"] == self.having("choice", choice))
         whose = "each locale's own choice" if choice == "own" else "one choice for all locales"
-        words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test against unsteered; bars: paired 95% intervals"
+        words = f"{'all locales' if locale == MEAN else locale}, {whose}; on test, against unsteered; bars: paired 95% intervals"
         return forest_figure(
             forest_rows(self.frame[where]), "The choices on test", words, list(dict.fromkeys(self.frame["score"]))
         )
@@ -139,11 +139,11 @@ class Search:
     choices: ChoicesByLocale
     """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; every contrast, surgical and best."""
     vectors: VectorSet
-    """Taken from all concepts that were searched on."""
+    """The vectors computed from all concepts of the search."""
     tried: Tried
     regret: Regret
     tested: Tested | None = None
-    """``None`` if no test items were given."""
+    """The results on test; ``None`` if no test items were given."""
 
     def chosen(self, locale: str = ALL, method: str = BEST) -> Chosen:
         """Returns a locale's choice, or that for all.
@@ -235,7 +235,7 @@ class Search:
             FileError: the folder lacks a file, or one is damaged.
         """
         path = Path(folder)
-        again = "Search again, or copy it whole."
+        again = "Search again, or copy the whole folder."
         manifest, content = (read_json(path / f"{name}.json", again) for name in ("manifest", "choices"))
         listed = parsed(content, dict[str, tuple[dict[str, Any], ...]], str(path / "choices.json"))
         vectors = VectorSet.load(path / "vectors.safetensors")

@@ -67,7 +67,7 @@ def search(
         objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
             or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
         contrasts: what vectors are taken from, one contrast or several; each knows its score, which may be one of your own.
-        scores: what is measured besides, for an objective that is a function, and to be told.
+        scores: further scores to measure and report, also for an objective that is a function.
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
             construction.
@@ -144,7 +144,7 @@ def _layers(model: LensModel, settings: SearchSettings) -> tuple[int, ...]:
 def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[str, ...]:
     if not locales or ENGLISH in locales:
         raise SettingsError(
-            f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which EN pairs start from."
+            f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which is the source of EN pairs."
         )
     for locale in locales:  # before anything is run
         for asked in (items, test):
@@ -152,8 +152,9 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
     both = set(map(group_of, items.concepts)) & set(map(group_of, test.concepts if test else ()))
     if both:
         raise DataError(
-            f"{len(both)} concepts are both searched on and tested, {sorted(both)[0]!r} among them: a choice tested on what "
-            "it was made from looks better than it is. Give items and test of different concepts, as items.split() makes them."
+            f"{len(both)} concepts are both searched on and tested, {sorted(both)[0]!r} among them: a choice that is tested on "
+            "the concepts it was made on looks better than it is. Give items and test with different concepts, as items.split() "
+            "makes them."
         )
     return tuple(dict.fromkeys(locales))
 

@@ -12,14 +12,15 @@ from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
 _CLOSE = 1e-3
-"""By how much two plans' gains by degrees may differ and count as the same, if as many answers are right: a tenth of a point."""
+"""Two plans with equally many right answers count as equal if their gains by degrees differ by less than this: a tenth of a
+point."""
 CANDIDATES = 3
-"""The cells of each contrast that are combined: their combinations are run for real."""
+"""The number of cells of each contrast whose combinations are run."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the order by the gain of one score by degrees, which a few items tell better than hits; ties go to hits, then to
-    the margin."""
+    """Returns the order by the gain of one score by degrees, which is more precise than hits on a few items; ties go to hits,
+    then to the margin."""
     return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
@@ -73,7 +74,7 @@ class Aim:
 
         Args:
             specs: what was run; those that do not keep within the limits are passed over.
-            aims: the scores that are told.
+            aims: the scores that are reported.
             seed: of the folds.
         """
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
@@ -137,7 +138,7 @@ def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanS
     """Returns every combination of cells of two or more contrasts at layers of their own; those of all contrasts come first.
 
     Where some contrasts have none, the first cells of all of them but the last are combined with the first of the last one's
-    other cells that lies at another layer.
+    other cells that is at another layer.
 
     Args:
         each: the cells of each contrast.

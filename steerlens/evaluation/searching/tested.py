@@ -36,7 +36,7 @@ def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None
 
 
 def tested_scores(cache: ScoreCache) -> list[Score]:
-    """Returns the scores that choices are told by: without companions, margins and the answer's text."""
+    """Returns the scores that choices are reported by: without companions, margins and the answer's text."""
     names = set(without_companions(score.name for score in cache.scores)) - {ANSWER.name, MARGIN.name}
     return [score for score in cache.scores if score.name in names or score.name in cache.aims]
 
@@ -97,7 +97,7 @@ def _gain_of(aim: str) -> Objective:
 def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
     """Returns each spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec.
 
-    A score is taken of the items that it could be measured on under all of the specs, and is left out where there are none.
+    A score is averaged over the items that have it under all of the specs. It is left out where there are none.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []

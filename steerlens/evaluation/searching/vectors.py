@@ -18,7 +18,7 @@ from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet
 def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
     """Returns the vector of all pairs that some vectors were taken from: their mean, each weighed by its number of pairs.
 
-    It does not know where the positive prompts' mean lies along it.
+    Its component of the positive prompts' mean is not known.
     """
     n = sum(piece.n for piece in pieces)
     directions = torch.stack([piece.directions.double() * (piece.n / n) for piece in pieces]).sum(dim=0).float()
