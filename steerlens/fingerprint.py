@@ -15,9 +15,9 @@ class Fingerprint:
     weights: str
     """Digest of the name, shape and bytes of every parameter and buffer."""
     tokenizer: str
-    """Digest of the vocabulary, of what the tokenizer makes of some texts, and of what it puts in front."""
+    """Digest of the vocabulary, of the tokens of some texts, and of the tokens that the tokenizer puts in front."""
     dtype: str
-    """The type of number of the weights, such as ``float32``; of quantized ones also how, as ``bfloat16, gptq 4 bit``."""
+    """The dtype of the weights, such as ``float32``; for quantized weights also the method, as ``bfloat16, gptq 4 bit``."""
     weight_processing: str
     """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``. Of a
     ``HookedTransformer`` what is seen of ``folded norms``, ``centred writing weights`` and ``centred unembedding``."""
@@ -26,13 +26,13 @@ class Fingerprint:
     d_model: int
     """The width of the residual stream."""
     front: tuple[int, ...]
-    """The tokens that stand in front of every text, such as BOS. They are never averaged over and never steered."""
+    """The tokens in front of every text, such as BOS. They are never averaged over and never steered."""
     bos_id: int | None
-    """The BOS that the tokenizer declares, whether it puts it in front or not."""
+    """The BOS token that the tokenizer declares, whether or not it puts it in front of texts."""
     pad_id: int | None
     """The token that shorter rows are padded with."""
     name: str = ""
-    """What the user called the model; two names for the same weights are the same model."""
+    """The user's name of the model. Two names for the same weights are the same model."""
 
     def differences(self, other: "Fingerprint") -> list[str]:
         """Returns the fields in which this model and the ``other`` differ, each as ``field: ours, theirs``. The name does not
@@ -53,8 +53,7 @@ class Fingerprint:
         differences = self.differences(model)
         if differences:
             raise FingerprintError(
-                f"{whose} was taken from {self.name or 'another model'} and cannot be used "
-                f"with {model.name or 'this model'}. "
+                f"{whose} was taken from {self.name or 'another model'} and cannot be used with {model.name or 'this model'}. "
                 f"They differ in (taken from, given): {'; '.join(differences)}. "
                 "Load the model that it was taken from, or take it again."
             )

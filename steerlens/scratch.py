@@ -1,4 +1,4 @@
-"""Temporary folders beside what is written into them, which the next process removes if one was killed."""
+"""Temporary folders next to the final ones. If a process was killed, the next process removes its folder."""
 
 import glob
 import os

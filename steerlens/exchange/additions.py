@@ -45,8 +45,8 @@ class Addition:
 def additions(plan: Any, tool: str) -> list[Addition]:
     """Returns what a plan adds, one ``Addition`` for each choice of tokens that its steps have.
 
-    Steps at one layer and at the same tokens are added up. The strength is kept beside the directions where all steps have the
-    same one and no two of them are at one layer; else it is part of the directions, and 1 is kept.
+    Steps at one layer and at the same tokens are added up. The strength is kept separate from the directions where all steps have
+    the same one and no two of them are at one layer; else it is part of the directions, and 1 is kept.
 
     Args:
         plan: a ``SteeringPlan``.
@@ -81,8 +81,8 @@ def only_addition(plan: Any, tool: str) -> Addition:
     if len(several) > 1:
         kinds = ", ".join(repr(one.tokens) for one in several)
         raise VectorError(
-            f"the steps of plan ({plan}) are at different tokens ({kinds}), and {tool} steers one choice of tokens. Give it the "
-            "steps of one choice, or the vectors at the same tokens."
+            f"the steps of plan ({plan}) are at different tokens ({kinds}), and {tool} steers only one choice of tokens. Give "
+            "the steps of one choice, or use the vectors at the same tokens."
         )
     return several[0]
 
@@ -98,8 +98,8 @@ def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
     notes = []
     if addition.tokens != "all":
         notes.append(
-            f"{tool} adds the vector at every token, and the plan steers {WORDS[addition.tokens]}: what was measured of the plan "
-            "need not hold there. Measure it with tokens='all'."
+            f"{tool} adds the vector at every token, and the plan steers {WORDS[addition.tokens]}: what was measured for the "
+            "plan may not be true there. Measure it with tokens='all'."
         )
     if plan.fingerprint.front:
         notes.append(

@@ -22,9 +22,9 @@ from steerlens.models.backends.offloading import is_offloaded
 from steerlens.models.backends.watching import only_reads
 
 _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
-"""Where the architectures keep the last projection of a block."""
+"""The names of the last projection of a block, by architecture."""
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The share of the residual stream by which both may differ: rounding. In half precision 0.1."""
+"""The largest relative difference of the residual stream, from rounding. In half precision 0.1."""
 _OUT = "Run it with plan.torch_hooks(model), or with plan.applied(model) after sl.load."
 
 
@@ -36,28 +36,28 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
     Args:
         plan: a ``SteeringPlan`` that adds vectors at ``tokens="all"``.
         model: the Hugging Face model. It is left as it is.
-        front: whether what stands in front of a prompt, as BOS does, may be steered too. Where a model's tokenizer puts nothing
+        front: whether the tokens in front of a prompt, such as BOS, may be steered too. Where a model's tokenizer puts nothing
             there, it need not be said.
         same_weights: whether the model must have the weights that the plan was made for; all of them are read to know.
 
     Raises:
         FingerprintError: the model has other weights, or another type of number.
-        ModelError: the architecture has no bias there that its configuration knows, something follows it, hooks stand on the
+        ModelError: the architecture has no bias there that its configuration knows, something follows it, there are hooks on the
             model, or it is in training mode.
-        VectorError: the plan does something else than to add, steers other tokens, or leaves what stands in front and ``front``
-            was not given.
+        VectorError: the plan does something else than to add, steers other tokens, or leaves the tokens in front unsteered and
+            ``front`` was not given.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
     added = only_addition(plan, "a bias")
     if added.tokens != "all":
         raise VectorError(
-            f"plan ({plan}) steers {WORDS[added.tokens]}, and a bias is added at every token. Take the vector at tokens='all' "
-            f"and measure it so. {_OUT}"
+            f"plan ({plan}) steers {WORDS[added.tokens]}, and a bias is added at every token. Use the vector at tokens='all', "
+            f"and measure it in that way. {_OUT}"
         )
     if plan.fingerprint.front and not front:
         raise VectorError(
-            f"plan ({plan}) leaves what stands in front of a prompt as it is (token ids {list(plan.fingerprint.front)}), and a "
-            f"bias is added there too. Give front=True if it may be. {_OUT}"
+            f"plan ({plan}) does not steer the tokens in front of a prompt (token ids {list(plan.fingerprint.front)}), and a "
+            f"bias is added there too. Give front=True to allow this. {_OUT}"
         )
     if is_offloaded(model):
         raise ModelError(
@@ -68,7 +68,9 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
         raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")
     hooks = [hook for part in model.modules() for own in (part._forward_pre_hooks, part._forward_hooks) for hook in own.values()]
     if not all(map(only_reads, hooks)):
-        raise ModelError("hooks stand on the model, and its copy would have them too: remove them, or leave the plan's block.")
+        raise ModelError(
+            "the model has hooks, and its copy would have them too: remove them, or leave the plan's block."
+        )
     baked = copy.deepcopy(model)
     blocks = blocks_of(baked, plan.fingerprint)
     biases = _biases(baked, blocks, added.layers)
@@ -98,15 +100,15 @@ def _output_of(block: nn.Module, architecture: str) -> Any:
     for name in _OUTPUTS:
         if isinstance(getattr(parts.get(name), "weight", None), Tensor) and hasattr(parts[name], "bias"):
             return parts[name]
-    raise ModelError(f"{architecture} has no last projection of a block under a name that is known here. {_OUT}")
+    raise ModelError(f"{architecture} has no last projection of a block with a known name. {_OUT}")
 
 
 def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
     """Gives every projection of every MLP a bias of zeros, where the configuration can say that there is one."""
     if getattr(model.config, "mlp_bias", None) is not False:
         raise ModelError(
-            f"{type(model).__name__} has no bias at the end of a block, and its configuration has no word for one, so that a "
-            f"saved model would be loaded without it. {_OUT}"
+            f"{type(model).__name__} has no bias at the end of a block, and its configuration has no setting for one, so a saved "
+            f"model would be loaded without it. {_OUT}"
         )
     model.config.mlp_bias = True
     each: Any = blocks
@@ -117,14 +119,14 @@ def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
     with torch.device("meta"):
         expected = type(model)(model.config).state_dict()
     if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in model.state_dict().items()}:
-        raise ModelError(f"{type(model).__name__} with mlp_bias has other weights than those that were made. {_OUT}")
+        raise ModelError(f"{type(model).__name__} with mlp_bias has other weights than those that were written. {_OUT}")
 
 
 @torch.no_grad()
 def _compare(
     plain: Any, plain_blocks: nn.ModuleList, baked: Any, baked_blocks: nn.ModuleList, biases: Mapping[int, Tensor]
 ) -> None:
-    """Refuses a model in which a bias moves the residual stream otherwise than a vector that is added after the block.
+    """Refuses a model in which a bias changes the residual stream differently from a vector added after the block.
 
     The vectors that are tried are as long as the stream itself, so that rounding hides no difference, whatever the length of the
     plan's own. The biases are left as they were.
@@ -146,7 +148,7 @@ def _compare(
     )
     if not far <= _CLOSE.get(plain.dtype, 0.1):
         raise ModelError(
-            f"a bias moves the residual stream otherwise than a vector that is added, by {far:.1e} of the stream: something "
+            f"a bias changes the residual stream differently from an added vector, by {far:.1e} of the stream: something "
             f"follows the last projection of {type(plain).__name__}'s blocks, as a norm does in Gemma. {_OUT}"
         )
 

@@ -24,7 +24,8 @@ _VERSION = 1
 def to_easysteer(plan: Any) -> dict[str, Any]:
     """Returns a plan as EasySteer's ``SteeringSpec``, as JSON values.
 
-    All four choices of tokens can be said there, and each vector has its own. What stands in front of a prompt is left out by its
+    All four choices of tokens are possible there, and each vector has its own. The tokens in front of a prompt are left out by
+    their
     positions: give EasySteer prompts that begin with the same tokens.
 
     Args:

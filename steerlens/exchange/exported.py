@@ -19,7 +19,7 @@ class Exported:
     use: str
     """The command, or the lines of Python, that steer with it."""
     notes: tuple[str, ...] = ()
-    """What the tool does otherwise than the plan, in sentences."""
+    """What the tool does differently from the plan, in sentences."""
 
     def __str__(self) -> str:
         notes = "".join(f"\nnote: {note}" for note in self.notes)
@@ -32,7 +32,7 @@ def said(notes: Sequence[str]) -> tuple[str, ...]:
     """Returns the notes, after each was logged as a warning.
 
     Args:
-        notes: what a tool does otherwise than a plan.
+        notes: what a tool does differently from a plan.
     """
     for note in notes:
         _log.warning(note)

@@ -46,6 +46,6 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
     path = Path(path)
     tool = _ENDINGS.get(path.suffix, path.suffix) if to is None else to
     if tool not in TOOLS:
-        advice = "A file's ending says the tool: " + ", ".join(f"{ending} {name}" for ending, name in _ENDINGS.items()) + "."
+        advice = "A file's ending names the tool: " + ", ".join(f"{ending} {name}" for ending, name in _ENDINGS.items()) + "."
         raise UnknownNameError("tool", tool, TOOLS, f"Give it as export(path, to=...). {advice}")
     return TOOLS[tool](plan, path)

@@ -14,7 +14,7 @@ from steerlens.models.identity import described_number
 from steerlens.models.quantized import quantization_of
 
 _ASIDE = ("vision", "audio", "expert", "mtp")
-"""Words in the names of lists of modules that are no decoder."""
+"""Words in the names of lists of modules that are not decoders."""
 
 
 def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weights: bool = True) -> None:
@@ -58,7 +58,7 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
         raise FingerprintError(
             f"{whose} was made for {fingerprint.name or 'another model'}, and the model given is another one. They differ in "
             f"(made for, given): {'; '.join(differences)}. Load the same revision with dtype={fingerprint.dtype!r}; or, if "
-            "another model is meant, give same_weights=False."
+            "another model is intended, give same_weights=False."
         )
 
 
@@ -70,7 +70,7 @@ def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
         fingerprint: of the model that the plan was made for.
 
     Raises:
-        ModelError: no list of modules has this length, or two stand equally far out.
+        ModelError: no list of modules has this length, or two are equally far out.
     """
     found = [
         (name.count("."), name, module)
@@ -83,7 +83,7 @@ def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
     if len(outermost) != 1:
         names = ", ".join(one[1] for one in outermost) or "none"
         raise ModelError(
-            f"the {fingerprint.n_layers} blocks of {type(model).__name__} cannot be told: lists of modules of that length are "
+            f"the {fingerprint.n_layers} blocks of {type(model).__name__} cannot be found: lists of modules of that length are "
             f"{names}. Expected one. Load the model with sl.load and steer it with plan.applied(model)."
         )
     return outermost[0][2]
@@ -104,7 +104,7 @@ def stream_of(output: Any, d_model: int) -> Tensor:
         shape = tuple(getattr(stream, "shape", ()))
         raise ModelError(
             f"a block returned {type(stream).__name__} of shape {shape}: expected the residual stream, [batch, pos, {d_model}]. "
-            "This architecture is steered through sl.load and plan.applied(model)."
+            "Steer this architecture with sl.load and plan.applied(model)."
         )
     return stream
 

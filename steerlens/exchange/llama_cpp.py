@@ -25,7 +25,7 @@ from steerlens.storage import json_value, readable_errors, write_atomically
 ARCHITECTURE = "controlvector"
 _DIRECTION = "direction."
 _PLAIN = ("F32", "F16", "F64")
-"""The types of number of a direction that are read; llama.cpp itself reads F32 alone."""
+"""The dtypes of a direction that can be read; llama.cpp itself reads only F32."""
 _NOTED: dict[str, type] = {
     f"{ARCHITECTURE}.model_hint": str,
     "steerlens.strength": float,
@@ -33,7 +33,7 @@ _NOTED: dict[str, type] = {
     "steerlens.tokens": str,
     "steerlens.plan": str,
 }
-"""What is kept of a file's metadata as notes, with its type."""
+"""The metadata of a file that is kept as notes, with its types."""
 _MOST = 1 << 30
 """The most bytes of a file that is read: the directions of 200 layers of width 1,000,000 fit."""
 
@@ -165,8 +165,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
         raise FileError(f"cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
     except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
         raise FileError(
-            f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or no GGUF file. Copy it "
-            "whole, or write it again."
+            f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or not be a GGUF file. Copy "
+            "the whole file, or write it again."
         ) from error
 
 

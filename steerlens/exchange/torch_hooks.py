@@ -17,9 +17,9 @@ def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator
     """Steers every pass of a Hugging Face model inside the block, ``generate`` too, and leaves nothing on it.
 
     Every operation and every choice of tokens is made as on a ``LensModel``. A pass that begins a text counts as prompt as a
-    whole, and a token that goes on from a cache as generated; ``generate`` says where the prompt ends, with and without a cache.
-    What stands in front and padding are told from the token ids and the attention mask, so passes must be run from ids. Gradients
-    are left as they are. Passes of other threads are refused inside the block.
+    whole, and a token that continues from a cache as generated; ``generate`` says where the prompt ends, with and without a
+    cache. Padding and the tokens in front are found from the token ids and the attention mask, so passes must be run from ids.
+    Gradients are left as they are. Passes of other threads are refused inside the block.
 
     Args:
         plan: a ``SteeringPlan``.

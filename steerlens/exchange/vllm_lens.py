@@ -32,7 +32,7 @@ _TYPES: dict[tuple[str, str], torch.dtype] = {
     ("float16", "torch.float16"): torch.float16,
     ("int16", "torch.bfloat16"): torch.bfloat16,
 }
-"""The types of number that are read, by the two names of them in JSON."""
+"""The dtypes that can be read, by their two names in JSON."""
 
 
 def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def _fields(one: Any, whose: str) -> dict[str, Any]:
     if fields["norm_match"] is not False or fields["position_indices"] is not None:
         raise VectorError(
             f"{whose} has norm_match={fields['norm_match']!r} and position_indices={fields['position_indices']!r}: expected "
-            "False and None. What it adds depends on the residual stream or the position, and no fixed vector does that."
+            "False and None. What it adds depends on the residual stream or the position, which no fixed vector can do."
         )
     return fields
 
@@ -143,7 +143,7 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
     if own != list(shape):
         raise VectorError(
             f"{whose} has activations of shape {own}: expected {list(shape)}, a vector [d_model] for each of its layers. One "
-            "vector a position is not read."
+            "vector per position is not supported."
         )
     if not isinstance(given, Mapping):
         return float_tensor(given, whose)

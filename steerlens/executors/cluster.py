@@ -61,11 +61,11 @@ def ray(
             package.init(address=address)
         except Exception as error:  # each way of failing has its own
             raise SettingsError(
-                f"Ray cannot be had at {address or 'this machine'} ({_short(error)}). Expected the address of a cluster that was "
-                "started (ray start --head), or none, to start Ray here."
+                f"Ray cannot be reached at {address or 'this machine'} ({_short(error)}). Expected the address of a cluster "
+                "that was started (ray start --head), or none, to start Ray here."
             ) from error
     elif address not in (None, "auto", package.get_runtime_context().gcs_address):
-        log.warning("This program has Ray already, and its workers are used: the address %s is not", address)
+        log.warning("This program has already started Ray, and its workers are used. The address %s is ignored", address)
     gpus = num_gpus if num_gpus is not None else min(1, package.cluster_resources().get("GPU", 0))
     return RayExecutor(workers, gpus, num_cpus, retries, owns_ray=own)
 
@@ -92,15 +92,15 @@ class _Round:
     todo: deque[int] = field(default_factory=deque)
     done: dict[int, Any] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
-    """What its work raised, or that too many workers died at it."""
+    """The error of its work, or that too many workers died at it."""
     over: bool = False
-    """Whether nobody waits for it any more."""
+    """Whether no caller waits for it any more."""
     deaths: Counter[int | None] = field(default_factory=Counter)
     """How many workers died at each value; at ``None`` while they started, one after another."""
 
 
 class RayExecutor:
-    """Workers of Ray. Each keeps the model that it loaded last until the executor is closed or let go of."""
+    """Workers of Ray. Each keeps its last model until the executor is closed or deleted."""
 
     def __init__(self, workers: int | None, num_gpus: float, num_cpus: float, retries: int, *, owns_ray: bool = False) -> None:
         """Prepares workers. None is started before there is work.
@@ -114,11 +114,11 @@ class RayExecutor:
         self._made = self._ray.remote(Worker).options(num_cpus=num_cpus, num_gpus=num_gpus)
         self._free: list[Any] = []
         self._waited: dict[Any, tuple[Any, _Round, int | None]] = {}
-        """By what Ray will give: the worker, the round, and which value of it the worker is at; ``None`` while it starts."""
+        """By Ray's reference: the worker, the round, and the value that the worker is at; ``None`` while it starts."""
         self._told: Any = None
-        """The actor that workers tell their progress."""
+        """The actor that workers report their progress to."""
         self._answer: Any = None
-        """What that actor was asked for and has not given yet."""
+        """The actor's reports that were asked for and have not arrived."""
         self._rounds = count()
 
     @property
@@ -157,7 +157,7 @@ class RayExecutor:
         Args:
             function: is given a value, and what it calls with what it did since the last call.
             values: what it is applied to.
-            report: is told a value's number and how much of it is done, a few times a second.
+            report: is called a few times a second with a value's number and the share of it that is done.
             keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
 
         Raises:
@@ -165,7 +165,9 @@ class RayExecutor:
             SettingsError: the cluster has no room for a worker, or other packages on its machines; or the executor was closed.
         """
         if not self._ray.is_initialized():
-            raise SettingsError("work was given to workers of Ray that were closed: expected it before. Call sl.ray again.")
+            raise SettingsError(
+                "work was given to workers of Ray that were closed: expected it before the close. Call sl.ray again."
+            )
         own = _Round(next(self._rounds), function, list(values), report, keep)
         own.todo.extend(range(len(own.values)))
         workers = self.workers or self._room()
@@ -194,7 +196,7 @@ class RayExecutor:
             there = sorted({f"{has.get('GPU', 0):g} and {has.get('CPU', 0):g}" for has in machines})
             raise SettingsError(
                 f"workers with {self.num_gpus:g} GPUs and {self.num_cpus:g} cores each were asked for, and Ray's machines have "
-                f"{'; '.join(there)}: expected room for one worker on a machine. Ask for less, or say workers=… on a cluster "
+                f"{'; '.join(there)}: expected room for one worker on a machine. Ask for less, or give workers=… on a cluster "
                 "that grows."
             )
         return room
@@ -253,21 +255,22 @@ class RayExecutor:
             return
         of.deaths[number] += 1
         if of.deaths[number] <= self.retries:
-            log.warning("A worker of Ray died, and another one goes on (%s)", _short(error))
+            log.warning("A worker of Ray died, and another one continues (%s)", _short(error))
             if number is not None:
                 of.todo.appendleft(number)
             return
         what = "as they started" if number is None else f"at the same work, number {number + 1} of {len(of.values)}"
         of.errors.append(
             ModelError(
-                f"{of.deaths[number]} workers of Ray died {what} (the last: {_short(error)}). Expected memory enough for a model "
-                "and its batches in each, and steerlens on every machine. Have fewer workers on a machine, or a smaller "
-                "batch_size; Ray's logs on the worker's machine say more."
+                f"{of.deaths[number]} workers of Ray died {what} (the last: {_short(error)}). Expected enough memory for a model "
+                "and its batches in each, and steerlens on every machine. Use fewer workers on a machine, or a smaller "
+                "batch_size. Ray's logs on the worker's machine have details."
             )
         )
 
     def _ask(self, own: _Round) -> None:
-        """Passes on what workers told, and asks again. It does not wait: progress that is lost does no harm."""
+        """Passes on the progress that workers reported, and asks again. It does not wait, because lost progress reports do no
+        harm."""
         if self._answer is None:
             self._answer = self._told.taken.remote()
         elif self._ray.wait([self._answer], timeout=0)[0]:
@@ -283,12 +286,12 @@ class RayExecutor:
 
 
 def _untold(function: Callable[[Any], Any], value: Any, _: Callable[[float], None]) -> Any:
-    """Applies a function that tells nothing of its progress."""
+    """Applies a function that does not report progress."""
     return function(value)
 
 
 def _cause(error: Any) -> BaseException:
-    """Returns the error as the work raised it; where in the worker that was stands behind it."""
+    """Returns the error as the work raised it, followed by its place in the worker."""
     cause = error.cause
     if not isinstance(cause, BaseException):
         return error

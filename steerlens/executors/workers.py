@@ -9,7 +9,7 @@ from steerlens.errors import SettingsError
 from steerlens.provenance import provenance
 
 SECONDS = 0.5
-"""How often progress is told."""
+"""How often progress is reported."""
 Key = tuple[int, int]
 """A call of ``RayExecutor.run``, and the number of a value in it."""
 
@@ -32,7 +32,7 @@ class Worker:
         if other:
             raise SettingsError(
                 f"a worker of Ray has other packages than the process that sends it work ({'; '.join(other)}): expected the same "
-                "on every machine. Install one environment everywhere, as with the pins of constraints.txt."
+                "on every machine. Install the same environment everywhere, for example with the pins of constraints.txt."
             )
         import torch
 
@@ -45,16 +45,16 @@ class Worker:
             function: is given the value, and what it calls with what it did since the last call.
             value: what it is applied to.
             told: the actor of ``Told``.
-            key: what this value's progress is told under.
+            key: the key of this value's progress.
         """
         return function(value, _Teller(told, key))
 
 
 class Told:
-    """What workers told since it was last asked for."""
+    """The progress that workers reported since the last request."""
 
     def __init__(self) -> None:
-        """Begins with nothing told."""
+        """Starts without progress."""
         self._latest: dict[Key, float] = {}
 
     def tell(self, key: Key, done: float) -> None:
@@ -62,7 +62,7 @@ class Told:
         self._latest[key] = done
 
     def taken(self) -> dict[Key, float]:
-        """Returns what was told, and forgets it."""
+        """Returns the reported progress, and clears it."""
         found, self._latest = self._latest, {}
         return found
 

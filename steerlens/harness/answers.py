@@ -17,7 +17,7 @@ from steerlens.steering import UNSTEERED
 LOCALES = Mapping[str, str] | None
 """The locale of each task by its name; the task itself for one that is not among them."""
 ConceptOf = Callable[[str, Any], str]
-"""Names what an item asks, given its task and the item as the harness has it: items of one name count as one concept."""
+"""A function of a task and the harness' item. It names what the item asks. Items with the same name count as one concept."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class ItemScore:
     item: str
     """The item's name in its task."""
     concept: str
-    """What it counts as in an interval: items of other locales that ask the same share it."""
+    """The concept that the item counts as in an interval. Items of other locales that ask the same share it."""
     asked: str
-    """What was asked, with which settings, or a digest of it: the same under every method."""
+    """What was asked and with which settings, or a digest of it. It is the same for every method."""
     score: str
     value: float
     """NaN where it could not be measured."""
@@ -43,7 +43,7 @@ class MethodResults:
 
     scores: Sequence[ItemScore]
     told: Mapping[str, Mapping[str, Any] | None]
-    """By task, what ``info_in`` gives of the model that ran it."""
+    """By task, the description of its model from ``info_in``."""
 
 
 def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: Sequence[str] | None, **meta: Any) -> Answers:
@@ -123,7 +123,7 @@ def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Ma
     known = {name: {task: own for task, own in each.items() if own is not None} for name, each in told.items()}
     steered = [own["method"] for own in known[UNSTEERED].values() if own.get("steered")]
     if steered:
-        raise SettingsError(f"results called {UNSTEERED!r} given that are of {steered[0]}: name them otherwise.")
+        raise SettingsError(f"results called {UNSTEERED!r} given that are of {steered[0]}: give them another name.")
     methods: dict[str, dict[str, str]] = {}
     for name, each in known.items():
         for task, own in each.items() if name != UNSTEERED else ():
@@ -150,13 +150,13 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
         missing = [key for key in own.keys() | theirs.keys() if key not in own or key not in theirs]
         if missing:
             raise SettingsError(
-                f"results of {method!r} and of {UNSTEERED!r} are not of the same items: {len(missing)} scores stand in one of "
-                f"them only, as {min(missing)}. Run both with the same tasks and limit."
+                f"results of {method!r} and of {UNSTEERED!r} are not of the same items: {len(missing)} scores are in only one of "
+                f"them, as {min(missing)}. Run both with the same tasks and limit."
             )
         changed = [key for key in own if own[key] != theirs[key]]
         if changed:
             raise SettingsError(
-                f"{method!r} was asked something else than {UNSTEERED!r} in {len(changed)} of {len(own)} scores, as in "
+                f"{method!r} was not asked the same as {UNSTEERED!r} in {len(changed)} of {len(own)} scores, as in "
                 f"{changed[0]}. Run both with the same examples, seeds, settings of generation and versions of the tasks."
             )
 
@@ -166,7 +166,7 @@ def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
     directions = {one.higher_is_better for one in own}
     if len(directions) > 1:
         raise SettingsError(
-            f"score {own[0].score!r} is better when higher in one task and when lower in another: give them apart."
+            f"score {own[0].score!r} is better when higher in one task and when lower in another: give these tasks separately."
         )
     shares = all(math.isnan(one.value) or 0 <= one.value <= 1 for one in own)
     return {"unit": "share" if shares else "of the metric", "higher_is_better": directions.pop()}

@@ -22,9 +22,9 @@ from steerlens.harness.answers import (
 from steerlens.harness.running import needed
 
 GENERATION = ("max_tokens", "temperature", "top_p", "top_k", "stop_seqs", "seed", "num_choices", "system_message")
-"""Settings of generation that must be the same under every method."""
+"""The settings of generation that must be equal for all methods."""
 PREFIX = "inspect "
-"""What names of Inspect's scores begin with, since ``exact`` and others may be names of yours."""
+"""The prefix of the names of Inspect's scores, because ``exact`` and others may be names of your scores."""
 _WORDS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0} | dict.fromkeys(("yes", "true"), 1.0) | dict.fromkeys(("no", "false"), 0.0)
 """Inspect's letters for right, wrong, partly right and unanswered, and the words that its ``value_to_float`` takes."""
 
@@ -76,8 +76,8 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
         log = _read(Path(one)) if isinstance(one, str | Path) else one
         if getattr(log, "status", None) != "success" or not getattr(log, "samples", None):
             raise SettingsError(
-                f"a log called {name!r} is {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected one of a "
-                "task that came to its end, with log_samples."
+                f"a log called {name!r} is {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected the log "
+                "of a finished task, with log_samples."
             )
         _check(name, log)
         yield log
@@ -92,8 +92,8 @@ def _check(name: str, log: Any) -> None:
             sample.id, sample.error, _asked(sample, settings), dict(_parts(sample))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(
-            f"a log called {name!r} is none of Inspect's ({type(error).__name__}: {error!s:.200}): expected what inspect_ai.eval "
-            "returned, or the file that it wrote."
+            f"a log called {name!r} is not a log of Inspect ({type(error).__name__}: {error!s:.200}): expected what "
+            "inspect_ai.eval returned, or the file that it wrote."
         ) from error
 
 
@@ -104,7 +104,7 @@ def _read(path: Path) -> Any:
     try:
         return theirs.read_eval_log(path)
     except Exception as error:
-        raise FileError(f"{path} is no log of Inspect ({error!s:.300}). Give a file that inspect_ai.eval wrote.") from error
+        raise FileError(f"{path} is not a log of Inspect ({error!s:.300}). Give a file that inspect_ai.eval wrote.") from error
 
 
 def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: ConceptOf | None) -> Iterator[ItemScore]:
@@ -145,7 +145,7 @@ def _number(value: Any, whose: str) -> float:
 
 
 def _settings(log: Any) -> list[Any]:
-    """What of a log's settings changes answers and does not stand in the samples: the solvers, and how texts are written."""
+    """Returns the settings of a log that change answers and are not in the samples: the solvers, and how texts are generated."""
     steps = [[step.solver, step.params] for step in log.plan.steps]
     return [steps, {name: getattr(log.plan.config, name) for name in GENERATION}]
 

@@ -18,12 +18,12 @@ from steerlens.models.sampling import sampling_settings, seeded
 from steerlens.models.stopping import before_stop, stops_of
 
 _MAX_TOKENS = 2048
-"""Tokens that are written if neither task nor user say how many, as Inspect has it."""
+"""The default number of generated tokens, as in Inspect."""
 _REFUSED = (
     *("best_of", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "prompt_logprobs"),
     "response_schema",
 )
-"""Settings of Inspect that would change what is written and are not known here."""
+"""Settings of Inspect that would change the generated text and are not supported here."""
 
 
 def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "") -> Any:
@@ -38,7 +38,7 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
         locale: of plans by locale, whose plan it is, as ``es-ES``.
 
     Returns:
-        An ``inspect_ai.model.Model``, whose name tells methods apart, so that no cache of Inspect takes one for another.
+        An ``inspect_ai.model.Model``, whose name distinguishes methods, so that a cache of Inspect does not confuse them.
 
     Raises:
         ModelError: inspect-ai is not installed.
@@ -61,7 +61,7 @@ class InspectRequests:
     running: SteeredRun
     model_name: str
     asked: Counter[tuple[int, ...]]
-    """How often each prompt was asked: with a seed, the epochs of a sample are drawn again."""
+    """How often each prompt was asked. With a seed, each epoch of a sample gets new random numbers."""
 
     def max_connections(self) -> int:
         """Returns 1: the model writes one text after another."""
@@ -149,7 +149,7 @@ class _Seen:
 
 
 def _own(ids: Sequence[int], pad_id: int, n: int) -> Sequence[int]:
-    """The tokens of a text without what pads it beside longer ones; the first of these may be what ended it."""
+    """Returns the tokens of a text without padding. The first padding token may be the one that ended the text."""
     length = len(ids)
     while n > 1 and length > 1 and ids[length - 1] == ids[length - 2] == pad_id:
         length -= 1

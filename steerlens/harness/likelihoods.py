@@ -21,7 +21,7 @@ from steerlens.progress import progress
 Likelihood = tuple[float, bool]
 """The sum of a continuation's log probabilities in nats, and whether each of its tokens is the most probable one."""
 _LOGITS = 1 << 24
-"""Logits that are held at once."""
+"""The number of logits in memory at once."""
 
 
 @torch.no_grad()

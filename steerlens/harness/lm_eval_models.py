@@ -21,23 +21,23 @@ from steerlens.models.stopping import stops_of
 
 _log = logging.getLogger(__name__)
 _NO_LIMIT = 2048
-"""The context of a model that does not say its own, as in the harness."""
+"""The default context length, as in the harness."""
 _MAX_GEN_TOKS = 256
-"""Tokens that are written if a task does not say how many, as in the harness."""
+"""The default number of generated tokens, as in the harness."""
 _WORTH_PACKING, _AT_MOST = 16, 32
-"""Tokens of a context from which on its continuations are run together, and how many of them."""
+"""The number of tokens of a context from which its continuations are run together, and the number run together."""
 _CACHED = "steerlens model"
 """The key of the model in a cache of responses."""
 TokenRequest = tuple[Any, list[int], list[int]]
-"""What is asked, the tokens of the context and those of the continuation."""
+"""The request, the tokens of the context and those of the continuation."""
 
 
 def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "", batch_size: int | None = None) -> Any:
     """Returns a model for lm-evaluation-harness, for ``lm_eval.simple_evaluate(model=…, tasks=[…])``.
 
-    Tokens, the cut of long contexts from the left, and what stands in front of a text are those of the harness' own class for
+    Tokens, the cut of long contexts from the left, and the tokens in front of a text are those of the harness' own class for
     Hugging Face models. A context's last token and all of the continuation are steered by a plan for ``last_onward``; of a text
-    that is read as a whole (``loglikelihood_rolling``) every token but what stands in front.
+    that is read as a whole (``loglikelihood_rolling``) every token except those in front.
 
     Args:
         model: the base model.
@@ -110,7 +110,7 @@ class LmEvalRequests:
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        """Returns the tokens of a text, with what stands in front once.
+        """Returns the tokens of a text, with the tokens in front once.
 
         Args:
             string: the text, which may begin with BOS in writing.
@@ -144,7 +144,8 @@ class LmEvalRequests:
         return [found[number] for number in range(len(requests))]
 
     def _row(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> Row:
-        """The row of a context. What the harness puts before a text that has none stands in front of it, BOS or not."""
+        """Returns the row of a context. The token that the harness puts before a text without context is in front of it, whether
+        or not it is BOS."""
         row = self.running.model.row(context, continuations)
         return replace(row, front=max(row.front, int(self._is_prefix(context))))
 
@@ -152,11 +153,11 @@ class LmEvalRequests:
         return len(context) == 1 and context[0] in (self.running.model.tokenizer.bos_id, self.eot_token_id)
 
     def _kept(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[tuple[int, ...], int]:
-        """A context as far as the model's holds it before the continuation, cut from the left, and how many tokens that takes."""
+        """Returns the part of a context that fits before the continuation, cut from the left, and its number of tokens."""
         over = len(context) + len(continuation) - (self.max_length + 1)
         if over >= len(context):
             raise PromptError(
-                f"a continuation of {len(continuation)} tokens is asked for: {self.running.model.name} takes {self.max_length}."
+                f"a continuation of {len(continuation)} tokens given: {self.running.model.name} takes {self.max_length}."
             )
         return tuple(context[max(0, over) :]), over
 
@@ -194,7 +195,8 @@ class LmEvalRequests:
         return utils.get_rolling_token_windows(token_list=self.tok_encode(text), **given)
 
     def _row_of_text(self, context: Sequence[int], scored: Sequence[int]) -> Row:
-        """The row of a window. What stands in front may stand there twice: the harness puts BOS before texts that have one."""
+        """Returns the row of a window. The tokens in front may be there twice, because the harness puts BOS before texts that
+        have one."""
         row = self._row(context, [scored])
         twice = self.running.model.tokenizer.n_front(scored) if self._is_prefix(context) else 0
         return replace(row, front=row.front + twice)
@@ -264,7 +266,7 @@ class LmEvalRequests:
         return {INFO: self.running.info()}
 
     def set_cache_hook(self, cache_hook: Any) -> None:
-        """Refuses a cache of responses that another model or method filled: the harness tells them apart by the text alone.
+        """Refuses a cache of responses that another model or method filled: the harness distinguishes them by the text alone.
 
         Args:
             cache_hook: the harness' hook, with its data base.
@@ -276,8 +278,8 @@ class LmEvalRequests:
         if kept is not None:
             if len(kept) and kept.get(_CACHED) != mine:
                 raise SettingsError(
-                    "use_cache names a file with the responses of another model or method: expected one for each. The harness "
-                    "would give them out for this model's."
+                    "use_cache names a file with the responses of another model or method: expected a separate file for each. "
+                    "The harness would return them as this model's responses."
                 )
             kept[_CACHED] = mine
         self.cache_hook = cache_hook

@@ -12,7 +12,7 @@ from steerlens.harness.answers import LOCALES, ConceptOf, ItemScore, MethodResul
 
 _log = logging.getLogger(__name__)
 PREFIX = "lm_eval "
-"""What names of the harness' scores begin with, since ``exact_match`` is one of our own too."""
+"""The prefix of the names of the harness' scores, because ``exact_match`` is also a score of steerlens."""
 Column = tuple[str, str, str]
 """A task, a metric and a filter of the harness."""
 
@@ -54,7 +54,7 @@ def lm_eval_answers(
     every = [own for several in read.values() for own in several]
     left_out = {column for own in every for column in _columns(own) if not _is_mean(own, column)}
     for task, metric in sorted({(task, metric) for task, metric, _ in left_out}):
-        _log.warning("%s of %s is no mean over items, and is left out", metric, task)
+        _log.warning("%s of %s is not a mean over items and is left out", metric, task)
     tasks = {task: version for own in every for task, version in own.get("versions", {}).items()}
     version = next((own["lm_eval_version"] for own in every if "lm_eval_version" in own), None)
     measured = {
@@ -114,7 +114,7 @@ def _asked(sample: Any, results: Any, task: str) -> str:
 
 
 def _settings(results: Any, task: str) -> dict[str, Any]:
-    """What of a task's settings changes answers and does not stand in its prompts."""
+    """Returns the settings of a task that change answers and are not in its prompts."""
     config = results.get("configs", {}).get(task, {})
     own = {name: config.get(name) for name in ("generation_kwargs", "repeats")}
     return {**own, "version": results.get("versions", {}).get(task)}

@@ -1,4 +1,4 @@
-"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), to be run beside its own."""
+"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), to be run with its own tasks."""
 
 from functools import partial
 from typing import Any
@@ -25,8 +25,8 @@ def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
     spaces = {locale(item.locale).space for item in items}
     if len(spaces) != 1:
         raise SettingsError(
-            f"{items!r} given for one task: expected items, of locales that all write a space before an answer or all none. Make "
-            "a task of each locale."
+            f"{items!r} given for one task: expected items of locales that all write a space before an answer, or that all write "
+            "none. Make one task for each locale."
         )
     rows = [
         {

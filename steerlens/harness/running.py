@@ -15,7 +15,7 @@ from steerlens.provenance import provenance
 from steerlens.steering.code import code_digest
 
 INFO = "steerlens"
-"""The key of what is told of the model in a harness' results."""
+"""The key of the model's description in a harness' results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class SteeredRun:
         """
         prepared = Prepared(model) if method is None else method_of(method).prepared(model, locale)
         if prepared.form == "explicit":
-            raise SettingsError("a method that asks explicit prompts given: the tasks of a harness have prompts of their own.")
+            raise SettingsError("a method that asks explicit prompts given: the tasks of a harness have their own prompts.")
         if prepared.plan is not None:
             prepared.plan.check(prepared.model)
         return cls(prepared)
@@ -70,8 +70,8 @@ class SteeredRun:
         plan = self.prepared.plan
         if plan is not None and any(step.tokens == "prompt" for step in plan.steps):
             raise SettingsError(
-                f"plan ({plan}) steers the tokens of prompts, and {whose} have no prompt: they would be read unsteered. Give a "
-                "plan for other tokens, as 'last_onward' or 'all', or leave these tasks out."
+                f"plan ({plan}) steers the tokens of prompts, and {whose} have no prompt, so they would be scored unsteered. "
+                "Give a plan for other tokens, as 'last_onward' or 'all', or leave these tasks out."
             )
 
     def info(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class SteeredRun:
         return provenance(model=self.model.fingerprint.to_dict(), **own)
 
     def identity(self) -> list[Any]:
-        """Returns JSON values that tell apart what runs, for the keys of caches: the model, and the plan with the code of its
+        """Returns JSON values that identify what runs, for the keys of caches: the model, and the plan with the code of its
         operations. Hooks cannot be compared, so each run with hooks is one of its own."""
         own, plan = self.info(), self.prepared.plan
         code = [] if plan is None else [code_digest(type(step.edit)) for step in plan.steps]
@@ -101,5 +101,5 @@ def needed(package: str, name: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise ModelError(
-            f"{name} is needed here and cannot be imported ({error}): pip install 'steerlens[harness]', which contains it."
+            f"{name} is needed here and cannot be imported ({error}). Install it with: pip install 'steerlens[harness]'."
         ) from error

@@ -14,13 +14,13 @@ from steerlens.tables import ResultTable, markdown_table
 LIBRARY = "steerlens"
 _TAGS = ("steerlens", "steering-vectors", "activation-steering", "interpretability")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-"""The form of the hub's identifiers of licences, as ``mit`` or ``cc-by-4.0``."""
+"""The form of the hub's licence identifiers, as ``mit`` or ``cc-by-4.0``."""
 _PLANE = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is told of an artifact on the hub."""
+    """The card of an artifact on the hub."""
 
     kind: str
     """What it is, as ``steering plan``."""
@@ -43,13 +43,13 @@ class ModelCard:
     base_model: str
     """The hub's name of the model that it is for."""
     load_name: str
-    """What ``sl.load`` is given for it."""
+    """The argument of ``sl.load`` for it."""
     languages: Sequence[str] = ()
     """The languages that it is for, as ISO 639 codes."""
     plane: ResultTable | None = None
-    """What it does, as a plane shows it."""
+    """Its effects, as a plane."""
     notes: str = ""
-    """Text of the author's, in Markdown."""
+    """The author's own text, in Markdown."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.license, str) or not _LICENCE.fullmatch(self.license):
@@ -59,7 +59,9 @@ class ModelCard:
             )
         if self.plane is not None:
             if "model" not in self.plane.meta:
-                raise SettingsError("the plane given does not say which model it is of: give one of sl.evaluation.plane.")
+                raise SettingsError(
+                    "the plane given does not say which model it was measured on: give one of sl.evaluation.plane."
+                )
             self.plane.check(model=self.fingerprint.to_dict())
             missing = [name for name in _PLANE if name not in self.plane.frame.columns]
             if missing:
@@ -110,7 +112,7 @@ class ModelCard:
         ]
         said = (
             f"The file is `{self.file}`: safetensors with a JSON header, so that reading it runs no code. Another model, other "
-            "weights of it (quantized ones, for example) or another type of number are refused."
+            "weights (for example quantized ones) or another dtype are refused."
         )
         return "\n".join(["## Use", "", "```python", *lines, "```", "", said])
 

@@ -59,7 +59,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     folder = _snapshot(str(given), file, revision)
     if not _COMMIT.fullmatch(folder.name) or (revision and _COMMIT.fullmatch(revision) and folder.name != revision):
         raise FileError(
-            f"{given} came as {folder}, which is not the commit {revision or 'of its main branch'}. Remove that folder."
+            f"{given} was downloaded as {folder}, which is not the commit {revision or 'of its main branch'}. Remove that folder."
         )
     path = _inside(folder, file)
     if revision is None or not _COMMIT.fullmatch(revision):
@@ -75,17 +75,17 @@ def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[file], library_name="steerlens"))
     except Exception as error:  # of the network, of the hub, of what the cache lacks
         raise FileError(
-            f"{repo_id} is neither a file here nor to be had from the Hugging Face hub at revision {revision or 'main'} "
+            f"{repo_id} is not a file here and cannot be read from the Hugging Face hub at revision {revision or 'main'} "
             f"({type(error).__name__}: {error}). Check the name and the network; private ones need 'hf auth login'."
         ) from error
 
 
 def _inside(folder: Path, file: str) -> Path:
-    """A file of a folder, which must lie in it, or in the hub's cache among the blobs of its repository."""
+    """A file of a folder, which must be in it, or in the hub's cache among the blobs of its repository."""
     path, root = folder / file, folder.resolve()
     if not path.is_file():
         raise FileError(f"{folder} contains no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")
     own = root.parent.parent if root.parent.name == "snapshots" else root
     if own not in path.resolve().parents:
-        raise FileError(f"{path} leads to {path.resolve()}, out of its folder: it is not read.")
+        raise FileError(f"{path} is a link to {path.resolve()}, outside its folder: it is not read.")
     return path

@@ -16,7 +16,7 @@ class Pushed:
     repo_id: str
     """The repository, as ``user/name``."""
     revision: str
-    """The commit, to be named where it is loaded."""
+    """The commit, to give as the revision where it is loaded."""
     url: str
     """The commit's page."""
 

@@ -19,7 +19,7 @@ from numpy import ndarray
 from steerlens.errors import SettingsError
 
 Seed = int | Sequence[int]
-"""What ``numpy.random.default_rng`` takes: a number, or several that name one stream together."""
+"""A seed for ``numpy.random.default_rng``: a number, or several that together name one stream."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def bootstrap_interval(
     Args:
         changes: The change of each concept, steered minus unsteered, ``[concept]``. A concept that is asked in several locales
             counts once, with the mean of its locales. The interval has the unit of the changes.
-        level: The share of the bootstrap distribution that lies within the interval.
+        level: The share of the bootstrap distribution inside the interval.
         draws: The number of resamples of the concepts, with replacement.
         seed: The seed of the resamples.
 
@@ -119,7 +119,7 @@ def percentile_interval(
 
     Args:
         drawn: A statistic in each resample, ``[draw]`` or ``[draw, ...]`` with any axes of cells.
-        level: The share of the draws that lies within the interval.
+        level: The share of the draws inside the interval.
         nan_policy: What is done with draws that are NaN. ``propagate`` makes both ends NaN, and ``omit`` leaves such draws out.
 
     Returns:
@@ -143,7 +143,7 @@ def draws_interval(changes: Float[ndarray, "concept draw"], *, level: float = 0.
 
     Args:
         changes: The change of each concept under each draw of the control (as each random direction), ``[concept, draw]``.
-        level: The share of the draws that lies within the interval.
+        level: The share of the draws inside the interval.
 
     Raises:
         SettingsError: There are no concepts or no draws, or the level is not between 0 and 1.

@@ -14,11 +14,11 @@ from steerlens.errors import SettingsError
 from steerlens.statistics.bootstrap import Seed
 
 _SUM_ROUNDING = 1e-9
-"""By how much two sums of the same changes may differ through rounding."""
+"""The largest difference between two sums of the same changes from rounding."""
 _ROUNDING = 1e-6
-"""By how much two equal statistics, computed in float32, may differ through rounding."""
+"""The largest difference between two equal statistics in float32 from rounding."""
 _STANDARD_ROUNDING = 1e-4
-"""The same after they are divided by their spread."""
+"""The same after division by their spread."""
 
 
 def sign_flip_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed: Seed = 0) -> float:
@@ -76,7 +76,7 @@ def max_statistic_p(values: Float[ndarray, "draw test"]) -> tuple[Float[ndarray,
         The p of each test alone, and the corrected one, ``[test]`` each.
 
     Raises:
-        SettingsError: There are no draws beside what was observed.
+        SettingsError: There are no draws in addition to the observed row.
     """
     if len(values) < 2:
         raise SettingsError(f"{len(values)} rows given: expected the observed row and at least one draw.")

@@ -14,9 +14,9 @@ _ARCHITECTURES = ("standard", "jumprelu", "topk")
 _PLACE = re.compile(r"blocks\.(\d+)\.hook_(resid_post|resid_pre|out|in)")
 """SAELens' words for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
 _LEAST, _FOLD = 1 << 28, 20
-"""So many bytes may be unpacked of an archive, or so many times its size."""
+"""The most bytes that an archive may unpack to, or the most times its own size."""
 _KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_hook_point_in")
-"""What of the settings is kept as notes."""
+"""The settings that are kept as notes."""
 
 
 def read_autoencoder(path: Path, layer: int | None, model_name: str | None, centred: bool | None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
         found = _sae_lens(path)
     else:
         raise FileError(
-            f"{path} contains no autoencoder that is known: expected a folder with cfg.json and sae_weights.safetensors "
+            f"{path} contains no known kind of autoencoder: expected a folder with cfg.json and sae_weights.safetensors "
             "(SAELens), params.npz (Gemma Scope), or a folder with params.safetensors (Gemma Scope 2)."
         )
     for name, said in {"layer": layer, "model_name": model_name, "centred": centred}.items():
@@ -70,14 +70,14 @@ def _name(path: Path) -> str:
 
 
 def _sae_lens(folder: Path) -> dict[str, Any]:
-    """The fields of a folder of SAELens, of version 6 or older ones, whose settings stand all in one place."""
+    """The fields of a folder of SAELens, of version 6 or older, with all settings in one place."""
     given = _settings(folder / "cfg.json")
     cfg = {**given, **given.get("metadata", {})}
     place = _checked_settings(cfg, folder)
     tensors = _tensors(folder / "sae_weights.safetensors")
     scale = tensors.pop("scaling_factor", None)
     if scale is not None and not bool((scale == 1).all()):
-        raise FileError(f"{folder} scales its features (scaling_factor), which is not known here. Fold it in, and save it again.")
+        raise FileError(f"{folder} scales its features (scaling_factor), which is not supported. Fold it in, and save it again.")
     if "log_threshold" in tensors:
         tensors["threshold"] = tensors.pop("log_threshold").exp()
     fields = _named(tensors, folder, needs_threshold=cfg.get("architecture") == "jumprelu")

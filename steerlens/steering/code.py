@@ -1,5 +1,4 @@
-"""The code of a class as a digest: two definitions of one name can be distinguished, as after a cell of a notebook was
-changed."""
+"""A digest of a class's code. It distinguishes two definitions of one name, as after a notebook cell was changed."""
 
 import hashlib
 from types import CodeType, FunctionType
@@ -7,7 +6,8 @@ from typing import Any
 
 
 def code_digest(owner: type) -> str:
-    """Returns the SHA-256 of the bytecode of a class's methods, those of its bases among them. Functions elsewhere are not seen.
+    """Returns the SHA-256 of the bytecode of a class's methods, those of its bases among them. Functions elsewhere are not
+    included.
 
     Args:
         owner: the class.

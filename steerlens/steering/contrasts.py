@@ -22,14 +22,14 @@ class Contrast:
     """A name, how to make pairs of prompts of items, and the score that the difference is meant to raise."""
 
     name: str
-    """What its vectors are called."""
+    """The name of its vectors."""
     pairs: Callable[[Items, str], PromptPairs] | PromptPairs
-    """From items and a locale to that locale's pairs; or pairs that are the same for all locales."""
+    """A function of items and a locale that returns the locale's pairs; or pairs that are the same for all locales."""
     score: str = ""
-    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` must be told. A score of
-    one's own may be given itself; it is registered, and its name is kept."""
+    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` needs a score. You can give
+    your own Score itself; it is registered, and its name is kept."""
     made: Callable[[SteeringVector], Intervention] = as_it_is
-    """From the difference of means to what is done with it, as ``SteeringVector.ablation``."""
+    """A function of the difference of means that returns the intervention, as ``SteeringVector.ablation``."""
 
     def __post_init__(self) -> None:
         if not callable(self.pairs) and not isinstance(self.pairs, PromptPairs):
@@ -105,7 +105,7 @@ LOC = Contrast("LOC", Items.localized_pairs, "localization")
 def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
     """Returns LOC with another negative prompt: one that names another country, in the same language, instead of none.
 
-    What is left in the vector is which country is asked about, and no longer that a country is named. Measured beside LOC in
+    What is left in the vector is which country is named, not that a country is named. It is compared with LOC in
     docs/variants.md.
 
     Args:
@@ -139,7 +139,7 @@ def aim_of(given: Intervention | Contrast) -> str:
     if aim := given.score or builtin_aim(given.name):
         return aim
     raise SettingsError(
-        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Say it: "
+        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Give it:  "
         "Contrast(name, pairs, score='localization') or dataclasses.replace(vector, score='localization')."
     )
 

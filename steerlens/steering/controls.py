@@ -25,7 +25,7 @@ from steerlens.steering.vectors import SteeringVector
 
 RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
 DRAWS = 20
-"""Random directions that a plan is read against."""
+"""The number of random directions that a plan is compared with."""
 
 
 def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) -> tuple[SomeIntervention, ...]:
@@ -51,7 +51,7 @@ def shuffled_vectors(
 ) -> tuple[SteeringVector, ...]:
     """Differences of means after the sides of half of the pairs, drawn at random, were exchanged.
 
-    What the pairs have in common cancels; what their prompts differ in otherwise stays, so that these directions lie where
+    What the pairs have in common cancels; what their prompts differ in otherwise stays, so these directions are where
     residuals do vary, which a random one does not. Rescaled to the vector's norm at each layer: they would be shorter by
     about the root of the number of pairs.
 
@@ -111,7 +111,7 @@ class Controls:
     """Random directions of the norm of each step's own."""
     seed: int = 0
     shuffled: tuple[SteeringVector, ...] = ()
-    """What ``shuffled_vectors`` made of the plans' vectors. Plans with a vector that has none go without this control."""
+    """The result of ``shuffled_vectors`` for the plans' vectors. Plans with a vector that has none do not have this control."""
 
     def __post_init__(self) -> None:
         _check(self.draws)

@@ -76,7 +76,7 @@ class Exchanged:
 
         Args:
             hf_model: a model as ``AutoModelForCausalLM.from_pretrained`` returns it; it is left as it is.
-            front: whether what stands in front of a prompt, as BOS does, may be steered too.
+            front: whether the tokens in front of a prompt, such as BOS, may be steered too.
             same_weights: whether it must have the weights that the plan was made for; all of them are read to know.
 
         Raises:

@@ -41,7 +41,7 @@ def features(
     """Returns the features that a vector activates most, the strongest first.
 
     With residuals these are the features whose mean activation rises most where the vector is added; without them those whose row
-    of the decoder points most in the vector's direction. The features that it holds down most stand last with ``n=None``.
+    of the decoder points most in the vector's direction. With ``n=None``, the features that it reduces most are last.
 
     Args:
         vector: a vector that has the autoencoder's layer.

@@ -57,7 +57,7 @@ class Intervention(ABC):
         """Returns a control: the same operation and size at each layer, with a direction or map drawn at random.
 
         Args:
-            key: what the draw depends on, beside the layer.
+            key: what the draw depends on, in addition to the layer.
             number: which of several draws.
         """
 
@@ -89,7 +89,7 @@ class Intervention(ABC):
             layers: a block's index or several; vectors are added at the same place where they were read.
             strength: the factor on the raw difference of means; negative steers the other way. Of an ablation or a projection the
                 share that is made.
-            tokens: ``last_onward`` from the last prompt token, ``all`` but what stands in front, ``prompt`` only, or
+            tokens: ``last_onward`` from the last prompt token, ``all`` except those in front of the text, ``prompt`` only, or
                 ``generated`` only.
 
         Raises:
@@ -102,7 +102,7 @@ class Intervention(ABC):
         return SteeringPlan(tuple(steps), self.fingerprint)
 
     def called(self, name: str) -> "Intervention":
-        """Returns the same intervention under another name, so that two of one kind can stand side by side.
+        """Returns the same intervention under another name, so that two of one kind can be used together.
 
         Args:
             name: what tables and plans will call it.
@@ -167,7 +167,7 @@ class LayerEdits(Intervention):
         """Returns a control: each edit with a direction or map drawn at random, of the same size.
 
         Args:
-            key: what the draw depends on, beside the layer.
+            key: what the draw depends on, in addition to the layer.
             number: which of several draws.
         """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}

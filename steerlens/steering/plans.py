@@ -115,9 +115,9 @@ class SteeringPlan(Exchanged, OnHub):
     def hooks(self, model: LensModel) -> list[Hook]:
         """Returns ``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
-        Which tokens stand in front of the prompt, are padding, belong to the prompt or were generated follows from their
+        Which tokens are in front of the prompt, are padding, belong to the prompt or were generated follows from their
         columns in the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a
-        whole, and a token that goes on from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging
+        whole, and a token that continues from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging
         Face says where the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
 
         Args:
@@ -265,7 +265,7 @@ class SteeringPlan(Exchanged, OnHub):
 
 @dataclass(frozen=True)
 class _Header:
-    """What a plan's file says beside the tensors."""
+    """The content of a plan's file in addition to the tensors."""
 
     steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint

@@ -16,7 +16,7 @@ _STEERED = {
 
 
 def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bool[Tensor, "batch pos"]:
-    """Says which tokens of a pass are steered. What stands in front and padding never are."""
+    """Returns which tokens of a pass are steered. Padding and the tokens in front of the text never are."""
     steered = torch.zeros_like(roles, dtype=torch.bool)
     for role in _STEERED[tokens]:
         steered |= roles == role

@@ -36,7 +36,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             vectors: steering vectors or other interventions, each name and locale once.
 
         Raises:
-            SettingsError: two vectors of one name and locale, or one without a locale beside one of the same name with one.
+            SettingsError: two vectors of one name and locale, or one without a locale and one of the same name with a locale.
             FingerprintError: vectors of different models.
         """
         self._vectors: dict[Key, Intervention] = {}
@@ -210,7 +210,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
 @dataclass(frozen=True)
 class _Header:
-    """What a set's file says beside the tensors."""
+    """The content of a set's file in addition to the tensors."""
 
     vectors: tuple[dict[str, Any], ...]
 

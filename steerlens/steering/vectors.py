@@ -27,12 +27,12 @@ class SteeringVector(Intervention):
     """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself.
 
     Vectors of one model and the same layers add and subtract; a number multiplies and divides. The result is named after its
-    parts and keeps no digest of prompts. A sum has the locale of both parts, and none, for all items, where these differ; so with
-    the score. A vector that is turned round has no score.
+    parts and keeps no digest of prompts. A sum has the locale of both parts, and none, for all items, where these differ; and
+    similarly for the score. A vector that is turned round has no score.
     """
 
     directions: Float[Tensor, "layer d_model"]
-    """Float32, on the CPU; other tensors and arrays of numbers become that. A constant: no gradient flows through it."""
+    """Float32, on the CPU; other tensors and arrays of numbers are converted. A constant: no gradient flows through it."""
     layers: tuple[int, ...]
     """The block index of each direction, ascending."""
     fingerprint: Fingerprint
@@ -40,15 +40,15 @@ class SteeringVector(Intervention):
     name: str = "custom"
     """``EN``, ``LOC`` or the user's own."""
     locale: str = ""
-    """The locale whose items it is for; all items for ``""``."""
+    """The locale whose items it steers; all items for ``""``."""
     n: int = 0
     """The number of pairs that it was averaged over."""
     positions: str = "last"
-    """Where the residuals were read."""
+    """The positions that the residuals were read at."""
     prompts_sha256: str = ""
     """The digest of the prompts that it was taken from."""
     score: str = ""
-    """The score that it is meant to raise; ``""`` if nobody said so."""
+    """The score that it is meant to raise; ``""`` if none was given."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON values."""
     positive: Float[Tensor, " layer"] | None = None
@@ -203,7 +203,9 @@ class SteeringVector(Intervention):
         if isinstance(like, SteeringVector):
             norms = torch.stack([self._same_kind(like, "").direction(layer).norm() for layer in self.layers])
         elif (norm := finite_number(like, "norm", self.label)) < 0:
-            raise VectorError(f"norm {norm:g} given for {self.label}: expected 0 or more. Negate the vector to turn it round.")
+            raise VectorError(
+                f"norm {norm:g} given for {self.label}: expected 0 or more. Negate the vector to reverse its direction."
+            )
         else:
             norms = torch.full((len(self.layers),), norm)
         directions = torch.nn.functional.normalize(self.directions, dim=1) * norms[:, None]
@@ -239,7 +241,7 @@ class SteeringVector(Intervention):
             return finite_number(to, "value", self.label)
         if self.positive is None:
             raise VectorError(
-                f"{self.label} does not know where the {to} prompts' mean lies along it: take it with difference_of_means, "
+                f"{self.label} does not know its component of the {to} prompts' mean: take it with difference_of_means, "
                 "or give the component as a number."
             )
         mean = float(self.positive[self.layers.index(layer)])
@@ -259,7 +261,7 @@ class SteeringVector(Intervention):
         """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer.
 
         Args:
-            key: what the draw depends on, beside the layer.
+            key: what the draw depends on, in addition to the layer.
             number: which of several draws.
         """
         pairs = zip(self.layers, self.directions, strict=True)

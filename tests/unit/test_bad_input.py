@@ -403,7 +403,8 @@ def test_items_of_ones_own_locales(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give its country 'in'"):
         sl.data.atlas(["es-PE"])
     further = _write("further-locale", tmp_path / "es-PE-2")
-    for change, said in (({"answers": 5}, "'answers' contains 5"), ({"wordings": {"a": 1}}, "'wordings'"), ({"x": 1}, "the fields")):
+    changes = ({"answers": 5}, "'answers' contains 5"), ({"wordings": {"a": 1}}, "'wordings'"), ({"x": 1}, "the fields")
+    for change, said in changes:
         TARGETS["further-locale"].write(further)
         _edited(further / "own.json", lambda own, new=change: own.update(new))
         sl.data.add_locale(further)

@@ -57,7 +57,7 @@ def test_what_cannot_be_held_is_refused_with_words(vector: sl.steering.SteeringV
         additions(_all(vector, 1) + ablated, "a tool")
     with pytest.raises(VectorError, match="without steps"):
         additions(sl.steering.no_steering(vector.fingerprint), "a tool")
-    with pytest.raises(VectorError, match=r"different tokens \('all', 'generated'\), and a tool steers one choice"):
+    with pytest.raises(VectorError, match=r"different tokens \('all', 'generated'\), and a tool steers only one choice"):
         only_addition(_all(vector, 1) + vector.at(2, tokens="generated"), "a tool")
 
 

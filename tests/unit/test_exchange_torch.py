@@ -122,7 +122,7 @@ def test_plans_inside_one_another(plain: dict[str, Any], llama: sl.LensModel) ->
     with vector.at(1).torch_hooks(alone), vector.at(2).torch_hooks(alone):
         given = alone(**batch).logits
     assert torch.equal(given, expected)
-    with vector.at(1).torch_hooks(alone), pytest.raises(ModelError, match="hooks stand on the model, and its copy"):
+    with vector.at(1).torch_hooks(alone), pytest.raises(ModelError, match="the model has hooks, and its copy"):
         vector.at(1, tokens="all").bake(alone, front=True, same_weights=False)
 
 
@@ -185,7 +185,7 @@ def test_gpt2_takes_the_vector_into_its_bias(plain: dict[str, Any], loaded: Mapp
 @torch.no_grad()
 def test_llama_takes_it_with_mlp_bias(plain: dict[str, Any], llama: sl.LensModel, tmp_path: Path) -> None:
     alone, plan = plain["llama"], _vector(llama).at(2, 0.5, tokens="all")
-    with pytest.raises(VectorError, match=r"leaves what stands in front.*front=True"):
+    with pytest.raises(VectorError, match=r"does not steer the tokens in front.*front=True"):
         plan.bake(alone, same_weights=False)
     baked = plan.bake(alone, front=True, same_weights=False)
     assert baked.config.mlp_bias
@@ -199,7 +199,7 @@ def test_llama_takes_it_with_mlp_bias(plain: dict[str, Any], llama: sl.LensModel
 
 
 def test_where_a_bias_is_not_exact_it_is_refused(plain: dict[str, Any], loaded: Mapping[str, sl.LensModel]) -> None:
-    for name, said in (("gemma3", "no word for one"), ("qwen2", "no word for one")):
+    for name, said in (("gemma3", "no setting for one"), ("qwen2", "no setting for one")):
         plan = _vector(loaded[name]).at(1, tokens="all")
         with pytest.raises(ModelError, match=rf"{said}.*torch_hooks"):
             plan.bake(plain[name], front=True, same_weights=False)

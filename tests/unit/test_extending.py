@@ -193,7 +193,7 @@ def test_a_choice_at_the_edge_names_what_goes_on(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         rising.choose()
-    assert "was chosen at the largest strength" not in caplog.text  # each vector by its own strengths
+    assert "was chosen at the largest swept strength" not in caplog.text  # each vector by its own strengths
 
 
 @pytest.mark.parametrize("mode", ["attribution", "screened", "halving"])

@@ -137,7 +137,7 @@ def test_damaged_and_hostile_files_are_refused(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:200])
     with pytest.raises(FileError, match="truncated"):
         SparseAutoencoder.load(folder)
-    with pytest.raises(FileError, match="no autoencoder"):
+    with pytest.raises(FileError, match="no known kind of autoencoder"):
         SparseAutoencoder.load(tmp_path)
     scaled = _sae_lens(tmp_path / "scaled", _tensors(scaling_factor=torch.full((N,), 2.0)))
     with pytest.raises(FileError, match="scaling_factor"):

@@ -194,7 +194,7 @@ def test_a_pinned_revision_is_read(plan: SteeringPlan, vectors: VectorSet, cache
 
 def test_what_the_hub_does_not_give_is_said(plan: SteeringPlan, cache: Path) -> None:
     _cached(cache, plan)
-    with pytest.raises(FileError, match="neither a file here nor to be had"):
+    with pytest.raises(FileError, match="is not a file here and cannot be read"):
         SteeringPlan.load("someone/missing")
     with pytest.raises(FileError, match=OTHER):
         SteeringPlan.load("someone/surgical", revision=OTHER)

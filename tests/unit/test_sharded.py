@@ -369,9 +369,9 @@ def test_a_place_is_written_as_pytorch_writes_it(model_folders: dict[str, Path],
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"device": "cpu", "device_map": "auto"}, "Leave one out"),
+        ({"device": "cpu", "device_map": "auto"}, "Leave one of them out"),
         ({"max_memory": {"cpu": "1GB"}}, "Add device_map='auto'"),
-        ({"device_map": {"": "cpu"}, "max_memory": {"cpu": "1GB"}}, "says already"),
+        ({"device_map": {"": "cpu"}, "max_memory": {"cpu": "1GB"}}, "already places"),
         ({"device_map": "auto", "max_memory": {"gpu": "1GB"}}, "the number of a GPU"),
         ({"device_map": "auto", "max_memory": {"cpu": "much"}}, "a number of bytes"),
         ({"device_map": {"": "meta"}}, "contains no weights"),
@@ -385,7 +385,7 @@ def test_settings_that_do_not_go_together(model_folders: dict[str, Path], settin
 
 
 def test_maps_that_cannot_be(model_folders: dict[str, Path], llama: sl.LensModel) -> None:
-    with pytest.raises(ModelError, match="lie somewhere already"):
+    with pytest.raises(ModelError, match="are already on a device"):
         sl.load(llama.tl, device_map="auto")
     with pytest.raises(UnknownNameError, match="Did you mean balanced"):
         sl.load(model_folders["llama"], device_map="balance")

@@ -145,7 +145,7 @@ def test_nothing_is_kept_or_sent_under_hooks(stored: sl.LensModel, items: Items,
     tasks, running = _asked(items, [plan]), Running(None, tmp_path)
     with plan.applied(stored):
         steered = list(running.results(tasks, stored, tqdm(disable=True)))
-        with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="hooks stand on"):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="has hooks, and an executor"):
             list(Running(pool).results(tasks, stored, tqdm(disable=True)))
     assert not list(tmp_path.glob("*.parquet"))
     free = next(iter(running.results(tasks, stored, tqdm(disable=True))))
@@ -200,7 +200,7 @@ def test_a_damaged_or_vanished_result_is_made_again(
     vanishing.unlink()
     for own, right in zip([*found, *again], first, strict=True):
         pd.testing.assert_frame_equal(own, right, check_exact=True)
-    assert caplog.text.count("a finished task is done again") == 2
+    assert caplog.text.count("a finished task is run again") == 2
     assert damaged.stat().st_size
     assert vanishing.is_file()
 
