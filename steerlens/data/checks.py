@@ -1,4 +1,4 @@
-"""What must hold for items that a claim shall rest on: every problem of every item, in one list."""
+"""The requirements on items for claims: every problem of every item, in one list."""
 
 import re
 from collections import Counter
@@ -12,13 +12,15 @@ from steerlens.data.rows import same_text
 from steerlens.data.scripts import foreign, own_letters
 
 _TOLERANCE = 4.0
-"""Standard deviations by which an answer position may differ from an even share: chance exceeds it once in 15,000."""
+"""The number of standard deviations by which an answer position may differ from an even share. Chance exceeds it once in
+15,000."""
 _UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
-"""Scripts in which a word is written together with others, or with its particles."""
+"""Scripts in which words are written together with others, or with their particles."""
 _SENTENCE = 5
-"""Letters of the locale's script from which on a question is in it, though a long name in Latin letters outnumbers them."""
+"""The number of letters of the locale's script from which a question counts as written in it, even if a long name in Latin
+letters has more."""
 _ENOUGH = 5
-"""Answers expected at a position from which on that measure holds."""
+"""The number of answers expected at a position from which this measure is valid."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Problem:
 def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
     """Returns every problem of the items, or an empty list if there is none.
 
-    Problems of an item: it has too few choices, or two that are the same; its answer stands in its prompt, as a word; a text is
+    Problems of an item: it has too few choices, or two that are the same; its prompt contains its answer as a word; a text is
     in another script than the locale's; an implicit prompt names a country, a people, a language or a capital (as far as the
     locale lists them); an explicit prompt does not name its country. Problems of several items: a prompt repeats; a wrong choice
     is the answer of another concept with the same question; a concept is missing in a locale which has other concepts of its
@@ -71,7 +73,7 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
 
 
 def _stands_in(answer: str, text: str, script: str) -> bool:
-    """Whether an answer stands in a text, as a word of its own where the script puts spaces around words."""
+    """Whether a text contains an answer, as a separate word where the script has spaces between words."""
     word = re.escape(same_text(answer))
     return bool(re.search(word if script in _UNSPACED else rf"(?<!\w){word}(?!\w)", same_text(text)))
 
@@ -142,4 +144,4 @@ def _lopsided(at: Iterable[int], width: int) -> Iterator[str]:
     for position in range(width):
         if abs(counts[position] - n * share) > _TOLERANCE * spread:
             letter = ascii_uppercase[position]
-            yield f"{counts[position]} of {n} answers stand at {letter} of {width} letters: expected about {n * share:.0f}"
+            yield f"{counts[position]} of {n} answers are at letter {letter} of {width}: expected about {n * share:.0f}"

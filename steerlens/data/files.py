@@ -16,7 +16,7 @@ from steerlens.errors import DataError, FileError, UnknownNameError
 
 _ANSWER_COLUMN = "answer:"
 _COLUMNS = ("concept", "kind", "locale")
-"""Columns that every CSV file has, beside ``question`` or ``templates``; the others depend on its kinds."""
+"""Columns that every CSV file has, in addition to ``question`` or ``templates``. The others depend on its kinds."""
 _LISTS, _NUMBERS = ("choices", "wordings", "templates", "tags"), ("difficulty", "popularity")
 """Columns whose cells are lists, separated by ``|``, and those whose cells are numbers."""
 
@@ -75,7 +75,7 @@ def atlas(
             items, since EN pairs need it.
         topics: the topics that are kept, such as ``food``; all for ``None``.
         sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
-        shared: keeps a cultural item whose answer is the English locale's, too. Local and English-centric answers cannot be told
+        shared: keeps a cultural item whose answer is the English locale's, too. Local and English-centric answers cannot be
             apart by it, so it is left out by default; ``notes`` says how many were.
         wordings: how many questions of a concept there are, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
             splits, folds and intervals count them as one concept.
@@ -133,7 +133,7 @@ def _jsonl(reader: RowReader, name: str, lines: Iterable[str], change: Callable[
             continue
         row = parsed(line)
         if isinstance(row, str):
-            reader.fault(f"{name}:{number}", "line", row, "one JSON object a line")
+            reader.fault(f"{name}:{number}", "line", row, "one JSON object per line")
         elif (own := change(row) if change else row) is not None:
             reader.read(f"{name}:{number}", own)
 

@@ -35,11 +35,11 @@ class Evidence:
     source: str
     """The survey and the id of its question, as ``BLEnD Al-en-06``."""
     votes: int
-    """The people who gave the item's answer, by any of its names."""
+    """The number of people who gave the item's answer, by any of its names."""
     annotators: int
-    """All answers that people gave; one person may give several, and then counts as often."""
+    """The number of all answers. A person who gave several counts several times."""
     most: int = 0
-    """The people who gave the answer that most of them gave."""
+    """The number of people who gave the most frequent answer."""
 
 
 @dataclass(frozen=True, slots=True)  # millions of them are held at once
@@ -53,35 +53,35 @@ class Item:
     locale: str
     """The code of the locale."""
     question: str
-    """The question, for a cultural item without its country (implicit)."""
+    """The question; for a cultural item without its country (implicit)."""
     choices: tuple[str, ...]
-    """The answers offered, ``[choice]``."""
+    """The answer choices, ``[choice]``."""
     answer: int
-    """Index into ``choices``: the right answer, or the locale's own."""
+    """The index into ``choices`` of the right answer, or of the locale's own answer."""
     explicit: str = ""
-    """A cultural question with its country named; empty for a factual item."""
+    """A cultural question that names its country; empty for a factual item."""
     owners: tuple[tuple[str, ...], ...] = ()
     """The locales whose answer each choice of a cultural item is; empty for a factual item."""
     topic: str = ""
     """The topic, such as ``food``; empty if the item has none."""
     relation: str = ""
-    """What a generated item asks of its subject, as ``capital``; whole relations can be held out."""
+    """The relation that a generated item asks about, as ``capital``. Whole relations can be held out."""
     source: str = ""
-    """Where question and answer come from: ``written``, or a package with its version and key."""
+    """The source of question and answer: ``written``, or a package with its version and key."""
     tags: tuple[str, ...] = ()
-    """Labels of the data set that it comes from, as ``CS`` (culturally sensitive) in Global-MMLU."""
+    """Labels of the item's data set, as ``CS`` (culturally sensitive) in Global-MMLU."""
     aliases: tuple[tuple[str, ...], ...] = ()
-    """Other names of each choice, ``[choice]``, that are as right as the one shown; empty if no choice has any."""
+    """Other correct names of each choice, ``[choice]``; empty if no choice has any."""
     template: str = ""
     """A cultural question with a slot for its country, as ``¿Qué se desayuna {in}?``; empty if the item has none."""
     cloze: bool = False
-    """Whether the question is a statement that ends before its answer, which then needs no word for "Question" or "Answer"."""
+    """Whether the question is a statement that ends before its answer. It then needs no word for "Question" or "Answer"."""
     difficulty: int = 0
-    """How hard the fact is: 1 a child knows it, 2 it is taught at school, 3 few know it; 0 if nobody said."""
+    """The difficulty of the fact: 1 children know it, 2 it is taught at school, 3 few people know it; 0 if unknown."""
     popularity: float | None = None
     """How widely known the subject is, in a unit of its relation: the inhabitants of a city or a country; ``None`` if unknown."""
     evidence: Evidence | None = None
-    """What people who were asked said of a cultural item's answer; ``None`` if nobody was asked."""
+    """Survey results on a cultural item's answer; ``None`` if there was no survey."""
 
     def names(self, choice: int) -> tuple[str, ...]:
         """Returns all names of a choice, the one shown first.
@@ -105,7 +105,7 @@ class Item:
         choice = next((index for index, owners in enumerate(self.owners) if country in owners), None)
         if not self.template or choice is None:
             lacking = "no template with a slot for a country" if not self.template else f"no answer of {country}"
-            raise DataError(f"item {self.concept!r} in {self.locale} has {lacking}: it cannot name another country.")
+            raise DataError(f"item {self.concept!r} in {self.locale} has {lacking}: so it cannot name another country.")
         return replace(self, question=filled(self.template, self.locale, country), explicit="", template="", answer=choice)
 
     @property
@@ -115,7 +115,7 @@ class Item:
 
     @property
     def shared_with(self) -> tuple[str, ...]:
-        """Other locales that give the same answer to a cultural item: it cannot tell this locale from them."""
+        """Other locales with the same answer to a cultural item. The item cannot distinguish this locale from them."""
         own = self.owners[self.answer] if self.owners else ()
         return tuple(code for code in own if code != self.locale)
 
@@ -157,9 +157,9 @@ class Items(Sequence[Item]):
     """An ordered collection of items that knows how to cut itself by locale, kind and concept."""
 
     items: Sequence[Item]
-    """The items themselves: a tuple, or of very many items a sequence that makes each when it is asked for."""
+    """The items: a tuple, or for very many items a sequence that makes each item when it is used."""
     name: str = "items"
-    """What the items are called in tables."""
+    """The name of the items in tables."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
     """How many rows a loader left out, by reason. It is not part of the digest."""
 
@@ -229,7 +229,7 @@ class Items(Sequence[Item]):
         if not named:
             raise DataError(
                 f"no item of {self.name!r} has a template and another answer of {country}: give cultural items of other locales "
-                "that contain its answers, as those of the atlas."
+                "that contain its answers, such as those of the atlas."
             )
         return replace(self, items=named)
 
@@ -335,7 +335,7 @@ class Items(Sequence[Item]):
         return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
-        """Divides the items into train, dev and test by concept, each kind and topic in the given shares as far as chance allows.
+        """Divides the items at random by concept into train, dev and test, with about the given shares of each kind and topic.
 
         A concept's side depends on the seed and its own id, so it stays where it is when items are added; ids that agree up to
         ``#`` stay together.
@@ -397,9 +397,9 @@ class Split:
     """Items divided by concept: vectors come from train, choices from dev, claims from test."""
 
     train: Items
-    """The items that vectors are taken from."""
+    """The items that vectors are computed from."""
     dev: Items
     """The items that plans are chosen on."""
     test: Items
-    """The items that claims rest on."""
+    """The items that claims are tested on."""
     seed: int = 0

@@ -14,11 +14,11 @@ from steerlens.errors import DataError, FileError, UnknownNameError
 from steerlens.storage import is_parsed, json_value
 
 ENGLISH = "en-US"
-"""The locale that transfer is measured from and that an English-centric answer belongs to."""
+"""The locale that transfer starts from and that English-centric answers belong to."""
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
-"""What fields contain that are no texts, in words."""
+"""The form of the fields that are not texts, in words."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Locale:
     language: str
     """English name of the language."""
     country: str
-    """English name of the country whose everyday life the locale stands for."""
+    """English name of the country whose everyday life the locale represents."""
     question: str
     """The word for "Question", with its colon."""
     answer: str
@@ -38,18 +38,18 @@ class Locale:
     choose: str
     """The instruction of the letter format: answer with one letter."""
     space: str = " "
-    """What stands between the prompt and its answer. Chinese writes none after a full-width colon."""
+    """The text between the prompt and its answer. Chinese has none after a full-width colon."""
     script: str = "Latn"
     """ISO 15924 code of the script that its texts are written in."""
     own_country: str = ""
-    """Regular expression of the country's name in the language: what an explicit prompt must contain."""
+    """Regular expression of the country's name in the language. An explicit prompt must contain it."""
     names: str = ""
     """Regular expression of names that neither an implicit prompt nor a choice may contain: the countries of all locales,
     their peoples and languages."""
     capitals: str = ""
     """Regular expression of the countries' capitals, which an implicit prompt may not contain either."""
     here: Mapping[str, str] = field(default_factory=dict)
-    """What a slot for a country contains if no country is named and the question would be odd without: ``in``, ``of`` and
+    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and
     ``front``, as ``en este país``."""
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
@@ -114,7 +114,9 @@ def _read(folder: Traversable) -> Locale:
         given = {**base, **given, "countries": {**base.get("countries", {}), **given.get("countries", {})}}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
-        raise DataError(f"{_FILE} in {folder} lacks {lacking} and has {other} besides: expected fields among {', '.join(known)}.")
+        raise DataError(
+            f"{_FILE} in {folder} lacks {lacking} and has other fields {other}: expected fields among {', '.join(known)}."
+        )
     return Locale(**given)
 
 
@@ -160,7 +162,7 @@ def atlas_locales() -> tuple[str, ...]:
 
 def further_locales() -> tuple[str, ...]:
     """Returns the codes of the atlas's further locales: countries that share a language with another one, as ``es-MX``, and
-    languages that were added later. Their answers stand among the choices of their own items only."""
+    languages that were added later. Their answers are among the choices of their own items only."""
     return tuple(sorted(_further()))
 
 
@@ -222,7 +224,7 @@ def add_locale(new: Locale | str | Path) -> Locale:
     Args:
         new: how questions are put in it; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
             items, which ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is
-            like ``es-ES``, contains an ``own.json`` with its answers in the place of items.
+            like ``es-ES``, contains an ``own.json`` with its answers instead of items.
 
     Returns:
         The locale.

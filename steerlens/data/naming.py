@@ -6,7 +6,8 @@ from steerlens.data.locales import locale
 from steerlens.errors import DataError, UnknownNameError
 
 SLOT = re.compile(r"\{(in|of|front)(_here)?\}")
-"""``{in}``, ``{of}`` and ``{front}`` are left out of an implicit question; ``{in_here}`` and so on say "in this country"."""
+"""The slots of a template. ``{in}``, ``{of}`` and ``{front}`` are left out of an implicit question; ``{in_here}`` and similar are
+"in this country"."""
 
 
 def filled(template: str, code: str, country: str | None = None) -> str:
@@ -18,7 +19,7 @@ def filled(template: str, code: str, country: str | None = None) -> str:
         country: the code of the locale whose country is named; for ``None`` none is (the implicit form).
 
     Raises:
-        DataError: the template does not have exactly one slot, or the locale does not say what a slot contains.
+        DataError: the template does not have exactly one slot, or the locale has no text for a slot.
         UnknownNameError: the locale does not say how that country is named.
     """
     slots = list(SLOT.finditer(template))
@@ -34,16 +35,16 @@ def filled(template: str, code: str, country: str | None = None) -> str:
 
 
 def _put(slot: re.Match[str], code: str, country: str | None) -> str:
-    """What stands in a slot; nothing for an optional one of an implicit question."""
+    """Returns the text of a slot; nothing for an optional slot of an implicit question."""
     place, form = locale(code), slot[1]
     if country is None:
         if slot[2] and form not in place.here:
-            raise DataError(f"locale {code} does not say what {slot.group()} contains without a country: give it 'here'.")
+            raise DataError(f"locale {code} has no text for {slot.group()} without a country: give it 'here'.")
         return place.here[form] if slot[2] else ""
     if country not in place.countries:
         raise UnknownNameError(f"country in the language of {code}", country, tuple(place.countries))
     if form not in place.countries[country]:
-        raise DataError(f"locale {code} does not say what {slot.group()} contains for {country}: give its country {form!r}.")
+        raise DataError(f"locale {code} has no text for {slot.group()} of {country}: give its country {form!r}.")
     return place.countries[country][form]
 
 

@@ -21,7 +21,7 @@ from steerlens.data.scripts import foreign
 from steerlens.errors import DataError, SteerlensError
 
 MOST_FAULTS = 50
-"""Faults that are listed; the others are counted."""
+"""The number of faults that are listed; the others are counted."""
 _INDEX_BITS = 40
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Wording:
     template: str = ""
     cloze: bool = False
     suffix: str = ""
-    """What tells its item from that of the first wording: ``#2``, ``#3``, ``#cloze`` behind the concept's id."""
+    """The suffix of the concept's id that distinguishes its item from that of the first wording: ``#2``, ``#3``, ``#cloze``."""
 
 
 @dataclass
@@ -57,14 +57,14 @@ class RowReader:
     """Reads rows one at a time and remembers what was wrong with each."""
 
     warn: bool = True
-    """Log the first of each kind of doubt; all are counted in ``notes`` in any case."""
+    """Whether to log the first of each kind of doubt. All are counted in ``notes`` in any case."""
     faults: list[RowFault] = field(default_factory=list)
     """The first faults; ``bad_rows`` and ``more_faults`` count on."""
     bad_rows: int = 0
     more_faults: int = 0
     items: list[Item] | PackedItems = field(default_factory=list)
     doubts: Counter[str] = field(default_factory=Counter)
-    """What looks wrong but can be used, counted."""
+    """The counts of what looks wrong but can be used."""
     wordings: int = 1
     """How many wordings of a question are read, where a row has several; each is an item."""
     cloze: bool = False
@@ -136,15 +136,15 @@ class RowReader:
 
     def _doubt(self, place: str, item: Item) -> None:
         script = locale(item.locale).script
-        doubts = ["question mostly in another script than its locale's"] * foreign(item.question, script)
+        doubts = ["question mostly in a script other than its locale's"] * foreign(item.question, script)
         # names are written in Latin letters in every locale, so a Latin choice says little
-        doubts += ["choice in another script than its locale's"] * any(
+        doubts += ["choice in a script other than its locale's"] * any(
             foreign(choice, script) and foreign(choice, "Latn") for choice in item.choices
         )
         for doubt in doubts:
             self.doubts[doubt] += 1
             if self.doubts[doubt] == 1 and self.warn:
-                _log.warning("%s: %s (%s, %s); others like it are counted in notes", place, doubt, item.locale, script)
+                _log.warning("%s: %s (%s, %s); others of this kind are counted in notes", place, doubt, item.locale, script)
 
     def finish(self, name: str) -> Items:
         """All items read.
@@ -156,7 +156,7 @@ class RowReader:
             listing = "\n".join(f"  {fault}" for fault in self.faults)
             more = f"\n  … and {self.more_faults:,} faults more" if self.more_faults else ""
             rows = f"{self.bad_rows:,} bad row{'s' if self.bad_rows > 1 else ''}"
-            raise DataError(f"{rows} in {name}; nothing was loaded. Correct these and load again:\n{listing}{more}")
+            raise DataError(f"{rows} in {name}; nothing was loaded. Correct these rows and load again:\n{listing}{more}")
         if not self.items:
             raise DataError(f"{name} contains no items: expected at least one row.")
         items = tuple(self.items) if isinstance(self.items, list) else self.items
@@ -196,7 +196,7 @@ class RowReader:
             )
 
     def _once(self, place: str, text: Mapping[str, str]) -> None:
-        """Each concept once a locale, and of one kind in all of them."""
+        """Checks that each concept is given once per locale, and has one kind in all locales."""
         concept, code, kind = text["concept"], text["locale"], int(text["kind"] == KINDS[1])
         if not concept or not code or text["kind"] not in KINDS:
             return
@@ -211,11 +211,11 @@ class RowReader:
             self.fault(place, "kind", f"{text['kind']!r}, but {other}", "one kind for a concept")
         if seen & bit:
             there = self._place_of(concept, first, code)
-            self.fault(place, "concept", f"{concept!r} stands for {code} at {there} already", "each concept once a locale")
+            self.fault(place, "concept", f"{concept!r} is already given for {code} at {there}", "each concept once per locale")
         self._seen[concept] = packed | bit << _INDEX_BITS
 
     def _place_of(self, concept: str, first: int, code: str | None = None) -> str:
-        """Where a concept was read. Looked for only when there is a fault to tell, so that rows cost no place each."""
+        """Returns where a concept was read. This is searched only for a fault, so that rows need no memory for it."""
         for index in range(first, len(self.items) if not self.more_faults else first):
             if self.items[index].concept == concept and code in (None, self.items[index].locale):
                 packed = self._places[index]
@@ -294,7 +294,7 @@ class RowReader:
         choices = self._choices(place, "choices", given)
         shown = [names[0] for names in choices]
         if answer not in shown:
-            self.fault(place, "answer", f"{answer!r} given", "one of the choices, to the letter")
+            self.fault(place, "answer", f"{answer!r} given", "exactly one of the choices")
             return choices, 0
         return choices, shown.index(answer)
 

@@ -6,7 +6,7 @@ from functools import cache
 import regex
 
 _SEVERAL = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
-"""Codes of ISO 15924 that are no script of Unicode, and the scripts that they stand for."""
+"""Codes of ISO 15924 that are not a script of Unicode, and the scripts that they mean."""
 _LETTERS = regex.compile(r"[\p{L}\p{M}]++")
 _EXCERPT = 200
 """Characters of a text that are looked at: a script shows early, and files are long."""

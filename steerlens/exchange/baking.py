@@ -68,9 +68,7 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
         raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")
     hooks = [hook for part in model.modules() for own in (part._forward_pre_hooks, part._forward_hooks) for hook in own.values()]
     if not all(map(only_reads, hooks)):
-        raise ModelError(
-            "the model has hooks, and its copy would have them too: remove them, or leave the plan's block."
-        )
+        raise ModelError("the model has hooks, and its copy would have them too: remove them, or leave the plan's block.")
     baked = copy.deepcopy(model)
     blocks = blocks_of(baked, plan.fingerprint)
     biases = _biases(baked, blocks, added.layers)

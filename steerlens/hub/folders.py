@@ -17,7 +17,7 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
     Args:
         folder: is made if it is not there.
         save: writes the artifact to a file.
-        card: what is told of it.
+        card: its card.
         repo_id: the repository, as ``user/name``.
 
     Raises:
@@ -25,9 +25,9 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():
-        raise FileError(f"{place} is no folder: expected one, or a name that is free.")
+        raise FileError(f"{place} is not a folder: expected a folder, or a name that does not exist.")
     if card.plane is None and (place / PLANE_FILE).exists():
-        raise FileError(f"{place} contains {PLANE_FILE} of an earlier {card.kind}: remove it, or give this one's with plane=.")
+        raise FileError(f"{place} contains {PLANE_FILE} of an earlier {card.kind}: remove it, or give the new plane with plane=.")
     names = [card.file, "README.md"]
     save(place / card.file)
     if card.plane is not None:

@@ -262,7 +262,7 @@ def test_the_check_finds_what_concerns_several_items(used: Items) -> None:
     english = list(used.of(kind="factual", locale="en-US"))[:29]
     missing = check(Items((*some, *english)))
     assert [(p.locale, p.concept) for p in missing] == [("en-US", some[29].concept)]
-    assert any("answers stand at" in problem.what for problem in check(Items(tuple(_always_a(list(used)[:200])))))
+    assert any("answers are at letter" in problem.what for problem in check(Items(tuple(_always_a(list(used)[:200])))))
 
 
 def test_an_answer_within_a_word_is_none() -> None:

@@ -276,7 +276,7 @@ def test_json_lines_of_data_sets_do_not_end_the_process(tmp_path: Path, first: s
         ("\n- config_name: es\n  data_files: zip://x.csv::x.zip", "out of its folder"),
         ("!!python/object/apply:os.mkdir ['executed']", "could not determine a constructor"),
         ("[&a [x], *a, *a]", "without aliases"),
-        ("\n- config_name: en\n  data_files: x.tar", "of a format that is not read"),
+        ("\n- config_name: en\n  data_files: x.tar", "has a format that cannot be read"),
     ],
 )
 def test_cards_of_data_sets(tmp_path: Path, configs: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

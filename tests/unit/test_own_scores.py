@@ -125,7 +125,7 @@ def test_what_cannot_be_measured_is_refused(llama: sl.LensModel, items: Items) -
     spanish = items.of(locale="es-ES")  # no English to be consistent with
     swept = sweep(llama, spanish, _vectors(llama, items, "consistency").of("es-ES").values(), [1, 3], [1.0],
                   scores=["consistency", "localization"])  # fmt: skip
-    with pytest.raises(SettingsError, match="'consistency', which a contrast .* cannot be measured on any item in es-ES"):
+    with pytest.raises(SettingsError, match=r"'consistency', which a contrast .* cannot be measured on any item in es-ES"):
         swept.choose()
     narrow = Score("all_right", lambda o: o.correct, None, companion="transfer_margin")
     with pytest.raises(SettingsError, match="companion 'transfer_margin' of factual items: expected a finer score of all"):

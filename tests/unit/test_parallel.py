@@ -158,7 +158,7 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
         "rows.jsonl:4: field 'texts': locale 'es-SE' given",
         "rows.jsonl:4: field 'texts': ' y' in en-US",
         "rows.jsonl:4: field 'license': 3 given",
-        "rows.jsonl:5: field 'key': 'a' stands at rows.jsonl:1 already",
+        "rows.jsonl:5: field 'key': 'a' is already at rows.jsonl:1",
         "rows.jsonl:6: field 'answers': an answer in es-ES",
         "rows.jsonl:7: field 'key': missing",
     ):

@@ -58,7 +58,7 @@ def test_blend() -> None:
     for code in items.locales:
         country, own = COUNTRIES[code], items.of(locale=code)
         assert len(own) >= 100
-        taken_out = sum(count for note, count in items.notes.items() if note == f"{code}: country could not be taken out")
+        taken_out = sum(count for note, count in items.notes.items() if note == f"{code}: country could not be removed")
         assert taken_out <= (25 if code == "ko-KR" else 10)
         for item in own:
             assert not re.search(country.own, item.question), item.question

@@ -1,4 +1,4 @@
-"""Facts before they are rows: what is asked, what answers it, and what could stand beside the answer."""
+"""Facts before they are rows: the question, its answer, and possible other choices."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

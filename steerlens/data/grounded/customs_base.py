@@ -34,7 +34,7 @@ class Owner:
     cities: Mapping[str, str] = field(default_factory=dict)
     """Terms of cities whose spelling by GeoNames is not the term's."""
     boroughs: tuple[str, ...] = ()
-    """Boroughs that GeoNames lists beside the city that they belong to."""
+    """Boroughs that GeoNames lists separately from their city."""
     digits: str = "0123456789"
     """The digits from zero to nine that numbers are written in; babel leaves some of them Western."""
     holidays: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def by_owner(value: Callable[[Owner], Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Custom:
-    """One concept: what holds in each country, and how it is said."""
+    """One concept: the custom of each country, and its wording."""
 
     concept: str
     topic: str

@@ -66,5 +66,5 @@ def _area(territory: str, code: str, city: str) -> str:
     known = (GEOCODE_DATA[whole[:end]].get("en", "nothing") for end in range(len(whole), 1, -1) if whole[:end] in GEOCODE_DATA)
     place = next(known, "nothing")
     if city not in place:
-        raise DataError(f"area code {code} of {territory} stands for {place}: expected {city}.")
+        raise DataError(f"area code {code} of {territory} is the code of {place}: expected {city}.")
     return _zero(territory) + code

@@ -37,7 +37,7 @@ def time_text(asking: str, hour: int, minute: int) -> str:
 
 
 def _clock(locale: str) -> tuple[bool, str]:
-    """Whether the short time counts twelve hours, and what stands between hour and minute."""
+    """Whether the short time counts twelve hours, and the separator of hour and minute."""
     pattern = str(cldr(locale).time_formats["short"].pattern)
     return "a" in pattern, _separator(pattern)
 
@@ -48,7 +48,7 @@ def _say_clock(asking: str, clock: tuple[bool, str]) -> str:
 
 
 def _twelve_hours(asking: str, hour: int, minute: int, separator: str) -> str:
-    # where "AM" stands, and its word, is a term of ours: CLDR's abbreviation for Korean is the Latin one
+    # the place of "AM" and its word are our own term: CLDR's abbreviation for Korean is the Latin one
     return term(asking, "pm" if hour >= 12 else "am").format(f"{(hour - 1) % 12 + 1}{separator}{minute:02d}")
 
 

@@ -65,7 +65,7 @@ def _graded(fact: Fact) -> Fact:
 
 
 def _places(made: list[Concept]) -> dict[str, int]:
-    """Where each answer stands: every place equally often within a relation, and over all of them."""
+    """The position of each answer: every position equally often within a relation, and over all relations."""
     relations = defaultdict[str, list[str]](list)
     for concept in made:
         relations[concept.fact.relation].append(concept.fact.concept)

@@ -30,7 +30,7 @@ def country(code: str) -> Thing:
 
 
 def abroad(name: str) -> tuple[str, ...]:
-    """The countries of a list that no locale of the atlas stands for; cultural items ask about the others."""
+    """The countries of a list that have no locale in the atlas. Cultural items ask about the others."""
     own = {one.territory for one in owners()}
     return tuple(code for code in subjects(name) if code not in own)
 

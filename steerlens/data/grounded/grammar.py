@@ -32,11 +32,12 @@ class Grammar:
     names: dict[str, dict[str, str]]
     """Names per kind that CLDR has not, or has in a form that people do not write."""
     forms: dict[str, dict[str, dict[str, str]]]
-    """What a sentence needs beside the bare name, per kind and thing: with its article, in a case, after a preposition."""
+    """Forms of a name that sentences need in addition to the bare name, per kind and thing: with its article, in a case, after a
+    preposition."""
     cloze: dict[str, str]
     """Per relation a statement that ends before its answer."""
     as_written: frozenset[str] = frozenset()
-    """Kinds whose names stand as they are, without a capital put to them: those of the tables."""
+    """Kinds whose names are used unchanged, without a capital: those of the tables."""
 
     def name(self, thing: Thing) -> str:
         """The thing's name as a list would have it: bare, with a capital where the script has them."""

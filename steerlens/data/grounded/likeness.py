@@ -12,7 +12,7 @@ _LETTERS = 4
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether one name tells a reader who has never heard it that the other belongs to it.
+    """Whether one name shows a reader who has never heard it that the other belongs to it.
 
     Chinese: two characters in a row in common. Korean: words with the same first two syllables. Other scripts: words
     with the same first four letters, or the whole of a shorter word.

@@ -82,7 +82,7 @@ def currencies() -> Iterator[Fact]:
 
 
 def currency_symbols() -> Iterator[Fact]:
-    """The currency that a sign stands for."""
+    """The currency of a sign."""
     unit_of = units()
     for code, tag in signs().items():
         yield Fact(

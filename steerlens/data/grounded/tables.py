@@ -1,7 +1,7 @@
 """Facts written as tables: a relation with its questions, its subjects and what answers each.
 
-What no language owns stands in ``tables.json`` beside this file: the relations, their topics, and for each subject its answer,
-how hard it is, and which answers would be right or arguable, too. Names and questions stand in the ``tables.json`` of each
+Data of no particular language is in ``tables.json`` next to this file: the relations, their topics, and for each subject its
+answer, how hard it is, and which answers would be right or arguable, too. Names and questions are in the ``tables.json`` of each
 locale.
 """
 
@@ -32,7 +32,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Table:
-    """A relation, and all that it holds of."""
+    """A relation and all its facts."""
 
     relation: str
     topic: str

@@ -25,7 +25,7 @@ def main(folder: str) -> None:
     """Writes ``votes.json``.
 
     Args:
-        folder: where BLEnD's annotations lie.
+        folder: the folder of BLEnD's annotations.
     """
     root = Path(str(atlas_folder(ENGLISH))).parent
     table = json.loads((root / _SURVEYS).read_text(encoding="utf-8"))[_NAME]
@@ -38,7 +38,7 @@ def counted(table: Mapping[str, str], folder: str | Path) -> dict[str, dict[str,
 
     Args:
         table: the survey's question for each concept.
-        folder: where the annotations lie.
+        folder: the folder of the annotations.
 
     Raises:
         FileError: a file is not of the format.

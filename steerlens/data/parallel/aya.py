@@ -32,7 +32,7 @@ def aya(
         locales: locales, or names such as ``spa``. English is among them only if it is named.
         split: ``train`` or ``test``.
         prompt: put each instruction as a question is put to the model, behind the locale's word for "Question" and before the one
-            for "Answer"; for ``False`` it stands alone.
+            for "Answer"; for ``False`` it is used alone.
         revision: a commit hash; for ``None`` what the hub has now.
         path: a local folder that is read in place of the hub.
 

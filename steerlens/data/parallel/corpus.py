@@ -40,7 +40,7 @@ class ParallelCorpus(Sequence[ParallelText]):
     rows: Sequence[ParallelText]
     """The rows themselves."""
     name: str = "parallel texts"
-    """What the corpus is called in tables and errors."""
+    """The name of the corpus in tables and errors."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
     """How many texts a loader or a method left out, by reason. It is not part of the digest."""
 
@@ -109,8 +109,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         """Returns each text in one locale and the same in another, of the rows that contain both; questions with their answers.
 
         Args:
-            locale: the code of the locale whose text stands first.
-            with_: the code of the locale whose text stands second.
+            locale: the code of the locale of the first text.
+            with_: the code of the locale of the second text.
 
         Raises:
             PairsError: no row contains both.
@@ -213,12 +213,12 @@ class ParallelCorpus(Sequence[ParallelText]):
         ``concept``
             The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
         ``name``
-            A text contains the answer and, beside it, everything of the question that is not frame. Frame is what two concepts of
+            A text contains the answer and also everything of the question that is not frame. Frame is what two concepts of
             the item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of
             "What is the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found.
             Of a question without a relation two words or four characters must be left. A cultural question has no name.
         ``n-gram``
-            A text contains the answer and, beside it, ``n`` words in a row of a question without a relation, or all of a shorter
+            A text contains the answer and also ``n`` words in a row of a question without a relation, or all of a shorter
             question, if no other concept of the items asks with the same words.
 
         A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing
@@ -257,7 +257,7 @@ class ParallelCorpus(Sequence[ParallelText]):
         found = self.leaks(items, n)
         keys = {leak.key for leak in found}
         by_reason = Counter(f"rows that leak by {leak.why}, left out" for leak in {leak.key: leak for leak in found}.values())
-        _log.info("%s: %d of %d rows leak what %s ask and are left out", self.name, len(keys), len(self), items.name)
+        _log.info("%s: %d of %d rows leak what %s ask, and are left out", self.name, len(keys), len(self), items.name)
         return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
 
     def check(self, items: Items, n: int = 8) -> None:

@@ -14,7 +14,7 @@ from steerlens.storage import write_atomically
 
 _MAPPINGS = ("texts", "answers")
 _DEFAULTS: dict[str, Any] = {"answers": {}, "source": "", "license": "", "concept": ""}
-"""What fields contain that a line may lack."""
+"""The form of the fields that a line may lack."""
 _NAMES = tuple(one.name for one in fields(ParallelText))
 
 
@@ -24,7 +24,7 @@ def line_of(row: ParallelText) -> str:
 
 
 def write_rows(path: str | Path, rows: Iterable[ParallelText]) -> Path:
-    """Writes a row a line.
+    """Writes one row per line.
 
     Raises:
         FileError: the file cannot be written.
@@ -52,13 +52,13 @@ def read_rows(path: str | Path) -> tuple[ParallelText, ...]:
         place = f"{path.name}:{number}"
         given = parsed(line)
         if isinstance(given, str):
-            reader.fault(place, "line", given, "one JSON object a line")
+            reader.fault(place, "line", given, "one JSON object per line")
             continue
         before = len(reader.faults) + reader.more_faults
         _check(reader, place, given, known)
         key = given.get("key")
         if isinstance(key, str) and seen.setdefault(key, place) != place:
-            reader.fault(place, "key", f"{key!r} stands at {seen[key]} already", "each key once")
+            reader.fault(place, "key", f"{key!r} is already at {seen[key]}", "each key once")
         if len(reader.faults) + reader.more_faults == before:
             rows.append(ParallelText(**given))
     if not rows or reader.faults:

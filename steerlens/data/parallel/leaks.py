@@ -47,7 +47,7 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a text must contain to give away one wording of an item."""
+    """What a text must contain to give away the answer to one wording of an item."""
 
     concept: str
     name: tuple[Units, ...]
@@ -159,7 +159,7 @@ def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
 
 
 def _marks(question: Units) -> list[Units]:
-    """What frames are told by: words, and pairs of which one is a character."""
+    """The units that identify frames: words, and pairs of which one is a character."""
     return [(unit,) for unit in question if not is_character(unit)] + [
         pair for pair in pairwise(question) if any(map(is_character, pair))
     ]
@@ -190,7 +190,7 @@ def _parts(question: Units, own: Sequence[bool]) -> tuple[Units, ...]:
         if own[at] and is_character(question[at]):
             while end < len(question) and own[end] and is_character(question[end]):
                 end += 1
-            alone = end == at + 1  # one character says little: 中 of 中国 stands in many words
+            alone = end == at + 1  # one character means little: 中 of 中国 is in many words
             found.append(question[at : end + 1] if alone and end < len(question) else question[at:end])
         elif own[at]:
             found.append(question[at:end])
@@ -206,7 +206,7 @@ def _phrases(question: Units, n: int) -> list[Units]:
 
 
 def _answered(asked: _Asked, found: Mapping[Units, Sequence[int]], taken: Sequence[Units]) -> bool:
-    """Whether a text contains an answer beside the words of the question: Africa in "South Africa" is no answer."""
+    """Whether a text contains an answer in addition to the words of the question: Africa in "South Africa" is not an answer."""
     used = {at for part in taken for at in range(found[part][0], found[part][0] + len(part))}
     places = ((at, len(answer)) for answer in asked.answers for at in found.get(answer, ()))
     return any(used.isdisjoint(range(at, at + length)) for at, length in places)

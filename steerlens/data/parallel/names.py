@@ -23,7 +23,7 @@ def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCo
 
     A name alone is too short to train on, and a sentence around it would need each language's grammar. Lists are joined as CLDR
     joins them in each language. Names that a language lacks, those of continents and regions, and those with digits or a remark
-    in brackets are left out in all locales. A currency's name may tell whose it is: see ``ParallelCorpus.without_leaks``.
+    in brackets are left out in all locales. A currency's name may name its country: see ``ParallelCorpus.without_leaks``.
 
     Args:
         locales: the locales. English is always among them.
@@ -65,7 +65,7 @@ def _cldr(code: str) -> Any:
 
 
 def _usable(key: str, name: str | None) -> bool:
-    """Whether a code has a plain name. Numbers are codes of continents and regions, which say where other territories lie."""
+    """Whether a code has a plain name. Numbers are codes of continents and regions, which contain other territories."""
     names_one = bool(name) and name != key and key not in _NOTHING and not key.isdecimal()
     return names_one and _REMARK.search(name or "") is None
 

@@ -18,9 +18,9 @@ class ParallelText:
     """
 
     key: str
-    """What tells the row from the other rows of its corpus, as ``atlas/capital-JP#2``."""
+    """The key that identifies the row in its corpus, as ``atlas/capital-JP#2``."""
     texts: Mapping[str, str] = field(hash=False)
-    """By the code of the locale: a plain sentence, or a question as a model reads it, up to the word for "Answer"."""
+    """By the code of the locale: a plain sentence, or a question as the model gets it, up to the word for "Answer"."""
     answers: Mapping[str, str] = field(default_factory=dict, hash=False)
     """By the code of the locale: the answer to the question; empty for a plain sentence."""
     source: str = ""
@@ -28,7 +28,7 @@ class ParallelText:
     license: str = ""
     """The licence of the source, as ``CC BY-SA 4.0``."""
     concept: str = ""
-    """The id of the concept that the row tells, without the number of its wording; empty if it tells none."""
+    """The id of the concept that the row states, without the number of its wording; empty if it states none."""
 
     def __post_init__(self) -> None:
         if not self.key or not self.texts:

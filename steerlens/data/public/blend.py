@@ -17,7 +17,7 @@ from steerlens.data.rows import same_text
 
 FEWEST_CHOICES = 3
 _ENOUGH = 0.5
-"""Share of a country's highest vote from which on an answer counts as the country's, if a higher one has no translation."""
+"""The share of a country's highest vote from which an answer counts as the country's, if a higher one has no translation."""
 
 
 def blend(
@@ -33,7 +33,7 @@ def blend(
     answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left out; a
     question with fewer than three choices is dropped. The implicit form is the question without its country; where that cannot be
     taken out, or where the question means nothing without it, the question is dropped. A question that says "in your country" is
-    implicit as it stands, and explicit with the name in its place; one that names none otherwise has no explicit form.
+    implicit as it is, and explicit with the name in its place; one that names none otherwise has no explicit form.
     Questions that the data set's scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
 
     What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave the
@@ -117,7 +117,7 @@ def _item(gathering: Gathering, locale: str, here: Asked, texts: Mapping[str, st
     country = COUNTRIES[locale]
     question = implicit(here.question, country.own, country.rules)
     if question is None:
-        gathering.drop(locale, "country could not be taken out")
+        gathering.drop(locale, "country could not be removed")
         return None
     together: dict[str, list[str]] = {}
     for owner, text in texts.items():

@@ -18,7 +18,7 @@ from steerlens.storage import json_value
 
 _COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
 _INSTRUCTION = " Without any explanation"
-"""Where the question ends in a prompt, and what to answer with begins."""
+"""The text in a prompt where the question ends and the form of the answer begins."""
 
 
 def blend_choices(
@@ -72,7 +72,7 @@ def blend_choices(
 
 
 def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether each set of choices of a question has none that is the answer of another set beside its own answer."""
+    """Whether no set of choices of a question has, next to its own answer, the answer of another set."""
     texts = [{letter: same_text(str(text)) for letter, text in (_lettered(row) or {}).items()} for row in rows]
     own = [lettered.get(str(row["answer_idx"])) for lettered, row in zip(texts, rows, strict=True)]
     right = set(filter(None, own))

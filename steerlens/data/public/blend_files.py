@@ -1,4 +1,4 @@
-"""BLEnD's annotations as they lie in its repository: what people answered, how many of them, and in which words."""
+"""BLEnD's annotations as they are in its repository: people's answers, their numbers and their words."""
 
 import csv
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from steerlens.storage import json_value
 
 _FIELDS = ("question", "annotations", "idks")
 _NO_ANSWER = ("wrong answer", "n/a", "none", "idk")
-"""What stands in some files among the words of an answer, and is none."""
+"""Texts in some files that are among the words of an answer but are not words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Asked:
     answers: tuple[Answer, ...]
     """The most frequent first."""
     left_out: bool
-    """By the rule of the data set's scorer: too many had no answer, or nobody gave one."""
+    """Left out by the rule of the data set's scorer: too many people had no answer, or nobody gave one."""
 
 
 def folder_of(source: Source) -> Path:
@@ -54,8 +54,8 @@ def folder_of(source: Source) -> Path:
             found = snapshot_download(source.id, repo_type="dataset", revision=source.revision, allow_patterns=patterns)
     except Exception as error:  # a dozen kinds, of five libraries
         raise FileError(
-            f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without network, get "
-            "it elsewhere (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
+            f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without network, get it "
+            "on another machine (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
         ) from error
     return Path(found)
 
@@ -77,7 +77,7 @@ def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, 
 
 
 def topics(root: Path) -> dict[str, str]:
-    """Topic by question id, from the short-answer questions if they lie beside the annotations."""
+    """Topic by question id, from the short-answer questions if they are next to the annotations."""
     for file in sorted(root.parent.rglob("*_questions.csv") if root.is_file() else root.rglob("*_questions.csv")):
         rows = csv.DictReader(lines_of(file))
         try:

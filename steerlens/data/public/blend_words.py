@@ -21,7 +21,7 @@ class Words:
             self._uses.update({same_text(own): answer.votes for own in answer.own})
             for word in answer.english:
                 for own in answer.own:
-                    # a pair that stands alone is a translation; of several words which is which is not said
+                    # a single pair is a translation; with several words, it is not known which belongs to which
                     alone = len(answer.own) == 1
                     weight = (same_text(own) == same_text(word), alone, alone and len(answer.english) == 1, answer.votes)
                     if weight > self._best.get(same_text(word), ((False, False, False, -1), ""))[0]:
@@ -53,7 +53,7 @@ class Words:
 
 
 def shown(answer: Answer, script: str = "Latn") -> str:
-    """The word that stands for an answer: its first in the language's script, in the spelling that has its accents.
+    """The word for an answer: its first word in the language's script, in the spelling with accents.
 
     Args:
         answer: what people answered.

@@ -15,7 +15,7 @@ from steerlens.data.rows import same_text
 from steerlens.errors import DataError, FileError, SettingsError
 
 BLANK = "___"
-"""What stands in a question for the word that is asked for."""
+"""The text in a question in place of the word that is asked for."""
 _MASK = "<mask>"
 _COLUMNS = ["Prompt", "Ans", "Candidate Ans", "Subject"]
 _LANGUAGES = of_codes(
@@ -121,7 +121,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         elif any(cells):
             yield number, list(map(_unquoted, cells))
     if number == 0:
-        raise DataError(f"{file} is empty: expected a header and a fact a line.")
+        raise DataError(f"{file} is empty: expected a header and one fact per line.")
 
 
 def _unquoted(cell: str) -> str:

@@ -16,7 +16,7 @@ class Gathering:
     """Items and counts of what was left out, from which ``Items`` come.
 
     A question has one concept: a data set that asks the same question on several rows would be trained on and tested with the
-    same prompt. The first row is kept and the later ones are left out; what they hold for right is right for the first too.
+    same prompt. The first row is kept and the later ones are left out; what they count as right is right for the first too.
     English decides for all locales, so that what is left out of one does not depend on which others are asked for.
     """
 
@@ -49,7 +49,7 @@ class Gathering:
             return
         if (item.concept, item.locale) in self._seen:
             given = f"{item.concept!r} given twice for {item.locale}"
-            self.reader.fault(place, "concept", given, "each concept once a locale")
+            self.reader.fault(place, "concept", given, "each concept once per locale")
             return
         self._seen.add((item.concept, item.locale))
         if not item.question:

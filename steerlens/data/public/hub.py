@@ -26,7 +26,7 @@ REVISIONS: dict[str, tuple[str, str]] = {
     "mmlu-prox-lite": ("li-lab/MMLU-ProX-Lite", "main"),
     "mmmlu": ("openai/MMMLU", "main"),
 }
-"""Name to hub id and the revision that is read if none is given. ``main`` moves: give a commit hash to pin it."""
+"""By name, the hub id and the default revision. ``main`` can change: give a commit hash to pin it."""
 _PROBE_SECONDS = 3.0
 
 
@@ -99,7 +99,8 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
 def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
     """A split, read without taking "None" or "NA" in a CSV file for nothing: they are answers.
 
-    Local files are streamed: the library tells its copies of them apart by their time alone, and could give another's rows.
+    Local files are streamed: the library distinguishes its copies of them only by their time, and could return another file's
+    rows.
     """
     import datasets
 
@@ -127,7 +128,7 @@ def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
         where = f"config {config!r}, split {split!r}"
         if source.path is not None:
             message = (
-                f"cannot read {source.path} ({where}): {error!s:.500}. Expected the files of {source.id} as they lie on the hub."
+                f"cannot read {source.path} ({where}): {error!s:.500}. Expected the files of {source.id} as they are on the hub."
             )
         else:
             message = (
@@ -156,13 +157,13 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
         FileError: it does not exist.
     """
     if path is None:
-        raise SettingsError(f"{data_set} is not read from the hub: get it with {where} and give path=...")
+        raise SettingsError(f"{data_set} cannot be read from the hub: get it with {where} and give path=...")
     return Path(checked(Source(data_set, path=path)).path or "")
 
 
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
-    """Without network the hub's libraries retry for half a minute. Then they are told so, and use only their cache."""
+    """Without network the hub's libraries retry for half a minute. Then they are set to offline mode and use only their cache."""
     from huggingface_hub import constants
 
     with _offline(not constants.HF_HUB_OFFLINE and not _reachable(constants.ENDPOINT)):
@@ -171,7 +172,7 @@ def offline_if_unreachable() -> Iterator[None]:
 
 @contextmanager
 def _offline(wanted: bool) -> Iterator[None]:
-    """Tells the hub's libraries that there is no network: for a local folder, too, the hub would be told of each load."""
+    """Sets the hub's libraries to offline mode, also for a local folder, because otherwise they report each load to the hub."""
     import datasets
     from huggingface_hub import constants
 
@@ -198,7 +199,7 @@ def _reachable(endpoint: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The hub's libraries without their bars: a file a language would show one each."""
+    """The hub's libraries without their progress bars, because each file would show one."""
     import datasets
 
     shown, level = datasets.utils.is_progress_bar_enabled(), logging.getLogger("datasets").level

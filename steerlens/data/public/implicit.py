@@ -1,7 +1,7 @@
 """The implicit form of a question that names its country: the same question without the country.
 
 Rules are per language, in order, and each corrects the sentence as it takes the country out. Where a country or its people
-still stand in the sentence afterwards there is no implicit form: a question is dropped rather than bent.
+are still in the sentence afterwards there is no implicit form: the question is dropped.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 Edit = tuple[str, str]
-"""A regular expression in which ``{C}`` stands for the country's names, and what it is replaced by."""
+"""A regular expression, with ``{C}`` for the country's names, and its replacement."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Rules:
     names: str
     """Regular expression of the names of countries and peoples that no implicit question may contain."""
     tidy: tuple[Edit, ...] = ()
-    """Edits of the whole sentence after the country went."""
+    """Edits of the whole sentence after the country was removed."""
     dotted: bool = False
     """Whether the capital of i is İ, as in Turkic languages."""
 
@@ -65,7 +65,7 @@ _TIDY: tuple[Edit, ...] = (
     (r"^[\s,，、،]+", ""),
     (r"([¿¡])[\s,]+", r"\1"),
 )
-"""What every language needs after something was taken out: no space doubled or before a mark, no comma at the start."""
+"""The edits that every language needs after a removal: no double space, no space before a mark, no comma at the start."""
 
 
 @cache
@@ -79,7 +79,8 @@ def capital(text: str, *, dotted: bool = False) -> str:
 
 
 def _capital_like(text: str, original: str, *, dotted: bool) -> str:
-    """The text, its first letter a capital if the original's was one: what now stands first may have stood inside."""
+    """Returns the text with a capital first letter if the original had one, because the first word may have been inside the
+    sentence."""
     was = next((letter for letter in original if letter.isalpha()), "")
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), None)
     if at is None or not was.isupper():

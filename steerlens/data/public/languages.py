@@ -1,4 +1,4 @@
-"""What public data sets call the languages, and the locales that stand for them here."""
+"""The names of languages in public data sets, and their locales here."""
 
 from collections.abc import Iterable, Mapping
 

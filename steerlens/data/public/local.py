@@ -13,7 +13,7 @@ from steerlens.storage import read_json
 
 _STANDALONE = ".huggingface.yaml"
 _ELSEWHERE = re.compile(r"://|::|^[/~\\]|^\w:|(^|[/\\])\.\.($|[/\\])")
-"""What a path contains that leads out of a folder, or on the web."""
+"""The marks of a path that leads out of a folder, or to the web."""
 _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -40,7 +40,7 @@ def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[st
 
 
 def check_card(root: Path) -> None:
-    """Refuses a folder whose card says that files of its configs lie elsewhere: on the web, or out of the folder.
+    """Refuses a folder whose card says that files of its configs are elsewhere: on the web, or outside the folder.
 
     Raises:
         FileError: it does.
@@ -59,7 +59,7 @@ def check_card(root: Path) -> None:
         each = [one for one in configs if isinstance(one, dict)] if isinstance(configs, list) else []
         for text in _texts([one.get(name) for one in each for name in ("data_files", "data_dir")]):
             if _ELSEWHERE.search(text):
-                raise FileError(f"the card in {root} names {text!r:.200}, out of its folder: expected files that lie in it.")
+                raise FileError(f"the card in {root} names {text!r:.200}, outside its folder: expected files inside it.")
 
 
 def check_files(files: Mapping[str, Iterable[str]]) -> None:
@@ -74,13 +74,14 @@ def check_files(files: Mapping[str, Iterable[str]]) -> None:
     """
     for path in (Path(file) for several in files.values() for file in several):
         if path.suffix not in _KINDS:
-            raise FileError(f"{path} is of a format that is not read: expected {', '.join(_KINDS)}.")
+            raise FileError(f"{path} has a format that cannot be read: expected {', '.join(_KINDS)}.")
         if path.suffix == ".parquet":
             check_unfolded(path)
 
 
 def json_rows(files: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yields the rows of JSON files: an object a line, or a list of objects. What a row lacks and one before it has is ``None``.
+    """Yields the rows of JSON files: one object per line, or a list of objects. What a row lacks and one before it has is
+    ``None``.
 
     The ``datasets`` library reads them with Arrow, which ends the process where the first row is ``null`` or nested deeply.
 
@@ -101,7 +102,7 @@ def _listed(path: Path) -> Iterator[dict[str, Any]]:
     lines = lines_of(path)
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("["):
-        content = read_json(path, "Expected a list of objects, or an object a line.")
+        content = read_json(path, "Expected a list of objects, or one object per line.")
         each: Iterable[Any] = content if isinstance(content, list) else ["a list that goes on"]
     else:
         each = (parsed(line) for line in chain([first], lines) if line.strip())
@@ -115,7 +116,7 @@ def _texts(value: object) -> list[str]:
     """The texts in a value of YAML.
 
     Raises:
-        FileError: a part of it stands in it several times, of which a few lines make billions.
+        FileError: a part of it is repeated in it, so that a few lines can make billions.
     """
     found, left, seen = [], [value], set[int]()
     while left:
@@ -131,7 +132,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _words(file: Path) -> list[str]:
-    """The parts of a file's name that can stand for a config or split: all it could be cut into at ``-``, ``_`` or ``.``."""
+    """The parts of a file's name that can name a config or split: all it could be cut into at ``-``, ``_`` or ``.``."""
     stem = file.name.removesuffix(file.suffix)
     pieces = stem.replace("_", "-").replace(".", "-").split("-")
     joined = [f"{a}{mark}{b}" for a, b in pairwise(pieces) for mark in "-_"]

@@ -30,13 +30,13 @@ class Columns:
     answer: str
     """The column of the answer."""
     concept: str = ""
-    """The same value for the same question in every language; the row's number if none is named."""
+    """The column with the same value for the same question in every language; the row's number if none is named."""
     topic: str = ""
     """The column of the topic; none for ``""``."""
     tags: tuple[str, ...] = ()
     """The columns whose values become tags."""
     answers: AnswerForm = "guess"
-    """What the answer column contains: a letter, an index from 0, or the choice's text."""
+    """The form of the answer column: a letter, an index from 0, or the choice's text."""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def from_hub(
         split: the data set's split.
         revision: a commit hash, or a branch such as ``main``, which moves.
         path: a local folder or file that is read in place of the hub.
-        answers: what the answer column contains: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` tells by
+        answers: what the answer column contains: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` decides by
             each value.
 
     Raises:
@@ -172,7 +172,7 @@ def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str
         return int(text) if inside else f"an index from 0 to {len(choices) - 1}"
     is_text, is_letter = text in choices and form in ("text", "guess"), len(text) == 1 and text in letters
     if is_text and is_letter and form == "guess" and choices[letters.index(text)] != text:
-        return "a letter or a choice, not what could be either (say which with answers=...)"
+        return "a letter or a choice, not a text that could be either (choose with answers=...)"
     if is_text:
         return choices.index(text)
     if is_letter and form in ("letter", "guess"):

@@ -97,7 +97,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FileError(f"cannot read {file}: {error}. Expected MKQA's gzipped JSON Lines, whole.") from error
     if number == 0:
-        raise DataError(f"{file} is empty: expected a question a line.")
+        raise DataError(f"{file} is empty: expected one question per line.")
 
 
 def _lines(file: Path) -> Iterator[str]:
