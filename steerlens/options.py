@@ -43,7 +43,7 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
 
 
 def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
-    """The settings that the arguments stand for; fields that no option was given for keep their defaults.
+    """Returns the settings from the arguments. Fields without a given option keep their defaults.
 
     Args:
         settings: the class.
@@ -60,7 +60,7 @@ def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
 
 
 def value_of(name: str, text: str | bool, kind: Any) -> Any:
-    """The value that a text stands for.
+    """Returns the value of a text.
 
     Args:
         name: the field's name, for the error.
@@ -97,7 +97,7 @@ def given_as(value: Any) -> str:
 
 @cache
 def explanations(settings: type) -> dict[str, str]:
-    """The text beneath each field of a class, without marks of code and without what ``None`` stands for."""
+    """Returns the text below each field of a class, without marks of code and without the meaning of ``None``."""
     found = {}
     for one, beneath in pairwise(ast.parse(inspect.getsource(settings)).body[0].body):  # type: ignore[attr-defined]
         if isinstance(one, ast.AnnAssign) and isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant):

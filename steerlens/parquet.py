@@ -1,4 +1,4 @@
-"""Parquet files of others, of which a few bytes can stand for more than memory holds."""
+"""Parquet files from others, in which a few bytes can unpack to more than memory holds."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST, _FOLD = 1 << 29, 256
-"""A table may take so many bytes of memory, or so many times the bytes of its file."""
+"""The memory limit of a table: this number of bytes, or this multiple of the bytes of its file."""
 
 
 def check_unfolded(path: Path) -> None:
     """Refuses a file whose table takes far more memory than its size lets expect.
 
-    Repeated texts are read once and counted as often as they stand there, so that the file itself costs little.
+    Repeated texts are read once and counted as often as they occur, so that checking the file costs little.
 
     Args:
         path: the file.
@@ -34,7 +34,7 @@ def check_unfolded(path: Path) -> None:
 
 
 def _bytes_of(array: "pa.Array") -> int:
-    """The bytes that an array takes where each of its texts stands for itself."""
+    """The bytes that an array takes if each of its texts is stored separately."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 SHOW_FROM = 50
-"""A bar over fewer steps than this would be gone before it is read."""
+"""The fewest steps for which a progress bar is shown."""
 
 
 def progress(total: int, description: str, unit: str, *, show: bool = True) -> Any:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("steerlens", "torch", "transformers", "transformer-lens", "scikit-learn", "numpy", "pandas", "plotly")
-"""The packages whose versions are noted."""
+"""The packages whose versions are recorded."""
 
 
 def provenance(**parts: Any) -> dict[str, Any]:

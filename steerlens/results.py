@@ -26,14 +26,14 @@ class Study:
     """Everything that a run of the whole chain found."""
 
     manifest: dict[str, Any]
-    """Versions, model fingerprint, settings, seed, data hash, seconds."""
+    """How the study was made: versions, model fingerprint, settings, seed, data hash, seconds."""
     separability: Separability
     sweep: Sweep
-    """EN and LOC at every swept layer and strength, on dev."""
+    """The scores of EN and LOC at every swept layer and strength, on dev."""
     chosen: Choices
-    """EN, LOC and surgical steering, chosen on dev, and the combinations that surgical steering was chosen from."""
+    """The choices of EN, LOC and surgical steering on dev, and the combinations that surgical steering was chosen from."""
     plane: Plane
-    """Unsteered, explicit prompt, EN, LOC and surgical, on test."""
+    """The scores of unsteered, explicit prompt, EN, LOC and surgical, on test."""
     examples: "pd.DataFrame"
     """Columns: locale, kind, concept, question, answer, method, text."""
     vectors: VectorSet

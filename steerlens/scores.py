@@ -1,7 +1,7 @@
 """Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of them.
 
 Everything that measures or draws goes over these values: a new score is one ``Score``, given where scores are asked for, or
-registered under its name. The built-in ones stand in ``steerlens.evaluation.scores``.
+registered under its name. The built-in ones are in ``steerlens.evaluation.scores``.
 """
 
 import math
@@ -17,7 +17,7 @@ from steerlens.storage import parsed
 KINDS = ("factual", "cultural")
 """The kinds of items."""
 Evidence = Literal["choices", "english", "writing", "reading"]
-"""What a score is a function of: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or
+"""The argument of a score: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or
 ``None``); a ``Writing``; a ``Reading`` of held-out text."""
 
 
@@ -26,30 +26,30 @@ class Score:
     """A number for an item under a method."""
 
     name: str
-    """What the score is called in tables, as ``transfer``."""
+    """The name of the score in tables, as ``transfer``."""
     of: Callable[..., float | bool | None]
-    """The function that gives it: of what ``evidence`` says. ``None`` and NaN: it cannot be measured for this item."""
+    """The function that computes it from its ``evidence``. ``None`` and NaN mean that it cannot be measured for this item."""
     kind: str | None = None
     """The kind of item that it is measured on, ``factual`` or ``cultural``; both for ``None``."""
     evidence: Evidence = "choices"
-    """What ``of`` is given."""
+    """The evidence that ``of`` is given."""
     unit: str = "share"
     """``share`` of items, shown in points; or another unit, as ``nats per token``."""
     label: str = ""
-    """What figures call it; the name for ``""``."""
+    """Its name in figures; ``name`` for ``""``."""
     higher_is_better: bool = True
-    """Whether more of it is better."""
+    """Whether higher values are better."""
     companion: str = ""
     """The name of a finer score of the same items, which breaks ties between methods; ``""`` for none."""
     graded: str = ""
-    """The name of a score of the same items that says by degrees what this one says in hits: choices of plans rest on it. ``""``
-    for none; they rest on the companion then."""
+    """The name of a score of the same items that has degrees where this one has hits. Plans are chosen by it. ``""`` for none;
+    plans are then chosen by the companion."""
 
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):
             raise UnknownNameError("evidence of a score", self.evidence, get_args(Evidence))
         if self.kind is not None and self.kind not in KINDS:
-            raise UnknownNameError(f"kind of items of score {self.name!r}", self.kind, KINDS, "None stands for both kinds.")
+            raise UnknownNameError(f"kind of items of score {self.name!r}", self.kind, KINDS, "None means both kinds.")
         if not self.name or not callable(self.of):
             raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name and a function.")
 
@@ -96,18 +96,18 @@ class Score:
 SCORES: dict[str, Score] = {}
 """Every score by its name: the built-in ones, and those that were registered."""
 BUILT_IN: dict[str, Score] = {}
-"""The scores that steerlens itself has, by name: nobody else's takes such a name."""
+"""The built-in scores by name. No other score can have such a name."""
 _BUILT_IN_MODULE = "steerlens.evaluation.scores"
 """It imports this one, as a module with scores of the user's own does; so it is named here only, and imported when asked for."""
 GivenScore = str | Score
-"""A score by name, or one of the user's own."""
+"""The name of a score, or a Score of the user's own."""
 
 
 def register(score: Score) -> Score:
-    """Makes a score of your own known by its name, so that tables that contain it can be drawn after they were loaded.
+    """Registers your own score under its name, so that tables that contain it can be drawn after they were loaded.
 
     Args:
-        score: the score. It takes the place of an earlier one of your own with its name, as where a cell of a notebook runs
+        score: the score. It replaces an earlier score of yours with its name, as where a cell of a notebook runs
             twice.
 
     Raises:
@@ -115,7 +115,7 @@ def register(score: Score) -> Score:
     """
     _load_built_in()
     if BUILT_IN.get(score.name, score) != score:
-        raise SettingsError(f"score {score.name!r} given: steerlens has one of its own of this name. Give yours another name.")
+        raise SettingsError(f"score {score.name!r} given: steerlens has a built-in score of this name. Give yours another name.")
     SCORES[score.name] = score
     return score
 
@@ -127,14 +127,16 @@ def register_read(meta: Mapping[str, Any]) -> None:
         meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.
 
     Raises:
-        SettingsError: a score of your own has such a name.
+        SettingsError: one of your scores has such a name.
         FileError: the metadata says something else of them.
     """
     every = parsed(meta.get("read_scores", {}), dict[str, _ReadScore], "read_scores of the table")
     for name, told in every.items():
         _load_built_in()
         if name in SCORES and SCORES[name].of is not _read_only:
-            raise SettingsError(f"score {name!r} of a harness has the name of one of yours: register yours under another name.")
+            raise SettingsError(
+                f"score {name!r} of a harness has the name of one of your scores: register yours under another name."
+            )
         register(Score(name, _read_only, unit=told.unit, higher_is_better=told.higher_is_better))
 
 
@@ -147,7 +149,7 @@ class _ReadScore:
 
 
 def _read_only(*_: Any) -> float:
-    raise SettingsError("this score was read from the results of a harness: it is measured there, and not by steerlens.")
+    raise SettingsError("this score was read from the results of a harness. Only the harness can measure it.")
 
 
 def score_of(given: GivenScore) -> Score:

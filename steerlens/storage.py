@@ -70,7 +70,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def json_value(text: str | bytes) -> Any:
-    """What a JSON text contains; the one way from JSON of others to values.
+    """Returns the values of a JSON text. All JSON from others is read here.
 
     Args:
         text: the text; bytes are in UTF-8, with or without a byte order mark.
@@ -87,7 +87,7 @@ def json_value(text: str | bytes) -> Any:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except UnicodeEncodeError as error:
-        raise ValueError(f"a text in it is no Unicode: it contains {error.object[error.start]!a}") from error
+        raise ValueError(f"a text in it is not Unicode: it contains {error.object[error.start]!a}") from error
     return found
 
 
@@ -100,7 +100,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: Path, again: str) -> Any:
-    """What a JSON file contains.
+    """Returns the values of a JSON file.
 
     Args:
         again: what to do about a damaged one.
@@ -128,8 +128,8 @@ def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header
         content = json.dumps({"kind": kind, "format": _FORMAT, **header}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise FileError(
-            f"cannot write {path}: what describes the {kind} is no JSON ({error}). Give notes and names as text, Python's own "
-            "numbers, lists and dictionaries."
+            f"cannot write {path}: the description of the {kind} is not JSON ({error}). Give notes and names as text, Python's "
+            "own numbers, lists and dictionaries."
         ) from error
 
     def write(part: Path) -> None:
@@ -168,7 +168,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         except SafetensorError as error:
             raise FileError(
-                f"{path} is truncated or not a safetensors file ({error}). Write it again, or copy it whole."
+                f"{path} is truncated or not a safetensors file ({error}). Write it again, or copy the whole file."
             ) from error
     try:
         header = json_value(metadata.get(_HEADER, "{}"))
@@ -178,7 +178,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         header = header if isinstance(header, dict) else {}
         said = f"a {header.get('kind')!s:.80}, format {header.get('format')!r:.80}"
         found = said if "kind" in header else "a file of other software"
-        raise FileError(f"{path} contains {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved as one.")
+        raise FileError(f"{path} contains {found}: expected a {kind}, format {_FORMAT}. Give such a file, saved by steerlens.")
     return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
 
 
@@ -280,6 +280,6 @@ def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
 
 def _other_version(fault: str) -> FileError:
     return FileError(
-        f"{fault:.1000}. It was written by another version of steerlens, or changed since: read it with the version that wrote "
-        "it, or make it again with this one."
+        f"{fault:.1000}. It was written by another version of steerlens, or it was changed: read it with the version that wrote "
+        "it, or make it again with this version."
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _ALIKE = 10
-"""Pairs of concepts matched in form below which all train prompts are probed."""
+"""The fewest pairs of concepts matched in form that are probed. With fewer, all train prompts are probed."""
 
 
 def run_study(
@@ -52,7 +52,7 @@ def run_study(
         items: factual and cultural items in English and the locales; the atlas for ``None``.
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
         out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
-        resume: whether tasks that ``out`` contains are taken as they are. If not, they are removed.
+        resume: whether finished tasks in ``out`` are reused. If not, they are removed.
         executor: who runs the tasks, as for ``sweep``.
         batch_size: prompts or items at once; chosen for the device for ``None``.
 
@@ -129,7 +129,7 @@ def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
     """Returns the prompts of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
-        log.info("Too few concepts are alike in form: all train prompts are probed")
+        log.info("Too few concepts are alike in form, so all train prompts are probed")
         return ()
     return tuple(pairs.prompts(explicit=False))
 

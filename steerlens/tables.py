@@ -30,7 +30,7 @@ class ResultTable:
     """A result, with a row for each thing that was measured. Subclasses say what the columns are and how it is drawn."""
 
     frame: "pd.DataFrame"
-    """The rows, with the columns that the class names."""
+    """The rows, with the columns named by the class."""
     meta: dict[str, Any] = field(default_factory=dict)
     """How the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors, versions.
     Empty for a table that was put together by hand."""
@@ -67,8 +67,8 @@ class ResultTable:
         if wrong:
             listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
             raise SettingsError(
-                f"this {type(self).__name__} was made in another way than what is used with it ({listed}). Give what it was made "
-                "with, or make it again."
+                f"this {type(self).__name__} was made in a different way from what is used with it ({listed}). Give what it was "
+                "made with, or make it again."
             )
 
     def save(self, path: str | Path) -> Path:

@@ -129,7 +129,7 @@ def search(args: Namespace) -> str:
 
 
 def align(args: Namespace) -> str:
-    """Trains an adapter by a method of alignment; ends with what was seen and where it lies."""
+    """Trains an adapter by a method of alignment; returns the losses and the adapter's folder."""
     from steerlens import alignment
 
     items, locales = arguments.items(args)
@@ -178,14 +178,14 @@ def plane(args: Namespace) -> str:
 
 
 def named(what: str, given: list[str]) -> dict[str, str]:
-    """What stands behind each name of an option that may be given several times.
+    """Returns the value of each name of an option that may be given several times.
 
     Args:
         what: the option.
         given: its values, each as NAME=FILE.
 
     Raises:
-        SettingsError: a value without a name, or a name that stands twice.
+        SettingsError: a value without a name, or a name that is given twice.
     """
     named = [text.partition("=") for text in given]
     if any(not name or not file for name, _, file in named):

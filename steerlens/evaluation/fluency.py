@@ -49,7 +49,7 @@ class SideEffects(ResultTable):
         code = locale or MEAN
         rows = self.frame[(self.frame["locale"] == self.having("locale", code)) & (self.frame["method"] != UNSTEERED)]
         where = "all locales" if code == MEAN else code
-        words = f"{where}; against unsteered; bars: paired 95% intervals over texts and prompts"
+        words = f"{where}; relative to unsteered; bars: paired 95% intervals over texts and prompts"
         return forest_figure(forest_rows(rows), "Side effects of steering", words, list(dict.fromkeys(rows["score"])))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FIRST, _MORE = 130, 260
-"""Pixels beside the rows of panels, and of each row."""
+"""The pixels around the rows of panels, and those of each row."""
 
 
 def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MEAN = "mean"
 _BESIDE = 2
-"""Panels beside each other; more stand beneath."""
+"""The number of panels in a row; further panels are below."""
 _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
@@ -26,7 +26,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     panels = _panels(frame)
     titles = [f"{_named(panels, *key)}, n = {part['n'].max():.0f} items" for key, part in panels.items()]
     where = "all locales" if locale == _MEAN else locale
-    fig = figure("Items gained and lost", f"{where}; against the unsteered model", "", "", width="page")
+    fig = figure("Items gained and lost", f"{where}; relative to the unsteered model", "", "", width="page")
     room = 30 * frame["method"].nunique()
     places = _places(fig, titles, 50 + room, shared_yaxes=True, horizontal_spacing=0.04)
     limit = max(1.0, float((100 * frame[["gained", "lost"]].max(axis=1) / frame["n"]).max())) * 1.1
@@ -56,7 +56,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def _places(fig: Figure, titles: list[str], height: int, **spacing: Any) -> list[dict[str, int]]:
-    """Divides a figure into panels of a height in pixels, two beside each other, and returns the row and column of each."""
+    """Divides a figure into panels of a height in pixels, two in a row, and returns the row and column of each."""
     rows, gap = -(-len(titles) // _BESIDE), 100
     inner = rows * height + (rows - 1) * gap
     share = gap / inner if rows > 1 else 0.0

@@ -12,9 +12,10 @@ from steerlens.storage import write_atomically, write_text
 
 PAGE, STATIC = "html", ("png", "svg", "pdf")
 WIDTHS = {"half": 460, "page": 860}
-"""Pixels of a saved picture that half a page of a paper (about 3.3 inches) and a page (about 6.9) can read."""
+"""The width in pixels of a saved picture that is readable on half a page of a paper (about 3.3 inches) and on a full page (about
+6.9)."""
 OFFLINE = {"showSendToCloud": False}
-"""Of Plotly's settings, what keeps a figure on the user's machine: its button "Share chart" uploads it to a server."""
+"""The Plotly settings that keep a figure on the user's machine. The button "Share chart" would upload it to a server."""
 _SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CONTROL = "control"
 """The group of controls, in grey."""
 _LINE = 26
-"""Pixels of a method's line."""
+"""The height in pixels of a method's line."""
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:

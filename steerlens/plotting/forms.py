@@ -17,8 +17,8 @@ def form_bars(frame: "pd.DataFrame") -> Figure:
     """
     n = int(frame["n"].max())
     fig = figure(
-        "How far form alone tells factual from cultural prompts",
-        f"character n-grams; bars begin at chance; up to {n} prompts in a locale",
+        "How well form alone distinguishes factual and cultural prompts",
+        f"character n-grams; bars start at chance; up to {n} prompts in a locale",
         "held-out AUROC",
         "locale",
     )

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SIZES = (7.0, 15.0)
-"""Pixels of the first and of the last marker of a path."""
+"""The size in pixels of the first and of the last marker of a path."""
 _WORDS = (
-    "lines: from unsteered on, by the number beside each point; filled: on the Pareto front in at least half of the resamples; "
-    "crosses: paired 95% intervals of the last points"
+    "lines: from unsteered, in the order of the number at each point; filled:  on the Pareto front in at least half of the "
+    "resamples; crosses: paired 95% intervals of the last points"
 )
 
 
 def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = (), *, axes: tuple[str, str] = AXES) -> Figure:
     """Draws paths of methods as lines in the plane of two scores, of shares in points, with the unsteered model at the origin.
 
-    Every point is the mean over locales, with its number beside it. Markers grow along the path, and are filled where the point
+    Every point is the mean over locales, with its number next to it. Markers grow along the path, and are filled where the point
     is on the Pareto front in at least half of the resamples. The last point of each path has a cross of its paired 95% intervals;
     the hover says the intervals of every point.
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 _NONE = float("nan")
 _MARK = "•"
 _FRACTION = 2
-"""Digits of what lies between -1 and 1."""
+"""The number of digits of values between -1 and 1."""
 GAPS = "NaN: scores that are not finite"
-"""What a subtitle says of places without a number."""
+"""The words of a subtitle for places without a number."""
 FEWEST_MARKED = 20
-"""Concepts below which no cell is marked. Of fewer, an interval drawn by the bootstrap is too narrow: of cells without any effect
-it left out zero in up to 12 of 100 instead of 5 (5 concepts in six locales)."""
+"""The fewest concepts with which a cell is marked. With fewer, a bootstrap interval is too narrow: of cells without any effect it
+excluded zero in up to 12 of 100 instead of 5 (5 concepts in six locales)."""
 
 
 def marked(n: float) -> str:
@@ -198,7 +198,7 @@ def bare(fig: Figure) -> Figure:
 def numbers(
     grid: "pd.DataFrame", low: "pd.DataFrame", high: "pd.DataFrame", concepts: "pd.DataFrame", digits: int, *, signed: bool
 ) -> list[list[str]]:
-    """Returns what stands in the cells: a change with its sign, and with a mark if its interval leaves zero out.
+    """Returns the texts of the cells: a change with its sign, and with a mark if its interval excludes zero.
 
     Args:
         grid: the changes, or levels.
@@ -217,7 +217,7 @@ def numbers(
         if round(value, digits) == 0:
             return f"{0:.{digits}f}"
         short = f"{value:{form}}"
-        if signed and digits == _FRACTION:  # no leading zero, which has no room beside a sign
+        if signed and digits == _FRACTION:  # no leading zero, which has no room next to a sign
             short = short.replace("0.", ".", 1) if abs(value) < 1 else short
         return f"{short.replace('-', '−')}{_MARK if signed and mark else ''}"
 

@@ -1,4 +1,4 @@
-"""Names beside points, where they cover each other least."""
+"""Names next to points, where they overlap least."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ _ROOM = {
     "bottom right": (0.85, -0.85),
     "bottom left": (-0.85, -0.85),
 }
-"""Where plotly may write, and in which direction from the point; the earlier ones are preferred."""
+"""The positions that plotly offers, with their direction from the point. Earlier ones are preferred."""
 _MARKER = 7.0
-"""Pixels that a point keeps free around itself."""
+"""The number of free pixels around a point."""
 
 _Box = tuple[float, float, float, float]
 

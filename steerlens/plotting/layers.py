@@ -23,9 +23,9 @@ _COLOURS = {
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
 _BASELINE_DASHES = {"surface form": "dash", "prompt length": "dot", "token embeddings": "dashdot", "layer-0 residual": "longdash"}
-"""The dash of each baseline, the same in every figure."""
+"""The dash of each baseline; it is the same in every figure."""
 _ROOM = 0.5
-"""Layers of room before the first and behind the last."""
+"""Space in layers before the first and after the last layer."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
 
 
@@ -41,8 +41,8 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     where, n = _where(locale), int(own["n"].max())
     fig = figure(
         "Separability of factual and cultural prompts by layer",
-        f"{where}; {n} prompts of {int(own['concepts'].max())} concepts; bands: 95% over concepts; what counts lies above the "
-        "highest baseline (broken lines)",
+        f"{where}; {n} prompts of {int(own['concepts'].max())} concepts; bands: 95% over concepts; dashed: baselines; only "
+        "values above the highest baseline count",
         "layer",
         "held-out AUROC",
         width="page",
@@ -104,7 +104,7 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     fig = figure(
         "Selectivity: AUROC minus that of random labels",
         f"{where}; {int(part['concepts'].max())} concepts, {int(part['draws'].max())} labellings; bands: 95% over concepts; "
-        "0: learnt by heart",
+        "0: memorized only",
         "layer",
         "selectivity",
         width="page",
@@ -124,9 +124,9 @@ def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
     """
     part = frame[frame["locale"] == locale]
     fig = figure(
-        "What is left after erasing directions",
+        "Separability after erasing directions",
         f"{_where(locale)}; {int(part['concepts'].max())} concepts; bands: 95% over concepts; "
-        "dotted: as many directions of shuffled labels",
+        "dotted: the same number of directions from shuffled labels",
         "layer",
         "held-out AUROC of a new probe",
         width="page",
@@ -145,7 +145,7 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
 
     Args:
         frame: the table of ``Geometry``.
-        measure: a value of the column ``measure``; for ``cosine`` the ceiling that noise sets is drawn, too.
+        measure: a value of the column ``measure``; for ``cosine`` the noise ceiling is drawn, too.
         locale: the locale that is drawn.
     """
     part = frame[(frame["locale"] == locale) & (frame["measure"] == measure)]
@@ -156,7 +156,7 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
         _line(fig, rows, "value", str(of), _COLOURS.get(str(of), GREY))
     if measure == "cosine":
         limit = frame[(frame["locale"] == locale) & (frame["measure"] == "ceiling")]
-        _line(fig, limit, "value", "ceiling that noise sets", GREY, dash="dash")
+        _line(fig, limit, "value", "noise ceiling", GREY, dash="dash")
     fig.add_hline(y=0, line={"color": GREY, "width": 1})
     return below(fig)
 
@@ -190,7 +190,7 @@ def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
     words = {
         "log_probability": "log probability of the first token (nats)",
         "probability": "probability of the first token",
-        "first": "share of items where it leads",
+        "first": "share of items where it is first",
     }
     counts = ", ".join(f"{answer} {int(n)}" for answer, n in part.groupby("answer", sort=False)["n"].max().items())
     fig = figure("Logit lens", f"{locale}; concepts: {counts}; bands: 95% over concepts", "layer", words[score], width="page")
@@ -208,7 +208,7 @@ def cosine_lines(frame: "pd.DataFrame") -> Figure:
         frame: the table of ``Separability``.
     """
     part = frame[frame["cosine"].notna()]
-    words = f"a line per locale; 0: the two directions are perpendicular; up to n = {int(part['n'].max())} prompts"
+    words = f"one line per locale; 0: the two directions are perpendicular; up to n = {int(part['n'].max())} prompts"
     fig = figure("Cosine of EN and LOC vectors by layer", words, "layer", "cosine")
     for at, (locale, rows) in enumerate(part.drop(columns=["low", "high"]).groupby("locale", sort=False)):
         colour, _ = SERIES[at % len(SERIES)]

@@ -19,7 +19,7 @@ _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 
 class _Whole(go.FigureWidget):  # type: ignore[misc]
-    """A figure that the page is told of once it is whole. Plotly's own is empty at first and filled by a second message, and a
+    """A figure that the page gets only when it is complete. Plotly's own is empty at first and filled by a second message, and a
     page that is still loading plotly may draw it in between: then it stays empty."""
 
     _made = False
@@ -31,7 +31,7 @@ class _Whole(go.FigureWidget):  # type: ignore[misc]
 
 
 def live(fig: go.Figure, width: int, height: int) -> Any:
-    """A figure as a widget, drawn small: without its title, which ``caption_of`` gives for a place beside it.
+    """A figure as a widget, drawn small: without its title, which ``caption_of`` returns for a place next to it.
 
     Args:
         width: in pixels.
@@ -98,7 +98,7 @@ def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
 
 
 def shows_stills() -> bool:
-    """Plotly was told to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are seen where no script runs."""
+    """Whether Plotly is set to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are visible where no script runs."""
     return "png" in str(plotly.io.renderers.default).split("+")
 
 

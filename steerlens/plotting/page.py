@@ -10,9 +10,9 @@ from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import DARK
 
 _TOP = 24
-"""Pixels above a figure whose title is its caption."""
+"""The pixels above a figure whose title is its caption."""
 _LEAST = 40
-"""Pixels of height below which a figure shows nothing."""
+"""The smallest height in pixels at which a figure is readable."""
 _HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 
 

@@ -20,7 +20,7 @@ def pairs_figure(halves: "pd.DataFrame | None" = None, effect: "pd.DataFrame | N
     """
     drawn = [(draw, frame) for draw, frame in ((_agreement, halves), (_effect, effect)) if frame is not None]
     words = (
-        "cosine of two vectors that share no pairs, dotted: by Spearman-Brown" if halves is not None else "",
+        "cosine of two vectors without shared pairs, dotted: by Spearman-Brown" if halves is not None else "",
         "effect on test; bars: 95% of the draws" if effect is not None else "",
     )
     fig = figure("How many pairs a vector needs", "; ".join(filter(None, words)), "", "", width="page")

@@ -41,7 +41,7 @@ def error_bars(rows: "pd.DataFrame", value: str) -> dict[str, Any]:
 
     Args:
         rows: the table.
-        value: the column around which the interval lies.
+        value: the column with the value inside the interval.
     """
     high, low = rows["high"] - rows[value], rows[value] - rows["low"]
     return {"type": "data", "array": high.clip(lower=0), "arrayminus": low.clip(lower=0), "thickness": 1.5, "width": 3}

@@ -26,7 +26,7 @@ class Parts:
         self.order = list(dict.fromkeys(self.means["method"]))
 
     def panels(self) -> list[str]:
-        """Methods that have both scores, where there are several locales to tell apart."""
+        """Methods that have both scores, where there are several locales."""
         several = self.locales["locale"].nunique() > 1
         return [
             method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()

@@ -231,7 +231,7 @@ def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float
 
 
 def _pale(colour: str) -> str:
-    """A colour of which much can lie over each other without hiding anything."""
+    """A transparent colour, so that overlapping markers do not hide each other."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.35)"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SYMBOLS = {"factual": "circle", "cultural": "diamond-open"}
 _COLOURS = {"factual": METHOD_COLOURS["EN"], "cultural": METHOD_COLOURS["LOC"]}
 _LONGEST = 12
-"""Letters of a token that a cell shows."""
+"""The number of letters of a token that a cell shows."""
 
 
 def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:

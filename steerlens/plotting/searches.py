@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PARTS = {
-    "test": "on test, which no choice saw",
+    "test": "on test, which no choice used",
     "dev": "on dev, where each locale's own choice is the best by construction",
 }
 
@@ -91,7 +91,7 @@ def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) ->
     what = "the objective's value" if score == "objective" else shown_score(score).title
     where = _PARTS[str(frame["part"].iloc[0])]
     fig = figure(
-        "What another locale's choice costs",
+        "The cost of another locale's choice",
         f"{what}: own choice minus the other's, in {unit}, {where}; {marked(n.max().max())}",
         "steered with the choice of",
         "locale asked",

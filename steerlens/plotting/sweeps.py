@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FLOOR = 3
-"""Items whose change the colours reach at least, or a single item would be as dark as the best cell of a sweep that works."""
+"""The smallest number of items at the end of the colour scale. Otherwise a single item could be as dark as the best cell of a
+good sweep."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
@@ -88,7 +89,7 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     Args:
         rows: one per locale and layer, with value, low and high (in the unit of ``finer``), n, exact.
         vector: the vector's name.
-        score: the score that is told of.
+        score: the score of the figure.
         strength: the strength, a factor on the vector.
         finer: what is drawn: the score's companion, as the margin of the answers, or the score itself.
     """
@@ -104,7 +105,7 @@ def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: f
     )
     fig = by_layer_and_locale(fig, rows, finer.change_unit.replace(" ", "<br>", 1), signed=True)
     grid = rows.pivot(index="layer", columns="locale", values="value").sort_index()
-    add_gaps(fig, grid, lambda layer, locale: f"layer {layer}, {locale}<br>NaN or infinite scores, or none that can be told")
+    add_gaps(fig, grid, lambda layer, locale: f"layer {layer}, {locale}<br>NaN or infinite scores, or no item with the score")
     return fig
 
 

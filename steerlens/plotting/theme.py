@@ -31,9 +31,9 @@ _OTHER_SYMBOLS = ("square", "cross", "hexagon", "x")
 SYMBOLS = {METHOD_COLOURS[name]: symbol for name, symbol in METHOD_SYMBOLS.items()} | dict(
     zip(OTHER_COLOURS, _OTHER_SYMBOLS, strict=True)
 )
-"""The marker that goes with a colour."""
+"""The marker of each colour."""
 SERIES = tuple((colour, symbol) for colour, symbol in SYMBOLS.items() if colour != METHOD_COLOURS["unsteered"])
-"""Colours and markers of things without a colour of their own, as locales, in turn."""
+"""The colours and markers of things without their own colour, such as locales, in turn."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _DIVERGING = (
     "#d6604d",
@@ -56,13 +56,13 @@ LEVEL_SCALE = [[at / 6, colour] for at, colour in enumerate(_SEQUENTIAL)]
 """Levels: from nearly white to blue (ColorBrewer's GnBu without its darkest colour), for numbers in ``INK`` too."""
 INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
 SHADE = "rgba(17,17,17,0.12)"
-"""What lies beneath lines: intervals, ranges."""
+"""The colour of areas under lines: intervals, ranges."""
 HATCH = "rgba(95,107,122,0.6)"
 GRID = "#e3e7ed"
 _NIGHT = ("#ae4739", "#93423a", "#7a3d3a", "#5f3838", "#453436", "#2b323b", "#2c3f51", "#2d4c67", "#2e597d", "#2d6290", "#2c6ca2")
 _NIGHT_LEVELS = ("#232a31", "#24363c", "#244247", "#234f55", "#215c66", "#206887", "#2c6ca2")
 HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 2px #ffffff"
-"""Lets text be read over lines."""
+"""Makes text readable over lines."""
 
 PAPER = "#ffffff"
 DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=True)) | {
@@ -83,12 +83,12 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
     "#8a6d00": "#c9ad4b",
     "#000000": "#e6eaf0",
 }
-"""What each colour of a figure, opaque or not, becomes on a dark page, whose cards are ``#1d232a``."""
+"""The colour on a dark page (with cards in ``#1d232a``) of each colour of a figure."""
 
 _HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 112}
-"""Characters of a title's and a subtitle's line over a figure half as wide as a page, and as wide."""
+"""The number of characters in a line of a title and of a subtitle, over a figure half as wide as a page, and as wide."""
 _COLUMN_HEIGHT = 0.75
-"""What is left of a figure's height in a column."""
+"""The share of a figure's height that is left in a column."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
@@ -152,8 +152,8 @@ def in_column(fig: Figure) -> Figure:
     starts = {tuple(axis.domain or (0, 1)) for axis in made.select_xaxes()}
     if len(starts) > 1 or not noted:
         raise SettingsError(
-            "this figure has panels side by side, or is none of steerlens: a column has no room for it. Save it as wide as a "
-            "page, or draw it without panels, as plane.plot(by_locale=False)."
+            "this figure has panels side by side, or is not a figure of steerlens: it does not fit into a column. Save it as "
+            "wide as a page, or draw it without panels, as plane.plot(by_locale=False)."
         )
     if noted["width"] == "half":
         return made

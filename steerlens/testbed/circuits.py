@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 _CONSTANT = 200.0
-"""What is written besides is below 10 in norm: norms vary by about a thousandth."""
+"""All other written vectors have a norm below 10, so norms vary by about a thousandth."""
 _SWITCH = 15.0
 """What a gate that is on lets through; off, it lets through a millionth."""
 

@@ -13,9 +13,9 @@ from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector,
 from steerlens.testbed.planted import Planted, Truth
 
 ALPHA = 0.05
-"""The level at which judges claim something, over all that they could claim."""
+"""The significance level of judges, over all that they could claim."""
 ALIGNED = 0.7
-"""The least cosine with the planted direction of a vector that lies along it: 45 degrees."""
+"""The smallest cosine with the planted direction for which a vector counts as that direction: 45 degrees."""
 _SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
 _SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None)
 
@@ -25,15 +25,16 @@ class Judgement:
     """What a judge says of one model."""
 
     claims: tuple[str, ...]
-    """What it claims, in words of its own; empty: that there is nothing."""
+    """What it claims, in its own words; empty if it claims that there is nothing."""
     found: bool | None
-    """Whether it found what was planted; ``None`` where nothing was."""
+    """Whether it found what was planted; ``None`` where nothing was planted."""
     seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """By measure, what it saw at each layer, from the first."""
+    """By measure, its values at each layer, from the first layer."""
 
 
 Judge = Callable[[Planted], Judgement]
-"""From a model whose truth is known to what is claimed of it. A judge may read the truth only to say whether it was found."""
+"""A function of a model whose truth is known. It returns what it claims about the model. A judge may read the truth only to say
+whether it was found."""
 
 
 def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
@@ -45,7 +46,7 @@ def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale:
         bed: the planted model.
         draws: the number of permutations.
         alpha: the level of the corrected p values.
-        locale: the locale that is judged; the bed's first besides English for ``None``.
+        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     stack = bed.model.residuals(bed.items.of(locale=code).prompts(explicit=False))
@@ -62,14 +63,14 @@ def by_search(
 ) -> Judgement:
     """Claims the scores that the one plan which the search prefers raises on test: a paired 95% interval above zero.
 
-    It has found the truth if it claims both scores, the plan is EN at its layer and LOC at its own, and both vectors lie along
+    It has found the truth if it claims both scores, the plan is EN at its layer and LOC at its own, and both vectors are along
     the planted directions. One plan, chosen on other concepts, needs no correction.
 
     Args:
         bed: the planted model.
         settings: of the search; the seed is the bed's.
         aligned: the least cosine of a vector with the planted direction.
-        locale: the locale that is judged; the bed's first besides English for ``None``.
+        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=replace(settings, seed=bed.seed))
@@ -90,14 +91,14 @@ def by_plane(
 
     p is compared with ``alpha`` over the number of claims that could be made (Bonferroni): both vectors, all layers, both scores.
     It has found the truth if the largest gain of transfer is EN's at its layer and claimed, the largest of localization LOC's at
-    its own and claimed, and both vectors lie along the planted directions.
+    its own and claimed, and both vectors are along the planted directions.
 
     Args:
         bed: the planted model.
         strength: the strength at which vectors are added.
         alpha: the level over all claims.
         aligned: the least cosine of a vector with the planted direction.
-        locale: the locale that is judged; the bed's first besides English for ``None``.
+        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     split = bed.items.split(seed=bed.seed)

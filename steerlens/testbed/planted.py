@@ -89,7 +89,7 @@ def planted(
     Args:
         seed: the seed of everything: layers, directions, words, answers, noise.
         nothing: leaves the two circuits out; answers are then chance, stirred by noise. A method that claims something is wrong.
-        locales: the locales besides English; only those that write spaces between words.
+        locales: the locales other than English; only languages with spaces between words.
         concepts: the number of concepts of each kind.
         n_layers: the number of blocks, six or more.
         layers: the layers of EN and LOC, for all locales or by locale; EN's is one for all. Drawn by the seed for ``None``.

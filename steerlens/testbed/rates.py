@@ -27,7 +27,8 @@ class Rates(ResultTable):
     """
 
     seen: "pd.DataFrame | None" = field(default=None, repr=False)
-    """What judges saw by layer, which is not saved: columns seed, model, en_layer, loc_layer, judge, measure, layer, value."""
+    """What judges measured by layer, which is not saved: columns seed, model, en_layer, loc_layer, judge, measure, layer,
+    value."""
 
     columns: ClassVar[tuple[str, ...]] = ("seed", "model", "en_layer", "loc_layer", "judge", "claims", "found")
 
@@ -56,7 +57,7 @@ def rates(
     Args:
         seeds: a model and its twin for each; both take the package's own judges about five seconds on a core.
         judges: by name; one of your own is a function from ``Planted`` to ``Judgement``.
-        locale: the locale of the models besides English.
+        locale: the locale of the models other than English.
         concepts: the number of concepts of each kind.
         executor: who judges the seeds, as for ``evaluation.sweep``; workers of other processes import the judges.
     """

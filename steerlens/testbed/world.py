@@ -17,7 +17,7 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
 
 @dataclass(frozen=True)
 class WorldConcept:
-    """One thing asked; each locale has its own word for it, and nothing in the words tells its kind."""
+    """One thing asked; each locale has its own word for it, and nothing in the words shows its kind."""
 
     id: str
     kind: Kind
@@ -35,7 +35,7 @@ class World:
     concepts: tuple[WorldConcept, ...]
     answers: tuple[str, ...]
     fillers: Mapping[str, str]
-    """By locale: what stands where an explicit question names the country."""
+    """By locale: the words of an explicit question that name the country."""
     countries: Mapping[str, str]
 
     def vocabulary(self) -> list[str]:
@@ -70,7 +70,7 @@ def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
     if odd or not 2 <= len(every) <= N_ANSWERS or n < 6:
         raise SettingsError(
             f"locales {tuple(locales)} and {n} concepts of each kind given: expected at least six concepts and one to "
-            f"{N_ANSWERS - 1} locales besides {ENGLISH} whose cue is one word with a space behind it, as es-ES or ko-KR."
+            f"{N_ANSWERS - 1} locales other than {ENGLISH} whose cue is one word followed by a space, as es-ES or ko-KR."
         )
     words = iter(_words(2 * n * len(every) + 2 * len(every) + N_ANSWERS, rng))
     answers = tuple(next(words) for _ in range(N_ANSWERS))

@@ -31,7 +31,7 @@ _REFUSED = {
     "attending": "keys and values",
     "next_logits": "logits token by token",
 }
-"""By name the methods of a backend that vLLM's requests have no answer to, and what they would give."""
+"""By name, the methods of a backend that vLLM's requests cannot provide, and what they would return."""
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class VllmBackend:
 
     name: str
     identity: Identity
-    """What the model's files say of it."""
+    """The description of the model from its files."""
     requests: Requests
     own_tokenizer: Tokenizer
     context: int
@@ -55,7 +55,7 @@ class VllmBackend:
         self.attention_window: int | None = None
         self.state = ModelState()
         self.device = torch.device("cpu")
-        """Where tokens and results lie."""
+        """The device of tokens and results."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -140,8 +140,8 @@ class VllmBackend:
 
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(
-            f"{self.name} is run by vLLM, which does not give {what}: it gives residual streams, scores of choices and texts, "
-            "unsteered and under plans. Load the model with steerlens.load for the rest."
+            f"{self.name} is run by vLLM, which does not provide {what}. It provides residual streams, scores of choices and "
+            "texts, unsteered and under plans. Load the model with steerlens.load for the rest."
         )
 
 
@@ -159,7 +159,7 @@ def residual_stream(output: Any, shape: tuple[int, int, int]) -> Float[Tensor, "
     if found is None or tuple(found.shape) != shape:
         given = "none" if found is None else f"one of shape {list(found.shape)}"
         raise ModelError(
-            f"vllm-lens gave {given} for a residual stream of shape {list(shape)} (layer, token, d_model). Its log says why; "
-            "expected vllm-lens 1.3 with the vLLM that it is made for, and VLLM_LENS_DISABLE not set."
+            f"vllm-lens gave {given} for a residual stream of shape {list(shape)} (layer, token, d_model). Its log has the "
+            "reason. Expected vllm-lens 1.3 with the vLLM that it is made for, and VLLM_LENS_DISABLE not set."
         )
     return found.float().cpu()

@@ -6,13 +6,13 @@ from typing import Any
 from steerlens.errors import SettingsError, UnknownNameError
 
 FIELD = "steerlens_plan"
-"""What the plan's name is called where vLLM is told."""
+"""The key of the plan's name in vLLM's arguments."""
 STEERED = ("/v1/completions", "/v1/chat/completions")
-"""Where texts are asked for."""
+"""The paths that generate texts."""
 OPEN = (*STEERED, "/tokenize", "/detokenize")
-"""Where requests with a body are taken. vLLM and vllm-lens have others that run code which a request brings."""
+"""The paths whose requests with a body are accepted. vLLM and vllm-lens have other paths that run code from a request."""
 _INSIDE = ("apply_hooks", "apply_steering_vectors", FIELD)
-"""What a request may not say itself: the first runs code that it brings."""
+"""The fields that a request may not set itself. The first runs code from the request."""
 
 
 def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dict[str, Any]:
@@ -33,19 +33,21 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
     by_model = str(body.get("model", base)).removeprefix(base).removeprefix(":") if _names(body.get("model"), base) else None
     given.pop("plan", None)
     if name is not None and by_model is not None and name != by_model:
-        raise SettingsError(f"plan {name!r} and model {body['model']!r} given: expected one plan. Leave one of both out.")
+        raise SettingsError(f"plan {name!r} and model {body['model']!r} given: expected one plan. Leave out one of them.")
     inside = given.get("vllm_xargs") or {}
     if not isinstance(inside, Mapping) or not isinstance(name, str | None):
         raise SettingsError(f"plan {name!r:.80} and vllm_xargs {inside!r:.80} given: expected a name and an object.")
     if found := sorted({*inside, *given}.intersection(_INSIDE)):
-        raise SettingsError(f"{', '.join(found)} given: this server steers by its own plans alone. Name one as 'plan'.")
+        raise SettingsError(f"{', '.join(found)} given: this server steers only by its own plans. Name one of them as 'plan'.")
     chosen = by_model if name is None else name
     if chosen is None:
         return given
     if chosen not in plans:
         raise UnknownNameError("plan", chosen, plans)
     if given.get("n", 1) not in (None, 1) or given.get("best_of") not in (None, 1) or given.get("use_beam_search"):
-        raise SettingsError("n, best_of or beam search given with a plan: expected one text for a prompt. Send it several times.")
+        raise SettingsError(
+            "n, best_of or beam search given with a plan: expected one text per prompt. Send the request several times."
+        )
     return {**given, "vllm_xargs": {**inside, FIELD: chosen}}
 
 

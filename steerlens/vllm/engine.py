@@ -31,7 +31,7 @@ class VllmEngine:
 
     @property
     def n_batches(self) -> int:
-        """Batches of a plan that progress is told of: one, since vLLM orders requests itself."""
+        """The number of batches of a plan in the progress: one, because vLLM orders requests itself."""
         return 1
 
     @property

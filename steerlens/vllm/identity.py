@@ -1,4 +1,5 @@
-"""Which model lies in a folder, so that vectors go from one way of running it to another. vLLM's own weights are not asked."""
+"""The identity of the model in a folder, so that vectors can be used with either way of running it. vLLM's own weights are not
+read."""
 
 import hashlib
 import json
@@ -73,7 +74,9 @@ class Identity:
             digest = load(self.folder, "cpu", self.dtype).backend.weights_digest()
         except SteerlensError as error:
             _log.warning(
-                "vectors of steerlens.load are refused by %s in vLLM, since it is not read there: %s", self.folder, error
+                "vectors of steerlens.load are refused by %s in vLLM, because its weights are not read there: %s",
+                self.folder,
+                error,
             )
             return weights_digest({f"file: {name}": partial(_tensor, path, name) for path, name, _ in self._tensors()})
         kept.parent.mkdir(parents=True, exist_ok=True)

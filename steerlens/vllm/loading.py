@@ -22,10 +22,10 @@ from steerlens.vllm.model import VllmModel
 from steerlens.vllm.requests import Requests
 
 FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
-"""Settings of vLLM that are always so: keys of a steered text must not serve another one, and compiled passes take no plans."""
+"""The fixed settings of vLLM. Keys of a steered text must not be used for another text, and compiled passes cannot be steered."""
 _CLOSE = 0.05
-"""The share of a vector's norm by which what was added may be off: half precision rounds."""
-INSTALL = "vLLM has an environment of its own: python3.12 -m venv vllm, and in it pip install 'steerlens[vllm]'."
+"""The largest relative error of an added vector, from rounding in half precision."""
+INSTALL = "vLLM needs its own environment: python3.12 -m venv vllm, and in it pip install 'steerlens[vllm]'."
 
 
 def load(
@@ -99,7 +99,7 @@ def check_installed() -> None:
         if find_spec(package) is None:
             raise ModelError(f"the package {package.replace('_', '-')} is not installed here. {INSTALL}")
     if os.environ.get("VLLM_LENS_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
-        raise ModelError("VLLM_LENS_DISABLE is set, so that vllm-lens does nothing: expected it unset.")
+        raise ModelError("VLLM_LENS_DISABLE is set, so vllm-lens does nothing: expected it to be unset.")
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,8 +119,8 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         )
     if settings.get("speculative_config") is not None:
         raise SettingsError(
-            "speculative_config given: tokens that are guessed and refused would be counted as the text's, and plans be made at "
-            "the wrong ones. Leave it out."
+            "speculative_config given: rejected tokens would be counted as the text's, so plans would steer the wrong tokens. "
+            "Leave it out."
         )
     return settings
 
@@ -147,8 +147,8 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         )
     except Exception as error:  # the hub raises what it likes
         raise ModelError(
-            f"{name} is no folder, no file and no embedded model, and as a Hugging Face id it could not be downloaded "
-            f"({reason(error)}). Check the name, and the way to the hub."
+            f"{name} is not a folder, a file or an embedded model, and it could not be downloaded as a Hugging Face id "
+            f"({reason(error)}). Check the name, and the connection to the hub."
         ) from error
 
 
@@ -171,6 +171,6 @@ def _try(model: VllmModel) -> None:
     off = float((after[0] - before[0] - expected).norm() / expected.norm())
     if not off <= _CLOSE or not before.isfinite().all() or torch.equal(after[-1], before[-1]):
         raise ModelError(
-            f"{model.name} was loaded by vLLM, and a vector that was added after block 0 does not stand there (off by {off:.2g} "
-            "of its norm), so nothing that is steered would be right. Expected the vLLM and vllm-lens of the extra vllm."
+            f"{model.name} was loaded by vLLM, and a vector that was added after block 0 is not in its residual stream (off by "
+            f"{off:.2g} of its norm), so steered results would be wrong. Expected the vLLM and vllm-lens of the extra vllm."
         )

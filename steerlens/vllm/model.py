@@ -45,7 +45,7 @@ class VllmModel(LensModel):
 
     @contextmanager
     def steered(self, plan: Plan) -> Iterator[None]:
-        """Steers every request inside the block by a plan, beside the plans of outer blocks.
+        """Steers every request inside the block by a plan, in addition to the plans of outer blocks.
 
         Args:
             plan: a plan of this model.

@@ -23,9 +23,9 @@ class PlacedPlan:
 
     plan: SteeringPlan
     prompt: int
-    """The number of the prompt's tokens, what stands in front of it included."""
+    """The number of the prompt's tokens, including those in front of it."""
     front: int = 0
-    """The number of first tokens that stand in front of the prompt, such as BOS."""
+    """The number of first tokens that are in front of the prompt, such as BOS."""
 
     def __call__(self, context: Any, residual: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
         """Returns the residual stream after a block as the plan leaves it.
@@ -68,14 +68,14 @@ class PlacedPlan:
         wrong = {layer: seen.get(str(layer), 0) for layer in self.plan.layers if seen.get(str(layer), 0) - least not in (0, 1)}
         if wrong:
             raise ModelError(
-                f"plan ({self.plan}) was to be at work on {least} tokens of a request, and vLLM gave it these by layer: {wrong}. "
-                "More of them mean that vLLM ran the request again from its beginning: give it more memory, or fewer requests at "
-                "once (max_num_seqs=). Fewer mean that vllm-lens could not run it: its log says why."
+                f"plan ({self.plan}) was expected to steer {least} tokens of a request, and vLLM gave it these numbers by "
+                f"layer: {wrong}. More of them mean that vLLM ran the request again from its beginning: give it more memory, or "
+                "fewer requests at once (max_num_seqs=). Fewer mean that vllm-lens could not run it: its log has the reason."
             )
 
 
 def extra_args(placed: PlacedPlan | None, layers: Sequence[int] = ()) -> dict[str, Any]:
-    """Returns what a request to vllm-lens says beside vLLM's own parameters.
+    """Returns the parameters of a request to vllm-lens other than vLLM's own.
 
     Args:
         placed: the plan at the request's tokens; ``None`` for an unsteered one.

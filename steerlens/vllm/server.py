@@ -31,7 +31,7 @@ class ChoosePlan:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers a request that is not taken, and passes on any other one."""
+        """Answers a request that is not accepted, and passes on any other one."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await (self.app(scope, receive, send) if scope["type"] in ("http", "lifespan") else _close(send))
             return
@@ -106,7 +106,7 @@ def steered(generate: Any, plans: Mapping[str, SteeringPlan], n_front: Callable[
     Args:
         generate: the method, as vllm-lens left it.
         plans: the plans by name.
-        n_front: says how many of a text's first tokens stand in front of it.
+        n_front: a function that returns how many of a text's first tokens are in front of it.
     """
 
     async def under_plan(self: Any, prompt: Any, sampling_params: Any, request_id: str, **more: Any) -> AsyncIterator[Any]:
@@ -156,7 +156,7 @@ def _headers(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[byte
 
 
 async def _answer(send: Send, status: int, message: str) -> None:
-    """Answers in OpenAI's form of an error."""
+    """Answers with an error in OpenAI's form."""
     error = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})

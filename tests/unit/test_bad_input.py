@@ -60,7 +60,7 @@ def _edited(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 def test_json_is_read_with_the_same_care_everywhere(tmp_path: Path) -> None:
     for text, said in (
         ("[" * 9_999, "deeply"),
-        ('{"a": 1, "a": 2}', "'a' stands twice"),
+        ('{"a": 1, "a": 2}', "'a' is twice"),
         ('"\\ud800"', "no Unicode"),
         ("9" * 5_000, "digits"),
     ):
@@ -141,7 +141,7 @@ def test_scores_that_a_table_makes_known(tmp_path: Path) -> None:
             register_read({"read_scores": read})
     table = ResultTable.load(_write("table", tmp_path / "t") / "answers.parquet")
     Answers(table.frame, {"model": []}).check(items="x")
-    with pytest.raises(SettingsError, match="made in another way"):
+    with pytest.raises(SettingsError, match="made in a different way"):
         Answers(table.frame, {"model": []}).check(model={"name": "x"})
 
 

@@ -192,7 +192,7 @@ def test_a_page_wide_figure_is_laid_out_again_for_a_column() -> None:
     half = figure("Half", "a column", "x", "y")
     assert half.in_column().to_plotly_json() == half.to_plotly_json()
     for other in (Figure(), wide.set_subplots(rows=1, cols=2)):
-        with pytest.raises(SettingsError, match="a column has no room for it"):
+        with pytest.raises(SettingsError, match="does not fit into a column"):
             other.in_column()
 
 

@@ -107,7 +107,7 @@ def test_geometry_is_drawn_and_needs_english(tmp_path: Path) -> None:
     stack = _stack(1.0, n=12)
     table = Geometry.load(geometry(stack, draws=50).save(tmp_path / "table.parquet"))
     assert table.heatmap().data[0].zmin == -table.heatmap().data[0].zmax
-    assert {trace.name for trace in table.plot("cosine").data if trace.name} == {"EN-LOC", "ceiling that noise sets"}
+    assert {trace.name for trace in table.plot("cosine").data if trace.name} == {"EN-LOC", "noise ceiling"}
     with pytest.raises(UnknownNameError, match="unknown measure"):
         table.plot("CKA")
     with pytest.raises(UnknownNameError, match="gap"):

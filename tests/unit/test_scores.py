@@ -187,7 +187,7 @@ def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) 
     assert register(TOP_TWO) is TOP_TWO  # the same again is no mistake
     again = register(Score("top_two", lambda _: 1))  # nor is a cell of a notebook that runs twice
     assert SCORES["top_two"] is again
-    with pytest.raises(SettingsError, match="steerlens has one of its own of this name"):
+    with pytest.raises(SettingsError, match="steerlens has a built-in score of this name"):
         sweep(llama, items, vectors, [1], [1.0], scores=[Score("transfer", lambda _: 1)])
     assert register(SCORES["transfer"]) is SCORES["transfer"]
     with pytest.raises(UnknownNameError, match="Did you mean transfer"):

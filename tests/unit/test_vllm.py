@@ -197,7 +197,7 @@ def test_a_plan_is_made_at_the_tokens_that_it_names(
     placed.check({"0": context.saved}, 9, 3)
     placed.check({"0": context.saved}, 9, 2)  # a pass that vLLM began before it knew that the text had ended
     for saved, written in ((context.saved, 5), (context.saved, 1), ({"0": 11}, 3), ({}, 3)):
-        with pytest.raises(ModelError, match="was to be at work on"):
+        with pytest.raises(ModelError, match="was expected to steer"):
             placed.check({"0": saved}, 9, written)
     with pytest.raises(ModelError, match=r"by layer: \{1: 0"):
         placed.check(None, 9, 3)
@@ -250,7 +250,7 @@ def test_a_plan_of_another_model_and_a_lost_one_are_refused(
     with pytest.raises(ModelError, match="ran the request again"):
         Scorer(model, items[:1]).score(plan)
     stand_in.again = -1
-    with pytest.raises(ModelError, match="its log says why"), plan.applied(model):
+    with pytest.raises(ModelError, match="its log has the reason"), plan.applied(model):
         model.generate("a text", 2)
 
 
