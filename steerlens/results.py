@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Everything that a run of the whole chain found."""
+    """The results of a run of the whole chain."""
 
     manifest: dict[str, Any]
     """How the study was made: versions, model fingerprint, settings, seed, data hash, seconds."""
@@ -43,7 +43,7 @@ class Study:
 
         Args:
             method: ``EN``, ``LOC`` or ``surgical``.
-            locale: one of those studied.
+            locale: a locale of the study.
 
         Raises:
             UnknownNameError: no such method or locale.
@@ -141,7 +141,7 @@ def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
 
 @dataclass(frozen=True)
 class Folder:
-    """Where results are written, one file each, as soon as they are there."""
+    """A folder for results. Each result is written to its own file as soon as it is available."""
 
     path: Path
 

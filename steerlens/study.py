@@ -53,7 +53,7 @@ def run_study(
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
         out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
         resume: whether finished tasks in ``out`` are reused. If not, they are removed.
-        executor: who runs the tasks, as for ``sweep``.
+        executor: what runs the tasks, as for ``sweep``.
         batch_size: prompts or items at once; chosen for the device for ``None``.
 
     Raises:

@@ -45,7 +45,7 @@ def midalign(
         layer: the index of the block after which residuals are aligned; the middle one for ``None``.
         temperature: what similarities are divided by.
         centred: whether the batch's mean is taken off before similarities, without which they are all near 1 in many models.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
         settings: of the training; the defaults for ``None``.
         keep: what is to be left as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
         held_out: items that no text may give away; not checked for ``None``.
@@ -81,7 +81,7 @@ def clo(
         locales: the locales that are aligned; all of the corpus but English for ``None``.
         beta: how strongly the model is kept near the model before training.
         weight: the factor on the negative log likelihood of the locale's answers.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
         settings: of the training; the defaults for ``None``.
         keep: what is to be left as it is; nothing for ``None``.
         held_out: items that no text may give away; not checked for ``None``.
@@ -109,7 +109,7 @@ def tune(
         model: the base model, which is left as it is.
         corpus: parallel questions with answers. Rows in a single locale count too.
         locales: the locales that are tuned on, with English; all of the corpus for ``None``.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
         settings: of the training; the defaults for ``None``.
         keep: what is to be left as it is; nothing for ``None``.
         held_out: items that no text may give away; not checked for ``None``.
@@ -135,7 +135,7 @@ def continued(
         model: the base model, which is left as it is.
         corpus: parallel texts, of each of which one language is kept.
         locales: the locales whose texts are kept in addition to English; all locales of the corpus for ``None``.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call goes on from there.
+        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
         settings: of the training; the defaults for ``None``.
         held_out: items that no text may give away; not checked for ``None``.
 

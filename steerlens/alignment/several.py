@@ -47,7 +47,7 @@ class Training:
 def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Executor | None = None) -> list[Aligned]:
     """Trains several adapters of one model, each as a whole: with an executor, as many at a time as it has workers.
 
-    A training that came to its end is not done again, and one that was ended goes on from its last checkpoint, whoever does it.
+    A training that came to its end is not done again, and one that was ended continues from its last checkpoint, whoever does it.
 
     Args:
         model: the base model, which is left as it is.

@@ -1,4 +1,4 @@
-"""Training an adapter of a model by a method, in a folder that a run goes on from where it ended."""
+"""Training an adapter of a model by a method, in a folder that a run continues from where it ended."""
 
 import gc
 import logging
@@ -47,8 +47,8 @@ def train(
 ) -> Aligned:
     """Trains a LoRA adapter of a model by any method of alignment.
 
-    The model itself is left as it is. The same call goes on from the last checkpoint of a run that was ended, and returns what is
-    there of one that came to its end.
+    The model itself is left as it is. The same call continues from the last checkpoint of a run that was ended, and returns what
+    is there of one that came to its end.
 
     Args:
         model: the base model, as ``sl.load`` returns it.

@@ -54,7 +54,7 @@ _OF_CHOICES = ("choices", "english")
 
 @dataclass(frozen=True, eq=False)
 class Answers(ScoredTable):
-    """A row for each method, item and score; of a control that is drawn, for each draw.
+    """The scores of items under methods: one row for each method, item and score. A control with draws has one row for each draw.
 
     Columns: method, of (the method that a control belongs to), control (``random direction`` and so on), draw, locale, kind,
     concept, score, value.
@@ -68,7 +68,7 @@ class Answers(ScoredTable):
         return asked_for(self.meta, self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
-        """Draws methods by locales, coloured by the mean of a score over items.
+        """Draws a heatmap of methods and locales, coloured by the mean of a score over items.
 
         Args:
             score: one of those that were measured.
@@ -96,15 +96,15 @@ class Answers(ScoredTable):
     ) -> Comparison:
         """Returns one method minus another, paired item by item, with an interval over concepts and p by sign flips.
 
-        This is how one method is shown to be better than another, as surgical steering than EN alone. That the change of one
-        excludes zero and that of the other does not shows nothing about the two.
+        Use this to show that one method is better than another, for example surgical steering than EN alone. It is not enough
+        that the interval of one method excludes zero and that of the other does not.
 
         Args:
-            first: the name of a method, ``unsteered`` and ``explicit prompt`` among them. Of a control, the draws are averaged.
+            first: the name of a method, or ``unsteered`` or ``explicit prompt``. The draws of a control are averaged.
             second: the name of the method that is subtracted.
-            score: one of those that were measured; for ``None`` all that were asked for.
+            score: a measured score; for ``None`` all scores that were asked for.
             locale: a locale; for ``None`` all of them, and a concept counts once, with the mean of its locales.
-            seed: of the interval and of the sign flips.
+            seed: the seed of the interval and of the sign flips.
 
         Raises:
             UnknownNameError: there is no such method, score or locale.
@@ -132,27 +132,27 @@ def answered(
 ) -> Answers:
     """Measures every item unsteered, with its explicit prompt, and under each method.
 
-    ``explicit prompt`` is measured on the items that have one. A method that asks explicit prompts is measured on all items, on
-    those without one by their implicit prompt.
+    ``explicit prompt`` is measured on the items that have one. A method that asks explicit prompts is measured on all items.
+    Items without an explicit prompt are asked by their implicit one.
 
     Args:
         model: the base model that methods are compared on.
-        items: usually the test part of a split. Consistency is taken where English is among them.
+        items: usually the test part of a split. Consistency is measured where English is among the locales.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
-        scores: by name, or scores of your own; companions (as the margins) are measured with them.
-        controls: of every plan; ``True`` for 20 random directions and the next locale's plan.
-        locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
-        scoring: how choices are put and compared; the defaults for ``None``.
+        scores: names of scores, or your own scores. Their companions (such as margins) are measured too.
+        controls: the controls of every plan; ``True`` for 20 random directions and the next locale's plan.
+        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        scoring: how choices are presented and scored; the defaults for ``None``.
         texts: held-out texts of each locale, for scores of these; for ``None`` the questions with their right answers.
-        max_new_tokens: the length of what is written, for scores of that.
+        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
         explicit: whether the unsteered model is also asked by explicit prompts.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``. What runs under hooks is kept nowhere.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
+        resume: a folder where the result of every finished task is kept, as for ``sweep``. Results under hooks are not kept.
 
     Raises:
-        SettingsError: no methods, one called as what they are compared with, plans for different locales, a checkpoint that
-            reads text in other tokens, or no items that one of the scores is measured on.
+        SettingsError: no methods, a method with the name of what they are compared with, plans for different locales, a
+            checkpoint that reads text in other tokens, or no items that one of the scores is measured on.
         FingerprintError: a plan of another model.
         UnknownNameError: no such score; texts without one of the locales.
         ModelError: scores of an unsteered model that are NaN or infinite.

@@ -31,7 +31,8 @@ _FEW = 2
 
 @dataclass(frozen=True, eq=False)
 class Choices(Mapping[str, Chosen]):
-    """What was chosen: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all together. A method for the plane, each."""
+    """The chosen plans: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all contrasts together. Each is a method for
+    the plane."""
 
     each: Mapping[str, Chosen]
     """The choices by name: every contrast, and ``surgical`` where several contrasts have a locale in common."""
@@ -58,7 +59,7 @@ class Choices(Mapping[str, Chosen]):
 
         Args:
             name: a contrast's name, or ``surgical``.
-            default: what is returned where there is no such choice.
+            default: the result where there is no such choice.
         """
         return self.each.get(name, default)
 

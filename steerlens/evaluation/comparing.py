@@ -23,8 +23,8 @@ class Comparison(ResultTable):
     """One method minus another, on the same items.
 
     Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
-    mean of each method over these concepts), change (first less second), low and high of its paired 95% interval over concepts, p
-    (two-sided, of no difference, by sign flips of the concepts' changes; correct it if several differences are claimed).
+    mean of each method over these concepts), change (first minus second), low and high of its paired 95% interval over concepts,
+    p (two-sided, of no difference, by sign flips of the concepts' changes; correct it if you claim several differences).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -79,13 +79,13 @@ def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed:
 
 
 def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> list[dict[str, Any]]:
-    """Every method in every locale and their mean, as rows of ``COLUMNS``.
+    """Returns the results of every method in every locale and their mean, as rows of ``COLUMNS``.
 
     Args:
         answers: a row per method, draw, locale and concept, with of and control; ``unsteered`` is one of the methods.
-        score: what the rows are called.
-        column: what is averaged; rows without it are left out, item by item.
-        seed: of the bootstrap.
+        score: the name of the score in the rows.
+        column: the column that is averaged. Rows without a value are left out, item by item.
+        seed: the seed of the bootstrap.
     """
     there = answers[answers[column].notna()]
     rows = []

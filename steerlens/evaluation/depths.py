@@ -27,16 +27,16 @@ _TIE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Depths(ResultTable):
-    """Where each vector raises its score most, and how much deeper one vector does than another.
+    """The layer where each vector raises its score most, and the difference in depth between vectors.
 
     Columns: vector, score, n (concepts), gain, measure, layer with its 95% interval low and high over concepts, deeper.
 
     The measure ``peak`` is the best layer. ``centre`` is the mean layer, weighted by the gain (zero where there is none): it
-    depends less on single cells. A layer counts with its best strength. The gain is that at the peak; it is the best of many, so
-    it is too large.
+    depends less on single cells. A layer counts with its best strength. The gain is the gain at the peak. As the best of many, it
+    is overestimated.
 
-    Each two vectors have rows of their difference too, as ``LOC - EN``: there ``layer`` is how many layers deeper the one is than
-    the other, and ``deeper`` the share of resamples in which it is deeper at all.
+    Each pair of vectors also has rows of their difference, as ``LOC - EN``. There ``layer`` is the number of layers by which the
+    first is deeper, and ``deeper`` is the share of resamples in which it is deeper.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("vector", "score", "n", "gain", "measure", "layer", "low", "high", "deeper")
@@ -59,7 +59,7 @@ class Depths(ResultTable):
 
 
 def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed: int) -> Depths:
-    """The depths of the vectors of a sweep, as ``Sweep.depth`` describes.
+    """Returns the depths of the vectors of a sweep, as ``Sweep.depth`` describes.
 
     Args:
         frame: The rows of a sweep.
@@ -102,7 +102,7 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
 def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFrame":
     """The change of a score by concept (rows) and by layer and strength (columns) of one vector's cells.
 
-    To the change of a score with a companion, a millionth of the companion's (the margin's) is added, so that no two cells tie.
+    If the score has a companion (such as the margin), a millionth of the companion's change is added, so that no two cells tie.
     Strengths that were not run at all of the layers, as those that ``extend`` adds to a sweep, are left out: a layer would count
     with more strengths than another. A concept that lacks one of the other cells is left out, too.
 

@@ -31,8 +31,8 @@ class FewerPairs(ResultTable):
     """The change of a score under vectors of n pairs, and of the score's companion, by number of pairs.
 
     Columns: vector, score, pairs (n), n (concepts), draws (vectors of n pairs), change (mean over draws, and over locales within
-    a concept), low and high (95% of the draws: which pairs one happens to have), concepts_low and concepts_high (95% over
-    concepts: which items). The last number of pairs is all of them, and one draw.
+    a concept), low and high (95% of the draws, over the choice of pairs), concepts_low and concepts_high (95% over concepts). The
+    last number of pairs is all pairs, with one draw.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -69,9 +69,10 @@ def fewer_pairs(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> FewerPairs:
-    """Measures what a vector does that is taken from n pairs only, for several n, on items that it was not taken from.
+    """Measures the effect of vectors that are computed from only n pairs, for several n, on items that they were not computed
+    from.
 
-    A vector of few pairs is used as it is, with the length that its noise gives it, as one would use it.
+    A vector of few pairs is used unchanged, with its own length, which is larger because of noise.
 
     Args:
         model: the model that is steered.
@@ -80,11 +81,11 @@ def fewer_pairs(
         strength: the factor on the vector.
         score: by name, or a score of your own; for ``None`` that which the contrast is meant to raise.
         pairs: the numbers of pairs; those that the locale with the fewest does not have are left out.
-        tokens: which tokens are steered.
+        tokens: the choice of steered tokens.
         draws: the number of vectors of each number of pairs.
         seed: the seed of the draws and of the intervals over concepts.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 class SideEffects(ResultTable):
     """Every method in every locale, and their mean, in the columns of the plane.
 
-    Scores: log_perplexity (nats per token of held-out text; +0.1 is a perplexity 1.105 times as high), right_language (share
-    of generations in the locale's language), repetition (share of a generation's four-token sequences that came before in it), or
-    whichever were asked for.
+    Scores: log_perplexity (nats per token of held-out text; +0.1 is a perplexity 1.105 times as high), right_language (the share
+    of generated texts in the locale's language), repetition (share of a generation's four-token sequences that occurred earlier
+    in it), or whichever were asked for.
     """
 
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws what each method costs: changes with their intervals, a panel per score.
+        """Draws the cost of each method: changes with their intervals, one panel per score.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
@@ -80,13 +80,13 @@ def side_effects(
         methods: as for ``plane``.
         scores: scores of generated text or of held-out text: names, or your own scores.
         texts: held-out text of each locale; for ``None`` the questions with their right answers.
-        concepts: of each kind, drawn from the items by ``seed``; all for ``None``.
-        max_new_tokens: the length of what is written, greedily.
-        scoring: how the questions are put; the defaults for ``None``.
+        concepts: the number of concepts of each kind, drawn from the items by ``seed``; all for ``None``.
+        max_new_tokens: the largest number of tokens of a generated text, which is greedy.
+        scoring: how the questions are presented; the defaults for ``None``.
         locales: as for ``plane``.
-        seed: of the draw of concepts and of the bootstrap.
-        batch_size: prompts at once; 32 for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        seed: the seed of the draw of concepts and of the bootstrap.
+        batch_size: the number of prompts in a batch; 32 for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:

@@ -36,7 +36,7 @@ _DECIMALS = 12
 
 @dataclass(frozen=True, eq=False)
 class Frontier(ResultTable):
-    """Every point of every path in every locale, and their mean.
+    """The results of every point of every path in every locale, and their mean over locales.
 
     Columns: method (the path), at (the number of the point along it, as a training step or a strength), locale (``mean``: over
     locales), score, n (concepts), value, change against unsteered, low and high of its paired 95% interval over concepts, and
@@ -44,8 +44,8 @@ class Frontier(ResultTable):
 
     on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the points
     of all paths and the unsteered model. It is given for the mean over locales and the scores of the axes, and is the same in the
-    rows of both; elsewhere it is NaN. A share near 1 says that no other point is better on both axes whatever concepts are drawn,
-    a share near 0 that another one nearly always is. Points that are close together share the front.
+    rows of both; elsewhere it is NaN. A share near 1 means that no other point is better on both axes for almost any draw of
+    concepts. A share near 0 means that another point nearly always is. Points that are close together share the front.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -65,7 +65,7 @@ class Frontier(ResultTable):
         return frontier_figure(self.frame, self.front(), axes=self.axes)
 
     def front(self, locale: str | None = None) -> tuple[Point, ...]:
-        """Returns the points that no other beats on both axes (Pareto front), by ascending gain of the first axis.
+        """Returns the points on the Pareto front (no other point is better on both axes), by ascending gain of the first axis.
 
         Each is the name of its path and its number; the unsteered model is ``("unsteered", 0.0)``.
 
@@ -128,7 +128,7 @@ def frontier(
 ) -> Frontier:
     """Scores the points of paths on items, usually the test part of a split, and finds the Pareto front of two scores.
 
-    All points are answered at once, item by item, so their changes are paired, and all of them share the resamples.
+    All points are scored on the same items, so their changes are paired. All points share the resamples.
 
     Args:
         model: the base model that methods are compared on.
@@ -138,20 +138,20 @@ def frontier(
             ``plane``.
         scores: by name, or scores of your own; those of the axes are measured too.
         axes: the two scores of the Pareto front; transfer and localization, by default.
-        locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
-        scoring: how choices are put and compared; the defaults for ``None``.
+        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        scoring: how choices are presented and scored; the defaults for ``None``.
         draws: the number of resamples that ``on_front`` is a share of.
         seed: the seed of the resamples and of the intervals.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Returns:
         ``unsteered`` at 0, and the points of each path by ascending number.
 
     Raises:
-        SettingsError: no paths, a path without points, one called as what methods are compared with, what is no number along a
-            path or is there twice, two axes that are one score, a score of an axis that none of the items is measured on,
+        SettingsError: no paths, a path without points, a path with the name of what methods are compared with, a point that is
+            not a number or is there twice, two axes that are one score, a score of an axis that none of the items is measured on,
             plans for different locales, or a checkpoint that reads text in other tokens.
         UnknownNameError: there is no such score, or the items do not contain a locale.
         FingerprintError: a plan of another model.
@@ -203,7 +203,7 @@ def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 
 
 
 def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, str], draws: int, seed: int) -> Frontier:
-    """Returns the frontier of answers that are there already.
+    """Returns the frontier of existing answers.
 
     Args:
         given: the answers unsteered and under a method for each point.

@@ -48,7 +48,7 @@ def item_choices(
         model: the model.
         item: the item that is asked.
         plan: what the model is steered by; nothing for ``None``.
-        scoring: how choices are put and compared; the defaults for ``None``.
+        scoring: how choices are presented and scored; the defaults for ``None``.
 
     Raises:
         FingerprintError: the plan belongs to another model.

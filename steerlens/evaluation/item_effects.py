@@ -57,7 +57,7 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
     Args:
         given: what ``answered`` returned.
         scores: some of those that were measured; all that were asked for with ``None``.
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
 
     Raises:
         UnknownNameError: a score that was not measured.

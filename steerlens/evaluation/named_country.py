@@ -23,7 +23,7 @@ answer."""
 
 @dataclass(frozen=True, eq=False)
 class NamedCountry(ResultTable):
-    """Answers to questions that name another country than that of their language.
+    """Answers to questions that name a country other than that of their language.
 
     Columns: method, locale (of the question), country (the locale whose country is named), n (concepts), named (share of items
     for which that country's answer wins), low and high of its 95% interval over concepts, own (share for which the asking
@@ -46,7 +46,7 @@ def named_country(
     resume: str | Path | Running | None = None,
     seed: int = 0,
 ) -> NamedCountry:
-    """Asks cultural items with another country named, in the language of the locale, unsteered and under each method.
+    """Asks cultural items that name another country, in the language of the locale, unsteered and under each method.
 
     A LOC vector that represents the country should pull the answer back to the locale's own even here; one that represents
     "a country is named" should not. The unsteered rows show how far the model follows the country named in the prompt.
@@ -57,11 +57,11 @@ def named_country(
         methods: by name, as for ``answered``.
         countries: the codes of the locales whose countries are named; for ``None`` all that own answers.
         locales: the locales that are asked in; for ``None`` the methods' locales.
-        scoring: how choices are put and compared; the defaults for ``None``.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        scoring: how choices are presented and scored; the defaults for ``None``.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
 
     Raises:
         SettingsError: no country is given, or the items contain no other locale's answers.

@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Plane(ScoredTable):
-    """Every method in every locale, and their mean.
+    """The results of every method in every locale, and their mean over locales.
 
     Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever
     were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its
     paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
 
-    A control with several draws is one row: the mean over its draws, and in low and high the 2.5th and 97.5th percentiles of
-    the draws' changes. Its p is the share of draws, the method counted among them, that change the score at least as much as
-    the method does, in either direction (Phipson and Smyth 2010): 1 / (draws + 1) or more.
+    A control with several draws has one row, with the mean over its draws. Its low and high are the 2.5th and 97.5th percentiles
+    of the draws' changes. Its p is the share of draws that change the score at least as much as the method does, in either
+    direction. The method is counted as one of the draws (Phipson and Smyth 2010), so p is at least 1 / (draws + 1).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
     def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
-        """Draws the change of one score against that of another, with the Pareto front, and beneath it the locales.
+        """Draws the change of one score against that of another, with the Pareto front, and optionally panels of the locales.
 
         Args:
             axes: the scores along x and y; transfer and localization, by default.
@@ -60,7 +60,7 @@ class Plane(ScoredTable):
         return plane_figure(self.frame, self.front(axes=names), axes=names, by_locale=by_locale)
 
     def front(self, locale: str | None = None, *, axes: tuple[GivenScore, GivenScore] = AXES) -> tuple[str, ...]:
-        """Returns the methods that no other beats on both axes (Pareto front), by ascending gain of the first score.
+        """Returns the methods on the Pareto front (no other method is better on both axes), by ascending gain of the first score.
 
         The explicit prompt and the controls are left out. The explicit prompt names what the methods should find, and the
         controls should have no effect.
@@ -150,29 +150,29 @@ def plane(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Plane:
-    """Scores methods on items, usually the test part of a split, against the unsteered model.
+    """Scores methods on items, usually the test part of a split, relative to the unsteered model.
 
     Args:
         model: the base model that methods are compared on.
         items: what is scored.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
-        scores: by name, or scores of your own.
-        controls: of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
-        side_effects: whether the methods' side effects on text are taken too, with the defaults of that function; those that are
-            among ``scores`` already are measured on all items, and no second time.
-        locales: what is scored; for ``None`` the plans' locales, and without plans all of the items' but English.
-        scoring: how choices are put and compared; the defaults for ``None``.
-        seed: of the bootstrap.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        scores: names of scores, or your own scores.
+        controls: the controls of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
+        side_effects: whether to measure the methods' side effects on text too, with the defaults of ``side_effects``. Those that
+            are already among ``scores`` are measured only once, on all items.
+        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        scoring: how choices are presented and scored; the defaults for ``None``.
+        seed: the seed of the bootstrap.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Returns:
-        ``unsteered``, ``explicit prompt`` (localization only), each method, and behind it its controls.
+        ``unsteered``, ``explicit prompt`` (localization only), and each method followed by its controls.
 
     Raises:
-        SettingsError: no methods, one called as what they are compared with, plans for different locales, a checkpoint that
-            reads text in other tokens, or no items that one of the scores is measured on.
+        SettingsError: no methods, a method with the name of what they are compared with, plans for different locales, a
+            checkpoint that reads text in other tokens, or no items that one of the scores is measured on.
         FingerprintError: a plan of another model.
         ModelError: scores of an unsteered model that are NaN or infinite.
         VectorError: such scores under a plan.
@@ -187,12 +187,12 @@ def plane(
 
 
 def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: int = 0) -> Plane:
-    """Returns the plane of answers that are there already.
+    """Returns the plane of existing answers.
 
     Args:
         given: what ``answered`` returned.
-        scores: which of the scores that were measured; all but companions for ``None``.
-        seed: of the bootstrap.
+        scores: some of the measured scores; for ``None`` all except companions.
+        seed: the seed of the bootstrap.
 
     Raises:
         UnknownNameError: a score that was not measured.

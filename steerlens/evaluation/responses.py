@@ -36,9 +36,10 @@ BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
 
 @dataclass(frozen=True, eq=False)
 class Response(ResultTable):
-    """One vector at one layer, a row per strength, item and score, in the columns of a sweep; what strength 0 does is ``base``.
+    """The response to one vector at one layer: one row per strength, item and score, in the columns of a sweep. The value at
+    strength 0 is ``base``.
 
-    Curves and slopes are those of the scores' companions, as the margins; of a score without one, its own.
+    Curves and slopes are those of the scores' companions, such as margins. A score without a companion has its own.
     """
 
     columns: ClassVar[tuple[str, ...]] = Sweep.columns
@@ -89,7 +90,7 @@ class Response(ResultTable):
         """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (``mean``: a concept once).
 
         Args:
-            seed: of the bootstrap.
+            seed: the seed of the bootstrap.
 
         Returns:
             Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items,
@@ -113,7 +114,7 @@ class Response(ResultTable):
         """Returns the mean change of each score and of its margin by strength, with strength 0.
 
         Args:
-            seed: of the bootstrap.
+            seed: the seed of the bootstrap.
 
         Returns:
             Columns vector, score, finer (the name of the score's companion, or of the score itself), locale, kind, strength, n,
@@ -179,13 +180,13 @@ def response(
         items: usually dev; vectors are used on items of their own locale.
         vectors: one name, a vector per locale or one without a locale.
         layer: a block's index.
-        strengths: other than 0, which is always there.
-        scores: by name, or scores of your own; companions (as the margins) are measured with them, and theirs are the curves.
-        tokens: which tokens are steered.
-        scoring: how choices are put and compared; the defaults for ``None``.
-        max_new_tokens: the length of what is written, for scores of that.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        strengths: other than 0, which is always included.
+        scores: by name, or scores of your own; companions (such as margins) are measured too, and the curves are theirs.
+        tokens: the choice of steered tokens.
+        scoring: how choices are presented and scored; the defaults for ``None``.
+        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:

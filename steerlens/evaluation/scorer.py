@@ -38,8 +38,8 @@ class Scorer:
         Args:
             model: the model that is asked.
             items: what is asked.
-            scoring: how choices are put and compared; the defaults for ``None``.
-            batch_size: items at once; chosen for the device for ``None``.
+            scoring: how choices are presented and scored; the defaults for ``None``.
+            batch_size: the number of items in a batch; chosen for the device for ``None``.
             memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
                 are cached in further passes.
             short: a sweep's plans are scored with logits over a short list of the vocabulary, which tells promising plans from

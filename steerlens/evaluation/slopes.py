@@ -127,7 +127,7 @@ def slopes_of(
         running: how tasks are run.
         tokens: the tokens that would be steered.
         scoring: how choices are put and compared.
-        batch_size: items at once; chosen for the device for ``None``.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
         memory: bytes that a backward pass may keep.
     """
     keys, tasks = [], []

@@ -83,15 +83,15 @@ def sweep(
             order of ``choose``, is at its largest strength, a larger strength may gain more. Then twice that strength is also
             run, at the layers of the vector's three best cells at the largest strength, and so on from there. At other layers the
             larger strengths are left out.
-        tokens: which tokens are steered.
-        scoring: how choices are put and compared; the defaults for ``None``.
-        max_new_tokens: the length of what is written, for scores of that.
-        batch_size: items at once; chosen for the device for ``None``.
+        tokens: the choice of steered tokens.
+        scoring: how choices are presented and scored; the defaults for ``None``.
+        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
         memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
         seed: of the order in which ``halving`` takes concepts.
         executor: who runs the tasks: ``sl.ray()``, or anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each
             worker loads the model for itself. ``None``: this process, with the model as it is.
-        resume: a folder where the result of every finished task is kept. The same call goes on from what it contains.
+        resume: a folder where the result of every finished task is kept. The same call continues from its content.
 
     Raises:
         LayerError: a layer that a vector was not taken at.

@@ -15,7 +15,7 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
     """Writes the folder of a repository and returns the names of its files. Other files in the folder are left alone.
 
     Args:
-        folder: is made if it is not there.
+        folder: the folder; it is made if it does not exist.
         save: writes the artifact to a file.
         card: its card.
         repo_id: the repository, as ``user/name``.

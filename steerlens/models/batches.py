@@ -75,7 +75,7 @@ class Row:
         return roles
 
     def after(self, count: int) -> "Row":
-        """The row without its first tokens, which it goes on from."""
+        """The row without its first tokens, which it continues from."""
         return replace(self, prompt=self.prompt[count:], offset=self.offset + count)
 
 

@@ -85,7 +85,7 @@ def row_gradients(
 def _from_cached(
     engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, done: Callable[[int], None], *, onward: bool
 ) -> Float[Tensor, "layer row d_model"]:
-    """The derivatives from passes that go on from cached ones."""
+    """The derivatives from passes that continue from cached ones."""
     out = torch.zeros(len(layers), len(engine), engine.model.d_model)
     before = engine.resumed.before if onward else {}
     base = _base_as_it_comes(engine)

@@ -196,7 +196,7 @@ class Engine:
     def _from_cached(
         self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False
     ) -> Iterator[tuple[int | None, Sums]]:
-        """The same from passes that go on from cached ones; with ``short`` the plans' with logits over a short list."""
+        """The same from passes that continue from cached ones; with ``short`` the plans' with logits over a short list."""
         run: Callable[[CachedPass, Sequence[int]], list[Sums]] | None = None
         for cached, some in self.resumed.cached_passes(batch, plans, own, onward):
             if run is None:

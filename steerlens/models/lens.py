@@ -244,8 +244,8 @@ class LensModel(ModelPlaces, TextGeneration):
     ) -> Float[Tensor, "sum layer d_model"]:
         """Returns weighted sums of the prompts' residuals after each block, accumulated in float64 batch by batch.
 
-        What ``residuals`` would give is never held: memory does not grow with the prompts. A mean difference is the sum with
-        weights ``1 / n`` and ``-1 / n``.
+        The residuals themselves are never kept in memory, so memory does not grow with the number of prompts. A mean difference
+        is the sum with weights ``1 / n`` and ``-1 / n``.
 
         Args:
             prompts: texts, or prompts of items.

@@ -51,13 +51,13 @@ def load(
 ) -> LensModel:
     """Loads a model, ready for capture, steering and scoring.
 
-    Nothing changes on the machine but the caches: no package is installed, and weights are read from safetensors only. Of a
+    Only caches change on the machine: no package is installed, and weights are read from safetensors only. Of a
     checkpoint that takes images too, the text model is loaded.
 
     Args:
         name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a GGUF
             file, or a ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3) of the user's own, which is
-            wrapped as it is: the other arguments must not say otherwise.
+            wrapped as it is. The other arguments must agree with it.
         device: a device of PyTorch, such as ``cuda:0``; for ``None`` a CUDA GPU where there is one, else the CPU.
         dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
         adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
@@ -65,19 +65,19 @@ def load(
         trust_remote_code: whether code that comes with a hub model may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
             the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
-        device_map: for a model that one device does not hold: ``auto`` spreads it over all GPUs, then the CPU's memory, then the
-            disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives each part
-            of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
-        max_memory: with ``auto`` and its like, what each device may hold at most: bytes or a text such as ``20GiB``, by a GPU's
-            number or ``cpu``.
+        device_map: for a model that does not fit on one device: ``auto`` spreads it over all GPUs, then the CPU's memory, then
+            the disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives each
+            part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
+        max_memory: with ``auto`` and similar, the most memory to use on each device: bytes or a text such as ``20GiB``, by a
+            GPU's number or ``cpu``.
         offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. They have a
-            folder of their own there, which is removed when the model is let go of.
+            folder of their own there, which is removed when the model is deleted.
 
     Raises:
         UnknownNameError: there is no such model (the nearest names are offered), or no such dtype.
         ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; the package
             that its quantized weights need is not installed; a bridge does not have a setting that was given.
-        SettingsError: this machine does not have the device; settings of a map of devices that do not go together.
+        SettingsError: this machine does not have the device; settings of a device map that conflict.
     """
     placing = placing_of(device, device_map, max_memory, offload_folder)
     if not isinstance(name, str | Path):
@@ -185,7 +185,7 @@ def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
 
 
 def source_of(name: str) -> str:
-    """Returns what is to be read for a name: a folder, or the hub's id.
+    """Returns the source of a model name: a folder, or the hub's id.
 
     Args:
         name: an embedded model's name, a model id of the hub, a folder or a GGUF file.

@@ -132,7 +132,7 @@ def running_roles(
 
 @contextmanager
 def prompt_of(model: Any, length: int) -> Iterator[None]:
-    """Says where the prompt ends in passes of your own that go on from a key-value cache.
+    """Says where the prompt ends in passes of your own that continue from a key-value cache.
 
     ``model.generate``, ``model.tl.generate`` and Hugging Face's ``generate`` need no such help.
 

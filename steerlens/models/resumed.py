@@ -1,4 +1,4 @@
-"""Passes over micro-batches that go on from cached ones: blocks below a plan's first layer run once for all plans, the
+"""Passes over micro-batches that continue from cached ones: blocks below a plan's first layer run once for all plans, the
 tokens before a prompt's last one once where no plan steers them, and a prefix that all rows share once for all batches."""
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from steerlens.models.plans import Plan
 
 @dataclass(frozen=True, eq=False)
 class ResumedPasses:
-    """Cached passes of a model's batches, and passes that go on from them under plans."""
+    """Cached passes of a model's batches, and passes that continue from them under plans."""
 
     model: LensModel
     prefix: tuple[int, ...]

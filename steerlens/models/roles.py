@@ -30,7 +30,7 @@ def roles_of(
         mask: 1 for a token and 0 for padding, of the cached tokens and these.
         past: tokens in the key-value cache, before these.
         prompt: columns that the prompt takes, counted from the first cached token; for ``None`` the pass that begins a text is
-            the prompt, and what goes on from a cache is generated.
+            the prompt, and what continues from a cache is generated.
     """
     length = tokens.shape[1]
     end = prompt if prompt is not None else past if past else length

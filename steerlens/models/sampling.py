@@ -52,7 +52,7 @@ def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Draws what is drawn inside from a seed, and leaves PyTorch's random numbers as they were.
 
     Args:
-        seed: where the random numbers begin; for ``None`` they go on from where they are.
+        seed: the seed of the random numbers; for ``None`` they continue from where they are.
         device: the device that draws, a CPU or a CUDA GPU.
     """
     if seed is None:

@@ -30,7 +30,7 @@ _LEAST = 8
 class Geometry(ResultTable):
     """The alignment of each locale with English, and the certainty of its vectors, by layer.
 
-    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual less cultural, for the alignments; ``EN``,
+    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual minus cultural, for the alignments; ``EN``,
     ``LOC`` or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n (concepts or pairs).
     """
 

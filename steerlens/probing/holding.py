@@ -65,7 +65,7 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
     Args:
         stack: residuals of the prompts.
         labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. For ``None`` the kind; explicit prompts
-            are left out then, since a country's name gives the kind away.
+            are then left out, because a country's name reveals the kind.
         groups: what is held out together, a name for each prompt; concepts for ``None``, and a text without one is its own.
 
     Raises:

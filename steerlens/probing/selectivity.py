@@ -65,7 +65,7 @@ def selectivity(
     The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have learnt
     it by heart (Hewitt and Liang, arXiv 1909.03368). That shows where the concepts that are asked of were trained on: here a
     locale is held out and its concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there
-    the null is ``permutation_test``.) A probe that scores high on both knows the concepts, not their kind.
+    the null is ``permutation_test``.) A probe with a high score on both has learned the concepts, not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.

@@ -65,7 +65,7 @@ class Separability(ResultTable):
 
         Args:
             score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
-            probe: the probe whose score it is; of no use for ``cosine``.
+            probe: the probe whose score is drawn; not used for ``cosine``.
 
         Raises:
             UnknownNameError: there is no such score, or the table does not have the probe.
@@ -81,7 +81,7 @@ class Separability(ResultTable):
         return separability_heatmap(self.frame, score, COSINE if score == "cosine" else probe)
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Draws the AUROC of every probe by layer for one locale, with its interval and what the baselines reach.
+        """Draws the AUROC of every probe by layer for one locale, with its interval and the baselines.
 
         Args:
             locale: the locale that is drawn, or ``all`` for one probe over all locales.
@@ -110,9 +110,9 @@ def separability(
 ) -> Separability:
     """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
 
-    Of factual and cultural prompts only implicit ones are distinguished: an explicit one names a country, which gives it away. A
-    concept is never learnt in one locale and tested in another. The baselines use the same folds: character n-grams (what
-    the form of the text alone gives away), the prompt's length, and the token embeddings. Intervals are percentiles of a
+    Of factual and cultural prompts only implicit ones are used, because an explicit prompt names a country and so reveals its
+    kind. A concept is never learnt in one locale and tested in another. The baselines use the same folds: character n-grams (what
+    the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a
     bootstrap over concepts, with the probes as fitted. Each layer also has the cosine of the EN and LOC vectors taken from the
     same stack.
 
@@ -120,8 +120,9 @@ def separability(
         stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
             locales themselves apart (each locale has one label) are measured over all locales together, not within each.
-        groups: what is held out together, a name for each prompt; its concept for ``None``, and a text without one is its own.
-        hold_out: what is new to a probe when it is asked: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
+        groups: the group of each prompt, which is held out together; its concept for ``None``. A text without a concept is its
+            own group.
+        hold_out: what is new to a probe when it is tested: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
             ``relation``, as the items name them.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
         embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 is used.

@@ -23,8 +23,8 @@ _AT_ONCE = 256
 class SparseAutoencoder:
     """A sparse autoencoder of the residual stream after one block, with ReLU, JumpReLU or TopK features.
 
-    A feature is a row of the decoder, in the units of the residual stream, and an activation that the encoder gives. The
-    autoencoder is for the model that it was trained on, of which its files say the name alone.
+    A feature has a row of the decoder, in the units of the residual stream, and an activation from the encoder. The autoencoder
+    is for the model that it was trained on. Its files contain only the name of that model.
     """
 
     encoder: Float[Tensor, "d_model feature"]
@@ -100,7 +100,7 @@ class SparseAutoencoder:
 
     @torch.no_grad()
     def activations(self, residuals: Float[Tensor, "prompt d_model"]) -> Float[Tensor, "prompt feature"]:
-        """Returns what the features are of some residuals.
+        """Returns the activations of the features for some residuals.
 
         Args:
             residuals: of the residual stream after the autoencoder's block, as the model has them.
@@ -130,11 +130,11 @@ class SparseAutoencoder:
         return active if self.threshold is None else active * (before > self.threshold)
 
     def check(self, model: Fingerprint, *, check_name: bool = True) -> None:
-        """Refuses a model that the autoencoder was not trained on, as far as its name, width and layers say.
+        """Refuses a model that the autoencoder was not trained on, judged by its name, width and layers.
 
         Args:
             model: the fingerprint of the model.
-            check_name: whether the model must have the name that the autoencoder says.
+            check_name: whether the model must have the autoencoder's model name.
 
         Raises:
             VectorError: another name or width.
@@ -167,8 +167,8 @@ class SparseAutoencoder:
 
         Raises:
             FileError: missing or damaged files; an autoencoder of another place than the residual stream between two blocks, of
-                an architecture that is not known here, or with scaled input; one that does not say its layer or whether its
-                residuals were centred, or that says something else than was given.
+                an unknown architecture, or with scaled input; one that does not say its layer or whether its
+                residuals were centred, or that contradicts an argument.
         """
         from steerlens.steering.autoencoder_files import read_autoencoder
 

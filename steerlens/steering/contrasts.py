@@ -19,7 +19,7 @@ def as_it_is(vector: SteeringVector) -> Intervention:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A name, how to make pairs of prompts of items, and the score that the difference is meant to raise."""
+    """A contrast: a name, a way to make pairs of prompts from items, and the score that the difference is meant to raise."""
 
     name: str
     """The name of its vectors."""
@@ -42,15 +42,15 @@ class Contrast:
 
     @classmethod
     def of(cls, name: str, pairs: Iterable[tuple[str | Prompt, str | Prompt]], score: GivenScore = "") -> "Contrast":
-        """Returns a contrast of prompts that are given as they are, without items, locale or culture.
+        """Returns a contrast of given prompts, without items, locale or culture.
 
         Args:
-            name: what the vector is called.
+            name: the name of the vector.
             pairs: positive and negative prompt of each pair; the vector points from the negative ones to the positive ones.
             score: the score that it is meant to raise, or its name.
 
         Raises:
-            PairsError: no pairs, or something that is no pair of texts.
+            PairsError: no pairs, or something that is not a pair of texts.
         """
         given = list(pairs)
         wrong = [pair for pair in given if not _is_pair(pair)]
@@ -71,11 +71,12 @@ class Contrast:
         """Returns the pairs of each locale; one set of pairs, without a locale, where they are the same for all.
 
         Args:
-            items: what pairs are made of.
-            locales: the locales that are wanted.
+            items: the items that pairs are made from.
+            locales: the locales asked for.
 
         Raises:
-            PairsError: a locale whose items give no pairs, or a function that makes something else, or pairs of another locale.
+            PairsError: a locale whose items give no pairs, or a function that does not return pairs, or returns pairs of another
+                locale.
             SettingsError: no items, where pairs are made of them.
         """
         if isinstance(self.pairs, PromptPairs):
@@ -111,7 +112,7 @@ def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
     Args:
         country: the code of the locale whose country the negative prompts name; items must contain its answers. With the default,
             the English locale, these answers are the English-centric ones.
-        name: what its vectors are called. Give another one to have both kinds of LOC side by side.
+        name: the name of its vectors. Give another one to use both kinds of LOC together.
     """
     return Contrast(name, partial(_against, country), LOC.score)
 

@@ -31,12 +31,12 @@ DRAWS = 20
 def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) -> tuple[SomeIntervention, ...]:
     """Returns directions (or maps) drawn at random, of the vector's norm at each layer, independent from layer to layer.
 
-    A draw depends on seed, number, layer and the vector's label alone.
+    A draw depends only on the seed, the number, the layer and the vector's label.
 
     Args:
         vector: a steering vector or another intervention.
-        draws: how many are drawn.
-        seed: of the draws.
+        draws: the number of draws.
+        seed: the seed of the draws.
 
     Raises:
         SettingsError: no draws.
@@ -49,18 +49,18 @@ def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) 
 def shuffled_vectors(
     vector: SteeringVector, stack: ResidualStack, pairs: PromptPairs, draws: int = DRAWS, seed: int = 0
 ) -> tuple[SteeringVector, ...]:
-    """Differences of means after the sides of half of the pairs, drawn at random, were exchanged.
+    """Returns differences of means after the two sides of a random half of the pairs were exchanged.
 
-    What the pairs have in common cancels; what their prompts differ in otherwise stays, so these directions are where
-    residuals do vary, which a random one does not. Rescaled to the vector's norm at each layer: they would be shorter by
-    about the root of the number of pairs.
+    The common difference of the pairs cancels, and other differences between their prompts remain. So these directions are ones
+    in which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because they
+    would be shorter by about the square root of the number of pairs.
 
     Args:
-        vector: what was taken from these pairs.
+        vector: the vector that was computed from these pairs.
         stack: contains the pairs' prompts at the vector's layers.
         pairs: the pairs that the vector was taken from.
-        draws: how many are drawn.
-        seed: of the draws.
+        draws: the number of draws.
+        seed: the seed of the draws.
 
     Raises:
         PairsError: the vector was not taken from these pairs, or there is one pair only.
@@ -105,7 +105,7 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
 
 @dataclass(frozen=True)
 class Controls:
-    """Which controls of every plan the plane contains."""
+    """The controls of every plan in a plane."""
 
     draws: int = DRAWS
     """Random directions of the norm of each step's own."""
@@ -119,7 +119,7 @@ class Controls:
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
         """Returns the controls of one method: by control and locale, plans that differ from its own in their directions alone.
 
-        ``another locale`` is the next locale's plan as it is: of those that are not the locale's own, as one plan for all is.
+        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan.
         Where nothing is steered there are no controls.
 
         Args:

@@ -38,7 +38,7 @@ class OnHub:
         and the versions of packages. A path of this machine, where the model was loaded from one, is replaced by ``base_model``.
 
         Args:
-            folder: is made if it is not there.
+            folder: the folder; it is made if it does not exist.
             license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
             base_model: the hub's name of the model, as ``google/gemma-3-270m``; for ``""`` the model's own, if it has that form.
             plane: what it does, as ``sl.evaluation.plane`` found; it must be of the same model, and of a plan show that plan.

@@ -46,7 +46,7 @@ class PlanSpec:
             vector: the name of the vector.
             layer: a block's index.
             strength: the factor on the vector.
-            tokens: which tokens are steered.
+            tokens: the choice of steered tokens.
         """
         return cls((StepSpec(vector, layer, strength, tokens),))
 

@@ -83,10 +83,10 @@ class ScoreCache:
             aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and the
                 log probability of the answers' text are measured with them.
             scoring: how choices are put and compared.
-            batch_size: items at once; chosen for the device for ``None``.
+            batch_size: the number of items in a batch; chosen for the device for ``None``.
             running: how tasks are run.
             scores: further scores to measure.
-            max_new_tokens: the length of what is written, for scores of that.
+            max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
             items: what the parts' items were drawn from, where scores find the English items that they compare with; ``None``:
                 there are none.
 

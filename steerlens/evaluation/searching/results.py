@@ -24,7 +24,7 @@ class Tried(ResultTable):
 
     Columns: locale (``all``: over all of them), plan, method, a column for each score (changes; transfer, localization and
     english_centric for EN and LOC), perplexity (ratio of the right answers' text), objective, allowed (within the limits), front
-    (allowed, and no other such plan gains as much of all scores that the contrasts are for and more of one).
+    (allowed, and no other such plan gains as much on all scores of the contrasts and more on one of them).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")
@@ -42,7 +42,7 @@ class Tried(ResultTable):
         return Tried(part.sort_values(self.frame.columns[3], kind="stable").reset_index(drop=True))
 
     def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
-        """Draws every plan of one locale, or of all together, in the plane of the first two gains, with the Pareto front.
+        """Draws every plan of one locale, or of all locales together, in the plane of the first two gains, with the Pareto front.
 
         Args:
             chosen: by method, the plan that is drawn large; ``best`` gets a ring.
@@ -62,7 +62,7 @@ class Tested(ResultTable):
 
     Columns: choice (``own``: each locale's, ``all``: the one for all), method (a contrast's name, surgical, best), locale
     (``mean`` over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change, low, high, p
-    (two-sided, of no change; correct it if several plans are claimed of).
+    (two-sided, of no change; correct it if you make claims about several plans).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -103,7 +103,7 @@ class Tested(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Regret(ResultTable):
-    """How much less a locale gains with another's best plan, or with that for all, than with its own.
+    """The loss of a locale with another locale's best plan, or with the plan for all, relative to its own best plan.
 
     Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``, or
     ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval, n
@@ -113,7 +113,7 @@ class Regret(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("locale", "choice_of", "score", "part", "regret", "low", "high")
 
     def heatmap(self, score: str = "objective") -> "Figure":
-        """Locales by whose choice they are steered with, coloured by what it costs, centred at zero.
+        """Draws a heatmap of locales by the locale whose choice steers them, coloured by the loss, centred at zero.
 
         Args:
             score: ``objective``, or a score that the contrasts are meant to raise.
@@ -132,7 +132,7 @@ _TABLES: dict[str, type[ResultTable]] = {"tried": Tried, "tested": Tested, "regr
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Everything that a search found."""
+    """The results of a search."""
 
     manifest: dict[str, Any]
     """Objective, settings, locales, layers, model's fingerprint, digests of items, test items and vectors, passes, seconds."""
@@ -146,7 +146,7 @@ class Search:
     """The results on test; ``None`` if no test items were given."""
 
     def chosen(self, locale: str = ALL, method: str = BEST) -> Chosen:
-        """Returns a locale's choice, or that for all.
+        """Returns a locale's choice, or the choice for all locales.
 
         Args:
             locale: one of those searched, or ``all``.
@@ -166,7 +166,8 @@ class Search:
         Args:
             locale: the locale that is steered.
             method: a contrast's name, ``surgical`` or ``best``.
-            choice_of: whose choice, a locale or ``all``; the locale's own for ``None``. The vectors are its own in any case.
+            choice_of: the locale whose choice is used, or ``all``; the locale's own for ``None``. The vectors are always the
+                steered locale's own.
 
         Raises:
             UnknownNameError: no such locale or method.
@@ -182,7 +183,7 @@ class Search:
         """Returns every contrast's and the surgical plans of every locale, as ``plane`` takes them.
 
         Args:
-            choice_of: whose choice, a locale or ``all``; each locale's own for ``None``.
+            choice_of: the locale whose choice is used, or ``all``; each locale's own for ``None``.
         """
         return {
             method: {locale: self.plan(locale, method, choice_of) for locale in self.locales}
@@ -206,7 +207,7 @@ class Search:
         """Writes a folder: JSON, a Parquet file per table, safetensors for all vectors and for each locale's best plan.
 
         Args:
-            folder: is made if it is not there.
+            folder: the folder; it is made if it does not exist.
 
         Raises:
             FileError: the folder cannot be written.

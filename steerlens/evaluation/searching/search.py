@@ -71,9 +71,9 @@ def search(
         settings: what is tried and what may be spent; the defaults for ``None``.
         test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
             construction.
-        max_new_tokens: the length of what is written, for scores of that.
-        batch_size: items at once; chosen for the device for ``None``.
-        executor: who runs the tasks, as for ``sweep``.
+        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
+        batch_size: the number of items in a batch; chosen for the device for ``None``.
+        executor: what runs the tasks, as for ``sweep``.
         resume: a folder where the result of every finished task is kept, as for ``sweep``.
 
     Raises:

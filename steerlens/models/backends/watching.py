@@ -125,7 +125,7 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _prompt(state: ModelState, tokens: Tensor, past: int) -> tuple[int | None, bool]:
-    """Where the prompt of the running generation ends, and whether it cannot be known what this pass goes on from."""
+    """Where the prompt of the running generation ends, and whether it cannot be known what this pass continues from."""
     if not state.generations:
         return None, False
     running = state.generations[-1]
