@@ -25,7 +25,7 @@ _ENOUGH = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with an item, or with the items of a locale."""
+    """One problem of an item, or of the items of a locale."""
 
     locale: str
     """The code of the locale."""

@@ -22,26 +22,26 @@ _LISTS, _NUMBERS = ("choices", "wordings", "templates", "tags"), ("difficulty", 
 
 
 def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> Items:
-    """Reads items of the user's own from JSON Lines (``.jsonl``) or CSV (``.csv``), one concept in one locale a row.
+    """Reads your own items from JSON Lines (``.jsonl``) or CSV (``.csv``), with one concept in one locale per row.
 
-    Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and if wanted ``topic``. A
-    factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is one of them to the letter. A cultural row has
+    Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and optionally ``topic``. A
+    factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is exactly one of them. A cultural row has
     ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among them, and ``explicit``, the
-    question with its country named, without which it gives no LOC pair.
+    question that names its country. Without it there is no LOC pair.
 
-    A choice or answer may be a list of names that are equally right (in a CSV column ``answer:`` separated by ``|``): the first
+    A choice or answer may be a list of equally correct names (in a CSV column ``answer:`` separated by ``|``): the first
     is shown, and the best of them scores. A factual row may have ``wordings``, further questions of the same; a cultural one may
     have ``templates``, a list of questions with a slot for the country (``¿Qué se desayuna {in}?``, see
     ``steerlens.data.naming``), in place of ``question`` and ``explicit``. Either may have ``cloze``, a statement that ends before
     its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
 
-    The file is read line by line, and only the items are held in memory. Rows that look doubtful but can be used, such as a
-    question in another script than its locale's, are counted in the ``notes`` of the items and logged.
+    The file is read line by line, and only the items are kept in memory. Rows that look doubtful but can be used, such as a
+    question in a script other than its locale's, are counted in the ``notes`` of the items and logged.
 
     Args:
-        path: the file, in UTF-8; its ending says the format.
-        wordings: how many questions of a concept are read. Each is an item, whose concept's id ends in ``#2`` and so on; splits,
-            folds and intervals count them as one concept.
+        path: the file, in UTF-8. Its ending gives the format.
+        wordings: the number of questions of a concept that are read. Each is an item, whose concept's id ends in ``#2`` and so
+            on; splits, folds and intervals count them as one concept.
         cloze: whether the statement to be completed is read, too, as an item whose concept's id ends in ``#cloze``.
 
     Raises:
@@ -67,21 +67,21 @@ def atlas(
     cloze: bool = False,
     min_votes: int = 0,
 ) -> Items:
-    """Returns the built-in atlas: factual and cultural concepts, made from open data or written, each in every locale.
+    """Returns the built-in atlas: factual and cultural concepts, made from open data or written by hand, each in every locale.
 
     Args:
-        locales: the locales wanted, or one; ``all`` and ``None`` are the seven that own an answer in each other's items
-            (``atlas_locales()``). ``further_locales()`` are read by name, as ``["es-ES", "es-MX"]``. English is always among the
-            items, since EN pairs need it.
+        locales: the locales asked for, or one; ``all`` and ``None`` are the seven locales that have an answer in each other's
+            items (``atlas_locales()``). ``further_locales()`` are read by name, as ``["es-ES", "es-MX"]``. English is always
+            included, because EN pairs need it.
         topics: the topics that are kept, such as ``food``; all for ``None``.
         sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
-        shared: keeps a cultural item whose answer is the English locale's, too. Local and English-centric answers cannot be
-            apart by it, so it is left out by default; ``notes`` says how many were.
-        wordings: how many questions of a concept there are, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
+        shared: keeps a cultural item whose answer is the English locale's, too. Such an item cannot distinguish local from
+            English-centric answers, so it is left out by default; ``notes`` has their number.
+        wordings: the number of questions of a concept, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
             splits, folds and intervals count them as one concept.
-        cloze: whether the statement to be completed is among them, as an item whose concept's id ends in ``#cloze``.
-        min_votes: keeps of the cultural items those whose answer at least so many people gave in a survey (``item.evidence``).
-            Most have not been asked for in any; 0 keeps all.
+        cloze: whether the statement to be completed is included, as an item whose concept's id ends in ``#cloze``.
+        min_votes: keeps only cultural items whose answer at least this many people gave in a survey (``item.evidence``). Most
+            items were not in a survey; 0 keeps all.
 
     Raises:
         UnknownNameError: the atlas does not have a locale, topic or source; the nearest are offered.

@@ -30,7 +30,7 @@ Holdout = Literal["concept", "relation"]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a survey says of a cultural item's answer."""
+    """The survey results on a cultural item's answer."""
 
     source: str
     """The survey and the id of its question, as ``BLEnD Al-en-06``."""
@@ -44,7 +44,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)  # millions of them are held at once
 class Item:
-    """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made of items."""
+    """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made from items."""
 
     concept: str
     """The concept's id, the same in every locale."""
@@ -92,15 +92,15 @@ class Item:
         return (self.choices[choice], *(self.aliases[choice] if self.aliases else ()))
 
     def about(self, country: str) -> "Item":
-        """Returns the cultural item with another locale's country named in its question, and that locale's answer as the right
-        one: it asks whether a model answers for the country named and not for the language of the question.
+        """Returns the cultural item with another locale's country named in its question, and with that locale's answer as the
+        right one. It tests whether a model answers for the named country and not for the language of the question.
 
         Args:
             country: the code of the locale whose country is named, as ``el-GR``; it must own one of the choices.
 
         Raises:
             DataError: the item has no template, or no choice is that locale's answer.
-            UnknownNameError: the item's locale does not say how that country is named.
+            UnknownNameError: the item's locale has no name for that country.
         """
         choice = next((index for index, owners in enumerate(self.owners) if country in owners), None)
         if not self.template or choice is None:
@@ -154,7 +154,7 @@ def letter_order(item: Item, seed: int = 0) -> list[int]:
 
 @dataclass(frozen=True)
 class Items(Sequence[Item]):
-    """An ordered collection of items that knows how to cut itself by locale, kind and concept."""
+    """An ordered collection of items that can be divided by locale, kind and concept."""
 
     items: Sequence[Item]
     """The items: a tuple, or for very many items a sequence that makes each item when it is used."""
@@ -215,7 +215,8 @@ class Items(Sequence[Item]):
         return self.where(lambda item: item.locale == ENGLISH or ENGLISH not in item.shared_with)
 
     def about(self, country: str) -> "Items":
-        """Returns the cultural items that can name another locale's country, with it named and its answer as the right one.
+        """Returns the cultural items that can name another locale's country, with that country named and its answer as the right
+        one.
 
         Items of that locale itself, those whose own answer is the same, and those without a template are left out.
 
@@ -282,8 +283,8 @@ class Items(Sequence[Item]):
 
         Args:
             locale: the locale that is contrasted with English.
-            kind: ``cultural`` takes pairs of implicit cultural prompts instead of factual ones, to see what an EN vector owes to
-                facts.
+            kind: ``cultural`` uses pairs of implicit cultural prompts instead of factual ones, to measure how much an EN vector
+                depends on facts.
 
         Raises:
             PairsError: there is no such concept, or the locale is English itself.
@@ -292,8 +293,8 @@ class Items(Sequence[Item]):
         return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
 
     def other_country_pairs(self, locale: str, country: str) -> PromptPairs:
-        """Returns pairs of the explicit prompt and the same prompt that names another country, in the same language: what tells
-        them apart is the country alone, and not that one is named.
+        """Returns pairs of the explicit prompt and the same prompt that names another country, in the same language. They differ
+        only in the country, not in whether a country is named.
 
         Args:
             locale: the locale of the questions.
@@ -317,9 +318,9 @@ class Items(Sequence[Item]):
         return localized_pairs(self.of(locale=locale).prompts(), locale)
 
     def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
-        """Returns pairs of a question behind its country's name (``España: ¿Qué …?``) and the question alone.
+        """Returns pairs of a question after its country's name (``España: ¿Qué …?``) and the question alone.
 
-        Unlike a LOC pair, a factual question has such a pair too, which shows what a LOC vector owes to culture.
+        Factual questions have such pairs too, unlike LOC pairs. They show how much a LOC vector depends on culture.
 
         Args:
             locale: the locale of the questions.
@@ -337,14 +338,14 @@ class Items(Sequence[Item]):
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
         """Divides the items at random by concept into train, dev and test, with about the given shares of each kind and topic.
 
-        A concept's side depends on the seed and its own id, so it stays where it is when items are added; ids that agree up to
+        A concept's part depends only on the seed and its own id, so it does not change when items are added. Ids that agree up to
         ``#`` stay together.
 
         Args:
             seed: the seed of the division.
             shares: the shares of train, dev and test, which add up to 1.
             holdout: ``concept`` divides concepts. ``relation`` keeps whole relations of generated facts together, so that a
-                vector is tested on kinds of facts that it never saw; items without a relation are divided by concept.
+                vector is tested on kinds of facts that it was not computed from; items without a relation are divided by concept.
 
         Raises:
             DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
@@ -394,7 +395,7 @@ def _can_name(item: Item, country: str) -> bool:
 
 @dataclass(frozen=True)
 class Split:
-    """Items divided by concept: vectors come from train, choices from dev, claims from test."""
+    """Items divided by concept: vectors are computed from train, plans are chosen on dev, and claims are tested on test."""
 
     train: Items
     """The items that vectors are computed from."""

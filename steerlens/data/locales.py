@@ -23,7 +23,7 @@ _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by t
 
 @dataclass(frozen=True)
 class Locale:
-    """How questions are put in one locale."""
+    """The texts that ask questions in one locale."""
 
     code: str
     """BCP 47 code, as in ``es-ES``."""
@@ -59,7 +59,7 @@ class Locale:
     with texts of its own."""
 
     def prompt(self, question: str) -> str:
-        """Returns the open prompt: question and answer cue. It ends without white space, which belongs to the answer.
+        """Returns the open prompt: question and answer cue. It ends without white space, because the space belongs to the answer.
 
         Args:
             question: the question in the locale's language, implicit or explicit.
@@ -200,14 +200,14 @@ def locale(code: str) -> Locale:
 def next_question(prompt: str) -> tuple[str, ...]:
     """Returns the texts at which what is written after a prompt begins a question of its own, as ``"\\nPregunta:"``.
 
-    A base model that has answered a question goes on with another one. These texts are where its answer ends.
+    A base model that has answered a question continues with another one. Its answer ends at these texts.
 
     Args:
         prompt: the text that is continued.
 
     Returns:
-        A line's end and the word for "Question" of every known locale whose word begins a line of the prompt; nothing for a
-        prompt that is put in another way.
+        A newline and the word for "Question" of every known locale whose word begins a line of the prompt; nothing for a prompt
+        in another form.
     """
     words = dict.fromkeys(own.question for own in _locales().values() if own.question)
     return tuple(f"\n{word}" for word in words if f"\n{prompt}".find(f"\n{word}") >= 0)
@@ -219,10 +219,10 @@ def asks_in_english(code: str) -> bool:
 
 
 def add_locale(new: Locale | str | Path) -> Locale:
-    """Makes a locale of the user's own known for this process, or replaces one of the built-in ones.
+    """Registers your own locale for this process, or replaces a built-in one.
 
     Args:
-        new: how questions are put in it; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
+        new: the locale; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
             items, which ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is
             like ``es-ES``, contains an ``own.json`` with its answers instead of items.
 

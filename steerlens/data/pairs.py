@@ -64,7 +64,7 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
     """Returns EN pairs: the English prompt against the locale's, for each concept that both have.
 
     Args:
-        prompts: prompts of both locales; explicit ones are passed over.
+        prompts: prompts of both locales; explicit prompts are ignored.
         locale: the code of the locale that is contrasted with English.
         kind: the kind of the concepts, ``factual`` or ``cultural``.
 
@@ -88,7 +88,7 @@ def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
     """Returns LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
 
     Args:
-        prompts: implicit and explicit prompts; those of other locales and factual ones are passed over.
+        prompts: implicit and explicit prompts; prompts of other locales and factual prompts are ignored.
         locale: the code of the locale.
 
     Raises:
@@ -101,7 +101,8 @@ def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
 
 
 def named_pairs(questions: Mapping[str, str], kind: str, code: str, country: str) -> PromptPairs:
-    """The country named before the question, with the locale's colon, against the question alone: ``España: ¿Qué …?``.
+    """Returns pairs of the question after its country's name and the locale's colon (``España: ¿Qué …?``), and the question
+    alone.
 
     Args:
         questions: implicit question of each concept.

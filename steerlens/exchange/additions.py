@@ -22,7 +22,7 @@ WORDS: dict[SteeredTokens, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """A vector for each of some layers, and the tokens at which it is added."""
+    """Vectors for some layers, and the tokens at which they are added."""
 
     directions: Mapping[int, Float[Tensor, " d_model"]]
     """By block index, ascending: what is added after that block, before ``strength``. Float32, on the CPU."""
@@ -43,17 +43,17 @@ class Addition:
 
 
 def additions(plan: Any, tool: str) -> list[Addition]:
-    """Returns what a plan adds, one ``Addition`` for each choice of tokens that its steps have.
+    """Returns the vectors that a plan adds: one ``Addition`` for each choice of tokens of its steps.
 
     Steps at one layer and at the same tokens are added up. The strength is kept separate from the directions where all steps have
     the same one and no two of them are at one layer; else it is part of the directions, and 1 is kept.
 
     Args:
         plan: a ``SteeringPlan``.
-        tool: where the plan goes, in words, for the errors.
+        tool: the name of the tool, for errors.
 
     Raises:
-        VectorError: the plan has no steps, or does something else than to add a vector.
+        VectorError: the plan has no steps, or does not only add vectors.
     """
     if not plan.steps:
         raise VectorError(f"the plan without steps was given for {tool}: expected one that adds a vector, as vector.at(layer).")
@@ -68,11 +68,11 @@ def additions(plan: Any, tool: str) -> list[Addition]:
 
 
 def only_addition(plan: Any, tool: str) -> Addition:
-    """Returns what a plan adds, for a tool that knows one choice of tokens.
+    """Returns what a plan adds, for a tool with one choice of tokens.
 
     Args:
         plan: a ``SteeringPlan``.
-        tool: where the plan goes, in words, for the errors.
+        tool: the name of the tool, for errors.
 
     Raises:
         VectorError: as ``additions`` does, or the steps are at different tokens.
@@ -88,7 +88,7 @@ def only_addition(plan: Any, tool: str) -> Addition:
 
 
 def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
-    """Returns in words what a tool that adds its vectors at every token does otherwise than the plan.
+    """Returns notes on how a tool that adds its vectors at every token differs from the plan.
 
     Args:
         plan: the ``SteeringPlan``.

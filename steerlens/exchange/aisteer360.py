@@ -32,7 +32,7 @@ def to_aisteer360(plan: Any) -> dict[str, Any]:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does something else than to add, is at several choices of tokens, or at the prompt's tokens alone.
+        VectorError: the plan does not only add vectors, is at several choices of tokens, or at the prompt's tokens alone.
     """
     added = only_addition(plan, "AI Steerability 360")
     if added.tokens not in _SCOPES:
@@ -55,7 +55,7 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
 
     Raises:
         VectorError: as ``to_aisteer360``.
-        FileError: the file's name ends otherwise than in ``.svec``, or it cannot be written.
+        FileError: the file's name does not end in ``.svec``, or it cannot be written.
     """
     if path.suffix != _ENDING:
         raise FileError(f"{path} given: expected a name that ends in {_ENDING}, which AI Steerability 360 adds if it is missing.")

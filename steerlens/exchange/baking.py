@@ -29,22 +29,23 @@ _OUT = "Run it with plan.torch_hooks(model), or with plan.applied(model) after s
 
 
 def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
-    """Returns a copy of a Hugging Face model that is steered by its weights alone, saved and loaded as any other.
+    """Returns a copy of a Hugging Face model that is steered by its weights alone. It can be saved and loaded like any other
+    model.
 
-    A bias is added at every token, those in front of the prompt among them.
+    A bias is added at every token, including those in front of the prompt.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors at ``tokens="all"``.
         model: the Hugging Face model. It is left as it is.
-        front: whether the tokens in front of a prompt, such as BOS, may be steered too. Where a model's tokenizer puts nothing
-            there, it need not be said.
-        same_weights: whether the model must have the weights that the plan was made for; all of them are read to know.
+        front: whether the tokens in front of a prompt, such as BOS, may be steered too. This is not needed where a model's
+            tokenizer puts no tokens there.
+        same_weights: whether the model must have the weights that the plan was made for. All weights are read to check this.
 
     Raises:
-        FingerprintError: the model has other weights, or another type of number.
+        FingerprintError: the model has other weights, or another dtype.
         ModelError: the architecture has no bias there that its configuration knows, something follows it, there are hooks on the
             model, or it is in training mode.
-        VectorError: the plan does something else than to add, steers other tokens, or leaves the tokens in front unsteered and
+        VectorError: the plan does not only add vectors, steers other tokens, or leaves the tokens in front unsteered and
             ``front`` was not given.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)

@@ -25,14 +25,13 @@ def to_easysteer(plan: Any) -> dict[str, Any]:
     """Returns a plan as EasySteer's ``SteeringSpec``, as JSON values.
 
     All four choices of tokens are possible there, and each vector has its own. The tokens in front of a prompt are left out by
-    their
-    positions: give EasySteer prompts that begin with the same tokens.
+    their positions: give EasySteer prompts that begin with the same tokens.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does something else than to add.
+        VectorError: the plan does not only add vectors.
     """
     n_front = len(plan.fingerprint.front)
     vectors = [
@@ -58,7 +57,7 @@ def write_easysteer(plan: Any, path: Path) -> Exported:
         path: the file, as ``spec.json``.
 
     Raises:
-        VectorError: the plan does something else than to add.
+        VectorError: the plan does not only add vectors.
         FileError: the file cannot be written.
     """
     write_text(path, json.dumps(to_easysteer(plan)))

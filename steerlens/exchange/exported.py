@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file for another tool. It prints as the file, the way to use it and the notes."""
+    """A file for another tool. When printed, it shows the file, how to use it, and the notes."""
 
     path: Path
     """The file."""

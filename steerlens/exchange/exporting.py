@@ -29,19 +29,19 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file. Its ending says the tool: ``.gguf`` llama.cpp, ``.svec`` AI Steerability 360, ``.safetensors``
+        path: the file. Its ending gives the tool: ``.gguf`` llama.cpp, ``.svec`` AI Steerability 360, ``.safetensors``
             steering-vectors.
-        to: the tool, one of ``TOOLS``, where the ending does not say it.
+        to: the tool, one of ``TOOLS``, where the ending does not give it.
 
     Returns:
-        The file, the command or lines that steer with it, and notes on what the tool does otherwise than the plan, which are
-        logged as warnings too. It prints as all of these.
+        The file, the command or lines that steer with it, and notes on how the tool differs from the plan, which are also logged
+        as warnings. It prints as all of these.
 
     Raises:
         FileError: the file cannot be written.
         ModelError: a package that the file needs is not installed.
-        UnknownNameError: no such tool, or none was given and the ending does not say it.
-        VectorError: the tool cannot do what the plan does; the message says what.
+        UnknownNameError: no such tool, or none was given and the ending does not give it.
+        VectorError: the tool cannot do what the plan does; the message explains this.
     """
     path = Path(path)
     tool = _ENDINGS.get(path.suffix, path.suffix) if to is None else to

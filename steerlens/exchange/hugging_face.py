@@ -24,12 +24,12 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
         model: a ``PreTrainedModel``.
         fingerprint: of the model that the plan was made for.
         whose: the plan, in words.
-        same_weights: whether all weights are read and compared, as a ``LensModel``'s are; if not, whatever has as many blocks of
-            this width passes.
+        same_weights: whether all weights are read and compared, as for a ``LensModel``. If not, any model with the same number of
+            blocks and width is accepted.
 
     Raises:
-        FingerprintError: the weights or their type of number differ, or the plan was made after the weights were processed.
-        ModelError: no model of Hugging Face, one without an unembedding, or one that TransformerLens does not know, so that
+        FingerprintError: the weights or their dtype differ, or the plan was made after the weights were processed.
+        ModelError: not a model of Hugging Face, one without an unembedding, or one that TransformerLens does not know, so that
             weights cannot be compared.
     """
     from transformers import PreTrainedModel
@@ -90,10 +90,10 @@ def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
 
 
 def stream_of(output: Any, d_model: int) -> Tensor:
-    """Returns the residual stream in what a block returned, ``[batch, pos, d_model]``.
+    """Returns the residual stream in a block's output, ``[batch, pos, d_model]``.
 
     Args:
-        output: what the block returned, a tensor or a tuple that begins with it.
+        output: the block's output, a tensor or a tuple that begins with it.
         d_model: the width of the residual stream.
 
     Raises:
@@ -110,10 +110,10 @@ def stream_of(output: Any, d_model: int) -> Tensor:
 
 
 def with_stream(output: Any, stream: Tensor) -> Any:
-    """Returns what a block returned, with another residual stream in it.
+    """Returns a block's output with another residual stream.
 
     Args:
-        output: what the block returned.
+        output: the block's output.
         stream: the other residual stream.
     """
     return type(output)([stream, *output[1:]]) if isinstance(output, tuple | list) else stream

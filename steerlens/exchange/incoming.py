@@ -18,7 +18,7 @@ def model_fingerprint(model: Any, whose: str) -> Fingerprint:
 
     Args:
         model: a ``LensModel``.
-        whose: what is to be bound, in words, for the error.
+        whose: a description of the vector, for the error.
 
     Raises:
         VectorError: no model was given.
@@ -35,18 +35,18 @@ def model_fingerprint(model: Any, whose: str) -> Fingerprint:
 def incoming_vector(
     directions: Mapping[Any, Any], fingerprint: Fingerprint, whose: str, name: str, notes: Mapping[str, Any]
 ) -> SteeringVector:
-    """Returns the steering vector made of directions of other software.
+    """Returns a steering vector made from the directions of other software.
 
     Args:
         directions: by block index, each ``[d_model]``: tensors or arrays of real numbers.
         fingerprint: of the model that the vector is bound to.
-        whose: where it comes from, in words, for the errors.
-        name: what the vector is called.
-        notes: what else is known of it, as JSON values.
+        whose: a description of its source, for errors.
+        name: the name of the vector.
+        notes: further information on it, as JSON values.
 
     Raises:
         LayerError: a layer that the model does not have.
-        VectorError: no directions, a direction of another width than the model's, no real numbers, or not finite ones.
+        VectorError: no directions, a direction of another width than the model's, or numbers that are not real and finite.
     """
     if not directions:
         raise VectorError(f"{whose} contains no directions: expected one for a layer at least.")
@@ -69,7 +69,7 @@ def incoming_vector(
 
 @contextmanager
 def file_errors(path: Any) -> Iterator[None]:
-    """Turns what is wrong with the numbers of a file into an error that names the file.
+    """Turns errors in the numbers of a file into an error that names the file.
 
     Args:
         path: the file.
@@ -84,11 +84,11 @@ def file_errors(path: Any) -> Iterator[None]:
 
 
 def refused(path: Any, found: str, expected: str) -> SteerlensError:
-    """Returns the error for a file that is not what it should be.
+    """Returns the error for a file with wrong content.
 
     Args:
         path: the file.
-        found: what it contains.
+        found: a description of its content.
         expected: what was expected, and what to do.
     """
     return FileError(f"{path} {found}: expected {expected}.")

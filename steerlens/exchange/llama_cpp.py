@@ -46,9 +46,9 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
         path: the file, as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does something else than to add, is at several choices of tokens, or steers block 0.
+        VectorError: the plan does not only add vectors, is at several choices of tokens, or steers block 0.
         ModelError: the package gguf is not installed.
-        FileError: the file cannot be written, or its path contains ``:`` or ``,``, at which llama.cpp cuts.
+        FileError: the file cannot be written, or its path contains ``:`` or ``,``, at which llama.cpp splits paths.
     """
     added = only_addition(plan, "llama.cpp")
     if 0 in added.layers:
@@ -74,7 +74,7 @@ def write_repeng(plan: Any, path: Path) -> Exported:
         path: the file, as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does not only add vectors, or is at several choices of tokens.
         ModelError: the package gguf is not installed.
         FileError: the file cannot be written.
     """
@@ -99,11 +99,11 @@ def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVe
         path: a GGUF file, as ``x.gguf``.
         model: the ``LensModel`` that the vector belongs to. It may be left out for a file that steerlens wrote; given, it must
             be the one that the file names.
-        name: what the vector is called; the file's name for ``""``.
+        name: the name of the vector; the file's name for ``""``.
 
     Raises:
         FileError: the file is missing, truncated, too large, of another architecture, or contains layers that the model does not
-            have, another width, other types of number than F32, F16 and F64, NaN or infinity.
+            have, another width, dtypes other than F32, F16 and F64, NaN or infinity.
         FingerprintError: the file names another model than the one given.
         ModelError: the package gguf is not installed.
         VectorError: the file does not name a model, and none was given.

@@ -72,8 +72,8 @@ def permutation_test(
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
-            locales themselves apart are tested over all locales together.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate the
+            locales themselves are tested over all locales together.
         groups: what is held out together, a name for each prompt; its concept for ``None``.
         draws: the number of permutations.
         n_folds: the number of folds; fewer where there are fewer concepts of a kind.

@@ -118,8 +118,8 @@ def separability(
 
     Args:
         stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that tell the
-            locales themselves apart (each locale has one label) are measured over all locales together, not within each.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate the
+            locales themselves (each locale has one label) are measured over all locales together, not within each.
         groups: the group of each prompt, which is held out together; its concept for ``None``. A text without a concept is its
             own group.
         hold_out: what is new to a probe when it is tested: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or

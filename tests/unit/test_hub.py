@@ -159,7 +159,7 @@ def test_what_a_card_cannot_do_without_is_asked_for(plan: SteeringPlan, tmp_path
         plan.save_for_hub(tmp_path, plane=_plane(2 * plan), **GIVEN)
     other = _plane(plan)
     other.meta["model"] = {**other.meta["model"], "weights": "0" * 64}
-    with pytest.raises(SettingsError, match="another way"):
+    with pytest.raises(SettingsError, match="a different way"):
         plan.save_for_hub(tmp_path, plane=other, **GIVEN)
     for lost in ("model", "methods"):
         silent = _plane(plan)

@@ -26,13 +26,13 @@ def aya(
 ) -> ParallelCorpus:
     """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers, each in one locale alone.
 
-    They are there to tune a model in several languages, and no method that aligns languages can learn from them.
+    They are for tuning a model in several languages. Methods that align languages cannot learn from them.
 
     Args:
         locales: locales, or names such as ``spa``. English is among them only if it is named.
         split: ``train`` or ``test``.
-        prompt: put each instruction as a question is put to the model, behind the locale's word for "Question" and before the one
-            for "Answer"; for ``False`` it is used alone.
+        prompt: whether to put each instruction into the form of a question, after the locale's word for "Question" and before the
+            word for "Answer"; for ``False`` it is used alone.
         revision: a commit hash; for ``None`` what the hub has now.
         path: a local folder that is read in place of the hub.
 

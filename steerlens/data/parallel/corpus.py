@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ParallelCorpus(Sequence[ParallelText]):
-    """An ordered collection of parallel texts, which never changes: what its methods return is another one.
+    """An immutable ordered collection of parallel texts. Its methods return new collections.
 
     Raises:
         DataError: two rows have one key.
@@ -206,9 +206,9 @@ class ParallelCorpus(Sequence[ParallelText]):
         return cls(read_rows(path), Path(path).name)
 
     def leaks(self, items: Items, n: int = 8) -> list[Leak]:
-        """Returns the rows that give away what items ask, so that training on them would teach what is then tested.
+        """Returns the rows that contain answers of items, so that training on them would teach what is later tested.
 
-        A row is found for one of three reasons. The first needs the row to name its concept, the others look at its texts:
+        A row is found for one of three reasons. For the first, the row must name its concept. The others look at its texts:
 
         ``concept``
             The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.

@@ -31,7 +31,7 @@ _PROBE_SECONDS = 3.0
 
 
 class Source(NamedTuple):
-    """Where rows come from: a hub id at a revision, or a local folder in place of it."""
+    """The source of rows: a hub id at a revision, or a local folder instead."""
 
     id: str
     revision: str = "main"

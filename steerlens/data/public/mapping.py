@@ -67,10 +67,10 @@ def from_hub(
         id: the data set's id, such as ``owner/name``.
         columns: names of its columns, by what they contain: ``question``, ``choices`` (a list of columns, or one column that
             contains a list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
-        locale: the locale that its questions are asked in. Read a language at a time and add the items up.
-        config: the data set's configuration; ``None`` if it has one only.
+        locale: the locale that its questions are asked in. Read one language at a time and add the items.
+        config: the data set's configuration; ``None`` if it has only one.
         split: the data set's split.
-        revision: a commit hash, or a branch such as ``main``, which moves.
+        revision: a commit hash, or a branch such as ``main``, which can change.
         path: a local folder or file that is read in place of the hub.
         answers: what the answer column contains: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` decides by
             each value.
