@@ -82,7 +82,7 @@ def plane_panels(frame: "pd.DataFrame", axes: tuple[str, str] = AXES) -> list[Fi
 
 
 def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], columns: int) -> Figure:
-    crosses = "crosses: paired 95% intervals over concepts; of controls: 95% of the draws"
+    crosses = "crosses: paired 95% intervals over concepts" + ("" if parts.controls.empty else "; of controls: 95% of the draws")
     title = f"{parts.x.title}-{parts.y.title} plane".capitalize()
     fig = figure(title, f"{', '.join(locales)}; {parts.sizes}; {crosses}", "", "", width="page")
     rows = -(-len(several) // columns)
