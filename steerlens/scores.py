@@ -23,7 +23,7 @@ Evidence = Literal["choices", "english", "writing", "reading"]
 
 @dataclass(frozen=True)
 class Score:
-    """A number for an item under a method."""
+    """A score: a number for an item under a method."""
 
     name: str
     """The name of the score in tables, as ``transfer``."""
@@ -80,7 +80,7 @@ class Score:
             evidence: what ``of`` takes, as the field ``evidence`` says.
 
         Raises:
-            SettingsError: the function gives something that is no number.
+            SettingsError: the function returns something that is not a number.
         """
         if not getattr(evidence[0], "valid", True):
             return math.nan
@@ -121,14 +121,14 @@ def register(score: Score) -> Score:
 
 
 def register_read(meta: Mapping[str, Any]) -> None:
-    """Makes the scores known that a table contains and that other software measured, so that the table can be compared and drawn.
+    """Registers the scores of a table that other software measured, so that the table can be compared and drawn.
 
     Args:
         meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.
 
     Raises:
         SettingsError: one of your scores has such a name.
-        FileError: the metadata says something else of them.
+        FileError: the metadata has a different form.
     """
     every = parsed(meta.get("read_scores", {}), dict[str, _ReadScore], "read_scores of the table")
     for name, told in every.items():
@@ -171,7 +171,7 @@ def score_of(given: GivenScore) -> Score:
 
 
 def shown_score(name: str) -> Score:
-    """Returns a score by its name for figures: one that nobody registered is shown as a share under its name.
+    """Returns a score by its name for figures. An unregistered score is shown as a share under its name.
 
     Args:
         name: the name of the score in a table.

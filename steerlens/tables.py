@@ -27,7 +27,7 @@ _META = b"steerlens"
 
 @dataclass(frozen=True, eq=False)
 class ResultTable:
-    """A result, with a row for each thing that was measured. Subclasses say what the columns are and how it is drawn."""
+    """A table of results, with one row for each measurement. Subclasses define the columns and the figures."""
 
     frame: "pd.DataFrame"
     """The rows, with the columns named by the class."""
@@ -54,10 +54,10 @@ class ResultTable:
         return value
 
     def check(self, **parts: Any) -> None:
-        """Refuses parts that are others than those that the table was made with; a table that remembers nothing checks nothing.
+        """Refuses parts that differ from those that the table was made with. A table without metadata checks nothing.
 
         Args:
-            parts: what is to be used with the table, by the names in ``meta``; ``None`` is not compared.
+            parts: the parts that are used with the table, by the names in ``meta``. ``None`` is not compared.
 
         Raises:
             SettingsError: a part differs; the message names it.
@@ -140,7 +140,7 @@ def _is_of_its_type(column: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a Markdown table, without a line's end after it. Numbers that are missing (``None``, NaN) are empty cells.
+    """Writes a Markdown table without a final newline. Numbers that are missing (``None``, NaN) are empty cells.
 
     Args:
         header: the names of the columns.

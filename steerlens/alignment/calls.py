@@ -35,20 +35,21 @@ def midalign(
 ) -> Aligned:
     """Aligns locales with English by MidAlign (Liu and Niehues, arXiv 2502.14830).
 
-    The contrastive loss of middle-layer residuals of parallel texts is minimised in turns with the language model's loss.
+    The contrastive loss of middle-layer residuals of parallel texts is minimised in alternation with the language model's loss.
     ``contrastive_loss`` has the equation.
 
     Args:
         model: the base model, which is left as it is.
         corpus: parallel texts, as ``sl.data.parallel.facts(split.train)``.
-        locales: the locales that are aligned; all of the corpus but English for ``None``.
+        locales: the locales that are aligned; all locales of the corpus except English for ``None``.
         layer: the index of the block after which residuals are aligned; the middle one for ``None``.
-        temperature: what similarities are divided by.
-        centred: whether the batch's mean is taken off before similarities, without which they are all near 1 in many models.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
-        settings: of the training; the defaults for ``None``.
-        keep: what is to be left as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
-        held_out: items that no text may give away; not checked for ``None``.
+        temperature: the divisor of similarities.
+        centred: whether the batch's mean is subtracted before similarities are computed. Without this, they are all near 1 in
+            many models.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        settings: the settings of the training; the defaults for ``None``.
+        keep: what the training should keep as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
+        held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
         LayerError: the model does not have the layer.
@@ -78,13 +79,13 @@ def clo(
     Args:
         model: the base model, which is left as it is.
         corpus: parallel questions with answers, as ``sl.data.parallel.facts(split.train)``.
-        locales: the locales that are aligned; all of the corpus but English for ``None``.
+        locales: the locales that are aligned; all locales of the corpus except English for ``None``.
         beta: how strongly the model is kept near the model before training.
         weight: the factor on the negative log likelihood of the locale's answers.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
-        settings: of the training; the defaults for ``None``.
-        keep: what is to be left as it is; nothing for ``None``.
-        held_out: items that no text may give away; not checked for ``None``.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        settings: the settings of the training; the defaults for ``None``.
+        keep: what the training should keep as it is; nothing for ``None``.
+        held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
         DataError, SettingsError, ModelError, FileError: as ``train`` says.
@@ -108,11 +109,11 @@ def tune(
     Args:
         model: the base model, which is left as it is.
         corpus: parallel questions with answers. Rows in a single locale count too.
-        locales: the locales that are tuned on, with English; all of the corpus for ``None``.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
-        settings: of the training; the defaults for ``None``.
-        keep: what is to be left as it is; nothing for ``None``.
-        held_out: items that no text may give away; not checked for ``None``.
+        locales: the locales to tune on, in addition to English; all locales of the corpus for ``None``.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        settings: the settings of the training; the defaults for ``None``.
+        keep: what the training should keep as it is; nothing for ``None``.
+        held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
         DataError, SettingsError, ModelError, FileError: as ``train`` says.
@@ -133,11 +134,11 @@ def continued(
 
     Args:
         model: the base model, which is left as it is.
-        corpus: parallel texts, of each of which one language is kept.
+        corpus: parallel texts; only one language of each is kept.
         locales: the locales whose texts are kept in addition to English; all locales of the corpus for ``None``.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in. The same call continues from there.
-        settings: of the training; the defaults for ``None``.
-        held_out: items that no text may give away; not checked for ``None``.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        settings: the settings of the training; the defaults for ``None``.
+        held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
         DataError, SettingsError, ModelError, FileError: as ``train`` says.

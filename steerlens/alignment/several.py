@@ -30,7 +30,7 @@ class Training:
     out: str | Path
     """The folder for the adapter, its checkpoints, its card and its log. Each training needs its own folder."""
     locales: tuple[str, ...] | None = None
-    """The locales that are aligned with English; all of the corpus but English for ``None``."""
+    """The locales that are aligned with English; all locales of the corpus except English for ``None``."""
     settings: TrainingSettings | None = None
     """The settings of the training; the defaults for ``None``."""
     keep: Keep | None = None

@@ -47,25 +47,26 @@ def train(
 ) -> Aligned:
     """Trains a LoRA adapter of a model by any method of alignment.
 
-    The model itself is left as it is. The same call continues from the last checkpoint of a run that was ended, and returns what
-    is there of one that came to its end.
+    The model itself is left as it is. The same call continues from the last checkpoint of an interrupted run, and returns the
+    result of a finished one.
 
     Args:
         model: the base model, as ``sl.load`` returns it.
         corpus: the parallel texts.
-        objective: the method: what is minimised.
-        locales: the locales that are aligned with English; all of the corpus but English for ``None``.
-        out: the folder that the adapter, its checkpoints, its card and its log are kept in.
-        settings: of the training; the defaults for ``None``.
-        keep: what is to be left as it is; nothing for ``None``.
+        objective: the method, with the loss that is minimised.
+        locales: the locales that are aligned with English; all locales of the corpus except English for ``None``.
+        out: the folder for the adapter, its checkpoints, its card and its log.
+        settings: the settings of the training; the defaults for ``None``.
+        keep: what the training should keep as it is; nothing for ``None``.
         held_out: items that no text may give away, as those of dev and test; not checked for ``None``.
 
     Raises:
-        DataError: the corpus contains nothing that the method can use, or gives held-out items away, or the tokenizer breaks a
-            locale into bytes.
+        DataError: the corpus contains nothing that the method can use, or contains answers of held-out items, or the tokenizer
+            splits a locale's texts into bytes.
         SettingsError: no locales, too few examples per batch for the method, or the folder contains another run or other files.
         ModelError: peft is not installed, the model cannot be trained, memory is too small for it, or the loss diverges.
-        FileError: a checkpoint cannot be written; the last one that could is kept. Or another process trains in the folder.
+        FileError: a checkpoint cannot be written; the last one that was written is kept. Or another process is training in the
+            folder.
         FingerprintError: the vectors of what is to be kept are of another model.
     """
     chosen, codes, folder = settings or TrainingSettings(), _locales(corpus, locales), Path(out).expanduser().resolve()

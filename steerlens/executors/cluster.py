@@ -37,13 +37,14 @@ def ray(
     Args:
         address: ``auto`` joins the cluster that this machine belongs to, ``host:port`` another one, and ``local`` starts Ray on
             this machine. ``None`` joins the cluster of the environment variable ``RAY_ADDRESS``, or else the one that this
-            machine belongs to, and starts Ray here if there is neither. A program that called ``ray.init`` keeps what it has.
-        workers: how many there are at most; for ``None`` as many as the cluster has room for when work begins. On a cluster that
-            grows when it is asked for more, say how many: those without room wait, and begin when there is some.
-        num_gpus: the GPUs of each worker; less than 1 shares one. ``None``: 1 if the cluster has any, else 0. It also says where
-            workers have their model, wherever that of this process is: on a GPU, or for 0 on the CPU.
+            machine belongs to, and starts Ray here if there is neither. A program that already called ``ray.init`` uses its own
+            Ray.
+        workers: the largest number of workers; for ``None`` as many as the cluster has room for when work begins. Give a number
+            on a cluster that grows on demand: workers without room wait, and start when there is room.
+        num_gpus: the GPUs of each worker; a number below 1 shares a GPU. ``None``: 1 if the cluster has any, else 0. It also
+            decides where workers have their model, independent of this process: on a GPU, or for 0 on the CPU.
         num_cpus: the cores of each worker, and the threads of its PyTorch.
-        retries: how often what a worker was doing when it died is given to another one.
+        retries: how often the work of a worker that died is given to another one.
 
     Raises:
         SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of its range.
@@ -155,10 +156,11 @@ class RayExecutor:
         """Applies a function to every value, in whichever worker is free, and yields the results in their order.
 
         Args:
-            function: is given a value, and what it calls with what it did since the last call.
-            values: what it is applied to.
+            function: is called with a value, and with a function to call with the work done since the last call.
+            values: the values that it is applied to.
             report: is called a few times a second with a value's number and the share of it that is done.
-            keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
+            keep: is called with a value's number and its result as soon as the result is there, in any order. Its own result is
+                yielded.
 
         Raises:
             ModelError: workers died at the same value, or while they started, more often than ``retries`` allows.

@@ -22,7 +22,7 @@ class Worker:
 
         Args:
             threads: the threads of PyTorch.
-            versions: of the packages in the process that sends work, by which results are named.
+            versions: the versions of packages in the process that sends work. Results are named by them.
 
         Raises:
             SettingsError: this machine has others.
@@ -42,8 +42,8 @@ class Worker:
         """Applies a function to a value.
 
         Args:
-            function: is given the value, and what it calls with what it did since the last call.
-            value: what it is applied to.
+            function: is called with the value, and with a function to call with the work done since the last call.
+            value: the value that it is applied to.
             told: the actor of ``Told``.
             key: the key of this value's progress.
         """

@@ -39,7 +39,7 @@ class ItemScore:
 
 @dataclass(frozen=True)
 class MethodResults:
-    """What was measured under one method."""
+    """The results of one method."""
 
     scores: Sequence[ItemScore]
     told: Mapping[str, Mapping[str, Any] | None]
@@ -47,13 +47,13 @@ class MethodResults:
 
 
 def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: Sequence[str] | None, **meta: Any) -> Answers:
-    """Returns answers of what was measured under some methods.
+    """Returns the results of some methods as answers.
 
     Args:
         measured: by method, ``unsteered`` among them.
         locales: the locale of tasks.
-        scores: which scores are kept; all for ``None``.
-        meta: what else is kept of how they were made.
+        scores: the scores that are kept; all for ``None``.
+        meta: further metadata to keep.
 
     Raises:
         SettingsError: no unsteered results, an item twice, methods that were asked other items, or results of a steered model
@@ -99,7 +99,7 @@ def check_wanted(scores: Sequence[str] | None, there: Iterable[str]) -> None:
 
 
 def info_in(values: Any) -> dict[str, Any] | None:
-    """Returns what a harness keeps of a steered model, if it was one of ours.
+    """Returns a harness' description of a steered model, if it is a model of steerlens.
 
     Args:
         values: the harness' settings of the model.
@@ -109,7 +109,7 @@ def info_in(values: Any) -> dict[str, Any] | None:
 
 
 def plain_concept(task: str, item: str) -> str:
-    """Returns the name of an item as a concept of its own. ``#`` would divide what is before it from a wording.
+    """Returns the name of an item as its own concept. ``#`` is replaced, because it would separate a concept from a wording.
 
     Args:
         task: its task.

@@ -39,19 +39,19 @@ def inspect_answers(
     """Returns logs of Inspect as answers: ``sl.evaluation.placed(answers)`` is their plane.
 
     A score is called as Inspect's scorer, as ``inspect match``, and where it gives several values ``inspect scorer, value``.
-    Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. More is taken to be better.
+    Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. Higher values are assumed to be better.
 
     Args:
         logs: by method's name, ``unsteered`` among them, what ``inspect_ai.eval`` returned, a log, or a log's file; or several.
         locales: the locale of tasks by their name; the task's name for others.
-        scores: which scores are kept; all for ``None``.
-        concept: names what an item asks, given the task and Inspect's sample, so that the same question in several locales counts
-            once; for ``None`` each item counts for itself.
+        scores: the scores that are kept; all for ``None``.
+        concept: a function of the task and Inspect's sample that names what the item asks, so that the same question in several
+            locales counts once; for ``None`` each item counts separately.
 
     Raises:
         ModelError: inspect-ai is not installed, and a file was given.
-        FileError: a file that is no log of Inspect.
-        SettingsError: a log that did not come to its end, values that are no numbers, a task twice under one method, or logs
+        FileError: a file that is not a log of Inspect.
+        SettingsError: a log of a task that did not finish, values that are not numbers, a task twice under one method, or logs
             that are not of the same items and settings.
         UnknownNameError: a score that was not measured, or a task that is not there.
     """

@@ -29,13 +29,13 @@ _REFUSED = (
 def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "") -> Any:
     """Returns a model for Inspect, for ``inspect_ai.eval(task, model=…)``.
 
-    Messages go through the model's chat template. A base model has none: it is given the texts of the messages, one below the
+    Messages go through the model's chat template. A base model has none, so it gets the texts of the messages, one below the
     other. Texts are greedy unless a temperature, top-p or top-k is set, and are written one after another.
 
     Args:
         model: the base model.
         method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
-        locale: of plans by locale, whose plan it is, as ``es-ES``.
+        locale: for plans by locale, the locale whose plan is used, as ``es-ES``.
 
     Returns:
         An ``inspect_ai.model.Model``, whose name distinguishes methods, so that a cache of Inspect does not confuse them.
@@ -56,7 +56,7 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class InspectRequests:
-    """What Inspect asks of a model, answered by a steered one. ``inspect_model`` joins it with Inspect's class."""
+    """Inspect's requests, answered by a steered model. ``inspect_model`` joins it with Inspect's class."""
 
     running: SteeredRun
     model_name: str

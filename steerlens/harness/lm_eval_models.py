@@ -42,9 +42,9 @@ def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale
     Args:
         model: the base model.
         method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
-        locale: of plans by locale, whose plan it is, as ``es-ES``.
-        batch_size: contexts at once where log likelihoods are asked for; chosen for the device for ``None``, and where the model
-            writes.
+        locale: for plans by locale, the locale whose plan is used, as ``es-ES``.
+        batch_size: the number of contexts in a batch for log likelihoods; chosen for the device for ``None``, and always where
+            the model generates.
 
     Returns:
         An ``lm_eval.api.model.LM``.
@@ -168,7 +168,7 @@ class LmEvalRequests:
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
         """Returns the log likelihood of whole texts, those longer than the model's context in windows as the harness cuts them.
 
-        Every token of a window that is scored counts as generated, so that a plan is at work as where the model writes.
+        Every scored token of a window counts as generated, so a plan steers it as in generation.
 
         Args:
             requests: the harness' requests, with a text each.
@@ -239,7 +239,7 @@ class LmEvalRequests:
             return [own[0] for own in all_written(model, rows, new, stops, given)]
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """Returns a chat as one text. A template that refuses messages of the system is given none, as in the harness.
+        """Returns a chat as one text. System messages are left out for a template that refuses them, as in the harness.
 
         Args:
             chat_history: the messages.
@@ -272,7 +272,7 @@ class LmEvalRequests:
             cache_hook: the harness' hook, with its data base.
 
         Raises:
-            SettingsError: the cache contains responses of another model, or of nobody knows which.
+            SettingsError: the cache contains responses of another model, or of an unknown one.
         """
         kept, mine = cache_hook.dbdict, self.running.identity()
         if kept is not None:

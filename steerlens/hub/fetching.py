@@ -26,27 +26,27 @@ class Found:
 
 
 def is_repo(given: Any) -> bool:
-    """Says whether something has the form of a repository's name, ``user/name``.
+    """Returns whether something has the form of a repository's name, ``user/name``.
 
     Args:
-        given: what a user gave. A path object is a path, whatever it looks like.
+        given: the user's argument. A path object is always a path.
     """
     return isinstance(given, str) and bool(_REPO.fullmatch(given)) and ".." not in given and not given.endswith(SUFFIX)
 
 
 def found(given: str | Path, file: str, revision: str | None = None) -> Found:
-    """Returns where the file of an artifact is, which is fetched from the hub if need be.
+    """Returns the file of an artifact. It is fetched from the hub if necessary.
 
-    A file or folder of this machine goes before a repository of the same name, unless a revision is given.
+    A file or folder of this machine is preferred to a repository of the same name, unless a revision is given.
 
     Args:
         given: a file; a folder with the hub's layout, which contains the file; or a repository, as ``user/name``.
         file: the name that the artifact has in a folder or repository. No other file is read.
-        revision: a commit, branch or tag of a repository; its main branch for ``None``, and the commit is said in the log.
+        revision: a commit, branch or tag of a repository; its main branch for ``None``. The commit is logged.
 
     Raises:
-        FileError: the repository, the revision or the file in it cannot be had; or it leads out of its folder.
-        SettingsError: a revision that is none, or of something that is no repository.
+        FileError: the repository, the revision or the file in it cannot be read; or the file is a link out of its folder.
+        SettingsError: an invalid revision, or a revision of something that is not a repository.
     """
     if revision is None and Path(given).is_dir():
         return Found(_inside(Path(given), file))

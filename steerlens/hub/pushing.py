@@ -11,7 +11,7 @@ from steerlens.hub.folders import PLANE_FILE
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was uploaded, and the revision that it became."""
+    """The uploaded repository, and its revision."""
 
     repo_id: str
     """The repository, as ``user/name``."""
@@ -41,18 +41,18 @@ def check_repo(repo_id: str) -> str:
 def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | None, token: str | None, message: str) -> Pushed:
     """Uploads some files of a folder as one commit, and makes the repository if it is not there.
 
-    A plane that the repository contains is removed if no other takes its place, since it is of what was there before.
+    A plane that the repository contains is removed if no other replaces it, because it belongs to the earlier artifact.
 
     Args:
         folder: the folder.
         names: the files that are uploaded; no other is.
         repo_id: the repository, as ``user/name``.
         private: whether a new repository is private; the account's default for ``None``.
-        token: of an account that may write; the one that ``hf auth login`` kept for ``None``.
-        message: of the commit.
+        token: the token of an account with write access; for ``None`` the one that ``hf auth login`` saved.
+        message: the message of the commit.
 
     Raises:
-        SettingsError: no name of a repository.
+        SettingsError: not a repository name.
         FileError: the hub cannot be reached or refuses it.
     """
     from huggingface_hub import HfApi

@@ -28,7 +28,7 @@ TWO_THREADS = (
 
 @dataclass(frozen=True, eq=False)
 class SeenPass:
-    """A pass that somebody else runs, as the model was called."""
+    """A pass that other code runs, with the arguments of the call."""
 
     tokens: Int[Tensor, "batch pos"]
     mask: Tensor | None
@@ -45,7 +45,7 @@ class SeenPass:
 
 @dataclass(eq=False)
 class Generation:
-    """What is known of a generation that runs."""
+    """The state of a running generation."""
 
     prompt: int | None = None
     """The number of columns of the prompt; ``None`` until the first pass if it was not given."""
@@ -55,7 +55,7 @@ class Generation:
 
 @dataclass(eq=False)
 class ModelState:
-    """What runs on one model now. One thread at a time runs it."""
+    """The passes that run on one model now. Only one thread runs it at a time."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     owner: int | None = None
@@ -88,14 +88,14 @@ def announced(state: ModelState, roles: Int[Tensor, "batch pos"]) -> Iterator[No
 def running_roles(
     state: ModelState, shape: tuple[int, int], front: tuple[int, ...], bos_id: int | None, pad_id: int | None
 ) -> Int[Tensor, "batch pos"]:
-    """What each token of the running pass is.
+    """Returns the role of each token of the running pass.
 
     Args:
         shape: batch and positions of the residual stream that a hook was given.
         front, bos_id, pad_id: as the fingerprint has them.
 
     Raises:
-        PromptError: the pass was not run from token ids, or several tokens go on from a cache and nobody said where the
+        PromptError: the pass was not run from token ids, or several tokens continue from a cache and it is not known where the
             prompt ends.
     """
     if state.announced is not None:
@@ -132,9 +132,9 @@ def running_roles(
 
 @contextmanager
 def prompt_of(model: Any, length: int) -> Iterator[None]:
-    """Says where the prompt ends in passes of your own that continue from a key-value cache.
+    """Marks where the prompt ends in your own passes that continue from a key-value cache.
 
-    ``model.generate``, ``model.tl.generate`` and Hugging Face's ``generate`` need no such help.
+    ``model.generate``, ``model.tl.generate`` and Hugging Face's ``generate`` do not need this.
 
     Args:
         model: a ``LensModel``.
@@ -156,7 +156,7 @@ def prompt_of(model: Any, length: int) -> Iterator[None]:
 
 @contextmanager
 def claimed(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None]:
-    """Lets one thread at a time run the model with hooks of its own; another one waits.
+    """Lets one thread at a time run the model with its own hooks. Other threads wait.
 
     Args:
         state: the state of the model.

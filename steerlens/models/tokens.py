@@ -30,7 +30,7 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one prompt, as a model sees them."""
+    """The tokens of one prompt, as the model gets them."""
 
     ids: tuple[int, ...]
     """The token ids, including those in front of the text."""
@@ -47,7 +47,7 @@ class Tokens:
 
 
 class Tokenizer:
-    """A Hugging Face tokenizer, used in the one way that residuals and scores can rely on.
+    """A Hugging Face tokenizer, always used in the same way, so that residuals and scores agree.
 
     The tokens in front of a text are those that the tokenizer puts there: BOS for Gemma and Llama, none for Qwen and GPT-2, two
     tokens for GLM. The tokens in front of a chat are those that the chat template writes.
@@ -159,9 +159,9 @@ class Tokenizer:
     def split(self, prompt: Text, continuations: Sequence[str]) -> tuple[list[int], list[list[int]]]:
         """Returns the tokens of a prompt and of each continuation, divided where they diverge when tokenized together.
 
-        A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is tokenized behind
-        the prompt, and the prompt ends where the first of them leaves the prompt's own tokens. The same place serves all, or
-        their probabilities would be of different texts.
+        A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is tokenized after
+        the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is used
+        for all, because otherwise their probabilities would be of different texts.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
@@ -221,7 +221,8 @@ def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -
 
 
 def own_tokenizer(source: str, **settings: Any) -> Any:
-    """Returns the tokenizer of a folder or hub id, as its own files say. TransformerLens puts BOS in front where they do not.
+    """Returns the tokenizer of a folder or hub id, as described by its own files. TransformerLens puts BOS in front even where
+    they do not.
 
     Args:
         source: the folder or hub id.
@@ -234,7 +235,7 @@ def own_tokenizer(source: str, **settings: Any) -> Any:
 
 
 def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
-    """Returns a bridge's tokenizer, with what its files, where they are at hand, say of the tokens in front.
+    """Returns a bridge's tokenizer, with the tokens in front from its files, where these are available.
 
     TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
 

@@ -14,7 +14,7 @@ from steerlens.statistics.significance import sign_flip_p
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """What one method scores more than another on the same items."""
+    """The difference between two methods' scores on the same items."""
 
     first: float
     """The mean of the first method over concepts."""

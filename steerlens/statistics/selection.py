@@ -19,14 +19,14 @@ def cross_fitted(
     repeats: int = _REPEATS,
     seed: int = 0,
 ) -> list[Int[ndarray, " concept"]]:
-    """Chooses again and again without a fold of the concepts, and says which choice each concept is then judged by.
+    """Chooses repeatedly without one fold of the concepts, and returns the choice that each concept is then judged by.
 
     The mean of a concept's change under the cells that were chosen without it has no winner's curse: it is what a choice made
     with a fold fewer concepts gives on new ones (Stone 1974, on cross-validatory choice). Folds are drawn again in each repeat.
 
     Args:
         groups: The stratum of each concept, as its kind; each fold gets its share of every one.
-        choose: From the indices of some concepts to the index of the cell that is chosen by them.
+        choose: A function of the indices of some concepts. It returns the index of the cell that is chosen by them.
         folds: The number of folds; as many as concepts of the smallest stratum where there are fewer.
         repeats: How often the concepts are dealt into folds.
         seed: The seed of the deals.

@@ -53,7 +53,7 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
     Args:
         observed: The statistic that was observed.
         drawn: The statistic in each draw, where nothing is to be found, ``[draw]``.
-        tolerance: By how much a draw may be nearer to zero through rounding and still count.
+        tolerance: The largest rounding error by which a draw may be nearer to zero and still count.
     """
     beyond = np.abs(drawn) >= abs(observed) - tolerance
     return float((1 + beyond.sum()) / (1 + len(drawn)))
@@ -69,8 +69,8 @@ def max_statistic_p(values: Float[ndarray, "draw test"]) -> tuple[Float[ndarray,
 
     Args:
         values: The statistic of each test, ``[draw, test]``: what was observed in row 0, and in every other row what is found
-            where there is nothing, as with permuted labels. A row is one draw for all tests. Large values speak for an effect.
-            Values that differ by a rounding of float32 count as equal.
+            where there is nothing, as with permuted labels. A row is one draw for all tests. Large values are evidence for an
+            effect. Values that differ by a rounding of float32 count as equal.
 
     Returns:
         The p of each test alone, and the corrected one, ``[test]`` each.

@@ -22,8 +22,8 @@ class Features(ResultTable):
     """The features that a steering vector activates most.
 
     Columns: feature (its index), cosine (of the vector with the feature's row of the decoder), before and after (the mean
-    activation over the residuals without and with the vector added), change (after less before), active_before and active_after
-    (the shares of residuals at which the feature is not 0). All but the first two are NaN where no residuals were given.
+    activation over the residuals without and with the vector added), change (after minus before), active_before and active_after
+    (the shares of residuals at which the feature is not 0). All except the first two are NaN where no residuals were given.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("feature", "cosine", "before", "after", "change", "active_before", "active_after"),)
@@ -120,15 +120,15 @@ def feature_vector(
     """Returns a feature's row of the decoder as a steering vector of a model, at the autoencoder's layer.
 
     Strength 1 adds what the feature adds at an activation of 1. Features are often at 10 or 100 where they are active:
-    ``features(vector, autoencoder, residuals=…)`` says how they are in residuals of yours.
+    ``features(vector, autoencoder, residuals=…)`` measures them in your own residuals.
 
     Args:
         autoencoder: read with ``SparseAutoencoder.load``.
         feature: its index.
         model: the model that is to be steered.
-        name: what the vector is called; ``feature`` and its index for ``""``.
+        name: the name of the vector; ``feature`` and its index for ``""``.
         locale: the locale whose items it is for; all items for ``""``.
-        score: the score that it is meant to raise; ``""`` if nobody said so.
+        score: the score that it is meant to raise; ``""`` for none.
         check_name: whether the model must have the name that the autoencoder says; its weights cannot be compared.
 
     Raises:

@@ -22,10 +22,10 @@ SomeIntervention = TypeVar("SomeIntervention", bound="Intervention")
 
 
 class Intervention(ABC):
-    """What can be done to a model at any of some layers: the base of steering vectors and of other edits by layer.
+    """An intervention on a model at one of several layers: the base class of steering vectors and of other edits by layer.
 
-    Sweeps, the search, the explorer and vector sets take any intervention. One of your own has these attributes, ``edit`` and
-    ``random_like``; in a file it is kept as ``LayerEdits``, with the edit of each layer.
+    Sweeps, the search, the explorer and vector sets take any intervention. Your own intervention needs these attributes, ``edit``
+    and ``random_like``; in a file it is kept as ``LayerEdits``, with the edit of each layer.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Intervention(ABC):
         """Returns a control: the same operation and size at each layer, with a direction or map drawn at random.
 
         Args:
-            key: what the draw depends on, in addition to the layer.
-            number: which of several draws.
+            key: a seed of the draw, used together with the layer.
+            number: the number of the draw.
         """
 
     @property
@@ -87,8 +87,8 @@ class Intervention(ABC):
 
         Args:
             layers: a block's index or several; vectors are added at the same place where they were read.
-            strength: the factor on the raw difference of means; negative steers the other way. Of an ablation or a projection the
-                share that is made.
+            strength: the factor on the raw difference of means; a negative factor reverses the direction. For an ablation or a
+                projection, it is the share of the edit.
             tokens: ``last_onward`` from the last prompt token, ``all`` except those in front of the text, ``prompt`` only, or
                 ``generated`` only.
 
@@ -105,7 +105,7 @@ class Intervention(ABC):
         """Returns the same intervention under another name, so that two of one kind can be used together.
 
         Args:
-            name: what tables and plans will call it.
+            name: its name in tables and plans.
         """
         return altered(self, name=name)
 
@@ -167,15 +167,15 @@ class LayerEdits(Intervention):
         """Returns a control: each edit with a direction or map drawn at random, of the same size.
 
         Args:
-            key: what the draw depends on, in addition to the layer.
-            number: which of several draws.
+            key: a seed of the draw, used together with the layer.
+            number: the number of the draw.
         """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}
         return replace(self, edits=drawn)
 
 
 def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
-    """Returns a copy of an intervention in which some attributes are others.
+    """Returns a copy of an intervention with some attributes changed.
 
     Args:
         vector: a steering vector, edits by layer, or an intervention of the user's own, which need not be a dataclass.
@@ -189,9 +189,9 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
 
 
 def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
-    """Returns the attributes of what two interventions do together: what is true of both of them.
+    """Returns the attributes of two combined interventions: those that both have.
 
-    It goes with all items where they are of different locales.
+    The result is for all items where the locales differ.
 
     Args:
         first: one of them.

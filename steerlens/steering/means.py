@@ -34,8 +34,8 @@ def difference_of_means(
         model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the prompts to contrast, of the same concepts in the same order.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
-        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Raises:
         PromptError: a stack that lacks some of the prompts.
@@ -56,14 +56,14 @@ def differences_of_means(
 ) -> list[SteeringVector]:
     """Returns the difference of means of each of several sets of pairs; a prompt that several of them contain is run once.
 
-    ``difference_of_means`` says what the arguments are and what is raised.
+    The arguments and errors are those of ``difference_of_means``.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the sets of pairs.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where to read, if a model is given.
-        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+        positions: where residuals are read, if a model is given.
+        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
     """
     if isinstance(model, LensModel):
         wanted = layers_of(model.layers() if layers is None else layers, model.layers(), f"model {model.name}")

@@ -34,22 +34,24 @@ class OnHub:
     ) -> Path:
         """Writes the folder of a repository: the safetensors file, a model card as README.md, and the plane. ``load`` reads it.
 
-        The card says what is done at which layer, how it is used, the plane's changes with their intervals, the model's digests
-        and the versions of packages. A path of this machine, where the model was loaded from one, is replaced by ``base_model``.
+        The card contains the edits by layer, how to use the artifact, the plane's changes with their intervals, the model's
+        digests and the versions of packages. A path of this machine, where the model was loaded from one, is replaced by
+        ``base_model``.
 
         Args:
             folder: the folder; it is made if it does not exist.
             license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
             base_model: the hub's name of the model, as ``google/gemma-3-270m``; for ``""`` the model's own, if it has that form.
-            plane: what it does, as ``sl.evaluation.plane`` found; it must be of the same model, and of a plan show that plan.
-            notes: text of yours for the card, in Markdown.
+            plane: its effects, from ``sl.evaluation.plane``. The plane must be of the same model, and must show the plan.
+            notes: your own text for the card, in Markdown.
             repo_id: the repository that the card's code names.
 
         Returns:
             The folder.
 
         Raises:
-            SettingsError: no licence, no name of a model, or a plane of another model or of other plans, or that does not say so.
+            SettingsError: no licence, no name of a model, or a plane of another model or of other plans, or a plane without this
+                information.
             FileError: the folder cannot be written to, or it contains an earlier plane and none is given.
         """
         from steerlens.hub import folder_for_hub
@@ -78,11 +80,11 @@ class OnHub:
             repo_id: the repository, as ``user/name``; it is made if it is not there.
             license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
             base_model: the hub's name of the model; the model's own name for ``""`` if it has that form.
-            plane: what it does, as for ``save_for_hub``.
-            notes: text of yours for the card, in Markdown.
+            plane: its effects, as for ``save_for_hub``.
+            notes: your own text for the card, in Markdown.
             private: whether a new repository is private; the account's default for ``None``.
-            token: of an account that may write; the one that ``hf auth login`` kept for ``None``.
-            message: of the commit.
+            token: the token of an account with write access; for ``None`` the one that ``hf auth login`` saved.
+            message: the message of the commit.
 
         Returns:
             The repository with its ``revision``, the commit that others should name.

@@ -74,7 +74,7 @@ class PairDifferences:
         return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
 
     def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
-        """Returns the vectors of ``n`` pairs drawn at random, made into what the contrast makes of its own.
+        """Returns the vectors of ``n`` pairs drawn at random, converted as the contrast converts its own vectors.
 
         Args:
             locale, n, draws, seed: as for ``means``.
@@ -105,12 +105,12 @@ def pair_differences(
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
-        contrast: what the pairs are made by.
+        contrast: the contrast that makes the pairs.
         layer: the index of a block.
-        items: what pairs are made of, as for ``take``.
-        locales: all locales of the items but English for ``None``.
-        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
-        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+        items: the items that pairs are made from, as for ``take``.
+        locales: all locales of the items except English for ``None``.
+        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Raises:
         PairsError: a locale whose items give no pairs.

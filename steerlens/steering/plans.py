@@ -31,7 +31,7 @@ KIND = "steering plan"
 
 @dataclass(frozen=True, eq=False)
 class SteeringPlan(Exchanged, OnHub):
-    """Steps taken in every forward pass, those at one layer in their order.
+    """Steps that are applied in every forward pass. Steps at the same layer are applied in their order.
 
     Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which multiplies
     every step's strength.
@@ -148,9 +148,9 @@ class SteeringPlan(Exchanged, OnHub):
 
     @contextmanager
     def applied(self, model: LensModel) -> Iterator[LensModel]:
-        """Steers every pass inside the block, generation with its key-value cache too, and nothing after it.
+        """Steers every pass inside the block, including generation with its key-value cache, and no pass after it.
 
-        Gradients are left as they are. Passes of other threads are refused inside the block.
+        Gradients are not changed. Passes of other threads are refused inside the block.
 
         Args:
             model: the model that is steered.
@@ -164,7 +164,7 @@ class SteeringPlan(Exchanged, OnHub):
             yield model
 
     def check(self, model: LensModel) -> None:
-        """Refuses a model that the vectors were not taken from.
+        """Refuses a model other than the one that the vectors were taken from.
 
         Args:
             model: the model that is to be steered.
@@ -175,9 +175,9 @@ class SteeringPlan(Exchanged, OnHub):
         self.fingerprint.check(model.fingerprint, f"plan ({self})")
 
     def moved_to(self, model: LensModel) -> "SteeringPlan":
-        """Returns the plan for another model of the same shape, as an adapter of the one that the vectors were taken from.
+        """Returns the plan for another model of the same shape, for example the original model with an adapter.
 
-        Whether vectors of one model mean anything in another is not known: this says that it is meant.
+        It is not known whether vectors of one model have a meaning in another. Use this method where you intend it.
 
         Args:
             model: the other model.
@@ -191,7 +191,7 @@ class SteeringPlan(Exchanged, OnHub):
         return replace(self, fingerprint=other)
 
     def show(self, model: LensModel, prompt: Text) -> Shown:
-        """Returns which tokens of a prompt are read as what, and at which layers each is steered.
+        """Returns the role of each token of a prompt, and the layers at which it is steered.
 
         Args:
             model: the model that the plan is for.
@@ -232,11 +232,12 @@ class SteeringPlan(Exchanged, OnHub):
 
         Args:
             path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
-            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which the log says.
+            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which is logged.
 
         Raises:
-            FileError: missing, truncated, no steering plan, of another version, or with NaN; the hub does not give it.
-            SettingsError: a revision of something that is no repository.
+            FileError: missing, truncated, not a steering plan, of another version, or with NaN; or it cannot be read from the
+                hub.
+            SettingsError: a revision of something that is not a repository.
         """
         from steerlens.hub import found
 

@@ -16,7 +16,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One vector at one layer and strength, in every locale alike; the vector is each locale's own."""
+    """One vector at one layer and strength, the same in every locale. The vector is each locale's own."""
 
     vector: str
     """The vector's name."""
@@ -33,7 +33,7 @@ class StepSpec:
 
 @dataclass(frozen=True)
 class PlanSpec:
-    """Steps that are taken together, without their vectors. Specs add with ``+``."""
+    """Steps that are applied together, without their vectors. Specs add with ``+``."""
 
     steps: tuple[StepSpec, ...] = ()
     """Empty: unsteered."""

@@ -16,7 +16,7 @@ from steerlens.steering.tokens import steered_tokens
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One edit after one block. Numbers of NumPy and PyTorch become Python's own."""
+    """One edit after one block. Numbers of NumPy and PyTorch are converted to Python's own."""
 
     edit: Edit
     layer: int

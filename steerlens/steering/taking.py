@@ -27,16 +27,16 @@ def take(
 ) -> VectorSet:
     """Takes the vector of each contrast in each locale: the difference of means over its pairs.
 
-    Every prompt is run once, and no residual is held longer than its batch.
+    Every prompt is run once, and residuals are kept only during their batch.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
-        items: what pairs are made of, usually the train part of a split. A contrast of given prompts needs none.
+        items: the items that pairs are made from, usually the train part of a split. A contrast of given prompts needs none.
         contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one of pairs of texts.
-        locales: one or several; all locales of the items but English for ``None``.
+        locales: one or several; all locales of the items except English for ``None``.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where to read, if a model is given: ``last``, ``mean`` or a token's index.
-        batch_size: prompts at once, if a model is given; chosen for the device for ``None``.
+        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Returns:
         A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all. Its ``notes``

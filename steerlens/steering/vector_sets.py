@@ -25,8 +25,8 @@ Key = tuple[str, str]
 class VectorSet(OnHub, Mapping[Key, Intervention]):
     """Vectors of one model by name and locale.
 
-    ``vectors["EN", "es-ES"]`` is one vector, ``vectors["formal"]`` the only one of its name, ``vectors.of("es-ES")`` what goes
-    with a locale's items, ``vectors.named("EN")`` the set of one name. A vector without a locale goes with all items.
+    ``vectors["EN", "es-ES"]`` is one vector, ``vectors["formal"]`` the only one of its name, ``vectors.of("es-ES")`` the vectors
+    for a locale's items, ``vectors.named("EN")`` the set of one name. A vector without a locale is for all items.
     """
 
     def __init__(self, vectors: Iterable[Intervention] = ()) -> None:
@@ -82,7 +82,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
         Args:
             key: a name and locale, or a name alone.
-            default: what is returned where there is no such vector.
+            default: the result where there is no such vector.
 
         Raises:
             UnknownNameError: there are several vectors of a name.
@@ -144,10 +144,11 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return VectorSet(vector for (name, _), vector in self._vectors.items() if name in names)
 
     def locales_in(self, items: Items) -> tuple[str, ...]:
-        """Returns the locales whose items go with these vectors: the vectors' own, and with one for all items all but English.
+        """Returns the locales whose items these vectors are for: the vectors' own, and all except English if a vector is for all
+        items.
 
         Args:
-            items: what is to be steered.
+            items: the items to steer.
 
         Raises:
             UnknownNameError: a vector's locale has no items.
@@ -187,11 +188,11 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
         Args:
             path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
-            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which the log says.
+            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which is logged.
 
         Raises:
-            FileError: missing, truncated, no vector set, of another version, or with NaN; the hub does not give it.
-            SettingsError: a revision of something that is no repository.
+            FileError: missing, truncated, not a vector set, of another version, or with NaN; or it cannot be read from the hub.
+            SettingsError: a revision of something that is not a repository.
         """
         from steerlens.hub import found
 
@@ -225,7 +226,7 @@ class _SavedEdit:
 
 
 def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> VectorSet:
-    """Returns a set of whatever vectors a user gives: a set, one vector, or several.
+    """Returns a vector set from a set, one vector, or several vectors.
 
     Args:
         given: a set, a vector or other intervention, or several of these.

@@ -28,7 +28,7 @@ class SteeringVector(Intervention):
 
     Vectors of one model and the same layers add and subtract; a number multiplies and divides. The result is named after its
     parts and keeps no digest of prompts. A sum has the locale of both parts, and none, for all items, where these differ; and
-    similarly for the score. A vector that is turned round has no score.
+    similarly for the score. A negated vector has no score.
     """
 
     directions: Float[Tensor, "layer d_model"]
@@ -117,7 +117,7 @@ class SteeringVector(Intervention):
 
         Raises:
             FingerprintError: they belong to different models.
-            VectorError: they have different layers, or the other one is no vector.
+            VectorError: they have different layers, or the other one is not a vector.
         """
         if whole_number(other) == 0:
             return self
@@ -182,7 +182,7 @@ class SteeringVector(Intervention):
         Raises:
             FingerprintError: they belong to different models.
             LayerError: they have no layer in common.
-            VectorError: the other one is no vector.
+            VectorError: the other one is not a vector.
         """
         known = self._same_kind(other, "to compare with")
         common = layers_of([x for x in self.layers if x in known.layers], self.layers, f"both {self.label} and {known.label}")
@@ -190,7 +190,7 @@ class SteeringVector(Intervention):
         return torch.cosine_similarity(own, theirs, dim=1)
 
     def rescaled(self, like: "SteeringVector | SupportsFloat") -> "SteeringVector":
-        """Returns the vector with another length at each layer, so that two vectors differ in direction alone.
+        """Returns the vector with another length at each layer, so that two vectors differ only in direction.
 
         Args:
             like: the vector whose norms at each layer it is to have, or one norm for all layers.
@@ -261,8 +261,8 @@ class SteeringVector(Intervention):
         """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer.
 
         Args:
-            key: what the draw depends on, in addition to the layer.
-            number: which of several draws.
+            key: a seed of the draw, used together with the layer.
+            number: the number of the draw.
         """
         pairs = zip(self.layers, self.directions, strict=True)
         drawn = [Add(own).random_like(generator(f"{key}/{layer}/{number}")).direction for layer, own in pairs]
@@ -295,10 +295,10 @@ class SteeringVector(Intervention):
         """Reads a vector that ``save`` wrote.
 
         Args:
-            path: what ``save`` was given.
+            path: the path of the file.
 
         Raises:
-            FileError: missing, truncated, no steering vector, of another version, or with NaN.
+            FileError: missing, truncated, not a steering vector, of another version, or with NaN.
         """
         tensors, header = load_tensors(path, KIND)
         return restored(cls, header, str(path), every=True, **{"positive": None, **tensors})

@@ -257,7 +257,7 @@ def test_a_run_that_goes_on_gives_the_same_weights(
     monkeypatch.setattr(trainer.AlignmentTrainer, "compute_loss", dying)
     with pytest.raises(KeyboardInterrupt):
         train(base, corpus, METHODS["midalign"], out=tmp_path, settings=SETTINGS)
-    with pytest.raises(FileError, match="did not come to its end"):
+    with pytest.raises(FileError, match="did not finish"):
         Aligned.load(tmp_path)
     half = tmp_path / "checkpoints" / "checkpoint-4"
     shutil.copytree(tmp_path / "checkpoints" / "checkpoint-2", half)

@@ -535,7 +535,7 @@ def test_inspect_runs_a_steered_model(llama: sl.LensModel, tmp_path: Path, monke
     assert plan.digest()[:12] in answers.meta["methods"]["mine"]["quiz"]
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(FileError, match="no log of Inspect"):
+    with pytest.raises(FileError, match="not a log of Inspect"):
         harness.inspect_answers({"unsteered": broken, "mine": broken})
     (failed,) = inspect_ai.eval(
         task, model=harness.inspect_model(llama), log_dir=str(tmp_path), logprobs=True, fail_on_error=True
