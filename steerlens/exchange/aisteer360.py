@@ -68,7 +68,9 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
     )
     notes = []
     if added.tokens == "all" and plan.fingerprint.front:
-        notes.append(f"'all' steers the {len(plan.fingerprint.front)} tokens in front of the prompt too, which the plan leaves.")
+        notes.append(
+            f"'all' also steers the {len(plan.fingerprint.front)} tokens in front of the prompt, which the plan does not steer."
+        )
     if added.tokens == "last_onward":
         notes.append("last_k=1 steers the plan's tokens where a key-value cache is used and prompts are padded in front.")
     return Exported(path, "AI Steerability 360", use, said(notes))

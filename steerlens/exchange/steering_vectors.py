@@ -112,7 +112,7 @@ _APPLY: dict[SteeredTokens, str] = {
 
 def _notes(plan: Any, added: Addition) -> list[str]:
     """Returns in words what must be said to ``apply`` so that it steers the plan's tokens."""
-    front = f" The first {n} tokens are steered too, which the plan leaves." if (n := len(plan.fingerprint.front)) else ""
+    front = f" It also steers the first {n} tokens, which the plan does not steer." if (n := len(plan.fingerprint.front)) else ""
     if added.tokens == "all" and not front:
         return []
     return [

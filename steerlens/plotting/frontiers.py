@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SIZES = (7.0, 15.0)
 """The size in pixels of the first and of the last marker of a path."""
 _WORDS = (
-    "lines: from unsteered, in the order of the number at each point; filled:  on the Pareto front in at least half of the "
+    "lines: from unsteered, in the order of the number at each point; filled: on the Pareto front in at least half of the "
     "resamples; crosses: paired 95% intervals of the last points"
 )
 

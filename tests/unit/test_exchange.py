@@ -112,7 +112,7 @@ def test_what_a_tool_does_otherwise_is_said(
     tokens, front = written.notes
     assert "llama.cpp adds the vector at every token" in tokens
     assert "from the prompt's last one onward" in tokens
-    assert "in front of the prompt too" in front
+    assert "also steers the tokens in front of the prompt" in front
     assert tokens in caplog.text
     assert f"note: {tokens}" in str(written)
     assert tokens in _metadata(written.path)["steerlens.notes"]
