@@ -20,9 +20,9 @@ ALIGNMENTS = ("midalign", "clo", "tune", "continued")
 DEFAULT_MODEL = "gemma-3-270m"
 _FEW = ",".join(QUICK.locales)
 _GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
-"""What a sweep runs over."""
+"""The settings of a sweep."""
 _BESIDE = ("controls", "side_effects")
-"""What is put beside the plans' results on test."""
+"""What is measured on test in addition to the plans."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"steerlens: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("steerlens: interrupted; what was finished has been kept", file=sys.stderr)
+        print("steerlens: interrupted. The finished tasks are kept.", file=sys.stderr)
         return 130
     try:
         print(text, flush=True)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments; ``--quick`` stands for values of its own wherever nothing else was given."""
+    """Returns the parsed arguments. ``--quick`` sets its own values wherever no other value was given."""
     top = parser()
     args, unknown = top.parse_known_args(given)
     if unknown:
@@ -97,7 +97,7 @@ def _demo(commands: Any) -> None:
     _model(demo)
     _items(demo, locales="all")
     demo.add_argument(
-        "--quick", action="store_true", help="A first look, about 3 minutes on two cores: two locales, six layers, few concepts."
+        "--quick", action="store_true", help="A short run of about 3 minutes on two cores: two locales, six layers, few concepts."
     )
     add_settings(demo, StudySettings, (*_GRID, "train_concepts", "test_concepts", *_BESIDE))
     _out(demo, "results/demo")
@@ -119,7 +119,7 @@ def _sweep(commands: Any) -> None:
     _items(sweep, locale="es-ES")
     sweep.add_argument("--vector", default="EN", help="The vector: EN or LOC. Default: %(default)s.")
     add_settings(sweep, StudySettings, (*_GRID, "train_concepts"))
-    more = "With --mode exact: how many times at most the largest strength is doubled, where the best cell lies there."
+    more = "With --mode exact: how often the largest strength may be doubled while the best cell is at the largest strength."
     sweep.add_argument("--extend", type=int, default=0, metavar="N", help=f"{more} Default: %(default)s.")
     sweep.set_defaults(train_concepts="all")
     _out(sweep, "results/sweep")
@@ -131,7 +131,9 @@ def _search(commands: Any) -> None:
     _model(search)
     _items(search, locales=_FEW)
     objectives = ", ".join(get_args(ObjectiveName))
-    search.add_argument("--objective", default=LESSER_GAIN, help=f"What is made large: {objectives}. Default: %(default)s.")
+    search.add_argument(
+        "--objective", default=LESSER_GAIN, help=f"The objective that the choices maximize: {objectives}. Default: %(default)s."
+    )
     number = ("vector_concepts", "dev_concepts", "test_concepts")
     add_settings(search, SearchSettings, ("layers", "strengths", "tokens", "positions", "seed", *number))
     _out(search, "results/search")
@@ -165,21 +167,28 @@ def _plane(commands: Any) -> None:
 
 def _steer(commands: Any) -> None:
     what = "print what a model writes before and after steering, side by side"
-    example = 'steerlens steer --plan results/demo/plans/LOC-es-ES.safetensors --prompt "Pregunta: ¿Qué moneda se usa para pagar?"'
+    example = (
+        'steerlens steer --plan results/demo/plans/LOC-es-ES.safetensors --prompt "Pregunta: ¿Qué moneda se usa para pagar?"'
+    )
     steer = _add(commands, "steer", what, example)
     _model(steer)
     steer.add_argument("--plan", required=True, metavar="FILE", help="A saved plan.")
-    steer.add_argument("--prompt", required=True, help="The text that is continued.")
-    steer.add_argument("--max-new-tokens", type=int, default=40, help="The token where both texts stop. Default: %(default)s.")
+    steer.add_argument("--prompt", required=True, help="The prompt that the model continues.")
+    steer.add_argument(
+        "--max-new-tokens", type=int, default=40, help="The largest number of tokens of each text. Default: %(default)s."
+    )
     steer.add_argument("--sample", action="store_true", help="Draw each token from the model's probabilities.")
     steer.add_argument(
-        "--temperature", type=float, default=1.0, help="With --sample: lower is less varied. Default: %(default)s."
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="With --sample: the temperature; lower is less varied. Default: %(default)s.",
     )
     steer.add_argument("-n", type=int, default=1, help="With --sample: the number of texts of each kind. Default: %(default)s.")
-    steer.add_argument("--seed", type=int, help="With --sample: where the random numbers begin, to draw the same texts again.")
-    stops = "A text that ends both; may be given several times. Default: the prompt's own word for a question, at the next one."
+    steer.add_argument("--seed", type=int, help="With --sample: the seed. The same seed gives the same texts again.")
+    stops = "A text that ends both continuations; may be given several times. Default: the prompt's own word for a question."
     steer.add_argument("--stop", action="append", default=[], metavar="TEXT", help=stops)
-    steer.add_argument("--show", action="store_true", help="Show also which tokens are read and steered.")
+    steer.add_argument("--show", action="store_true", help="Also show which tokens are read and steered.")
 
 
 def _serve(commands: Any) -> None:
@@ -189,7 +198,7 @@ def _serve(commands: Any) -> None:
     named = "A saved plan and its name in requests; may be given several times."
     serve.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
     serve.add_argument("--name", help="The model's name in requests. Default: the last part of --model.")
-    serve.add_argument("--host", default="127.0.0.1", help="The address that is listened on. Default: %(default)s.")
+    serve.add_argument("--host", default="127.0.0.1", help="The address that the server listens on. Default: %(default)s.")
     serve.add_argument("--port", type=int, default=8000, help="The port. Default: %(default)s.")
     more = "Further options of vllm serve, as '--max-model-len 4096 --tensor-parallel-size 2'."
     serve.add_argument("--vllm-options", default="", metavar="TEXT", help=more)
@@ -203,14 +212,16 @@ def _data(commands: Any) -> None:
     what = "count, show or check the items of the atlas or of your own file"
     data = _add(commands, "data", what, "steerlens data show --locale ko-KR --kind cultural -n 5")
     actions = ("count", "show", "check")
-    data.add_argument("action", nargs="?", default="count", choices=actions, help="What is done. Default: %(default)s.")
+    data.add_argument("action", nargs="?", default="count", choices=actions, help="The action. Default: %(default)s.")
     _items(data)
     data.add_argument("--locale", help="Only this locale.")
     data.add_argument("--kind", choices=KINDS, help="Only this kind.")
     data.add_argument("--topic", help="Only this topic.")
     data.add_argument("--wordings", type=int, default=1, metavar="N", help="Wordings of each question. Default: %(default)s.")
-    data.add_argument("--cloze", action="store_true", help="Statements to be completed, too.")
-    data.add_argument("--min-votes", type=int, default=0, metavar="N", help="Cultural items with so many votes. Default: all.")
+    data.add_argument("--cloze", action="store_true", help="Also include statements to be completed.")
+    data.add_argument(
+        "--min-votes", type=int, default=0, metavar="N", help="Only cultural items with at least this many votes. Default: all."
+    )
     data.add_argument("-n", type=int, default=5, help="The number of items that are shown. Default: %(default)s.")
 
 
@@ -219,11 +230,11 @@ def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
     command.add_argument("--model", default=DEFAULT_MODEL, help=f"{kinds}. Default: %(default)s.")
     if device:
         command.add_argument("--device", help="cpu, cuda and others. Default: a GPU if there is one.")
-        spread = "Instead of --device, for a model that one device does not hold: auto, balanced, balanced_low_0 or sequential."
+        spread = "Instead of --device, for a model that does not fit on one device: auto, balanced, balanced_low_0 or sequential."
         command.add_argument("--device-map", metavar="VALUE", help=spread)
-        most = "With --device-map: what each GPU, by its number, and the CPU may hold at most, as 0=20GiB,1=20GiB,cpu=60GiB."
+        most = "With --device-map: the memory limit of each GPU, by its number, and of the CPU, as 0=20GiB,1=20GiB,cpu=60GiB."
         command.add_argument("--max-memory", metavar="SIZES", help=most)
-    command.add_argument("--dtype", help="float32, bfloat16 or float16. Default: what the device is good at.")
+    command.add_argument("--dtype", help="float32, bfloat16 or float16. Default: chosen for the device.")
 
 
 def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str = "") -> None:
@@ -231,19 +242,19 @@ def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str =
     command.add_argument("--items", metavar="FILE", help="Your own items (.jsonl or .csv), instead of the atlas.")
     if locales:
         command.set_defaults(atlas_locales=locales)
-        other = f"Default: {locales} of the atlas, all of a file."
-        command.add_argument("--locales", help=f"Codes with commas between them, or all. {other}")
+        other = f"Default: {locales} of the atlas; for a file, all its locales."
+        command.add_argument("--locales", help=f"Locale codes separated by commas, or all. {other}")
     if locale:
         command.set_defaults(atlas_locale=locale)
-        other = f"Default: {locale} of the atlas, the only one beside English of a file."
+        other = f"Default: {locale} of the atlas; for a file, its only locale other than English."
         command.add_argument("--locale", help=f"The locale that is steered and scored. {other}")
 
 
 def _out(command: argparse.ArgumentParser, folder: str, *, tasks: bool = True) -> None:
-    """The folder for results, and whether the command goes on from the finished tasks that it holds."""
+    """The folder for results, and whether the command continues from the finished tasks in it."""
     command.add_argument("--out", default=folder, help="The folder for results and figures. Default: %(default)s.")
     if tasks:
-        kept = "Go on from the finished tasks that the folder holds, or do all of them again. Default: go on."
+        kept = "Continue from the finished tasks in the folder, or run all tasks again. Default: continue."
         command.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=kept)
 
 

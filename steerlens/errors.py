@@ -18,7 +18,7 @@ class SteerlensError(Exception):
     """Base of every error that a user's input or surroundings can cause."""
 
     def __init__(self, message: object = "") -> None:
-        """Keeps the message, the middle of a very long one left out: files of others may hold anything.
+        """Keeps the message, the middle of a very long one left out: files of others may contain anything.
 
         Args:
             message: what was given, what was expected and what to do.

@@ -15,54 +15,56 @@ from steerlens.numeric import finite_numbers, seconds_of
 from steerlens.storage import restored
 
 SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
-"""The tokens that are steered. ``all``: all but what stands in front, such as BOS. ``prompt``: those of the prompt.
-``last_onward``: the prompt's last token and all after it. ``generated``: only those that are generated after the prompt."""
+"""The tokens that are steered. ``all``: all tokens except those in front of the text, such as BOS. ``prompt``: the tokens of the
+prompt. ``last_onward``: the prompt's last token and all tokens after it. ``generated``: only tokens generated after the
+prompt."""
 
 STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
 
 Mode = Literal["exact", "attribution", "screened", "halving"]
-"""How the cells of a sweep are found: all are run; all are predicted from one backward pass; the promising ones are run; all are
-run on a few concepts, and the better ones on more."""
+"""How the cells of a sweep are measured. ``exact`` runs all cells. ``attribution`` predicts all cells from one backward pass.
+``screened`` runs the promising cells. ``halving`` runs all cells on a few concepts, and the better cells on more concepts."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 StudyMode = Literal["exact", "screened", "halving"]
-"""A study chooses plans from cells that were run, so it takes no mode that predicts all of them."""
+"""The modes of a study. It chooses plans from cells that were run, so a mode that predicts all cells is not among them."""
 
 Normalisation = Literal["token", "character", "none"]
 Style = Literal["open", "letters"]
 
 ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization"]
-"""What ``steerlens search`` chooses by; the library takes any score's name and functions too."""
+"""The objectives of ``steerlens search``. The library also takes the name of any score, or a function."""
 LESSER_GAIN: ObjectiveName = "lesser gain"
 
 STRENGTHS = (1.0, 2.0, 4.0)
-"""The strengths that are tried, wherever strengths are."""
+"""The default strengths."""
 
 _STRIDED = 6
-"""Layers of a strided sweep, evenly spaced, the last one included."""
+"""The number of layers of a strided sweep. They are evenly spaced and include the last one."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How the choices of an item are scored. The best score counts as the model's answer."""
+    """How the answer choices of an item are scored. The best score counts as the model's answer."""
 
     normalisation: Normalisation = "token"
-    """What the sum of a choice's log probabilities is divided by: the number of its tokens, of its characters, or nothing."""
+    """The divisor of the sum of a choice's log probabilities: the number of its tokens, the number of its characters, or none."""
     style: Style = "open"
-    """``open``: the choice's text follows the prompt. ``letters``: the choices are listed and a letter follows, for
+    """``open``: the choice's text follows the prompt. ``letters``: the prompt lists the choices and the answer is a letter, for
     instruction-tuned models."""
     chat: bool = False
     """Whether the question goes through the model's chat template."""
     examples: tuple[Item, ...] = ()
-    """Solved items (few shots) that stand before every question, those of its locale. Take them from train: where all
-    questions of a scorer begin with the same ones, they run once for all."""
+    """Solved items (few shots) that are put before every question of their locale. Take them from train. Where all questions of a
+    scorer begin with the same solved items, these are run only once."""
     form: Form = "implicit"
-    """The prompt of a cultural item that is used: without (``implicit``) or with (``explicit``) its country."""
+    """The prompt of a cultural item that is asked: without its country (``implicit``) or with its country (``explicit``)."""
     seed: int = 0
     """The seed of the order in which the letter format lists the choices, the same for a concept in every locale."""
     aliases: bool = True
-    """Whether other names of a choice (``item.aliases``) are scored, too, and the best of its names counts; letters have none."""
+    """Whether other names of a choice (``item.aliases``) are scored too. The name with the best score counts. The letter format
+    has no other names."""
 
     def __post_init__(self) -> None:
         for what, given, known in (
@@ -85,12 +87,12 @@ class Scoring:
         """
         made = cls() if values is None else restored(cls, values, "the scoring")
         if wrong := [item.concept for item in made.examples if not 0 <= item.answer < len(item.choices)]:
-            raise FileError(f"the scoring has solved examples whose answer is none of their choices ({wrong[0]!r:.80}).")
+            raise FileError(f"the scoring has solved examples whose answer is not one of their choices ({wrong[0]!r:.80}).")
         return made
 
 
 class Costs(Protocol):
-    """What a plan did to dev items, as far as limits are set on it."""
+    """The effects of a plan on dev items on which limits can be set."""
 
     def get(self, score: str, other: float, /) -> float:
         """Returns the change of a ``score``, or the ``other`` number if it was not measured."""
@@ -106,16 +108,16 @@ class Costs(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may cost on dev. ``None`` lifts a limit.
+    """The limits on what a plan may cost on dev. ``None`` lifts a limit.
 
     EN and LOC alone keep to the limit on perplexity only: that EN alone erases culture is what is to be seen, and in combination
     it may not.
     """
 
     english_centric: float | None = 0.05
-    """The most by which the English-centric rate may rise."""
+    """The largest rise of the English-centric rate that is allowed."""
     perplexity: float | None = 1.25
-    """The most by which the perplexity of the right answers' text may be multiplied."""
+    """The largest allowed ratio of the perplexity of the right answers' text to that without steering."""
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
@@ -152,17 +154,17 @@ class StudySettings:
     """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed."""
 
     locales: tuple[str, ...] = ("es-ES", "id-ID", "ko-KR")
-    """The locales that vectors are taken for and plans are chosen for."""
+    """The locales for which vectors are computed and plans are chosen."""
     layers: tuple[int, ...] | Literal["all", "half", "strided"] = "half"
-    """The layers that are swept: ``half`` is every second one, ``strided`` are six, evenly spaced; the last one is always
+    """The layers that are swept. ``half``: every second layer. ``strided``: six evenly spaced layers. The last layer is always
     included."""
     strengths: tuple[float, ...] = STRENGTHS
-    """The factors on the difference of means that are swept."""
+    """The strengths that are swept: factors on the difference of means."""
     mode: StudyMode = "screened"
-    """``exact`` runs every cell of a sweep, ``screened`` the few that a prediction finds promising, ``halving`` all on a few
-    concepts and the better half on twice as many, again and again."""
+    """How sweeps run. ``exact`` runs every cell. ``screened`` runs the few cells that a prediction finds promising. ``halving``
+    runs all cells on a few concepts, then repeatedly the better half on twice as many."""
     budget: str | None = None
-    """The time that a sweep in mode ``halving`` may take, as ``5m`` or ``90s``, or ``None`` for all that it needs."""
+    """The time limit of a sweep in mode ``halving``, as ``5m`` or ``90s``. By default there is no limit."""
     train_concepts: int | None = 96
     """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
     dev_concepts: int | None = 12
@@ -171,29 +173,29 @@ class StudySettings:
     test_concepts: int | None = 64
     """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
-    """The tokens that are steered. Vectors are read at the last prompt token, so that is where, and after which, they are
-    added."""
+    """The tokens that are steered. Vectors are read at the last prompt token, so by default they are added there and at all later
+    tokens."""
     positions: Literal["last", "mean"] | int = "last"
-    """Where residuals are read: at the prompt's last token, as the mean over its tokens, or at a token of this index."""
+    """Where residuals are read: at the prompt's last token, as the mean over its tokens, or at the token with this index."""
     controls: bool = False
-    """Score 20 random directions of each plan's norm and another locale's plan beside every plan on test (slow)."""
+    """For every plan on test, also score 20 random directions of its norm and another locale's plan (slow)."""
     side_effects: bool = False
-    """Measure the perplexity, language and repetition of what is written under every plan, too."""
+    """Also measure the perplexity, language and repetition of the texts that are written under every plan."""
     seed: int = 0
     """The seed of the split, the samples, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
-    """How the choices of an item are scored."""
+    """How the answer choices of an item are scored."""
     examples: int = 2
-    """The number of test concepts of each kind and locale whose generations are kept, before and after."""
+    """The number of test concepts of each kind and locale whose generated texts are kept, unsteered and steered."""
     max_new_tokens: int = 16
-    """The number of tokens after which an example's text ends."""
+    """The largest number of tokens in an example's text."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         if self.budget is not None and self.mode != "halving":
-            raise SettingsError(f"budget {self.budget!r} given for mode {self.mode!r}: only mode 'halving' keeps to one.")
+            raise SettingsError(f"budget {self.budget!r} given for mode {self.mode!r}: only mode 'halving' has a budget.")
         if self.budget is not None:
             seconds_of(self.budget)
         if self.mode not in get_args(StudyMode):
@@ -245,7 +247,7 @@ class StudySettings:
 QUICK = StudySettings(
     locales=("es-ES", "ko-KR"), layers="strided", strengths=(1.0, 2.0), train_concepts=48, dev_concepts=6, test_concepts=20
 )
-"""A first look, about three minutes on two cores: what ``steerlens demo --quick`` stands for."""
+"""Returns the settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
 
 
 @dataclass(frozen=True)
@@ -255,30 +257,31 @@ class SearchSettings:
     layers: tuple[int, ...] | None = None
     """The layers that are tried, or ``None`` for all."""
     first_layers: int = 9
-    """The number of these that are run at first, evenly spaced with the last among them; steps from the best reach the others."""
+    """The number of layers that are run first. They are evenly spaced and include the last one. Steps from the best layer reach
+    the others."""
     strengths: tuple[float, ...] = STRENGTHS
-    """The strengths that are tried; the first layers are run at the middle one (of two, the weaker)."""
+    """The strengths that are tried. The first layers are run at the middle strength (of two, at the weaker one)."""
     tokens: tuple[SteeredTokens, ...] = ("last_onward", "all")
-    """The tokens that are tried; the first layers are run at the first of them."""
+    """The choices of steered tokens that are tried. The first layers are run with the first choice."""
     vector_concepts: int | None = 120
-    """The number of concepts of each kind that vectors are taken from, or ``None`` for all."""
+    """The number of concepts of each kind that vectors are computed from, or ``None`` for all."""
     dev_concepts: int | None = 15
-    """The number of concepts of each kind that a locale's choices rest on, or ``None`` for all. A cell costs a pass
-    for each."""
+    """The number of concepts of each kind that a locale's choices are made on, or ``None`` for all. Each cell costs one pass per
+    concept."""
     test_concepts: int | None = 50
-    """The number of concepts of each kind, of those given, that choices are tested on, or ``None`` for all."""
+    """The number of concepts of each kind that choices are tested on, or ``None`` for all that are given."""
     singles: int = 4
-    """The number of cells of each vector that are run after the first ones, for each locale and for all together."""
+    """The number of cells of each vector that are run after the first layers, for each locale and for all locales together."""
     combinations: int = 12
-    """The number of combinations of both vectors that are run, for each locale and for all together."""
+    """The number of combinations of both vectors that are run, for each locale and for all locales together."""
     n_folds: int = 3
-    """The number of folds: a concept is scored under vectors from the other folds."""
+    """The number of folds. Each concept is scored under vectors computed from the other folds."""
     limits: Limits = field(default_factory=Limits)
-    """What a plan may cost on dev."""
+    """The limits on what a plan may cost on dev."""
     positions: Literal["last", "mean"] | int = "last"
-    """Where vectors are read: at the prompt's last token, as the mean over its tokens, or at a token of this index."""
+    """Where vectors are read: at the prompt's last token, as the mean over its tokens, or at the token with this index."""
     scoring: Scoring = field(default_factory=Scoring)
-    """How the choices of an item are scored."""
+    """How the answer choices of an item are scored."""
     seed: int = 0
     """The seed of the folds, the sample of dev concepts and the bootstrap."""
 

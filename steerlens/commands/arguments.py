@@ -26,13 +26,15 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
     codes = _codes(args, own.locales if own else atlas_locales(), from_file=own is not None)
     given = own or atlas(codes)
     if english and ENGLISH not in given.locales:
-        raise DataError(f"{given.name} holds no items in {ENGLISH}, which the other locales are compared with: add rows in it.")
+        raise DataError(
+            f"{given.name} has no items in {ENGLISH}, which the other locales are compared with. Add rows in {ENGLISH}."
+        )
     for code in (*((ENGLISH,) if english else ()), *codes):
         held = given.of(locale=code)
         for kind in kinds:
             if not held.of(kind=kind):
                 raise DataError(
-                    f"{given.name} holds no {kind} items in {code}: expected {' and '.join(kinds)} ones there. Add rows of this "
+                    f"{given.name} has no {kind} items in {code}: expected {' and '.join(kinds)} items there. Add rows of this "
                     "kind, or ask for another locale."
                 )
     return given.where(lambda item: item.locale in (ENGLISH, *codes)), codes
@@ -43,7 +45,7 @@ def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[
     others = tuple(code for code in have if code != ENGLISH)
     if "locale" in args:
         if args.locale is None and from_file and len(others) != 1:
-            raise SettingsError(f"{args.items} holds items in {', '.join(have)}: say which with --locale.")
+            raise SettingsError(f"{args.items} contains items in {', '.join(have)}: choose one with --locale.")
         return (args.locale or (others[0] if from_file else args.atlas_locale),)
     text = args.locales or ("all" if from_file else args.atlas_locales)
     return others if text == "all" else value_of("locales", text, tuple[str, ...])

@@ -124,7 +124,7 @@ def test_search_sweep_and_probe_take_a_file(
 ) -> None:
     few = ["--dev-concepts", "2", "--test-concepts", "2", "--layers", "0,1", "--tokens", "all", "--locales", "ko-KR"]
     assert main(["search", *shared, "--items", str(mine), *few, "--out", str(tmp_path / "found")]) == 0
-    assert "On test, against unsteered" in capsys.readouterr().out
+    assert "On test, change relative to unsteered" in capsys.readouterr().out
     assert sl.evaluation.Search.load(tmp_path / "found").chosen("ko-KR").name == "best"
     grid = ["--vector", "LOC", "--layers", "1", "--strengths", "1", "--out", str(tmp_path / "s")]
     assert main(["sweep", *shared, "--items", str(korean), *grid]) == 0  # the only locale beside English
@@ -145,7 +145,7 @@ def test_align_and_place_what_came_of_it(
     assert main(["align", *shared, "--items", str(mine), *few, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "contrastive" in printed
-    place = shlex.split(printed.rpartition("Place it: ")[2])
+    place = shlex.split(printed.rpartition("To place it on the plane: ")[2])
     assert place[0] == "steerlens"
     assert {"--seed", "1", "--items", str(mine)} <= set(place)
     assert main([*place[1:], "--out", str(tmp_path / "plane")]) == 0
@@ -183,7 +183,7 @@ def test_a_sweep_needs_only_the_kind_that_its_vector_is_taken_from(
     assert "Change of transfer" in printed
     assert "localization" not in printed
     assert main(["sweep", *shared, "--items", str(facts), "--vector", "LOC", *grid]) == 2
-    assert "facts.jsonl holds no cultural items in ko-KR: expected cultural ones there" in capsys.readouterr().err
+    assert "facts.jsonl has no cultural items in ko-KR: expected cultural items there" in capsys.readouterr().err
 
 
 def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items: sl.data.Items) -> None:
@@ -195,20 +195,20 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
     assert arguments.items(parsed(["sweep"]))[1] == ("es-ES",)
     assert arguments.items(parsed(["probe"]))[1] == arguments.items(parsed(["search"]))[1] == QUICK.locales
     assert arguments.items(parsed(["demo"]))[1] == StudySettings().locales
-    with pytest.raises(SettingsError, match=r"holds items in en-US, es-ES, ko-KR: say which with --locale"):
+    with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: choose one with --locale"):
         arguments.items(parsed(["sweep", "--items", str(mine)]))
-    with pytest.raises(UnknownNameError, match="the locales that the items hold"):
+    with pytest.raises(UnknownNameError, match="the locales that the items contain"):
         arguments.items(parsed(["sweep", "--items", str(korean), "--locale", "es-ES"]))
 
 
 def test_items_without_english_or_a_kind_are_refused(items: sl.data.Items, tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
     file.write_text(_rows(items.of(locale="ko-KR")), encoding="utf-8")
-    with pytest.raises(DataError, match=r"some\.jsonl holds no items in en-US, which the other locales are compared with"):
+    with pytest.raises(DataError, match=r"some\.jsonl has no items in en-US, which the other locales are compared with"):
         arguments.items(parsed(["demo", "--items", str(file)]))
     assert arguments.items(parsed(["plane", "--items", str(file), "--plan", "a=b"]), (), english=False)[1] == ("ko-KR",)
     file.write_text(_rows(items.where(lambda item: (item.locale, item.kind) != ("ko-KR", "cultural"))), encoding="utf-8")
-    with pytest.raises(DataError, match=r"some\.jsonl holds no cultural items in ko-KR"):
+    with pytest.raises(DataError, match=r"some\.jsonl has no cultural items in ko-KR"):
         arguments.items(parsed(["search", "--items", str(file)]))
 
 
@@ -219,21 +219,21 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
     for given, said in (
         (["demo", "--model", "gemma-3-270", "--out", str(tmp_path / "a")], "Did you mean gemma-3-270m"),
         (["demo", *shared, "--locales", "ko-KP", "--out", str(tmp_path / "b")], "Did you mean ko-KR"),
-        (["demo", *shared, "--layers", "1,x", "--out", str(tmp_path / "c")], "with commas"),
+        (["demo", *shared, "--layers", "1,x", "--out", str(tmp_path / "c")], "separated by commas"),
         (["demo", *shared, "--tokens", "promt", "--out", str(tmp_path / "c")], "Did you mean prompt"),
-        (["demo", *shared, "--strengths", ",", "--out", str(tmp_path / "c")], "with commas"),
+        (["demo", *shared, "--strengths", ",", "--out", str(tmp_path / "c")], "separated by commas"),
         (["demo", *shared, "--positions", "first", "--out", str(tmp_path / "c")], "expected last, mean or a whole number"),
         (["demo", *shared, "--layers", "99", "--out", str(tmp_path / "c")], "layer 99"),
         (["demo", *shared, "--mode", "screen", "--out", str(tmp_path / "c")], "Did you mean screened"),
         (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
         (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
-        (["plane", *shared, "--plan", "a=x.safetensors", "--plan", "a=y.safetensors"], "a name stands for two plans"),
+        (["plane", *shared, "--plan", "a=x.safetensors", "--plan", "a=y.safetensors"], "a name is used for two plans"),
         (["sweep", *shared, "--vector", "XX"], "unknown vector"),
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
         (["data", "show", "--topic", "foot"], "Did you mean food"),
-        (["data", "--topic", "festivals", "--kind", "factual"], "no items are"),
-        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "holds its answer"),
+        (["data", "--topic", "festivals", "--kind", "factual"], "no items match"),
+        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "contains its answer"),
     ):
         assert main(given) == 2, given
         captured = capsys.readouterr()
