@@ -130,7 +130,7 @@ def test_search_sweep_and_probe_take_a_file(
     assert main(["sweep", *shared, "--items", str(korean), *grid]) == 0  # the only locale beside English
     assert (tmp_path / "s" / "localization.html").exists()
     assert (tmp_path / "s" / "vectors.safetensors").exists()
-    dev = sl.data.load_items(korean).split().dev.sample(StudySettings().dev_concepts).of(kind="cultural")
+    dev = StudySettings().parts(sl.data.load_items(korean)).dev.of(kind="cultural")
     assert set(sl.evaluation.Sweep.load(tmp_path / "s" / "sweep.parquet").frame["concept"]) == set(dev.concepts)
     assert main(["probe", *shared, "--locales", "ko-KR", "--out", str(tmp_path / "p")]) == 0
     assert "surface form" in capsys.readouterr().out
@@ -263,6 +263,10 @@ def test_options_are_the_settings() -> None:
     assert (changed.layers, changed.strengths, changed.tokens, changed.positions) == ((3, 1), (0.5, 4.0), "all", -2)
     assert (changed.train_concepts, changed.controls, changed.dev_concepts) == (None, True, StudySettings().dev_concepts)
     assert given_as(changed.strengths) == "0.5,4"
+    assert settings_of(StudySettings, parsed(["demo", "--dev-concepts", "3,5"])).dev_concepts == (3, 5)
+    for bad in ("0,5", "3,5,7"):
+        with pytest.raises(SettingsError, match="factual and cultural as 8,16"):
+            settings_of(StudySettings, parsed(["demo", "--test-concepts", bad]))
 
 
 @pytest.mark.parametrize("settings", [StudySettings, SearchSettings])
