@@ -17,8 +17,8 @@ from steerlens.storage import parsed
 KINDS = ("factual", "cultural")
 """The kinds of items."""
 Evidence = Literal["choices", "english", "writing", "reading"]
-"""The argument of a score: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or
-``None``); a ``Writing``; a ``Reading`` of held-out text."""
+"""The argument of a score: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or ``None``); a
+``Writing``; a ``Reading`` of held-out text."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def register(score: Score) -> Score:
     """Registers your own score under its name, so that tables that contain it can be drawn after they were loaded.
 
     Args:
-        score: the score. It replaces an earlier score of yours with its name, as where a cell of a notebook runs
-            twice.
+        score: the score. It replaces an earlier score of yours with its name, as where a cell of a notebook runs twice.
 
     Raises:
         SettingsError: a built-in score has this name.

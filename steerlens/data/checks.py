@@ -41,11 +41,11 @@ class Problem:
 def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
     """Returns every problem of the items, or an empty list if there is none.
 
-    Problems of an item: it has too few choices, or two that are the same; its prompt contains its answer as a word; a text is
-    in another script than the locale's; an implicit prompt names a country, a people, a language or a capital (as far as the
-    locale lists them); an explicit prompt does not name its country. Problems of several items: a prompt repeats; a wrong choice
-    is the answer of another concept with the same question; a concept is missing in a locale which has other concepts of its
-    kind, and no locale shares its answer; answers of the letter format prefer a position.
+    Problems of an item: it has too few choices, or two that are the same; its prompt contains its answer as a word; a text is in
+    another script than the locale's; an implicit prompt names a country, a people, a language or a capital (as far as the locale
+    lists them); an explicit prompt does not name its country. Problems of several items: a prompt repeats; a wrong choice is the
+    answer of another concept with the same question; a concept is missing in a locale which has other concepts of its kind, and
+    no locale shares its answer; answers of the letter format prefer a position.
 
     Args:
         items: the items to check, from one locale or several.

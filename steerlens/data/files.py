@@ -29,8 +29,8 @@ def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> I
     ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among them, and ``explicit``, the
     question that names its country. Without it there is no LOC pair.
 
-    A choice or answer may be a list of equally correct names (in a CSV column ``answer:`` separated by ``|``): the first
-    is shown, and the best of them scores. A factual row may have ``wordings``, further questions of the same; a cultural one may
+    A choice or answer may be a list of equally correct names (in a CSV column ``answer:`` separated by ``|``): the first is
+    shown, and the best of them scores. A factual row may have ``wordings``, further questions of the same; a cultural one may
     have ``templates``, a list of questions with a slot for the country (``¿Qué se desayuna {in}?``, see
     ``steerlens.data.naming``), in place of ``question`` and ``explicit``. Either may have ``cloze``, a statement that ends before
     its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).

@@ -44,13 +44,13 @@ class Locale:
     own_country: str = ""
     """Regular expression of the country's name in the language. An explicit prompt must contain it."""
     names: str = ""
-    """Regular expression of names that neither an implicit prompt nor a choice may contain: the countries of all locales,
-    their peoples and languages."""
+    """Regular expression of names that neither an implicit prompt nor a choice may contain: the countries of all locales, their
+    peoples and languages."""
     capitals: str = ""
     """Regular expression of the countries' capitals, which an implicit prompt may not contain either."""
     here: Mapping[str, str] = field(default_factory=dict)
-    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and
-    ``front``, as ``en este país``."""
+    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and ``front``, as
+    ``en este país``."""
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
     ``of`` (``de España``) and ``front`` (``En España,``)."""
@@ -222,9 +222,9 @@ def add_locale(new: Locale | str | Path) -> Locale:
     """Registers your own locale for this process, or replaces a built-in one.
 
     Args:
-        new: the locale; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of
-            items, which ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is
-            like ``es-ES``, contains an ``own.json`` with its answers instead of items.
+        new: the locale; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of items, which
+            ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is like ``es-ES``,
+            contains an ``own.json`` with its answers instead of items.
 
     Returns:
         The locale.

@@ -54,8 +54,8 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
 def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run: Run) -> "pd.DataFrame":
     """Returns the rows of a sweep, with rows of larger strengths where the best cells are at the largest one.
 
-    For each vector whose best cell is at its largest strength, twice that strength is run, at the layers of the three best
-    cells at the largest strength, and so on from there.
+    For each vector whose best cell is at its largest strength, twice that strength is run, at the layers of the three best cells
+    at the largest strength, and so on from there.
 
     Args:
         frame: the rows of a sweep, all of whose cells were run.

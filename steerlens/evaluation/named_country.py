@@ -48,8 +48,8 @@ def named_country(
 ) -> NamedCountry:
     """Asks cultural items that name another country, in the language of the locale, unsteered and under each method.
 
-    A LOC vector that represents the country should pull the answer back to the locale's own even here; one that represents
-    "a country is named" should not. The unsteered rows show how far the model follows the country named in the prompt.
+    A LOC vector that represents the country should pull the answer back to the locale's own even here; one that represents "a
+    country is named" should not. The unsteered rows show how far the model follows the country named in the prompt.
 
     Args:
         model: the model.

@@ -61,9 +61,8 @@ def sweep(
     Args:
         model: the model.
         items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in
-            English are measured together with others only by scores that do not compare with English, as transfer and
-            localization.
+        vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in English are
+            measured together with others only by scores that do not compare with English, as transfer and localization.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
         scores: by name, or scores of your own, which every vector is measured by; companions (as the margins) are measured with

@@ -14,8 +14,8 @@ from steerlens.exchange.additions import only_addition
 def to_nnsight(plan: Any) -> dict[int, Float[Tensor, " d_model"]]:
     """Returns what a plan adds after each block, its strength included, to be added to ``layers[index].output`` in a trace.
 
-    The indexed positions in the trace choose the steered tokens: ``output[:, 1:]`` is all but BOS,
-    ``output[:, -1:]`` the prompt's last token and, in a generation with a cache, each that follows.
+    The indexed positions in the trace choose the steered tokens: ``output[:, 1:]`` is all but BOS, ``output[:, -1:]`` the
+    prompt's last token and, in a generation with a cache, each that follows.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.

@@ -49,9 +49,9 @@ class TextGeneration:
             temperature: the number above 0 that the logits are divided by before a token is drawn. 1 leaves them as they are,
                 and a lower number makes probable tokens more probable.
             n: the number of texts for each prompt.
-            seed: the seed of the random numbers, so that the same texts are drawn again. PyTorch's own random numbers are left
-                as they were. The texts also depend on the prompts that are given together and on the device, since these decide
-                the batches. For ``None`` the numbers continue from PyTorch's own.
+            seed: the seed of the random numbers, so that the same texts are drawn again. PyTorch's own random numbers are left as
+                they were. The texts also depend on the prompts that are given together and on the device, since these decide the
+                batches. For ``None`` the numbers continue from PyTorch's own.
             stop: texts at which a generated text ends, one or several. The stop and what follows it are left out of the text.
                 Generation of a prompt ends with the token that completes a stop, and that of a batch with its last prompt.
             settings: any other of Hugging Face's generation settings, such as ``top_p=0.9``. Those that are not given are the

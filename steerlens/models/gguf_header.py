@@ -20,8 +20,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Every key of a GGUF file with its value: numbers, texts, and lists of these.
 
     Raises:
-        ValueError: the file is of another version, of the other byte order, or cut short; a key is twice, or a value is of a
-            type that is not known.
+        ValueError: the file is of another version, of the other byte order, or cut short; a key is twice, or a value is of a type
+            that is not known.
     """
     found: dict[str, Any] = {}
     with path.open("rb") as file:

@@ -22,8 +22,8 @@ def residual_gradients(
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
     """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
 
-    One pass forward and one backward, through the blocks above the lowest layer and the cached columns only; the keys and
-    values of the tokens before them are constants. Parameters take no gradient.
+    One pass forward and one backward, through the blocks above the lowest layer and the cached columns only; the keys and values
+    of the tokens before them are constants. Parameters take no gradient.
 
     Args:
         backend: the model.

@@ -51,8 +51,8 @@ def load(
 ) -> LensModel:
     """Loads a model, ready for capture, steering and scoring.
 
-    Only caches change on the machine: no package is installed, and weights are read from safetensors only. Of a
-    checkpoint that takes images too, the text model is loaded.
+    Only caches change on the machine: no package is installed, and weights are read from safetensors only. Of a checkpoint that
+    takes images too, the text model is loaded.
 
     Args:
         name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a GGUF

@@ -1,9 +1,9 @@
 """What runs on a model now: what the tokens of the running pass are, and who may run it.
 
-A steering hook must know for each token whether it is in front of the prompt (such as BOS), is padding, belongs to the prompt,
-is its last one, or follows it. For its own passes steerlens says so. For a pass that somebody else runs it follows from the
-token's column, counted from the first token in the key-value cache, from the attention mask, and from where the prompt
-ends: ``generate`` gets the prompt, and outside it the pass that begins a text is the prompt.
+A steering hook must know for each token whether it is in front of the prompt (such as BOS), is padding, belongs to the prompt, is
+its last one, or follows it. For its own passes steerlens says so. For a pass that somebody else runs it follows from the token's
+column, counted from the first token in the key-value cache, from the attention mask, and from where the prompt ends: ``generate``
+gets the prompt, and outside it the pass that begins a text is the prompt.
 """
 
 import threading

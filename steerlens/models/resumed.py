@@ -1,5 +1,5 @@
-"""Passes over micro-batches that continue from cached ones: blocks below a plan's first layer run once for all plans, the
-tokens before a prompt's last one once where no plan steers them, and a prefix that all rows share once for all batches."""
+"""Passes over micro-batches that continue from cached ones: blocks below a plan's first layer run once for all plans, the tokens
+before a prompt's last one once where no plan steers them, and a prefix that all rows share once for all batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -160,8 +160,8 @@ class Tokenizer:
         """Returns the tokens of a prompt and of each continuation, divided where they diverge when tokenized together.
 
         A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is tokenized after
-        the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is used
-        for all, because otherwise their probabilities would be of different texts.
+        the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is used for
+        all, because otherwise their probabilities would be of different texts.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.

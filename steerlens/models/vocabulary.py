@@ -66,8 +66,8 @@ class GgufVocabulary:
     def sample(self) -> list[tuple[int, str]]:
         """Ids and texts of about 2,000 ordinary pieces of at least four characters, evenly over the vocabulary.
 
-        Of a SentencePiece vocabulary only pieces that begin a word are taken: some models put a space before any text,
-        and then no other piece can be used alone.
+        Of a SentencePiece vocabulary only pieces that begin a word are taken: some models put a space before any text, and then
+        no other piece can be used alone.
         """
         found = []
         for number, piece in self._ordinary():

@@ -71,10 +71,10 @@ def logit_lens(
     """Reads the probability of each answer's first token after each block, at the prompt's last token.
 
     The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm and
-    the unembedding as if no block followed. Only the first token of an answer after the prompt is read, so answers that
-    begin alike cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the same,
-    and begin with different tokens. The last layer has the model's own probabilities. Early layers are not trained for this
-    reading. So compare answers within a layer, not one answer across layers.
+    the unembedding as if no block followed. Only the first token of an answer after the prompt is read, so answers that begin
+    alike cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the same, and
+    begin with different tokens. The last layer has the model's own probabilities. Early layers are not trained for this reading.
+    So compare answers within a layer, not one answer across layers.
 
     Args:
         model: the model that is read.

@@ -112,9 +112,8 @@ def separability(
 
     Of factual and cultural prompts only implicit ones are used, because an explicit prompt names a country and so reveals its
     kind. A concept is never learnt in one locale and tested in another. The baselines use the same folds: character n-grams (what
-    the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a
-    bootstrap over concepts, with the probes as fitted. Each layer also has the cosine of the EN and LOC vectors taken from the
-    same stack.
+    the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap
+    over concepts, with the probes as fitted. Each layer also has the cosine of the EN and LOC vectors taken from the same stack.
 
     Args:
         stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.

@@ -167,8 +167,8 @@ class SparseAutoencoder:
 
         Raises:
             FileError: missing or damaged files; an autoencoder of another place than the residual stream between two blocks, of
-                an unknown architecture, or with scaled input; one that does not say its layer or whether its
-                residuals were centred, or that contradicts an argument.
+                an unknown architecture, or with scaled input; one that does not say its layer or whether its residuals were
+                centred, or that contradicts an argument.
         """
         from steerlens.steering.autoencoder_files import read_autoencoder
 

@@ -52,8 +52,8 @@ def shuffled_vectors(
     """Returns differences of means after the two sides of a random half of the pairs were exchanged.
 
     The common difference of the pairs cancels, and other differences between their prompts remain. So these directions are ones
-    in which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because they
-    would be shorter by about the square root of the number of pairs.
+    in which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because they would be
+    shorter by about the square root of the number of pairs.
 
     Args:
         vector: the vector that was computed from these pairs.
@@ -119,8 +119,8 @@ class Controls:
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
         """Returns the controls of one method: by control and locale, plans that differ from its own in their directions alone.
 
-        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan.
-        Where nothing is steered there are no controls.
+        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan. Where nothing is steered
+        there are no controls.
 
         Args:
             plans: the plan of each locale.

@@ -115,10 +115,10 @@ class SteeringPlan(Exchanged, OnHub):
     def hooks(self, model: LensModel) -> list[Hook]:
         """Returns ``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
-        Which tokens are in front of the prompt, are padding, belong to the prompt or were generated follows from their
-        columns in the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a
-        whole, and a token that continues from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging
-        Face says where the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
+        Which tokens are in front of the prompt, are padding, belong to the prompt or were generated follows from their columns in
+        the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a whole, and a
+        token that continues from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging Face says where
+        the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
 
         Args:
             model: the model that the hooks are for.

@@ -1,7 +1,7 @@
 """From circuits written by hand to the weights of a Llama.
 
-A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so
-that every norm divides by nearly the same number; attention weighs all tokens alike (its queries are zero); an MLP's neuron
+A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so that
+every norm divides by nearly the same number; attention weighs all tokens alike (its queries are zero); an MLP's neuron
 ``silu(gate) * up`` is a switch times a linear reading. A random rotation then hides the coordinates: with norms whose
 weights are one, it changes nothing that the model computes.
 """

@@ -213,10 +213,10 @@ class ParallelCorpus(Sequence[ParallelText]):
         ``concept``
             The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
         ``name``
-            A text contains the answer and also everything of the question that is not frame. Frame is what two concepts of
-            the item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of
-            "What is the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found.
-            Of a question without a relation two words or four characters must be left. A cultural question has no name.
+            A text contains the answer and also everything of the question that is not frame. Frame is what two concepts of the
+            item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of "What is
+            the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found. Of a
+            question without a relation two words or four characters must be left. A cultural question has no name.
         ``n-gram``
             A text contains the answer and also ``n`` words in a row of a question without a relation, or all of a shorter
             question, if no other concept of the items asks with the same words.

@@ -33,8 +33,8 @@ def blend(
     answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left out; a
     question with fewer than three choices is dropped. The implicit form is the question without its country; where that cannot be
     taken out, or where the question means nothing without it, the question is dropped. A question that says "in your country" is
-    implicit as it is, and explicit with the name in its place; one that names none otherwise has no explicit form.
-    Questions that the data set's scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
+    implicit as it is, and explicit with the name in its place; one that names none otherwise has no explicit form. Questions that
+    the data set's scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
 
     What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave the
     answer: it is as right. What fewer of them gave stays a choice unless ``exclusive`` is true.

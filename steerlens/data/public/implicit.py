@@ -1,7 +1,7 @@
 """The implicit form of a question that names its country: the same question without the country.
 
-Rules are per language, in order, and each corrects the sentence as it takes the country out. Where a country or its people
-are still in the sentence afterwards there is no implicit form: the question is dropped.
+Rules are per language, in order, and each corrects the sentence as it takes the country out. Where a country or its people are
+still in the sentence afterwards there is no implicit form: the question is dropped.
 """
 
 import re

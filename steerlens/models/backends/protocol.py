@@ -62,9 +62,9 @@ class Backend(Protocol):
     """A model, and everything that steerlens does with it.
 
     Its methods return tensors on the device of the batch that they were given; roles are on it too. A hook is given the residual
-    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter is not
-    where tokens go has ``device`` (that of the embedding). One of several devices has ``block_devices``, one for each block,
-    and ``devices``, each once, if it has others too; ``offloaded`` says that weights are kept elsewhere.
+    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter is not where
+    tokens go has ``device`` (that of the embedding). One of several devices has ``block_devices``, one for each block, and
+    ``devices``, each once, if it has others too; ``offloaded`` says that weights are kept elsewhere.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm, which the
     unembedding turns into logits. Hooks of a residual stream are called as TransformerLens does, under the names that

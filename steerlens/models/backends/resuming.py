@@ -1,7 +1,7 @@
 """A bridge's pass that is kept, so that it can go on from any layer with another residual, and from the prompt's last token.
 
-Blocks below the first edited block are not computed again, and neither are tokens before the first token
-that is: those tokens' keys and values are all that the others see of them.
+Blocks below the first edited block are not computed again, and neither are tokens before the first token that is: those tokens'
+keys and values are all that the others see of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
