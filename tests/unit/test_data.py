@@ -160,13 +160,13 @@ def test_every_bad_row_is_named_at_once(tmp_path: Path) -> None:
     for expected in (
         "mine.jsonl:2: field 'line': not JSON",
         "mine.jsonl:3: field 'choices': 1 choices; expected at least two",
-        "mine.jsonl:4: field 'answer': 'Green' given; expected one of the choices",
+        "mine.jsonl:4: field 'answer': 'Green' given; expected exactly one of the choices",
         "mine.jsonl:5: field 'locale': 'xx-XX' given",
         "mine.jsonl:6: field 'kind': 'funny' given; expected one of factual, cultural",
         "mine.jsonl:6: field 'question': missing or empty",
         "mine.jsonl:7: field 'answers': answers of en-US; expected the answer of es-ES among them",
         "mine.jsonl:8: field 'choices': Blue, blue repeated",
-        "mine.jsonl:9: field 'concept': 'sky' stands for en-US at mine.jsonl:1 already",
+        "mine.jsonl:9: field 'concept': 'sky' is already given for en-US at mine.jsonl:1",
     ):
         assert expected in message
 

@@ -43,7 +43,7 @@ def test_many_items_are_packed_and_read_the_same(tmp_path: Path, monkeypatch: py
     assert packed.digest() == plain.digest()
     factual = [items.of(kind="factual") for items in (packed, plain)]
     assert factual[0].split(seed=1).test.digest() == factual[1].split(seed=1).test.digest()
-    with pytest.raises(DataError, match=r"mine\.jsonl:20: .*'c7' stands for de-DE at mine\.jsonl:16 already"):
+    with pytest.raises(DataError, match=r"mine\.jsonl:20: .*'c7' is already given for de-DE at mine\.jsonl:16"):
         load_items(_file(tmp_path / "mine.jsonl", [*lines, _row(7, locale="de-DE")]))
 
 
