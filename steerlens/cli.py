@@ -95,7 +95,7 @@ def _demo(commands: Any) -> None:
     what = "run the whole chain and write the results and an HTML report"
     demo = _add(commands, "demo", what, "steerlens demo --locales es-ES,ko-KR --layers all --out results/mine")
     _model(demo)
-    _items(demo, locales="all")
+    _items(demo, locales=",".join(StudySettings().locales))
     demo.add_argument(
         "--quick", action="store_true", help="A short run of about 3 minutes on two cores: two locales, six layers, few concepts."
     )

@@ -51,11 +51,9 @@ class UnknownNameError(SteerlensError):
         names = [str(name) for name in known]
         many = len(names) > _LISTED
         near = difflib.get_close_matches(str(given), names, n=5 if many else 3, cutoff=0.55 if many else 0.65)
-        if many and near:
-            said = f"expected one of {len(names)}, of which {', '.join(near)} are the nearest."
-        else:
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            said = f"expected one of {', '.join(names[:_LISTED])}{', …' if many else ''}.{meant}"
+        listed = f"{len(names)} names" if many and near else f"{', '.join(names[:_LISTED])}{', …' if many else ''}"
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        said = f"expected one of {listed}.{meant}"
         super().__init__(f"unknown {what} {given!r}: {said}{' ' + advice if advice else ''}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
-from steerlens.data import Form, Item, Items, Split
+from steerlens.data import KINDS, Form, Item, Items, Kind, Split
 from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.numeric import finite_numbers, seconds_of
 from steerlens.storage import restored
@@ -166,12 +166,13 @@ class StudySettings:
     budget: str | None = None
     """The time limit of a sweep in mode ``halving``, as ``5m`` or ``90s``. By default there is no limit."""
     train_concepts: int | None = 96
-    """The number of concepts of each kind, drawn from train, that vectors are taken from, or ``None`` for all."""
-    dev_concepts: int | None = 12
-    """The number of concepts of each kind, drawn from dev, that sweeps and choices run on in every locale, or ``None`` for
-    all."""
-    test_concepts: int | None = 64
-    """The number of concepts of each kind, drawn from test, that plans are scored on, or ``None`` for all."""
+    """The number of concepts of each kind, drawn from train, that vectors are computed from, or ``None`` for all."""
+    dev_concepts: int | tuple[int, int] | None = (8, 16)
+    """The number of concepts, drawn from dev, that sweeps and choices run on in every locale: of factual and of cultural ones, or
+    one number for each kind, or ``None`` for all."""
+    test_concepts: int | tuple[int, int] | None = (48, 96)
+    """The number of concepts, drawn from test, that plans are scored on: of factual and of cultural ones, or one number for each
+    kind, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
     """The tokens that are steered. Vectors are read at the last prompt token, so by default they are added there and at all later
     tokens."""
@@ -203,10 +204,11 @@ class StudySettings:
                 "mode of a study", self.mode, get_args(StudyMode), "A plan is chosen from cells that were run."
             )
         counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
-        if not self.strengths or 0 in self.strengths or any(count is not None and count < 1 for count in counts):
+        pairs = [count if isinstance(count, tuple) else (count, count) for count in counts if count is not None]
+        if not self.strengths or 0 in self.strengths or any(len(pair) != len(KINDS) or min(pair) < 1 for pair in pairs):
             raise SettingsError(
                 f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
-                "and at least one concept of each kind, or None for all."
+                "and at least one concept of each kind (one number, or factual and cultural as 8,16), or None for all."
             )
 
     def parts(self, items: Items) -> Split:
@@ -215,8 +217,8 @@ class StudySettings:
         return replace(
             split,
             train=split.train.sample(self.train_concepts, seed=self.seed),
-            dev=split.dev.sample(self.dev_concepts, seed=self.seed),
-            test=split.test.sample(self.test_concepts, seed=self.seed),
+            dev=split.dev.sample(_by_kind(self.dev_concepts), seed=self.seed),
+            test=split.test.sample(_by_kind(self.test_concepts), seed=self.seed),
         )
 
     def swept(self, model: Layered, *, least: int = 2) -> tuple[int, ...]:
@@ -244,8 +246,18 @@ class StudySettings:
         return layers
 
 
+def _by_kind(count: int | tuple[int, int] | None) -> int | dict[Kind, int | None] | None:
+    """Returns a number of concepts as ``Items.sample`` takes it."""
+    return dict(zip(KINDS, count, strict=True)) if isinstance(count, tuple) else count
+
+
 QUICK = StudySettings(
-    locales=("es-ES", "ko-KR"), layers="strided", strengths=(1.0, 2.0), train_concepts=48, dev_concepts=6, test_concepts=20
+    locales=("es-ES", "ko-KR"),
+    layers="strided",
+    strengths=(1.0, 2.0),
+    train_concepts=48,
+    dev_concepts=(4, 8),
+    test_concepts=(12, 24),
 )
 """Returns the settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
 

@@ -83,6 +83,9 @@ def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> 
     for bad in ({"strengths": ()}, {"strengths": (0.0, 1.0)}, {"dev_concepts": 0}):
         with pytest.raises(SettingsError, match="other than 0"):
             sl.StudySettings(**bad)
+    mixed = sl.StudySettings(dev_concepts=(1, 2), test_concepts=1).parts(items)
+    assert [len(mixed.dev.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 2]
+    assert [len(mixed.test.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 1]
     for bad in ((), ("en-US",)):
         with pytest.raises(SettingsError, match="at least one"):
             sl.run_study(llama, items, sl.StudySettings(locales=bad))
