@@ -129,12 +129,13 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
 
 def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
     """Runs the swept strengths below that of the best cell at its layer that were only predicted."""
-    best = aim.ordered(cells)[0].steps[0]
+    top = aim.ordered(cells)[0]
+    best = top.steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
     lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
     lacking = [spec for spec in lacking if spec not in cells]
     if lacking:
-        aim.run(lacking, f"{best.vector}, weaker")
+        aim.run(lacking, f"{best.vector}, weaker", top)
     return lacking
 
 

@@ -150,7 +150,7 @@ def test_vectors_of_different_locales_are_chosen_where_each_has_them(
     with pytest.raises(SettingsError, match="have a locale in common"):
         _ = apart.surgical
     some = sweep(llama, items, [*vectors.named("EN").values(), spanish], [1, 2], [0.5]).choose()
-    assert "all together by es-ES, which all of them have" in caplog.text
+    assert "all together by es-ES, which they have in common" in caplog.text
     assert set(some.tried.frame["locale"]) == {"es-ES"}
     assert some["EN"].locales == ("es-ES", "ko-KR")
 
@@ -285,3 +285,16 @@ def test_a_sweep_of_the_concepts_that_a_vector_was_taken_from_warns(
     assert f"EN was taken from {n} of the {len(items.of(locale='es-ES').concepts)} concepts that are swept" in caplog.text
     again = VectorSet.load(taken.save(tmp_path / "vectors.safetensors"))
     assert again["EN", "es-ES"].notes == taken["EN", "es-ES"].notes
+
+
+def test_weaker_strengths_that_were_only_predicted_are_run_before_a_plan_is_chosen(
+    llama: sl.LensModel, items: Items, vectors: VectorSet
+) -> None:
+    """On the items that the other cells of their vector were run on: the cells of a contrast are compared on the same items."""
+    swept = sweep(llama, items, vectors, [1, 3], [1.0, 2.0, 4.0])
+    kept = swept.frame.assign(exact=swept.frame["strength"] == 4.0)
+    chosen = Sweep(kept, swept.meta, swept.source).choose()
+    for name in ("EN", "LOC"):
+        found = chosen[name].expected
+        assert found.tried == 4  # both layers at 4, and the better one's at 1 and 2
+        assert found.best.steps[0].strength in (1.0, 2.0, 4.0)

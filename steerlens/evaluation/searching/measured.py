@@ -109,13 +109,20 @@ class ScoreCache:
         self._given = items if items is not None else Items(())
         self._english: English | None = None
 
-    def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str) -> None:
+    def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str, like: PlanSpec | None = None) -> None:
         """Runs those of the specs that were not run before, and unsteered.
+
+        Args:
+            specs: what is run.
+            locales: the locales whose items it is run on.
+            title: the title of the progress bar.
+            like: a spec that was run: only the items that it was run on are used. All items for ``None``.
 
         Raises:
             ModelError: scores of the unsteered model that are not finite.
         """
-        todo = {(x, at): self._todo(x, at, specs) for x in locales for at in range(len(self.parts[x]))}
+        places = [(x, at) for x in locales for at in (range(len(self.parts[x])) if like is None else self._run_parts(x, like))]
+        todo = {place: self._todo(*place, specs) for place in places}
         tasks = {
             key: self._task(self.parts[key[0]][key[1]], wanted)
             for key, wanted in todo.items()

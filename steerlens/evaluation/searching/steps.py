@@ -86,9 +86,9 @@ class Aim:
         found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
         return (found.best if found.helps else PlanSpec()), found
 
-    def run(self, specs: Iterable[PlanSpec], title: str) -> None:
-        """Runs specs in this aim's locales."""
-        self.cache.run(specs, self.locales, title)
+    def run(self, specs: Iterable[PlanSpec], title: str, like: PlanSpec | None = None) -> None:
+        """Runs specs in this aim's locales, on the items that a spec ``like`` was run on, or on all items for ``None``."""
+        self.cache.run(specs, self.locales, title, like)
 
 
 def weakest_of_best(specs: Sequence[PlanSpec], ranks: Sequence[tuple[float, ...]]) -> PlanSpec:
