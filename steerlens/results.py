@@ -11,6 +11,7 @@ from steerlens.errors import UnknownNameError
 from steerlens.evaluation import MEAN, Choices, Chosen, Combinations, Plane, Sweep, power
 from steerlens.evaluation.scores import AXES
 from steerlens.probing import Separability
+from steerlens.scores import shown_score
 from steerlens.steering import SteeringPlan, SteeringVector, VectorSet
 from steerlens.storage import parsed, read_json, readable_errors, write_text
 from steerlens.tables import ResultTable
@@ -63,7 +64,7 @@ class Study:
     def found(self) -> list[str]:
         """Returns what was found on test, a sentence for each method and one on the power: which changes have an interval that
         excludes zero, and which changes would be detected."""
-        frame = self.plane.frame[self.plane.frame["locale"] == MEAN]
+        frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
         told = power(self.plane).frame
         steered = [name for name, own in self.chosen.items() if own.steps]
@@ -131,12 +132,20 @@ def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
     method = name[0].upper() + name[1:]
     if not choice.steps:
         return f"{method}: {choice.explained()}."
-    parts = []
-    for score in AXES:
-        change, low, high = (100 * rows.loc[score, column] for column in ("change", "low", "high"))
-        word = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
-        parts.append(f"{word} {score} ({change:+.1f} points [{low:+.1f}, {high:+.1f}])")
-    return f"{method} steering ({choice}) {' and '.join(parts)}."
+    parts = [_changed(score, rows) for score in AXES]
+    others = rows[~rows.index.isin(AXES)]
+    also = [_changed(name, rows) for name in others.index[(others["low"] > 0) | (others["high"] < 0)]]
+    more = f" It also {' and '.join(also)}." if also else ""
+    return f"{method} steering ({choice}) {' and '.join(parts)}.{more}"
+
+
+def _changed(score: str, rows: "pd.DataFrame") -> str:
+    """Returns what a method does to one score, in words, with its interval."""
+    known = shown_score(score)
+    change, low, high = (known.factor * rows.loc[score, column] for column in ("change", "low", "high"))
+    word = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
+    digits, title = 1 if known.factor > 1 else 2, f"the {known.title}" if known.title.endswith("rate") else known.title
+    return f"{word} {title} ({change:+.{digits}f} {known.change_unit} [{low:+.{digits}f}, {high:+.{digits}f}])"
 
 
 @dataclass(frozen=True)

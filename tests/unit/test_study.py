@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from places import some_items
 
 import steerlens as sl
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
+from steerlens.results import _said
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,16 @@ def test_steps_say_what_is_wrong_with_them() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for said, printed in zip(("Did you mean prompt", "strength '2' given", "taken"), done.stdout.splitlines(), strict=True):
         assert said in printed
+
+
+def test_what_was_found_names_every_score_whose_interval_excludes_zero(llama: sl.LensModel, items: sl.data.Items) -> None:
+    settings = sl.StudySettings(locales=("es-ES",), layers=(1, 2), strengths=(2.0,), controls=True)
+    found = sl.run_study(llama, items, settings)
+    rows = found.plane.frame
+    here = (rows["locale"] == "mean") & (rows["control"] == "") & (rows["method"] == "LOC")
+    rows.loc[here & (rows["score"] == "english_centric"), ["change", "low", "high"]] = (0.068, 0.007, 0.127)
+    rows.loc[here & (rows["score"] == "consistency"), ["change", "low", "high"]] = (-0.09, -0.15, 0.03)
+    chosen = replace(found.chosen["LOC"], spec=sl.steering.PlanSpec.of("LOC", 1, 2.0))
+    said = _said("LOC", chosen, rows[here].set_index("score"))
+    assert said.endswith("It also raises the English-centric rate (+6.8 points [+0.7, +12.7]).")
+    assert found.found()
