@@ -61,9 +61,9 @@ def test_what_cannot_be_compared_is_said(answers: Answers) -> None:
         answers.compare("EN", "random", "transfers")
     with pytest.raises(UnknownNameError, match="unknown locale"):
         answers.compare("EN", "random", locale="fr-FR")
-    with pytest.raises(SettingsError, match="not scored by localization on any item in common"):
+    with pytest.raises(SettingsError, match="have no item in common that was scored by localization"):
         answers.compare("EN", "prompt", "localization")
-    with pytest.raises(SettingsError, match="or consistency on any item in common in ko-KR"):
+    with pytest.raises(SettingsError, match="or consistency in ko-KR"):
         answers.compare("EN", "prompt", locale="ko-KR")
 
 

@@ -96,7 +96,7 @@ def test_a_folder_that_is_none_says_what_it_lacks(folder: Path) -> None:
     fields = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**fields, "scrip": "Latn"} | {"question": None}).replace('"question": null, ', ""))
     with pytest.raises(
-        DataError, match=r"lacks \['question'\] and has \['scrip'\] besides: expected fields among code, language"
+        DataError, match=r"lacks \['question'\] and has other fields \['scrip'\]: expected fields among code, language"
     ):
         add_locale(folder)
     file.write_text("{")
