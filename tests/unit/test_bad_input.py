@@ -61,7 +61,7 @@ def test_json_is_read_with_the_same_care_everywhere(tmp_path: Path) -> None:
     for text, said in (
         ("[" * 9_999, "deeply"),
         ('{"a": 1, "a": 2}', "'a' is twice"),
-        ('"\\ud800"', "no Unicode"),
+        ('"\\ud800"', "not Unicode"),
         ("9" * 5_000, "digits"),
     ):
         (tmp_path / "x.json").write_text(text)
@@ -270,10 +270,10 @@ def test_json_lines_of_data_sets_do_not_end_the_process(tmp_path: Path, first: s
 @pytest.mark.parametrize(
     ("configs", "said"),
     [
-        ("\n- config_name: es\n  data_files: ../../secret.csv", "out of its folder"),
-        ("\n- config_name: es\n  data_files: https://127.0.0.1:9/x.csv", "out of its folder"),
-        ('\n- config_name: es\n  data_files: "\\x2fetc\\x2fhostname"', "out of its folder"),
-        ("\n- config_name: es\n  data_files: zip://x.csv::x.zip", "out of its folder"),
+        ("\n- config_name: es\n  data_files: ../../secret.csv", "outside its folder"),
+        ("\n- config_name: es\n  data_files: https://127.0.0.1:9/x.csv", "outside its folder"),
+        ('\n- config_name: es\n  data_files: "\\x2fetc\\x2fhostname"', "outside its folder"),
+        ("\n- config_name: es\n  data_files: zip://x.csv::x.zip", "outside its folder"),
         ("!!python/object/apply:os.mkdir ['executed']", "could not determine a constructor"),
         ("[&a [x], *a, *a]", "without aliases"),
         ("\n- config_name: en\n  data_files: x.tar", "has a format that cannot be read"),

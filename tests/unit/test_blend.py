@@ -77,7 +77,7 @@ def test_shared_answers_are_one_choice_and_few_choices_are_counted(folder: Path)
     assert "a-1" not in items.concepts, "two fruits in three countries"
     assert items.notes["es-ES: fewer than 3 choices"] == 1
     assert items.notes["en-US: left out by the scorer's rule"] == 1
-    assert items.notes["es-ES: country could not be taken out"] == 1
+    assert items.notes["es-ES: country could not be removed"] == 1
     assert items.notes["ko-KR: choices without a translation"] == 1, "nobody in Korea said paella"
     few = sl.data.blend(["es-ES", "ko-KR"], path=folder, exclusive=True)
     assert len(few) < len(items), "what locals gave too is no choice then"

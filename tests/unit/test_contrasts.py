@@ -13,7 +13,7 @@ import steerlens as sl
 from steerlens.data import Items, Prompt, PromptPairs
 from steerlens.errors import FileError, FingerprintError, LayerError, PairsError, SettingsError, UnknownNameError, VectorError
 from steerlens.evaluation import Score, Scorer, SearchSettings, plane, response, sweep
-from steerlens.notebook.specimen import specimen
+from steerlens.notebook.specimen import item_specimen
 from steerlens.settings import StudySettings
 from steerlens.steering import EN, LOC, Contrast, SteeringPlan, SteeringVector, VectorSet, difference_of_means, take
 
@@ -249,7 +249,7 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
     row = table.query("method == 'plan' and locale == 'mean' and score == 'transfer'").iloc[0]
     cell = swept.cells("transfer").query("layer == 1 and strength == 4.0").iloc[0]
     assert row["change"] == pytest.approx(cell["change"])
-    shown = specimen(llama, some_items().sample(20), formal, train_concepts=4, concepts=3)
+    shown = item_specimen(llama, some_items().sample(20), formal, train_concepts=4, concepts=3)
     assert shown.locales == shown.looked.locales == ("es-ES", "ko-KR")
     assert set(shown.vectors.of("ko-KR")) == {"formal"}
     assert set(shown.swept.frame["locale"]) == {"es-ES", "ko-KR"}

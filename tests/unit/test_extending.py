@@ -189,7 +189,7 @@ def test_a_choice_at_the_edge_names_what_goes_on(
     with caplog.at_level(logging.INFO):
         sweep(bed.model, bed.items, vectors, strengths=WEAK).choose()
     assert "0.25 × EN at layer 2 was chosen at the largest swept strength: a larger strength may gain more." in caplog.text
-    assert "sweep(..., mode='exact', extend=2) doubles" in caplog.text
+    assert "sweep(..., mode='exact', extend=2) then doubles" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
         rising.choose()

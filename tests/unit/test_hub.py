@@ -172,7 +172,7 @@ def test_what_a_card_cannot_do_without_is_asked_for(plan: SteeringPlan, tmp_path
     (tmp_path / "plane.parquet").unlink()
     assert not list(tmp_path.iterdir())  # nothing was written before it was refused
     (tmp_path / "taken").write_text("")
-    with pytest.raises(FileError, match="no folder"):
+    with pytest.raises(FileError, match="not a folder"):
         plan.save_for_hub(tmp_path / "taken", **GIVEN)
 
 
@@ -209,9 +209,9 @@ def test_ways_out_of_a_folder_are_refused(plan: SteeringPlan, cache: Path, tmp_p
     secret = plan.save(tmp_path / "elsewhere.safetensors")
     (snapshot / "plan.safetensors").unlink()
     (snapshot / "plan.safetensors").symlink_to(secret)
-    with pytest.raises(FileError, match="out of its folder"):
+    with pytest.raises(FileError, match="outside its folder"):
         SteeringPlan.load("someone/surgical", revision=COMMIT)
-    with pytest.raises(FileError, match="out of its folder"):
+    with pytest.raises(FileError, match="outside its folder"):
         SteeringPlan.load(snapshot)
     for given in ("../../etc/passwd", "someone/..", "someone/../x"):
         with pytest.raises(FileError):
