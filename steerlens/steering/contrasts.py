@@ -140,7 +140,7 @@ def aim_of(given: Intervention | Contrast) -> str:
     if aim := given.score or builtin_aim(given.name):
         return aim
     raise SettingsError(
-        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Give it:  "
+        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Give it: "
         "Contrast(name, pairs, score='localization') or dataclasses.replace(vector, score='localization')."
     )
 

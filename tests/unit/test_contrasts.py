@@ -250,14 +250,14 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
     cell = swept.cells("transfer").query("layer == 1 and strength == 4.0").iloc[0]
     assert row["change"] == pytest.approx(cell["change"])
     shown = item_specimen(llama, some_items().sample(20), formal, train_concepts=4, concepts=3)
-    assert shown.locales == shown.looked.locales == ("es-ES", "ko-KR")
+    assert shown.locales == shown.studied.looked.locales == ("es-ES", "ko-KR")
     assert set(shown.vectors.of("ko-KR")) == {"formal"}
-    assert set(shown.swept.frame["locale"]) == {"es-ES", "ko-KR"}
+    assert set(shown.studied.swept.frame["locale"]) == {"es-ES", "ko-KR"}
 
 
 def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: Items, mine: VectorSet) -> None:
     silent = take(llama, contrasts=[Contrast.of("silent", PAIRS)])
-    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Say it"):
+    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Give it"):
         sweep(llama, items, silent, [1], [1.0]).choose()
     said = VectorSet(replace(vector, score="localization") for vector in silent.values())
     chosen = sweep(llama, items, said, [1], [1.0]).choose()
