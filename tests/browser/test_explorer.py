@@ -100,20 +100,6 @@ def test_the_keyboard_works_on_the_controls(page: "Page") -> None:
     assert page.locator(".jp-CodeCell").count() == cells, "JupyterLab took a key for itself"
 
 
-def test_a_prompt_is_written_and_left_again(page: "Page") -> None:
-    box, cells = page.locator(".steerlens-explorer textarea:visible"), page.locator(".jp-CodeCell").count()
-    own = box.input_value()
-    box.fill("add b and x")  # letters that are JupyterLab's commands
-    box.press("Tab")
-    page.locator(".steerlens-explorer .said", has_text="next token").wait_for()
-    page.locator(".steerlens-explorer .said", has_text="steered").wait_for()
-    assert page.locator(".jp-CodeCell").count() == cells
-    assert len(_boxes(page, ".js-plotly-plot")) == 2, "heatmap and next tokens"
-    box.fill(own)
-    box.press("Tab")
-    page.locator(".steerlens-explorer .said", has_text=SAID).wait_for()
-
-
 def test_figures_are_dark_in_the_dark_theme(page: "Page") -> None:
     filtered = "() => getComputedStyle(document.querySelector('.steerlens-explorer .js-plotly-plot')).filter"
     assert page.evaluate(filtered) == "none"
