@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from nbformat import v4, write
 
-from tests.browser.lab import SAID, finish, opened, served
+from tests.browser.lab import finish, opened, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
