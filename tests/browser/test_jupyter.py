@@ -1,5 +1,6 @@
 """The quickstart in JupyterLab, in a real browser: every cell is run, a slider is moved, the numbers change."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ def notebook(browser: "Browser", tmp_path: Path) -> Iterator["Page"]:
         yield page
 
 
+@pytest.mark.skipif("STEERLENS_LONG" not in os.environ, reason="runs the quickstart in JupyterLab: set STEERLENS_LONG=1")
 def test_the_explorer_answers_to_its_slider(notebook: "Page") -> None:
     notebook.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
     before, bars = _run(notebook), _bars(notebook)
