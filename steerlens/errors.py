@@ -39,13 +39,13 @@ class UnknownNameError(SteerlensError):
     """A model, layer, locale, normalisation or another name that does not exist."""
 
     def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
-        """Writes the message, with up to three known names that are like the given one.
+        """Writes the message, with the known names that are most like the given one.
 
         Args:
             what: the kind of thing that the name is of, such as ``locale``.
             given: the name that was given.
-            known: the names that exist; the first 24 are listed, or where there are more than that and some are like the given
-                one, these alone.
+            known: the names that exist. The first 24 are listed. Where there are more, and some are like the given one, only
+                their number is given.
             advice: a sentence that is put at the end, on what to do; none for ``""``.
         """
         names = [str(name) for name in known]

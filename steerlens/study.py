@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from steerlens.data import ENGLISH, KINDS, Item, Items, Prompt, Split, atlas
+from steerlens.data.locales import next_question
 from steerlens.errors import SettingsError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
 from steerlens.evaluation.running import Executor, Running
@@ -144,14 +145,15 @@ def _examples(
     for locale in settings.locales:
         asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
         methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
+        ends = next_question(asked[0].prompt().text) if asked else ()
         tasks += [
-            (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring, stop=("\n",)))
+            (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring, stop=ends))
             for method, plan in methods.items()
         ]
     with progress(sum(task.size for _, task in tasks), "Examples", "text") as bar:
         results = running.results([task for _, task in tasks], model, bar)
         rows = [
-            {**_asked(writing.item), "method": method, "text": writing.text.strip(), "right": exact_match(writing)}
+            {**_asked(writing.item), "method": method, "text": writing.text.strip().split("\n")[0], "right": exact_match(writing)}
             for (method, task), result in zip(tasks, results, strict=True)
             for writing in task.writings(result)
         ]
