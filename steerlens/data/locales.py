@@ -210,7 +210,7 @@ def next_question(prompt: str) -> tuple[str, ...]:
         in another form.
     """
     words = dict.fromkeys(own.question for own in _locales().values() if own.question)
-    return tuple(f"\n{word}" for word in words if f"\n{prompt}".find(f"\n{word}") >= 0)
+    return tuple(f"\n{word}" for word in words if f"\n{word}" in f"\n{prompt}")
 
 
 def asks_in_english(code: str) -> bool:

@@ -218,7 +218,8 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
     """Says if vectors are measured on concepts that they were taken from."""
     swept = set(items.concepts)
     for name in vectors.names:
-        seen = swept & {str(concept) for vector in vectors.named(name).values() for concept in vector.notes.get(CONCEPTS, ())}
+        noted = [vector.notes.get(CONCEPTS) for vector in vectors.named(name).values()]
+        seen = swept & {str(concept) for own in noted if isinstance(own, list | tuple) for concept in own}  # or a user's own note
         if seen:
             log.warning(
                 "%s was taken from %d of the %d concepts that are swept, so its gain on these is overestimated. Take vectors "

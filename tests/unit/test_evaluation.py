@@ -285,6 +285,8 @@ def test_a_sweep_of_the_concepts_that_a_vector_was_taken_from_warns(
     assert f"EN was taken from {n} of the {len(items.of(locale='es-ES').concepts)} concepts that are swept" in caplog.text
     again = VectorSet.load(taken.save(tmp_path / "vectors.safetensors"))
     assert again["EN", "es-ES"].notes == taken["EN", "es-ES"].notes
+    odd = VectorSet(replace(vector, notes={"concepts": 5}) for vector in taken.values())
+    assert len(sweep(llama, split.test.of(locale="es-ES"), odd, [1], 1.0).frame)  # a note of a user's own
 
 
 def test_weaker_strengths_that_were_only_predicted_are_run_before_a_plan_is_chosen(
