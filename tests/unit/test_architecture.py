@@ -58,7 +58,7 @@ ALLOWED = {
         *("activations", "alignment", "cli", "data", "evaluation", "exchange", "fingerprint", "harness", "models", "probing"),
         *("provenance", "results", "scores", "settings", "steering", "tables", "vllm"),
     },
-    "results": {"activations", "data", "evaluation", "plotting", "probing", "steering", "tables", "report"},
+    "results": {"activations", "data", "evaluation", "plotting", "probing", "scores", "steering", "tables", "report"},
     "study": {
         *("activations", "data", "evaluation", "models", "probing"),
         *("provenance", "results", "settings", "steering"),
