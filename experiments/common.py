@@ -169,15 +169,15 @@ def results_of(root: Path, name: str, source: str) -> Path:
     return root / name / "results" / label(source)
 
 
-def settings(name: str, *, smoke: bool = False) -> dict[str, Any]:
-    """An experiment's ``config.json``; with ``smoke`` the values under that key replace the others.
+def settings(name: str, *, model: str = "", smoke: bool = False) -> dict[str, Any]:
+    """An experiment's ``config.json``; the values under ``models`` and the model's name, or ``smoke``, replace the others.
 
     One that goes on ``from`` another experiment has that one's settings where it has none of its own.
     """
     config = json.loads((ROOT / name / "config.json").read_text(encoding="utf-8"))
-    small = config.pop("smoke", {})
-    before = settings(config["from"], smoke=smoke) if isinstance(config.get("from"), str) else {}
-    return {**before, **config, **(small if smoke else {})}
+    small, own = config.pop("smoke", {}), config.pop("models", {}).get(model, {})
+    before = settings(config["from"], model=model, smoke=smoke) if isinstance(config.get("from"), str) else {}
+    return {**before, **config, **(small if smoke else own)}
 
 
 def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -> None:
@@ -186,7 +186,7 @@ def main(name: str, run: Run, shown: Shown, argv: Sequence[str] | None = None) -
     root = Path(args.out) if args.out else SMOKE if args.smoke else ROOT
     if not args.readme:
         workers = None if args.ray is None else sl.ray(args.ray or None)
-        config = settings(name, smoke=args.smoke)
+        config = settings(name, model=label(args.model), smoke=args.smoke)
         context = Context(name, config, args.model, root, args.smoke, draw=not args.no_figures, executor=workers)
         try:
             with context.timed("all"):
@@ -211,7 +211,7 @@ def found(name: str, results: Results, shown: Shown) -> str:
     template, words = (ROOT / _template_of(name) / TEMPLATE).read_text(encoding="utf-8"), results.path / WORDS
     said = _PROSE.from_string(words.read_text(encoding="utf-8") if words.is_file() else _UNREAD)
     text = _PROSE.from_string(template).render(**numbers, words=vars(said.make_module(numbers)))
-    return text if results.json("record")["config"] == settings(name) else f"{text}{EARLIER}"
+    return text if results.json("record")["config"] == settings(name, model=results.path.name) else f"{text}{EARLIER}"
 
 
 def _template_of(name: str) -> str:

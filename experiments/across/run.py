@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.common import Context, Results, main, settings
+from experiments.common import Context, Results, label, main, settings
 from experiments.steps import CLAIMED, MARGINS, Plans, Source, chosen_by, differences, mean_rows, prepared, public_folder
 from experiments.words import interval, one, rows_of, score_word, wide
 from steerlens.evaluation import answered, placed
@@ -35,7 +35,7 @@ def run(context: Context) -> None:
 
 def _source(context: Context, name: str, experiment: str) -> Source:
     """Takes vectors as the other experiment did; by its split, so that its test items saw neither vectors nor choices."""
-    config = {**settings(experiment, smoke=context.smoke), "test": context.config["test"][name]}
+    config = {**settings(experiment, model=label(context.source), smoke=context.smoke), "test": context.config["test"][name]}
     context.notes.setdefault("settings of", {})[experiment] = config
     return prepared(context, config)
 

@@ -25,6 +25,15 @@ def test_public_is_the_finding_on_other_data() -> None:
     assert settings("finding").keys() == settings("public").keys()
 
 
+def test_a_model_may_have_settings_of_its_own() -> None:
+    own = json.loads((ROOT / "finding" / "config.json").read_text(encoding="utf-8"))["models"]
+    assert "id-ID" in settings("finding")["locales"]
+    for model, given in own.items():
+        assert settings("finding", model=model) == {**settings("finding"), **given}
+        assert settings("pairs", model=model)["locales"] == settings("finding", model=model)["locales"]
+        assert settings("finding", model=model, smoke=True) == settings("finding", smoke=True)
+
+
 def _main(name: str, *arguments: str) -> None:
     module = importlib.import_module(f"experiments.{name}.run")
     common.main(name, module.run, module.shown, arguments)
@@ -148,7 +157,7 @@ def test_readmes_say_what_the_committed_tables_say(name: str) -> None:
     """Numbers in READMEs are written by runs: from these tables, by this code, with these settings."""
     shown = importlib.import_module(f"experiments.{name}.run").shown
     for record in (ROOT / name / "results").glob("*/record.json"):
-        same = json.loads(record.read_text(encoding="utf-8"))["config"] == settings(name)
+        same = json.loads(record.read_text(encoding="utf-8"))["config"] == settings(name, model=record.parent.name)
         assert same != (record.parent / "found.md").read_text(encoding="utf-8").endswith(common.EARLIER)
         assert (record.parent / "found.md").read_text(encoding="utf-8") == found(name, Results(record.parent), shown)
     assert f"-->\n{found_in(ROOT, name)}<!-- /found -->" in (ROOT / name / "README.md").read_text(encoding="utf-8")
