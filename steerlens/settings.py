@@ -193,6 +193,9 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
+        for name in ("train_concepts", "dev_concepts", "test_concepts"):
+            if isinstance(count := getattr(self, name), list):  # as JSON gives it
+                object.__setattr__(self, name, tuple(count))
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         if self.budget is not None and self.mode != "halving":
@@ -259,7 +262,7 @@ QUICK = StudySettings(
     dev_concepts=(4, 8),
     test_concepts=(12, 24),
 )
-"""Returns the settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
+"""The settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> 
     for bad in ({"strengths": ()}, {"strengths": (0.0, 1.0)}, {"dev_concepts": 0}):
         with pytest.raises(SettingsError, match="other than 0"):
             sl.StudySettings(**bad)
+    assert sl.StudySettings(dev_concepts=[1, 2]) == sl.StudySettings(dev_concepts=(1, 2))  # as JSON gives them
     mixed = sl.StudySettings(dev_concepts=(1, 2), test_concepts=1).parts(items)
     assert [len(mixed.dev.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 2]
     assert [len(mixed.test.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 1]
