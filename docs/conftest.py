@@ -5,6 +5,7 @@ stands on the page. Before a block that needs a network, a GPU or a file of the 
 """
 
 import os
+from collections.abc import Iterable
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from functools import cache
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ CONCEPTS = 12
 """Of each kind: what is left of the atlas."""
 
 _REGISTRIES: tuple[dict[str, Any], ...] = (sl.evaluation.SCORES, CONTRASTS, EDITS)
+_BUILT_IN = tuple(dict(registry) for registry in _REGISTRIES)
 _model = cache(tiny_model)
 _atlas = sl.data.atlas
 _started_in, _folders, _registered = os.getcwd(), [], []
@@ -60,21 +62,26 @@ def _examples() -> dict[str, Any]:
     }
 
 
+def _set(contents: Iterable[dict[str, Any]]) -> None:
+    """Fills the registries: what a page registers stays on that page, and what tests registered is not seen there."""
+    for registry, own in zip(_REGISTRIES, contents, strict=True):
+        registry.clear()
+        registry.update(own)
+
+
 def _begin(namespace: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     plotly.io.renderers.default = ""
     namespace.update(_examples())
     sl.load, sl.data.atlas = _load, _few  # type: ignore[assignment]
     _registered.append([dict(registry) for registry in _REGISTRIES])
+    _set(_BUILT_IN)
     _folders.append(TemporaryDirectory())
     os.chdir(_folders[-1].name)
 
 
 def _end(_: dict[str, Any]) -> None:
-    # what a page registers stays on that page, and what tests registered stays theirs
-    for registry, own in zip(_REGISTRIES, _registered.pop(), strict=True):
-        registry.clear()
-        registry.update(own)
+    _set(_registered.pop())
     os.chdir(_started_in)
     _folders.pop().cleanup()
     del sl.load

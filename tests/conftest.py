@@ -44,6 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip("STEERLENS_TEST_DEVICE is not cuda"))
 
 
+def pytest_fixture_setup() -> None:
+    """Every fixture draws the same random numbers in every run, so models that Transformers initialises are always the same."""
+    torch.manual_seed(0)
+
+
+def pytest_runtest_call() -> None:
+    """So does every test."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_measures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What tests measure of a GPU's memory is kept apart from what the user's programs did."""
