@@ -199,7 +199,7 @@ def locale(code: str) -> Locale:
 
 
 def next_question(prompt: str) -> tuple[str, ...]:
-    """Returns the texts at which what is written after a prompt begins a question of its own, as ``"\\nPregunta:"``.
+    """Returns the texts at which a text written after a prompt begins a new question, for example ``"\\nPregunta:"``.
 
     A base model that has answered a question continues with another one. Its answer ends at these texts.
 
@@ -207,7 +207,7 @@ def next_question(prompt: str) -> tuple[str, ...]:
         prompt: the text that is continued.
 
     Returns:
-        A newline and the word for "Question" of every known locale whose word begins a line of the prompt; nothing for a prompt
+        A newline and the word for "Question", for every known locale whose word begins a line of the prompt; empty for a prompt
         in another form.
     """
     words = dict.fromkeys(own.question for own in _locales().values() if own.question)
