@@ -1,7 +1,7 @@
-"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13): its three kinds of requests.
+"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13), for its three kinds of requests.
 
-Texts become tokens as with the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``), and log
-likelihoods are the same as its.
+Texts are tokenized in the same way as by the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``),
+and log likelihoods are the same.
 """
 
 import logging
@@ -25,7 +25,8 @@ _NO_LIMIT = 2048
 _MAX_GEN_TOKS = 256
 """The default number of generated tokens, as in the harness."""
 _WORTH_PACKING, _AT_MOST = 16, 32
-"""The number of tokens of a context from which its continuations are run together, and the number run together."""
+"""The smallest number of tokens of a context whose continuations are run together, and the largest number that is run
+together."""
 _CACHED = "steerlens model"
 """The key of the model in a cache of responses."""
 TokenRequest = tuple[Any, list[int], list[int]]
@@ -35,24 +36,24 @@ TokenRequest = tuple[Any, list[int], list[int]]
 def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "", batch_size: int | None = None) -> Any:
     """Returns a model for lm-evaluation-harness, for ``lm_eval.simple_evaluate(model=…, tasks=[…])``.
 
-    Tokens, the cut of long contexts from the left, and the tokens in front of a text are those of the harness' own class for
-    Hugging Face models. A context's last token and all of the continuation are steered by a plan for ``last_onward``; of a text
-    that is read as a whole (``loglikelihood_rolling``) every token except those in front.
+    Tokenization, the cutting of long contexts from the left, and the tokens in front of a text are the same as in the harness'
+    own class for Hugging Face models. A plan for ``last_onward`` steers a context's last token and all tokens of the
+    continuation. In a text that is read as a whole (``loglikelihood_rolling``), it steers every token except those in front.
 
     Args:
         model: the base model.
-        method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
-        locale: for plans by locale, the locale whose plan is used, as ``es-ES``.
-        batch_size: the number of contexts in a batch for log likelihoods; chosen for the device for ``None``, and always where
-            the model generates.
+        method: a plan, a choice, a checkpoint or any other method; ``None`` for no steering.
+        locale: for plans by locale, the locale whose plan is used, for example ``es-ES``.
+        batch_size: the number of contexts in a batch for log likelihoods. It is chosen for the device if it is ``None``, and
+            always when the model generates.
 
     Returns:
         An ``lm_eval.api.model.LM``.
 
     Raises:
         ModelError: lm-eval is not installed.
-        SettingsError: no method, or one that asks explicit prompts.
-        FingerprintError: a plan of another model.
+        SettingsError: this is not a method, or the method uses explicit prompts.
+        FingerprintError: a plan belongs to another model.
     """
     base = needed("lm_eval.api.model", "lm-eval").TemplateLM
     made: Any = type("SteeredLM", (LmEvalRequests, base), {"__doc__": LmEvalRequests.__doc__})
@@ -60,16 +61,17 @@ def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class LmEvalRequests:
-    """The requests of lm-evaluation-harness, answered by a steered model. ``lm_eval_model`` joins it with the harness' class."""
+    """Answers the requests of lm-evaluation-harness with a steered model. ``lm_eval_model`` combines this class with the
+    harness' class."""
 
     backend = "causal"
 
     def __init__(self, running: SteeredRun, batch_size: int | None = None) -> None:
-        """Keeps what runs.
+        """Stores the model that runs.
 
         Args:
-            running: the model with what steers it.
-            batch_size: contexts at once; chosen for the device for ``None``.
+            running: the model with its steering.
+            batch_size: the number of contexts at once; chosen for the device for ``None``.
         """
         super().__init__()
         self.running, self.batch_size = running, batch_size
@@ -83,7 +85,7 @@ class LmEvalRequests:
 
     @property
     def prefix_token_id(self) -> int:
-        """The token before a text that has no context: BOS, or the one that ends texts where there is none.
+        """The token before a text without a context: BOS, or if there is none, the token that ends texts.
 
         Raises:
             PromptError: the tokenizer has neither.
@@ -96,12 +98,12 @@ class LmEvalRequests:
 
     @property
     def max_length(self) -> int:
-        """The tokens of a context with its continuation but for the last one, which is not run."""
+        """The number of tokens of a context with its continuation, without the last token, which is not run."""
         return (self.running.model.backend.context or _NO_LIMIT + 1) - 1
 
     @property
     def max_gen_toks(self) -> int:
-        """The tokens that are written if a task does not say how many."""
+        """The number of tokens that are written if a task does not set one."""
         return _MAX_GEN_TOKS
 
     @property
@@ -113,9 +115,9 @@ class LmEvalRequests:
         """Returns the tokens of a text, with the tokens in front once.
 
         Args:
-            string: the text, which may begin with BOS in writing.
+            string: the text, which may begin with the written form of BOS.
             add_special_tokens: ``False`` puts nothing in front.
-            _: what other classes of the harness take.
+            _: arguments that other classes of the harness take.
         """
         ids, front = list(self.tokenizer(string, add_special_tokens=False)["input_ids"]), self.running.model.tokenizer.front
         if add_special_tokens is False or tuple(ids[: len(front)]) == front:
@@ -144,8 +146,8 @@ class LmEvalRequests:
         return [found[number] for number in range(len(requests))]
 
     def _row(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> Row:
-        """Returns the row of a context. The token that the harness puts before a text without context is in front of it, whether
-        or not it is BOS."""
+        """Returns the row of a context. The token that the harness puts before a text without a context counts as in front of
+        it, whether or not it is BOS."""
         row = self.running.model.row(context, continuations)
         return replace(row, front=max(row.front, int(self._is_prefix(context))))
 
@@ -153,7 +155,7 @@ class LmEvalRequests:
         return len(context) == 1 and context[0] in (self.running.model.tokenizer.bos_id, self.eot_token_id)
 
     def _kept(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[tuple[int, ...], int]:
-        """Returns the part of a context that fits before the continuation, cut from the left, and its number of tokens."""
+        """Returns the part of a context that fits before the continuation, cut from the left, and the number of its tokens."""
         over = len(context) + len(continuation) - (self.max_length + 1)
         if over >= len(context):
             raise PromptError(
