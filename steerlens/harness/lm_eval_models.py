@@ -168,16 +168,17 @@ class LmEvalRequests:
             _log.warning("%d of %d contexts are cut from the left to fit %s", cut, n, self.running.model.name)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
-        """Returns the log likelihood of whole texts, those longer than the model's context in windows as the harness cuts them.
+        """Returns the log likelihood of whole texts. Texts longer than the model's context are read in windows, as in the
+        harness.
 
         Every scored token of a window counts as generated, so a plan steers it as in generation.
 
         Args:
-            requests: the harness' requests, with a text each.
+            requests: the harness' requests, each with a text.
             disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
 
         Raises:
-            SettingsError: a plan for the tokens of prompts.
+            SettingsError: the plan steers the tokens of prompts.
         """
         if requests:
             self.running.check_read("texts that are read as a whole")
@@ -197,21 +198,22 @@ class LmEvalRequests:
         return utils.get_rolling_token_windows(token_list=self.tok_encode(text), **given)
 
     def _row_of_text(self, context: Sequence[int], scored: Sequence[int]) -> Row:
-        """Returns the row of a window. The tokens in front may be there twice, because the harness puts BOS before texts that
-        have one."""
+        """Returns the row of a window. The tokens in front may occur twice, because the harness puts BOS before texts that
+        already have one."""
         row = self._row(context, [scored])
         twice = self.running.model.tokenizer.n_front(scored) if self._is_prefix(context) else 0
         return replace(row, front=row.front + twice)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
-        """Returns what the model writes after contexts, up to a task's stops. Requests with the same settings run together.
+        """Returns the texts that the model writes after contexts, up to a task's stops. Requests with the same settings run
+        together.
 
         Args:
-            requests: the harness' requests, with a context and settings each.
+            requests: the harness' requests, each with a context and settings.
             disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
 
         Raises:
-            SettingsError: settings that the model's ``generate`` does not take, or no room for a context.
+            SettingsError: the model's ``generate`` does not support a setting, or there is no room for a context.
         """
         groups: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
@@ -241,11 +243,11 @@ class LmEvalRequests:
             return [own[0] for own in all_written(model, rows, new, stops, given)]
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """Returns a chat as one text. System messages are left out for a template that refuses them, as in the harness.
+        """Returns a chat as one text. If a template refuses system messages, they are left out, as in the harness.
 
         Args:
             chat_history: the messages.
-            add_generation_prompt: whether the cue for an answer follows; otherwise the last message goes on.
+            add_generation_prompt: whether the cue for an answer follows; otherwise the last message is continued.
         """
         from jinja2 import TemplateError
 
@@ -264,14 +266,16 @@ class LmEvalRequests:
             return str(self.tokenizer.apply_chat_template(others, **how))
 
     def get_model_info(self) -> dict[str, Any]:
-        """Returns what the harness writes into its results of the model: its fingerprint, the method, versions."""
+        """Returns the information on the model that the harness writes into its results: its fingerprint, the method,
+        versions."""
         return {INFO: self.running.info()}
 
     def set_cache_hook(self, cache_hook: Any) -> None:
-        """Refuses a cache of responses that another model or method filled: the harness distinguishes them by the text alone.
+        """Refuses a cache of responses that another model or method filled, as the harness distinguishes responses only by the
+        text.
 
         Args:
-            cache_hook: the harness' hook, with its data base.
+            cache_hook: the harness' hook, with its database.
 
         Raises:
             SettingsError: the cache contains responses of another model, or of an unknown one.
