@@ -152,7 +152,7 @@ def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _compared(name: str, value: Any) -> Any:
-    """Returns, as JSON values, what counts when parts are compared: two names for the same weights are the same model."""
+    """Returns the part of a value that is compared, as JSON values: two names for the same weights are the same model."""
     found = json.loads(json.dumps(value))
     named = name == "model" and isinstance(found, dict)
     return {key: own for key, own in found.items() if key != "name"} if named else found

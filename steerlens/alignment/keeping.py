@@ -97,7 +97,7 @@ class Keep:
         return edit.direction
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the description of what is kept, as JSON values, for a card."""
+        """Returns a description of the kept component as JSON values, for a card."""
         return {
             "vectors": self.vectors.digest(),
             "name": self.name,

@@ -114,7 +114,7 @@ class Learner:
         return -self.log_probabilities(texts).sum() / sum(text.learned for text in texts)
 
     def check(self, texts: Sequence[Encoded], base: LensModel, tolerance: float = 1e-2) -> None:
-        """Checks, once, that logits at some tokens equal those of a whole pass, and that this is the base model.
+        """Checks once that logits at some tokens equal those of a whole pass, and that this is the base model.
 
         Args:
             texts: a few texts.
@@ -122,7 +122,7 @@ class Learner:
             tolerance: the largest difference of a log probability, or of a residual relative to its size.
 
         Raises:
-            ModelError: the architecture does something else with its output, or the model that was read now is another one.
+            ModelError: the architecture changes its output in another way, or the model that was read now is another one.
         """
         batch = self.pad_all(texts)
         with torch.no_grad():

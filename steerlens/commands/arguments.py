@@ -14,7 +14,7 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
 
     Args:
         args: parsed arguments, with ``items`` and either ``locales`` or ``locale``.
-        kinds: the kinds of which every locale must have items.
+        kinds: the kinds; every locale must have items of each.
         english: whether there must be items in English, too.
 
     Raises:

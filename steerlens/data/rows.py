@@ -273,7 +273,7 @@ class RowReader:
         return given
 
     def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[tuple[str, ...], ...]:
-        """The names of each choice. A choice is a text, or a list of equally right texts, of which the first is shown."""
+        """The names of each choice. A choice is a text, or a list of equally right texts; the first is shown."""
         named = [tuple(choice) if isinstance(choice, list) and choice else (choice,) for choice in choices]
         texts = [text for names in named for text in names]
         if not all(isinstance(text, str) and text.strip() and text == text.strip() for text in texts):

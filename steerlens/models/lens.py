@@ -104,7 +104,7 @@ class LensModel(ModelPlaces, TextGeneration):
         return self._kept_fingerprint[1]
 
     def check_unembedding(self) -> None:
-        """Checks, once, that unembedding the blocks' output gives the model's own logits.
+        """Checks once that unembedding the blocks' output gives the model's own logits.
 
         Raises:
             ModelError: the architecture changes its logits in a way that steerlens does not know.

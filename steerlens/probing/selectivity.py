@@ -60,7 +60,7 @@ def selectivity(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Selectivity:
-    """Subtracts, from the AUROC of factual against cultural concepts, the AUROC of concepts with random labels.
+    """Subtracts the AUROC of concepts with random labels from the AUROC of factual against cultural concepts.
 
     In the control task, a concept has the same random label in every locale. The label has no meaning, so a probe can only
     memorise it (Hewitt and Liang, arXiv 1909.03368). This is visible if the tested concepts were trained on: here a locale is

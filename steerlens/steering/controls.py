@@ -90,7 +90,7 @@ def shuffled_vectors(
 
 
 def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeIntervention]:
-    """Returns, for each locale, the next locale's vector with its own length. The last locale gets the first locale's vector.
+    """Returns the next locale's vector, with its own length, for each locale. The last locale gets the first locale's vector.
 
     Args:
         vectors: the vector of each locale.

@@ -1,4 +1,4 @@
-"""The architectures of which tiny models are made."""
+"""The architectures for which tiny models are made."""
 
 from steerlens.testing.composed import COMPOSED
 from steerlens.testing.dense import DENSE

@@ -135,7 +135,7 @@ class VllmBackend:
         return set() if end is None else {int(end)}
 
     def __getattr__(self, name: str) -> Any:
-        """Returns the other methods of a backend, all of which refuse."""
+        """Returns any other method of a backend. All of them refuse."""
         if name in _REFUSED:
             return lambda *_, **__: self._refuse(_REFUSED[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -85,7 +85,7 @@ class Chooser:
         }
 
     def _best(self, joint: Aim, found: Mapping[PlanSpec, Expected | None]) -> tuple[PlanSpec, Expected | None]:
-        """Returns the choice that the objective prefers, with each measured by cross-fitting. If none is better than unsteered,
+        """Returns the choice that the objective prefers; each was made by cross-fitting. If none is better than unsteered,
         returns unsteered."""
         top = next(iter(joint.ordered(found)), PlanSpec())
         gains, nothing = (joint.rank(self.cache.gains(spec, joint.locales)) for spec in (top, PlanSpec()))

@@ -289,16 +289,16 @@ class ScoreCache:
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
     """Returns the mean change of each score over the items that have it both unsteered and steered.
 
-    It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
-    is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the
-    margin and the answer's text where items of a kind have none: a sweep may contain fewer scores than a search.
+    It is NaN if steering made the model's scores of one of these items overflow. Some scores are left out, as a sweep may contain
+    fewer scores than a search: a score without items; a score without any value, if a score that the contrasts are meant to
+    raise has values; and the margin and the answer's text, if the items of a kind have no values.
 
     Args:
-        scores: what the rows contain.
+        scores: the scores in the rows.
         aims: the scores that the contrasts are meant to raise.
-        before: unsteered.
-        after: steered.
-        kinds: of each item.
+        before: the unsteered values.
+        after: the steered results.
+        kinds: the kind of each item.
     """
     means: dict[str, float] = {}
     lacking = set()

@@ -30,7 +30,7 @@ _DRAWS = 2000
 
 
 def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None:
-    """Runs, in every locale, its own choices, and the best choices for all locales and for every other locale."""
+    """Runs in every locale its own choices, and the best choices for all locales and for every other locale."""
     for locale in cache.locales:
         wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
         cache.run([choice.spec for choice in wanted], (locale,), title)

@@ -49,7 +49,7 @@ class HookedBackend:
             name: the model's name; ``""`` uses its own name.
 
         Raises:
-            ModelError: the model has no tokenizer, attends in both directions, or predicts something else than its own tokens.
+            ModelError: the model has no tokenizer, attends in both directions, or predicts something other than its own tokens.
         """
         _check(tl, name or "this model")
         tl.eval()
