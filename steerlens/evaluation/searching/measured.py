@@ -289,9 +289,9 @@ class ScoreCache:
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
     """Returns the mean change of each score over the items that have it both unsteered and steered.
 
-    It is NaN if steering made the model's scores of one of these items overflow. Some scores are left out, as a sweep may contain
-    fewer scores than a search: a score without items; a score without any value, if a score that the contrasts are meant to
-    raise has values; and the margin and the answer's text, if the items of a kind have no values.
+    It is NaN if steering made the model's scores of one of these items overflow. Some scores are left out, as a sweep may
+    contain fewer scores than a search: a score without items; a score without any value, if a score that the contrasts are
+    meant to raise has values; and the margin and the answer's text, if the items of a kind have no values.
 
     Args:
         scores: the scores in the rows.
