@@ -1,4 +1,4 @@
-"""Residual streams of many prompts at many layers, with the table of what they belong to."""
+"""Residual streams of many prompts at many layers, with a table of these prompts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,18 +23,19 @@ _EMBEDDING = -1
 
 @dataclass(frozen=True, eq=False)
 class ResidualStack:
-    """The residual stream after each block, at one position of each prompt. It is frozen: a selection is a new stack."""
+    """The residual stream after each block, at one position of each prompt. It is immutable: a selection is a new stack."""
 
     residuals: Float[Tensor, "layer prompt d_model"]
     """``hook_resid_post`` of each layer, ``[layer, prompt, d_model]``; float32 on the CPU, a constant."""
     layers: tuple[int, ...]
-    """The block index of each entry of the first axis, ascending; -1 for what enters the first block."""
+    """The block index of each entry of the first axis, ascending; -1 for the input of the first block."""
     prompts: tuple[Prompt, ...]
-    """The prompt that each entry of the second axis was read from."""
+    """The prompt from which each entry of the second axis was read."""
     positions: str
-    """Where it was read: ``last``, ``mean`` (over the prompt's tokens without those in front, such as BOS) or ``token N``."""
+    """The position that was read: ``last``, ``mean`` (over the prompt's tokens without those in front, such as BOS) or ``token
+    N``."""
     fingerprint: Fingerprint
-    """The fingerprint of the model that it was read from."""
+    """The fingerprint of the model from which it was read."""
 
     def __post_init__(self) -> None:
         residuals = float_tensor(self.residuals, "this stack")
@@ -78,7 +79,7 @@ class ResidualStack:
         return ResidualStack(chosen, wanted, self.prompts, self.positions, self.fingerprint)
 
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
-        """Returns the stack of the prompts that ``keep`` is true of, as in ``stack.where(lambda p: p.kind == "factual")``.
+        """Returns the stack of the prompts for which ``keep`` is true, as in ``stack.where(lambda p: p.kind == "factual")``.
 
         Raises:
             PromptError: no prompt is left.
@@ -107,7 +108,7 @@ class ResidualStack:
         """Returns the mean over concepts of (positive residual - negative residual), accumulated in float64.
 
         Args:
-            pairs: the pairs of prompts, both sides of which the stack contains.
+            pairs: the pairs of prompts; the stack must contain both sides.
 
         Returns:
             Float32 ``[layer, d_model]``, in the residual stream's units.
@@ -151,7 +152,7 @@ class ResidualStack:
             path: the safetensors file.
 
         Raises:
-            FileError: the file is missing or truncated, contains no residual stack, or is of another version.
+            FileError: the file is missing or truncated, does not contain a residual stack, or has another version.
         """
         tensors, header = load_tensors(path, _KIND)
         return restored(cls, header, str(path), every=True, **tensors)

@@ -22,11 +22,11 @@ _FEW = ",".join(QUICK.locales)
 _GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
 """The settings of a sweep."""
 _BESIDE = ("controls", "side_effects")
-"""What is measured on test in addition to the plans."""
+"""The measurements on test in addition to the plans."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; 2 for a mistake of the user's, with one message and no traceback."""
+    """Runs one command. Returns 2 for a mistake of the user, with one message and no traceback."""
     args = parsed(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx", "huggingface_hub", "filelock", "transformers", "choreographer", "kaleido"):
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """Returns the parsed arguments. ``--quick`` sets its own values wherever no other value was given."""
+    """Returns the parsed arguments. ``--quick`` sets its own values for options that were not given."""
     top = parser()
     args, unknown = top.parse_known_args(given)
     if unknown:
@@ -60,7 +60,7 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of every command; nothing heavy is imported for it."""
+    """The parser of all commands. No large package is imported for it."""
     top = argparse.ArgumentParser(
         prog="steerlens",
         description="See and steer factual transfer and cultural localization in multilingual language models.",
@@ -82,7 +82,7 @@ def _add(commands: Any, name: str, what: str, example: str) -> argparse.Argument
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], str]:
-    """The command's function, whose module is imported when it runs."""
+    """The command's function. Its module is imported when the function runs."""
 
     def run(args: argparse.Namespace) -> str:
         result: str = import_module("steerlens.commands").COMMANDS[name](args)
@@ -238,7 +238,7 @@ def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
 
 
 def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str = "") -> None:
-    """The items, and the locales or the one locale of them that a command works on, with the default for the atlas."""
+    """Adds the arguments for items and for the locales, or the one locale, of a command, with the default for the atlas."""
     command.add_argument("--items", metavar="FILE", help="Your own items (.jsonl or .csv), instead of the atlas.")
     if locales:
         command.set_defaults(atlas_locales=locales)
@@ -251,7 +251,7 @@ def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str =
 
 
 def _out(command: argparse.ArgumentParser, folder: str, *, tasks: bool = True) -> None:
-    """The folder for results, and whether the command continues from the finished tasks in it."""
+    """Adds the arguments for the folder of results, and for continuing from the finished tasks in it."""
     command.add_argument("--out", default=folder, help="The folder for results and figures. Default: %(default)s.")
     if tasks:
         kept = "Continue from the finished tasks in the folder, or run all tasks again. Default: continue."

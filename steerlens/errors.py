@@ -1,7 +1,7 @@
-"""What can go wrong, in words a user can act on.
+"""Errors with messages that tell the user what to do.
 
 Every error says what was given, what was expected and what to do about it. The command line prints the message of a
-``SteerlensError`` and exits with status 2; anything else is a bug and keeps its traceback.
+``SteerlensError`` and exits with status 2. Any other error is a bug and keeps its traceback.
 """
 
 import difflib
@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from typing import Any
 
 _LISTED = 24
-"""The most names that a message lists."""
+"""The largest number of names that a message lists."""
 _MOST, _END = 20_000, 1_000
-"""The most characters of a message, and how many of them are kept of the end, where it says what to do."""
+"""The largest number of characters of a message, and how many of them are kept from its end, which says what to do."""
 
 
 class SteerlensError(Exception):
-    """Base of every error that a user's input or surroundings can cause."""
+    """Base class of all errors that a user's input or environment can cause."""
 
     def __init__(self, message: object = "") -> None:
-        """Keeps the message, the middle of a very long one left out: files of others may contain anything.
+        """Stores the message. If it is very long, its middle is left out, as other people's files may contain anything.
 
         Args:
             message: what was given, what was expected and what to do.
@@ -27,7 +27,7 @@ class SteerlensError(Exception):
         super().__init__(text if len(text) <= _MOST else f"{text[: _MOST - _END - 3]} … {text[-_END:]}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets workers send the error: its message is made already, whatever its class was given."""
+        """Lets workers send the error. Its message is already complete, whatever arguments its class takes."""
         return _again, (type(self), self.args), self.__dict__ or None
 
 
@@ -36,17 +36,17 @@ def _again(kind: type[SteerlensError], args: tuple[Any, ...]) -> SteerlensError:
 
 
 class UnknownNameError(SteerlensError):
-    """A model, layer, locale, normalisation or another name that does not exist."""
+    """A name that does not exist, for example of a model, layer, locale or normalisation."""
 
     def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
-        """Writes the message, with the known names that are most like the given one.
+        """Writes the message, with the known names that are most similar to the given one.
 
         Args:
-            what: the kind of thing that the name is of, such as ``locale``.
+            what: the kind of thing with this name, such as ``locale``.
             given: the name that was given.
-            known: the names that exist. The first 24 are listed. Where there are more, and some are like the given one, only
+            known: the names that exist. The first 24 are listed. If there are more, and some are similar to the given one, only
                 their number is given.
-            advice: a sentence that is put at the end, on what to do; none for ``""``.
+            advice: a sentence at the end that says what to do; none for ``""``.
         """
         names = [str(name) for name in known]
         many = len(names) > _LISTED
@@ -69,12 +69,12 @@ class LayerError(SteerlensError):
     """A layer that the model, the stack or the vector does not have."""
 
     def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
-        """Writes the message, with the layers that there are.
+        """Writes the message, with the existing layers.
 
         Args:
             layer: the layer that was given.
-            available: the block indices that there are, in ascending order.
-            whose: what has these layers, in words, such as ``this stack``.
+            available: the existing block indices, in ascending order.
+            whose: the object that has these layers, in words, such as ``this stack``.
         """
         layers = available if isinstance(available, range) else list(available)  # a range of a file's may have no end
         gapless = layers and (isinstance(layers, range) or layers == list(range(layers[0], layers[-1] + 1)))
@@ -95,7 +95,7 @@ class ModelError(SteerlensError):
 
 
 class FileError(SteerlensError):
-    """A file that cannot be read (missing, truncated, of another kind) or written."""
+    """A file that cannot be read (missing, truncated, of another type) or written."""
 
 
 class DataError(SteerlensError):
@@ -103,4 +103,4 @@ class DataError(SteerlensError):
 
 
 class SettingsError(SteerlensError):
-    """A setting out of its range."""
+    """A setting that is out of its range."""

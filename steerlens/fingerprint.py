@@ -1,4 +1,4 @@
-"""Which model an artifact was taken from."""
+"""The identity of the model from which an artifact was taken."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,33 +10,35 @@ from steerlens.storage import restored
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What must be the same for a vector of one model to mean anything in another."""
+    """The properties that two models must share for a vector of one to have a meaning in the other."""
 
     weights: str
     """Digest of the name, shape and bytes of every parameter and buffer."""
     tokenizer: str
     """Digest of the vocabulary, of the tokens of some texts, and of the tokens that the tokenizer puts in front."""
     dtype: str
-    """The dtype of the weights, such as ``float32``; for quantized weights also the method, as ``bfloat16, gptq 4 bit``."""
+    """The dtype of the weights, such as ``float32``; for quantized weights also the method, for example ``bfloat16, gptq 4
+    bit``."""
     weight_processing: str
-    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``. Of a
-    ``HookedTransformer`` what is seen of ``folded norms``, ``centred writing weights`` and ``centred unembedding``."""
+    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``. For a
+    ``HookedTransformer``, those of ``folded norms``, ``centred writing weights`` and ``centred unembedding`` that can be
+    seen."""
     n_layers: int
     """The number of blocks."""
     d_model: int
     """The width of the residual stream."""
     front: tuple[int, ...]
-    """The tokens in front of every text, such as BOS. They are never averaged over and never steered."""
+    """The tokens in front of every text, such as BOS. They are never included in a mean and never steered."""
     bos_id: int | None
-    """The BOS token that the tokenizer declares, whether or not it puts it in front of texts."""
+    """The BOS token that the tokenizer declares, whether or not the tokenizer puts it in front of texts."""
     pad_id: int | None
-    """The token that shorter rows are padded with."""
+    """The token with which shorter rows are padded."""
     name: str = ""
-    """The user's name of the model. Two names for the same weights are the same model."""
+    """The user's name for the model. Two names for the same weights are the same model."""
 
     def differences(self, other: "Fingerprint") -> list[str]:
-        """Returns the fields in which this model and the ``other`` differ, each as ``field: ours, theirs``. The name does not
-        count."""
+        """Returns the fields in which this model and the ``other`` differ, each as ``field: ours, theirs``. The name is
+        ignored."""
         names = [field.name for field in fields(self) if field.name != "name"]
         return [f"{n}: {getattr(self, n)}, {getattr(other, n)}" for n in names if getattr(self, n) != getattr(other, n)]
 
@@ -44,11 +46,11 @@ class Fingerprint:
         """Refuses another model.
 
         Args:
-            model: the fingerprint of the model that something is to be used with.
-            whose: what is to be used with it, in words, for the error.
+            model: the fingerprint of the model that is used.
+            whose: the object that is used with it, in words, for the error.
 
         Raises:
-            FingerprintError: the models differ; the message names both and every field in which they do.
+            FingerprintError: the models differ; the message names both models and every differing field.
         """
         differences = self.differences(model)
         if differences:
@@ -64,7 +66,7 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Fingerprint":
-        """Returns the fingerprint that ``to_dict`` made JSON values of.
+        """Returns the fingerprint from the JSON values that ``to_dict`` made.
 
         Args:
             values: these JSON values.

@@ -1,4 +1,4 @@
-"""Python's own numbers and float32 tensors from whatever a user gives: numbers and arrays of NumPy and PyTorch too."""
+"""Converts a user's numbers, including numbers and arrays of NumPy and PyTorch, to Python's own numbers and float32 tensors."""
 
 import math
 import operator
@@ -16,7 +16,7 @@ Layers = Iterable[SupportsIndex] | SupportsIndex
 
 
 def whole_number(given: Any) -> int | None:
-    """A whole number as Python's own; ``None`` for anything else, 2.0 and ``True`` among it."""
+    """A whole number as Python's own; ``None`` for anything else, including 2.0 and ``True``."""
     if isinstance(given, bool):
         return None
     try:
@@ -29,11 +29,11 @@ def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
     """A number as Python's own.
 
     Args:
-        what: what the number is, for the error.
-        whose: what it is given for.
+        what: the name of the number, for the error.
+        whose: the object for which it is given.
 
     Raises:
-        VectorError: it is no number, or not finite.
+        VectorError: it is not a number, or not finite.
     """
     try:
         number = math.nan if isinstance(given, str | bytes | bool) else float(given)
@@ -51,7 +51,7 @@ def seconds_of(given: str | float) -> float:
         given: a number of seconds, or a text such as ``90``, ``90s``, ``5m`` or ``1.5h``.
 
     Raises:
-        SettingsError: it is no such text, or not above 0.
+        SettingsError: it is not such a text, or not above 0.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(given))
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
@@ -61,10 +61,10 @@ def seconds_of(given: str | float) -> float:
 
 
 def divisor_of(given: SupportsFloat, whose: str) -> float:
-    """A number that something is divided by, as Python's own.
+    """A divisor as Python's own number.
 
     Raises:
-        VectorError: it is 0, no number, or not finite.
+        VectorError: it is 0, not a number, or not finite.
     """
     divisor = finite_number(given, "divisor", whose)
     if divisor == 0:
@@ -76,7 +76,7 @@ def finite_numbers(given: Iterable[SupportsFloat] | SupportsFloat, what: str, wh
     """One number or several as Python's own, each once, in their order.
 
     Raises:
-        VectorError: one of them is no number, or not finite.
+        VectorError: one of them is not a number, or not finite.
     """
     several: Any = (
         given if isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", True) else [given]
@@ -88,7 +88,7 @@ def layer_of(given: Any, available: Sequence[int], whose: str) -> int:
     """A layer as Python's own number.
 
     Raises:
-        LayerError: it is no whole number, or not available.
+        LayerError: it is not a whole number, or not available.
     """
     layer = whole_number(given)
     if layer is None or layer not in available:
@@ -100,7 +100,7 @@ def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int,
     """Layers in ascending order, each once.
 
     Raises:
-        LayerError: none, or one that is no whole number or not available.
+        LayerError: there are none, or one is not a whole number or not available.
     """
     several = given if isinstance(given, Iterable) and getattr(given, "ndim", True) else [given]
     layers = sorted({layer_of(layer, available, whose) for layer in several})
@@ -110,12 +110,12 @@ def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int,
 
 
 def float_tensor(given: Any, what: str) -> "Tensor":
-    """Numbers as a float32 tensor on the CPU that no gradient flows through.
+    """Numbers as a float32 tensor on the CPU, through which no gradient flows.
 
-    A tensor that is one already is taken as it is, without a copy.
+    A tensor that already has this form is returned without a copy.
 
     Raises:
-        VectorError: these are no real numbers.
+        VectorError: these are not real numbers.
     """
     import numpy as np
     import torch
@@ -135,7 +135,7 @@ def check_finite(tensor: "Tensor", what: str) -> None:
     """Refuses numbers that are not finite.
 
     Raises:
-        VectorError: there are some.
+        VectorError: there are such numbers.
     """
     if not bool(tensor.isfinite().all()):
         raise VectorError(f"{what} contains NaN or infinity: expected finite numbers. Take it again, in bfloat16 or float32.")

@@ -1,4 +1,4 @@
-"""Settings as options of the command line: name, default, values and explanation are read off a settings class."""
+"""Settings as options of the command line: name, default, values and explanation are read from a settings class."""
 
 import ast
 import inspect
@@ -25,7 +25,7 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
 
     Args:
         command: the command's parser.
-        settings: a dataclass whose fields have a text beneath them.
+        settings: a dataclass whose fields have a text below them.
         names: the fields; ``dev_concepts`` becomes ``--dev-concepts``.
     """
     hints, texts = get_type_hints(settings), explanations(settings)
@@ -43,16 +43,16 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
 
 
 def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
-    """Returns the settings from the arguments. Fields without a given option keep their defaults.
+    """Returns the settings from the arguments. Fields whose option was not given keep their defaults.
 
     Args:
         settings: the class.
-        args: parsed arguments, as ``add_settings`` made them.
-        others: values of fields, which come before the arguments.
+        args: parsed arguments, for options that ``add_settings`` added.
+        others: values of fields, which have priority over the arguments.
 
     Raises:
-        SettingsError: a value that is not of the field's kind.
-        UnknownNameError: a word that is none of the field's.
+        SettingsError: a value does not have the field's type.
+        UnknownNameError: a word is not one of the field's words.
     """
     hints = get_type_hints(settings)
     names = [name for name in hints if getattr(args, name, None) is not None and name not in others]
@@ -64,12 +64,12 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
 
     Args:
         name: the field's name, for the error.
-        text: what was given, or whether a switch was.
+        text: the given text, or whether a switch was given.
         kind: the field's type: a number, a text, words (``Literal``), several of one kind (``tuple``), or one of such types.
 
     Raises:
-        SettingsError: it is none of these.
-        UnknownNameError: it is none of the words, and only words are expected.
+        SettingsError: the text is none of these.
+        UnknownNameError: the text is none of the words, and only words are expected.
     """
     if isinstance(text, bool):
         return text
@@ -87,7 +87,7 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
 
 
 def given_as(value: Any) -> str:
-    """How a value is written on the command line: several with commas between them, ``all`` for ``None``."""
+    """The value as it is written on the command line: several values separated by commas, and ``all`` for ``None``."""
     if value is None:
         return _ALL
     return (
@@ -97,7 +97,7 @@ def given_as(value: Any) -> str:
 
 @cache
 def explanations(settings: type) -> dict[str, str]:
-    """Returns the text below each field of a class, without marks of code and without the meaning of ``None``."""
+    """Returns the text below each field of a class, without code marks and without the meaning of ``None``."""
     found = {}
     for one, beneath in pairwise(ast.parse(inspect.getsource(settings)).body[0].body):  # type: ignore[attr-defined]
         if isinstance(one, ast.AnnAssign) and isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant):
@@ -111,7 +111,7 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """A text as one kind of value; a ``ValueError`` where it is none."""
+    """A text as one type of value; raises a ``ValueError`` if it is not one."""
     if kind is NoneType or get_origin(kind) is Literal:
         if text not in (get_args(kind) or (_ALL,)):
             raise ValueError(text)

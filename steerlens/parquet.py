@@ -1,4 +1,4 @@
-"""Parquet files from others, in which a few bytes can unpack to more than memory holds."""
+"""Parquet files from other sources, in which a few bytes can unpack to more than fits in memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ _LEAST, _FOLD = 1 << 29, 256
 
 
 def check_unfolded(path: Path) -> None:
-    """Refuses a file whose table takes far more memory than its size lets expect.
+    """Refuses a file whose table takes far more memory than its size suggests.
 
     Repeated texts are read once and counted as often as they occur, so that checking the file costs little.
 
@@ -19,7 +19,7 @@ def check_unfolded(path: Path) -> None:
         path: the file.
 
     Raises:
-        ValueError: it does, or pyarrow cannot read it; pyarrow's other errors are raised as they are.
+        ValueError: the table is too large, or pyarrow cannot read the file; pyarrow's other errors are raised unchanged.
     """
     import pyarrow.parquet as pq
 

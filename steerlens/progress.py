@@ -5,11 +5,12 @@ import warnings
 from typing import Any
 
 SHOW_FROM = 50
-"""The fewest steps for which a progress bar is shown."""
+"""The smallest number of steps for which a progress bar is shown."""
 
 
 def progress(total: int, description: str, unit: str, *, show: bool = True) -> Any:
-    """A tqdm bar with time left; ``update`` it and use it as a context manager. ``TQDM_DISABLE=1`` hides all of them."""
+    """A tqdm bar with the remaining time. Call its ``update``, and use it as a context manager. ``TQDM_DISABLE=1`` hides all
+    bars."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns in a notebook that has no widgets, and then prints a text bar
         from tqdm.auto import tqdm
@@ -18,6 +19,6 @@ def progress(total: int, description: str, unit: str, *, show: bool = True) -> A
 
 
 def advance(bar: Any, share: float) -> None:
-    """Adds a part of a step that may be no whole number; the bar counts those that are done."""
+    """Adds a part of a step, which may be a fraction. The bar counts completed steps."""
     bar.done = getattr(bar, "done", 0.0) + share
     bar.update(int(bar.done + 1e-6) - bar.n)

@@ -1,4 +1,4 @@
-"""How a result was made, for manifests and for the metadata of tables: one function for all of them."""
+"""A description of how a result was made, for manifests and for the metadata of tables: one function for all of them."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ def provenance(**parts: Any) -> dict[str, Any]:
     """Returns JSON values that say how a result was made: the given parts, and the versions of Python and of the packages.
 
     Args:
-        parts: what else belongs to it, as ``model=model.fingerprint.to_dict()``; ``None`` is left out.
+        parts: other information, for example ``model=model.fingerprint.to_dict()``; ``None`` is left out.
     """
     own = {name: value for name, value in parts.items() if value is not None}
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}

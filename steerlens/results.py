@@ -1,4 +1,4 @@
-"""What a study found, and the folder it is kept in."""
+"""The results of a study, and the folder in which they are stored."""
 
 import json
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Study:
     sweep: Sweep
     """The scores of EN and LOC at every swept layer and strength, on dev."""
     chosen: Choices
-    """The choices of EN, LOC and surgical steering on dev, and the combinations that surgical steering was chosen from."""
+    """The choices of EN, LOC and surgical steering on dev, and the combinations from which surgical steering was chosen."""
     plane: Plane
     """The scores of unsteered, explicit prompt, EN, LOC and surgical, on test."""
     examples: "pd.DataFrame"
@@ -62,8 +62,8 @@ class Study:
         return self.plane.plot()
 
     def found(self) -> list[str]:
-        """Returns what was found on test, a sentence for each method and one on the power: which changes have an interval that
-        excludes zero, and which changes would be detected."""
+        """Returns the findings on test: one sentence for each method, which names the changes whose interval excludes zero, and
+        one on power, which names the changes that would be detected."""
         frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
         told = power(self.plane).frame
@@ -88,7 +88,7 @@ class Study:
         return write_report(self, path)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes everything but the residuals to a folder: Parquet, JSON and safetensors.
+        """Writes everything except the residuals to a folder: Parquet, JSON and safetensors.
 
         Raises:
             FileError: the folder cannot be written.
@@ -108,7 +108,7 @@ class Study:
         """Reads a study that ``save`` or ``run_study(out=...)`` wrote.
 
         Raises:
-            FileError: the folder lacks a file, or one is truncated or of another version.
+            FileError: the folder lacks a file, or a file is truncated or has another version.
         """
         path = Path(folder)
         manifest, chosen = (read_json(path / f"{name}.json", "Run the study again.") for name in ("manifest", "chosen"))
@@ -128,7 +128,7 @@ class Study:
 
 
 def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
-    """Returns a sentence on one method: what it does on test, or why the model stays unsteered."""
+    """Returns a sentence on one method: its effect on test, or why the model stays unsteered."""
     method = name[0].upper() + name[1:]
     if not choice.steps:
         return f"{method}: {choice.explained()}."
@@ -140,7 +140,7 @@ def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
 
 
 def _changed(score: str, rows: "pd.DataFrame") -> str:
-    """Returns what a method does to one score, in words, with its interval."""
+    """Returns the effect of a method on one score in words, with its interval."""
     known = shown_score(score)
     change, low, high = (known.factor * rows.loc[score, column] for column in ("change", "low", "high"))
     word = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
@@ -156,10 +156,10 @@ class Folder:
 
     @classmethod
     def ready(cls, path: str | Path) -> "Folder":
-        """Returns the folder after a first write to it, so that a long run does not fail at its end.
+        """Returns the folder after a first test write, so that a long run does not fail at its end.
 
         Raises:
-            FileError: it cannot be made or written to.
+            FileError: the folder cannot be made or written to.
         """
         folder = Path(path)
         with readable_errors(folder, "write"):

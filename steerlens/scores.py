@@ -1,7 +1,7 @@
-"""Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of them.
+"""Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of scores.
 
-Everything that measures or draws goes over these values: a new score is one ``Score``, given where scores are asked for, or
-registered under its name. The built-in ones are in ``steerlens.evaluation.scores``.
+Everything that measures or draws uses these objects. A new score is one ``Score``, which is given to functions that take
+scores, or registered under its name. The built-in scores are in ``steerlens.evaluation.scores``.
 """
 
 import math
@@ -26,24 +26,24 @@ class Score:
     """A score: a number for an item under a method."""
 
     name: str
-    """The name of the score in tables, as ``transfer``."""
+    """The name of the score in tables, for example ``transfer``."""
     of: Callable[..., float | bool | None]
     """The function that computes it from its ``evidence``. ``None`` and NaN mean that it cannot be measured for this item."""
     kind: str | None = None
-    """The kind of item that it is measured on, ``factual`` or ``cultural``; both for ``None``."""
+    """The kind of item on which it is measured, ``factual`` or ``cultural``; both for ``None``."""
     evidence: Evidence = "choices"
-    """The evidence that ``of`` is given."""
+    """The evidence that ``of`` gets as its argument."""
     unit: str = "share"
-    """``share`` of items, shown in points; or another unit, as ``nats per token``."""
+    """``share`` of items, shown in points; or another unit, for example ``nats per token``."""
     label: str = ""
     """Its name in figures; ``name`` for ``""``."""
     higher_is_better: bool = True
     """Whether higher values are better."""
     companion: str = ""
-    """The name of a finer score of the same items, which breaks ties between methods; ``""`` for none."""
+    """The name of a finer score on the same items, which breaks ties between methods; ``""`` for none."""
     graded: str = ""
-    """The name of a score of the same items that has degrees where this one has hits. Plans are chosen by it. ``""`` for none;
-    plans are then chosen by the companion."""
+    """The name of a graded score on the same items, for a score that is 0 or 1 per item. Plans are chosen by it. ``""`` for
+    none; plans are then chosen by the companion."""
 
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):
@@ -55,29 +55,29 @@ class Score:
 
     @property
     def title(self) -> str:
-        """What figures and tables to read call it."""
+        """The name of the score in figures and readable tables."""
         return self.label or self.name.replace("_", "-")
 
     @property
     def factor(self) -> float:
-        """What a change is multiplied by where it is shown: shares are shown in points."""
+        """The factor on a change when it is shown: shares are shown in points."""
         return 100.0 if self.unit == "share" else 1.0
 
     @property
     def change_unit(self) -> str:
-        """The unit of a change where it is shown."""
+        """The unit of a change when it is shown."""
         return "points" if self.unit == "share" else self.unit
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of items that it is measured on."""
+        """The kinds of items on which it is measured."""
         return KINDS if self.kind is None else (self.kind,)
 
     def value(self, *evidence: Any) -> float:
-        """Returns the score as a number; NaN where it cannot be measured, or where the model's scores are not finite.
+        """Returns the score as a number. It is NaN if the score cannot be measured, or if the model's scores are not finite.
 
         Args:
-            evidence: what ``of`` takes, as the field ``evidence`` says.
+            evidence: the arguments of ``of``, as described in the field ``evidence``.
 
         Raises:
             SettingsError: the function returns something that is not a number.
@@ -94,20 +94,21 @@ class Score:
 
 
 SCORES: dict[str, Score] = {}
-"""Every score by its name: the built-in ones, and those that were registered."""
+"""All scores by name: the built-in ones, and those that were registered."""
 BUILT_IN: dict[str, Score] = {}
 """The built-in scores by name. No other score can have such a name."""
 _BUILT_IN_MODULE = "steerlens.evaluation.scores"
-"""It imports this one, as a module with scores of the user's own does; so it is named here only, and imported when asked for."""
+"""The module of the built-in scores. It imports this module, as modules with the user's own scores do. So it is only named
+here, and imported when it is needed."""
 GivenScore = str | Score
-"""The name of a score, or a Score of the user's own."""
+"""The name of a score, or the user's own Score."""
 
 
 def register(score: Score) -> Score:
-    """Registers your own score under its name, so that tables that contain it can be drawn after they were loaded.
+    """Registers your own score under its name, so that loaded tables that contain it can be drawn.
 
     Args:
-        score: the score. It replaces an earlier score of yours with its name, as where a cell of a notebook runs twice.
+        score: the score. It replaces your earlier score with the same name, for example if a notebook cell runs twice.
 
     Raises:
         SettingsError: a built-in score has this name.
@@ -123,7 +124,8 @@ def register_read(meta: Mapping[str, Any]) -> None:
     """Registers the scores of a table that other software measured, so that the table can be compared and drawn.
 
     Args:
-        meta: the table's; its ``read_scores`` says of each score by name its ``unit`` and whether ``higher_is_better``.
+        meta: the table's metadata. Its ``read_scores`` contains the ``unit`` of each score by name, and whether
+            ``higher_is_better``.
 
     Raises:
         SettingsError: one of your scores has such a name.
@@ -141,7 +143,7 @@ def register_read(meta: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _ReadScore:
-    """What is kept of a score that other software measured."""
+    """The stored description of a score that other software measured."""
 
     unit: str = "share"
     higher_is_better: bool = True
@@ -152,14 +154,14 @@ def _read_only(*_: Any) -> float:
 
 
 def score_of(given: GivenScore) -> Score:
-    """Returns a score by its name, or the one that was given, which is registered.
+    """Returns a score by its name. A given Score is registered and returned.
 
     Args:
         given: a name or a score.
 
     Raises:
-        UnknownNameError: no score of this name.
-        SettingsError: a built-in score has the given one's name.
+        UnknownNameError: there is no score with this name.
+        SettingsError: a built-in score has the name of the given one.
     """
     if isinstance(given, Score):
         return register(given)
@@ -180,6 +182,6 @@ def shown_score(name: str) -> Score:
 
 
 def _load_built_in() -> None:
-    """Has the built-in scores registered, as where a table is drawn and nothing was measured before."""
+    """Registers the built-in scores, for example if a table is drawn and nothing was measured before."""
     if _BUILT_IN_MODULE not in sys.modules:
         import_module(_BUILT_IN_MODULE)

@@ -10,23 +10,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SCRATCH = ".part"
-"""How the names of temporary folders end."""
+"""The ending of the names of temporary folders."""
 _LOCK = ".lock"
 """The file of a temporary folder that is locked while the folder is in use."""
 
 
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
-    """Makes a hidden temporary folder inside another, and removes it in the end.
+    """Makes a hidden temporary folder inside another folder, and removes it at the end.
 
-    A file in it stays locked until then, or until the process dies: that is how ``remove_abandoned`` knows a folder in use.
+    A file in it stays locked until then, or until the process dies. By this lock, ``remove_abandoned`` recognizes a folder in
+    use.
 
     Args:
-        parent: the folder that it is made in.
+        parent: the folder in which it is made.
         name: a part of its name, for ``remove_abandoned``.
 
     Yields:
-        The folder, and the permissions that a new file has.
+        The folder, and the permissions of a new file.
     """
     folder, lock = _locked_folder(parent, name)
     try:
@@ -37,13 +38,14 @@ def scratch_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def remove_abandoned(parent: Path, name: str | None = None) -> None:
-    """Removes the temporary folders that killed processes left inside a folder. Those in use stay, also other machines' ones.
+    """Removes the temporary folders that killed processes left inside a folder. Folders in use stay, including those of other
+    machines.
 
-    Where the file system has no locks, all of them stay.
+    If the file system has no locks, all of them stay.
 
     Args:
         parent: the folder; it need not exist.
-        name: the name that ``scratch_folder`` was given; any for ``None``.
+        name: the name given to ``scratch_folder``; any for ``None``.
     """
     pattern = "*" if name is None else glob.escape(name)
     for folder in parent.glob(f".{pattern}.{'[a-z0-9_]' * 8}{_SCRATCH}"):
@@ -78,7 +80,8 @@ def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a temporary folder, its lock last: without that, a folder that is not empty is taken for someone else's."""
+    """Removes a temporary folder, its lock file last: a folder without a lock file that is not empty is treated as someone
+    else's."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name != _LOCK:
@@ -87,7 +90,7 @@ def _remove(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Locks an open file; returns whether nobody else has, or ``None`` where the system or the file system has no locks."""
+    """Locks an open file. Returns whether this was possible, or ``None`` if the system or the file system has no locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 

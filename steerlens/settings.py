@@ -1,7 +1,7 @@
 """The settings of the library and of the command line, defined once.
 
-Nothing here imports PyTorch, so that the command line can read names, defaults and explanations off these classes and still
-answer at once. The text beneath a field is its explanation in the documentation and in ``--help``.
+Nothing here imports PyTorch, so that the command line can read names, defaults and explanations from these classes and still
+answer at once. The text below a field is its explanation in the documentation and in ``--help``.
 """
 
 import math
@@ -80,10 +80,10 @@ class Scoring:
         """Returns the scoring that JSON values describe.
 
         Args:
-            values: what ``asdict`` made of a scoring; ``None`` gives the defaults.
+            values: the result of ``asdict`` for a scoring; ``None`` gives the defaults.
 
         Raises:
-            FileError: a field is unknown or of another type, or an example's answer is none of its choices.
+            FileError: a field is unknown or has another type, or an example's answer is none of its choices.
         """
         made = cls() if values is None else restored(cls, values, "the scoring")
         if wrong := [item.concept for item in made.examples if not 0 <= item.answer < len(item.choices)]:
@@ -103,15 +103,15 @@ class Costs(Protocol):
 
     @property
     def perplexity(self) -> float | None:
-        """The perplexity of the right answers' text over what it is unsteered, or ``None`` if it was not measured."""
+        """The perplexity of the right answers' text divided by its unsteered value, or ``None`` if it was not measured."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits on what a plan may cost on dev. ``None`` lifts a limit.
+    """The limits on what a plan may cost on dev. ``None`` removes a limit.
 
-    EN and LOC alone keep to the limit on perplexity only: that EN alone erases culture is what is to be seen, and in combination
-    it may not.
+    For EN and LOC alone, only the limit on perplexity applies: it should be visible that EN alone erases culture, and in
+    combination EN must not.
     """
 
     english_centric: float | None = 0.05
@@ -127,19 +127,19 @@ class Limits:
 
     @property
     def of_text(self) -> "Limits":
-        """The limit on perplexity alone."""
+        """Only the limit on perplexity."""
         return replace(self, english_centric=None)
 
     def allow(self, gains: Costs) -> bool:
-        """Says whether a plan whose changes on dev are ``gains`` keeps within the limits. A score that is not finite never
-        does."""
+        """Returns whether a plan with the changes ``gains`` on dev is within the limits. A plan with a score that is not finite
+        never is."""
         rise = math.inf if self.english_centric is None else self.english_centric
         ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
         return gains.valid and gains.get("english_centric", 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
 
 
 class Layered(Protocol):
-    """A model, as far as the layers of a sweep are chosen from it."""
+    """The properties of a model that are needed to choose the layers of a sweep."""
 
     @property
     def n_layers(self) -> int:
@@ -215,7 +215,7 @@ class StudySettings:
             )
 
     def parts(self, items: Items) -> Split:
-        """Returns train, dev and test of ``items``, each with as many concepts of a kind as are used."""
+        """Returns train, dev and test of ``items``, each with the number of concepts of each kind that is used."""
         split = items.split(seed=self.seed)
         return replace(
             split,
@@ -228,13 +228,13 @@ class StudySettings:
         """Returns the block indices that are swept, in ascending order.
 
         Args:
-            model: the model whose layers they are.
+            model: the model with these layers.
             least: the number of layers that are needed; surgical steering adds two vectors at two layers.
 
         Raises:
             LayerError: the model does not have a layer.
-            SettingsError: ``layers`` is a word that is none of ``all``, ``half`` and ``strided``, or there are fewer layers than
-                are needed.
+            SettingsError: ``layers`` is a word other than ``all``, ``half`` and ``strided``, or there are fewer layers than are
+                needed.
         """
         chosen: Sequence[int] | None = None
         if self.layers in ("half", "strided"):
@@ -250,7 +250,7 @@ class StudySettings:
 
 
 def _by_kind(count: int | tuple[int, int] | None) -> int | dict[Kind, int | None] | None:
-    """Returns a number of concepts as ``Items.sample`` takes it."""
+    """Returns a number of concepts in the form that ``Items.sample`` takes."""
     return dict(zip(KINDS, count, strict=True)) if isinstance(count, tuple) else count
 
 
@@ -325,5 +325,5 @@ class SearchSettings:
 
 
 def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """Returns ``n`` of some ``layers``, evenly spaced, the last among them; all where there are fewer."""
+    """Returns ``n`` of some ``layers``, evenly spaced and including the last one; all if there are fewer."""
     return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]

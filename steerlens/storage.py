@@ -1,4 +1,4 @@
-"""Files of our own: safetensors with a JSON header, and text, written whole or not at all."""
+"""Files in our own formats: safetensors with a JSON header, and text. A file is written completely or not at all."""
 
 import codecs
 import json
@@ -18,17 +18,18 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 T = TypeVar("T")
 
 _HEADER = "steerlens"
-"""Key of our JSON in the safetensors metadata, which maps strings to strings."""
+"""The key of our JSON in the safetensors metadata, which maps strings to strings."""
 _FORMAT = 1
 _OF_SYSTEM = re.compile(r"\(os error \d+\)")
-"""What Rust puts at the end of an error of the operating system."""
+"""The text that Rust puts at the end of an error of the operating system."""
 
 
 @contextmanager
 def readable_errors(path: Path, doing: str) -> Iterator[None]:
     """Turns the operating system's errors about a file (missing, unwritable, disk full) into a ``FileError``.
 
-    safetensors and tokenizers raise such an error as one of their own types, with the system's number at the end of its text.
+    safetensors and tokenizers raise such an error as one of their own types, with the system's error number at the end of its
+    text.
     """
     try:
         yield
@@ -41,12 +42,13 @@ def readable_errors(path: Path, doing: str) -> Iterator[None]:
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Has ``write`` fill a file in a temporary folder and moves it to ``path``, so that a reader sees all of it or none.
+    """Lets ``write`` fill a file in a temporary folder, and moves the file to ``path``, so that a reader sees the complete file
+    or none.
 
-    The temporary folder is next to ``path``. Those that killed writers of the same file left are removed.
+    The temporary folder is next to ``path``. Temporary folders that killed writers of the same file left are removed.
 
     Raises:
-        FileError: the folder cannot be made or written to, or the disk is full. Nothing is left behind.
+        FileError: the folder cannot be made or written to, or the disk is full. No file is left behind.
     """
     path = Path(path)
     with readable_errors(path, "write"):
@@ -61,7 +63,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes UTF-8 text, completely or not at all."""
 
     def write(part: Path) -> None:
         part.write_text(text, encoding="utf-8")
@@ -70,14 +72,14 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def json_value(text: str | bytes) -> Any:
-    """Returns the values of a JSON text. All JSON from others is read here.
+    """Returns the values of a JSON text. All JSON from other sources is read here.
 
     Args:
         text: the text; bytes are in UTF-8, with or without a byte order mark.
 
     Raises:
-        ValueError: it is no JSON, nested too deeply or has a number of thousands of digits; an object of it has a key twice, of
-            which one value would be lost; or a text of it is no Unicode, since it contains half a surrogate pair.
+        ValueError: it is not JSON, is nested too deeply or has a number with thousands of digits; an object in it has a key
+            twice, so that one value would be lost; or a text in it is not Unicode, since it contains half a surrogate pair.
     """
     text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8") if isinstance(text, bytes) else text
     try:
@@ -103,10 +105,10 @@ def read_json(path: Path, again: str) -> Any:
     """Returns the values of a JSON file.
 
     Args:
-        again: what to do about a damaged one.
+        again: advice on a damaged file.
 
     Raises:
-        FileError: missing or damaged.
+        FileError: the file is missing or damaged.
     """
     with readable_errors(path, "read"):
         try:
@@ -116,10 +118,10 @@ def read_json(path: Path, again: str) -> Any:
 
 
 def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> Path:
-    """Writes tensors as safetensors, with ``kind`` and ``header`` as JSON in its metadata.
+    """Writes tensors as safetensors, with ``kind`` and ``header`` as JSON in the metadata.
 
     Raises:
-        FileError: the file cannot be written, or the header contains what JSON has no form for.
+        FileError: the file cannot be written, or the header contains values that JSON cannot represent.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -142,7 +144,7 @@ def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header
 
 
 def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors without memory in common, which safetensors refuses: a direction may be used twice."""
+    """The tensors without shared memory, which safetensors refuses: a direction may be used twice."""
     seen: set[int] = set()
     apart = {}
     for name, tensor in tensors.items():
@@ -153,10 +155,10 @@ def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and header of a file written by ``save_tensors`` with the same ``kind``. ``restored`` makes an object of them.
+    """Tensors and header of a file written by ``save_tensors`` with the same ``kind``. ``restored`` makes an object from them.
 
     Raises:
-        FileError: no such file, truncated or not safetensors, not ours, or of another kind.
+        FileError: there is no such file, or it is truncated, not safetensors, not ours, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -188,23 +190,23 @@ def under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tensor_bytes(tensor: Any) -> bytes:
-    """The bytes of a tensor on the CPU, of any type of number, for a digest."""
+    """The bytes of a tensor on the CPU, of any number type, for a digest."""
     import torch
 
     return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **given: Any) -> T:
-    """The dataclass that a file describes, its fields checked against their types: the one way from JSON to objects.
+    """The dataclass that a file describes, with its fields checked against their types. All objects from JSON are made here.
 
-    Lists become tuples and dictionaries become dataclasses where a field is one. A field with a default may be missing, since a
+    Lists become tuples. Dictionaries become dataclasses if the field is one. A field with a default may be missing, since a
     file may be older than the field.
 
     Args:
         values: JSON values by field.
         whose: the file and the place in it, for errors.
-        every: no field may be missing.
-        given: fields that come from elsewhere, such as tensors.
+        every: whether no field may be missing.
+        given: fields from other sources, such as tensors.
 
     Raises:
         FileError: a field is missing, unknown or of another type, or the object refuses its fields.
@@ -227,10 +229,10 @@ def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **gi
 
 
 def parsed(value: Any, hint: Any, place: str) -> Any:
-    """A JSON value as the type that a field is said to have.
+    """A JSON value converted to the declared type of a field.
 
     Raises:
-        FileError: it is of another type.
+        FileError: the value has another type.
     """
     origin, args = get_origin(hint), get_args(hint)
     optional = [one for one in args if one is not type(None)] if origin is UnionType and type(None) in args else []
@@ -252,7 +254,7 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
 
 
 def is_parsed(value: Any, hint: Any) -> bool:
-    """Says whether a JSON value is of the type that a field is said to have."""
+    """Returns whether a JSON value has the declared type of a field."""
     try:
         parsed(value, hint, "")
     except FileError:
@@ -261,15 +263,15 @@ def is_parsed(value: Any, hint: Any) -> bool:
 
 
 def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
-    """One field, in fields of fields, of JSON values whose other fields do not matter.
+    """One field, possibly nested, from JSON values whose other fields do not matter.
 
     Args:
-        names: of the fields, from the outermost inward.
-        hint: its type.
+        names: the names of the fields, from the outermost inward.
+        hint: the type of the field.
         whose: the file, for errors.
 
     Raises:
-        FileError: it is missing or of another type.
+        FileError: the field is missing or has another type.
     """
     for name in names:
         if not isinstance(values, Mapping) or name not in values:

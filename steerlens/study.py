@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _ALIKE = 10
-"""The fewest pairs of concepts matched in form that are probed. With fewer, all train prompts are probed."""
+"""The smallest number of pairs of concepts matched in form that are probed. With fewer, all train prompts are probed."""
 
 
 def run_study(
@@ -52,15 +52,16 @@ def run_study(
         model: a model, or a name for ``load``.
         items: factual and cultural items in English and the locales; the atlas for ``None``.
         settings: locales, layers, strengths and the rest; the demo's for ``None``.
-        out: a folder that every result is written to as soon as it is there; finished tasks are kept in its folder ``tasks``.
+        out: a folder into which every result is written as soon as it is ready; finished tasks are stored in its folder
+            ``tasks``.
         resume: whether finished tasks in ``out`` are reused. If not, they are removed.
-        executor: what runs the tasks, as for ``sweep``.
-        batch_size: prompts or items at once; chosen for the device for ``None``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        batch_size: the number of prompts or items at once; chosen for the device for ``None``.
 
     Raises:
-        FileError: the folder cannot be written; said before anything is computed.
-        UnknownNameError: a locale without items.
-        SettingsError: no locales, or English among them; fewer than two layers.
+        FileError: the folder cannot be written; this is checked before anything is computed.
+        UnknownNameError: a locale has no items.
+        SettingsError: there are no locales, English is among them, or there are fewer than two layers.
     """
     settings, started = settings or StudySettings(), time.time()
     folder = Folder.ready(out) if out is not None else None
@@ -127,7 +128,8 @@ def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
 
 
 def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
-    """Returns the prompts of concepts matched in form, from all of the items, since there are few: nothing is chosen by them."""
+    """Returns the prompts of concepts matched in form. They are taken from all of the items, as there are few such pairs, and
+    nothing is chosen by them."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few concepts are alike in form, so all train prompts are probed")
@@ -138,7 +140,7 @@ def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
 def _examples(
     model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings, running: Running
 ) -> "pd.DataFrame":
-    """Returns what the model writes to a few test questions, unsteered and under each plan."""
+    """Returns what the model writes for a few test questions, unsteered and under each plan."""
     import pandas as pd
 
     tasks = []

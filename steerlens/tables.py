@@ -1,4 +1,4 @@
-"""Result tables: a data frame that remembers how it was made, saved as Parquet."""
+"""Result tables: a data frame with a record of how it was made, saved as Parquet."""
 
 import json
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ _NUMBERS = frozenset({
     *("accuracy", "above", "above_low", "above_high", "null_mean", "null_high", "selectivity", "log_probability", "probability"),
     *("concepts", "pairs", "regret"),
 })  # fmt: skip
-"""Columns that contain numbers in every table that has them, or nothing."""
+"""Columns that contain only numbers, or are empty, in every table that has them."""
 _TEXTS = frozenset(["locale", "score", "method", "vector", "concept", "kind", "probe", "measure", "tokens"])
-"""Columns that contain texts in every table that has them, or nothing."""
+"""Columns that contain only texts, or are empty, in every table that has them."""
 _META = b"steerlens"
 """The key of our JSON in a Parquet file's schema metadata."""
 
@@ -33,7 +33,7 @@ class ResultTable:
     """The rows, with the columns named by the class."""
     meta: dict[str, Any] = field(default_factory=dict)
     """How the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors, versions.
-    Empty for a table that was put together by hand."""
+    Empty for a table that was made by hand."""
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The columns that every table of the class has."""
@@ -46,7 +46,7 @@ class ResultTable:
         """Returns ``value``, if the ``column`` contains it.
 
         Raises:
-            UnknownNameError: the column does not hold it; the message says what it holds.
+            UnknownNameError: the column does not contain it; the message lists what it contains.
         """
         known = tuple(dict.fromkeys(self.frame[column]))
         if value not in known:
@@ -72,7 +72,7 @@ class ResultTable:
             )
 
     def save(self, path: str | Path) -> Path:
-        """Writes the table as Parquet, and how it was made in the schema's metadata.
+        """Writes the table as Parquet, with a record in the schema's metadata of how it was made.
 
         Args:
             path: the file that is written.
@@ -98,7 +98,7 @@ class ResultTable:
             path: the Parquet file.
 
         Raises:
-            FileError: the file is missing or truncated, contains another kind of table, or is of another version.
+            FileError: the file is missing or truncated, contains another kind of table, or has another version.
         """
         import pyarrow.parquet as pq
 
@@ -129,7 +129,7 @@ class ResultTable:
 
 
 def _is_of_its_type(column: "pd.Series[Any]") -> bool:
-    """Says whether a column contains what columns of its name contain."""
+    """Returns whether a column contains the type of values that columns with its name contain."""
     import pandas as pd
 
     if column.isna().all() or column.name not in _NUMBERS | _TEXTS:
@@ -140,11 +140,11 @@ def _is_of_its_type(column: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a Markdown table without a final newline. Numbers that are missing (``None``, NaN) are empty cells.
+    """Writes a Markdown table without a final newline. Missing numbers (``None``, NaN) are empty cells.
 
     Args:
         header: the names of the columns.
-        rows: the cells of each row, written as ``str`` writes them.
+        rows: the cells of each row, written with ``str``.
     """
     names = list(map(str, header))
     lines = [names, ["---"] * len(names), *(["" if cell is None or cell != cell else str(cell) for cell in row] for row in rows)]
@@ -152,7 +152,7 @@ def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _compared(name: str, value: Any) -> Any:
-    """Returns what of a part counts, as JSON values: two names for the same weights are the same model."""
+    """Returns the part of a value that is compared, as JSON values: two names for the same weights are the same model."""
     found = json.loads(json.dumps(value))
     named = name == "model" and isinstance(found, dict)
     return {key: own for key, own in found.items() if key != "name"} if named else found

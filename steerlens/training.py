@@ -53,7 +53,7 @@ class TrainingSettings:
 
     @property
     def save_every(self) -> int:
-        """The steps between two checkpoints."""
+        """The number of steps between two checkpoints."""
         return -(-self.steps // self.checkpoints)
 
 
@@ -62,5 +62,5 @@ def _is_whole(given: object) -> bool:
 
 
 def _is_share(given: object) -> bool:
-    """Whether this is a number from 0 to below 1."""
+    """Whether an object is a number from 0 to below 1."""
     return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < 1

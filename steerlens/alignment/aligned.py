@@ -1,4 +1,4 @@
-"""An aligned model: an adapter in a folder, with how it was made and what was seen while it was trained."""
+"""An aligned model: an adapter in a folder, with a description of how it was made and the log of its training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog(ResultTable):
-    """What was seen in training: columns step, part (a part of the loss by name), value (in nats)."""
+    """The log of a training: columns step, part (a part of the loss by name), value (in nats)."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "part", "value")
 
@@ -33,7 +33,7 @@ class TrainingLog(ResultTable):
         """Draws each part of the loss over the steps, with its running mean.
 
         Args:
-            smooth: the number of values that the running mean is taken over.
+            smooth: the number of values in the running mean.
         """
         from steerlens.plotting import training_figure
 
@@ -42,9 +42,10 @@ class TrainingLog(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Aligned(Method):
-    """A LoRA adapter of a base model, in a folder: a method that can be placed on the plane, alone or with a plan on top.
+    """A LoRA adapter of a base model, in a folder. It is a method that can be placed on the plane, alone or together with a
+    plan.
 
-    The folder is a PEFT adapter as any other: ``sl.load(model, adapter=folder)`` and ``steerlens plane --adapter`` take it.
+    The folder is an ordinary PEFT adapter: ``sl.load(model, adapter=folder)`` and ``steerlens plane --adapter`` accept it.
     """
 
     folder: Path
@@ -65,7 +66,7 @@ class Aligned(Method):
 
     @property
     def brings_model(self) -> bool:
-        """It is loaded when its turn comes."""
+        """The adapter is loaded only when its turn comes."""
         return True
 
     @classmethod
@@ -76,7 +77,7 @@ class Aligned(Method):
             folder: the folder of the adapter.
 
         Raises:
-            FileError: there is no card of an adapter, or its training did not come to an end.
+            FileError: the folder has no adapter card, or the training did not finish.
         """
         path = Path(folder).expanduser().resolve()
         card = Card.load(path)
@@ -92,7 +93,7 @@ class Aligned(Method):
 
     @property
     def log(self) -> TrainingLog:
-        """What was seen in training, of a checkpoint up to its step."""
+        """The log of the training; for a checkpoint, up to its step."""
         if self.step is None:
             return TrainingLog.load(self.folder / LOG)
         whole = TrainingLog.load(self.folder.parent.parent / LOG)
@@ -102,8 +103,8 @@ class Aligned(Method):
         """Returns the base model with the adapter.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
             FingerprintError: the adapter was trained on another model.
@@ -112,10 +113,10 @@ class Aligned(Method):
         return self._adapter.prepared(model, locale)
 
     def model(self, base: LensModel) -> LensModel:
-        """Returns the aligned model itself, for capture, probing and vectors of its own.
+        """Returns the aligned model itself, for capture, probing and new vectors.
 
         Args:
-            base: the model that the adapter was trained on.
+            base: the model on which the adapter was trained.
 
         Raises:
             FingerprintError: the adapter was trained on another model.
@@ -123,11 +124,11 @@ class Aligned(Method):
         return self.prepared(base, "").model
 
     def points(self) -> Mapping[int, "Aligned"]:
-        """Returns the adapter as it was at each checkpoint by step, as points of a path for ``sl.evaluation.frontier``."""
+        """Returns the adapter at each checkpoint, by step, as points of a path for ``sl.evaluation.frontier``."""
         return {step: Aligned(path, self.card, step) for step, path in checkpoints_of(self.folder).items()}
 
     def at(self, folder: Path) -> "Aligned | None":
-        """Returns the checkpoint in a folder; ``None`` if it has none of this run.
+        """Returns the checkpoint in a folder; ``None`` if the folder has no checkpoint of this run.
 
         Args:
             folder: the folder of the adapter.
@@ -143,7 +144,7 @@ def checkpoints_of(folder: Path) -> dict[int, Path]:
     """Returns the checkpoints of a run by their step, ascending.
 
     Args:
-        folder: the adapter's.
+        folder: the folder of the adapter.
     """
     found = {path.name.removeprefix(PREFIX): path for path in (folder / CHECKPOINTS).glob(f"{PREFIX}*")}
     return {int(step): found[step] for step in sorted((name for name in found if name.isdecimal()), key=int)}

@@ -1,4 +1,4 @@
-"""Each method of alignment as one call."""
+"""One function for each method of alignment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,25 +35,26 @@ def midalign(
 ) -> Aligned:
     """Aligns locales with English by MidAlign (Liu and Niehues, arXiv 2502.14830).
 
-    The contrastive loss of middle-layer residuals of parallel texts is minimised in alternation with the language model's loss.
-    ``contrastive_loss`` has the equation.
+    Batches alternate between two losses: the contrastive loss of middle-layer residuals of parallel texts, and the
+    language-model loss. ``contrastive_loss`` has the equation.
 
     Args:
-        model: the base model, which is left as it is.
-        corpus: parallel texts, as ``sl.data.parallel.facts(split.train)``.
-        locales: the locales that are aligned; all locales of the corpus except English for ``None``.
-        layer: the index of the block after which residuals are aligned; the middle one for ``None``.
+        model: the base model, which is not changed.
+        corpus: parallel texts, such as ``sl.data.parallel.facts(split.train)``.
+        locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
+        layer: the index of the block after which residuals are aligned; ``None`` takes the middle one.
         temperature: the divisor of similarities.
         centred: whether the batch's mean is subtracted before similarities are computed. Without this, they are all near 1 in
             many models.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
+            there.
         settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should keep as it is, as ``Keep(vectors, layer, items)``; nothing for ``None``.
+        keep: what the training should leave unchanged, as ``Keep(vectors, layer, items)``; nothing for ``None``.
         held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
         LayerError: the model does not have the layer.
-        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+        DataError, SettingsError, ModelError, FileError: as for ``train``.
     """
     middle = model.n_layers // 2 if layer is None else layer_of(layer, model.layers(), f"model {model.name}")
     objective = MidAlign(middle, temperature, centred)
@@ -74,21 +75,22 @@ def clo(
 ) -> Aligned:
     """Aligns locales with English by CLO (Lee et al., arXiv 2505.14297).
 
-    The answer in the question's language is preferred to its translation. ``preference_loss`` has the equation.
+    The model learns to prefer the answer in the question's language to its translation. ``preference_loss`` has the equation.
 
     Args:
-        model: the base model, which is left as it is.
-        corpus: parallel questions with answers, as ``sl.data.parallel.facts(split.train)``.
-        locales: the locales that are aligned; all locales of the corpus except English for ``None``.
+        model: the base model, which is not changed.
+        corpus: parallel questions with answers, such as ``sl.data.parallel.facts(split.train)``.
+        locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
         beta: how strongly the model is kept near the model before training.
         weight: the factor on the negative log likelihood of the locale's answers.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
+            there.
         settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should keep as it is; nothing for ``None``.
+        keep: what the training should leave unchanged; nothing for ``None``.
         held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+        DataError, SettingsError, ModelError, FileError: as for ``train``.
     """
     objective = CrossLingualOptimization(beta, weight)
     return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
@@ -104,19 +106,20 @@ def tune(
     keep: Keep | None = None,
     held_out: Items | None = None,
 ) -> Aligned:
-    """Tunes on questions answered in every language: the negative log likelihood of the answers.
+    """Tunes a model on questions that are answered in every language. The loss is the negative log likelihood of the answers.
 
     Args:
-        model: the base model, which is left as it is.
+        model: the base model, which is not changed.
         corpus: parallel questions with answers. Rows in a single locale count too.
         locales: the locales to tune on, in addition to English; all locales of the corpus for ``None``.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
+            there.
         settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should keep as it is; nothing for ``None``.
+        keep: what the training should leave unchanged; nothing for ``None``.
         held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+        DataError, SettingsError, ModelError, FileError: as for ``train``.
     """
     return train(model, corpus, MultilingualTuning(), locales, out=out, settings=settings, keep=keep, held_out=held_out)
 
@@ -130,17 +133,18 @@ def continued(
     settings: TrainingSettings | None = None,
     held_out: Items | None = None,
 ) -> Aligned:
-    """Trains on whole texts, none of which is in two languages. This is the control without alignment.
+    """Trains on whole texts, each in one language only. This is the control without alignment.
 
     Args:
-        model: the base model, which is left as it is.
+        model: the base model, which is not changed.
         corpus: parallel texts; only one language of each is kept.
         locales: the locales whose texts are kept in addition to English; all locales of the corpus for ``None``.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues from there.
+        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
+            there.
         settings: the settings of the training; the defaults for ``None``.
         held_out: items whose answers no text may contain; not checked for ``None``.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as ``train`` says.
+        DataError, SettingsError, ModelError, FileError: as for ``train``.
     """
     return train(model, corpus, ContinuedTraining(), locales, out=out, settings=settings, held_out=held_out)

@@ -1,4 +1,4 @@
-"""The card of an adapter: how it was made, and of what."""
+"""The card of an adapter: how it was made, and from which texts."""
 
 import json
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ class Card:
     objective: dict[str, Any]
     """The method's settings by name."""
     source: str
-    """The paper of the method, and what differs from it."""
+    """The paper of the method, and how this implementation differs from it."""
     locales: tuple[str, ...]
     """The locales that were aligned with English."""
     training: dict[str, Any]
-    """The settings of the training, as ``TrainingSettings`` names them."""
+    """The settings of the training, by their names in ``TrainingSettings``."""
     corpus: str
     """The digest of the parallel texts."""
     texts: dict[str, Any]
@@ -35,13 +35,13 @@ class Card:
     model: dict[str, Any]
     """The fingerprint of the base model."""
     keep: dict[str, Any] | None = None
-    """What the training was to keep as it is, if anything."""
+    """What the training should leave unchanged, if anything."""
     left_out: int = 0
     """The number of examples that were longer than the settings allow and were left out."""
     batch_size: int = 0
-    """The batch size at the end; smaller than the one asked for where memory was too small."""
+    """The batch size at the end. It is smaller than the requested one if the memory was too small."""
     seconds: float = 0.0
-    """The time of the training; for a resumed run, from its last checkpoint."""
+    """The time of the training in seconds; for a resumed run, from its last checkpoint."""
     done: bool = False
     """Whether the training finished."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -49,11 +49,12 @@ class Card:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of the base model, which the adapter is checked against."""
+        """The fingerprint of the base model, with which models are compared."""
         return Fingerprint.from_dict(self.model)
 
     def differences(self, other: "Card") -> list[str]:
-        """Returns the fields in which another card is of another run; none where one run is the other.
+        """Returns the fields in which another card differs so that it describes another run; empty if both describe the same
+        run.
 
         Args:
             other: the other card.
@@ -64,7 +65,7 @@ class Card:
         """Writes the card into a folder.
 
         Args:
-            folder: the adapter's.
+            folder: the folder of the adapter.
 
         Raises:
             FileError: the file cannot be written.
@@ -73,13 +74,13 @@ class Card:
 
     @classmethod
     def load(cls, folder: Path) -> "Card":
-        """Reads the card of a folder.
+        """Reads the card in a folder.
 
         Args:
-            folder: the adapter's.
+            folder: the folder of the adapter.
 
         Raises:
-            FileError: missing or damaged.
+            FileError: the card is missing or damaged.
         """
         path = folder / CARD
         values = read_json(path, "Give the folder of an adapter that sl.alignment made, or make it again.")
@@ -87,6 +88,6 @@ class Card:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is read from JSON; of a model, its name does not count."""
+    """A value as it would be read from JSON. A model's name is ignored."""
     kept = {name: own for name, own in value.items() if name != "name"} if isinstance(value, Mapping) else value
     return json.loads(json.dumps(kept))

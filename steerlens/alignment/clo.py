@@ -1,4 +1,4 @@
-"""CLO: the answer in the question's language is preferred to its translation."""
+"""CLO: the model learns to prefer the answer in the question's language to its translation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from steerlens.models.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class CrossLingualOptimization(Objective):
-    """The preference loss for the answer in the question's language, and the negative log likelihood of the locale's answers.
+    """The preference loss for the answer in the question's language, plus the negative log likelihood of the locale's answers.
 
-    Of a question and its answer in a locale (x, y) and in English (x', y'), ``preference_loss`` prefers y to y' after x and y' to
-    y after x', and ``weight`` times the negative log likelihood of y after x is added.
+    Let (x, y) be a question and its answer in a locale, and (x', y') the same in English. ``preference_loss`` prefers y to y'
+    after x, and y' to y after x'. ``weight`` times the negative log likelihood of y after x is added.
     """
 
     beta: float = 0.1
@@ -41,28 +41,28 @@ class CrossLingualOptimization(Objective):
         check_positive(self.name, beta=self.beta, weight=self.weight)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns questions whose answers differ in the locale and in English, each with both answers in both languages.
+        """Returns questions whose answers differ between the locale and English, each with both answers in both languages.
 
         Args:
             corpus: the parallel texts.
             locales: the locales that are aligned with English.
-            tokenizer: the model's.
+            tokenizer: the model's tokenizer.
         """
         found = tuple(self._example(row, code, tokenizer) for row in corpus for code in _differing(row, locales))
         return (some(found, f"questions whose answers differ in {ENGLISH} and in one of {', '.join(locales)}"),)
 
     def _example(self, row: ParallelText, code: str, tokenizer: Tokenizer) -> Example:
-        """Returns the chosen texts, in the locale and in English, and behind them the rejected ones."""
+        """Returns the chosen texts, in the locale and in English, followed by the rejected ones."""
         asked = ((code, code), (ENGLISH, ENGLISH), (code, ENGLISH), (ENGLISH, code))
         texts = (encoded(tokenizer, row.texts[question], question, row.answers[answer]) for question, answer in asked)
         return Example(tuple(texts), about(row))
 
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
-        """Returns the preference loss and the negative log likelihood of the locale's answers, in nats a token.
+        """Returns the preference loss and the negative log likelihood of the locale's answers, in nats per token.
 
         Args:
             learner: the model that is trained.
-            batch: examples of the one stream.
+            batch: examples of the only stream.
             stream: always 0.
         """
         texts = [text for column in zip(*(example.texts for example in batch), strict=True) for text in column]
@@ -77,5 +77,5 @@ class CrossLingualOptimization(Objective):
 
 
 def _differing(row: ParallelText, locales: Sequence[str]) -> Iterator[str]:
-    """The locales of a row whose answer is another text than the English one."""
+    """The locales of a row whose answer differs from the English one."""
     return (code for code in locales if ENGLISH in row.answers and row.answers.get(code) not in (None, row.answers[ENGLISH]))

@@ -1,4 +1,4 @@
-"""Plain continued training: the control that is aligned to nothing."""
+"""Plain continued training: the control without alignment."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,22 +19,23 @@ from steerlens.models.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class ContinuedTraining(Objective):
-    """The language model's loss on whole texts, each about something that is in no other language.
+    """The language-model loss on whole texts. Each thing that the texts are about occurs in one language only.
 
-    Of everything that the parallel texts are about, one of its languages is kept, drawn by its name (of rows that share none, one
-    of each): the model sees texts in the same languages as with other methods, and nothing twice.
+    For each thing that the parallel texts are about, one of its languages is kept, drawn by its name. If its rows share no
+    language, one language is drawn for each row. So the model sees texts in the same languages as with other methods, and sees
+    nothing twice.
     """
 
     name: ClassVar[str] = "continued training"
     source: ClassVar[str] = "A control: the effect of training on such texts alone."
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns one text of each row, all rows about one thing in the same language.
+        """Returns one text of each row. All rows about one thing are in the same language.
 
         Args:
             corpus: the parallel texts.
             locales: the locales that other methods align with English.
-            tokenizer: the model's.
+            tokenizer: the model's tokenizer.
         """
         codes = (ENGLISH, *locales)
         there: dict[str, list[str]] = {}
@@ -48,16 +49,16 @@ class ContinuedTraining(Objective):
         return (some(found, f"texts in {', '.join(codes)}"),)
 
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
-        """Returns the negative log likelihood of the texts, in nats a token.
+        """Returns the negative log likelihood of the texts, in nats per token.
 
         Args:
             learner: the model that is trained.
-            batch: examples of the one stream.
+            batch: examples of the only stream.
             stream: always 0.
         """
         return {"language model": learner.nll([text for example in batch for text in example.texts])}
 
 
 def _drawn(name: str, codes: Sequence[str]) -> str:
-    """One of the languages that all rows about something have, the same on every machine; nothing where there is none."""
+    """One of the languages that all rows about a thing share, the same on every machine; an empty text if there is none."""
     return codes[int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(codes)] if codes else ""

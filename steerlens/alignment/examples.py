@@ -1,4 +1,4 @@
-"""Training examples: parallel texts as tokens, and batches of them."""
+"""Training examples: parallel texts as tokens, and batches of texts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Encoded:
     ids: tuple[int, ...]
     """The token ids, including those that the tokenizer puts in front."""
     start: int
-    """The index of the first token that is learned: the answer's first one, or the text's own first one."""
+    """The index of the first token that is learned: the answer's first token, or the first token of the text itself."""
     front: int
     """The number of tokens in front of the text, such as BOS."""
     locale: str = ""
@@ -33,7 +33,7 @@ class Encoded:
 
     @property
     def first(self) -> int:
-        """The column of the first token that is learned: not the first column, where nothing is predicted."""
+        """The column of the first token that is learned. It is never the first column, as nothing is predicted there."""
         return max(self.start, 1)
 
     @property
@@ -50,22 +50,22 @@ class Padded:
     mask: Int[Tensor, "text pos"]
     """1 at tokens, 0 at padding."""
     own: Bool[Tensor, "text pos"]
-    """The text's own tokens: not those in front, and not padding."""
+    """True for the text's own tokens: not those in front, and not padding."""
     learned: Bool[Tensor, "text pos"]
-    """The tokens whose probability is learned."""
+    """True for the tokens whose probability is learned."""
 
 
 def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Encoded:
-    """Returns a text as tokens, or a question and its answer, of which the answer alone is learned.
+    """Returns a text as tokens, or a question and its answer. If there is an answer, only its tokens are learned.
 
     Args:
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
         text: the text, or the question as the model is asked it.
         code: the code of the locale.
-        answer: what follows it, without the space before; none for ``""``.
+        answer: the answer after the question, without the space before it; none for ``""``.
 
     Raises:
-        PromptError: an empty text.
+        PromptError: the text is empty.
     """
     if not answer:
         ids = tokenizer.ids(text)
@@ -76,10 +76,10 @@ def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Enc
 
 
 def encoded_row(tokenizer: Tokenizer, row: ParallelText, code: str) -> Encoded:
-    """Returns one locale's text of a row, with its answer where it has one.
+    """Returns one locale's text of a row, with its answer if it has one.
 
     Args:
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
         row: a parallel text.
         code: one of its locales.
     """
@@ -91,8 +91,8 @@ def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
 
     Args:
         texts: the texts.
-        pad: the token that shorter ones are padded with.
-        device: where the tensors are put.
+        pad: the token with which shorter texts are padded.
+        device: the device of the tensors.
     """
     length = max(len(text.ids) for text in texts)
     ids = torch.full((len(texts), length), pad)
@@ -112,13 +112,13 @@ def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
 
 
 def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: Sequence[str], n: int = 50) -> None:
-    """Refuses locales whose writing the tokenizer breaks into bytes, from which a model learns spelling and no language.
+    """Refuses locales whose script the tokenizer splits into bytes. From bytes, a model would learn spelling and no language.
 
     Args:
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
         rows: the parallel texts.
         codes: the locales.
-        n: how many texts of a locale are looked at.
+        n: the number of texts of a locale that are checked.
 
     Raises:
         DataError: a locale has more tokens than characters, or consists mostly of unknown tokens.

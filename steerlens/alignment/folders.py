@@ -1,4 +1,4 @@
-"""The folder of a training run: its card, its checkpoints, and what is left of them in the end."""
+"""The folder of a training run: its card, its checkpoints, and the files that stay at the end."""
 
 import shutil
 from collections.abc import Iterator
@@ -45,14 +45,14 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def begun(folder: Path, card: Card) -> Card:
-    """Returns the card of the run that is gone on with, or of one that begins.
+    """Returns the card of a run that continues, or of one that begins.
 
     Args:
-        folder: the run's.
-        card: what the run is to be.
+        folder: the folder of the run.
+        card: the card of the intended run.
 
     Raises:
-        SettingsError: the folder contains another run, or files of something else.
+        SettingsError: the folder contains another run, or other files.
     """
     if (folder / CARD).is_file():
         there = Card.load(folder)
@@ -71,10 +71,10 @@ def begun(folder: Path, card: Card) -> Card:
 
 
 def whole(folder: Path) -> dict[int, Path]:
-    """Returns the checkpoints that were written whole by their step; what is left of others is removed, where that is allowed.
+    """Returns the complete checkpoints by their step. Incomplete ones are removed, if this is allowed.
 
     Args:
-        folder: the run's.
+        folder: the folder of the run.
     """
     found = checkpoints_of(folder)
     for path in found.values():
@@ -84,11 +84,11 @@ def whole(folder: Path) -> dict[int, Path]:
 
 
 def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Puts the last checkpoint's adapter, and what was seen in training, into the folder.
+    """Writes the last checkpoint's adapter and the log of the training into the folder.
 
     Args:
-        folder: the run's.
-        rows: step, part and value of what was seen.
+        folder: the folder of the run.
+        rows: the log as rows of step, part and value.
     """
     TrainingLog(pd.DataFrame(rows, columns=_COLUMNS)).save(folder / LOG)
     last = list(whole(folder).values())[-1]
@@ -97,10 +97,10 @@ def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def strip(folder: Path) -> None:
-    """Leaves the adapter alone in every checkpoint of a run that came to its end. It may be done twice.
+    """Removes everything except the adapter from every checkpoint of a finished run. It can be called twice.
 
     Args:
-        folder: the run's.
+        folder: the folder of the run.
     """
     for path in checkpoints_of(folder).values():
         for file in path.iterdir():

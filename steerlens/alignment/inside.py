@@ -1,4 +1,4 @@
-"""What alignment does inside a model: languages, kinds of prompts and vectors, before and after, by layer."""
+"""How alignment changes a model inside: languages, kinds of prompts and vectors, before and after, by layer."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -24,32 +24,33 @@ if TYPE_CHECKING:
 
 _PROBE = "difference of means"
 BEFORE = "before"
-"""The base model, in the column ``model``."""
+"""The name of the base model in the column ``model``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inside(ResultTable):
     """Measures of the base model (``before``) and of each method's model, by layer and locale.
 
-    Columns: model (``before``, or the method's name), locale, layer, measure, of, value, low, high (of its 95% interval, NaN
-    where it has none), n. The measures: those of ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1`` and ``linear
-    CKA`` of a locale with English, of factual and cultural prompts; ``relative norm`` and ``cosine`` of EN and LOC);
-    ``separability`` (the held-out AUROC of factual and cultural prompts); and of a method's model ``kept direction`` (the cosine
-    of its own EN and LOC vector with the base model's) and ``moved`` (how far the locale's cultural prompts moved along the base
-    model's LOC vector on the mean: 1 is the whole vector, a negative number is away from the local).
+    Columns: model (``before``, or the method's name), locale, layer, measure, of, value, low, high (the ends of its 95%
+    interval, NaN if it has none), n. The measures are those of ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1``
+    and ``linear CKA`` between a locale and English, for factual and cultural prompts; ``relative norm`` and ``cosine`` of EN
+    and LOC) and ``separability`` (the held-out AUROC of factual and cultural prompts). A method's model also has ``kept
+    direction`` (the cosine between its own EN or LOC vector and the base model's) and ``moved`` (how far the locale's cultural
+    prompts moved along the base model's LOC vector on average: 1 is the whole vector, and a negative number is away from the
+    local).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("model", "locale", "layer", "measure", "of", "value", "low", "high", "n")
 
     def plot(self, measure: str = "centred cosine", of: str = "cultural") -> "Figure":
-        """Draws one measure by layer, the mean over locales, a line per model.
+        """Draws one measure by layer, as the mean over locales, with one line per model.
 
         Args:
             measure: a value of the column ``measure``.
             of: a value of the column ``of`` that the measure has.
 
         Raises:
-            UnknownNameError: the table does not have the measure, or not of that.
+            UnknownNameError: the table does not have the measure, or not for this value of ``of``.
         """
         from steerlens.plotting import inside_figure
 
@@ -59,7 +60,7 @@ class Inside(ResultTable):
         return inside_figure(part[part["of"] == of], measure, of)
 
     def summary(self) -> "pd.DataFrame":
-        """Returns the mean over layers and locales of each measure, a column per model."""
+        """Returns the mean over layers and locales of each measure, with one column per model."""
         keys = ["measure", "of"]
         return self.frame.pivot_table(index=keys, columns="model", values="value", sort=False).reset_index()
 
@@ -78,14 +79,14 @@ def inside(
 
     Args:
         model: the base model.
-        methods: by name: ``Aligned`` or other methods that are a model of their own, or such models.
-        items: factual and cultural items in English and in other locales, as a sample of test.
+        methods: by name, ``Aligned`` or other methods that have a model of their own, or such models.
+        items: factual and cultural items in English and in other locales, for example a sample of test.
         layers: block indices; all for ``None``.
-        draws: the number of random halves and resamples behind intervals.
-        seed: of these.
+        draws: the number of random halves and resamples for intervals.
+        seed: the seed of these draws.
 
     Raises:
-        SettingsError: a method called as the base model is, or one that steers.
+        SettingsError: a method has the name of the base model, or steers.
         DataError: no locale shares enough concepts with English.
     """
     import pandas as pd
@@ -129,7 +130,7 @@ def _measured(stack: ResidualStack, draws: int, seed: int) -> Iterator[dict[str,
 
 
 def _compared(before: ResidualStack, old: VectorSet, after: ResidualStack, new: VectorSet) -> Iterator[dict[str, Any]]:
-    """Yields what became of the base model's vectors, and of the cultural prompts along its LOC."""
+    """Yields how the base model's vectors changed, and how cultural prompts moved along its LOC vector."""
     for key, vector in old.items():
         name, locale = key
         cosines = torch.stack([_direction(new[key], layer).dot(_direction(vector, layer)) for layer in before.layers])

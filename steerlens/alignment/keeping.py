@@ -1,4 +1,4 @@
-"""Keeping localization: a loss term that keeps the component of prompts along the LOC direction while a method aligns."""
+"""Keeps localization: a loss term that holds the prompts' component along the LOC direction while a method aligns the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from steerlens.steering import VectorSet
 
 @dataclass(frozen=True)
 class Keep:
-    """What an alignment should keep as it is: the component of prompts along the LOC direction after one block.
+    """What an alignment should leave unchanged: the component of prompts along the LOC direction after one block.
 
-    ``weight`` times ``movement_loss`` of the last token of implicit cultural prompts is added to the method's loss. No paper has
-    this term: it asks whether alignment must erase culture.
+    ``weight`` times ``movement_loss`` of the last token of implicit cultural prompts is added to the method's loss. No paper
+    has this term. It tests whether alignment must erase culture.
     """
 
     vectors: VectorSet
-    """The LOC vector of every locale that is aligned, as ``take`` makes them of train."""
+    """The LOC vector of every aligned locale, made by ``take`` from the train part."""
     layer: int
     """The index of the block after which prompts are compared with the model before training."""
     items: Items
-    """Cultural items, as those of train, whose implicit prompts are compared. Their answers are not read."""
+    """Cultural items, for example those of train, whose implicit prompts are compared. Their answers are not read."""
     weight: float = 1.0
     """The factor on the loss. With 1, a movement by the whole LOC vector costs one nat."""
     name: str = "LOC"
@@ -50,7 +50,7 @@ class Keep:
 
         Raises:
             FingerprintError: the vectors were taken from another model.
-            DataError: the items contain no cultural prompts of one of these locales.
+            DataError: the items contain no cultural prompts for one of these locales.
             SettingsError: a locale has no vector with one direction.
             LayerError: the vectors were not taken at the layer.
         """
@@ -81,11 +81,11 @@ class Keep:
         """Returns the vector of a locale at the layer, in the residual stream's units.
 
         Args:
-            locale: as ``es-ES``.
+            locale: the locale, for example ``es-ES``.
 
         Raises:
             SettingsError: there is no such vector, or it has no direction.
-            LayerError: it was not taken at the layer.
+            LayerError: the vector was not taken at the layer.
         """
         own = self.vectors.of(locale).get(self.name)
         edit: Any = None if own is None else own.edit(layer_of(self.layer, own.layers, f"vector {own.label}"))
@@ -97,7 +97,7 @@ class Keep:
         return edit.direction
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what is kept as JSON values, for a card."""
+        """Returns a description of the kept component as JSON values, for a card."""
         return {
             "vectors": self.vectors.digest(),
             "name": self.name,

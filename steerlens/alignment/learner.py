@@ -1,4 +1,5 @@
-"""The model that is trained, as losses see it: residuals at a layer, and log probabilities of what is learned."""
+"""The model that is trained, in the form that losses need: residuals at a layer, and log probabilities of the learned
+tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,12 +21,12 @@ Pooled = Literal["mean", "last"]
 
 
 class _Reached(Exception):
-    """The layer that is read has run: nothing above it is needed."""
+    """The layer that is read has run; nothing above it is needed."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A Hugging Face model with a LoRA adapter, and what losses ask of it."""
+    """A Hugging Face model with a LoRA adapter, and the methods that losses need."""
 
     model: Any
     """A ``peft.PeftModel``."""
@@ -41,7 +42,7 @@ class Learner:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of number of the base model's weights."""
+        """The number type of the base model's weights."""
         return self.model.get_input_embeddings().weight.dtype
 
     def pad_all(self, texts: Sequence[Encoded]) -> Padded:
@@ -55,8 +56,8 @@ class Learner:
     def residuals(
         self, texts: Sequence[Encoded], layer: int, pooled: Pooled = "mean", *, before: bool = False
     ) -> Float[Tensor, "text d_model"]:
-        """Returns the residual stream after a block: the mean over each text's own tokens, or its last token's. Blocks above do
-        not run.
+        """Returns the residual stream after a block: the mean over each text's own tokens, or the last token of each text.
+        Blocks above do not run.
 
         Args:
             texts: the texts.
@@ -93,7 +94,7 @@ class Learner:
 
         Args:
             texts: the texts.
-            before: whether the model before training is asked, without gradients.
+            before: whether the model before training is used, without gradients.
         """
         batch = self.pad_all(texts)
         asked = torch.zeros_like(batch.learned)
@@ -105,7 +106,7 @@ class Learner:
         return found.sum(dim=1)
 
     def nll(self, texts: Sequence[Encoded]) -> Float[Tensor, ""]:
-        """Returns the negative log likelihood of the texts' learned tokens, in nats a token: the language model's loss.
+        """Returns the negative log likelihood of the texts' learned tokens, in nats per token. This is the language-model loss.
 
         Args:
             texts: the texts.
@@ -113,15 +114,15 @@ class Learner:
         return -self.log_probabilities(texts).sum() / sum(text.learned for text in texts)
 
     def check(self, texts: Sequence[Encoded], base: LensModel, tolerance: float = 1e-2) -> None:
-        """Makes sure, once, that logits at some tokens are those of a whole pass, and that this is the base model.
+        """Checks once that logits at some tokens equal those of a whole pass, and that this is the base model.
 
         Args:
             texts: a few texts.
             base: the model that is to be trained, which was read before.
-            tolerance: the largest difference of a log probability, or of a residual, relative to its size.
+            tolerance: the largest difference of a log probability, or of a residual relative to its size.
 
         Raises:
-            ModelError: the architecture does something else with its output, or what was read now is another model.
+            ModelError: the architecture changes its output in another way, or the model that was read now is another one.
         """
         batch = self.pad_all(texts)
         with torch.no_grad():
@@ -139,7 +140,7 @@ class Learner:
         self._check_base(texts, base, tolerance)
 
     def _check_base(self, texts: Sequence[Encoded], base: LensModel, tolerance: float) -> None:
-        """Compares the last block's residual with that of the model that was read before."""
+        """Compares the last block's residual with the one in the model that was read before."""
         layer = len(self.blocks) - 1
         batch = base.batch([base.row(text.ids) for text in texts])
         with torch.no_grad():
@@ -155,7 +156,7 @@ class Learner:
 
     @contextmanager
     def _at(self, asked: Tensor) -> Iterator[None]:
-        """Has the output weights applied to some tokens only: ``[1, asked, vocabulary]``."""
+        """Applies the output weights only to some tokens: ``[1, asked, vocabulary]``."""
         chosen: Callable[..., tuple[Tensor]] = partial(_chosen, asked)
         handle = self.model.get_base_model().get_output_embeddings().register_forward_pre_hook(chosen)
         try:
@@ -176,5 +177,5 @@ class Learner:
 
 
 def _chosen(asked: Tensor, _module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-    """The hidden states at the tokens that are asked for, ``[1, asked, d_model]``."""
+    """The hidden states at the requested tokens, ``[1, asked, d_model]``."""
     return (inputs[0][asked][None],)

@@ -1,4 +1,4 @@
-"""The LoRA adapter that is trained, on a Hugging Face model of its own."""
+"""The LoRA adapter that is trained, on its own copy of the Hugging Face model."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from steerlens.numeric import layers_of
 from steerlens.training import TrainingSettings
 
 _ATTENTION_DROPOUT = {"attention_dropout", "attn_pdrop", "dropout_p"}
-"""The name of the dropout rate in attention modules."""
+"""The names of the dropout rate in attention modules."""
 _ATTENTION = ("attn", "attention")
 """Words in the names of attention modules."""
 
 
 def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -> Learner:
-    """Returns the model, read again, with a fresh LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
+    """Returns the model, read again, with a new LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
 
-    The given model is left as it is. Only the adapter's weights have gradients.
+    The given model is not changed. Only the adapter's weights have gradients.
 
     Args:
         model: the base model.
         settings: the adapter's rank, factor and layers, and the seed of its first weights.
-        weights: ``all`` linear maps of the blocks, or those that attend.
+        weights: ``all`` linear maps of the blocks, or only those of ``attention``.
 
     Raises:
         ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no such maps.
@@ -62,14 +62,14 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
 
 
 def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
-    """Returns the name of each block of a Hugging Face model, in their order.
+    """Returns the name of each block of a Hugging Face model, in order.
 
     Args:
         hf: the model.
         n_layers: the number of its blocks.
 
     Raises:
-        ModelError: it contains no list of so many blocks.
+        ModelError: the model contains no list with this number of blocks.
     """
     for name, module in hf.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
@@ -78,7 +78,7 @@ def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
 
 
 def _linear(hf: Any, block: str, weights: Weights) -> list[str]:
-    """The names of a block's linear maps; GPT-2's are of a class of their own."""
+    """The names of a block's linear maps. GPT-2 has its own class for them."""
     from transformers.pytorch_utils import Conv1D
 
     found = [

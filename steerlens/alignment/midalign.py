@@ -1,4 +1,4 @@
-"""MidAlign: parallel texts pulled together in the middle layers, in turns with the language model's loss."""
+"""MidAlign: brings parallel texts together in the middle layers, alternating with the language-model loss."""
 
 import logging
 from collections.abc import Sequence
@@ -22,19 +22,20 @@ _log = logging.getLogger("steerlens")
 
 @dataclass(frozen=True)
 class MidAlign(Objective):
-    """The contrastive loss of pooled middle-layer residuals, in turns with the language model's loss.
+    """The contrastive loss of pooled middle-layer residuals, alternating with the language-model loss.
 
-    Batches of pairs minimise ``contrastive_loss`` of the mean residuals of a text and of its translation after one middle block,
-    and every second batch minimises the negative log likelihood of texts of all locales.
+    Batches of pairs minimise ``contrastive_loss`` of the mean residuals of a text and of its translation after one middle
+    block. Every second batch minimises the negative log likelihood of texts in all locales.
     """
 
     layer: int
     """The index of the block after which residuals are aligned."""
     temperature: float = 0.1
-    """What similarities are divided by."""
+    """The divisor of similarities."""
     centred: bool = True
-    """Whether the mean of the batch, of both languages together, is taken off before similarities: in many models one direction
-    that all texts share fills nearly the whole norm, so that all cosines are near 1 and the loss does not fall."""
+    """Whether the mean of the batch, over both languages together, is subtracted before similarities are computed. In many
+    models, one direction that all texts share makes up nearly the whole norm, so that without this all cosines are near 1 and
+    the loss does not fall."""
     name: ClassVar[str] = "MidAlign"
     source: ClassVar[str] = (
         "Liu and Niehues, arXiv 2502.14830. Differs: the batch's mean is taken off the residuals; the contrastive loss is taken "
@@ -48,18 +49,18 @@ class MidAlign(Objective):
         check_positive(self.name, temperature=self.temperature)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns pairs with English, and single texts of all locales and English.
+        """Returns pairs with English, and single texts in all locales and English.
 
         Args:
             corpus: the parallel texts.
             locales: the locales that are aligned with English.
-            tokenizer: the model's.
+            tokenizer: the model's tokenizer.
         """
         pairs = pairs_with_english(corpus, locales, tokenizer)
         return pairs, single_texts(corpus, (ENGLISH, *locales), tokenizer)
 
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:
-        """Returns the contrastive loss of pairs, or the language model's loss of single texts.
+        """Returns the contrastive loss of pairs, or the language-model loss of single texts.
 
         Args:
             learner: the model that is trained.
@@ -78,5 +79,5 @@ class MidAlign(Objective):
 
 
 def _same(one: Example, other: Example) -> bool:
-    """Whether two examples are no wrong answers for each other: they are about one thing, or a text of theirs is the same."""
+    """Whether two examples must not be wrong answers for each other: they are about the same thing, or share a text."""
     return one.about == other.about or any(a.ids == b.ids for a, b in zip(one.texts, other.texts, strict=True))

@@ -1,4 +1,4 @@
-"""What an alignment method minimises, behind one class."""
+"""The loss of an alignment method, as one class."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,34 +20,34 @@ Weights = Literal["all", "attention"]
 
 @dataclass(frozen=True)
 class Example:
-    """What a loss is taken of: one text, or parallel ones."""
+    """The input of a loss: one text, or parallel texts."""
 
     texts: tuple[Encoded, ...]
-    """One text, or several that say the same, the first in English."""
+    """One text, or several with the same meaning, the first in English."""
     about: str
-    """What it is about: the concept, or the row's key. Two examples about the same thing are not used as wrong answers for each
-    other."""
+    """The thing that it is about: the concept, or the row's key. Two examples about the same thing are not used as wrong
+    answers for each other."""
 
 
 Stream = Sequence[Example]
-"""Examples that batches are made of. A method with several takes a batch of each in turn."""
+"""Examples from which batches are made. A method with several streams takes a batch of each in turn."""
 
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """A method of alignment: the examples that it makes of parallel texts, and its loss.
+    """A method of alignment: how it makes examples from parallel texts, and its loss.
 
     A new method is one such class: a frozen dataclass whose fields are its settings.
     """
 
     name: ClassVar[str]
-    """What the method is called in tables and figures."""
+    """The method's name in tables and figures."""
     source: ClassVar[str]
-    """The paper, and what differs from it."""
+    """The paper, and how this implementation differs from it."""
     weights: ClassVar[Weights] = "all"
     """The weights that its adapter changes."""
     least_batch: ClassVar[int] = 1
-    """The fewest examples of a batch that it can learn from."""
+    """The smallest number of examples in a batch from which the method can learn."""
 
     @abstractmethod
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
@@ -56,10 +56,10 @@ class Objective(ABC):
         Args:
             corpus: the parallel texts.
             locales: the locales that are aligned with English.
-            tokenizer: the model's.
+            tokenizer: the model's tokenizer.
 
         Raises:
-            DataError: the corpus has none that the method can use.
+            DataError: the corpus has no examples that the method can use.
         """
 
     @abstractmethod
@@ -78,14 +78,14 @@ class Objective(ABC):
 
 
 def check_positive(whose: str, **settings: float) -> None:
-    """Refuses settings that are no numbers above zero.
+    """Refuses settings that are not numbers above zero.
 
     Args:
-        whose: what they are settings of, for the error.
+        whose: the owner of the settings, for the error.
         settings: the numbers by name.
 
     Raises:
-        SettingsError: one is not.
+        SettingsError: a setting is not a number above zero.
     """
     for name, given in settings.items():
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):

@@ -1,4 +1,4 @@
-"""The order in which examples are learned: the same for the same seed, however often a run is interrupted."""
+"""The order in which examples are learned. It is the same for the same seed, however often a run is interrupted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from steerlens.alignment.objectives import Example, Stream
 
 @dataclass(frozen=True)
 class Batch:
-    """What one pass learns from."""
+    """The examples of one training pass."""
 
     stream: int
-    """The index of the method's stream that the examples belong to."""
+    """The index of the method's stream to which the examples belong."""
     examples: tuple[Example, ...]
     kept: tuple[Encoded, ...] = ()
-    """Prompts whose component along the LOC direction is to be kept."""
+    """Prompts whose component along the LOC direction should not change."""
 
 
 class Batches(Sequence[Batch]):
-    """Every batch of a run, in order: of each stream in turn, each stream shuffled again when it is through.
+    """Every batch of a run, in order. The streams take turns, and a stream is shuffled again when all its examples were used.
 
-    All batches of one update are of the same stream, so that their gradients are of one loss.
+    All batches of one update belong to the same stream, so that their gradients are of the same loss.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Batches(Sequence[Batch]):
 
         Args:
             streams: the examples of each kind of batch.
-            kept: prompts whose place is to be kept; none for an empty sequence.
+            kept: prompts whose component along the LOC direction should not change; an empty sequence for none.
             steps: the number of updates.
-            size: the number of examples of a batch.
-            accumulate: the number of batches of an update.
-            seed: of the order.
+            size: the number of examples in a batch.
+            accumulate: the number of batches in an update.
+            seed: the seed of the order.
         """
         self._streams, self._kept, self._size, self._accumulate, self._n = streams, kept, size, accumulate, steps * accumulate
         each = -(-steps // len(streams)) * accumulate * size
@@ -49,7 +49,7 @@ class Batches(Sequence[Batch]):
         return self._n
 
     def __getitem__(self, at):  # type: ignore[no-untyped-def]
-        """Returns the batch at a place."""
+        """Returns the batch at an index."""
         if not 0 <= at < self._n:
             raise IndexError(at)
         update, within = divmod(at, self._accumulate)
@@ -61,6 +61,6 @@ class Batches(Sequence[Batch]):
 
 
 def _shuffled(n: int, length: int, rng: np.random.Generator) -> list[int]:
-    """Indices below ``n``, ``length`` of them: all in random order, again and again."""
+    """``length`` indices below ``n``: all in random order, repeated with a new order each time."""
     rounds = -(-length // n)
     return [int(i) for _ in range(rounds) for i in rng.permutation(n)][:length]

@@ -1,4 +1,4 @@
-"""Several trainings, one after another or each in a worker."""
+"""Several training runs, one after another or each in a worker."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,37 +30,37 @@ class Training:
     out: str | Path
     """The folder for the adapter, its checkpoints, its card and its log. Each training needs its own folder."""
     locales: tuple[str, ...] | None = None
-    """The locales that are aligned with English; all locales of the corpus except English for ``None``."""
+    """The locales that are aligned with English; ``None`` takes all locales of the corpus except English."""
     settings: TrainingSettings | None = None
     """The settings of the training; the defaults for ``None``."""
     keep: Keep | None = None
-    """What the training should keep as it is; nothing for ``None``."""
+    """What the training should leave unchanged; nothing for ``None``."""
     held_out: Items | None = None
     """Items whose answers no text may contain; not checked for ``None``."""
 
     @property
     def folder(self) -> Path:
-        """The whole path of the folder, which workers in other folders find too."""
+        """The absolute path of the folder, so that workers with another working directory find it too."""
         return Path(self.out).expanduser().resolve()
 
 
 def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Executor | None = None) -> list[Aligned]:
-    """Trains several adapters of one model, each as a whole: with an executor, as many at a time as it has workers.
+    """Trains several adapters of one model. With an executor, as many are trained at a time as it has workers.
 
-    A training that came to its end is not done again, and one that was ended continues from its last checkpoint, whoever does it.
+    A finished training is not repeated, and an interrupted one continues from its last checkpoint, whichever worker runs it.
 
     Args:
-        model: the base model, which is left as it is.
-        trainings: what is trained.
-        executor: who trains, as for ``sweep``; ``None``: this process. Workers on other machines write into a folder of the same
-            path that all machines share.
+        model: the base model, which is not changed.
+        trainings: the trainings to run.
+        executor: the executor, as for ``sweep``; ``None`` trains in this process. Workers on other machines write into a folder
+            that all machines share under the same path.
 
     Returns:
-        What was trained, in the order of ``trainings``.
+        The trained adapters, in the order of ``trainings``.
 
     Raises:
-        SettingsError: two trainings in one folder; and what ``train`` raises.
-        DataError, ModelError, FingerprintError: as ``train`` says.
+        SettingsError: two trainings use the same folder, or ``train`` raises it.
+        DataError, ModelError, FingerprintError: as for ``train``.
         FileError: a checkpoint cannot be written; or a worker on another machine wrote into a folder that is not shared.
     """
     folders = [training.folder for training in trainings]
@@ -91,16 +91,16 @@ def _trained(model: LensModel, training: Training) -> Aligned:
 
 
 def _trained_elsewhere(work: tuple[SentModel, Training]) -> Card:
-    """Trains in a worker. The adapter is in the folder; the card is returned."""
+    """Trains in a worker and returns the card. The adapter is in the folder."""
     sent, training = work
     return _trained(sent.load(), training).card
 
 
 def _seen_from_here(folder: Path, card: Card) -> Aligned:
-    """Returns what a worker trained.
+    """Returns the adapter that a worker trained.
 
     Raises:
-        FileError: this machine's folder does not have it.
+        FileError: the adapter is not in this machine's folder.
     """
     try:
         found, reason = Aligned.load(folder), "another adapter is there"

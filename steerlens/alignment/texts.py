@@ -1,4 +1,4 @@
-"""From parallel texts to the examples of a method: single texts, and pairs with English."""
+"""Turns parallel texts into the examples of a method: single texts, and pairs with English."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from steerlens.models.tokens import Tokenizer
 
 
 def about(row: ParallelText) -> str:
-    """Returns what a row is about: its concept, or its key where it has none.
+    """Returns the thing that a row is about: its concept, or its key if it has no concept.
 
     Args:
         row: a parallel text.
@@ -22,12 +22,12 @@ def about(row: ParallelText) -> str:
 def single_texts(
     corpus: ParallelCorpus, codes: Sequence[str], tokenizer: Tokenizer, *, answered: bool = False
 ) -> tuple[Example, ...]:
-    """Returns every text of some locales as an example of its own; of a question with an answer, the answer is learned.
+    """Returns every text of some locales as a separate example. If a question has an answer, only the answer is learned.
 
     Args:
         corpus: the parallel texts.
         codes: the locales whose texts are taken.
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
         answered: whether texts without an answer are left out.
     """
     wanted = [(row, code) for row in corpus for code in codes if code in (row.answers if answered else row.texts)]
@@ -35,15 +35,15 @@ def single_texts(
 
 
 def pairs_with_english(corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Example, ...]:
-    """Returns every text in English and its translation into one locale.
+    """Returns every text in English together with its translation into one locale.
 
     Args:
         corpus: the parallel texts.
         locales: the locales that are paired with English.
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no pairs.
     """
     found = tuple(
         Example((encoded_row(tokenizer, row, ENGLISH), encoded_row(tokenizer, row, code)), about(row))
@@ -57,10 +57,10 @@ def some(found: tuple[Example, ...], what: str) -> tuple[Example, ...]:
 
     Args:
         found: the examples.
-        what: what they are made of, for the error.
+        what: a description of their source, for the error.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no examples.
     """
     if not found:
         raise DataError(

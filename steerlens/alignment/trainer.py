@@ -1,4 +1,4 @@
-"""Transformers' ``Trainer``, with a method's loss in the place of its own."""
+"""Transformers' ``Trainer``, with a method's loss in place of its own."""
 
 import math
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from steerlens.progress import progress
 from steerlens.training import TrainingSettings
 
 KEPT = "kept"
-"""The name in the log of the loss term that keeps prompts where they are."""
+"""The name in the log of the loss term that keeps prompts unchanged."""
 _VALUES = 10
-"""The number of first and of last values of a part of the loss that are compared to detect divergence."""
+"""The number of first and last values of a part of the loss that are compared to detect divergence."""
 _DIVERGED = 3.0
-"""The loss diverges if the mean of the last values is larger than the largest first value by this factor."""
+"""The loss diverges if the mean of the last values is more than this factor times the largest first value."""
 
 
 class AlignmentTrainer(Trainer):  # type: ignore[misc]
-    """Takes batches in their order, and minimises a method's loss."""
+    """A trainer that takes batches in their order, and minimises a method's loss."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         Args:
             learner: the model that is trained.
             objective: the method.
-            batches: what is learned from, in order.
-            settings: of the training.
-            folder: the adapter's.
-            accumulate: the batches of an update.
-            keep: what is to be left as it is.
+            batches: the batches of the training, in order.
+            settings: the settings of the training.
+            folder: the folder of the adapter.
+            accumulate: the number of batches in an update.
+            keep: what should stay unchanged.
         """
         own = learner.device
         arguments = TrainingArguments(
@@ -86,17 +86,17 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         """The parts of the loss in the batches of this update."""
 
     def close(self) -> None:
-        """Takes the progress bar away, however the training ended."""
+        """Removes the progress bar, however the training ended."""
         self._watch.close()
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
-        """Returns the loss of a batch: the sum of its parts, which are noted.
+        """Returns the loss of a batch: the sum of its parts, which are also noted.
 
         Args:
-            model: as the trainer wraps it; the learner holds the same.
+            model: the model as the trainer wraps it; the learner has the same model.
             inputs: ``{"batch": Batch}``.
-            return_outputs: whether outputs are wanted, too; there are none.
-            num_items_in_batch: not used: losses are means.
+            return_outputs: whether outputs should be returned too; there are none.
+            num_items_in_batch: not used, as losses are means.
 
         Raises:
             ModelError: a part is not finite.
@@ -128,15 +128,15 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return 0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Returns the sampler of batches in their order, which is random already."""
+        """Returns the sampler of batches in their order, which is already random."""
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Writes a checkpoint, and marks it as whole.
+        """Writes a checkpoint, and marks it as complete.
 
         Raises:
             ModelError: the weights are not finite.
-            FileError: it cannot be written; those before are kept.
+            FileError: the checkpoint cannot be written; earlier ones are kept.
         """
         if not all(bool(own.isfinite().all()) for own in self.model.parameters() if own.requires_grad):
             raise _diverging(self.state, f"weights are NaN or infinite at step {self.state.global_step}", self.args.learning_rate)
@@ -152,24 +152,24 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             ) from error
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
-        """Writes the adapter as safetensors, and nothing of a format that can run code."""
+        """Writes the adapter as safetensors, and nothing in a format that can run code."""
         self.model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Shows the loss and the time left, notes the loss, and sees whether it diverges."""
+    """Shows the loss and the remaining time, records the loss, and checks whether it diverges."""
 
     def __init__(self, trainer: AlignmentTrainer, steps: int, name: str) -> None:
         self._trainer, self._steps, self._name = trainer, steps, name
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Shows the progress bar, from the step on that the run begins at."""
+        """Shows the progress bar, starting at the step at which the run begins."""
         self._bar = progress(self._steps, f"Training {self._name}", "step")
         self._bar.initial = self._bar.n = state.global_step  # the speed is that of the steps from here on
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Notes and shows the parts of the loss, and sees whether one diverges."""
+        """Records and shows the parts of the loss, and checks whether one diverges."""
         means = {name: sum(values) / len(values) for name, values in self._trainer.seen.items()}
         self._trainer.seen = {}
         state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]
@@ -179,7 +179,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             _check_diverging(name, state, args.learning_rate)
 
     def close(self) -> None:
-        """Takes the progress bar away."""
+        """Removes the progress bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -202,7 +202,7 @@ def _diverging(state: Any, what: str, rate: float) -> ModelError:
 
 
 def _check_device(own: torch.device, others: torch.device) -> None:
-    """Refuses a GPU that Transformers would not train on.
+    """Refuses a GPU on which Transformers would not train.
 
     Raises:
         SettingsError: the model is on another GPU than the first.

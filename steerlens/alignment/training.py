@@ -1,4 +1,4 @@
-"""Training an adapter of a model by a method, in a folder that a run continues from where it ended."""
+"""Trains an adapter of a model by a method, in a folder from which an interrupted run continues."""
 
 import gc
 import logging
@@ -31,7 +31,7 @@ from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
 _NO_MEMORY = ("can't allocate memory", "out of memory")
-"""The words of allocators' errors that have no type of their own."""
+"""Texts in allocators' errors that have no error class of their own."""
 
 
 def train(
@@ -47,27 +47,27 @@ def train(
 ) -> Aligned:
     """Trains a LoRA adapter of a model by any method of alignment.
 
-    The model itself is left as it is. The same call continues from the last checkpoint of an interrupted run, and returns the
+    The model itself is not changed. The same call continues from the last checkpoint of an interrupted run, and returns the
     result of a finished one.
 
     Args:
         model: the base model, as ``sl.load`` returns it.
         corpus: the parallel texts.
         objective: the method, with the loss that is minimised.
-        locales: the locales that are aligned with English; all locales of the corpus except English for ``None``.
+        locales: the locales that are aligned with English; ``None`` takes all locales of the corpus except English.
         out: the folder for the adapter, its checkpoints, its card and its log.
         settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should keep as it is; nothing for ``None``.
-        held_out: items that no text may give away, as those of dev and test; not checked for ``None``.
+        keep: what the training should leave unchanged; nothing for ``None``.
+        held_out: items that no text may give away, such as those of dev and test; not checked for ``None``.
 
     Raises:
         DataError: the corpus contains nothing that the method can use, or contains answers of held-out items, or the tokenizer
             splits a locale's texts into bytes.
-        SettingsError: no locales, too few examples per batch for the method, or the folder contains another run or other files.
-        ModelError: peft is not installed, the model cannot be trained, memory is too small for it, or the loss diverges.
-        FileError: a checkpoint cannot be written; the last one that was written is kept. Or another process is training in the
-            folder.
-        FingerprintError: the vectors of what is to be kept are of another model.
+        SettingsError: there are no locales, a batch has too few examples for the method, or the folder contains another run or
+            other files.
+        ModelError: peft is not installed, the model cannot be trained, the memory is too small, or the loss diverges.
+        FileError: a checkpoint cannot be written (the last written one is kept), or another process is training in the folder.
+        FingerprintError: the vectors in ``keep`` belong to another model.
     """
     chosen, codes, folder = settings or TrainingSettings(), _locales(corpus, locales), Path(out).expanduser().resolve()
     if held_out is not None:
@@ -146,7 +146,7 @@ def _card(
 
 
 def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], int]:
-    """The examples whose texts have something to learn and at most so many tokens, and how many are others."""
+    """The examples whose texts have learned tokens and are not too long (``most``), and the number of the other examples."""
     kept = tuple(
         tuple(one for one in stream if all(text.learned and len(text.ids) <= most for text in one.texts)) for stream in streams
     )
@@ -164,7 +164,7 @@ def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], i
 
 @contextmanager
 def _own_random_numbers(model: LensModel) -> Iterator[None]:
-    """Leaves the random numbers of Python, NumPy and PyTorch as they were: training sets them all."""
+    """Restores the random numbers of Python, NumPy and PyTorch afterwards, as training sets all of them."""
     import random
 
     import numpy as np
@@ -191,13 +191,13 @@ class _Run:
     folder: Path
 
     def trained(self) -> tuple[list[dict[str, Any]], int]:
-        """Trains in batches of the size asked for, or of a half of it wherever memory does not hold more.
+        """Trains in batches of the requested size. Whenever the memory is too small, the size is halved.
 
         Returns:
-            What was seen, and the size of the batches.
+            The log of the training, and the size of the batches.
 
         Raises:
-            ModelError: memory does not hold the smallest batch.
+            ModelError: the memory is too small even for the smallest batch.
         """
         size, accumulate = self.settings.batch_size, self.settings.accumulate
         while True:
@@ -223,7 +223,7 @@ class _Run:
             )
 
     def _once(self, size: int, accumulate: int) -> list[dict[str, Any]]:
-        """Trains from the last checkpoint on, and returns what was seen."""
+        """Trains from the last checkpoint onward, and returns the log."""
         steps, seed = self.settings.steps, self.settings.seed
         batches = Batches(self.streams, self.prompts, steps=steps, size=size, accumulate=accumulate, seed=seed)
         learner = learner_of(self.model, self.settings, self.objective.weights)
@@ -243,7 +243,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def _let_go() -> None:
-    """Frees what nobody holds: a trainer and its callbacks hold each other."""
+    """Frees objects that nothing else refers to: a trainer and its callbacks refer to each other."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

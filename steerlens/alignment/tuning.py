@@ -19,7 +19,8 @@ from steerlens.models.tokens import Tokenizer
 class MultilingualTuning(Objective):
     """The negative log likelihood of answers, after the same questions in every language.
 
-    Rows with a single locale count too: questions about a country's culture with its own answers are mixed in that way.
+    Rows with a single locale count too. In this way, questions about a country's culture are mixed in with that country's
+    answers.
     """
 
     name: ClassVar[str] = "multilingual tuning"
@@ -34,17 +35,17 @@ class MultilingualTuning(Objective):
         Args:
             corpus: the parallel texts.
             locales: the locales that are aligned with English.
-            tokenizer: the model's.
+            tokenizer: the model's tokenizer.
         """
         found = single_texts(corpus, (ENGLISH, *locales), tokenizer, answered=True)
         return (some(found, "questions with answers"),)
 
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002
-        """Returns the negative log likelihood of the answers, in nats a token.
+        """Returns the negative log likelihood of the answers, in nats per token.
 
         Args:
             learner: the model that is trained.
-            batch: examples of the one stream.
+            batch: examples of the only stream.
             stream: always 0.
         """
         return {"answers": learner.nll([text for example in batch for text in example.texts])}

@@ -1,4 +1,4 @@
-"""What each command of the command line does: from parsed arguments to the text it prints."""
+"""The functions of the command line's commands. Each turns parsed arguments into the printed text."""
 
 from steerlens.commands.look import data, models, steer
 from steerlens.commands.serve import serve

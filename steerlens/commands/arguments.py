@@ -1,4 +1,4 @@
-"""Arguments of the command line, turned into what the library takes."""
+"""Converts arguments of the command line to the library's arguments."""
 
 from argparse import Namespace
 from collections.abc import Iterable
@@ -10,17 +10,17 @@ from steerlens.options import value_of
 
 
 def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = True) -> tuple[Items, tuple[str, ...]]:
-    """The items that a command works on, those of the locales asked for and of English, and these locales.
+    """The items on which a command works, those of the requested locales and of English, and these locales.
 
     Args:
         args: parsed arguments, with ``items`` and either ``locales`` or ``locale``.
-        kinds: the kinds that every locale must have items of.
+        kinds: the kinds; every locale must have items of each.
         english: whether there must be items in English, too.
 
     Raises:
-        UnknownNameError: a locale that the atlas or the file does not have.
-        DataError: no items of a kind in a locale, or none in English where they are needed.
-        SettingsError: no locale was asked for, and the file does not say which.
+        UnknownNameError: the atlas or the file does not have a locale.
+        DataError: a locale has no items of a kind, or there are none in English although they are needed.
+        SettingsError: no locale was requested, and the file does not determine it.
     """
     own = load_items(args.items) if args.items else None
     codes = _codes(args, own.locales if own else atlas_locales(), from_file=own is not None)
@@ -41,7 +41,7 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
 
 
 def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[str, ...]:
-    """The codes of the locales asked for, or those that stand for them where none was."""
+    """The codes of the requested locales, or the default locales if none was requested."""
     others = tuple(code for code in have if code != ENGLISH)
     if "locale" in args:
         if args.locale is None and from_file and len(others) != 1:
@@ -52,7 +52,7 @@ def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[
 
 
 def model(args: Namespace) -> LensModel:
-    """The model asked for; its licence is named."""
+    """The requested model. Its licence is shown."""
     import logging
 
     if args.model in EMBEDDED:
@@ -63,10 +63,10 @@ def model(args: Namespace) -> LensModel:
 
 
 def _sizes(text: str | None) -> dict[str | int, str | int] | None:
-    """What each device may hold, by its number or name.
+    """The most memory to use on each device, by its number or name.
 
     Raises:
-        SettingsError: it is not written as ``0=20GiB,cpu=60GiB``.
+        SettingsError: it is not written in the form ``0=20GiB,cpu=60GiB``.
     """
     if text is None:
         return None

@@ -16,13 +16,14 @@ from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
-"""The fewest concepts of each kind for which a cross-validated form classifier is informative."""
+"""The smallest number of concepts of each kind for which a cross-validated form classifier is informative."""
 _REPEATS = 0.2
 """A text counts as repeating itself if at least this share of its four-token sequences occurred earlier in it."""
 
 
 def steer(args: Namespace) -> str:
-    """The continuations before and after, side by side, and a warning where the steered ones repeat themselves."""
+    """Returns the continuations before and after steering side by side, with a warning if the steered texts repeat
+    themselves."""
     plan = SteeringPlan.load(args.plan)
     model = arguments.model(args)
     plan.check(model)
@@ -35,7 +36,7 @@ def steer(args: Namespace) -> str:
 
 
 def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]:
-    """A warning if the steered texts repeat themselves, and more than the unsteered ones do; else nothing."""
+    """Returns a warning if the steered texts repeat themselves, and do so more than the unsteered ones; otherwise nothing."""
     unsteered, steered = (
         sum(repeated(model.tokenizer.ids(text)) for text in texts if text) / len(texts) for texts in (before, after)
     )
@@ -49,7 +50,7 @@ def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]
 
 
 def _continuations(model: LensModel, args: Namespace) -> list[str]:
-    """What the model writes after the prompt, as many times as was asked for."""
+    """Returns the requested number of texts that the model writes after the prompt."""
     drawn = {"sample": args.sample, "temperature": args.temperature, "n": args.n, "seed": args.seed}
     stop = args.stop or next_question(args.prompt)
     texts: str | list[str] = model.generate(args.prompt, args.max_new_tokens, stop=stop, **drawn)
@@ -67,7 +68,7 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
 
 
 def data(args: Namespace) -> str:
-    """Counts, the items asked for, or a check of all of them."""
+    """Returns counts, the requested items, or the result of a check of all items."""
     forms = {"wordings": args.wordings, "cloze": args.cloze}
     items = load_items(args.items, **forms) if args.items else atlas(min_votes=args.min_votes, **forms)
     if args.topic is not None:
@@ -100,18 +101,18 @@ def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every actio
 
 
 def _asked(items: Items, code: str) -> int:
-    """The items of a locale whose answer people were asked for."""
+    """The number of items of a locale whose answer was asked in a survey."""
     return sum(item.evidence is not None for item in items.of(locale=code))
 
 
 def _shown(items: Items, args: Namespace) -> str:
-    """Items spread over all that there are, each with its choices and its source."""
+    """Some items, spread over all items, each with its choices and its source."""
     step = max(1, len(items) // max(1, args.n))
     return "\n\n".join(_described(item) for item in list(items)[::step][: args.n])
 
 
 def _checked(items: Items, args: Namespace) -> str:
-    """Every problem as one error, or how well form alone distinguishes the two kinds."""
+    """Raises every problem as one error, or returns how well form alone distinguishes the two kinds."""
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)

@@ -8,7 +8,7 @@ from steerlens.steering import SteeringPlan
 
 
 def serve(args: Namespace) -> str:
-    """An OpenAI-compatible server whose requests choose a plan by name; it runs until it is interrupted."""
+    """Runs an OpenAI-compatible server whose requests choose a plan by name, until it is interrupted."""
     from steerlens.vllm.loading import check_installed, unloaded
     from steerlens.vllm.server import serve as run
 

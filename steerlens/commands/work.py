@@ -67,7 +67,7 @@ def probe(args: Namespace) -> str:
 
 
 def sweep(args: Namespace) -> str:
-    """One vector of one locale at many layers and strengths."""
+    """Sweeps one vector of one locale at many layers and strengths."""
     if args.vector not in _KINDS:
         raise UnknownNameError("vector", args.vector, _KINDS)
     folder = Folder.ready(args.out)
@@ -98,7 +98,7 @@ def sweep(args: Namespace) -> str:
 
 
 def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
-    """One score's grid, predicted cells marked, and its figure."""
+    """One score's grid, with predicted cells marked, and its figure."""
     cells = table.cells(score)
     texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
     grid = texts.pivot(index="layer", columns="strength", values="text").fillna("")
@@ -109,7 +109,7 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
 
 
 def search(args: Namespace) -> str:
-    """Chooses plans on train and dev; ends with the choices, and what they do on test."""
+    """Chooses plans on train and dev. Returns the choices, and their results on test."""
     folder = Folder.ready(args.out)
     items, locales = arguments.items(args)
     settings = settings_of(SearchSettings, args)
@@ -129,7 +129,7 @@ def search(args: Namespace) -> str:
 
 
 def align(args: Namespace) -> str:
-    """Trains an adapter by a method of alignment; returns the losses and the adapter's folder."""
+    """Trains an adapter by a method of alignment. Returns the losses and the adapter's folder."""
     from steerlens import alignment
 
     items, locales = arguments.items(args)
@@ -150,14 +150,14 @@ def align(args: Namespace) -> str:
 
 
 def _placing(args: Namespace, locale: str, name: str) -> list[str]:
-    """The command that tests an adapter on what it was not trained on: the same items, cut by the same seed."""
+    """The command that tests an adapter on items on which it was not trained: the same items, split by the same seed."""
     given = {"model": args.model, "device": args.device, "dtype": args.dtype, "items": args.items, "seed": args.seed}
     own = [text for option, value in given.items() if value is not None for text in (f"--{option}", str(value))]
     return ["steerlens", "plane", *own, "--locale", locale, "--adapter", f"{name}={args.out}"]
 
 
 def plane(args: Namespace) -> str:
-    """Saved plans and adapters on the test part of the atlas."""
+    """Measures saved plans and adapters on the test part of the atlas."""
     plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
         raise SettingsError("no methods given: expected --plan NAME=FILE, --adapter NAME=FOLDER, or several of them.")
@@ -185,7 +185,7 @@ def named(what: str, given: list[str]) -> dict[str, str]:
         given: its values, each as NAME=FILE.
 
     Raises:
-        SettingsError: a value without a name, or a name that is given twice.
+        SettingsError: a value has no name, or a name is given twice.
     """
     named = [text.partition("=") for text in given]
     if any(not name or not file for name, _, file in named):
@@ -196,7 +196,7 @@ def named(what: str, given: list[str]) -> dict[str, str]:
 
 
 def _adapter(folder: str) -> Method:
-    """The adapter in a folder; one that ``align`` made is put on the model that it was trained on, and on no other."""
+    """The adapter in a folder. An adapter made by ``align`` is used only on the model on which it was trained."""
     from steerlens.alignment import CARD, Aligned
 
     path = Path(folder).expanduser()

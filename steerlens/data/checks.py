@@ -1,4 +1,4 @@
-"""The requirements on items for claims: every problem of every item, in one list."""
+"""The requirements on items that are used for claims: finds every problem of every item, in one list."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ _TOLERANCE = 4.0
 """The number of standard deviations by which an answer position may differ from an even share. Chance exceeds it once in
 15,000."""
 _UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
-"""Scripts in which words are written together with others, or with their particles."""
+"""Scripts in which words are written without spaces between them, or together with their particles."""
 _SENTENCE = 5
 """The number of letters of the locale's script from which a question counts as written in it, even if a long name in Latin
 letters has more."""
@@ -73,13 +73,13 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
 
 
 def _stands_in(answer: str, text: str, script: str) -> bool:
-    """Whether a text contains an answer, as a separate word where the script has spaces between words."""
+    """Whether a text contains an answer; as a separate word if the script has spaces between words."""
     word = re.escape(same_text(answer))
     return bool(re.search(word if script in _UNSPACED else rf"(?<!\w){word}(?!\w)", same_text(text)))
 
 
 def _named(item: Item, place: Locale) -> Iterator[str]:
-    """What an implicit prompt or a choice gives away, and an explicit prompt does not say."""
+    """Yields names that an implicit prompt or a choice gives away, and names that an explicit prompt lacks."""
     hidden = "|".join(filter(None, (place.names, place.capitals)))
     if hidden and (found := re.search(hidden, item.question)):
         yield f"the implicit question {item.question!r} names {found.group()!r}"
@@ -91,7 +91,7 @@ def _named(item: Item, place: Locale) -> Iterator[str]:
 
 
 def _unclear(items: Items) -> Iterator[Problem]:
-    """Wrong choices that another item of the same question has for its answer."""
+    """Yields wrong choices that are the answer of another item with the same question."""
     right: dict[tuple[str, str], dict[str, str]] = {}
     for item in items:
         answers = right.setdefault((item.locale, same_text(item.question)), {})
@@ -114,7 +114,7 @@ def _repeats(items: Items) -> Iterator[Problem]:
 
 
 def _missing(items: Items) -> Iterator[Problem]:
-    """Concepts without a translation. A cultural concept may be left out for locales that share an answer."""
+    """Yields concepts without a translation. A cultural concept may be missing in locales that share an answer."""
     shared = {(item.concept, code) for item in items for owners in item.owners if len(owners) > 1 for code in owners}
     have = {(item.concept, item.locale) for item in items}
     kinds = {item.concept: item.kind for item in items}
@@ -126,7 +126,7 @@ def _missing(items: Items) -> Iterator[Problem]:
 
 
 def _unbalanced(items: Items) -> Iterator[Problem]:
-    """Positions at which the letter format lists the answer more or less often than chance explains."""
+    """Yields positions at which the letter format lists the answer more or less often than chance explains."""
     for code in items.locales:
         for kind in KINDS:
             part = list(items.of(locale=code, kind=kind))

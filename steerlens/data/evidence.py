@@ -1,4 +1,4 @@
-"""What surveys say of the atlas's cultural answers: people's votes, joined to the concepts by a table of ids."""
+"""Survey results on the atlas's cultural answers: people's votes, joined to the concepts by a table of ids."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ VOTES = "votes.json"
 
 
 def with_evidence(items: Items) -> Items:
-    """Returns the atlas's items with the votes for their answers, where people were asked."""
+    """Returns the atlas's items with the votes for their answers, if there was a survey."""
     return replace(
         items,
         items=tuple(

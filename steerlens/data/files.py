@@ -1,4 +1,4 @@
-"""Items from files: the user's own JSON Lines and CSV, and the atlas that comes with steerlens."""
+"""Items from files: the user's own JSON Lines and CSV, and the atlas that is part of steerlens."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ _ANSWER_COLUMN = "answer:"
 _COLUMNS = ("concept", "kind", "locale")
 """Columns that every CSV file has, in addition to ``question`` or ``templates``. The others depend on its kinds."""
 _LISTS, _NUMBERS = ("choices", "wordings", "templates", "tags"), ("difficulty", "popularity")
-"""Columns whose cells are lists, separated by ``|``, and those whose cells are numbers."""
+"""Columns whose cells are lists, separated by ``|``, and columns whose cells are numbers."""
 
 
 def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> Items:
@@ -26,27 +26,27 @@ def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> I
 
     Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and optionally ``topic``. A
     factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is exactly one of them. A cultural row has
-    ``answers``, a text per locale (in CSV a column ``answer:es-ES`` each), its own locale's among them, and ``explicit``, the
-    question that names its country. Without it there is no LOC pair.
+    ``answers``, one text per locale including its own (in CSV one column ``answer:es-ES`` per locale), and ``explicit``, the
+    question that names its country. Without ``explicit`` there is no LOC pair.
 
     A choice or answer may be a list of equally correct names (in a CSV column ``answer:`` separated by ``|``): the first is
-    shown, and the best of them scores. A factual row may have ``wordings``, further questions of the same; a cultural one may
-    have ``templates``, a list of questions with a slot for the country (``¿Qué se desayuna {in}?``, see
-    ``steerlens.data.naming``), in place of ``question`` and ``explicit``. Either may have ``cloze``, a statement that ends before
-    its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
+    shown, and the name with the best score counts. A factual row may have ``wordings``, further questions about the same fact.
+    A cultural row may have ``templates`` in place of ``question`` and ``explicit``: a list of questions with a slot for the
+    country (``¿Qué se desayuna {in}?``, see ``steerlens.data.naming``). Both kinds may have ``cloze``, a statement that ends
+    before its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
 
     The file is read line by line, and only the items are kept in memory. Rows that look doubtful but can be used, such as a
     question in a script other than its locale's, are counted in the ``notes`` of the items and logged.
 
     Args:
-        path: the file, in UTF-8. Its ending gives the format.
+        path: the file, in UTF-8. Its ending decides the format.
         wordings: the number of questions of a concept that are read. Each is an item, whose concept's id ends in ``#2`` and so
             on; splits, folds and intervals count them as one concept.
-        cloze: whether the statement to be completed is read, too, as an item whose concept's id ends in ``#cloze``.
+        cloze: whether the statement to be completed is also read, as an item whose concept's id ends in ``#cloze``.
 
     Raises:
         FileError: there is no such file, it has another ending, or it is not UTF-8.
-        DataError: rows are bad; each is named with file, line, field, what was given and what was expected.
+        DataError: rows are bad; each is named with file, line, field, the value given and the value expected.
     """
     path = Path(path)
     readers = {".jsonl": _jsonl, ".csv": _csv}
@@ -70,13 +70,13 @@ def atlas(
     """Returns the built-in atlas: factual and cultural concepts, made from open data or written by hand, each in every locale.
 
     Args:
-        locales: the locales asked for, or one; ``all`` and ``None`` are the seven locales that have an answer in each other's
-            items (``atlas_locales()``). ``further_locales()`` are read by name, as ``["es-ES", "es-MX"]``. English is always
+        locales: the requested locales, or one. ``all`` and ``None`` take the seven locales that have an answer in each other's
+            items (``atlas_locales()``). ``further_locales()`` must be named, as in ``["es-ES", "es-MX"]``. English is always
             included, because EN pairs need it.
         topics: the topics that are kept, such as ``food``; all for ``None``.
         sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
-        shared: keeps a cultural item whose answer is the English locale's, too. Such an item cannot distinguish local from
-            English-centric answers, so it is left out by default; ``notes`` has their number.
+        shared: also keeps a cultural item if its answer is the same as the English locale's. Such an item cannot distinguish
+            local from English-centric answers, so it is left out by default; ``notes`` contains the number of these items.
         wordings: the number of questions of a concept, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
             splits, folds and intervals count them as one concept.
         cloze: whether the statement to be completed is included, as an item whose concept's id ends in ``#cloze``.
@@ -84,8 +84,8 @@ def atlas(
             items were not in a survey; 0 keeps all.
 
     Raises:
-        UnknownNameError: the atlas does not have a locale, topic or source; the nearest are offered.
-        DataError: fewer than one wording is asked for.
+        UnknownNameError: the atlas does not have a locale, topic or source; the error offers the nearest names.
+        DataError: fewer than one wording is requested.
     """
     asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
     reader = RowReader(warn=False, wordings=_wordings(wordings), cloze=cloze)  # the atlas has checks of its own
@@ -127,7 +127,7 @@ def _wordings(given: int) -> int:
 
 
 def _jsonl(reader: RowReader, name: str, lines: Iterable[str], change: Callable[[Row], Row | None] | None = None) -> None:
-    """Reads the rows, or what ``change`` makes of each; ``None`` of it leaves the row out."""
+    """Reads the rows after ``change`` was applied to each. If it returns ``None``, the row is left out."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -171,7 +171,7 @@ def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def _number(cell: str) -> float | str:
-    """The cell's number, or the cell as it is, which the reader refuses."""
+    """The cell as a number, or the unchanged cell, which the reader then refuses."""
     try:
         number = float(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A further country within a language of the atlas: the rows of that language with the country's own answers and words."""
+"""A further country within a language of the atlas: the rows of that language, with the country's own answers and words."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,22 +17,22 @@ _TEXTS, _LISTS = ("question", "cloze", "answer"), ("wordings", "templates", "cho
 
 @dataclass(frozen=True)
 class Own:
-    """What a country has of its own, from ``own.json``."""
+    """The answers and words that only this country has, from ``own.json``."""
 
     answers: Mapping[str, str | list[str]]
-    """By concept; a cultural concept that is not among them is left out."""
+    """The answers by concept. A cultural concept that is not among them is left out."""
     words: Mapping[str, str] = field(default_factory=dict)
-    """Words of the language that the country writes otherwise, as ``color``: ``colour``."""
+    """Words of the language that the country writes differently, such as ``color``: ``colour``."""
     wordings: Mapping[str, Row] = field(default_factory=dict)
-    """By concept the ``templates`` and ``cloze`` form that it is asked in, where a word will not do."""
+    """The ``templates`` and ``cloze`` form of a concept, by concept, if replacing words is not enough."""
 
 
 def _own(code: str) -> Own:
-    """What a further locale has of its own.
+    """The answers and words of a further locale.
 
     Raises:
-        FileError: there is no ``own.json``, or one that is not JSON.
-        DataError: it lacks answers, or has other fields.
+        FileError: there is no ``own.json``, or it is not JSON.
+        DataError: the file lacks answers, or has other fields.
     """
     file = atlas_folder(code).joinpath(_FILE)
     try:
@@ -52,16 +52,18 @@ def _own(code: str) -> Own:
 
 
 def further_rows(code: str) -> Callable[[Row], Row | None]:
-    """Returns the function from a row of the language to that of the country; ``None`` for a concept without an answer of it.
+    """Returns a function that turns a row of the language into a row of the country. It returns ``None`` for a concept without
+    an answer for the country.
 
-    Other countries' answers keep their first names: a further one of the neighbour's is often said in the country, too.
+    Other countries' answers keep only their first names, as the other names of a neighbour's answer are often used in the
+    country too.
 
     Args:
-        code: a further locale that is ``like`` one of the atlas.
+        code: a further locale that is ``like`` a locale of the atlas.
 
     Raises:
-        FileError: it has no ``own.json``, or one that is not JSON.
-        DataError: that file lacks answers, or has other fields.
+        FileError: it has no ``own.json``, or the file is not JSON.
+        DataError: the file lacks answers, or has other fields.
     """
     own = _own(code)
     word = (

@@ -1,7 +1,7 @@
-"""Items, the prompts made of them, and splits by concept.
+"""Items, the prompts made from them, and splits by concept.
 
-An item is one concept in one locale. Whatever divides items (splits, folds, resamples) divides concepts, so that no
-concept is seen in one locale and tested in another.
+An item is one concept in one locale. Splits, folds and resamples divide concepts, not items, so that no concept is seen in one
+locale and tested in another.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ class Evidence:
     """The survey results on a cultural item's answer."""
 
     source: str
-    """The survey and the id of its question, as ``BLEnD Al-en-06``."""
+    """The survey and the id of its question, for example ``BLEnD Al-en-06``."""
     votes: int
-    """The number of people who gave the item's answer, by any of its names."""
+    """The number of people who gave the item's answer, under any of its names."""
     annotators: int
-    """The number of all answers. A person who gave several counts several times."""
+    """The number of all answers. A person who gave several answers counts several times."""
     most: int = 0
     """The number of people who gave the most frequent answer."""
 
@@ -65,21 +65,22 @@ class Item:
     topic: str = ""
     """The topic, such as ``food``; empty if the item has none."""
     relation: str = ""
-    """The relation that a generated item asks about, as ``capital``. Whole relations can be held out."""
+    """The relation that a generated item asks about, for example ``capital``. Whole relations can be held out."""
     source: str = ""
     """The source of question and answer: ``written``, or a package with its version and key."""
     tags: tuple[str, ...] = ()
-    """Labels of the item's data set, as ``CS`` (culturally sensitive) in Global-MMLU."""
+    """Labels of the item's data set, for example ``CS`` (culturally sensitive) in Global-MMLU."""
     aliases: tuple[tuple[str, ...], ...] = ()
     """Other correct names of each choice, ``[choice]``; empty if no choice has any."""
     template: str = ""
-    """A cultural question with a slot for its country, as ``¿Qué se desayuna {in}?``; empty if the item has none."""
+    """A cultural question with a slot for its country, for example ``¿Qué se desayuna {in}?``; empty if the item has none."""
     cloze: bool = False
     """Whether the question is a statement that ends before its answer. It then needs no word for "Question" or "Answer"."""
     difficulty: int = 0
-    """The difficulty of the fact: 1 children know it, 2 it is taught at school, 3 few people know it; 0 if unknown."""
+    """The difficulty of the fact: 1: children know it; 2: it is taught at school; 3: few people know it; 0 if unknown."""
     popularity: float | None = None
-    """How widely known the subject is, in a unit of its relation: the inhabitants of a city or a country; ``None`` if unknown."""
+    """How widely known the subject is, in a unit of its relation, such as the inhabitants of a city or a country; ``None`` if
+    unknown."""
     evidence: Evidence | None = None
     """Survey results on a cultural item's answer; ``None`` if there was no survey."""
 
@@ -96,7 +97,7 @@ class Item:
         right one. It tests whether a model answers for the named country and not for the language of the question.
 
         Args:
-            country: the code of the locale whose country is named, as ``el-GR``; it must own one of the choices.
+            country: the code of the locale whose country is named, for example ``el-GR``; it must own one of the choices.
 
         Raises:
             DataError: the item has no template, or no choice is that locale's answer.
@@ -132,7 +133,7 @@ class Item:
         """Returns the open prompt of this item, without its country or, if ``form`` is ``explicit``, with it.
 
         Raises:
-            DataError: the explicit form of an item without an explicit question is asked for.
+            DataError: the explicit form is requested, and the item has no explicit question.
         """
         if form == "explicit" and not self.explicit:
             raise DataError(
@@ -145,8 +146,8 @@ class Item:
 
 
 def letter_order(item: Item, seed: int = 0) -> list[int]:
-    """Returns the indices of an ``item``'s choices in the order of the letter format, by ``seed`` and concept, alike in all
-    locales."""
+    """Returns the indices of an ``item``'s choices in the order of the letter format. The order depends on ``seed`` and
+    concept, and is the same in all locales."""
     order = list(range(len(item.choices)))
     random.Random(f"{seed}/{item.concept}").shuffle(order)
     return order
@@ -161,7 +162,7 @@ class Items(Sequence[Item]):
     name: str = "items"
     """The name of the items in tables."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """How many rows a loader left out, by reason. It is not part of the digest."""
+    """How many rows a loader left out, by reason. The notes are not part of the digest."""
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.items[index]
@@ -200,7 +201,7 @@ class Items(Sequence[Item]):
         return self.where(lambda item: kind in (None, item.kind) and locale in (None, item.locale))
 
     def only(self, concepts: Iterable[str]) -> "Items":
-        """Returns the items of these ``concepts``; ids that no item has are passed over."""
+        """Returns the items of these ``concepts``. Ids that no item has are ignored."""
         wanted = set(concepts)
         return self.where(lambda item: item.concept in wanted)
 
@@ -209,19 +210,19 @@ class Items(Sequence[Item]):
         return replace(self, items=tuple(filter(keep, self.items)))
 
     def distinctive(self) -> "Items":
-        """Returns the items without cultural ones whose answer is the English locale's, too: they cannot tell an answer for the
-        people who speak the language from an English-centric one. Answers that other locales share stay: ``shared_with`` says
-        which."""
+        """Returns the items without the cultural items whose answer is the same as the English locale's. These cannot
+        distinguish a local answer from an English-centric one. Items whose answer is shared with other locales are kept:
+        ``shared_with`` names these locales."""
         return self.where(lambda item: item.locale == ENGLISH or ENGLISH not in item.shared_with)
 
     def about(self, country: str) -> "Items":
-        """Returns the cultural items that can name another locale's country, with that country named and its answer as the right
-        one.
+        """Returns the cultural items that can name another locale's country, with that country named and its answer as the
+        right one.
 
-        Items of that locale itself, those whose own answer is the same, and those without a template are left out.
+        Items of that locale itself, items whose own answer is the same, and items without a template are left out.
 
         Args:
-            country: the code of the locale whose country is named, as ``el-GR``.
+            country: the code of the locale whose country is named, for example ``el-GR``.
 
         Raises:
             DataError: no item can name it.
@@ -235,8 +236,8 @@ class Items(Sequence[Item]):
         return replace(self, items=named)
 
     def spelled_as_in_english(self) -> "Items":
-        """Returns the factual items whose answer is the same string as in English (``Madrid``, ``Na``), accents aside: what they
-        are answered with says nothing about the language that the answer was found in."""
+        """Returns the factual items whose answer is the same string as in English (``Madrid``, ``Na``), ignoring accents. Their
+        answers do not show in which language the answer was found."""
         english = {item.concept: plain(item.choices[item.answer]) for item in self.items if item.locale == ENGLISH}
         return self.where(lambda item: item.kind == "factual" and english.get(item.concept) == plain(item.choices[item.answer]))
 
@@ -248,9 +249,9 @@ class Items(Sequence[Item]):
         return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
     def sample(self, n: int | Mapping[Kind, int | None] | None, *, seed: int = 0) -> "Items":
-        """Returns the items of ``n`` concepts of each kind, or of as many as ``n`` gives for the kind (``{"factual": 8}``: none
-        of the other), drawn by ``seed``, with all their wordings; all for ``None`` or where there are fewer. A smaller draw is
-        part of a larger one."""
+        """Returns the items of ``n`` concepts of each kind, drawn by ``seed``, with all their wordings. ``n`` may also give a
+        number for each kind (``{"factual": 8}`` takes none of the other kind). ``None`` takes all, and so does a kind with
+        fewer concepts. A smaller draw is part of a larger one."""
         if n is None:
             return self
         numbers = n if isinstance(n, Mapping) else dict.fromkeys(KINDS, n)
@@ -263,7 +264,7 @@ class Items(Sequence[Item]):
         return self.where(lambda item: concept_of(item.concept) in chosen)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Returns a row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
+        """Returns one row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
         import pandas as pd
 
         columns = ["concept", "locale", "kind", "topic", "source", "prompt", "choices", "answer"]
@@ -279,7 +280,7 @@ class Items(Sequence[Item]):
         return (*implicit, *(item.prompt("explicit") for item in self.items if explicit and item.explicit))
 
     def english_pairs(self, locale: str, kind: Kind = "factual") -> PromptPairs:
-        """Returns EN pairs: the English prompt against the locale's, for each concept that both have.
+        """Returns EN pairs: the English prompt against the locale's prompt, for each concept that both have.
 
         Args:
             locale: the locale that is contrasted with English.
@@ -325,10 +326,10 @@ class Items(Sequence[Item]):
         Args:
             locale: the locale of the questions.
             kind: the kind of the questions, ``factual`` or ``cultural``.
-            country: the country's name in the language; for ``""`` the form that most explicit questions of the locale use.
+            country: the country's name in the language; ``""`` takes the form that most explicit questions of the locale use.
 
         Raises:
-            PairsError: there are no items of this kind, or no explicit question that gives the country's name.
+            PairsError: there are no items of this kind, or no explicit question contains the country's name.
             UnknownNameError: there are no items of the locale here.
         """
         own = self.of(locale=locale)
@@ -338,14 +339,15 @@ class Items(Sequence[Item]):
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
         """Divides the items at random by concept into train, dev and test, with about the given shares of each kind and topic.
 
-        A concept's part depends only on the seed and its own id, so it does not change when items are added. Ids that agree up to
-        ``#`` stay together.
+        A concept's part depends only on the seed and its own id, so it does not change when items are added. Ids that are the
+        same up to ``#`` stay together.
 
         Args:
             seed: the seed of the division.
             shares: the shares of train, dev and test, which add up to 1.
             holdout: ``concept`` divides concepts. ``relation`` keeps whole relations of generated facts together, so that a
-                vector is tested on kinds of facts that it was not computed from; items without a relation are divided by concept.
+                vector is tested on kinds of facts from which it was not computed; items without a relation are divided by
+                concept.
 
         Raises:
             DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
@@ -369,7 +371,8 @@ class Items(Sequence[Item]):
         return Split(train, dev, test, seed)
 
     def folds(self, n: int, *, seed: int = 0) -> tuple["Items", ...]:
-        """Divides the items into ``n`` parts by concept, each kind evenly, by ``seed``; ids that agree up to ``#`` stay together.
+        """Divides the items into ``n`` parts by concept and ``seed``, with each kind divided evenly. Ids that are the same up
+        to ``#`` stay together.
 
         Raises:
             DataError: there are fewer concepts of a kind than parts.
@@ -383,13 +386,13 @@ class Items(Sequence[Item]):
         return tuple(self.where(lambda item, at=at: part[group_of(item.concept)] == at) for at in range(n))  # type: ignore[misc]
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the items' whole content, in order."""
+        """Returns the SHA-256 of the complete content of the items, in order."""
         content = json.dumps([asdict(item) for item in self.items], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _can_name(item: Item, country: str) -> bool:
-    """Whether an item can name a country that is not its own and that gives another answer."""
+    """Whether an item can name a country that is not its own and that has another answer."""
     return bool(item.template) and country in item.answers and country not in item.owners[item.answer]
 
 
@@ -398,9 +401,9 @@ class Split:
     """Items divided by concept: vectors are computed from train, plans are chosen on dev, and claims are tested on test."""
 
     train: Items
-    """The items that vectors are computed from."""
+    """The items from which vectors are computed."""
     dev: Items
-    """The items that plans are chosen on."""
+    """The items on which plans are chosen."""
     test: Items
-    """The items that claims are tested on."""
+    """The items on which claims are tested."""
     seed: int = 0

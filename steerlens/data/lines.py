@@ -1,4 +1,4 @@
-"""Text files read line by line, so that a file may be larger than memory, with errors that say where it is not UTF-8."""
+"""Text files read line by line, so that a file may be larger than memory. Errors name the place that is not UTF-8."""
 
 import json
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _OTHER_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, with their line ends and without a byte order mark.
+    """Yields the lines of a UTF-8 file, with their line ends and without a byte order mark.
 
     Raises:
-        FileError: no such file, or another encoding; line, byte and what to do are named.
+        FileError: there is no such file, or it has another encoding; the error names line, byte and what to do.
     """
     try:
         with path.open("rb") as file:
@@ -41,7 +41,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
 
 
 def parsed(line: str) -> dict[str, Any] | str:
-    """The JSON object of one line, or what is wrong with it."""
+    """The JSON object of one line, or a text that says what is wrong with it."""
     try:
         row = json_value(line)
     except json.JSONDecodeError as error:

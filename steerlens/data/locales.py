@@ -1,4 +1,4 @@
-"""Locales: a language together with the culture that a question asked in it implies."""
+"""Locales: a language, together with the culture that is implied by a question in it."""
 
 import json
 import re
@@ -14,19 +14,19 @@ from steerlens.errors import DataError, FileError, UnknownNameError
 from steerlens.storage import is_parsed, json_value
 
 ENGLISH = "en-US"
-"""The locale that transfer starts from and that English-centric answers belong to."""
+"""The locale from which transfer starts and to which English-centric answers belong."""
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
-"""The form of the fields that are not texts, in words."""
+"""A description of the form of the fields that are not texts."""
 
 
 @dataclass(frozen=True)
 class Locale:
-    """The texts that ask questions in one locale."""
+    """The texts with which questions are asked in one locale."""
 
     code: str
-    """BCP 47 code, as in ``es-ES``."""
+    """BCP 47 code, for example ``es-ES``."""
     language: str
     """English name of the language."""
     country: str
@@ -49,14 +49,14 @@ class Locale:
     capitals: str = ""
     """Regular expression of the countries' capitals, which an implicit prompt may not contain either."""
     here: Mapping[str, str] = field(default_factory=dict)
-    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and ``front``, as
-    ``en este país``."""
+    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and ``front``, for
+    example ``en este país``."""
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """How the country of each locale is named in the language, by the locale's code: its ``name``, and as ``in`` (``en España``),
-    ``of`` (``de España``) and ``front`` (``En España,``)."""
+    """The names of the countries of all locales in the language, by the locale's code: the ``name``, and the forms for ``in``
+    (``en España``), ``of`` (``de España``) and ``front`` (``En España,``)."""
     like: str = ""
-    """The code of the locale of the atlas whose language and questions it shares, as ``es-ES`` of ``es-MX``; empty for a locale
-    with texts of its own."""
+    """The code of the locale of the atlas with the same language and questions, for example ``es-ES`` for ``es-MX``; empty for
+    a locale with texts of its own."""
 
     def prompt(self, question: str) -> str:
         """Returns the open prompt: question and answer cue. It ends without white space, because the space belongs to the answer.
@@ -69,7 +69,7 @@ class Locale:
 
 @cache
 def _folders() -> dict[str, Traversable]:
-    """The folder of each locale that the atlas has items in, by code."""
+    """The folder of each locale in which the atlas has items, by code."""
     return _folders_in("atlas")
 
 
@@ -86,7 +86,7 @@ def _folders_in(name: str) -> dict[str, Traversable]:
 
 @cache
 def _locales() -> dict[str, Locale]:
-    """Every locale that is known: those of the atlas, the languages of public data sets, and the user's own."""
+    """All known locales: those of the atlas, the languages of public data sets, and the user's own."""
     more = resources.files("steerlens.data").joinpath("languages.json")
     found = [Locale(**given) for given in json.loads(more.read_text(encoding="utf-8"))]
     found += [_read(folder) for folder in (*_folders().values(), *_further().values())]
@@ -97,9 +97,9 @@ def _read(folder: Traversable) -> Locale:
     """The locale of a folder of the atlas.
 
     Raises:
-        FileError: it has no ``locale.json``, or one that is not JSON.
-        DataError: fields are missing, or there are others.
-        UnknownNameError: it is like a locale that the atlas does not have.
+        FileError: the folder has no ``locale.json``, or the file is not JSON.
+        DataError: fields are missing, or there are unknown fields.
+        UnknownNameError: the locale is ``like`` a locale that the atlas does not have.
     """
     given, hints = _fields_of(folder), get_type_hints(Locale)
     known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
@@ -121,10 +121,10 @@ def _read(folder: Traversable) -> Locale:
 
 
 def _fields_of(folder: Traversable) -> dict[str, Any]:
-    """What the file says of a locale, but for what is looked up in open data.
+    """The fields of a locale in its file, except those that are looked up in open data.
 
     Raises:
-        FileError: there is no file, or one that is not JSON.
+        FileError: there is no file, or it is not JSON.
     """
     try:
         given: dict[str, Any] = json_value(folder.joinpath(_FILE).read_bytes())
@@ -137,10 +137,10 @@ def _fields_of(folder: Traversable) -> dict[str, Any]:
 
 
 def _check(made: Locale) -> None:
-    """Refuses what no later use of a locale could make sense of.
+    """Refuses values that no later use of a locale could handle.
 
     Raises:
-        DataError: the code is no BCP 47 code, or a regular expression is none.
+        DataError: the code is not a BCP 47 code, or a regular expression is not valid.
     """
     if not _CODE.fullmatch(made.code):
         raise DataError(f"code {made.code!r:.80} given for a locale: expected a BCP 47 code, as es-PE.")
@@ -156,13 +156,14 @@ def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def atlas_locales() -> tuple[str, ...]:
-    """Returns the codes of the locales that the atlas has in parallel, English first: each owns an answer in all of them."""
+    """Returns the codes of the locales that are parallel in the atlas, English first. Each of them owns an answer in all of
+    them."""
     return _ordered(_folders())
 
 
 def further_locales() -> tuple[str, ...]:
-    """Returns the codes of the atlas's further locales: countries that share a language with another one, as ``es-MX``, and
-    languages that were added later. Their answers are among the choices of their own items only."""
+    """Returns the codes of the atlas's further locales: countries that share a language with another locale, for example
+    ``es-MX``, and languages that were added later. Their answers are among the choices of their own items only."""
     return tuple(sorted(_further()))
 
 
@@ -170,7 +171,7 @@ def atlas_folder(code: str) -> Traversable:
     """The folder of a locale of the atlas.
 
     Raises:
-        UnknownNameError: the atlas does not have it; the nearest codes are offered.
+        UnknownNameError: the atlas does not have it; the error offers the nearest codes.
     """
     folders = {**_further(), **_folders()}
     if code not in folders:
@@ -179,18 +180,18 @@ def atlas_folder(code: str) -> Traversable:
 
 
 def known_locales() -> tuple[str, ...]:
-    """Returns the codes of the locales that prompts can be written in, English first."""
+    """Returns the codes of the locales in which prompts can be written, English first."""
     return _ordered(_locales())
 
 
 def locale(code: str) -> Locale:
-    """Returns the locale of a code.
+    """Returns the locale with a code.
 
     Args:
         code: a BCP 47 code such as ``es-ES``: one of ``known_locales()``.
 
     Raises:
-        UnknownNameError: there is no such locale; the nearest codes are offered.
+        UnknownNameError: there is no such locale; the error offers the nearest codes.
     """
     if code not in _locales():
         raise UnknownNameError("locale", code, known_locales(), "Add your own with steerlens.data.add_locale.")
@@ -198,7 +199,7 @@ def locale(code: str) -> Locale:
 
 
 def next_question(prompt: str) -> tuple[str, ...]:
-    """Returns the texts at which what is written after a prompt begins a question of its own, as ``"\\nPregunta:"``.
+    """Returns the texts at which a text written after a prompt begins a new question, for example ``"\\nPregunta:"``.
 
     A base model that has answered a question continues with another one. Its answer ends at these texts.
 
@@ -206,7 +207,7 @@ def next_question(prompt: str) -> tuple[str, ...]:
         prompt: the text that is continued.
 
     Returns:
-        A newline and the word for "Question" of every known locale whose word begins a line of the prompt; nothing for a prompt
+        A newline and the word for "Question", for every known locale whose word begins a line of the prompt; empty for a prompt
         in another form.
     """
     words = dict.fromkeys(own.question for own in _locales().values() if own.question)
@@ -214,7 +215,7 @@ def next_question(prompt: str) -> tuple[str, ...]:
 
 
 def asks_in_english(code: str) -> bool:
-    """Says whether a locale's language is English; one that nobody knows is taken for another."""
+    """Returns whether a locale's language is English. An unknown locale counts as not English."""
     return code in _locales() and _locales()[code].language == _locales()[ENGLISH].language
 
 
@@ -223,16 +224,16 @@ def add_locale(new: Locale | str | Path) -> Locale:
 
     Args:
         new: the locale; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of items, which
-            ``steerlens.data.atlas`` then reads, too. One that is ``like`` a locale of the atlas, as ``es-MX`` is like ``es-ES``,
-            contains an ``own.json`` with its answers instead of items.
+            ``steerlens.data.atlas`` then reads too. A locale that is ``like`` a locale of the atlas, as ``es-MX`` is like
+            ``es-ES``, has an ``own.json`` with its answers instead of items.
 
     Returns:
         The locale.
 
     Raises:
-        FileError: the folder has no ``locale.json``, or one that is not JSON.
-        DataError: that file lacks fields, or has others or ones of another type; the code is no BCP 47 code, or one of the
-            regular expressions is none.
+        FileError: the folder has no ``locale.json``, or the file is not JSON.
+        DataError: the file lacks fields, or has unknown fields or fields of another type; the code is not a BCP 47 code; or a
+            regular expression is not valid.
         UnknownNameError: it is ``like`` a locale that the atlas does not have.
     """
     made = new if isinstance(new, Locale) else _read(Path(new))

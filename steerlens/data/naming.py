@@ -1,4 +1,4 @@
-"""A question's slot for a country: left out, filled with "in this country", or with the name of a country."""
+"""A question's slot for a country: removed, filled with "in this country", or filled with the name of a country."""
 
 import re
 
@@ -6,21 +6,22 @@ from steerlens.data.locales import locale
 from steerlens.errors import DataError, UnknownNameError
 
 SLOT = re.compile(r"\{(in|of|front)(_here)?\}")
-"""The slots of a template. ``{in}``, ``{of}`` and ``{front}`` are left out of an implicit question; ``{in_here}`` and similar are
-"in this country"."""
+"""The slots of a template. In an implicit question, ``{in}``, ``{of}`` and ``{front}`` are removed, and ``{in_here}`` and
+similar become "in this country"."""
 
 
 def filled(template: str, code: str, country: str | None = None) -> str:
     """Returns the question that a template makes.
 
     Args:
-        template: a question or statement with one slot, as ``¿Qué se desayuna {in}?`` or ``{front} ¿qué se desayuna?``.
-        code: the locale whose language it is in.
-        country: the code of the locale whose country is named; for ``None`` none is (the implicit form).
+        template: a question or statement with one slot, for example ``¿Qué se desayuna {in}?`` or ``{front} ¿qué se
+            desayuna?``.
+        code: the locale of the template's language.
+        country: the code of the locale whose country is named; ``None`` names no country (the implicit form).
 
     Raises:
         DataError: the template does not have exactly one slot, or the locale has no text for a slot.
-        UnknownNameError: the locale does not say how that country is named.
+        UnknownNameError: the locale has no name for that country.
     """
     slots = list(SLOT.finditer(template))
     if len(slots) != 1:
@@ -35,7 +36,7 @@ def filled(template: str, code: str, country: str | None = None) -> str:
 
 
 def _put(slot: re.Match[str], code: str, country: str | None) -> str:
-    """Returns the text of a slot; nothing for an optional slot of an implicit question."""
+    """Returns the text of a slot. An optional slot of an implicit question is empty."""
     place, form = locale(code), slot[1]
     if country is None:
         if slot[2] and form not in place.here:
@@ -49,6 +50,6 @@ def _put(slot: re.Match[str], code: str, country: str | None) -> str:
 
 
 def _capital(text: str) -> str:
-    """The text with its first letter a capital: ``¿qué …?`` becomes ``¿Qué …?``."""
+    """The text with a capital first letter: ``¿qué …?`` becomes ``¿Qué …?``."""
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), 0)
     return text[:at] + text[at : at + 1].upper() + text[at + 1 :]

@@ -1,4 +1,5 @@
-"""Items by the million: held as bytes and made when asked for, so that a file larger than half the memory can be loaded."""
+"""Items by the million: stored as bytes and created when they are used, so that a file larger than half the memory can be
+loaded."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,16 +8,17 @@ from typing import Any, overload
 from steerlens.data.items import Item
 
 PACK_FROM = 200_000
-"""Items from which on they are packed. Fewer are held as they are, which is faster to go through."""
+"""The number of items from which on they are packed. Fewer items are stored unpacked, which is faster to iterate over."""
 
 
 class PackedItems(Sequence[Item]):
-    """A sequence of items that costs little more memory than their text."""
+    """A sequence of items that needs little more memory than their text."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._rows: list[bytes] = []
         self._heads: dict[tuple[Any, ...], int] = {}
-        """What items share (kind, locale, owners, topic, relation, source, tags, cloze, evidence), numbered."""
+        """The values that items share (kind, locale, owners, topic, relation, source, tags, cloze, evidence), each combination
+        with a number."""
         self._by_number: list[tuple[Any, ...]] = []
         for item in items:
             self.append(item)

@@ -18,18 +18,18 @@ class PromptPairs:
     """Positive and negative prompts of the same concepts, in the same order. Plain texts become prompts.
 
     Raises:
-        PairsError: there are no prompts, not as many of one side as of the other, or something that is neither a text nor a
+        PairsError: there are no prompts, the two sides have different numbers of prompts, or something is neither a text nor a
             prompt.
     """
 
     positive: tuple[Prompt, ...]
-    """The prompts that the direction points to."""
+    """The prompts toward which the direction points."""
     negative: tuple[Prompt, ...]
-    """The prompts that it points away from."""
+    """The prompts from which the direction points away."""
     name: str = "custom"
     """The name of the contrast: ``EN``, ``LOC`` or the user's own."""
     locale: str = ""
-    """The code of the locale that the pairs are of; empty for pairs without a locale."""
+    """The code of the locale of the pairs; empty for pairs without a locale."""
 
     def __post_init__(self) -> None:
         for side in ("positive", "negative"):
@@ -61,7 +61,7 @@ def _prompt(given: object, side: str) -> Prompt:
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:
-    """Returns EN pairs: the English prompt against the locale's, for each concept that both have.
+    """Returns EN pairs: the English prompt against the locale's prompt, for each concept that both have.
 
     Args:
         prompts: prompts of both locales; explicit prompts are ignored.
@@ -105,13 +105,13 @@ def named_pairs(questions: Mapping[str, str], kind: str, code: str, country: str
     alone.
 
     Args:
-        questions: implicit question of each concept.
-        kind: of these concepts.
-        code: the locale's.
-        country: its name, in the locale's language.
+        questions: the implicit question of each concept.
+        kind: the kind of these concepts.
+        code: the code of the locale.
+        country: the country's name in the locale's language.
 
     Raises:
-        PairsError: no questions.
+        PairsError: there are no questions.
     """
     place = locale_of(code)
     before = f"{country}{place.question.strip()[-1]}{place.space}"
@@ -126,7 +126,7 @@ def named_country(code: str, explicit: Iterable[str]) -> str:
     """The country's name in the form that most of these explicit questions use.
 
     Raises:
-        PairsError: none of them names it, or the locale does not say how it is named.
+        PairsError: no question names it, or the locale has no names for it.
     """
     pattern = locale_of(code).own_country
     found = [match.group() for question in explicit if pattern and (match := re.search(pattern, question))]

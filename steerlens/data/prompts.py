@@ -8,7 +8,7 @@ Form = Literal["implicit", "explicit"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """One text that a model reads, with what it was made from."""
+    """One text that a model reads, with information on its item."""
 
     text: str
     """The text, before the model's tokenizer puts anything in front of it."""
@@ -19,8 +19,9 @@ class Prompt:
     kind: str = ""
     """``factual``, ``cultural``, or empty for a free text."""
     form: str = ""
-    """``implicit``, ``explicit``, or empty for a free text. A factual prompt is always implicit: it has no country to name."""
+    """``implicit``, ``explicit``, or empty for a free text. A factual prompt is always implicit, as it has no country to
+    name."""
     topic: str = field(default="", compare=False)
-    """The topic of its item, so that probes can hold whole topics out. Two prompts that differ in it alone are equal."""
+    """The topic of its item, so that probes can hold out whole topics. Prompts that differ only in the topic are equal."""
     relation: str = field(default="", compare=False)
-    """What a generated fact asks of its subject, such as ``capital``; empty for all others."""
+    """The relation that a generated fact asks about, for example ``capital``; empty for all other prompts."""

@@ -1,7 +1,7 @@
-"""One row of a file, checked and made an item; no fault stops the rows after it.
+"""Checks one row of a file and turns it into an item. A fault does not prevent the following rows from being read.
 
-Files can have millions of rows, so what is remembered of each is small: items are packed once they are many, places are
-numbers, and only the first faults are kept in words.
+A file can have millions of rows, so little is stored for each: items are packed if there are many, places are numbers, and only
+the first faults are stored as text.
 """
 
 import difflib
@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RowFault:
-    """What is wrong with one field of one row."""
+    """A fault of one field of one row."""
 
     place: str
-    """File and line, as in ``mine.jsonl:12``."""
+    """File and line, for example ``mine.jsonl:12``."""
     field: str
     given: str
     expected: str
@@ -42,7 +42,7 @@ class RowFault:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One way in which a row's concept is asked."""
+    """One wording of a row's concept."""
 
     question: str
     explicit: str = ""
@@ -54,32 +54,32 @@ class Wording:
 
 @dataclass
 class RowReader:
-    """Reads rows one at a time and remembers what was wrong with each."""
+    """Reads rows one at a time and records the faults of each."""
 
     warn: bool = True
-    """Whether to log the first of each kind of doubt. All are counted in ``notes`` in any case."""
+    """Whether to log the first doubt of each kind. All doubts are counted in ``notes`` in any case."""
     faults: list[RowFault] = field(default_factory=list)
-    """The first faults; ``bad_rows`` and ``more_faults`` count on."""
+    """The first faults. ``bad_rows`` and ``more_faults`` count the others too."""
     bad_rows: int = 0
     more_faults: int = 0
     items: list[Item] | PackedItems = field(default_factory=list)
     doubts: Counter[str] = field(default_factory=Counter)
-    """The counts of what looks wrong but can be used."""
+    """The counts of values that look wrong but can be used."""
     wordings: int = 1
-    """How many wordings of a question are read, where a row has several; each is an item."""
+    """The number of wordings of a question that are read if a row has several. Each is an item."""
     cloze: bool = False
-    """Whether the statement to be completed is read, too, where a row has one."""
+    """Whether the statement to be completed is also read, if a row has one."""
     _last_bad: str = ""
     _seen: dict[str, int] = field(default_factory=dict)
-    """Per concept the index of its first item, and above it as bits its kind and the locales that it was read in."""
+    """For each concept, the index of its first item and, as higher bits, its kind and the locales in which it was read."""
     _bits: dict[str, int] = field(default_factory=dict)
     _files: dict[str, int] = field(default_factory=dict)
     _places: array = field(default_factory=lambda: array("Q"))
-    """File and line of each item: 16 bits and 48 bits."""
+    """File (16 bits) and line (48 bits) of each item."""
     _known: frozenset[str] = field(default_factory=lambda: frozenset(known_locales()))
 
     def read(self, place: str, row: Mapping[str, Any]) -> None:
-        """Adds the row's item, one for each wording that is wanted, or its faults."""
+        """Adds the row's items, one for each wanted wording, or records its faults."""
         before = len(self.faults) + self.more_faults
         text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale")}
         self._one_of(place, "kind", text["kind"], KINDS)
@@ -125,7 +125,7 @@ class RowReader:
             )
 
     def add(self, place: str, item: Item) -> None:
-        """Adds an item that was checked already."""
+        """Adds an item that was already checked."""
         name, _, line = place.rpartition(":")
         number = int(line) if line.isdecimal() else 0
         self._places.append(self._files.setdefault(name, len(self._files)) << 48 | number)
@@ -147,10 +147,10 @@ class RowReader:
                 _log.warning("%s: %s (%s, %s); others of this kind are counted in notes", place, doubt, item.locale, script)
 
     def finish(self, name: str) -> Items:
-        """All items read.
+        """All items that were read.
 
         Raises:
-            DataError: a row was bad; every bad row is named.
+            DataError: a row was bad; the error names every bad row.
         """
         if self.faults:
             listing = "\n".join(f"  {fault}" for fault in self.faults)
@@ -163,7 +163,7 @@ class RowReader:
         return Items(items, name, dict(self.doubts))
 
     def fault(self, place: str, field_name: str, given: str, expected: str) -> None:
-        """Remembers one fault, or counts it if there are many already."""
+        """Records one fault, or only counts it if there are many already."""
         self.bad_rows += place != self._last_bad
         self._last_bad = place
         if len(self.faults) < MOST_FAULTS:
@@ -196,7 +196,7 @@ class RowReader:
             )
 
     def _once(self, place: str, text: Mapping[str, str]) -> None:
-        """Checks that each concept is given once per locale, and has one kind in all locales."""
+        """Checks that each concept occurs once per locale, and has the same kind in all locales."""
         concept, code, kind = text["concept"], text["locale"], int(text["kind"] == KINDS[1])
         if not concept or not code or text["kind"] not in KINDS:
             return
@@ -215,7 +215,8 @@ class RowReader:
         self._seen[concept] = packed | bit << _INDEX_BITS
 
     def _place_of(self, concept: str, first: int, code: str | None = None) -> str:
-        """Returns where a concept was read. This is searched only for a fault, so that rows need no memory for it."""
+        """Returns the place at which a concept was read. It is searched for only if there is a fault, so that rows need no
+        memory for it."""
         for index in range(first, len(self.items) if not self.more_faults else first):
             if self.items[index].concept == concept and code in (None, self.items[index].locale):
                 packed = self._places[index]
@@ -223,7 +224,7 @@ class RowReader:
         return "an earlier row"
 
     def _wordings(self, place: str, row: Mapping[str, Any], code: str) -> list[Wording]:
-        """The wordings that are wanted: from templates with a slot for the country, or from texts."""
+        """The wanted wordings: from templates with a slot for the country, or from texts."""
         found, cloze = self._templates(place, row, code) if "templates" in row else self._questions(place, row)
         wanted = found[: self.wordings] + ([cloze] if self.cloze and cloze else [])
         return [replace(one, suffix="#cloze" if one.cloze else f"#{at}" if at > 1 else "") for at, one in enumerate(wanted, 1)]
@@ -272,7 +273,7 @@ class RowReader:
         return given
 
     def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[tuple[str, ...], ...]:
-        """The names of each choice: a text, or a list of texts that are equally right, the one shown first."""
+        """The names of each choice. A choice is a text, or a list of equally right texts; the first is shown."""
         named = [tuple(choice) if isinstance(choice, list) and choice else (choice,) for choice in choices]
         texts = [text for names in named for text in names]
         if not all(isinstance(text, str) and text.strip() and text == text.strip() for text in texts):
@@ -301,7 +302,8 @@ class RowReader:
     def _cultural(
         self, place: str, row: Mapping[str, Any], own: str
     ) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...], int]:
-        """Owners, names of the choices and the own answer's index. Locales that give the same answer own one choice together."""
+        """Owners, names of the choices and the index of the own answer. Locales with the same answer own one choice
+        together."""
         answers = row.get("answers")
         if not isinstance(answers, Mapping):
             self.fault(place, "answers", "missing" if answers is None else f"{answers!r} given", "a text per locale")
@@ -321,7 +323,7 @@ class RowReader:
 
 
 def _joined(answers: Mapping[str, Any], owners: list[str]) -> Any:
-    """The names of one choice: those that its owners give, the shown one first."""
+    """The names of one choice: those that its owners give, with the shown name first."""
     names = [name for owner in owners for name in (answers[owner] if isinstance(answers[owner], list) else [answers[owner]])]
     if not all(isinstance(name, str) for name in names):
         return answers[owners[0]]
@@ -332,5 +334,5 @@ def _joined(answers: Mapping[str, Any], owners: list[str]) -> Any:
 
 
 def same_text(text: str) -> str:
-    """The form in which two choices count as the same: NFKC, case folded, white space collapsed."""
+    """The form in which two choices count as the same: NFKC, case folded, with white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

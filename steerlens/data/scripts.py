@@ -1,4 +1,4 @@
-"""Scripts of texts: whether a text's letters are of the script that its locale is written in; texts without their accents."""
+"""Scripts of texts: whether a text's letters belong to its locale's script. Also returns texts without their accents."""
 
 import unicodedata
 from functools import cache
@@ -6,15 +6,15 @@ from functools import cache
 import regex
 
 _SEVERAL = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
-"""Codes of ISO 15924 that are not a script of Unicode, and the scripts that they mean."""
+"""ISO 15924 codes that are not scripts of Unicode, and the scripts that they mean."""
 _LETTERS = regex.compile(r"[\p{L}\p{M}]++")
 _EXCERPT = 200
-"""Characters of a text that are looked at: a script shows early, and files are long."""
+"""The number of characters of a text that are checked. The script is visible early, and files are long."""
 
 
 @cache
 def _letters(script: str) -> "regex.Pattern[str] | None":
-    """Runs of letters and marks of a script; ``None`` for one that Unicode does not know."""
+    """A pattern for runs of letters and marks of a script; ``None`` for a script that Unicode does not know."""
     if script.startswith("Z"):  # Zyyy and the like are no scripts
         return None
     try:
@@ -25,11 +25,11 @@ def _letters(script: str) -> "regex.Pattern[str] | None":
 
 
 def foreign(text: str, script: str) -> bool:
-    """Whether most letters of a text are of another script than this.
+    """Whether most letters of a text belong to another script than this one.
 
     Args:
-        text: the text; one without letters is never foreign.
-        script: a code of ISO 15924, as ``Latn``; with one that Unicode does not know, no text is foreign.
+        text: the text; a text without letters is never foreign.
+        script: an ISO 15924 code, for example ``Latn``; for a script that Unicode does not know, no text is foreign.
     """
     letters = _letters(script)
     if letters is None or (script == "Latn" and text.isascii()):
@@ -39,11 +39,11 @@ def foreign(text: str, script: str) -> bool:
 
 
 def own_letters(text: str, script: str) -> int:
-    """Returns the number of letters of a text that are of a script.
+    """Returns the number of letters of a text that belong to a script.
 
     Args:
         text: the text.
-        script: a code of ISO 15924, as ``Latn``; of one that Unicode does not know, all letters are.
+        script: an ISO 15924 code, for example ``Latn``; for a script that Unicode does not know, all letters belong to it.
     """
     return len("".join((_letters(script) or _LETTERS).findall(text)))
 

@@ -1,7 +1,7 @@
-"""Which part of a split a concept belongs to.
+"""The part of a split to which a concept belongs.
 
-A concept's side depends on its own id and the seed, so that it stays where it is when others are added. Paraphrases of one
-concept (ids that agree up to ``#``) stay together. Each topic is divided in the same shares, in expectation.
+A concept's part depends on its own id and the seed, so that it does not change when other concepts are added. Paraphrases of
+one concept (ids that are the same up to ``#``) stay together. Each topic is divided in the same shares, in expectation.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ _WORDING = re.compile(r"#(\d+|cloze)$")
 
 
 def group_of(concept: str) -> str:
-    """What is never divided: the concept's id up to ``#``, behind which its paraphrases are distinguished."""
+    """The unit that is never divided: the concept's id up to ``#``. The text after it distinguishes paraphrases."""
     return concept.partition("#")[0]
 
 
 def concept_of(wording: str) -> str:
-    """What several wordings ask: the concept's id without ``#2``, ``#3`` or ``#cloze`` at its end."""
+    """The concept that several wordings ask about: its id without ``#2``, ``#3`` or ``#cloze`` at the end."""
     return _WORDING.sub("", wording)
 
 
 def place(seed: int, name: str) -> float:
-    """A number in [0, 1) that depends on seed and name alone."""
+    """A number in [0, 1) that depends only on seed and name."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8]) / 2**64
 
 
 def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
-    """Part (0 train, 1 dev, 2 test) of each group, by its own place.
+    """The part (0 train, 1 dev, 2 test) of each group, by the group's own place.
 
-    Where chance leaves a part empty, which happens to a handful of groups only, the nearest group is moved into it.
+    If chance leaves a part empty, which happens only with very few groups, the nearest group is moved into it.
     """
     order = sorted(set(groups), key=lambda group: place(seed, group))
     first, second, _ = accumulate(shares)
@@ -48,19 +48,19 @@ def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
 
 
 def dealt(groups: Iterable[str], n: int, seed: int) -> dict[str, int]:
-    """One of ``n`` folds for each group, as even as can be."""
+    """One of ``n`` folds for each group, with folds of sizes that are as equal as possible."""
     order = sorted(set(groups), key=lambda group: place(seed, f"fold/{group}"))
     return {group: at % n for at, group in enumerate(order)}
 
 
 def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -> dict[str, int]:
-    """Part of each group, whole relations together, in the order of the relations' own places.
+    """The part of each group, with whole relations together, in the order of the relations' own places.
 
     Args:
         relations: the relation of each group.
 
     Raises:
-        DataError: fewer than three relations.
+        DataError: there are fewer than three relations.
     """
     members: dict[str, list[str]] = {}
     if 0 < len(set(relations.values())) < len(shares):

@@ -1,4 +1,4 @@
-"""How every item is answered under every method: what the plane and the effects by item are computed from."""
+"""Measures every item under every method. The plane and the effects by item are computed from these answers."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _OF_CHOICES = ("choices", "english")
-"""The evidence of scores of choices."""
+"""The kinds of evidence from which scores of choices are computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +64,17 @@ class Answers(ScoredTable):
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores that were asked for."""
+        """The names of the requested scores."""
         return asked_for(self.meta, self.frame["score"])
 
     def heatmap(self, score: GivenScore = "transfer") -> "Figure":
         """Draws a heatmap of methods and locales, coloured by the mean of a score over items.
 
         Args:
-            score: one of those that were measured.
+            score: one of the measured scores.
 
         Raises:
-            UnknownNameError: no such score in the table.
+            UnknownNameError: the table does not have the score.
         """
         from steerlens.plotting import answers_heatmap
 
@@ -94,7 +94,8 @@ class Answers(ScoredTable):
     def compare(
         self, first: str, second: str, score: GivenScore | None = None, locale: str | None = None, *, seed: int = 0
     ) -> Comparison:
-        """Returns one method minus another, paired item by item, with an interval over concepts and p by sign flips.
+        """Returns the difference of two methods, first minus second, paired item by item, with an interval over concepts and p
+        by sign flips.
 
         Use this to show that one method is better than another, for example surgical steering than EN alone. It is not enough
         that the interval of one method excludes zero and that of the other does not.
@@ -102,13 +103,13 @@ class Answers(ScoredTable):
         Args:
             first: the name of a method, or ``unsteered`` or ``explicit prompt``. The draws of a control are averaged.
             second: the name of the method that is subtracted.
-            score: a measured score; for ``None`` all scores that were asked for.
-            locale: a locale; for ``None`` all of them, and a concept counts once, with the mean of its locales.
+            score: a measured score; ``None`` takes all requested scores.
+            locale: a locale; ``None`` takes all of them, and a concept counts once, with the mean of its locales.
             seed: the seed of the interval and of the sign flips.
 
         Raises:
             UnknownNameError: there is no such method, score or locale.
-            SettingsError: both methods were not scored on any item in common.
+            SettingsError: the two methods were not scored on any common item.
         """
         names = self.scores if score is None else (score_of(score).name,)
         return Comparison(compare(self.frame, first, second, names, locale, seed).frame, {**self.meta, "seed": seed})
@@ -132,31 +133,32 @@ def answered(
 ) -> Answers:
     """Measures every item unsteered, with its explicit prompt, and under each method.
 
-    ``explicit prompt`` is measured on the items that have one. A method that asks explicit prompts is measured on all items.
-    Items without an explicit prompt are asked by their implicit one.
+    ``explicit prompt`` is measured on the items that have one. A method that uses explicit prompts is measured on all items;
+    items without an explicit prompt are then asked by their implicit one.
 
     Args:
-        model: the base model that methods are compared on.
-        items: usually the test part of a split. Consistency is measured where English is among the locales.
+        model: the base model on which methods are compared.
+        items: usually the test part of a split. Consistency is measured if English is among the locales.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
         scores: names of scores, or your own scores. Their companions (such as margins) are measured too.
         controls: the controls of every plan; ``True`` for 20 random directions and the next locale's plan.
-        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
+            English.
         scoring: how choices are presented and scored; the defaults for ``None``.
-        texts: held-out texts of each locale, for scores of these; for ``None`` the questions with their right answers.
+        texts: held-out texts of each locale, for scores of such texts; ``None`` takes the questions with their right answers.
         max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
         explicit: whether the unsteered model is also asked by explicit prompts.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``. Results under hooks are not kept.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``. Results under hooks are not kept.
 
     Raises:
-        SettingsError: no methods, a method with the name of what they are compared with, plans for different locales, a
-            checkpoint that reads text in other tokens, or no items that one of the scores is measured on.
-        FingerprintError: a plan of another model.
-        UnknownNameError: no such score; texts without one of the locales.
-        ModelError: scores of an unsteered model that are NaN or infinite.
-        VectorError: such scores under a plan.
+        SettingsError: there are no methods; a method has the name of a method that they are compared with; plans are for
+            different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
+        FingerprintError: a plan belongs to another model.
+        UnknownNameError: there is no such score, or the texts lack one of the locales.
+        ModelError: scores of an unsteered model are NaN or infinite.
+        VectorError: scores under a plan are NaN or infinite.
     """
     import pandas as pd
 
@@ -188,10 +190,11 @@ def answered(
 
 
 def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Method]]:
-    """Yields the methods that run on a model that is there, which are run together, and then each of the others alone.
+    """Yields groups of methods: first all methods that run on an existing model, which run together, and then each other method
+    alone.
 
-    A model that a method loads is released before the next method runs: memory holds only one of them in addition to the base
-    model, however many checkpoints there are.
+    A model that a method loads is released before the next method runs. So memory contains only one of them in addition to the
+    base model, however many checkpoints there are.
     """
     yield {name: method for name, method in methods.items() if not method.brings_model}
     for name, method in methods.items():
@@ -200,7 +203,7 @@ def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Me
 
 
 def _in_order(rows: "pd.DataFrame", codes: Sequence[str], methods: Mapping[str, Method]) -> "pd.DataFrame":
-    """Returns the rows locale by locale, and in each kind of items method by method, as the methods were given."""
+    """Returns the rows ordered by locale, then by kind of item, then by method in the given order."""
     whose = rows["of"].where(rows["of"] != "", rows["method"])
     by = {"locale": (rows["locale"], codes), "kind": (rows["kind"], KINDS), "method": (whose, (UNSTEERED, EXPLICIT, *methods))}
     order = {f"_{name}": own.map({one: at for at, one in enumerate(known)}) for name, (own, known) in by.items()}
@@ -210,7 +213,7 @@ def _in_order(rows: "pd.DataFrame", codes: Sequence[str], methods: Mapping[str, 
 
 @dataclass(frozen=True, eq=False)
 class _Marker:
-    """Has items answered and makes rows of what comes."""
+    """Runs items under methods, and makes rows from the results."""
 
     model: LensModel
     items: Items
@@ -224,7 +227,7 @@ class _Marker:
 
     @property
     def evidence(self) -> set[str]:
-        """What the scores are functions of."""
+        """The kinds of evidence that the scores are computed from."""
         return {score.evidence for score in self.scores}
 
     @property
@@ -234,7 +237,7 @@ class _Marker:
 
     @property
     def total(self) -> int:
-        """The items of all locales, as often as they are gone through."""
+        """The number of items of all locales, times the number of passes over them."""
         return sum(len(self.items.of(locale=code)) for code in self.locales) * self.rounds
 
     def answered(
@@ -247,15 +250,16 @@ class _Marker:
         explicit: bool,
         beside: bool,
     ) -> tuple[list[Row], dict[str, dict[str, str]]]:
-        """Returns the rows of some methods and what runs in each locale, and lets go of the models that they bring.
+        """Returns the rows of some methods and a description of what runs in each locale. Models that the methods load are
+        released.
 
         Args:
             group: the methods by name.
-            controls: of every plan.
+            controls: the controls of every plan.
             texts: held-out texts of each locale.
             bar: the progress bar.
             explicit: whether the unsteered model is also asked by explicit prompts.
-            beside: whether the methods to compare with were measured before.
+            beside: whether the methods for comparison were measured before.
         """
         every = {code: variants_of(self.model, group, self.locales, code, controls, explicit=explicit) for code in self.locales}
         known = (UNSTEERED, EXPLICIT) if beside else ()
@@ -274,7 +278,7 @@ class _Marker:
         return rows, described
 
     def _parts(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None) -> Iterator["_Part"]:
-        """Yields what there is to do in one locale under each of the variants."""
+        """Yields the work in one locale, for each of the variants."""
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
@@ -287,7 +291,7 @@ class _Marker:
                 yield self._written(code, asked, label, prepared)
 
     def _scored(self, code: str, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]]) -> "_Part":
-        """Returns the scoring of choices of items of one locale and kind, method by method."""
+        """Returns the work of scoring the choices of items of one locale and kind, method by method."""
         found: dict[int, Sequence[Outcome]] = {}
         works: list[Work] = []
         for numbers in together(variants):
@@ -311,7 +315,7 @@ class _Marker:
         variants: Mapping[int, Prepared],
         found: dict[int, Sequence[Outcome]],
     ) -> Iterator[Work]:
-        """Yields the scoring of variants that share their model, form and hooks; their outcomes are put into ``found``."""
+        """Yields the scoring of variants that share their model, form and hooks. Their outcomes are put into ``found``."""
         steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
         numbers = list(steered)
         scoring = self._put(first)
@@ -330,18 +334,18 @@ class _Marker:
             yield Work(code, task, first, taking(task, own))
 
     def _put(self, prepared: Prepared) -> Scoring:
-        """Returns how items are put to a variant: as the scoring says, explicitly if the method or the scoring says so."""
+        """Returns how items are presented to a variant: as in the scoring, but explicitly if the method is explicit."""
         return replace(self.scoring, form="explicit") if prepared.form == "explicit" else self.scoring
 
     def _english(self, model: LensModel) -> English:
-        """Returns the unsteered English outcomes of a model, taken once."""
+        """Returns the unsteered English outcomes of a model, which are computed once."""
         if model not in self._kept:
             common = (self.scores, self.scoring, self.batch_size, self.running)
             self._kept[model] = english_outcomes(model, self.items, self.locales, *common)
         return self._kept[model]
 
     def _read(self, code: str, items: Items, label: Label, prepared: Prepared, texts: Texts | None) -> "_Part":
-        """Returns the reading of a locale's held-out texts under one variant."""
+        """Returns the work of reading a locale's held-out texts under one variant."""
         held_out = held_out_texts(items, code, texts)
         task = ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)
 
@@ -352,14 +356,14 @@ class _Marker:
         return _Part.of_one(code, task, label, prepared, made)
 
     def _written(self, code: str, asked: Sequence[Item], label: Label, prepared: Prepared) -> "_Part":
-        """Returns the writing of answers to a locale's items under one variant."""
+        """Returns the work of writing answers to a locale's items under one variant."""
         task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
         return _Part.of_one(code, task, label, prepared, lambda result: writing_rows(task.writings(result), self.scores))
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What there is to do for some rows of the table."""
+    """The work for some rows of the table."""
 
     works: Sequence[Work]
     rows: Callable[[], Iterator[Row]]
@@ -369,14 +373,14 @@ class _Part:
     def of_one(
         cls, code: str, task: Task, label: Label, prepared: Prepared, made: Callable[["pd.DataFrame"], Iterable[Row]]
     ) -> "_Part":
-        """Returns a part that is one task.
+        """Returns a part with one task.
 
         Args:
             code: the locale.
             task: the task.
-            label: of the variant.
-            prepared: what runs the task.
-            made: makes rows of its result.
+            label: the label of the variant.
+            prepared: the model that runs the task.
+            made: a function that makes rows from the task's result.
         """
         results: list[pd.DataFrame] = []
         work = Work(code, task, prepared, results.append)

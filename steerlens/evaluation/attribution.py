@@ -1,10 +1,10 @@
-"""Predicting a sweep instead of running it: the derivative of each item's margin along a vector, from one pass.
+"""Predicts a sweep without running it, from the derivative of each item's margin along a vector, which one pass gives.
 
-To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``, where ``g_l`` is
-the margin's derivative with respect to the residual there, summed over the steered tokens (attribution patching: Nanda
-2023; Syed, Rager and Conmy, arXiv 2310.10348). One pass forward and one backward give it for every layer and vector at once.
-Where a cell of the same vector and layer was run for real, it bends the prediction: the parabola with that slope at 0
-through that cell.
+To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``, where ``g_l``
+is the margin's derivative with respect to the residual there, summed over the steered tokens (attribution patching: Nanda 2023;
+Syed, Rager and Conmy, arXiv 2310.10348). One forward and one backward pass give it for every layer and vector at once. If a
+cell of the same vector and layer was run, it bends the prediction: the prediction is then the parabola through this cell that
+has the slope ``g_l . v`` at 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,21 +22,23 @@ from steerlens.steering import SteeredTokens, SteeringVector
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """How each item's margin answers to one vector at each layer, to first order."""
+    """How each item's margin changes with one vector at each layer, to first order."""
 
     slopes: Mapping[int, Float[ndarray, " item"]]
-    """By layer: change of the margin per unit of strength, in nats per token (or as the scoring normalises)."""
+    """The change of the margin per unit of strength, by layer, in nats per token (or in the unit of the scoring's
+    normalisation)."""
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
-    """By layer: the quadratic coefficient, where a cell was run."""
+    """The quadratic coefficient by layer, if a cell was run there."""
     unknown_of: str = ""
     """The name of an intervention whose derivative is not known. Only cells that were run have its effect."""
 
     @classmethod
     def unknown(cls, name: str) -> "Attribution":
-        """Returns the attribution of an intervention that is no addition: where a cell is run, a straight line through it.
+        """Returns the attribution of an intervention that is not an addition. If a cell was run, it is a straight line through
+        that cell.
 
         Args:
-            name: what the intervention is called, for errors.
+            name: the name of the intervention, for errors.
         """
         return cls({}, {}, name or "an intervention")
 
@@ -59,9 +61,10 @@ class Attribution:
             return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
-        """This attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run for real.
+        """Returns this attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run.
 
-        Where the change is not finite, the line stays straight. Where no derivative is known, it is straight through the change.
+        If the change is not finite, the line stays straight. If no derivative is known, it is a straight line through the
+        change.
         """
         if layer not in self.slopes:
             straight = np.where(np.isfinite(change), change, 0.0) / strength
@@ -74,18 +77,18 @@ class Attribution:
 def attributions(
     scorer: Scorer, vectors: Sequence[tuple[SteeringVector, Sequence[int]]], tokens: SteeredTokens
 ) -> dict[str, Attribution]:
-    """Returns the attribution of each vector on a scorer's items, all from one pass forward and one backward.
+    """Returns the attribution of each vector on a scorer's items, all from one forward and one backward pass.
 
     Args:
-        vectors: each with the layers that it is wanted at.
-        tokens: which tokens would be steered.
-        scorer: the items, made batches.
+        vectors: each vector with its layers.
+        tokens: the tokens that would be steered.
+        scorer: the items, in batches.
 
     Returns:
-        By the vectors' names.
+        The attributions by the vectors' names.
 
     Raises:
-        LayerError: a layer that a vector was not taken at.
+        LayerError: a vector was not taken at a layer.
     """
     every = sorted({layer for _, layers in vectors for layer in layers})
     gradients = dict(zip(every, scorer.gradients(every, tokens), strict=True))
@@ -99,19 +102,19 @@ def slopes_along(
 
     Args:
         vector: the direction.
-        layers: the layers that it is wanted at.
+        layers: the requested layers.
         gradients: by layer, the derivative with respect to any vector added after it.
 
     Raises:
-        LayerError: a layer that the vector was not taken at.
+        LayerError: the vector was not taken at a layer.
     """
     return {layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers}
 
 
 def joined(pieces: Sequence[Attribution]) -> Attribution:
-    """Returns the attribution of the items of all pieces, one piece after another; none of them is bent.
+    """Returns the attribution of the items of all pieces, one piece after another. None of them is bent.
 
     Args:
-        pieces: of the same vector at the same layers, at least one.
+        pieces: the attributions of one vector at the same layers, at least one.
     """
     return Attribution({layer: np.concatenate([piece.slopes[layer] for piece in pieces]) for layer in pieces[0].slopes})

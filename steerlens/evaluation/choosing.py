@@ -1,4 +1,4 @@
-"""Choosing one plan for each contrast, and one for all together, from a sweep, by dev alone."""
+"""Chooses one plan for each contrast, and one for all together, from a sweep, only on dev."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _FEW = 2
-"""The number of layers of each contrast that are combined after a screened sweep, which runs few cells in full to save time."""
+"""The number of layers of each contrast that are combined after a screened sweep. Such a sweep runs few cells in full, to save
+time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,31 +36,31 @@ class Choices(Mapping[str, Chosen]):
     the plane."""
 
     each: Mapping[str, Chosen]
-    """The choices by name: every contrast, and ``surgical`` where several contrasts have a locale in common."""
+    """The choices by name: every contrast, and ``surgical`` if several contrasts share a locale."""
     tried: Combinations
-    """The combinations that were run on dev: surgical steering was chosen from these, from the cells that they were made of, and
-    from unsteered."""
+    """The combinations that were run on dev. Surgical steering was chosen from these, from the cells that they combine, and
+    from the unsteered model."""
 
     def __getitem__(self, name: str) -> Chosen:
-        """Returns the choice of a name.
+        """Returns the choice with a name.
 
         Raises:
-            UnknownNameError: there is none.
+            UnknownNameError: there is no such choice.
         """
         if name not in self.each:
             raise UnknownNameError("choice", name, self.each)
         return self.each[name]
 
     def __contains__(self, name: object) -> bool:
-        """Says whether there is a choice of a name."""
+        """Returns whether there is a choice with a name."""
         return name in self.each
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns the choice of a ``name``, or ``default`` where there is none.
+        """Returns the choice with a ``name``, or ``default`` if there is none.
 
         Args:
             name: a contrast's name, or ``surgical``.
-            default: the result where there is no such choice.
+            default: the result if there is no such choice.
         """
         return self.each.get(name, default)
 
@@ -75,10 +76,10 @@ class Choices(Mapping[str, Chosen]):
 
     @property
     def surgical(self) -> Chosen:
-        """What was chosen for all contrasts together: a cell of each, of some of them, or unsteered.
+        """The choice for all contrasts together: a cell of each, cells of some of them, or unsteered.
 
         Raises:
-            SettingsError: there was one contrast only, or they have no locale in common.
+            SettingsError: there was only one contrast, or the contrasts share no locale.
         """
         if SURGICAL not in self.each:
             raise SettingsError(
@@ -89,7 +90,7 @@ class Choices(Mapping[str, Chosen]):
 
 
 def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
-    """Chooses as ``Sweep.choose`` says, which names what is raised."""
+    """Chooses as described in ``Sweep.choose``, which also lists the errors."""
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
@@ -128,7 +129,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
 
 
 def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
-    """Runs the swept strengths below that of the best cell at its layer that were only predicted."""
+    """Runs those swept strengths below the best cell's strength, at its layer, that were only predicted."""
     top = aim.ordered(cells)[0]
     best = top.steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
@@ -140,13 +141,13 @@ def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]
 
 
 def _tops(ordered: list[PlanSpec], chosen: PlanSpec, n: int) -> list[PlanSpec]:
-    """Returns the cells of one contrast that are combined, the chosen one in the place of the others at its layer."""
+    """Returns the cells of one contrast that are combined. At the layer of the chosen cell, the chosen cell is used."""
     tops = at_other_layers(ordered, n)
     return [chosen if chosen.steps and chosen.steps[0].layer == top.steps[0].layer else top for top in tops]
 
 
 def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
-    """Says in words where the strongest of several strengths was chosen: the curve may rise further."""
+    """Logs a message if the strongest of several strengths was chosen, as a larger strength may gain more."""
     strengths = set(swept.frame.loc[swept.frame["vector"] == spec.name, "strength"])
     if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info(
@@ -157,7 +158,7 @@ def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
 
 
 def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
-    """Returns what the swept items are scored with: those of each locale and of each kind that was swept."""
+    """Returns the parts on which the swept items are scored: one for each locale and kind that was swept."""
     frame = swept.frame
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
     if ENGLISH in set(frame["locale"]):  # by some of the scores
@@ -177,14 +178,14 @@ def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
 
 
 def _locales_of(name: str, swept: Sweep) -> tuple[str, ...]:
-    """Returns the locales that a contrast was swept in."""
+    """Returns the locales in which a contrast was swept."""
     return tuple(dict.fromkeys(swept.frame.loc[swept.frame["vector"] == name, "locale"]))
 
 
 def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tuple[str, ...]:
-    """Returns the locales that all contrasts were swept in. It logs them where a contrast was swept in more locales.
+    """Returns the locales in which all contrasts were swept. A warning is logged if a contrast was swept in more locales.
 
-    English, which vectors without a locale are swept in by some scores only, is among them where there is no other.
+    In English, vectors without a locale are swept only by some scores. So English is included only if there is no other locale.
     """
     first, *others = locales.values()
     both = tuple(code for code in first if all(code in own for own in others))
@@ -200,7 +201,8 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     """Returns the specs of each contrast's cells, and puts them into the cache.
 
     Raises:
-        SettingsError: a contrast without cells that were run, or cells at one layer alone, where several are combined.
+        SettingsError: a contrast has no cells that were run, or several contrasts are to be combined and all cells are at one
+            layer.
     """
     counts = {name: len(run.loc[run["vector"] == name, CELL].drop_duplicates()) for name in aims}
     layers = run["layer"].nunique()
@@ -219,7 +221,7 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
     """Runs combinations and returns them, the best first.
 
     Raises:
-        SettingsError: there are none, or none gives finite scores.
+        SettingsError: there are no combinations, or none has finite scores.
     """
     if not combinations:
         raise SettingsError("no cells of all contrasts are at different layers: sweep more layers, or fewer contrasts.")
@@ -233,7 +235,7 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
 
 
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
-    """Returns the rows of cells that were run with finite scores: a prediction is no evidence, and NaN is no answer."""
+    """Returns the rows of cells that were run with finite scores. Predicted cells and NaN are not used for choices."""
     run = swept.frame[swept.frame["exact"]]
     run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
     items = run["locale"] + " " + run["concept"]
@@ -248,7 +250,7 @@ def _places(run: "pd.DataFrame") -> set[tuple[str, str]]:
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
-    """Puts the sweep's cells into the cache, on the parts that they were run on, and returns their specs.
+    """Puts the sweep's cells into the cache, for the parts on which they were run, and returns their specs.
 
     Raises:
         SettingsError: the sweep and the items differ.
@@ -281,5 +283,5 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
 
 
 def _unknown(lines: Mapping[str, int], order: Mapping[str, int]) -> Values:
-    """Returns values that are not known yet: a sweep does not contain the score of the answer's text, for one."""
+    """Returns values that are not known yet. For example, a sweep does not contain the score of the answer's text."""
     return np.full((len(lines), len(order)), np.nan)

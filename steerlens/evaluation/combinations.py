@@ -1,4 +1,4 @@
-"""The table of combinations: every step of each, and the scores of every item under it."""
+"""The table of combinations: all steps of each combination, and the scores of every item under it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Combinations(ResultTable):
-    """A row for each combination of cells, item and score.
+    """One row for each combination of cells, item and score.
 
     Columns: plan (in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind, concept, score,
-    value, base (the item's score unsteered).
+    value, base (the item's unsteered score).
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
 
     def means(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
-        """Returns a row for each combination with the columns of ``Sweep.cells``.
+        """Returns one row for each combination, with the columns of ``Sweep.cells``.
 
         Args:
-            score: one of those that were measured.
+            score: one of the measured scores.
             locale: one locale; all of them pooled for ``None``.
 
         Raises:
-            UnknownNameError: no such score or locale.
+            UnknownNameError: there is no such score or locale.
         """
         return cell_means(self.frame.assign(exact=True), ["plan"], score, locale)

@@ -1,4 +1,4 @@
-"""Methods against the unsteered model and against each other: changes paired item by item, with intervals over concepts."""
+"""Compares methods with the unsteered model and with each other: changes paired item by item, with intervals over concepts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEAN = "mean"
-"""The row over all locales. A concept counts once, with the mean over its locales."""
+"""The name of the row over all locales. A concept counts once, with the mean over its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison(ResultTable):
-    """One method minus another, on the same items.
+    """The difference between two methods on the same items.
 
     Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
-    mean of each method over these concepts), change (first minus second), low and high of its paired 95% interval over concepts,
-    p (two-sided, of no difference, by sign flips of the concepts' changes; correct it if you claim several differences).
+    mean of each method over these concepts), change (first minus second), low and high (its paired 95% interval over concepts),
+    p (two-sided, for the hypothesis of no difference, by sign flips of the concepts' changes; correct it if you claim several
+    differences).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -33,11 +34,11 @@ class Comparison(ResultTable):
 
 
 def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[str], locale: str | None, seed: int) -> Comparison:
-    """Returns one method minus another in some scores, as ``Answers.compare`` describes.
+    """Returns the difference of two methods, first minus second, in some scores, as described in ``Answers.compare``.
 
     Raises:
-        UnknownNameError: There is no such method, score or locale.
-        SettingsError: Both methods were not scored on any item in common.
+        UnknownNameError: there is no such method, score or locale.
+        SettingsError: the two methods were not scored on any common item.
     """
     import pandas as pd
 
@@ -66,7 +67,7 @@ def _check_names(answers: "pd.DataFrame", first: str, second: str, scores: Seque
 
 
 def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed: int) -> Iterator[dict[str, Any]]:
-    """The row of one score, if both methods were measured by it on some item; concepts are in the order of their names."""
+    """The row of one score, if both methods were measured by it on some item. Concepts are ordered by name."""
     own = part[part["score"] == score]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     table = table.reindex(columns=list(dict.fromkeys((first, second)))).dropna()
@@ -79,10 +80,10 @@ def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed:
 
 
 def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> list[dict[str, Any]]:
-    """Returns the results of every method in every locale and their mean, as rows of ``COLUMNS``.
+    """Returns the results of every method in every locale and over all locales, as rows of ``COLUMNS``.
 
     Args:
-        answers: a row per method, draw, locale and concept, with of and control; ``unsteered`` is one of the methods.
+        answers: one row per method, draw, locale and concept, with of and control; ``unsteered`` is one of the methods.
         score: the name of the score in the rows.
         column: the column that is averaged. Rows without a value are left out, item by item.
         seed: the seed of the bootstrap.
@@ -97,7 +98,7 @@ def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> lis
 
 
 def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, Any]]:
-    """A row per method of one locale, or of all."""
+    """One row per method, in one locale or in all."""
     # [(concept, locale), (method, draw)]: paired item by item, then a concept's mean over the locales that ask it
     table = part.astype({column: float}).pivot_table(
         index=["concept", "locale"], columns=["method", "draw"], values=column, sort=False

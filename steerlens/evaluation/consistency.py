@@ -1,4 +1,4 @@
-"""Cross-lingual consistency: whether a model ranks the same candidates alike in two languages, right or wrong."""
+"""Cross-lingual consistency: whether a model ranks the same candidates in the same order in two languages, right or wrong."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,16 @@ from steerlens.evaluation.outcomes import Outcome
 def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
     """Returns the RankC of one question: the softmax-weighted overlap of two rankings of its candidates, between 0 and 1.
 
-    ``sum_j w_j P@j`` with ``P@j`` the share of the first j candidates that both rankings have among their first j, and
-    ``w_j = e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378, equations 1 to 3). 1 for the same order;
-    of two orders drawn at random it is not 0 but, with four candidates, 0.38 on
-    average.
+    ``sum_j w_j P@j`` with ``P@j`` the share of the first j candidates that both rankings have among their first j, and ``w_j =
+    e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378, equations 1 to 3). It is 1 for the same order.
+    For two random orders it is not 0 but, with four candidates, 0.38 on average.
 
     Args:
-        scores: of each candidate in one language.
-        others: of the same candidates, in the same order, in the other.
+        scores: the score of each candidate in one language.
+        others: the scores of the same candidates, in the same order, in the other language.
 
     Raises:
-        PromptError: not as many of one as of the other, or none.
+        PromptError: the numbers of scores differ, or there are none.
     """
     n = len(scores)
     if n != len(others) or not n:
@@ -33,7 +32,8 @@ def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
 
 
 def consistency(outcome: Outcome, english: Outcome | None) -> float:
-    """RankC of a factual item and its English one; NaN without it, or where their choices are not the same in the same order."""
+    """RankC of a factual item and its English item. It is NaN if there is no English item, or if the choices are not the same
+    in the same order."""
     item = outcome.item
     if english is None or (len(item.choices), item.answer) != (len(english.item.choices), english.item.answer):
         return float("nan")

@@ -1,4 +1,4 @@
-"""At which depth of the model a vector works: the layer where it raises its score most, with intervals over concepts."""
+"""The depth at which a vector works: the layer where it raises its score most, with intervals over concepts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _TIE = 1e-6
-"""The weight of the margin relative to the share of right answers. It ranks layers that have the same share."""
+"""The weight of the margin relative to the share of right answers. It orders layers with the same share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +31,22 @@ class Depths(ResultTable):
 
     Columns: vector, score, n (concepts), gain, measure, layer with its 95% interval low and high over concepts, deeper.
 
-    The measure ``peak`` is the best layer. ``centre`` is the mean layer, weighted by the gain (zero where there is none): it
-    depends less on single cells. A layer counts with its best strength. The gain is the gain at the peak. As the best of many, it
-    is overestimated.
+    The measure ``peak`` is the best layer. The measure ``centre`` is the mean layer, weighted by the gain (a layer without a
+    gain has the weight zero); it depends less on single cells. A layer counts with its best strength. The gain is the gain at
+    the peak. As the best of many gains, it is overestimated.
 
-    Each pair of vectors also has rows of their difference, as ``LOC - EN``. There ``layer`` is the number of layers by which the
-    first is deeper, and ``deeper`` is the share of resamples in which it is deeper.
+    Each pair of vectors also has rows for the difference, for example ``LOC - EN``. There ``layer`` is the number of layers by
+    which the first vector is deeper, and ``deeper`` is the share of resamples in which it is deeper.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("vector", "score", "n", "gain", "measure", "layer", "low", "high", "deeper")
 
     def plot(self, swept: "Sweep") -> "Figure":
-        """Draws the scores that depths were taken by, by layer and strength, with 95% of the resampled best layers in grey.
+        """Draws the scores from which depths were computed, by layer and strength. 95% of the resampled best layers are shown
+        in grey.
 
         Args:
-            swept: the sweep that the depths are of.
+            swept: the sweep from which the depths were computed.
 
         Raises:
             UnknownNameError: the sweep does not have one of the scores.
@@ -59,17 +60,17 @@ class Depths(ResultTable):
 
 
 def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed: int) -> Depths:
-    """Returns the depths of the vectors of a sweep, as ``Sweep.depth`` describes.
+    """Returns the depths of the vectors of a sweep, as described in ``Sweep.depth``.
 
     Args:
-        frame: The rows of a sweep.
-        scores: The score of each vector, in order.
-        draws: The number of resamples of concepts. Each vector has its own, since their items have no concept in common.
-        seed: The seed of the resamples.
+        frame: the rows of a sweep.
+        scores: the score of each vector, in order.
+        draws: the number of resamples of concepts. Each vector has its own, since the vectors' items share no concept.
+        seed: the seed of the resamples.
 
     Raises:
-        UnknownNameError: The sweep has no such vector, or there is no such score.
-        SettingsError: No score is named, or there are no items of the kind that a score is measured on.
+        UnknownNameError: the sweep has no such vector, or there is no such score.
+        SettingsError: no score is named, or there are no items of the kind on which a score is measured.
     """
     import pandas as pd
 
@@ -85,14 +86,14 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
 
 
 def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[list[int], list[float], NDArray]:
-    """The change of a score in each cell of one vector, by concept, as ``change_table`` has it.
+    """The change of a score in each cell of one vector, by concept, from ``change_table``.
 
     Returns:
-        The layers, the strengths that were run at all of them, and the changes ``[concept, layer, strength]``, each the mean of
-        the concept's locales.
+        The layers, the strengths that were run at all of them, and the changes ``[concept, layer, strength]``. Each change is
+            the mean over the concept's locales.
 
     Raises:
-        SettingsError: The sweep has no items that the score is measured on.
+        SettingsError: the sweep has no items on which the score is measured.
     """
     table = change_table(frame, vector, score)
     layers, strengths = (list(level) for level in table.columns.levels)
@@ -100,19 +101,19 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
 
 
 def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFrame":
-    """The change of a score by concept (rows) and by layer and strength (columns) of one vector's cells.
+    """The change of a score by concept (rows), and by layer and strength (columns) of one vector's cells.
 
     If the score has a companion (such as the margin), a millionth of the companion's change is added, so that no two cells tie.
-    Strengths that were not run at all of the layers, as those that ``extend`` adds to a sweep, are left out: a layer would count
-    with more strengths than another. A concept that lacks one of the other cells is left out, too.
+    Strengths that were not run at all layers, such as those that ``extend`` adds to a sweep, are left out: otherwise some
+    layers would count with more strengths than others. A concept that lacks one of the other cells is left out, too.
 
     Args:
-        frame: The rows of a sweep. A concept's number is the mean over the locales that these are of.
-        vector: The vector's name.
-        score: The score's name.
+        frame: the rows of a sweep. A concept's number is the mean over the locales in these rows.
+        vector: the vector's name.
+        score: the score's name.
 
     Raises:
-        SettingsError: The sweep has no items that the score is measured on.
+        SettingsError: the sweep has no items on which the score is measured.
     """
     import pandas as pd
 
@@ -148,7 +149,7 @@ def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, s
 
 
 def _resampled(layers: Sequence[int], changes: NDArray, draws: int, seed: Sequence[int]) -> tuple[dict[str, NDArray], float]:
-    """Peak and centre, ``[1 + draw]``, and the gain at the peak. The first value is that of all concepts, the others those of
+    """Peak and centre, ``[1 + draw]``, and the gain at the peak. The first value is for all concepts, and the others are for
     resamples."""
     means = np.concatenate([changes.mean(axis=0)[None], bootstrap_means(changes, draws=draws, seed=seed)])
     best = means.max(axis=2)  # [1 + draw, layer]
@@ -167,7 +168,7 @@ def _centre(layers: Sequence[int], best: NDArray) -> NDArray:
 
 
 def _between(drawn: Mapping[str, Mapping[str, NDArray]], first: str, second: str) -> Iterator[dict[str, Any]]:
-    """The rows of how much deeper the second vector works than the first."""
+    """The rows that say how much deeper the second vector works than the first."""
     for measure in drawn[first]:
         between = drawn[second][measure] - drawn[first][measure]
         label = {"vector": f"{second} - {first}", "measure": measure}

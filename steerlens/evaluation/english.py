@@ -1,4 +1,4 @@
-"""The unsteered English outcomes, which some scores compare with."""
+"""The unsteered English outcomes, with which some scores compare."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from steerlens.settings import Scoring
 
 
 def kinds_of(scores: Iterable[Score]) -> list[Kind]:
-    """Returns the kinds of items that some scores are measured on."""
+    """Returns the kinds of items on which some scores are measured."""
     measured = {kind for score in scores for kind in score.kinds}
     return [kind for kind in KINDS if kind in measured]
 

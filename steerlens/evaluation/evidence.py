@@ -1,4 +1,4 @@
-"""What scores need in addition to the choices' log probabilities: the texts that a model writes."""
+"""The evidence that scores need in addition to the choices' log probabilities: the texts that a model writes."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -17,26 +17,26 @@ MAX_NEW_TOKENS = 32
 
 
 def written_by(tasks: Mapping[Name, WritingTask], model: LensModel, running: Running) -> dict[Name, list[Writing]]:
-    """Returns what a model writes in each of some tasks, by the tasks' names; the texts are in the order of a task's items."""
+    """Returns the texts that a model writes in each of some tasks, by the tasks' names, in the order of each task's items."""
     with progress(sum(task.size for task in tasks.values()), "Texts", "item", show=bool(tasks)) as bar:
         results = running.results(list(tasks.values()), model, bar)
         return {name: task.writings(result) for (name, task), result in zip(tasks.items(), results, strict=True)}
 
 
 def are_written(scores: Iterable[Score]) -> bool:
-    """Says whether one of the scores is of what a model writes."""
+    """Returns whether one of the scores is a score of generated text."""
     return any(score.evidence == "writing" for score in scores)
 
 
 def check_of_items(scores: Iterable[Score], whose: str) -> None:
-    """Refuses scores of held-out text where items are scored.
+    """Refuses scores of held-out text if items are scored.
 
     Args:
-        scores: what is to be measured.
-        whose: what would measure them, in words, as ``a sweep``.
+        scores: the scores that are to be measured.
+        whose: a description of the measurement, for example ``a sweep``.
 
     Raises:
-        SettingsError: a score of held-out text.
+        SettingsError: there is a score of held-out text.
     """
     bad = [score.name for score in scores if score.evidence == "reading"]
     if bad:

@@ -1,4 +1,4 @@
-"""Extending the strengths of a sweep: where a vector's best cell is at the largest strength, twice that strength is also run."""
+"""Extends the strengths of a sweep: if a vector's best cell is at the largest strength, twice that strength is also run."""
 
 import logging
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 Run = Callable[[Sequence[StepSpec], str], "pd.DataFrame"]
-"""A function of cells and the progress bar's name. It returns the rows of these cells."""
+"""A function that gets cells and the progress bar's name, and returns the rows of these cells."""
 
 
 def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
@@ -30,11 +30,12 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
 
     Args:
         extend: how many times at most the largest strength is doubled.
-        mode: how the cells of the sweep are found.
+        mode: the mode of the sweep.
         strengths: the strengths of the sweep, at least one.
 
     Raises:
-        SettingsError: it is no whole number of 0 or more; the mode does not run every cell; the largest strength is 0 or less.
+        SettingsError: the number is not a whole number of 0 or more; the mode does not run every cell; the largest strength is
+            0 or less.
     """
     if (whole_number(extend) or 0) < 0 or whole_number(extend) is None:
         raise SettingsError(
@@ -52,16 +53,16 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
 
 
 def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run: Run) -> "pd.DataFrame":
-    """Returns the rows of a sweep, with rows of larger strengths where the best cells are at the largest one.
+    """Returns the rows of a sweep, with rows of larger strengths if the best cells are at the largest one.
 
-    For each vector whose best cell is at its largest strength, twice that strength is run, at the layers of the three best cells
-    at the largest strength, and so on from there.
+    For each vector whose best cell is at its largest strength, twice that strength is run at the layers of the three best cells
+    at the largest strength. This is repeated from there.
 
     Args:
-        frame: the rows of a sweep, all of whose cells were run.
+        frame: the rows of a sweep in which all cells were run.
         times: how many times at most a vector's largest strength is doubled.
-        scores: by the vector's name, the score that says which of its cells is best.
-        run: what runs more cells and returns their rows.
+        scores: for each vector by name, the score that decides which of its cells is best.
+        run: a function that runs more cells and returns their rows.
     """
     import pandas as pd
 
@@ -75,7 +76,8 @@ def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run
 
 
 def _beyond(own: "pd.DataFrame", score: Score) -> list[StepSpec]:
-    """Returns the cells to run at twice the largest strength of one vector; none where its best cell is at a smaller one."""
+    """Returns the cells to run at twice the largest strength of one vector. There are none if its best cell is at a smaller
+    strength."""
     rank = own_score(score.name)
     ranks = {cell: ranked(rank, gains) for cell, gains in _gains(own, score).items()}
     ordered = sorted((cell for cell in ranks if ranks[cell]), key=lambda cell: (ranks[cell], -cell.strength), reverse=True)
@@ -93,7 +95,8 @@ def _strength(cell: PlanSpec) -> float:
 
 
 def _gains(own: "pd.DataFrame", score: Score) -> dict[PlanSpec, Gains]:
-    """Returns what each cell of one vector did, by what ``choose`` orders cells by: the score, by degrees, and its companion."""
+    """Returns the gains of each cell of one vector in the scores by which ``choose`` orders cells: the graded score, the score,
+    and its companion."""
     there = set(own["score"])
     names = [name for name in (score.name, score.graded, score.companion) if name in there]
     if score.name not in names:  # there are no items that it is measured on

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Plans = dict[str, dict[str, SteeringPlan]]
-"""The vectors by method (named after the number of pairs and the draw) and by locale."""
+"""The plans by method (named after the number of pairs and the draw) and by locale."""
 
 
 @dataclass(frozen=True, eq=False)
 class FewerPairs(ResultTable):
-    """The change of a score under vectors of n pairs, and of the score's companion, by number of pairs.
+    """The change of a score, and of its companion, under vectors made from n pairs, by number of pairs.
 
-    Columns: vector, score, pairs (n), n (concepts), draws (vectors of n pairs), change (mean over draws, and over locales within
-    a concept), low and high (95% of the draws, over the choice of pairs), concepts_low and concepts_high (95% over concepts). The
-    last number of pairs is all pairs, with one draw.
+    Columns: vector, score, pairs (the number of pairs), n (concepts), draws (the number of vectors made from this number of
+    pairs), change (mean over draws, and over locales within a concept), low and high (95% of the draws, over the choice of
+    pairs), concepts_low and concepts_high (95% over concepts). The last number of pairs is all pairs, with one draw.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -43,7 +43,7 @@ class FewerPairs(ResultTable):
         """Draws the change by the number of pairs, with 95% of the draws.
 
         Args:
-            score: one of the table; for ``None`` the last, which is the companion (the margin) where the score has one.
+            score: a score in the table; ``None`` takes the last, which is the companion (the margin) if the score has one.
 
         Raises:
             UnknownNameError: the table does not have the score.
@@ -72,26 +72,26 @@ def fewer_pairs(
     """Measures the effect of vectors that are computed from only n pairs, for several n, on items that they were not computed
     from.
 
-    A vector of few pairs is used unchanged, with its own length, which is larger because of noise.
+    A vector from few pairs is used unchanged, with its own length, which is larger because of noise.
 
     Args:
         model: the model that is steered.
-        items: usually the test part of a split; those of the score's kind are used.
-        differences: the differences of a contrast's pairs, from ``steering.pair_differences``; they say at which layer.
+        items: usually the test part of a split; the items of the score's kind are used.
+        differences: the differences of a contrast's pairs, from ``steering.pair_differences``, which also decide the layer.
         strength: the factor on the vector.
-        score: by name, or a score of your own; for ``None`` that which the contrast is meant to raise.
-        pairs: the numbers of pairs; those that the locale with the fewest does not have are left out.
+        score: a score's name, or your own score; ``None`` takes the score that the contrast is meant to raise.
+        pairs: the numbers of pairs. Numbers above that of the locale with the fewest pairs are left out.
         tokens: the choice of steered tokens.
-        draws: the number of vectors of each number of pairs.
+        draws: the number of vectors for each number of pairs.
         seed: the seed of the draws and of the intervals over concepts.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Raises:
-        SettingsError: no score is given, and the contrast is meant to raise none.
-        PairsError: a number of pairs below one.
-        FingerprintError: differences of another model.
+        SettingsError: no score is given, and the contrast is not meant to raise any.
+        PairsError: a number of pairs is below one.
+        FingerprintError: the differences belong to another model.
     """
     import pandas as pd
 

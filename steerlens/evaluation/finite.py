@@ -1,4 +1,5 @@
-"""Scores that are NaN or infinite: half precision has no number beyond 65,504, and a strong vector can produce larger ones."""
+"""Checks for scores that are NaN or infinite. Half precision has no number above 65,504, and a strong vector can produce larger
+ones."""
 
 from collections.abc import Sequence
 
@@ -12,11 +13,11 @@ def finite(outcomes: Sequence[Outcome], model: LensModel, plan: SteeringPlan | N
     """The outcomes, if all scores are finite numbers.
 
     Args:
-        plan: what they were steered by; nothing for ``None``.
+        plan: the plan that steered the model; ``None`` for the unsteered model.
 
     Raises:
-        ModelError: the unsteered model gives others.
-        VectorError: the plan does.
+        ModelError: scores of the unsteered model are not finite.
+        VectorError: scores under the plan are not finite.
     """
     refuse(sum(not outcome.valid for outcome in outcomes), len(outcomes), "items", model, plan)
     return outcomes
@@ -26,13 +27,13 @@ def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | Non
     """Raises an error if some of the scores are bad.
 
     Args:
-        bad: how many are not finite.
-        n: how many there are.
-        of: what they are scores of.
+        bad: the number of scores that are not finite.
+        n: the number of all scores.
+        of: a description of what is scored.
 
     Raises:
-        ModelError: unsteered.
-        VectorError: steered by the plan.
+        ModelError: the model was unsteered.
+        VectorError: the model was steered by the plan.
     """
     dtype = model.fingerprint.dtype
     what = f"gives NaN or infinite scores for {bad} of {n} {of} in {dtype}"
@@ -43,7 +44,7 @@ def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | Non
 
 
 def advice(dtype: str) -> str:
-    """What to do about a plan that takes a model out of its numbers."""
+    """Advice on a plan that makes the model's numbers overflow."""
     wider = _wider(dtype)
     return f"lower the strength{f', or {wider}' if wider else ''}"
 

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SideEffects(ResultTable):
-    """Every method in every locale, and their mean, in the columns of the plane.
+    """The side effects of every method in every locale, and over all locales, in the columns of the plane.
 
-    Scores: log_perplexity (nats per token of held-out text; +0.1 is a perplexity 1.105 times as high), right_language (the share
-    of generated texts in the locale's language), repetition (share of a generation's four-token sequences that occurred earlier
-    in it), or whichever were asked for.
+    Scores: log_perplexity (nats per token of held-out text; +0.1 is a perplexity 1.105 times as high), right_language (the
+    share of generated texts in the locale's language), repetition (the share of a generated text's four-token sequences that
+    occurred earlier in it), or the scores that were requested.
     """
 
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws the cost of each method: changes with their intervals, one panel per score.
+        """Draws the cost of each method: changes with their intervals, with one panel per score.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: there is no such locale.
         """
         from steerlens.plotting import forest_figure, forest_rows
 
@@ -70,29 +70,30 @@ def side_effects(
     resume: str | Path | Running | None = None,
 ) -> SideEffects:
     """Measures the perplexity of held-out text, and the language and repetition of generated text, for each method relative to
-    unsteered.
+    the unsteered model.
 
-    Changes are paired by text and by prompt. In held-out text every token but the first is steered as if it had been generated.
+    Changes are paired by text and by prompt. In held-out text, every token except the first is steered as if it had been
+    generated.
 
     Args:
-        model: the base model that methods are compared on.
-        items: their questions are continued; usually the test part of a split.
+        model: the base model on which methods are compared.
+        items: the items whose questions are continued; usually the test part of a split.
         methods: as for ``plane``.
         scores: scores of generated text or of held-out text: names, or your own scores.
-        texts: held-out text of each locale; for ``None`` the questions with their right answers.
+        texts: held-out text of each locale; ``None`` takes the questions with their right answers.
         concepts: the number of concepts of each kind, drawn from the items by ``seed``; all for ``None``.
         max_new_tokens: the largest number of tokens of a generated text, which is greedy.
         scoring: how the questions are presented; the defaults for ``None``.
         locales: as for ``plane``.
         seed: the seed of the draw of concepts and of the bootstrap.
         batch_size: the number of prompts in a batch; 32 for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Raises:
-        SettingsError: no methods, or plans for different locales.
-        UnknownNameError: a locale without items, or without texts where texts are given.
-        FingerprintError: a plan of another model.
+        SettingsError: there are no methods, or plans are for different locales.
+        UnknownNameError: a locale has no items, or has no texts although texts are given.
+        FingerprintError: a plan belongs to another model.
     """
     import pandas as pd
 

@@ -1,4 +1,5 @@
-"""The frontier: how transfer and localization trade along a path of a method, and how sure each point's place on the front is."""
+"""The frontier: how transfer and localization trade off along a path of a method, and how certain it is that each point is on
+the front."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,21 +32,22 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _DECIMALS = 12
-"""The number of decimals to which means of resamples are compared. Sums of the same numbers can differ beyond them."""
+"""The number of decimals used when means of resamples are compared. Sums of the same numbers can differ in later decimals."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frontier(ResultTable):
     """The results of every point of every path in every locale, and their mean over locales.
 
-    Columns: method (the path), at (the number of the point along it, as a training step or a strength), locale (``mean``: over
-    locales), score, n (concepts), value, change against unsteered, low and high of its paired 95% interval over concepts, and
-    on_front. The unsteered model is the point of the path ``unsteered`` at 0.
+    Columns: method (the path), at (the number of the point along it, such as a training step or a strength), locale (``mean``:
+    over locales), score, n (concepts), value, change against unsteered, low and high of its paired 95% interval over concepts,
+    and on_front. The unsteered model is the point of the path ``unsteered`` at 0.
 
-    on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the points
-    of all paths and the unsteered model. It is given for the mean over locales and the scores of the axes, and is the same in the
-    rows of both; elsewhere it is NaN. A share near 1 means that no other point is better on both axes for almost any draw of
-    concepts. A share near 0 means that another point nearly always is. Points that are close together share the front.
+    on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the
+    points of all paths and the unsteered model. It is given for the mean over locales and for the scores of the axes, with the
+    same value in the rows of both scores. In other rows it is NaN. A share near 1 means that no other point is better on both
+    axes for almost any draw of concepts. A share near 0 means that another point nearly always is better on both. Points that
+    are close together share the front.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -59,7 +61,7 @@ class Frontier(ResultTable):
         return first, second
 
     def plot(self) -> "Figure":
-        """Draws the paths of the means over locales from the unsteered model on, with the Pareto front."""
+        """Draws the paths of the means over locales, starting at the unsteered model, with the Pareto front."""
         from steerlens.plotting import frontier_figure
 
         return frontier_figure(self.frame, self.front(), axes=self.axes)
@@ -80,7 +82,8 @@ class Frontier(ResultTable):
         return tuple(points[name] for name in self._plane().front(locale, axes=self.axes))
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
-        """Returns one row per point: value, change and interval of each score as text, and for the mean the share on the front.
+        """Returns one row per point: value, change and interval of each score as text and, for the mean, the share on the
+        front.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
@@ -103,11 +106,11 @@ class Frontier(ResultTable):
         return list(zip(self.frame["method"], self.frame["at"], strict=True))
 
     def _names(self) -> list[str]:
-        """Returns what the point of each row is called on the plane."""
+        """Returns the name on the plane of the point of each row."""
         return [point_name(path, at) for path, at in self._points()]
 
     def _plane(self) -> Plane:
-        """Returns the plane on which every point is a method of its own."""
+        """Returns the plane on which every point is a separate method."""
         return Plane(self.frame.assign(method=self._names()), self.meta)
 
 
@@ -131,32 +134,33 @@ def frontier(
     All points are scored on the same items, so their changes are paired. All points share the resamples.
 
     Args:
-        model: the base model that methods are compared on.
-        items: what is scored.
-        paths: by name: a method for each number (a training step, a strength), something whose ``points()`` returns such a
-            mapping (as an aligned model does), or one method, which is a path of one point at 1. Methods are given as for
+        model: the base model on which methods are compared.
+        items: the items that are scored.
+        paths: by name: a method for each number (a training step, a strength), an object whose ``points()`` returns such a
+            mapping (for example an aligned model), or one method, which is a path of one point at 1. Methods are given as for
             ``plane``.
-        scores: by name, or scores of your own; those of the axes are measured too.
-        axes: the two scores of the Pareto front; transfer and localization, by default.
-        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        scores: names of scores, or your own scores; those of the axes are measured too.
+        axes: the two scores of the Pareto front; transfer and localization by default.
+        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
+            English.
         scoring: how choices are presented and scored; the defaults for ``None``.
-        draws: the number of resamples that ``on_front`` is a share of.
+        draws: the number of resamples from which ``on_front`` is computed.
         seed: the seed of the resamples and of the intervals.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Returns:
         ``unsteered`` at 0, and the points of each path by ascending number.
 
     Raises:
-        SettingsError: no paths, a path without points, a path with the name of what methods are compared with, a point that is
-            not a number or is there twice, two axes that are one score, a score of an axis that none of the items is measured on,
-            plans for different locales, or a checkpoint that reads text in other tokens.
+        SettingsError: there are no paths; a path has no points, or the name of a method that methods are compared with; a point
+            is not a number or occurs twice; both axes are the same score; a score of an axis cannot be measured on any of the
+            items; plans are for different locales; or a checkpoint tokenizes text differently.
         UnknownNameError: there is no such score, or the items do not contain a locale.
-        FingerprintError: a plan of another model.
-        ModelError: scores of an unsteered model that are NaN or infinite.
-        VectorError: such scores under a plan.
+        FingerprintError: a plan belongs to another model.
+        ModelError: scores of an unsteered model are NaN or infinite.
+        VectorError: scores under a plan are NaN or infinite.
     """
     points = points_of(paths)
     both = _names_of(axes, items)
@@ -174,8 +178,8 @@ def frontier(
 def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 2000, seed: int = 0) -> "pd.Series":
     """Returns the share of resamples of the concepts in which each point is on the Pareto front of two axes.
 
-    The concepts of one axis are resampled on their own, and those that both axes have are resampled for both together. All points
-    share the resamples.
+    Concepts that only one axis has are resampled separately. Concepts that both axes have are resampled for both together. All
+    points share the resamples.
 
     Args:
         first: the gain of each concept at each point on one axis, ``[concept, point]``, where more is better.
@@ -207,13 +211,13 @@ def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, st
 
     Args:
         given: the answers unsteered and under a method for each point.
-        points: by the method's name: the path and the number of the point.
+        points: the path and the number of each point, by the method's name.
         axes: the names of the two scores of the Pareto front.
-        draws: the number of resamples that ``on_front`` is a share of.
+        draws: the number of resamples from which ``on_front`` is computed.
         seed: the seed of the resamples and of the intervals.
 
     Raises:
-        SettingsError: a score of the axes cannot be measured on any item that all points have in common.
+        SettingsError: a score of the axes cannot be measured on any item that all points share.
     """
     table, named = placed(given, seed=seed), {**points, UNSTEERED: (UNSTEERED, 0.0)}
     first, second = (_gains(given.frame, axis) for axis in axes)
@@ -229,7 +233,7 @@ def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, st
 
 
 def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
-    """Returns the gain of each concept at each point on one axis, of the concepts that can be measured on at all points.
+    """Returns the gain of each concept at each point on one axis, for the concepts that can be measured at all points.
 
     Raises:
         SettingsError: there are no such concepts.
@@ -248,10 +252,10 @@ def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
 
 
 def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, str]:
-    """Returns the names of two different scores that are measured on some of the items.
+    """Returns the names of two different scores that can be measured on some of the items.
 
     Raises:
-        SettingsError: they are not.
+        SettingsError: the scores are the same, or cannot be measured.
     """
     known = [score_of(axis) for axis in axes]
     if len(known) != 2 or known[0].name == known[1].name:

@@ -1,4 +1,4 @@
-"""What users give as methods, by name, made methods."""
+"""Turns the methods that users give, by name, into ``Method`` objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,15 @@ from steerlens.models.hooks import Hook
 from steerlens.steering import UNSTEERED, SteeringPlan
 
 GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
-"""What can be given as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or hooks."""
+"""The types that can be given as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or
+hooks."""
 
 
 def method_of(given: Any, name: str = "a method") -> Method:
-    """Returns whatever a user gives as a method.
+    """Returns the method for anything that a user gives as one.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it cannot be used as a method.
     """
     if isinstance(given, Method):
         return given
@@ -44,7 +45,7 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
     """Returns methods by name.
 
     Raises:
-        SettingsError: none, something that is no method, or the name of what methods are compared with.
+        SettingsError: there are no methods, something is not a method, or a name is reserved for a method of comparison.
     """
     if given is not None and not isinstance(given, Mapping):
         raise SettingsError(f"{type(given).__name__} given as methods: expected them by name, as {{'mine': …}}.")
@@ -60,10 +61,11 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
 
 
 def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Returns the locales that methods are scored in: those wanted, else the methods' own, else all of the items' but English.
+    """Returns the locales in which methods are scored: the requested ones, or the methods' own, or all locales of the items
+    except English.
 
     Raises:
-        SettingsError: methods for different locales, or not for all that are wanted; no locales.
+        SettingsError: methods are for different locales, or not for all requested ones; or there are no locales.
     """
     own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
     first = next(iter(own.values()), None)

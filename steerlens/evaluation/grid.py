@@ -1,4 +1,4 @@
-"""The grid of a sweep: cells that are run, predicted, or predicted and then run where it looks promising."""
+"""The grid of a sweep: cells that are run, predicted, or predicted and then run if they are promising."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,19 +34,19 @@ little."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 LEAST, _LAYERS = 6, 3
-"""The smallest number of cells of a vector that are run, and of layers that they are at. Contrasts are combined at different
-layers."""
+"""The smallest number of a vector's cells that are run, and the smallest number of their layers. Contrasts are combined at
+different layers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What one cell did to the items of one locale and kind."""
+    """The results of one cell on the items of one locale and kind."""
 
     outcomes: Sequence[Outcome]
     exact: bool
-    """Whether the cell was run, not predicted."""
+    """Whether the cell was run and not predicted."""
     items: tuple[int, ...] | None = None
-    """The indices of the items that it was run on; all of them for ``None``."""
+    """The indices of the items on which it was run; all of them for ``None``."""
 
 
 Found = dict[Place, dict[StepSpec, Cell]]
@@ -54,7 +54,7 @@ Found = dict[Place, dict[StepSpec, Cell]]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells of vectors, layers and strengths on items of some locales and kinds."""
+    """Cells of vectors, layers and strengths, on items of some locales and kinds."""
 
     model: LensModel
     parts: Mapping[Place, Items]
@@ -65,7 +65,7 @@ class Grid:
     memory: int
     running: Running
     scores: Mapping[str, tuple[Score, ...]]
-    """The scores that each vector is measured by, by its name. Cells are run on items of the kinds of these scores."""
+    """The scores of each vector, by its name. Cells are run on items of the kinds of these scores."""
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
     @property
@@ -74,8 +74,8 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores that a vector is measured by on a part. For English items among others, these are the scores that
-        apply to them."""
+        """Returns the scores of a vector on a part. For English items among others, these are only the scores that apply to
+        them."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 
@@ -87,9 +87,9 @@ class Grid:
         short: bool = False,
         is_wanted: Callable[[StepSpec, Place], bool] = lambda _cell, _place: True,
     ) -> Found:
-        """Returns every cell's outcomes on the items that its vector is measured on, each run for real; all cells for ``None``.
+        """Runs cells and returns their outcomes on the items on which the vector is measured; all cells for ``None``.
 
-        With ``short``, logits are taken over a short list of the vocabulary, and the cells count as predicted.
+        With ``short``, logits are computed over a short list of the vocabulary, and the cells count as predicted.
         """
         wanted = list(self.cells if cells is None else cells)
         found: Found = {place: {} for place in self.parts}
@@ -122,10 +122,11 @@ class Grid:
         return {name: vector for name, vector in self.vectors.of(place[0]).items() if self.measured(place, name)}
 
     def predict(self, run: Found | None = None) -> Found:
-        """Returns every cell's outcomes, predicted, but for those that were run, which bend the prediction of the others.
+        """Returns every cell's outcomes. Cells in ``run`` keep their outcomes; the others are predicted, and cells that were
+        run bend the prediction.
 
         Raises:
-            SettingsError: an intervention that is no addition, and none of its cells was run at a layer.
+            SettingsError: an intervention is not an addition, and none of its cells was run at a layer.
         """
         slopes = self._slopes()
         bases, found = self.bases(), {}
@@ -145,8 +146,8 @@ class Grid:
         return found
 
     def _slopes(self) -> dict[Place, Slopes]:
-        """Returns how additions move margins, and notes what is unsteered; nothing is known of other interventions but what was
-        run."""
+        """Returns how additions change margins, and stores the unsteered outcomes. For other interventions, only cells that
+        were run are known."""
         layers: dict[str, set[int]] = {}
         for cell in self.cells:
             layers.setdefault(cell.vector, set()).add(cell.layer)
@@ -162,13 +163,13 @@ class Grid:
         return found
 
     def screen(self) -> Found:
-        """Returns the most promising cells run and the others predicted, from the derivative and one strength of every layer.
+        """Runs the most promising cells and predicts the others, from the derivative and one strength at every layer.
 
-        That strength is run with logits over a short list of the vocabulary, and on the kind of items that the vector is meant
-        for: of the others, the derivative alone predicts.
+        That strength is run with logits over a short list of the vocabulary, on the kind of items for which the vector is
+        meant. For the other kind, only the derivative predicts.
 
         Raises:
-            SettingsError: no strength but 0.
+            SettingsError: there is no strength other than 0.
         """
         strengths = sorted({cell.strength for cell in self.cells} - {0.0}, key=abs)
         if not strengths:
@@ -187,16 +188,16 @@ class Grid:
         return not added or not aims or place[1] in aims[0].kinds
 
     def aim(self, name: str) -> str:
-        """Returns the name of the score that a vector is meant to raise; empty where nobody said so."""
+        """Returns the name of the score that a vector is meant to raise; empty if it is not known."""
         return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
     def own_score(self, name: str) -> Score:
-        """Returns the score that a vector is meant to raise, if it is measured by that, else the first that it is measured by."""
+        """Returns the score that a vector is meant to raise, if the vector is measured by it, or else its first score."""
         return next((score for score in self.scores[name] if score.name == self.aim(name)), self.scores[name][0])
 
     def _promising(self, found: Found) -> list[StepSpec]:
-        """Returns the cells of each vector with the largest predicted gains: of the score that it is meant to raise, if that is
-        measured, else of every score in turn."""
+        """Returns the cells of each vector with the largest predicted gains in the score that it is meant to raise. If that
+        score is not measured, the scores take turns."""
         chosen: list[StepSpec] = []
         for vector in dict.fromkeys(cell.vector for cell in self.cells):
             by_name = {score.name: score for score in self.scores[vector]}
@@ -215,7 +216,7 @@ class Grid:
         """Returns the unsteered outcomes by locale and kind.
 
         Raises:
-            ModelError: scores of the unsteered model that are not finite.
+            ModelError: scores of the unsteered model are not finite.
         """
         missing = {place: self._task(part, ()) for place, part in self.parts.items() if place not in self._bases}
         with progress(sum(task.size for task in missing.values()), "Unsteered", "item", show=len(missing) > 1) as bar:
@@ -225,9 +226,9 @@ class Grid:
         return {place: self._bases[place] for place in self.parts}
 
     def rows(self, found: Found, english: English, max_new_tokens: int) -> Iterator[Row]:
-        """Yields a row for each cell, item and score, with the score unsteered as ``base``.
+        """Yields one row for each cell, item and score, with the unsteered score as ``base``.
 
-        Scores of what is written are taken of cells that were run.
+        Scores of generated text are measured only in cells that were run.
         """
         said = self._written(found, max_new_tokens)
         for place, base in self.bases().items():
@@ -245,7 +246,8 @@ class Grid:
                 yield from _paired(label, choice_rows(held.outcomes, own, english, written), before[kept])
 
     def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
-        """Returns what is written unsteered (``None``) and in every cell that was run, for vectors with scores of that."""
+        """Returns the texts written unsteered (``None``) and in every cell that was run, for vectors with scores of generated
+        text."""
         tasks: dict[tuple[Place, StepSpec | None], WritingTask] = {}
         for place, part in self.parts.items():
             run = [cell for cell, held in found[place].items() if held.exact and are_written(self.measured(place, cell.vector))]
@@ -272,7 +274,7 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
     """Returns the items of each locale and kind.
 
     Raises:
-        UnknownNameError: a locale without items.
+        UnknownNameError: a locale has no items.
     """
     return {
         (locale, kind): part
@@ -283,7 +285,8 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
 
 
 def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
-    """Returns the first ``n`` cells of several orders, taken from them in turn, the best ones of some layers among them."""
+    """Returns the first ``n`` cells of several orders, taken from the orders in turn. They include the best cells of at least a
+    few layers."""
     merged = [cell for rank in zip_longest(*orders) for cell in rank if cell is not None]
     by_layer: dict[int, StepSpec] = {}
     for cell in merged:
@@ -294,7 +297,7 @@ def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
 def _gains(
     found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None, vector: str
 ) -> dict[StepSpec, tuple[float, ...]]:
-    """Returns the mean predicted change of a score, and of a finer one, of each cell of a vector that is finite."""
+    """Returns the mean predicted change of a score, and of a finer one, for each cell of a vector whose changes are finite."""
     changes: dict[StepSpec, list[list[float]]] = {}
     measured = [score, *([finer] if finer else [])]
     for (code, kind), cells in found.items():

@@ -1,4 +1,5 @@
-"""Successive halving: all cells on a few concepts, the better half on more, until few cells are left or the time is spent."""
+"""Successive halving: all cells run on a few concepts, then the better half on more, until few cells are left or the time is
+used up."""
 
 import math
 import time
@@ -16,20 +17,21 @@ from steerlens.scores import Score
 from steerlens.steering import StepSpec
 
 _FEW = 4
-"""The smallest number of concepts of a kind that all cells are run on."""
+"""The smallest number of concepts of a kind on which all cells are run."""
 Bases = Mapping[Place, Sequence[Outcome]]
 
 
 def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
-    """Returns each cell's outcomes on the concepts that it was run on (Jamieson and Talwalkar, arXiv 1502.07943).
+    """Returns each cell's outcomes on the concepts on which it was run (Jamieson and Talwalkar, arXiv 1502.07943).
 
-    Each round runs the cells that are left on concepts that none was run on yet, and keeps the better half of each vector's, by
-    the mean over all concepts so far of what its score is by degrees. The last cells are run on all concepts, if time allows.
+    Each round runs the remaining cells on concepts that were not used yet. It keeps the better half of each vector's cells, by
+    the mean of the graded score over all concepts so far. The last cells are run on all concepts if there is enough time.
 
     Args:
         grid: the cells and items.
-        budget: seconds; a round is cut to what is left of them, by the speed so far. The first round is run in any case.
-        seed: of the order in which concepts are taken.
+        budget: the time in seconds. A round is shortened to the time that is left, estimated from the speed so far. The first
+            round always runs.
+        seed: the seed of the order in which concepts are used.
     """
     clock, bases, order = _Clock(budget), grid.bases(), _order(grid, seed)
     found: Found = {at: {} for at in grid.parts}
@@ -58,7 +60,7 @@ def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
 
 @dataclass
 class _Clock:
-    """How much of a round the time that is left is enough for."""
+    """Estimates how much of a round fits into the time that is left."""
 
     budget: float | None
     begun: float = field(default_factory=time.monotonic)
@@ -67,7 +69,7 @@ class _Clock:
     """The number of items per second and cell in the previous round."""
 
     def affordable(self, done: float, whole: float, items: int) -> float:
-        """Returns the share of the concepts that a round may go to, of the ``whole`` that it would go to."""
+        """Returns the share of the concepts up to which a round can run; at most ``whole``, the planned share."""
         self.last = time.monotonic()
         if self.budget is None or not items or math.isinf(self.speed):
             return whole
@@ -75,12 +77,12 @@ class _Clock:
         return done + (whole - done) * min(1.0, enough)
 
     def note(self, items: int) -> None:
-        """Remembers how fast a round was."""
+        """Records the speed of a round."""
         self.speed = items / max(time.monotonic() - self.last, 1e-9)
 
 
 def _size(grid: Grid, cells: Sequence[StepSpec], parts: Mapping[Place, Sequence[int]]) -> int:
-    """Returns how many items are run, one under each cell."""
+    """Returns the number of items that are run, counted once for each cell."""
     return sum(len(own) for at, own in parts.items() for cell in cells if grid.measured(at, cell.vector))
 
 
@@ -92,7 +94,7 @@ def _by_vector(cells: Iterable[StepSpec]) -> dict[str, list[StepSpec]]:
 
 
 def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
-    """Returns the indices of each part's items, by concept, in the order in which concepts are taken."""
+    """Returns the indices of each part's items, by concept, in the order in which concepts are used."""
     found = {}
     for at, part in grid.parts.items():
         groups: dict[str, list[int]] = {}
@@ -112,7 +114,7 @@ def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share:
 
 
 def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -> list[StepSpec]:
-    """Returns the better half of a vector's cells, of several layers."""
+    """Returns the better half of a vector's cells. They are at several layers."""
     score = _by_degrees(grid, cells[0].vector)
     gains = {cell: _gain(found, bases, cell, score) for cell in cells}
     ordered = sorted(cells, key=lambda cell: (gains[cell], -abs(cell.strength)), reverse=True)
@@ -120,8 +122,9 @@ def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -
 
 
 def _by_degrees(grid: Grid, vector: str) -> Score:
-    """Returns what a vector's own score is by degrees, if that is measured, or its companion, or the score; the first score for a
-    vector without one of its own, and the margin for a score that is not of choices."""
+    """Returns the score by which a vector's cells are compared: the graded form of its own score if that is measured, or else
+    its companion, or else the score itself. A vector without a score of its own uses its first score. A score that is not
+    computed from choices is replaced by the margin."""
     by_name = {score.name: score for score in grid.scores[vector]}
     own = grid.own_score(vector)
     found = by_name.get(own.graded) or by_name.get(own.companion) or own
@@ -129,7 +132,7 @@ def _by_degrees(grid: Grid, vector: str) -> Score:
 
 
 def _gain(found: Found, bases: Bases, cell: StepSpec, score: Score) -> float:
-    """Returns a cell's mean gain over the items that it was run on; behind all others where it is not finite."""
+    """Returns a cell's mean gain over the items on which it was run. If it is not finite, the cell comes last."""
     changes = []
     for at, cells in found.items():
         if cell in cells and at[1] in score.kinds:

@@ -10,10 +10,10 @@ Texts = Mapping[str, Sequence[str]]
 
 
 def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
-    """Returns the held-out texts of a locale, by the concept that each counts as.
+    """Returns the held-out texts of a locale, by the concept for which each counts.
 
     Raises:
-        UnknownNameError: texts were given, and none of this locale.
+        UnknownNameError: texts were given, but none for this locale.
     """
     if given is None:
         return {item.concept: f"{item.prompt().text}{locale(code).space}{item.choices[item.answer]}" for item in items}

@@ -1,4 +1,4 @@
-"""One item's choices, before and after steering."""
+"""The choices of one item, before and after steering."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,10 +22,10 @@ STEERED = "steered"
 
 @dataclass(frozen=True, eq=False)
 class ItemChoices(ResultTable):
-    """One item, a row per choice, unsteered and steered.
+    """One item with one row per choice, unsteered and steered.
 
-    Columns: concept, locale, steering, choice, answer (the right one, or the locale's own), owners (locales whose answer it
-    is), score (log probability, normalised as the scoring says), share (softmax of the scores), predicted.
+    Columns: concept, locale, steering, choice, answer (whether it is the right answer, or the locale's own), owners (locales
+    whose answer it is), score (log probability, normalised as the scoring says), share (softmax of the scores), predicted.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -33,7 +33,7 @@ class ItemChoices(ResultTable):
     )
 
     def plot(self) -> "Figure":
-        """Bars of every choice's share, before and after; the answer is marked."""
+        """Draws bars of every choice's share, before and after steering. The answer is marked."""
         from steerlens.plotting import choice_bars
 
         return choice_bars(self.frame)
@@ -47,14 +47,14 @@ def item_choices(
     Args:
         model: the model.
         item: the item that is asked.
-        plan: what the model is steered by; nothing for ``None``.
+        plan: the plan that steers the model; ``None`` for no steering.
         scoring: how choices are presented and scored; the defaults for ``None``.
 
     Raises:
         FingerprintError: the plan belongs to another model.
         PromptError: the item cannot be asked.
-        ModelError: scores of the unsteered model that are not finite.
-        VectorError: scores under the plan that are not finite.
+        ModelError: scores of the unsteered model are not finite.
+        VectorError: scores under the plan are not finite.
     """
     scorer = Scorer(model, [item], scoring)
     unsteered = finite(scorer.base, model)[0]
@@ -62,7 +62,7 @@ def item_choices(
 
 
 def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
-    """The table of one item's outcomes. Where scores are not finite, shares are NaN and nothing is predicted."""
+    """The table of one item's outcomes. If scores are not finite, shares are NaN and nothing is predicted."""
     import pandas as pd
 
     runs = {UNSTEERED: unsteered} if steered is None else {UNSTEERED: unsteered, STEERED: steered}

@@ -1,4 +1,4 @@
-"""Effects item by item: a mean gain can hide that many items moved the wrong way."""
+"""Effects item by item. A mean gain can hide that many items moved in the wrong direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,13 @@ _KEYS = ["locale", "kind", "concept"]
 
 @dataclass(frozen=True, eq=False)
 class Effects(ResultTable):
-    """What each method does to single items, for each score.
+    """The effects of each method on single items, for each score.
 
-    Columns: method, locale (``mean``: all of them), kind, score, n (items), gained and lost (items whose score became better, as
-    those whose answer became right, and worse), margin (the mean change of the score's companion, as the margin in nats per
-    token; of a score without one, its own), against (the share of items whose margin moved the wrong way: the anti-steerable ones
-    of Tan et al., arXiv 2407.12404), low and high of its 95% interval over concepts. A control's counts are means over its draws.
+    Columns: method, locale (``mean``: all of them), kind, score, n (items), gained and lost (the number of items whose score
+    became better, for example because the answer became right, or worse), margin (the mean change of the score's companion,
+    such as the margin in nats per token; for a score without a companion, of the score itself), against (the share of items
+    whose margin moved in the wrong direction: the anti-steerable items of Tan et al., arXiv 2407.12404), low and high of its
+    95% interval over concepts. A control's counts are means over its draws.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -37,13 +38,13 @@ class Effects(ResultTable):
     )
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws shares of items gained (right of zero) and lost (left), a bar per method, a panel per score.
+        """Draws the shares of items gained (right of zero) and lost (left), with one bar per method and one panel per score.
 
         Args:
             locale: one locale; all of them for ``None``.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: there is no such locale.
         """
         from steerlens.plotting import effects_bars
 
@@ -52,15 +53,15 @@ class Effects(ResultTable):
 
 
 def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: int = 0) -> Effects:
-    """Returns what every method does to single items, against the unsteered model.
+    """Returns the effects of every method on single items, compared with the unsteered model.
 
     Args:
-        given: what ``answered`` returned.
-        scores: some of those that were measured; all that were asked for with ``None``.
+        given: the result of ``answered``.
+        scores: some of the measured scores; all requested ones for ``None``.
         seed: the seed of the bootstrap.
 
     Raises:
-        UnknownNameError: a score that was not measured.
+        UnknownNameError: a score was not measured.
     """
     import pandas as pd
 
@@ -78,7 +79,8 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
 
 
 def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":
-    """Returns a row for each method and item: whether it was gained or lost, the change of its margin, whether that is wrong."""
+    """Returns one row for each method and item: whether it was gained or lost, the change of its margin, and whether that is in
+    the wrong direction."""
     keys = ["method", "draw", *_KEYS]
     margin = finer_of(score, frame["score"])
     own, finer = (rows_of_score(frame, one)[[*keys, "value"]].dropna() for one in (score, margin))

@@ -1,4 +1,4 @@
-"""The long table of item scores: a row for each score of each item under each method or cell."""
+"""The long table of item scores: one row for each score of each item under each method or cell."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
-"""The columns of each row: its item, its score, and the value (NaN where it cannot be measured)."""
+"""The columns of each row: its item, its score, and the value (NaN if it cannot be measured)."""
 _KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
-"""The columns that name a cell and an item; a table may have only some of them."""
+"""The columns that identify a cell and an item. A table may have only some of them."""
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
 """The unsteered English outcome of factual concepts."""
@@ -25,14 +25,14 @@ def value_of(score: Score, outcome: Outcome, english: English | None = None, wri
     """Returns a score of one item under a method.
 
     Args:
-        score: what is wanted.
-        outcome: how the item's choices were scored.
+        score: the score that is computed.
+        outcome: the scores of the item's choices.
         english: the unsteered English outcomes.
-        writing: what was written; ``None`` if nothing was.
+        writing: the text that was written; ``None`` if there is none.
 
     Returns:
-        NaN where the score is not measured on items of this kind or cannot be measured, where what it is of was not taken, and
-        where the model's scores are not finite.
+        The value. It is NaN if the score is not measured on items of this kind or cannot be measured, if its evidence was not
+            collected, or if the model's scores are not finite.
     """
     item = outcome.item
     if item.kind not in score.kinds or not outcome.valid:
@@ -50,15 +50,15 @@ def choice_rows(
     english: English | None = None,
     writings: Sequence[Writing] | None = None,
 ) -> Iterator[Row]:
-    """Yields a row for each outcome and each score that is measured on its kind of item.
+    """Yields one row for each outcome and each score that is measured on its kind of item.
 
-    Beside the columns of every table, ``valid`` says whether the model's scores of the item are finite.
+    In addition to the columns of every table, ``valid`` says whether the model's scores of the item are finite.
 
     Args:
-        outcomes: how the items' choices were scored.
-        scores: those of choices are taken, and with ``writings`` those of what is written.
+        outcomes: the scores of the items' choices.
+        scores: the scores. Scores of choices are used and, with ``writings``, scores of generated text.
         english: the unsteered English outcomes, for scores that compare with them.
-        writings: what was written to the same items; nothing for ``None``.
+        writings: the texts written for the same items; ``None`` if there are none.
     """
     taken = ("choices", "english") if writings is None else ("choices", "english", "writing")
     wanted = [score for score in scores if score.evidence in taken]
@@ -72,7 +72,7 @@ def choice_rows(
 
 
 def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterator[Row]:
-    """Yields a row for each text and each score of texts that is measured on its kind of item."""
+    """Yields one row for each text and each score of generated text that is measured on its kind of item."""
     wanted = [score for score in scores if score.evidence == "writing"]
     for writing in writings:
         item = writing.item
@@ -84,7 +84,7 @@ def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterat
 
 
 def reading_rows(readings: Mapping[str, Reading], scores: Sequence[Score]) -> Iterator[Row]:
-    """Yields a row for each held-out text, by the concept that it counts as, and each score of such texts."""
+    """Yields one row for each held-out text, by the concept for which it counts, and each score of such texts."""
     wanted = [score for score in scores if score.evidence == "reading"]
     for concept, reading in readings.items():
         yield from (_row(reading.locale, "", concept, score, score.value(reading)) for score in wanted)
@@ -95,12 +95,12 @@ def _row(locale: str, kind: str, concept: str, score: Score, value: float) -> Ro
 
 
 def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Series":
-    """Returns a column of one score for the rows of another: of the same cell and item; NaN where there is none.
+    """Returns a column of one score, matched to the rows of another score by cell and item; NaN if there is no match.
 
     Args:
         rows: the rows of one score.
-        others: those of the other score, which may be of more items.
-        column: what is returned of the others.
+        others: the rows of the other score, which may have more items.
+        column: the column of the other score that is returned.
     """
     keys = [name for name in _KEYS if name in rows]
     found = rows[keys].merge(others[[*keys, column]], on=keys, how="left")[column]
@@ -108,7 +108,7 @@ def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Ser
 
 
 def by_concept(frame: "pd.DataFrame") -> "pd.Series":
-    """Returns what each row counts as in an interval: its concept, without the number of the wording.
+    """Returns the unit of each row in an interval: its concept, without the number of the wording.
 
     Args:
         frame: rows with a column ``concept``.
@@ -117,10 +117,10 @@ def by_concept(frame: "pd.DataFrame") -> "pd.Series":
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
-    """Returns the rows of one score, with its ``change`` where the table contains what the score was unsteered.
+    """Returns the rows of one score, with its ``change`` if the table contains the unsteered score.
 
     Raises:
-        UnknownNameError: a score or locale without rows.
+        UnknownNameError: there are no rows with the score or the locale.
     """
     name = score if isinstance(score, str) else score.name
     part = frame[frame["score"] == name]

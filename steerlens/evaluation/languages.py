@@ -1,4 +1,4 @@
-"""Whether a text is in the language that was asked for."""
+"""Whether a text is in the requested language."""
 
 import logging
 from copy import copy
@@ -12,20 +12,20 @@ log = logging.getLogger("steerlens")
 
 _EUROPEAN = ("cs", "de", "el", "en", "es", "fi", "fr", "hu", "it", "nl", "pl", "pt", "ro", "ru", "sv", "uk")
 _COMMON = (*_EUROPEAN, "ar", "id", "ja", "ko", "tr", "vi", "zh")
-"""The candidate languages of a text, in addition to the one asked for: widely written languages, and only one of near
-relatives."""
+"""The candidate languages of a text, in addition to the requested one: widely used languages, and only one from each group of
+closely related languages."""
 _FEW = 12
-"""The fewest letters of a shared script from which the language of a text can be identified."""
+"""The smallest number of letters of a shared script from which the language of a text can be identified."""
 _SHARED = ("Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Jpan")
 """Scripts that several languages share, so that the script alone does not identify the language."""
 
 
 def in_language(text: str, code: str) -> bool | None:
-    """Whether a text is in a locale's language: by its script first, then by py3langid (extra ``language``).
+    """Whether a text is in a locale's language: first by its script, then by py3langid (extra ``language``).
 
     Returns:
-        ``None`` where it cannot be measured, which is where there are no letters, or only a few of a script that languages share,
-        and where py3langid is missing or does not know the language.
+        ``None`` if it cannot be measured: there are no letters, or only a few letters of a script that several languages share,
+            or py3langid is missing or does not know the language.
     """
     place, language = locale(code), code.partition("-")[0]
     letters = sum(map(str.isalpha, text))
@@ -52,7 +52,7 @@ def _identifier(language: str) -> Any:
 
 @cache
 def _classifier() -> Any:
-    """py3langid's classifier of all of its languages, read once."""
+    """py3langid's classifier for all of its languages, read once."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:

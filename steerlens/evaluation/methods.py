@@ -1,4 +1,4 @@
-"""Methods: whatever is placed on the plane, behind one protocol, and their composition."""
+"""Methods: everything that can be placed on the plane, with one interface, and the composition of methods."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +13,19 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"
-"""The method that names the country in the prompt and steers nothing: the goal of LOC steering."""
+"""The method that names the country in the prompt without steering. It is the goal of LOC steering."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a method comes to in one locale."""
+    """A method made ready for one locale."""
 
     model: LensModel
     """The model that runs."""
     plan: SteeringPlan | None = None
     """The plan that steers it."""
     form: Form = "implicit"
-    """The prompt of a cultural item that is asked."""
+    """The form of prompt that is used for cultural items."""
     hooks: tuple[Hook, ...] = ()
     """The hooks that are on the model while it runs."""
 
@@ -37,15 +37,15 @@ class Prepared:
             )
 
     def described(self) -> str:
-        """Returns what runs, for tables: the weights, the plan with its digest, the form of the prompt, and the places of
-        hooks."""
+        """Returns a description for tables: the weights, the plan with its digest, the form of the prompt, and the hook points
+        of hooks."""
         plan = [f"{self.plan} ({self.plan.digest()[:12]})"] if self.plan is not None else []
         hooks = [f"hook at {name}" for name, _ in self.hooks]
         return ", ".join([f"weights {self.model.fingerprint.weights[:12]}", *plan, f"{self.form} prompt", *hooks])
 
 
 class Method(ABC):
-    """Anything that answers items in its own way. Methods compose with ``+``: the second on top of the first."""
+    """Anything that answers items in its own way. Methods compose with ``+``: the second is put on top of the first."""
 
     @property
     def locales(self) -> tuple[str, ...] | None:
@@ -54,16 +54,17 @@ class Method(ABC):
 
     @property
     def brings_model(self) -> bool:
-        """Whether it loads its own model in addition to the base model. That model is loaded only while the method runs."""
+        """Whether the method loads its own model in addition to the base model. That model is loaded only while the method
+        runs."""
         return False
 
     @abstractmethod
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns what the method comes to in one locale.
+        """Returns the method made ready for one locale.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered.
 
         Raises:
             UnknownNameError: the method is not for this locale.
@@ -75,23 +76,23 @@ class Method(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Steered(Method):
-    """The model under a steering plan: one for all locales, or one of each."""
+    """The model under a steering plan: one plan for all locales, or one for each."""
 
     plans: SteeringPlan | Mapping[str, SteeringPlan]
 
     @property
     def locales(self) -> tuple[str, ...] | None:
-        """The locales of the plans; ``None`` for one plan."""
+        """The locales of the plans; ``None`` if there is one plan for all."""
         return None if isinstance(self.plans, SteeringPlan) else tuple(self.plans)
 
     def plan(self, locale: str) -> SteeringPlan:
         """Returns the plan of one locale.
 
         Args:
-            locale: whose plan is wanted.
+            locale: the locale of the plan.
 
         Raises:
-            UnknownNameError: there is none.
+            UnknownNameError: there is no plan for the locale.
         """
         if isinstance(self.plans, SteeringPlan):
             return self.plans
@@ -103,29 +104,29 @@ class Steered(Method):
         """Returns the model with the locale's plan.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
         """
         return Prepared(model, self.plan(locale))
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint(Method):
-    """Another checkpoint of the base model, or an adapter of it; loaded when it is first used."""
+    """Another checkpoint of the base model, or an adapter of it. It is loaded when it is first used."""
 
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
     _loaded: WeakKeyDictionary[LensModel, ref[LensModel]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
-    """The loaded model by base model, kept only while it is used, because many checkpoints would fill the memory."""
+    """The loaded model by base model. It is kept only while it is used, because many checkpoints would fill the memory."""
 
     @property
     def brings_model(self) -> bool:
-        """Whether it is loaded: not where a loaded model was given."""
+        """Whether a model is loaded. This is not the case if a loaded model was given."""
         return not isinstance(self.source, LensModel)
 
     @property
     def is_adapter(self) -> bool:
-        """Whether the source is the folder of an adapter, which is put on the model that the method is used with."""
+        """Whether the source is the folder of an adapter, which is put on the model with which the method is used."""
         return not isinstance(self.source, LensModel) and (self._path / "adapter_config.json").is_file()
 
     @property
@@ -136,11 +137,11 @@ class Checkpoint(Method):
         """Returns the checkpoint, unsteered.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
-            SettingsError: an adapter on a model that has one already.
+            SettingsError: an adapter is used on a model that already has one.
         """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
@@ -162,10 +163,10 @@ class Checkpoint(Method):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoints(Method):
-    """A checkpoint or adapter of its own for each locale."""
+    """A separate checkpoint or adapter for each locale."""
 
     each: Mapping[str, Checkpoint | LensModel | str | Path]
-    """By locale: a checkpoint, or the source of one."""
+    """The checkpoint of each locale, or the source of one."""
 
     def __post_init__(self) -> None:
         own = {code: one if isinstance(one, Checkpoint) else Checkpoint(one) for code, one in self.each.items()}
@@ -185,8 +186,8 @@ class Checkpoints(Method):
         """Returns the locale's checkpoint, unsteered.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
         """
         if locale not in self.each:
             raise UnknownNameError("locale of a checkpoint", locale, self.each)
@@ -196,7 +197,7 @@ class Checkpoints(Method):
 
 @dataclass(frozen=True, eq=False)
 class Trained(Method):
-    """A model that a function makes of the base model, once: alignment by training, merging, editing of weights."""
+    """A model that a function makes from the base model, once: by alignment training, merging, or editing of weights."""
 
     make: Callable[[LensModel], LensModel]
     _made: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
@@ -205,8 +206,8 @@ class Trained(Method):
         """Returns the trained model, unsteered.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
         """
         if model not in self._made:
             self._made[model] = self.make(model)
@@ -215,34 +216,34 @@ class Trained(Method):
 
 @dataclass(frozen=True, eq=False)
 class ExplicitPrompt(Method):
-    """The country named in the prompt, and nothing steered."""
+    """The unsteered model with the country named in the prompt."""
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002
         """Returns the model, asked by its explicit prompts.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
         """
         return Prepared(model, form="explicit")
 
 
 @dataclass(frozen=True, eq=False)
 class Hooked(Method):
-    """The model with TransformerLens hooks of your own on it."""
+    """The model with your own TransformerLens hooks on it."""
 
     hooks: Sequence[Hook] | Callable[[LensModel, str], Sequence[Hook]]
-    """``[(hook_name, fn)]``, or a function from the model and a locale to it."""
+    """``[(hook_name, fn)]``, or a function that returns such a list for the model and a locale."""
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
         """Returns the model with the hooks.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
-            SettingsError: something that is no hook, or a place that the model does not have.
+            SettingsError: something is not a hook, or the model does not have a hook point.
         """
         hooks = tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks)
         if any(not isinstance(hook, tuple) or len(hook) != 2 or not callable(hook[1]) for hook in hooks):
@@ -260,7 +261,7 @@ class Hooked(Method):
 
 @dataclass(frozen=True, eq=False)
 class Composed(Method):
-    """Two methods at once: the second on top of the first, as a plan on an adapter."""
+    """Two methods at once: the second on top of the first, for example a plan on an adapter."""
 
     first: Method
     second: Method
@@ -273,18 +274,18 @@ class Composed(Method):
 
     @property
     def brings_model(self) -> bool:
-        """Whether one of both does."""
+        """Whether one of the two methods loads its own model."""
         return self.first.brings_model or self.second.brings_model
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns both together. Plans that were taken from the base model are used on the first method's model.
+        """Returns both methods together. Plans that were taken from the base model are used on the first method's model.
 
         Args:
-            model: the base model that methods are compared on.
-            locale: whose items are answered, as ``es-ES``.
+            model: the base model on which methods are compared.
+            locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
-            FingerprintError: a plan of none of the models that are composed.
+            FingerprintError: a plan belongs to none of the composed models.
             SettingsError: a whole checkpoint on top of another model, which it would replace.
         """
         below = self.first.prepared(model, locale)
@@ -301,7 +302,7 @@ class Composed(Method):
 
 
 def _replaces(method: Method, locale: str) -> bool:
-    """Says whether a method puts another model in the place of the one that it is used with."""
+    """Returns whether a method replaces the model with which it is used by another one."""
     if isinstance(method, Composed):
         return _replaces(method.first, locale) or _replaces(method.second, locale)
     own = method.each.get(locale) if isinstance(method, Checkpoints) else method
@@ -309,7 +310,7 @@ def _replaces(method: Method, locale: str) -> bool:
 
 
 def _moved(plan: SteeringPlan, among: Sequence[LensModel]) -> SteeringPlan:
-    """Returns a plan of one of some models as a plan of the last."""
+    """Returns a plan that belongs to one of some models as a plan of the last of them."""
     if all(plan.fingerprint.differences(own.fingerprint) for own in among):
         plan.check(among[-1])  # which refuses it
     return plan.moved_to(among[-1])

@@ -1,4 +1,4 @@
-"""Whether a model answers for the country that a question names, or for the one whose language it is asked in."""
+"""Whether a model answers for the country that a question names, or for the country of the question's language."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,18 @@ from steerlens.statistics import bootstrap_interval
 from steerlens.tables import ResultTable
 
 _SCORES = ("localization", "own_answer", "english_centric")
-"""On items that name another country: whether that country's answer wins, the asking locale's own answer, or the English locale's
-answer."""
+"""The scores on items that name another country: whether that country's answer wins, the asking locale's own answer, or the
+English locale's answer."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedCountry(ResultTable):
-    """Answers to questions that name a country other than that of their language.
+    """Answers to questions that name another country than that of their language.
 
     Columns: method, locale (of the question), country (the locale whose country is named), n (concepts), named (share of items
     for which that country's answer wins), low and high of its 95% interval over concepts, own (share for which the asking
-    locale's own answer wins), english_centric (share for which the English locale's does, where it is not the one named).
+    locale's own answer wins), english_centric (share for which the English locale's answer wins, if English is not the named
+    one).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "country", "n", "named", "low", "high", "own", "english_centric")
@@ -48,24 +49,24 @@ def named_country(
 ) -> NamedCountry:
     """Asks cultural items that name another country, in the language of the locale, unsteered and under each method.
 
-    A LOC vector that represents the country should pull the answer back to the locale's own even here; one that represents "a
-    country is named" should not. The unsteered rows show how far the model follows the country named in the prompt.
+    If a LOC vector represents the country, it should pull the answer back to the locale's own even here. If it represents "a
+    country is named", it should not. The unsteered rows show how far the model follows the country named in the prompt.
 
     Args:
         model: the model.
         items: usually the test part of a split; cultural items with a template are used.
         methods: by name, as for ``answered``.
-        countries: the codes of the locales whose countries are named; for ``None`` all that own answers.
-        locales: the locales that are asked in; for ``None`` the methods' locales.
+        countries: the codes of the locales whose countries are named; ``None`` takes all locales that own answers.
+        locales: the locales in which questions are asked; ``None`` takes the methods' locales.
         scoring: how choices are presented and scored; the defaults for ``None``.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
         seed: the seed of the bootstrap.
 
     Raises:
         SettingsError: no country is given, or the items contain no other locale's answers.
-        DataError: no item can name a country asked for.
+        DataError: no item can name a requested country.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What a model made of an item: the scores of its choices, and what it wrote."""
+"""The results of a model on an item: the scores of its choices, and the text that it wrote."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from steerlens.data import Item
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the choices of one item were scored."""
+    """The scores of the choices of one item."""
 
     item: Item
     scores: tuple[float, ...]
@@ -18,7 +18,7 @@ class Outcome:
 
     @property
     def valid(self) -> bool:
-        """Whether all scores are finite. Where they are not, no choice won: the numbers of the model ran over."""
+        """Whether all scores are finite. If they are not, no choice won: the numbers of the model overflowed."""
         return bool(np.isfinite(self.scores).all())
 
     @property
@@ -52,7 +52,8 @@ class Outcome:
         """Returns the outcome with the answer's score changed so that its margin is the predicted one.
 
         Args:
-            change: what is added to the answer's score, in nats per token (or as the scoring normalises).
+            change: the number that is added to the answer's score, in nats per token (or in the unit of the scoring's
+                normalisation).
         """
         at = self.item.answer
         return Outcome(self.item, (*self.scores[:at], self.scores[at] + change, *self.scores[at + 1 :]))
@@ -60,24 +61,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Writing:
-    """What a model wrote after an item's prompt."""
+    """The text that a model wrote after an item's prompt."""
 
     item: Item
     text: str
     tokens: tuple[int, ...]
     """The text's tokens, without special tokens."""
     expected: str = ""
-    """The right text where it differs from the answer, as the answer's letter in the letter format."""
+    """The right text if it differs from the answer, such as the answer's letter in the letter format."""
 
     @property
     def answer(self) -> str:
-        """The text that is right: of the item's answer, or what is expected instead of it."""
+        """The right text: the item's answer, or ``expected`` if there is one."""
         return self.expected or self.item.choices[self.item.answer]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How well a model predicted a text that somebody else wrote."""
+    """How well a model predicted a text that it did not write."""
 
     locale: str
     text: str

@@ -1,4 +1,4 @@
-"""Paths: methods along a number, as the checkpoints of a training by step or a plan by strength."""
+"""Paths: methods along a number, such as the checkpoints of a training by step, or a plan by strength."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, SupportsFloat
@@ -12,28 +12,28 @@ from steerlens.steering import UNSTEERED, SteeringPlan
 
 
 class HasPoints(Protocol):
-    """Something that knows the points of its path, as an aligned model knows its checkpoints by training step."""
+    """An object that knows the points of its path, such as an aligned model with its checkpoints by training step."""
 
     def points(self) -> Mapping[Any, GivenMethod]:
         """Returns a method for each number along the path."""
 
 
 GivenPath = GivenMethod | Mapping[Any, GivenMethod] | HasPoints
-"""What can be given as a path: a method for each number, an object with such ``points()``, or one method."""
+"""The types that can be given as a path: a method for each number, an object with such ``points()``, or one method."""
 Point = tuple[str, float]
 """A path's name, and the number of one of its points."""
 
 
 def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors: Iterable[SupportsFloat]) -> dict[float, Method]:
-    """Returns a path of a plan: for each number the plan with all of its strengths multiplied by it.
+    """Returns a path of a plan: for each number, the plan with all of its strengths multiplied by the number.
 
     Args:
         given: a plan, the plan of each locale, or a choice.
-        factors: the numbers, as ``(0.5, 1, 2)``; 0 leaves the model unsteered.
+        factors: the numbers, such as ``(0.5, 1, 2)``; 0 leaves the model unsteered.
 
     Raises:
-        SettingsError: this is no plan, or there are no numbers.
-        VectorError: one of the numbers is no finite number.
+        SettingsError: this is not a plan, or there are no numbers.
+        VectorError: a number is not finite.
     """
     method, numbers = method_of(given, "strengths"), finite_numbers(factors, "factor", "a path of strengths")
     if not isinstance(method, Steered):
@@ -47,10 +47,10 @@ def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors
 
 
 def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]:
-    """Returns every point with its method, by the name that it has in the plane: path by path, by ascending number.
+    """Returns every point with its method, by the point's name in the plane, path by path, with ascending numbers.
 
     Args:
-        paths: what ``frontier`` is given.
+        paths: the paths given to ``frontier``.
 
     Raises:
         SettingsError: there are no paths, or one of them cannot be used.
@@ -74,10 +74,10 @@ def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]
 
 
 def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
-    """Yields the numbers of one path with what is given as their methods.
+    """Yields the numbers of one path, each with the method that was given for it.
 
     Raises:
-        SettingsError: the path has no points, or one of them is at what is no number.
+        SettingsError: the path has no points, or the place of a point is not a number.
     """
     own = given.points() if callable(getattr(given, "points", None)) else given
     if own is given and (not isinstance(own, Mapping) or _by_locale(own)):
@@ -98,12 +98,12 @@ def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
 
 
 def _by_locale(own: Mapping[Any, Any]) -> bool:
-    """Says whether a mapping is one method, the plan of each locale, and not the points of a path."""
+    """Returns whether a mapping is one method (the plan of each locale) and not the points of a path."""
     return bool(own) and all(isinstance(key, str) and isinstance(plan, SteeringPlan) for key, plan in own.items())
 
 
 def point_name(path: str, at: float) -> str:
-    """Returns what a point is called among the methods of a plane.
+    """Returns the name of a point among the methods of a plane.
 
     Args:
         path: the name of its path.

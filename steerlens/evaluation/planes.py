@@ -1,4 +1,4 @@
-"""The transfer-localization plane: what each method does to both scores, with paired intervals."""
+"""The transfer-localization plane: how each method changes both scores, with paired intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 class Plane(ScoredTable):
     """The results of every method in every locale, and their mean over locales.
 
-    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or whichever
-    were measured, and the side effects' if they were taken), n (concepts), value, change against unsteered, low and high of its
-    paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
+    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or the
+    measured ones, and those of side effects if they were measured), n (concepts), value, change against unsteered, low and high
+    of its paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
 
-    A control with several draws has one row, with the mean over its draws. Its low and high are the 2.5th and 97.5th percentiles
-    of the draws' changes. Its p is the share of draws that change the score at least as much as the method does, in either
-    direction. The method is counted as one of the draws (Phipson and Smyth 2010), so p is at least 1 / (draws + 1).
+    A control with several draws has one row, with the mean over its draws. Its low and high are the 2.5th and 97.5th
+    percentiles of the draws' changes. Its p is the share of draws that change the score at least as much as the method does, in
+    either direction. The method is counted as one of the draws (Phipson and Smyth 2010), so p is at least 1 / (draws + 1).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
     def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
-        """Draws the change of one score against that of another, with the Pareto front, and optionally panels of the locales.
+        """Draws the change of one score against that of another, with the Pareto front and, optionally, panels of the locales.
 
         Args:
-            axes: the scores along x and y; transfer and localization, by default.
-            by_locale: whether to add a panel per method with its locales below the means.
+            axes: the scores along x and y; transfer and localization by default.
+            by_locale: whether to add one panel per method, with its locales, below the means.
 
         Raises:
             SettingsError: the plane lacks one of these scores.
@@ -60,17 +60,18 @@ class Plane(ScoredTable):
         return plane_figure(self.frame, self.front(axes=names), axes=names, by_locale=by_locale)
 
     def front(self, locale: str | None = None, *, axes: tuple[GivenScore, GivenScore] = AXES) -> tuple[str, ...]:
-        """Returns the methods on the Pareto front (no other method is better on both axes), by ascending gain of the first score.
+        """Returns the methods on the Pareto front (no other method is better on both axes), by ascending gain of the first
+        score.
 
-        The explicit prompt and the controls are left out. The explicit prompt names what the methods should find, and the
+        The explicit prompt and the controls are left out. The explicit prompt contains what the methods should find, and the
         controls should have no effect.
 
         Args:
             locale: one locale; the mean over all of them for ``None``.
-            axes: the two scores that count; transfer and localization, by default.
+            axes: the two scores that count; transfer and localization by default.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: there is no such locale.
             SettingsError: the plane lacks one of these scores.
         """
         names, part = self._axes(axes), self._of(locale)
@@ -98,7 +99,7 @@ class Plane(ScoredTable):
             locale: one locale; the mean over all of them for ``None``.
 
         Raises:
-            UnknownNameError: no such locale.
+            UnknownNameError: there is no such locale.
         """
         import pandas as pd
 
@@ -109,13 +110,14 @@ class Plane(ScoredTable):
         return pd.DataFrame(rows).fillna("")
 
     def beside(self, effects: SideEffects) -> "Plane":
-        """Returns this plane with its methods' side effects as further scores.
+        """Returns this plane with its methods' side effects as additional scores.
 
         Args:
-            effects: side effects of the same methods of the same model.
+            effects: side effects of the same methods on the same model.
 
         Raises:
-            SettingsError: side effects of another model, of other methods under the same names, or of scores that the plane has.
+            SettingsError: the side effects belong to another model or to other methods with the same names, or the plane
+                already has their scores.
         """
         import pandas as pd
 
@@ -131,7 +133,7 @@ class Plane(ScoredTable):
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
     def _of(self, locale: str | None) -> "pd.DataFrame":
-        """Returns the rows of one locale; those of the mean over locales for ``None``."""
+        """Returns the rows of one locale, or of the mean over locales for ``None``."""
         return self.frame[self.frame["locale"] == self.having("locale", locale or MEAN)]
 
 
@@ -153,29 +155,30 @@ def plane(
     """Scores methods on items, usually the test part of a split, relative to the unsteered model.
 
     Args:
-        model: the base model that methods are compared on.
-        items: what is scored.
+        model: the base model on which methods are compared.
+        items: the items that are scored.
         methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
         scores: names of scores, or your own scores.
         controls: the controls of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
-        side_effects: whether to measure the methods' side effects on text too, with the defaults of ``side_effects``. Those that
-            are already among ``scores`` are measured only once, on all items.
-        locales: the locales to score; for ``None`` the plans' locales, or without plans all locales of the items except English.
+        side_effects: whether to measure the methods' side effects on text too, with the defaults of ``side_effects``. Those
+            that are already among ``scores`` are measured only once, on all items.
+        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
+            English.
         scoring: how choices are presented and scored; the defaults for ``None``.
         seed: the seed of the bootstrap.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Returns:
         ``unsteered``, ``explicit prompt`` (localization only), and each method followed by its controls.
 
     Raises:
-        SettingsError: no methods, a method with the name of what they are compared with, plans for different locales, a
-            checkpoint that reads text in other tokens, or no items that one of the scores is measured on.
-        FingerprintError: a plan of another model.
-        ModelError: scores of an unsteered model that are NaN or infinite.
-        VectorError: such scores under a plan.
+        SettingsError: there are no methods; a method has the name of a method that they are compared with; plans are for
+            different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
+        FingerprintError: a plan belongs to another model.
+        ModelError: scores of an unsteered model are NaN or infinite.
+        VectorError: scores under a plan are NaN or infinite.
     """
     common: dict[str, Any] = {"locales": locales, "batch_size": batch_size, "executor": executor, "resume": resume}
     given = answered(model, items, methods, scores=scores, controls=controls, scoring=scoring, **common)
@@ -190,12 +193,12 @@ def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: 
     """Returns the plane of existing answers.
 
     Args:
-        given: what ``answered`` returned.
-        scores: some of the measured scores; for ``None`` all except companions.
+        given: the result of ``answered``.
+        scores: some of the measured scores; ``None`` takes all except companions.
         seed: the seed of the bootstrap.
 
     Raises:
-        UnknownNameError: a score that was not measured.
+        UnknownNameError: a score was not measured.
     """
     import pandas as pd
 

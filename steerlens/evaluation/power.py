@@ -1,4 +1,4 @@
-"""Power: which change of a score the items can detect, computed before or after a run."""
+"""Power: the size of a score's change that the items can detect, computed before or after a run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPECTED_SPREAD = {"factual": (0.3, 0.15), "cultural": (0.15, 0.05)}
-"""What plans that work move of each kind of items, rounded from Gemma 3 270M (experiments/choosing, the last table): the share of
-items whose answer becomes right or wrong, and the correlation of two locales' changes of a concept."""
+"""The effect of plans that work, for each kind of items, rounded from Gemma 3 270M (experiments/choosing, the last table): the
+share of items whose answer becomes right or wrong, and the correlation between two locales' changes of a concept."""
 
 
 @dataclass(frozen=True, eq=False)
 class Power(ResultTable):
-    """The smallest mean change of each score that would be detected with the given power. A change is detected where its 95%
+    """The smallest mean change of each score that would be detected with the given power. A change is detected if its 95%
     interval over concepts excludes zero.
 
-    Columns: method (whose spread it is; empty before a run), score, locale (``mean``: over locales), n (concepts), spread (the
-    standard deviation of a concept's change), detectable (the smallest change that would be detected), needed (the number of
-    concepts that detect the change asked about; missing where none was given).
+    Columns: method (the method from which the spread comes; empty before a run), score, locale (``mean``: over locales), n
+    (concepts), spread (the standard deviation of a concept's change), detectable (the smallest change that would be detected),
+    needed (the number of concepts needed to detect the given change; missing if no change was given).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "score", "locale", "n", "spread", "detectable", "needed")
@@ -61,26 +61,28 @@ def power(
     moved: float | None = None,
     correlation: float | None = None,
 ) -> Power:
-    """Returns the smallest change of each score that would be detected: for items before a run, for answers after it.
+    """Returns the smallest detectable change of each score: for items before a run, or for answers after it.
 
-    Before a run nobody knows how much a concept's change varies. It is then taken from ``moved`` and ``correlation``: right for
-    scores that are hits or none, and for plans that move as many items. After a run it is each method's own.
+    Before a run it is not known how much a concept's change varies. The spread is then computed from ``moved`` and
+    ``correlation``. This is right for scores that are 0 or 1 per item, and for plans that change this share of items. After a
+    run, each method's own spread is used.
 
     Args:
-        given: items, usually the test part of a split; what ``answered`` returned; or a plane, whose spread is that of its
+        given: items, usually the test part of a split; the result of ``answered``; or a plane, whose spread follows from its
             intervals.
-        scores: the scores of which the change is asked.
-        change: a change to detect, as 0.03 for three points. The column ``needed`` then has the number of concepts that this
-            takes.
+        scores: the scores.
+        change: a change to detect, such as 0.03 for three points. The column ``needed`` then contains the number of concepts
+            that this needs.
         power: the probability with which the interval of such a change excludes zero.
         level: the level of the interval.
-        moved: before a run, the share of items whose answer becomes right or wrong; for ``None`` what a plan that works moved of
-            this kind on the embedded model.
-        correlation: before a run, the correlation of the changes of two items of a concept; likewise for ``None``.
+        moved: before a run, the share of items whose answer becomes right or wrong; ``None`` takes the share that a working
+            plan changed for this kind of items on the embedded model.
+        correlation: before a run, the correlation between the changes of two items of a concept; ``None`` takes the value from
+            the same model.
 
     Raises:
-        UnknownNameError: no such score.
-        SettingsError: no items that a score is measured on, a change of 0, or numbers that are no shares.
+        UnknownNameError: there is no such score.
+        SettingsError: a score cannot be measured on any of the items, the change is 0, or numbers are not valid shares.
     """
     import pandas as pd
 
@@ -101,7 +103,7 @@ def power(
 
 
 def _before(items: Items, score: Score, moved: float | None, correlation: float | None) -> Iterator[dict[str, Any]]:
-    """Yields a row for each locale and their mean, with the spread that is to be expected."""
+    """Yields one row for each locale and one for their mean, with the expected spread."""
     usual = EXPECTED_SPREAD[score.kinds[0]]
     share, alike = (usual[0] if moved is None else moved), (usual[1] if correlation is None else correlation)
     asked = [item for item in items if item.kind in score.kinds and item.locale != ENGLISH]
@@ -114,7 +116,7 @@ def _before(items: Items, score: Score, moved: float | None, correlation: float 
 
 
 def _of_answers(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
-    """Yields a row for each method, locale and their mean, with the spread that was measured."""
+    """Yields one row for each method and locale and one for the mean, with the measured spread."""
     own = answers.frame[answers.frame["score"] == score.name]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     for method in table.columns.drop(UNSTEERED, errors="ignore") if UNSTEERED in table else ():
@@ -126,7 +128,7 @@ def _of_answers(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
 
 
 def _of_plane(placed: Plane, score: Score) -> Iterator[dict[str, Any]]:
-    """Yields the same of a plane, whose 95% intervals are 3.92 standard errors wide."""
+    """Yields the same for a plane, whose 95% intervals are 3.92 standard errors wide."""
     frame = placed.frame[(placed.frame["score"] == score.name) & (placed.frame["method"] != UNSTEERED)]
     for row in (frame[frame["draws"] == 1] if "draws" in frame else frame).itertuples():
         spread = (row.high - row.low) / (2 * NormalDist().inv_cdf(0.975)) * row.n**0.5

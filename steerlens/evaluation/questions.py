@@ -1,4 +1,5 @@
-"""Items put to a model: the tokens of the prompt and of each choice, and how their probabilities are compared."""
+"""Turns items into questions for a model: the tokens of the prompt and of each choice, and the divisors for comparing their
+probabilities."""
 
 import math
 import string
@@ -22,12 +23,12 @@ class Question:
     row: Row
     """The prompt and the names of its choices, in the item's order of choices."""
     divisors: tuple[float, ...]
-    """What the sum of each name's log probabilities is divided by."""
+    """The divisor of the sum of each name's log probabilities."""
     choices: tuple[int, ...]
-    """The choice that each name belongs to: its index, in ascending order."""
+    """The index of the choice to which each name belongs, in ascending order."""
 
     def best_names(self, sums: Sequence[float]) -> list[int]:
-        """Returns the index of each choice's best name, ``[choice]``; one whose score is not a number, if there is one.
+        """Returns the index of each choice's best name, ``[choice]``. If a name's score is not a number, that name is returned.
 
         Args:
             sums: each name's sum of log probabilities.
@@ -46,17 +47,18 @@ class Question:
         """Returns the score of a name.
 
         Args:
-            name: its index.
+            name: the index of the name.
             sums: each name's sum of log probabilities.
         """
         return sums[name] / self.divisors[name]
 
 
 def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
-    """Tokens of an item's prompt and of all names of its choices, divided where they diverge when tokenized together.
+    """Tokenizes an item's prompt and all names of its choices. They are split at the place where the tokens of the prompt with
+    different names differ.
 
     Raises:
-        PromptError: fewer than two choices, an empty one, or longer than the model's context.
+        PromptError: there are fewer than two choices, a choice is empty, or the text is longer than the model's context.
     """
     if len(item.choices) < 2:
         raise PromptError(f"item {item.concept!r} in {item.locale} has {len(item.choices)} choices: expected at least two.")
@@ -73,7 +75,7 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
 
 
 def prompt_of(item: Item, scoring: Scoring) -> Text:
-    """Returns the text before an item's choices, or with ``chat`` the turns of a conversation. Examples come first."""
+    """Returns the text before an item's choices or, with ``chat``, the turns of a conversation. Examples come first."""
     text = _put(item, scoring)[0]
     solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
     if not scoring.chat:
@@ -83,18 +85,19 @@ def prompt_of(item: Item, scoring: Scoring) -> Text:
 
 
 def expected_text(item: Item, scoring: Scoring) -> str:
-    """Returns the text that is right after an item's prompt: its answer, or the answer's letter."""
+    """Returns the right text after an item's prompt: its answer, or the answer's letter."""
     return _put(item, scoring)[1][item.answer].strip()
 
 
 def _put(item: Item, scoring: Scoring) -> tuple[str, list[str]]:
-    """The question's text, and what would follow it for each choice."""
+    """The question's text, and the text that would follow it for each choice."""
     form: Form = scoring.form if item.explicit else "implicit"
     return _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
 
 
 def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
-    """The choice of each name, and what would follow the prompt for it: each choice's text, and its aliases where they count."""
+    """The index of the choice of each name, and the text that would follow the prompt for each name: the text of each choice
+    and, if they count, its aliases."""
     shown = _put(item, scoring)[1]
     if scoring.style == "letters" or not scoring.aliases or not item.aliases:
         return list(range(len(shown))), shown
@@ -104,7 +107,7 @@ def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
 
 
 def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:
-    """Returns the examples before an item: those of its locale, without the item's own concept in any wording."""
+    """Returns the examples before an item: those of its locale, without any wording of the item's own concept."""
     for example in scoring.examples:
         if example.locale == item.locale and group_of(example.concept) != group_of(item.concept):
             yield example, *_put(example, scoring)

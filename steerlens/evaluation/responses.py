@@ -1,4 +1,5 @@
-"""Strength-response curves: how each item's score answers to the strength, and where it answers the wrong way."""
+"""Strength-response curves: how each item's score changes with the strength, and for which items it changes in the wrong
+direction."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
-"""The usual strengths, and the same the other way."""
+"""The usual strengths, and the same with a negative sign."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +40,25 @@ class Response(ResultTable):
     """The response to one vector at one layer: one row per strength, item and score, in the columns of a sweep. The value at
     strength 0 is ``base``.
 
-    Curves and slopes are those of the scores' companions, such as margins. A score without a companion has its own.
+    Curves and slopes are computed from the scores' companions, such as margins. A score without a companion uses its own
+    values.
     """
 
     columns: ClassVar[tuple[str, ...]] = Sweep.columns
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores that were asked for, whose curves there are."""
+        """The names of the requested scores, for which there are curves."""
         return asked_for(self.meta, self.frame["score"])
 
     def _finer(self, score: str) -> Score:
         return finer_of(score, self.frame["score"])
 
     def slopes(self) -> "pd.DataFrame":
-        """Returns the steerability of each item: the least-squares slope of its margin over the strengths, 0 among them.
+        """Returns the steerability of each item: the least-squares slope of its margin over the strengths, including 0.
 
-        In nats per token (or the score's unit) and unit of strength, as in Tan et al. (arXiv 2407.12404), who call items with a
-        slope below zero anti-steerable. An item on which the score cannot be measured at every strength has none.
+        The unit is nats per token (or the score's unit) per unit of strength, as in Tan et al. (arXiv 2407.12404), who call
+        items with a slope below zero anti-steerable. An item has no slope if the score cannot be measured at every strength.
 
         Returns:
             Columns vector, score, locale, kind, concept, slope.
@@ -87,14 +89,15 @@ class Response(ResultTable):
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (``mean``: a concept once).
+        """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (in ``mean`` a concept counts
+        once).
 
         Args:
             seed: the seed of the bootstrap.
 
         Returns:
-            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items,
-            whose slope is of the worse sign), against_low, against_high; 95% intervals over concepts.
+            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items, whose
+                slope has the worse sign), against_low, against_high; 95% intervals over concepts.
         """
         import pandas as pd
 
@@ -111,14 +114,14 @@ class Response(ResultTable):
         return pd.DataFrame(rows)
 
     def curve(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns the mean change of each score and of its margin by strength, with strength 0.
+        """Returns the mean change of each score and of its margin by strength, including strength 0.
 
         Args:
             seed: the seed of the bootstrap.
 
         Returns:
             Columns vector, score, finer (the name of the score's companion, or of the score itself), locale, kind, strength, n,
-            margin (change of the finer score, in its unit), low, high (95%, over concepts), change (of the score).
+                margin (change of the finer score, in its unit), low, high (95%, over concepts), change (of the score).
         """
         import pandas as pd
 
@@ -135,7 +138,8 @@ class Response(ResultTable):
         return pd.DataFrame(rows).sort_values(by, kind="stable", ignore_index=True)
 
     def plot(self) -> "Figure":
-        """Draws the mean change of margin by strength, a line per locale and their mean; a panel per score and kind of items."""
+        """Draws the mean change of the margin by strength, with one line per locale and one for their mean, and one panel per
+        score and kind of items."""
         from steerlens.plotting import response_lines
 
         return response_lines(self.curve(), self.summary(), int(self.frame["layer"].iloc[0]))
@@ -153,7 +157,7 @@ def _curve(part: "pd.DataFrame", seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _by_locale(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """Yields the rows of each locale, and all of them as ``mean``."""
+    """Yields the rows of each locale, and all rows together as ``mean``."""
     yield from ((str(locale), part) for locale, part in rows.groupby("locale", sort=False))
     yield MEAN, rows
 
@@ -173,28 +177,29 @@ def response(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Response:
-    """Measures one vector (of one or more locales) at one layer over a range of strengths.
+    """Measures one vector (for one or more locales) at one layer over a range of strengths.
 
     Args:
         model: the model.
         items: usually dev; vectors are used on items of their own locale.
-        vectors: one name, a vector per locale or one without a locale.
+        vectors: vectors with one name, one per locale or one without a locale.
         layer: a block's index.
-        strengths: other than 0, which is always included.
-        scores: by name, or scores of your own; companions (such as margins) are measured too, and the curves are theirs.
+        strengths: the strengths other than 0, which is always included.
+        scores: names of scores, or your own scores. Companions (such as margins) are measured too, and the curves are computed
+            from them.
         tokens: the choice of steered tokens.
         scoring: how choices are presented and scored; the defaults for ``None``.
         max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Raises:
-        SettingsError: vectors of several names, or fewer than two strengths other than 0.
-        LayerError: a layer that a vector was not taken at.
-        FingerprintError: a vector of another model.
+        SettingsError: the vectors have several names, or there are fewer than two strengths other than 0.
+        LayerError: a vector was not taken at the layer.
+        FingerprintError: a vector belongs to another model.
         UnknownNameError: a vector's locale has no items.
-        VectorError: strengths under which scores are not finite.
+        VectorError: scores are not finite under a strength.
     """
     given = vector_set(vectors)
     wanted = [strength for strength in finite_numbers(strengths, "strength", "a response") if strength]

@@ -1,4 +1,4 @@
-"""Running tasks: here or by an executor, each result kept on disk as soon as it is there, and none run twice."""
+"""Runs tasks, in this process or by an executor. Each result is stored as soon as it is ready, and no task runs twice."""
 
 import logging
 import re
@@ -26,7 +26,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Executor(Protocol):
-    """Whatever has ``map``: ``concurrent.futures``' executors, a pool of processes, ``sl.ray()``."""
+    """Any object with ``map``: the executors of ``concurrent.futures``, a pool of processes, ``sl.ray()``."""
 
     def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
         """Applies a function to every value, in their order."""
@@ -34,11 +34,11 @@ class Executor(Protocol):
 
 @runtime_checkable
 class ClusterExecutor(Executor, Protocol):
-    """An executor whose workers may be on other machines, and which reports their progress: ``sl.ray()``."""
+    """An executor whose workers may be on other machines, and which reports their progress, such as ``sl.ray()``."""
 
     @property
     def device(self) -> str:
-        """Where workers have their model: ``cpu`` or ``cuda``."""
+        """The device of the workers' models: ``cpu`` or ``cuda``."""
 
     def run(
         self,
@@ -48,26 +48,27 @@ class ClusterExecutor(Executor, Protocol):
         report: Callable[[int, float], None],
         keep: Callable[[int, Any], Any],
     ) -> Iterator[Any]:
-        """Applies a function to every value, and yields the results in their order.
+        """Applies a function to every value, and yields the results in the order of the values.
 
         Args:
-            function: is called with a value and with a function that reports progress.
-            values: what it is applied to.
-            report: is called with a value's number and the share of it that is done.
-            keep: is given a value's number and its result as soon as that is there, in any order; what it returns is yielded.
+            function: called with a value and with a function that reports progress.
+            values: the values.
+            report: called with a value's number and the share of it that is done.
+            keep: called with a value's number and its result as soon as that is ready, in any order; its return value is
+                yielded.
         """
 
 
 @dataclass(frozen=True)
 class Running:
-    """How tasks are run: by whom, and where finished ones are kept."""
+    """How tasks are run: the executor, and the folder for finished results."""
 
     executor: Executor | None = None
-    """``None``: tasks run one after another in this process. Otherwise each worker loads the model itself, from the same
+    """``None`` runs tasks one after another in this process. Otherwise each worker loads the model itself, from the same
     source."""
     folder: Path | None = None
-    """The folder for results, one Parquet file each. A task whose result is there is not run again. ``None``: results are not
-    kept."""
+    """The folder for results, with one Parquet file each. A task whose result is there is not run again. ``None`` keeps no
+    results."""
 
     @classmethod
     def of(cls, executor: Executor | None, resume: "str | Path | Running | None") -> "Running":
@@ -78,12 +79,12 @@ class Running:
 
     @classmethod
     def in_folder(cls, folder: Path, *, resume: bool = True, executor: Executor | None = None) -> "Running":
-        """Returns how tasks are run whose results are kept in the folder ``tasks`` of a folder of results.
+        """Returns a ``Running`` that keeps results in the folder ``tasks`` of a folder of results.
 
         Args:
             folder: the folder of results.
-            resume: whether tasks that it contains are taken as they are; if not, they are removed.
-            executor: who runs the tasks; ``None``: this process.
+            resume: whether existing results are used; otherwise they are removed.
+            executor: the executor that runs the tasks; ``None`` uses this process.
         """
         kept = folder / "tasks"
         running = cls(executor, kept)
@@ -94,20 +95,20 @@ class Running:
         return running
 
     def forget(self) -> None:
-        """Removes the results that are kept; other files of the folder stay."""
+        """Removes the stored results. Other files in the folder stay."""
         for path in self._files():
             path.unlink(missing_ok=True)  # a second process may forget, too
 
     def _files(self) -> list[Path]:
-        """Returns the files of kept results."""
+        """Returns the files of stored results."""
         return [] if self.folder is None else [path for path in self.folder.glob("*.parquet") if _DIGEST.fullmatch(path.stem)]
 
     def results(self, tasks: Sequence[Task], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
-        """Yields the result of every task, in their order.
+        """Yields the result of every task, in the order of the tasks.
 
         Args:
-            tasks: what is to be done.
-            model: what it is done with.
+            tasks: the tasks.
+            model: the model with which they run.
             bar: a progress bar over items.
 
         Raises:
@@ -128,7 +129,7 @@ class Running:
                 ready.add(path)  # another task that does the same takes this result
 
     def _unhooked(self, model: LensModel) -> "Running":
-        """Returns how tasks are run under the hooks on the model: in this process and without keeping results, because no file
+        """Returns how tasks are run if the model has hooks: in this process and without storing results, because no file
         describes the hooks.
 
         Raises:
@@ -144,7 +145,7 @@ class Running:
         return Running()
 
     def _kept(self, task: Task, model: LensModel) -> Path | None:
-        """Returns where a task's result is kept."""
+        """Returns the path of a task's stored result."""
         return None if self.folder is None else self.folder / f"{task.digest(model)}.parquet"
 
     def _run(self, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any) -> Iterator["pd.DataFrame"]:
@@ -159,10 +160,10 @@ class Running:
     def _by_executor(
         self, executor: Executor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
     ) -> Iterator["pd.DataFrame"]:
-        """Yields the results of tasks that are run by workers of this machine, who keep them.
+        """Yields the results of tasks that workers on this machine run. The workers store them.
 
         Raises:
-            ModelError: a worker died, and the executor starts no other one.
+            ModelError: a worker died, and the executor starts no new one.
         """
         sent = SentModel.of(model)
         try:
@@ -179,7 +180,8 @@ class Running:
 
 
 def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Path | None]) -> list[tuple[Task, Path | None]]:
-    """Returns the tasks to run, each with where its result is to be kept: of several that do the same, the first."""
+    """Returns the tasks to run, each with the path for its result. If several tasks are the same, only the first is
+    returned."""
     first: dict[Any, tuple[Task, Path | None]] = {}
     for at, (task, path) in enumerate(zip(tasks, kept, strict=True)):
         if path is None or path not in ready:
@@ -190,13 +192,14 @@ def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Pa
 def _by_cluster(
     executor: ClusterExecutor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
 ) -> Iterator["pd.DataFrame"]:
-    """Yields the results of tasks that are run on other machines, which need not see this one's files: they are kept here."""
+    """Yields the results of tasks that run on other machines. Those may not see this machine's files, so the results are stored
+    here."""
     if not todo:
         return
     done = [0.0] * len(todo)
 
     def report(number: int, items: float) -> None:
-        """Moves the bar; what a worker that died had done of a task counts once."""
+        """Moves the progress bar. If a worker died, the part of the task that it had done counts once."""
         if items > done[number]:
             advance(bar, items - done[number])
             done[number] = items
@@ -211,7 +214,7 @@ def _by_cluster(
 
 
 def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
-    """Returns a kept result. Where its file is damaged, as after a power failure, or gone, the task is done again."""
+    """Returns a stored result. If its file is gone, or damaged (for example after a power failure), the task is run again."""
     try:
         return ResultTable.load(path).frame
     except FileError as error:
@@ -220,12 +223,12 @@ def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
 
 
 def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "pd.DataFrame":
-    """Runs a task and keeps its result."""
+    """Runs a task and stores its result."""
     return _stored(task.run(model, report), path)
 
 
 def _stored(found: "pd.DataFrame", path: Path | None) -> "pd.DataFrame":
-    """Keeps a result, and returns what a run that goes on would read."""
+    """Stores a result, and returns the same as a resumed run would read."""
     if path is None:
         return found
     ResultTable(found).save(path)
@@ -233,21 +236,21 @@ def _stored(found: "pd.DataFrame", path: Path | None) -> "pd.DataFrame":
 
 
 def run_elsewhere(work: tuple[SentModel, Task, Path | None]) -> "pd.DataFrame":
-    """Runs a task in a worker of this machine, with a model that the worker loads once.
+    """Runs a task in a worker on this machine, with a model that the worker loads once.
 
     Args:
-        work: the model, the task, and where its result is kept.
+        work: the model, the task, and the path for its result.
     """
     sent, task, path = work
     return _done(task, sent.load(), path, lambda _: None)
 
 
 def run_told(work: tuple[SentModel, Task], report: Report) -> "pd.DataFrame":
-    """Runs a task in a worker of any machine, with a model that the worker loads once, and keeps nothing.
+    """Runs a task in a worker on any machine, with a model that the worker loads once. Nothing is stored.
 
     Args:
         work: the model and the task.
-        report: is called with the progress.
+        report: called with the progress.
     """
     sent, task = work
     return task.run(sent.load(), report)

@@ -1,4 +1,4 @@
-"""A scorer: items made rows of tokens once, so that many plans can be scored on them."""
+"""A scorer: items that are turned into rows of tokens once, so that many plans can be scored on them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,7 +20,7 @@ from steerlens.steering.tokens import leaves_prompt, steered_tokens
 
 
 class Scorer:
-    """Items of one or more locales, ready to be scored under any plan."""
+    """Items of one or more locales that can be scored under any plan."""
 
     def __init__(
         self,
@@ -33,21 +33,21 @@ class Scorer:
         short: bool = False,
         plans: int = 1,
     ) -> None:
-        """Makes the items rows of tokens.
+        """Turns the items into rows of tokens.
 
         Args:
-            model: the model that is asked.
-            items: what is asked.
+            model: the model that answers.
+            items: the items.
             scoring: how choices are presented and scored; the defaults for ``None``.
             batch_size: the number of items in a batch; chosen for the device for ``None``.
-            memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
-                are cached in further passes.
-            short: a sweep's plans are scored with logits over a short list of the vocabulary, which tells promising plans from
-                others at a small part of the cost: the tokens that carry the mass unsteered, and those of the choices.
-            plans: the number of plans that sweeps will be of, by which batches are made.
+            memory: the number of bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers
+                that do not fit are cached in further passes.
+            short: scores a sweep's plans with logits over a short list of the vocabulary: the tokens that carry the probability
+                mass unsteered, and the tokens of the choices. This finds promising plans at a small part of the cost.
+            plans: the number of plans that sweeps will have. The batches depend on it.
 
         Raises:
-            PromptError: no items, or one that cannot be asked.
+            PromptError: there are no items, or an item cannot be asked.
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
         """
         if not items:
@@ -64,19 +64,20 @@ class Scorer:
 
     @property
     def n_batches(self) -> int:
-        """Batches that the items fill."""
+        """The number of batches that the items fill."""
         return self.engine.n_batches
 
     @property
     def base(self) -> list[Outcome]:
-        """Every item's outcome without a plan of this scorer's, found once for the hooks and weights that the model has now."""
+        """Every item's outcome without a plan of this scorer. They are computed once for the model's current hooks and
+        weights."""
         return self._outcomes(self.engine.base)
 
     def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
-        """Returns every item's outcome from full passes; a prefix that all items share runs once.
+        """Returns every item's outcome from full passes. A prefix that all items share runs once.
 
         Args:
-            plan: what the model is steered by; nothing for ``None``.
+            plan: the plan that steers the model; ``None`` for no steering.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -84,14 +85,15 @@ class Scorer:
         return self._outcomes(self.engine.log_probabilities(plan))
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Scores every item under every plan, and runs what plans have in common once: blocks below the first steered layer, and
-        the tokens before a prompt's last one where no plan steers them.
+        """Scores every item under every plan. What the plans share runs once: blocks below the first steered layer and, if no
+        plan steers them, the tokens before a prompt's last token.
 
         Args:
             plans: any number of plans of this model.
 
         Yields:
-            The plan's index and ``None`` after each batch of it, for progress; and with its outcomes after the last.
+            The plan's index and ``None`` after each of its batches, to show progress. After the last batch, its outcomes in
+                place of ``None``.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -104,15 +106,15 @@ class Scorer:
     ) -> Float[Tensor, "layer item d_model"]:
         """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
-        The margin is the answer's score minus that of the choice that is the best other unsteered.
+        The margin is the answer's score minus the score of the choice that is the best other one in the unsteered model.
 
         Args:
             layers: block indices; the derivatives are in ascending order.
-            tokens: which tokens would be steered.
-            report: called with the number of items that were done since the last call.
+            tokens: the tokens that would be steered.
+            report: called with the number of items finished since the last call.
 
         Raises:
-            LayerError: a layer that the model does not have.
+            LayerError: the model does not have a layer.
             ModelError: the backend does not differentiate.
         """
         steered = partial(steered_tokens, tokens=tokens)
@@ -123,12 +125,12 @@ class Scorer:
         return [self._outcome(number, own) for number, own in enumerate(sums)]
 
     def _outcome(self, number: int, sums: Sequence[float]) -> Outcome:
-        """An item's outcome: of each choice's names the best one scores."""
+        """An item's outcome. Each choice has the score of its best name."""
         question = self.questions[number]
         return Outcome(question.item, tuple(question.score(name, sums) for name in question.best_names(sums)))
 
     def _margin_weights(self, number: int, sums: Sequence[float]) -> list[float]:
-        """What each name's log probability counts in an item's margin: the answer's score minus that of the runner-up."""
+        """The weight of each name's log probability in an item's margin: the answer's score minus that of the runner-up."""
         outcome, question = self._outcome(number, sums), self.questions[number]
         best = question.best_names(sums)
         of = {best[outcome.item.answer]: 1.0, best[outcome.runner_up]: -1.0}

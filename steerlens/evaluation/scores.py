@@ -17,7 +17,8 @@ _GRAM = 4
 
 
 def repetition(writing: Writing) -> float | None:
-    """Returns the share of a text's four-token sequences that came before in it (seq-rep-4 of Welleck et al., arXiv 1908.04319).
+    """Returns the share of a text's four-token sequences that occurred earlier in it (seq-rep-4 of Welleck et al., arXiv
+    1908.04319).
 
     Args:
         writing: the text with its tokens.
@@ -29,7 +30,7 @@ def repetition(writing: Writing) -> float | None:
 
 
 def repeated(ids: Sequence[int]) -> float:
-    """Returns the share of four-token sequences that came before among some tokens, 0 for fewer than four tokens.
+    """Returns the share of four-token sequences that occurred earlier among some tokens; 0 for fewer than four tokens.
 
     Args:
         ids: a text's tokens.
@@ -39,10 +40,10 @@ def repeated(ids: Sequence[int]) -> float:
 
 
 def exact_match(writing: Writing) -> bool:
-    """Says whether a text begins with the item's answer, ignoring letter case and the characters around it.
+    """Returns whether a text begins with the item's answer, ignoring letter case and the characters around it.
 
-    The answer must end where a word or a number ends: ``8`` is not in ``800 of them`` or in ``8,5``. A language that writes no
-    spaces between words shows no end of a word, so there only a number must end.
+    The answer must end where a word or a number ends: ``8`` is not in ``800 of them`` or in ``8,5``. In a language without
+    spaces between words, the end of a word cannot be seen, so there only a number must end.
 
     Args:
         writing: the text and the item that it answers.
@@ -54,7 +55,8 @@ def exact_match(writing: Writing) -> bool:
 def preference(margin: float) -> float:
     """Returns the probability of an answer in a choice between it and the best other one: the softmax over the two scores.
 
-    It says by degrees what a hit says, and unlike the margin it does not follow the few items on which steering is far off.
+    It is a graded form of whether the answer wins. Unlike the margin, it is not dominated by the few items on which steering
+    has a very large effect.
 
     Args:
         margin: the score of the answer minus that of the best other choice, in nats per token.
@@ -63,7 +65,8 @@ def preference(margin: float) -> float:
 
 
 def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
-    """Says whether the last number, or where words are spaced the last word, of an answer goes on in what follows it."""
+    """Returns whether the last number of an answer continues in the text after it or, if words are separated by spaces, its
+    last word."""
     if answer[-1:].isdigit():
         rest = rest[1:] if rest[:1] in (".", ",") and rest[1:2].isdigit() else rest
         return rest[:1].isdigit() or (spaced and rest[:1].isalpha())
@@ -81,7 +84,7 @@ ENGLISH_CENTRIC = Score(
 )
 """Whether the English locale's answer of an implicit cultural item wins and differs from the locale's own."""
 OWN_ANSWER = Score("own_answer", lambda o: o.item.locale in o.item.owners[o.predicted], "cultural", label="own answer")
-"""Whether the answer of the locale that is asked in wins, for any country that the question names."""
+"""Whether the answer of the asking locale wins, for any country that the question names."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
 """The score of the right answer minus that of the best other choice."""
 LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural", unit="nats per token", label="cultural margin")
@@ -97,7 +100,7 @@ LOCALIZATION_PREFERENCE = Score(
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
 """The score of the answer minus that of the best other choice, for both kinds of items."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
-"""The log probability of the right (or the local) answer's text, as the scoring normalises it."""
+"""The log probability of the text of the right (or the local) answer, normalised as the scoring says."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
 """RankC with the same model's unsteered English answer (Qi, Fernández and Bisazza, arXiv 2310.10378)."""
 PERPLEXITY = Score(
@@ -123,25 +126,26 @@ BESIDE_ENGLISH = (
     *(TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name),
     *(TRANSFER_PREFERENCE.name, LOCALIZATION_PREFERENCE.name),
 )
-"""Scores that compare other locales with English. They are not measured on English items where there are items of other
+"""Scores that compare other locales with English. They are not measured on English items if there are items of other
 locales."""
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
 """The scores of the plane's two axes."""
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
-"""The scores by which a sweep measures a vector without its own score."""
+"""The scores by which a sweep measures a vector that has no score of its own."""
 ANSWERED = (*SWEPT, CONSISTENCY.name)
-"""The scores that methods are measured by, by default."""
+"""The scores by which methods are measured by default."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
-"""Scores of side effects: what steering may cost."""
+"""The scores of side effects, which show the costs of steering."""
 
 
 def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
-    """Returns scores with their companions and what says them by degrees, each once.
+    """Returns scores with their companions and their graded forms, each once.
 
     Raises:
-        UnknownNameError: no score of a name.
-        SettingsError: no scores, one that is not in a list, or a companion that is not measured on all the items of its score.
+        UnknownNameError: there is no score with a name.
+        SettingsError: there are no scores, a score is not in a list, or a companion is not measured on all the items of its
+            score.
     """
     if isinstance(given, str | Score):
         raise SettingsError(f"scores={given!r} given: expected a list, as scores=['transfer'].")
@@ -168,18 +172,19 @@ def _companion(score: Score, name: str) -> Score:
 
 
 def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
-    """Returns the companion of a score, a finer measure of the same change; the score itself if there is none.
+    """Returns the companion of a score, which is a finer measure of the same change, or the score itself if there is none.
 
     Args:
         score: the score.
-        there: the names of the scores that were measured.
+        there: the names of the measured scores.
     """
     known = score_of(score)
     return score_of(known.companion) if known.companion in set(there) else known
 
 
 def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names of the scores that a table was asked for; of one that does not know it, all but companions.
+    """Returns the names of the scores that were requested for a table. If the table does not say, all scores except companions
+    are returned.
 
     Args:
         meta: how the table was made.
@@ -190,12 +195,12 @@ def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
 
 
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names but those that are companions of another one of them, in the order of the registry."""
+    """Returns the names without those that are companions of another one among them, in the order of the registry."""
     given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
     companions = {finer for name in given if name in SCORES for finer in (SCORES[name].companion, SCORES[name].graded)}
     return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))
 
 
 def is_of_english(score: Score) -> bool:
-    """Says whether a score means something for English items too, where there are others."""
+    """Returns whether a score is meaningful for English items too, if there are other items."""
     return score.evidence != "english" and not {score.name, score.companion, score.graded} & set(BESIDE_ENGLISH)

@@ -1,4 +1,4 @@
-"""A model that is sent to a worker: how it is loaded there, and what shows that it is the same one."""
+"""A model that is sent to a worker: how to load it there, and how to check that it is the same model."""
 
 import socket
 import threading
@@ -12,28 +12,29 @@ from steerlens.models.lens import LensModel
 from steerlens.models.spec import LoadSpec
 
 _here = threading.local()
-"""The model that this thread has loaded, with what it was loaded by and the fingerprint that was asked for."""
+"""The model that this thread has loaded, with the arguments of the loading and the expected fingerprint."""
 
 
 @dataclass(frozen=True)
 class SentModel:
-    """What a worker needs to load a model. It contains no weights."""
+    """The data with which a worker loads a model. It contains no weights."""
 
     spec: LoadSpec
     """The arguments of ``load``."""
     fingerprint: Fingerprint
     """The fingerprint that the loaded model must have. Files with the same name may differ between machines."""
     token_budget: int | None = None
-    """The tokens of a batch, so that every worker makes the batches that one process makes; ``None`` lets the worker choose."""
+    """The number of tokens in a batch, so that every worker makes the same batches as one process; ``None`` lets the worker
+    choose."""
 
     @classmethod
     def of(cls, model: LensModel, device: str | None = None) -> "SentModel":
-        """Returns what is sent of a model.
+        """Returns the description of a model that is sent.
 
         Args:
             model: the model of this process.
-            device: ``cpu`` or ``cuda``, where workers of other machines have theirs; ``None`` for workers of this machine, which
-                load it as it was loaded here.
+            device: ``cpu`` or ``cuda``, the device of workers on other machines; ``None`` for workers on this machine, which
+                load the model as it was loaded here.
 
         Raises:
             ModelError: the model was made from a live one, or its weights were changed.
@@ -53,11 +54,11 @@ class SentModel:
         return cls(spec, model.fingerprint, model.token_budget if device in (None, here) else None)
 
     def load(self) -> LensModel:
-        """Returns the model, which the thread loads when it is first asked for, and lets go when it is asked for another.
+        """Returns the model. The thread loads it when it is first requested, and releases it when another model is requested.
 
         Raises:
             ModelError: its files are not on this machine, or cannot be read.
-            FingerprintError: its files are others than those of the process that sent it.
+            FingerprintError: its files differ from those of the process that sent it.
         """
         asked = (self.spec, self.fingerprint)  # by both, since the files of a name may have been written again
         held, model = _here.__dict__.get("loaded", (None, None))
@@ -75,13 +76,14 @@ class SentModel:
 
 
 def _absolute(name: str) -> str:
-    """Returns the whole path of a file or folder, which a process in another folder finds; other names as they are."""
+    """Returns the absolute path of a file or folder, so that a process in another folder finds it. Other names are returned
+    unchanged."""
     path = Path(name).expanduser()
     return str(path.resolve()) if path.exists() else name
 
 
 def _check_is_here(name: str) -> None:
-    """Refuses a path that another machine has and this one has not."""
+    """Refuses a path that another machine has and this one does not have."""
     if Path(name).is_absolute() and not Path(name).exists():
         raise ModelError(
             f"{name} is not on the machine {socket.gethostname()}, where a worker runs: expected the model's files at the same "

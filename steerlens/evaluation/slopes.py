@@ -1,4 +1,4 @@
-"""The derivatives of items' margins along vectors, of all locales and kinds in as few passes as memory allows."""
+"""The derivatives of items' margins along vectors, for all locales and kinds, in as few passes as memory allows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ITEMS = 512
-"""The number of items of one task: enough to fill any device, and few enough that their derivatives need little memory."""
+"""The number of items of one task. It is enough to use any device fully, and small enough that the derivatives need little
+memory."""
 Wanted = tuple[tuple[SteeringVector, tuple[int, ...]], ...]
-"""Vectors, each with the layers asked for."""
+"""Vectors, each with the requested layers."""
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, eq=False)
 class SlopePart:
-    """Items, and the vectors along which the derivatives of their margins are taken."""
+    """Items, and the vectors along which the derivatives of their margins are computed."""
 
     items: tuple[Item, ...]
     vectors: Wanted
@@ -39,17 +40,18 @@ class SlopePart:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """What a pass forward and one backward say of the items of a part."""
+    """The results of one forward and one backward pass on the items of a part."""
 
     base: list[Outcome]
-    """Unsteered."""
+    """The unsteered outcomes."""
     of: dict[str, Attribution]
     """The slopes by the vector's name."""
 
 
 @dataclass(frozen=True, eq=False)
 class SlopeTask(Task):
-    """Every item unsteered, and the derivatives of its margin along vectors, from one pass forward and one backward."""
+    """Computes the unsteered outcome of every item, and the derivatives of its margin along vectors, from one forward and one
+    backward pass."""
 
     parts: tuple[SlopePart, ...]
     tokens: SteeredTokens
@@ -88,7 +90,7 @@ class SlopeTask(Task):
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each item: its choices' scores, and its slopes along its part's vectors, layer by layer."""
+        """Returns one row for each item: its choices' scores, and its slopes along its part's vectors, layer by layer."""
         import pandas as pd
 
         scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
@@ -102,7 +104,7 @@ class SlopeTask(Task):
         return pd.DataFrame({"scores": [list(outcome.scores) for outcome in scorer.base], "slopes": slopes})
 
     def slopes(self, result: "pd.DataFrame") -> list[Slopes]:
-        """Returns what a result says, part by part."""
+        """Returns the slopes in a result, part by part."""
         rows = zip(result["scores"], result["slopes"], strict=True)
         return [_read(part, [next(rows) for _ in part.items]) for part in self.parts]
 
@@ -116,19 +118,19 @@ def slopes_of(
     batch_size: int | None = None,
     memory: int = MEMORY,
 ) -> dict[K, Slopes]:
-    """Returns what a pass forward and one backward say of the items of each part.
+    """Returns the results of one forward and one backward pass on the items of each part.
 
-    Parts run together, whatever their locale and kind. Those with solved examples run by locale, since the items of one begin
-    with the same.
+    Parts run together, whatever their locale and kind. With solved examples, parts run by locale, since the items of one locale
+    begin with the same examples.
 
     Args:
-        parts: by any key.
+        parts: the parts, by any key.
         model: the model.
         running: how tasks are run.
         tokens: the tokens that would be steered.
-        scoring: how choices are put and compared.
+        scoring: how choices are presented and compared.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        memory: bytes that a backward pass may keep.
+        memory: the number of bytes that a backward pass may keep.
     """
     keys, tasks = [], []
     for some in _together(parts, apart=bool(scoring.examples)):
@@ -143,7 +145,7 @@ def slopes_of(
 
 
 def _together(parts: Mapping[K, SlopePart], *, apart: bool) -> Iterator[list[tuple[K, SlopePart]]]:
-    """Yields the parts of one task after another, a part too large for one cut in pieces."""
+    """Yields the parts of one task after another. A part that is too large for one task is split."""
     for _, own in groupby(parts.items(), key=lambda each: each[1].items[0].locale if apart else ""):
         items = [(key, item) for key, part in own for item in part.items]
         for at in range(0, len(items), _ITEMS):
@@ -164,6 +166,6 @@ def _read(part: SlopePart, rows: Sequence[tuple[Any, Any]]) -> Slopes:
 
 
 def _joined(pieces: Sequence[Slopes]) -> Slopes:
-    """Returns what pieces of one part say, as that of the whole."""
+    """Returns the results for a whole part, from those of its pieces."""
     of = {name: joined([piece.of[name] for piece in pieces]) for name in pieces[0].of}
     return Slopes([outcome for piece in pieces for outcome in piece.base], of)

@@ -1,4 +1,4 @@
-"""Sweeping: every vector measured at every layer and strength, run, predicted or both."""
+"""Sweeping: every vector is measured at every layer and strength, by running, by prediction, or by both."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -55,52 +55,54 @@ def sweep(
 ) -> Sweep:
     """Measures every vector of a locale on that locale's items, at every layer and strength.
 
-    Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices'
-    tokens only.
+    Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices' tokens only.
 
     Args:
         model: the model.
-        items: what is scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. One without a locale goes with all items; those in English are
-            measured together with others only by scores that do not compare with English, as transfer and localization.
+        items: the items that are scored, usually the dev part of a split. Vectors are used on items of their own locale.
+        vectors: a set, or vectors and other interventions. A vector without a locale is used on all items. English items among
+            others are measured only by scores that do not compare with English, such as transfer and localization.
         layers: a block's index or several; the vectors' own layers for ``None``.
         strengths: a factor on the raw difference of means, or several.
-        scores: by name, or scores of your own, which every vector is measured by; companions (as the margins) are measured with
-            them. ``None`` measures each vector by the score that it is meant to raise, on the kind of items that this is of (EN
-            on facts, LOC on culture), which is all that a choice needs of most cells; a vector without such a score by
-            transfer, localization and the English-centric rate. Scores of what is written have the model write after every
-            prompt in every cell that is run.
-        mode: ``exact`` runs every cell. ``attribution`` predicts all of them to first order from one pass forward and one
-            backward (good where the vector is short against the residual; it does not know when a text breaks). ``screened``
-            runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts the others from
-            that and the derivative, and runs the most promising cells in full: 7% of each vector's, by the score that it is
-            meant to raise. Column ``exact`` says which cells were run in full. ``halving`` runs all cells on a few concepts and
-            the better half of each vector's on twice as many, until the last few are run on all: ``choose`` takes those alone.
-        budget: the time that ``halving`` may take: seconds, or a text such as ``"5m"``. When it is spent, the best cells so far
-            stay on the concepts that they were run on. ``None`` is no limit.
-        extend: how many times at most the largest strength is doubled, in mode ``exact``. Where a vector's best cell, in the
-            order of ``choose``, is at its largest strength, a larger strength may gain more. Then twice that strength is also
-            run, at the layers of the vector's three best cells at the largest strength, and so on from there. At other layers the
-            larger strengths are left out.
+        scores: names of scores, or your own scores, by which every vector is measured; companions (such as the margins) are
+            measured with them. ``None`` measures each vector by the score that it is meant to raise, on that score's kind of
+            items (EN on facts, LOC on culture). For most cells, a choice needs no more than this. A vector without such a score
+            is measured by transfer, localization and the English-centric rate. For scores of generated text, the model writes
+            after every prompt in every cell that is run.
+        mode: ``exact`` runs every cell. ``attribution`` predicts all cells to first order from one forward and one backward
+            pass (this is good if the vector is short compared with the residual; it cannot predict that a text breaks).
+            ``screened`` runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts
+            the others from that and the derivative, and runs the most promising cells in full: 7% of each vector's cells, by
+            the score that the vector is meant to raise. Column ``exact`` says which cells were run in full. ``halving`` runs
+            all cells on a few concepts and the better half of each vector's cells on twice as many, until the last few are run
+            on all; ``choose`` uses only those.
+        budget: the time that ``halving`` may use: seconds, or a text such as ``"5m"``. When it is used up, the best cells so
+            far have results only on the concepts on which they were run. ``None`` sets no limit.
+        extend: how many times at most the largest strength is doubled, in mode ``exact``. If a vector's best cell, in the order
+            of ``choose``, is at its largest strength, a larger strength may gain more. Then twice that strength is also run, at
+            the layers of the vector's three best cells at the largest strength. This is repeated from there. At other layers
+            the larger strengths are left out.
         tokens: the choice of steered tokens.
         scoring: how choices are presented and scored; the defaults for ``None``.
         max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        memory: bytes that may be kept of a batch's residuals; what does not fit is computed again.
-        seed: of the order in which ``halving`` takes concepts.
-        executor: who runs the tasks: ``sl.ray()``, or anything with ``map``, as ``concurrent.futures.ProcessPoolExecutor``; each
-            worker loads the model for itself. ``None``: this process, with the model as it is.
-        resume: a folder where the result of every finished task is kept. The same call continues from its content.
+        memory: the number of bytes that may be kept of a batch's residuals; residuals that do not fit are computed again.
+        seed: the seed of the order in which ``halving`` uses concepts.
+        executor: the executor that runs the tasks: ``sl.ray()``, or any object with ``map``, such as
+            ``concurrent.futures.ProcessPoolExecutor``. Each worker loads the model itself. ``None`` uses this process, with the
+            model as it is.
+        resume: a folder in which the result of every finished task is kept. The same call continues from its content.
 
     Raises:
-        LayerError: a layer that a vector was not taken at.
-        FingerprintError: a vector of another model.
-        UnknownNameError: a vector's locale has no items, or no such mode or score.
-        SettingsError: no vectors, strengths or scores; a screened sweep of strength 0 alone; a score of held-out text, or one of
-            what is written in mode ``attribution`` or ``halving``; a budget for another mode than ``halving``; ``extend`` of
-            less than 0, for another mode than ``exact``, or with a largest strength of 0 or less.
-        VectorError: a strength that is no finite number.
-        ModelError: the unsteered model gives scores that are not finite.
+        LayerError: a vector was not taken at a layer.
+        FingerprintError: a vector belongs to another model.
+        UnknownNameError: a vector's locale has no items, or there is no such mode or score.
+        SettingsError: there are no vectors, strengths or scores; a screened sweep has only strength 0; a score of held-out text
+            is given, or a score of generated text in mode ``attribution`` or ``halving``; a budget is given for another mode
+            than ``halving``; ``extend`` is less than 0, or is given for another mode than ``exact`` or with a largest strength
+            of 0 or less.
+        VectorError: a strength is not a finite number.
+        ModelError: scores of the unsteered model are not finite.
     """
     import pandas as pd
 
@@ -134,20 +136,21 @@ def _found(grid: Grid, mode: Mode) -> Found:
 
 
 def _asked(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> list[str]:
-    """Returns the names of the scores that are asked for, without companions."""
+    """Returns the names of the requested scores, without companions."""
     if scores is not None:
         return [score_of(score).name for score in scores]
     return list(dict.fromkeys(name for vector in vectors.values() for name in _asked_of(vector)))
 
 
 def _asked_of(vector: Intervention) -> tuple[str, ...]:
-    """Returns the score that a vector is meant to raise; those of both axes, where nobody said so."""
+    """Returns the score that a vector is meant to raise, or the default scores if it is not known."""
     aim = vector.score or builtin_aim(vector.name)
     return (aim,) if aim else SWEPT
 
 
 def _scores(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> dict[str, tuple[Score, ...]]:
-    """Returns the scores that each vector is measured by, by name: its own, and others that are of the same items."""
+    """Returns the scores by which each vector is measured, by the vector's name: its own scores, and others on the same
+    items."""
     if scores is not None:
         return dict.fromkeys(vectors.names, scores_of(scores))
     asked = {name: scores_of(_asked(vectors.named(name), None)) for name in vectors.names}
@@ -157,7 +160,7 @@ def _scores(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> dict[str
 
 
 def _check(scores: Sequence[Score], mode: Mode) -> None:
-    """Refuses an unknown mode, and scores that it cannot measure."""
+    """Refuses an unknown mode, and scores that the mode cannot measure."""
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     check_of_items(scores, "a sweep")
@@ -186,7 +189,7 @@ def _cells(
 
 
 def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
-    """Returns the items of each locale and kind that the scores are measured on."""
+    """Returns the items of each locale and kind on which the scores are measured."""
     kinds = kinds_of(scores)
     parts = parts_of(source.items, source.vectors.locales_in(source.items), kinds)
     if any(not locale for _, locale in source.vectors) and ENGLISH in source.items.locales:
@@ -200,7 +203,7 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
 
 
 def _meta(source: SweptFrom, scores: Sequence[str], tokens: SteeredTokens, mode: Mode) -> dict[str, Any]:
-    """Returns how a sweep was made."""
+    """Returns a description of how a sweep was made."""
     return provenance(
         model=source.model.fingerprint.to_dict(),
         items=source.items.digest(),
@@ -215,7 +218,7 @@ def _meta(source: SweptFrom, scores: Sequence[str], tokens: SteeredTokens, mode:
 
 
 def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
-    """Says if vectors are measured on concepts that they were taken from."""
+    """Warns if vectors are measured on concepts from which they were taken."""
     swept = set(items.concepts)
     for name in vectors.names:
         noted = [vector.notes.get(CONCEPTS) for vector in vectors.named(name).values()]
@@ -230,7 +233,7 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
 
 
 def _warn(swept: Sweep, dtype: str) -> None:
-    """Says once how many cells contain scores that are not finite."""
+    """Warns once with the number of cells that contain scores which are not finite."""
     run = swept.frame
     bad = ~run["valid"] & run["score"].isin(swept.scores)
     if bad.any():

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 CELL = ["vector", "layer", "strength", "tokens"]
-"""The columns that name a cell."""
+"""The columns that identify a cell."""
 _NAMED = 3
-"""The number of locales that a heatmap of half a page can name."""
+"""The largest number of locales for which a heatmap of half a page has room for the names."""
 _DRAWS = 2000
 """The number of resamples of concepts for the intervals of a heatmap's cells."""
 
 
 @dataclass(frozen=True, eq=False)
 class SweptFrom:
-    """What a sweep was made from: what choosing needs to run combinations of its cells. It is not saved."""
+    """The objects from which a sweep was made. Choosing needs them to run combinations of its cells. They are not saved."""
 
     model: LensModel
     items: Items
@@ -53,53 +53,54 @@ class SweptFrom:
 
 @dataclass(frozen=True, eq=False)
 class Sweep(ResultTable):
-    """A row for each cell (vector, layer, strength, tokens), item and score.
+    """One row for each cell (vector, layer, strength, tokens), item and score.
 
     Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, base (the item's
-    score unsteered), valid (steering left the model's scores of the item finite; where it did not, the value is NaN). A value
-    that is NaN where valid is true could not be measured.
+    unsteered score), valid (whether the model's scores of the item are finite under steering; if they are not, the value is
+    NaN). If a value is NaN and valid is true, the score could not be measured.
     """
 
     source: SweptFrom | None = field(default=None, repr=False)
-    """What it was made from; ``None`` for a sweep that was loaded from a file."""
+    """The objects from which the sweep was made; ``None`` for a sweep that was loaded from a file."""
 
     columns: ClassVar[tuple[str, ...]] = (*CELL, "exact", *ITEM_COLUMNS, "base", "valid")
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores that were asked for."""
+        """The names of the requested scores."""
         return asked_for(self.meta, self.frame["score"])
 
     def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
-        """Returns a row for each cell: the score steered, unsteered, its change, that of its companion, n, and ``invalid``.
+        """Returns one row for each cell: the steered and unsteered score, its change, the change of its companion, n, and
+        ``invalid``.
 
         Args:
-            score: one of those that were measured.
+            score: one of the measured scores.
             locale: one locale; all of them pooled for ``None``.
 
         Returns:
-            Columns vector, layer, strength, tokens, value, base, change, margin (the mean change of the score's companion, as the
-            margin of transfer; NaN for a score without one), invalid (the share of items whose scores are not finite; where there
-            are any, value, change and margin are NaN), exact, n (concepts), items.
+            Columns vector, layer, strength, tokens, value, base, change, margin (the mean change of the score's companion, such
+                as the margin for transfer; NaN for a score without one), invalid (the share of items whose scores are not
+                finite; if there are any, value, change and margin are NaN), exact, n (concepts), items.
 
         Raises:
-            UnknownNameError: no such score or locale.
+            UnknownNameError: there is no such score or locale.
         """
         return cell_means(self.frame, CELL, score, locale)
 
     def heatmap(self, vector: str = "EN", score: GivenScore = "transfer", locale: str | None = None) -> "Figure":
         """Draws layer by strength, coloured by the score's change against unsteered, centred at zero.
 
-        A dot marks cells that were run and whose paired 95% interval over concepts, taken by itself, excludes zero. Cells
-        that are not in the sweep, as larger strengths at layers where they were not run, are empty.
+        A dot marks cells that were run and whose own paired 95% interval over concepts excludes zero. Cells that are not in the
+        sweep, such as larger strengths at layers where they were not run, are empty.
 
         Args:
             vector: the name of the vector.
-            score: one of those that were measured.
+            score: one of the measured scores.
             locale: one locale; all of them pooled for ``None``.
 
         Raises:
-            UnknownNameError: no such vector, score or locale.
+            UnknownNameError: there is no such vector, score or locale.
             SettingsError: the score could not be measured on any item, or the vector was swept by other scores.
         """
         from steerlens.plotting import sweep_heatmap
@@ -126,11 +127,11 @@ class Sweep(ResultTable):
 
         Args:
             vector: the name of the vector.
-            score: one of those that were measured; without a companion, it is itself what colours.
-            strength: one of those swept; the one nearest to 1 for ``None``.
+            score: one of the measured scores; if it has no companion, the score itself gives the colours.
+            strength: one of the swept strengths; ``None`` takes the one nearest to 1.
 
         Raises:
-            UnknownNameError: no such vector, score or strength.
+            UnknownNameError: there is no such vector, score or strength.
             SettingsError: the score could not be measured on any item.
         """
         from steerlens.plotting import sweep_by_locale
@@ -151,33 +152,34 @@ class Sweep(ResultTable):
         *,
         seed: int = 0,
     ) -> "Choices":
-        """Chooses a cell of each contrast, by the score that it is meant to raise, and what is best for all together.
+        """Chooses a cell for each contrast, by the score that the contrast is meant to raise, and the best plan for all
+        contrasts together.
 
-        Cells are ordered by what says that score by degrees (the preference for the right answer over the best other one), which
-        is more precise than hits on a few concepts; ties go to hits, then to the smaller strength. At the best cell's layer, the
-        weakest
-        strength is taken that is worse by no more than one standard error of the difference, paired by concept: strong plans
-        break texts. The best of many looks better than it
-        is, so the choice is made again without each fifth of the concepts, and what it does to those is what is expected of it
-        elsewhere (``chosen.expected``, in words ``chosen.explained()``). If that is not better than unsteered, unsteered is
-        chosen.
+        Cells are ordered by the graded form of that score (the preference for the right answer over the best other one), which
+        is more precise than hits on a few concepts. Ties are decided by hits, then by the smaller strength. At the best cell's
+        layer, the weakest strength is taken whose score is lower by no more than one standard error of the difference, paired
+        by concept, because strong plans break texts. The best of many cells looks better than it is. So the choice is repeated
+        without each fifth of the concepts, and its effect on that fifth is the expected effect on new concepts
+        (``chosen.expected``, in words ``chosen.explained()``). If the expected effect is not better than unsteered, unsteered
+        is chosen.
 
-        The best cells of three layers of every contrast (of two after a screened sweep) are run on what the other contrasts are
-        for, and combined at different layers. What is chosen for all together is the best of these, of the cells that were
-        combined, and of unsteered, by the least of the gains that the contrasts are meant to give: a contrast that does not help
-        is left out.
+        The best cells of three layers of every contrast (two after a screened sweep) are run on the items of the other
+        contrasts, and combined at different layers. The choice for all together is the best of these combinations, of the
+        combined cells, and of unsteered. They are compared by the smallest of the gains that the contrasts are meant to give. A
+        contrast that does not help is left out.
 
-        A contrast is chosen in the locales of its vectors; all together in those that all contrasts have, and a warning says so
-        where these are fewer.
+        A contrast is chosen in the locales of its vectors. The plan for all together is chosen in the locales that all
+        contrasts share, and a warning is given if these are fewer.
 
         Args:
-            model, items, vectors: what the sweep was made from, if it was loaded from a file; checked against what it remembers.
-            seed: of the folds in which the choice is made again.
+            model, items, vectors: the objects from which the sweep was made, if it was loaded from a file. They are compared
+                with the sweep's description.
+            seed: the seed of the folds in which the choice is repeated.
 
         Raises:
-            SettingsError: a sweep of one contrast or layer alone, or of other items, vectors, tokens or another model than given;
-                a contrast without a score.
-            FingerprintError: another model.
+            SettingsError: the sweep has only one contrast or layer; it was made with other items, vectors or tokens, or another
+                model, than those given; or a contrast has no score.
+            FingerprintError: the sweep was made with another model.
         """
         from steerlens.evaluation.choosing import choose
 
@@ -185,21 +187,22 @@ class Sweep(ResultTable):
 
     @property
     def aims(self) -> dict[str, str]:
-        """The score that each swept vector is meant to raise, where it is known."""
+        """The score that each swept vector is meant to raise, if it is known."""
         known: dict[str, str] = self.meta.get("aims", {})
         found = {name: known.get(name) or builtin_aim(name) for name in dict.fromkeys(self.frame["vector"])}
         return {name: score for name, score in found.items() if score}
 
     def depth(self, scores: Mapping[str, GivenScore] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
-        """Says at which depth each vector works, with intervals over concepts, and how much deeper one works than another.
+        """Returns the depth at which each vector works, with intervals over concepts, and how much deeper one works than
+        another.
 
-        A layer counts with the strength that is best for it, of those that were run at all layers: larger ones that ``extend``
-        added at some layers do not count. Each vector has its own resamples of concepts.
+        A layer counts with its best strength among those that were run at all layers. Larger strengths that ``extend`` added at
+        some layers do not count. Each vector has its own resamples of concepts.
 
         Args:
-            scores: by the vector's name, the score that it is measured by; for ``None`` those that vectors are meant to raise.
+            scores: the score of each vector, by the vector's name; ``None`` takes the scores that vectors are meant to raise.
             draws: the number of resamples of concepts.
-            seed: of the resamples.
+            seed: the seed of the resamples.
 
         Raises:
             UnknownNameError: the sweep has no such vector or score.
@@ -209,7 +212,7 @@ class Sweep(ResultTable):
         return Depths(depths(self.frame, named, draws=draws, seed=seed).frame, {**self.meta, "draws": draws, "seed": seed})
 
     def _source(self, model: LensModel | None, items: Items | None, vectors: VectorSet | None) -> SweptFrom:
-        """Returns what the sweep was made from."""
+        """Returns the objects from which the sweep was made."""
         if self.source is not None and model is None and items is None and vectors is None:
             return self.source
         kept = self.source
@@ -228,10 +231,10 @@ class Sweep(ResultTable):
 
 
 def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
-    """Returns means of one score over items, for each combination of the columns ``by``. ``Sweep.cells`` names the columns.
+    """Returns means of one score over items, for each combination of the columns ``by``. ``Sweep.cells`` describes the columns.
 
     Raises:
-        UnknownNameError: a score or locale without rows.
+        UnknownNameError: there are no rows with the score or the locale.
     """
     part = rows_of_score(frame, score, locale)
     part = part.assign(invalid=~part["valid"])
@@ -275,14 +278,14 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns low and high of the mean change over concepts of each cell that was run."""
+    """Returns low and high of the mean change over concepts, for each cell that was run."""
     run = changes[changes["exact"]]
     run = run[run.groupby(CELL)["valid"].transform("all").astype(bool)]
     return _around(run.assign(concept=by_concept(run)).pivot_table(index="concept", columns=CELL, values="change")).reset_index()
 
 
 def _around(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns low and high of each column's mean over concepts ``[concept, column]``, of those that could be measured on.
+    """Returns low and high of each column's mean over concepts ``[concept, column]``, using the concepts that have a value.
 
     All columns without gaps share their resamples. A column without any number has no interval.
     """

@@ -1,7 +1,7 @@
-"""Tasks: units of work that contain no model, so that they can be run anywhere, kept on disk when they end, and not run again.
+"""Tasks: units of work that contain no model, so that they can run anywhere, be stored when they finish, and not be run again.
 
-A task says what is to be done with a model; ``run`` does it, as a pure function of the task and the model. Its result is a frame,
-which Parquet keeps exactly.
+A task describes work to do with a model. ``run`` does it, as a pure function of the task and the model. Its result is a data
+frame, which Parquet stores exactly.
 """
 
 import hashlib
@@ -30,20 +30,21 @@ Report = Callable[[float], None]
 
 
 class Task(ABC):
-    """A unit of work without a model in it."""
+    """A unit of work that does not contain a model."""
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """The number of items that are run, each under each plan."""
+        """The number of items that are run, times the number of plans."""
 
     @abstractmethod
     def described(self) -> dict[str, Any]:
-        """Returns everything that the result depends on, except the model and its input, as JSON values."""
+        """Returns everything that the result depends on, except the model and its input tokens, as JSON values."""
 
     @abstractmethod
     def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens that the model is given: they contain what locales, templates and the tokenizer make of the task.
+        """Returns the tokens that the model is given. They show the effects of locales, templates and the tokenizer on the
+        task.
 
         Args:
             model: the model.
@@ -55,14 +56,14 @@ class Task(ABC):
 
         Args:
             model: the model.
-            report: is called with the progress.
+            report: called with the progress.
         """
 
     def digest(self, model: LensModel) -> str:
-        """Returns the SHA-256 of the task, the model and the packages' versions: the name of its result on disk.
+        """Returns the SHA-256 of the task, the model and the packages' versions. It is the name of the task's result on disk.
 
         Args:
-            model: the model that it is for.
+            model: the model with which the task runs.
         """
         of_model = {name: value for name, value in model.fingerprint.to_dict().items() if name != "name"}
         content = {"task": type(self).__name__, "model": of_model, "read": self.read(model), **self.described()}
@@ -71,7 +72,7 @@ class Task(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ScoringTask(Task):
-    """Items scored unsteered and under some plans."""
+    """Scores items unsteered and under some plans."""
 
     items: tuple[Item, ...]
     plans: tuple[SteeringPlan, ...] = ()
@@ -83,7 +84,7 @@ class ScoringTask(Task):
 
     @property
     def size(self) -> int:
-        """Returns the number of items, times that of the plans if there are any."""
+        """Returns the number of items, times the number of plans if there are any."""
         return len(self.items) * max(1, len(self.plans))
 
     def described(self) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class ScoringTask(Task):
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each plan (-1: unsteered) and item, with the scores of its choices."""
+        """Returns one row for each plan (-1: unsteered) and item, with the scores of its choices."""
         import pandas as pd
 
         scorer = Scorer(
@@ -126,7 +127,7 @@ class ScoringTask(Task):
         return pd.DataFrame(rows, columns=["plan", "item", "scores"])
 
     def outcomes(self, result: "pd.DataFrame") -> list[list[Outcome]]:
-        """Returns the outcomes of a result: unsteered first, then those of every plan."""
+        """Returns the outcomes in a result: unsteered first, then those of every plan."""
         ordered: list[list[Outcome]] = [[] for _ in range(1 + len(self.plans))]
         for plan, item, scores in zip(result["plan"], result["item"], result["scores"], strict=True):
             ordered[plan + 1].append(Outcome(self.items[item], tuple(map(float, scores))))

@@ -1,4 +1,5 @@
-"""Tasks of text and of residuals: what is written, how well texts are predicted, and the residual streams of prompts."""
+"""Tasks with text and residuals: writing texts, measuring how well texts are predicted, and reading the residual streams of
+prompts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROMPTS = 128
-"""The prompts of one task of capture."""
+"""The number of prompts in one task of capture."""
 
 
 @dataclass(frozen=True, eq=False)
 class WritingTask(Task):
-    """What a model writes after items' prompts, steered by a plan or unsteered."""
+    """Writes texts after items' prompts, steered by a plan or unsteered."""
 
     items: tuple[Item, ...]
     plan: SteeringPlan | None
     max_new_tokens: int
     batch_size: int | None = None
     scoring: Scoring = field(default_factory=Scoring)
-    """How the items are put."""
+    """How the items are presented."""
     stop: tuple[str, ...] = ()
     """Texts at which a generated text ends; they are left out."""
 
@@ -49,7 +50,7 @@ class WritingTask(Task):
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
-        """Returns the items, how they are put, the plan, the length and the stops."""
+        """Returns the items, how they are presented, the plan, the length and the stops."""
         own = {"items": Items(self.items).digest(), "plan": plan_digests(self.plan), "max_new_tokens": self.max_new_tokens}
         return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size, "stop": list(self.stop)}
 
@@ -62,7 +63,7 @@ class WritingTask(Task):
         return [model.tokenizer.ids(prompt_of(item, self.scoring)) for item in self.items]
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each item with its text and the text's tokens."""
+        """Returns one row for each item, with its text and the text's tokens."""
         import pandas as pd
 
         found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring, self.stop)
@@ -70,14 +71,14 @@ class WritingTask(Task):
         return pd.DataFrame([(one.text, list(one.tokens)) for one in found], columns=["text", "tokens"])
 
     def writings(self, result: "pd.DataFrame") -> list[Writing]:
-        """Returns the texts of a result."""
+        """Returns the texts in a result."""
         each = zip(self.items, result["text"], result["tokens"], strict=True)
         return [Writing(item, text, tuple(map(int, tokens)), expected_text(item, self.scoring)) for item, text, tokens in each]
 
 
 @dataclass(frozen=True, eq=False)
 class ReadingTask(Task):
-    """How well a model predicts texts, steered by a plan or unsteered."""
+    """Measures how well a model predicts texts, steered by a plan or unsteered."""
 
     texts: tuple[str, ...]
     plan: SteeringPlan | None
@@ -101,7 +102,7 @@ class ReadingTask(Task):
         return list(map(model.tokenizer.ids, self.texts))
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each text with its nats per token."""
+        """Returns one row for each text, with its nats per token."""
         import pandas as pd
 
         nats = nats_per_token(model, self.texts, self.plan, batch_size=self.batch_size)
@@ -111,7 +112,7 @@ class ReadingTask(Task):
 
 @dataclass(frozen=True, eq=False)
 class ResidualTask(Task):
-    """The residual streams of some prompts at all layers."""
+    """Reads the residual streams of some prompts at all layers."""
 
     prompts: tuple[Prompt, ...]
     positions: Positions = "last"
@@ -123,7 +124,7 @@ class ResidualTask(Task):
         return len(self.prompts)
 
     def described(self) -> dict[str, Any]:
-        """Returns the prompts and where they are read."""
+        """Returns the prompts and the position that is read."""
         texts = [prompt.text for prompt in self.prompts]
         return {"prompts": texts, "positions": described(self.positions), "batch_size": self.batch_size}
 
@@ -136,7 +137,7 @@ class ResidualTask(Task):
         return list(map(model.tokenizer.ids, self.prompts))
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns a row for each prompt with its residuals ``[layer, d_model]`` as bytes of float32."""
+        """Returns one row for each prompt, with its residuals ``[layer, d_model]`` as bytes of float32."""
         import pandas as pd
 
         stack = model.residuals(self.prompts, positions=self.positions, batch_size=self.batch_size)
@@ -144,7 +145,7 @@ class ResidualTask(Task):
         return pd.DataFrame({"residuals": [own.contiguous().numpy().tobytes() for own in stack.residuals.unbind(1)]})
 
     def residuals(self, result: "pd.DataFrame", fingerprint: Fingerprint) -> Float[Tensor, "layer prompt d_model"]:
-        """Returns the residuals of a result."""
+        """Returns the residuals in a result."""
         shape = (fingerprint.n_layers, fingerprint.d_model)
         each = [torch.from_numpy(np.frombuffer(own, dtype=np.float32).reshape(shape).copy()) for own in result["residuals"]]
         return torch.stack(each, dim=1)
@@ -161,10 +162,10 @@ def captured(
 
     Args:
         model: the model.
-        prompts: what is read.
-        positions: where it is read.
-        batch_size: prompts at once; chosen for the device for ``None``.
-        results: runs tasks, as ``Running.results`` does.
+        prompts: the prompts.
+        positions: the position that is read.
+        batch_size: the number of prompts at once; chosen for the device for ``None``.
+        results: a function that runs tasks, such as ``Running.results``.
     """
     given = tuple(prompts)
     tasks = [ResidualTask(given[at : at + _PROMPTS], positions, batch_size) for at in range(0, len(given), _PROMPTS)]

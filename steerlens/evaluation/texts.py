@@ -18,22 +18,23 @@ from steerlens.steering import SteeringPlan
 def nats_per_token(
     model: LensModel, texts: Sequence[str], plan: SteeringPlan | None = None, *, batch_size: int | None = None
 ) -> list[float]:
-    """Returns the mean negative log probability of each text's tokens after its first: the logarithm of its perplexity.
+    """Returns the mean negative log probability of each text's tokens after the first one. This is the logarithm of the text's
+    perplexity.
 
-    The first token counts as the prompt and the others as generated, so that a plan is at work wherever it would be had the model
-    written the text itself; a plan for ``prompt`` tokens touches the first alone.
+    The first token counts as the prompt and the others as generated. So a plan works at the same tokens as if the model had
+    written the text itself; a plan for ``prompt`` tokens changes only the first token.
 
     Args:
         model: the model.
         texts: texts of at least two tokens.
-        plan: what the model is steered by; nothing for ``None``.
-        batch_size: texts at once; chosen for the device for ``None``.
+        plan: the plan that steers the model; ``None`` for no steering.
+        batch_size: the number of texts at once; chosen for the device for ``None``.
 
     Raises:
-        PromptError: a text of fewer than two tokens, or longer than the model's context.
+        PromptError: a text has fewer than two tokens, or is longer than the model's context.
         FingerprintError: the plan belongs to another model.
-        ModelError: NaN or infinity from the unsteered model.
-        VectorError: NaN or infinity under the plan.
+        ModelError: the unsteered model gives NaN or infinity.
+        VectorError: the model gives NaN or infinity under the plan.
     """
     if plan is not None:
         plan.check(model)
@@ -45,12 +46,12 @@ def nats_per_token(
 
 
 def _by_engine(engine: Any, rows: Sequence[Row], plan: SteeringPlan | None) -> list[float]:
-    """The mean over the tokens of each row's only choice."""
+    """The mean over the tokens of the only choice of each row."""
     return [-own[0] / len(row.choices[0]) for row, own in zip(rows, engine.log_probabilities(plan), strict=True)]
 
 
 def _read(model: LensModel, rows: Sequence[Row], plan: SteeringPlan | None, batch_size: int | None) -> list[float]:
-    """The same from final residuals."""
+    """The same, computed from final residuals."""
     found = [0.0] * len(rows)
     unembedding = model.backend.unembedding()
     for indices in model.batches([len(row) for row in rows], batch_size):

@@ -1,4 +1,5 @@
-"""How many tokens the choices of items have: a choice of many tokens is compared with one of few."""
+"""The number of tokens of the choices of items. It matters because choices with many tokens are compared with choices with
+few."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,20 +15,20 @@ from steerlens.tables import ResultTable
 
 @dataclass(frozen=True, eq=False)
 class TokenCounts(ResultTable):
-    """The tokens of each item's choices.
+    """The number of tokens of each item's choices.
 
-    Columns: locale, kind, concept, answer (tokens of the answer), fewest and most (of any choice's shown name), apart (``most``
-    less ``fewest``).
+    Columns: locale, kind, concept, answer (tokens of the answer), fewest and most (over the shown names of all choices), apart
+    (``most`` minus ``fewest``).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "kind", "concept", "answer", "fewest", "most", "apart")
 
     def within(self, items: Items, apart: int = 0) -> Items:
-        """Returns the items whose choices differ by at most so many tokens.
+        """Returns the items whose choices differ by at most ``apart`` tokens.
 
         Args:
-            items: the items that were counted, or others of the same concepts and locales.
-            apart: the most tokens by which the longest and the shortest choice differ.
+            items: the items that were counted, or others with the same concepts and locales.
+            apart: the largest allowed difference in tokens between the longest and the shortest choice.
         """
         near = self.frame[self.frame["apart"] <= apart]
         kept = set(zip(near["locale"], near["concept"], strict=True))
@@ -35,15 +36,15 @@ class TokenCounts(ResultTable):
 
 
 def token_counts(model: LensModel, items: Items, *, scoring: Scoring | None = None) -> TokenCounts:
-    """Counts the tokens of every choice as the model's tokenizer divides it after its prompt. Nothing is run.
+    """Counts the tokens of every choice, as the model's tokenizer splits it after its prompt. The model does not run.
 
     Args:
-        model: the model whose tokenizer is asked.
+        model: the model whose tokenizer is used.
         items: the items.
-        scoring: how choices are put; the defaults for ``None``. Aliases are not counted.
+        scoring: how choices are presented; the defaults for ``None``. Aliases are not counted.
 
     Raises:
-        PromptError: an item that cannot be asked.
+        PromptError: an item cannot be asked.
     """
     rows = []
     for item in items:

@@ -1,4 +1,4 @@
-"""Variants: everything that items are answered under, with the label of its rows."""
+"""Variants: all conditions under which items are answered, with the labels of their rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +12,11 @@ from steerlens.steering import UNSTEERED, Controls
 
 Label = dict[str, Any]
 LABEL_COLUMNS = ("method", "of", "control", "draw")
-"""The columns that name a row's method."""
+"""The columns that identify a row's method."""
 
 
 def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
-    """Returns the numbers of variants that are run together: those of one model, form, hooks and items."""
+    """Returns groups of numbers of variants that run together: those with the same model, form, hooks and items."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, (label, own) in enumerate(variants):
         alike = (id(own.model), own.form, tuple(map(id, own.hooks)), label["method"] == EXPLICIT)
@@ -25,7 +25,8 @@ def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
 
 
 def asked_of(items: Iterable[Item], label: Label) -> list[Item]:
-    """Returns the items that a variant is asked: ``explicit prompt`` those that have one, every other one all."""
+    """Returns the items that a variant is asked. ``explicit prompt`` is asked those that have one; every other variant is asked
+    all."""
     return [item for item in items if item.explicit or label["method"] != EXPLICIT]
 
 
@@ -36,7 +37,7 @@ def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label
 def variants_of(
     model: LensModel, methods: Mapping[str, Method], codes: Sequence[str], code: str, controls: Controls | None, *, explicit: bool
 ) -> list[tuple[Label, Prepared]]:
-    """Returns everything that a locale's items are answered under: unsteered, explicit, every method and its controls."""
+    """Returns all conditions for a locale's items: unsteered, explicit, every method and its controls."""
     found = [(_label(UNSTEERED), Prepared(model))]
     if explicit:
         found.append((_label(EXPLICIT), ExplicitPrompt().prepared(model, code)))
@@ -53,10 +54,10 @@ def variants_of(
 
 
 def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) -> None:
-    """Refuses a checkpoint that reads prompts in other tokens: scores per token would not be comparable.
+    """Refuses a checkpoint that tokenizes prompts differently, as scores per token would not be comparable.
 
     Raises:
-        SettingsError: a prompt that both read differently.
+        SettingsError: the two models tokenize a prompt differently.
     """
     if other is model or other.tokenizer.digest() == model.tokenizer.digest():
         return

@@ -1,4 +1,4 @@
-"""Scores over the wordings of a question: their mean, and how far a method's score depends on the wording."""
+"""Scores over the wordings of a question: their mean, and how much a method's score depends on the wording."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Wordings(ResultTable):
-    """What each method's scores are in the mean over wordings, and by wording.
+    """Each method's scores, as the mean over wordings and by wording.
 
-    Columns: method, locale, score, n (concepts with at least two wordings), wordings (of the concept with most), value (mean over
-    the wordings of a concept, then over concepts), low and high (the means of the wording with the lowest and the highest mean;
-    of each wording all concepts that have it), spread (``high`` less ``low``), within (the standard deviation between wordings of
-    one concept, averaged over concepts), agree (share of concepts whose wordings all have the same value).
+    Columns: method, locale, score, n (concepts with at least two wordings), wordings (of the concept with the most), value
+    (mean over the wordings of a concept, then over concepts), low and high (the means of the wordings with the lowest and the
+    highest mean; for each wording, over all concepts that have it), spread (``high`` minus ``low``), within (the standard
+    deviation between wordings of one concept, averaged over concepts), agree (share of concepts whose wordings all have the
+    same value).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -30,7 +31,8 @@ def wordings(answers: "pd.DataFrame") -> Wordings:
     """Returns the mean over wordings and the spread between them, for each method, locale and score.
 
     Args:
-        answers: the frame of ``answered``, of items with several wordings, as ``sl.data.atlas(wordings=3, cloze=True)`` has them.
+        answers: the frame of ``answered`` for items with several wordings, such as those of ``sl.data.atlas(wordings=3,
+            cloze=True)``.
 
     Raises:
         DataError: no concept has two wordings.
@@ -54,7 +56,7 @@ def wordings(answers: "pd.DataFrame") -> Wordings:
 
 
 def _spread(table: "pd.DataFrame") -> dict[str, float]:
-    """The numbers of one method, locale and score, from its values ``[concept, wording]``."""
+    """The numbers for one method, locale and score, from the values ``[concept, wording]``."""
     means = table.mean()
     return {
         "n": len(table),

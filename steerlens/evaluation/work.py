@@ -1,4 +1,5 @@
-"""Work: a task with the model that does it and what is made of its result, so that the tasks of all locales are given at once."""
+"""Work: a task with the model that runs it and a function that takes its result. So the tasks of all locales can be run at
+once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -20,18 +21,18 @@ class Work:
     locale: str
     task: Task
     prepared: Prepared
-    """The model that does it, with its hooks."""
+    """The model that runs the task, with its hooks."""
     take: Callable[["pd.DataFrame"], None]
-    """Is given the result."""
+    """A function that is called with the result."""
 
 
 def run_all(works: Sequence[Work], running: Running, bar: Any) -> None:
-    """Has all work done, so that an executor's workers have the tasks of every locale and kind before them.
+    """Runs all work, so that an executor's workers have the tasks of all locales and kinds from the start.
 
     Args:
-        works: the work; what runs on the same model is given together, and results are taken in the order of the work.
-        running: how tasks are run. Under hooks of the user's own they are run here, and kept nowhere.
-        bar: the progress bar, which shows the locale whose result is awaited.
+        works: the work. Tasks on the same model are given together, and results are taken in the order of the work.
+        running: how tasks are run. With the user's own hooks, tasks run in this process and are not stored.
+        bar: the progress bar, which shows the locale of the result that comes next.
     """
     groups: dict[tuple[Any, ...], list[Work]] = {}
     for work in works:

@@ -1,4 +1,4 @@
-"""What a model writes after items' prompts."""
+"""Writes texts after items' prompts."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,15 +19,15 @@ def written(
     scoring: Scoring | None = None,
     stop: Sequence[str] = (),
 ) -> list[Writing]:
-    """Returns what a model writes after each item's prompt, greedily.
+    """Returns the texts that a model writes after each item's prompt, greedily.
 
     Args:
         model: the model that writes.
-        items: whose prompts are continued.
-        plan: what it is steered by; nothing for ``None``.
-        max_new_tokens: where a text stops, if the model does not end it.
-        batch_size: prompts at once; chosen for the device for ``None``.
-        scoring: how the items are put (form, chat, letters, examples); the defaults for ``None``.
+        items: the items whose prompts are continued.
+        plan: the plan that steers the model; ``None`` for no steering.
+        max_new_tokens: the number of tokens after which a text stops if the model has not ended it.
+        batch_size: the number of prompts at once; chosen for the device for ``None``.
+        scoring: how the items are presented (form, chat, letters, examples); the defaults for ``None``.
         stop: texts at which a generated text ends; they are left out.
     """
     how = scoring or Scoring()

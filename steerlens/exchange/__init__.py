@@ -1,4 +1,5 @@
-"""Vectors and plans in and out of other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, and plain PyTorch."""
+"""Imports and exports vectors and plans of other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, and plain
+PyTorch."""
 
 from steerlens.exchange.aisteer360 import to_aisteer360
 from steerlens.exchange.baking import bake

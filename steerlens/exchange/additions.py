@@ -1,4 +1,5 @@
-"""What a plan adds to the residual stream, in the one form that other tools support: a vector for each of some layers."""
+"""The vectors that a plan adds to the residual stream, in the only form that other tools support: one vector for each of some
+layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ class Addition:
     """Vectors for some layers, and the tokens at which they are added."""
 
     directions: Mapping[int, Float[Tensor, " d_model"]]
-    """By block index, ascending: what is added after that block, before ``strength``. Float32, on the CPU."""
+    """The directions by block index, ascending: what is added after that block, before it is multiplied by ``strength``.
+    Float32, on the CPU."""
     strength: float
     """The factor on every direction."""
     tokens: SteeredTokens
@@ -38,22 +40,22 @@ class Addition:
 
     @property
     def vectors(self) -> dict[int, Float[Tensor, " d_model"]]:
-        """By block index: the direction times the strength, which is what is added."""
+        """The added vectors by block index: the direction times the strength."""
         return {layer: self.strength * direction for layer, direction in self.directions.items()}
 
 
 def additions(plan: Any, tool: str) -> list[Addition]:
     """Returns the vectors that a plan adds: one ``Addition`` for each choice of tokens of its steps.
 
-    Steps at one layer and at the same tokens are added up. The strength is kept separate from the directions where all steps have
-    the same one and no two of them are at one layer; else it is part of the directions, and 1 is kept.
+    Steps at one layer and at the same tokens are added up. If all steps have the same strength and no two of them are at one
+    layer, the strength is kept separate from the directions. Otherwise it is part of the directions, and the strength is 1.
 
     Args:
         plan: a ``SteeringPlan``.
         tool: the name of the tool, for errors.
 
     Raises:
-        VectorError: the plan has no steps, or does not only add vectors.
+        VectorError: the plan has no steps, or does more than add vectors.
     """
     if not plan.steps:
         raise VectorError(f"the plan without steps was given for {tool}: expected one that adds a vector, as vector.at(layer).")
@@ -68,14 +70,14 @@ def additions(plan: Any, tool: str) -> list[Addition]:
 
 
 def only_addition(plan: Any, tool: str) -> Addition:
-    """Returns what a plan adds, for a tool with one choice of tokens.
+    """Returns the vectors that a plan adds, for a tool with one choice of tokens.
 
     Args:
         plan: a ``SteeringPlan``.
         tool: the name of the tool, for errors.
 
     Raises:
-        VectorError: as ``additions`` does, or the steps are at different tokens.
+        VectorError: as for ``additions``, or the steps are at different tokens.
     """
     several = additions(plan, tool)
     if len(several) > 1:
@@ -88,11 +90,11 @@ def only_addition(plan: Any, tool: str) -> Addition:
 
 
 def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
-    """Returns notes on how a tool that adds its vectors at every token differs from the plan.
+    """Returns notes on the differences between the plan and a tool that adds its vectors at every token.
 
     Args:
         plan: the ``SteeringPlan``.
-        addition: what it adds.
+        addition: the vectors that it adds.
         tool: the tool's name.
     """
     notes = []

@@ -1,8 +1,8 @@
-"""Steering vectors of AI Steerability 360 (https://github.com/IBM/AISteer360): its file ``.svec``, which is JSON.
+"""Steering vectors of AI Steerability 360 (https://github.com/IBM/AISteer360), in its JSON file ``.svec``.
 
 ``directions`` maps block indices to ``[1, d_model]``, and a control adds them to the output of these layers
-(``hook_point="layer_output"``): the same place and the same number of the layer as here. Strength and tokens are arguments of the
-control. Read from ``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
+(``hook_point="layer_output"``). Place and layer number are the same as here. Strength and tokens are arguments of the control.
+This was read from ``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
 """
 
 import json
@@ -21,18 +21,18 @@ _SCOPES: dict[SteeredTokens, str] = {
     "last_onward": 'token_scope="last_k", last_k=1',
     "generated": 'token_scope="after_prompt"',
 }
-"""The toolkit's choices of tokens. The last token of every pass is, where a cache is used, the prompt's last one and each that is
-generated."""
+"""The toolkit's choices of tokens. If a cache is used, the last token of every pass is the prompt's last token and each
+generated token."""
 
 
 def to_aisteer360(plan: Any) -> dict[str, Any]:
-    """Returns the directions of a plan as the toolkit's ``.svec`` file contains them, before the strength, as JSON values.
+    """Returns the directions of a plan, before the strength, as JSON values in the form of the toolkit's ``.svec`` file.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does not only add vectors, is at several choices of tokens, or at the prompt's tokens alone.
+        VectorError: the plan does more than add vectors, has several choices of tokens, or steers only the prompt's tokens.
     """
     added = only_addition(plan, "AI Steerability 360")
     if added.tokens not in _SCOPES:
@@ -51,10 +51,10 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``x.svec``.
+        path: the file, such as ``x.svec``.
 
     Raises:
-        VectorError: as ``to_aisteer360``.
+        VectorError: as for ``to_aisteer360``.
         FileError: the file's name does not end in ``.svec``, or it cannot be written.
     """
     if path.suffix != _ENDING:

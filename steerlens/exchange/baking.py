@@ -1,9 +1,9 @@
-"""A plan as part of a model's weights: added to the bias of the last projection of a block, where that gives the same model.
+"""A plan as part of a model's weights: added to the bias of the last projection of a block, if this gives the same model.
 
-What a block's MLP ends with is added to the residual stream right before steerlens reads it. So a vector that is added at every
-token is a change of that projection's bias, where there is one and nothing (no norm, no factor) follows it. Llama has none unless
-its configuration says ``mlp_bias``; then all projections of all MLPs have one. Biases are compared with hooks before the copy is
-returned, which is a plain checkpoint: ``save_pretrained`` and ``from_pretrained`` keep it.
+The output of a block's MLP is added to the residual stream right before steerlens reads it. So adding a vector at every token
+is the same as changing that projection's bias, if it has a bias and nothing (no norm, no factor) follows it. Llama has no such
+bias unless its configuration says ``mlp_bias``; then all projections of all MLPs have one. Biases are compared with hooks
+before the copy is returned. The copy is a plain checkpoint: ``save_pretrained`` and ``from_pretrained`` keep the plan.
 """
 
 import copy
@@ -24,28 +24,28 @@ from steerlens.models.backends.watching import only_reads
 _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
 """The names of the last projection of a block, by architecture."""
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference of the residual stream, from rounding. In half precision 0.1."""
+"""The largest relative difference of the residual stream, from rounding. In half precision it is 0.1."""
 _OUT = "Run it with plan.torch_hooks(model), or with plan.applied(model) after sl.load."
 
 
 def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
-    """Returns a copy of a Hugging Face model that is steered by its weights alone. It can be saved and loaded like any other
+    """Returns a copy of a Hugging Face model that is steered only by its weights. It can be saved and loaded like any other
     model.
 
     A bias is added at every token, including those in front of the prompt.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors at ``tokens="all"``.
-        model: the Hugging Face model. It is left as it is.
-        front: whether the tokens in front of a prompt, such as BOS, may be steered too. This is not needed where a model's
+        model: the Hugging Face model. It is not changed.
+        front: whether the tokens in front of a prompt, such as BOS, may be steered too. This is not needed if a model's
             tokenizer puts no tokens there.
-        same_weights: whether the model must have the weights that the plan was made for. All weights are read to check this.
+        same_weights: whether the model must have the weights for which the plan was made. All weights are read for this check.
 
     Raises:
         FingerprintError: the model has other weights, or another dtype.
-        ModelError: the architecture has no bias there that its configuration knows, something follows it, there are hooks on the
-            model, or it is in training mode.
-        VectorError: the plan does not only add vectors, steers other tokens, or leaves the tokens in front unsteered and
+        ModelError: the architecture has no bias at this place that its configuration knows, another operation follows it, there
+            are hooks on the model, or it is in training mode.
+        VectorError: the plan does more than add vectors, steers other tokens, or leaves the tokens in front unsteered and
             ``front`` was not given.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
@@ -80,7 +80,8 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
 
 
 def _biases(model: Any, blocks: nn.ModuleList, layers: Sequence[int]) -> dict[int, Tensor]:
-    """Returns the biases of the last projections of some blocks. Where one has none, all are given zeros."""
+    """Returns the biases of the last projections of some blocks. If one of them has no bias, all projections are given biases
+    of zeros."""
     outputs = {layer: _output_of(blocks[layer], type(model).__name__) for layer in layers}
     if any(output.bias is None for output in outputs.values()):
         _give_biases(model, blocks)
@@ -103,7 +104,7 @@ def _output_of(block: nn.Module, architecture: str) -> Any:
 
 
 def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
-    """Gives every projection of every MLP a bias of zeros, where the configuration can say that there is one."""
+    """Gives every projection of every MLP a bias of zeros, if the configuration can record it."""
     if getattr(model.config, "mlp_bias", None) is not False:
         raise ModelError(
             f"{type(model).__name__} has no bias at the end of a block, and its configuration has no setting for one, so a saved "
@@ -127,8 +128,8 @@ def _compare(
 ) -> None:
     """Refuses a model in which a bias changes the residual stream differently from a vector added after the block.
 
-    The vectors that are tried are as long as the stream itself, so that rounding hides no difference, whatever the length of the
-    plan's own. The biases are left as they were.
+    The test vectors are as long as the stream itself, so that rounding hides no difference, whatever the length of the plan's
+    vectors. The biases are unchanged afterwards.
     """
     ids = (torch.arange(12, device=plain.device) * 7919 % int(plain.get_input_embeddings().weight.shape[0]))[None]
     width, drawn, tried = len(next(iter(biases.values()))), torch.Generator().manual_seed(0), {}

@@ -1,9 +1,10 @@
 """Steering specs of EasySteer (https://github.com/ZJU-REAL/EasySteer), version 2 of its API, as JSON.
 
-A spec is what ``vllm serve --steering-config spec.json`` and the field ``steering`` of a request take: a list of vectors, each
-with its payload, scale and the tokens where it applies. The payload is the wire form of EasySteer's ``DirectionVector``: tensors
-``layer.{block index}`` in base64 with a digest. The layer is a decoder layer's index and the vector is added to its output, as
-here. Read from EasySteer's documentation and from ``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version 1).
+``vllm serve --steering-config spec.json`` and the field ``steering`` of a request take a spec: a list of vectors, each with its
+payload, its scale and the tokens to which it applies. The payload is the wire form of EasySteer's ``DirectionVector``: tensors
+``layer.{block index}`` in base64 with a digest. The layer is a decoder layer's index, and the vector is added to its output, as
+here. This was read from EasySteer's documentation and from ``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version
+1).
 """
 
 import base64
@@ -24,14 +25,14 @@ _VERSION = 1
 def to_easysteer(plan: Any) -> dict[str, Any]:
     """Returns a plan as EasySteer's ``SteeringSpec``, as JSON values.
 
-    All four choices of tokens are possible there, and each vector has its own. The tokens in front of a prompt are left out by
+    EasySteer supports all four choices of tokens, and each vector has its own. The tokens in front of a prompt are excluded by
     their positions: give EasySteer prompts that begin with the same tokens.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does not only add vectors.
+        VectorError: the plan does more than add vectors.
     """
     n_front = len(plan.fingerprint.front)
     vectors = [
@@ -54,10 +55,10 @@ def write_easysteer(plan: Any, path: Path) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``spec.json``.
+        path: the file, such as ``spec.json``.
 
     Raises:
-        VectorError: the plan does not only add vectors.
+        VectorError: the plan does more than add vectors.
         FileError: the file cannot be written.
     """
     write_text(path, json.dumps(to_easysteer(plan)))

@@ -1,4 +1,5 @@
-"""What was written for another tool: where, how it is used there, and what the tool does otherwise than the plan."""
+"""A file that was written for another tool: its path, how to use it there, and the differences between the tool and the
+plan."""
 
 import logging
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ class Exported:
     path: Path
     """The file."""
     tool: str
-    """The tool that it is for."""
+    """The tool for which it was written."""
     use: str
     """The command, or the lines of Python, that steer with it."""
     notes: tuple[str, ...] = ()
-    """What the tool does differently from the plan, in sentences."""
+    """The differences between the tool and the plan, in sentences."""
 
     def __str__(self) -> str:
         notes = "".join(f"\nnote: {note}" for note in self.notes)
@@ -29,10 +30,10 @@ class Exported:
 
 
 def said(notes: Sequence[str]) -> tuple[str, ...]:
-    """Returns the notes, after each was logged as a warning.
+    """Logs each note as a warning, and returns the notes.
 
     Args:
-        notes: what a tool does differently from a plan.
+        notes: the differences between a tool and a plan.
     """
     for note in notes:
         _log.warning(note)

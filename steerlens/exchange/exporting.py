@@ -1,4 +1,4 @@
-"""``export``: one door for every tool that reads a file."""
+"""``export``: one function for all tools that read a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,18 +29,18 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file. Its ending gives the tool: ``.gguf`` llama.cpp, ``.svec`` AI Steerability 360, ``.safetensors``
-            steering-vectors.
-        to: the tool, one of ``TOOLS``, where the ending does not give it.
+        path: the file. Its ending decides the tool: ``.gguf`` for llama.cpp, ``.svec`` for AI Steerability 360,
+            ``.safetensors`` for steering-vectors.
+        to: the tool, one of ``TOOLS``, if the ending does not decide it.
 
     Returns:
-        The file, the command or lines that steer with it, and notes on how the tool differs from the plan, which are also logged
-        as warnings. It prints as all of these.
+        The file, the command or lines that steer with it, and notes on how the tool differs from the plan, which are also
+            logged as warnings. Printing it shows all of these.
 
     Raises:
         FileError: the file cannot be written.
         ModelError: a package that the file needs is not installed.
-        UnknownNameError: no such tool, or none was given and the ending does not give it.
+        UnknownNameError: there is no such tool, or none was given and the ending does not decide it.
         VectorError: the tool cannot do what the plan does; the message explains this.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Models of Hugging Face without TransformerLens: their blocks, and whether their weights are those that a plan was made for."""
+"""Hugging Face models without TransformerLens: their blocks, and whether they have the weights for which a plan was made."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,19 +18,19 @@ _ASIDE = ("vision", "audio", "expert", "mtp")
 
 
 def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weights: bool = True) -> None:
-    """Refuses a model of Hugging Face that a plan was not made for.
+    """Refuses a Hugging Face model for which a plan was not made.
 
     Args:
         model: a ``PreTrainedModel``.
-        fingerprint: of the model that the plan was made for.
+        fingerprint: the fingerprint of the model for which the plan was made.
         whose: the plan, in words.
-        same_weights: whether all weights are read and compared, as for a ``LensModel``. If not, any model with the same number of
-            blocks and width is accepted.
+        same_weights: whether all weights are read and compared, as for a ``LensModel``. If not, any model with the same number
+            of blocks and width is accepted.
 
     Raises:
         FingerprintError: the weights or their dtype differ, or the plan was made after the weights were processed.
-        ModelError: not a model of Hugging Face, one without an unembedding, or one that TransformerLens does not know, so that
-            weights cannot be compared.
+        ModelError: it is not a Hugging Face model, it has no unembedding, or TransformerLens does not know it, so that weights
+            cannot be compared.
     """
     from transformers import PreTrainedModel
 
@@ -63,14 +63,15 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
 
 
 def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
-    """Returns the decoder's blocks: the list of modules that has as many as the plan's model, the outermost of several.
+    """Returns the decoder's blocks: the list of modules with as many entries as the plan's model has blocks. Of several, it is
+    the outermost.
 
     Args:
         model: a ``PreTrainedModel``.
-        fingerprint: of the model that the plan was made for.
+        fingerprint: the fingerprint of the model for which the plan was made.
 
     Raises:
-        ModelError: no list of modules has this length, or two are equally far out.
+        ModelError: no list of modules has this length, or two such lists are equally far out.
     """
     found = [
         (name.count("."), name, module)

@@ -1,4 +1,4 @@
-"""Vectors that come in: numbers of other software become a steering vector of a model, or are refused with words."""
+"""Vectors from other software: their numbers become a steering vector of a model, or are refused with an explanation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def model_fingerprint(model: Any, whose: str) -> Fingerprint:
-    """Returns the fingerprint of the model that a vector is bound to.
+    """Returns the fingerprint of the model to which a vector is bound.
 
     Args:
         model: a ``LensModel``.
@@ -38,15 +38,15 @@ def incoming_vector(
     """Returns a steering vector made from the directions of other software.
 
     Args:
-        directions: by block index, each ``[d_model]``: tensors or arrays of real numbers.
-        fingerprint: of the model that the vector is bound to.
+        directions: the directions by block index, each ``[d_model]``: tensors or arrays of real numbers.
+        fingerprint: the fingerprint of the model to which the vector is bound.
         whose: a description of its source, for errors.
         name: the name of the vector.
         notes: further information on it, as JSON values.
 
     Raises:
-        LayerError: a layer that the model does not have.
-        VectorError: no directions, a direction of another width than the model's, or numbers that are not real and finite.
+        LayerError: the model does not have a layer.
+        VectorError: there are no directions, a direction has another width than the model, or numbers are not real and finite.
     """
     if not directions:
         raise VectorError(f"{whose} contains no directions: expected one for a layer at least.")

@@ -1,9 +1,9 @@
-"""Control vectors of llama.cpp, in GGUF: architecture ``controlvector``, one tensor ``direction.{layer}`` a layer.
+"""Control vectors of llama.cpp, in GGUF: architecture ``controlvector``, with one tensor ``direction.{layer}`` per layer.
 
-llama.cpp's number of a layer is the block's index: ``direction.5`` is added to the residual stream after block 5, where steerlens
-reads and adds too. Block 0 has no number there (its loader refuses ``direction.0``). Read from ``common_control_vector_load_one``
-and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026) and checked by numbers in ``tests/exchange``. repeng 0.4
-writes and reads the same files, with the same numbers of layers, 0 among them.
+llama.cpp's layer number is the block's index: ``direction.5`` is added to the residual stream after block 5, where steerlens
+reads and adds too. Block 0 has no number there (its loader refuses ``direction.0``). This was read from
+``common_control_vector_load_one`` and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026), and checked by
+numbers in ``tests/exchange``. repeng 0.4 writes and reads the same files with the same layer numbers, including 0.
 """
 
 import json
@@ -33,9 +33,9 @@ _NOTED: dict[str, type] = {
     "steerlens.tokens": str,
     "steerlens.plan": str,
 }
-"""The metadata of a file that is kept as notes, with its types."""
+"""The metadata of a file that is stored as notes, with its types."""
 _MOST = 1 << 30
-"""The most bytes of a file that is read: the directions of 200 layers of width 1,000,000 fit."""
+"""The largest number of bytes of a file that is read. It is enough for the directions of 200 layers of width 1,000,000."""
 
 
 def write_llama_cpp(plan: Any, path: Path) -> Exported:
@@ -43,10 +43,10 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``x.gguf``.
+        path: the file, such as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does not only add vectors, is at several choices of tokens, or steers block 0.
+        VectorError: the plan does more than add vectors, has several choices of tokens, or steers block 0.
         ModelError: the package gguf is not installed.
         FileError: the file cannot be written, or its path contains ``:`` or ``,``, at which llama.cpp splits paths.
     """
@@ -71,10 +71,10 @@ def write_repeng(plan: Any, path: Path) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``x.gguf``.
+        path: the file, such as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does not only add vectors, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
         ModelError: the package gguf is not installed.
         FileError: the file cannot be written.
     """
@@ -92,18 +92,18 @@ def write_repeng(plan: Any, path: Path) -> Exported:
 def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVector:
     """Reads a control vector of llama.cpp or repeng.
 
-    Strength 1 of the vector is the file's own directions, as ``--control-vector`` adds them. Where steerlens wrote the file, the
-    plan's strength, tokens and layer range are in ``notes``, and the file says which model it is for.
+    Strength 1 of the vector means the file's own directions, as ``--control-vector`` adds them. If steerlens wrote the file,
+    the plan's strength, tokens and layer range are in ``notes``, and the file names the model for which it was made.
 
     Args:
-        path: a GGUF file, as ``x.gguf``.
-        model: the ``LensModel`` that the vector belongs to. It may be left out for a file that steerlens wrote; given, it must
-            be the one that the file names.
+        path: a GGUF file, such as ``x.gguf``.
+        model: the ``LensModel`` to which the vector belongs. It may be left out for a file that steerlens wrote; if it is
+            given, it must be the model that the file names.
         name: the name of the vector; the file's name for ``""``.
 
     Raises:
-        FileError: the file is missing, truncated, too large, of another architecture, or contains layers that the model does not
-            have, another width, dtypes other than F32, F16 and F64, NaN or infinity.
+        FileError: the file is missing, truncated, too large, or has another architecture; or it contains layers that the model
+            does not have, another width, dtypes other than F32, F16 and F64, NaN or infinity.
         FingerprintError: the file names another model than the one given.
         ModelError: the package gguf is not installed.
         VectorError: the file does not name a model, and none was given.

@@ -1,6 +1,6 @@
-"""What nnsight (https://nnsight.net, version 0.8) adds in a trace: a vector for each decoder layer.
+"""The vectors that nnsight (https://nnsight.net, version 0.8) adds in a trace: one vector for each decoder layer.
 
-nnsight has no file of its own for vectors: an intervention is Python inside a trace, which says the tokens too.
+nnsight has no file format for vectors. An intervention is Python code inside a trace, which also chooses the tokens.
 """
 
 from typing import Any
@@ -12,18 +12,19 @@ from steerlens.exchange.additions import only_addition
 
 
 def to_nnsight(plan: Any) -> dict[int, Float[Tensor, " d_model"]]:
-    """Returns what a plan adds after each block, its strength included, to be added to ``layers[index].output`` in a trace.
+    """Returns what a plan adds after each block, with its strength included, to be added to ``layers[index].output`` in a
+    trace.
 
-    The indexed positions in the trace choose the steered tokens: ``output[:, 1:]`` is all but BOS, ``output[:, -1:]`` the
-    prompt's last token and, in a generation with a cache, each that follows.
+    The indexed positions in the trace choose the steered tokens: ``output[:, 1:]`` is all tokens except BOS. ``output[:, -1:]``
+    is the prompt's last token and, in a generation with a cache, each later token.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Returns:
-        By block index, float32 ``[d_model]`` on the CPU.
+        The vectors by block index, float32 ``[d_model]`` on the CPU.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
     """
     return only_addition(plan, "a trace of nnsight").vectors

@@ -1,8 +1,8 @@
 """Control vectors of repeng (https://github.com/vgel/repeng, version 0.4), as objects.
 
 ``ControlVector.directions`` maps block indices to arrays ``[d_model]``, and ``ControlModel`` adds them to the output of these
-blocks: the same place and the same number of the layer as here. repeng 0.4 needs NumPy below 2 and steerlens NumPy 2: where both
-cannot be installed together, a GGUF file goes between them (``plan.export(path, "repeng")``, ``from_gguf``).
+blocks. Place and layer number are the same as here. repeng 0.4 needs NumPy below 2, and steerlens needs NumPy 2. If both cannot
+be installed together, use a GGUF file to exchange vectors (``plan.export(path, "repeng")``, ``from_gguf``).
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,17 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
-    """Returns a plan as repeng's ``ControlVector``: what the plan adds after each block, its strength included.
+    """Returns a plan as repeng's ``ControlVector``: what the plan adds after each block, with its strength included.
 
     ``ControlModel(hf_model, plan.layers)`` and ``set_control(vector)`` steer with it, at every token.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        model_type: Hugging Face's word for the architecture, as ``gemma3_text``; repeng compares it when two vectors are added.
+        model_type: Hugging Face's name for the architecture, such as ``gemma3_text``; repeng compares it when two vectors are
+            added.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
         ModelError: repeng is not installed, or does not run with this NumPy.
     """
     added = only_addition(plan, "repeng")
@@ -35,16 +36,16 @@ def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
 
 
 def from_repeng(vector: Any, model: Any, name: str = "repeng") -> SteeringVector:
-    """Returns repeng's ``ControlVector`` as a steering vector; strength 1 is repeng's coefficient 1.
+    """Returns repeng's ``ControlVector`` as a steering vector; strength 1 means repeng's coefficient 1.
 
     Args:
-        vector: the ``ControlVector`` itself, in memory; of a file, give its path to ``from_gguf``.
-        model: the ``LensModel`` that it was taken from.
-        name: what the vector is called.
+        vector: the ``ControlVector`` object; for a file, give its path to ``from_gguf``.
+        model: the ``LensModel`` from which it was taken.
+        name: the name of the vector.
 
     Raises:
-        LayerError: a layer that the model does not have.
-        VectorError: no ``ControlVector``, no model, another width, no real numbers, or not finite ones.
+        LayerError: the model does not have a layer.
+        VectorError: it is not a ``ControlVector``, there is no model, the width differs, or numbers are not real and finite.
     """
     directions = getattr(vector, "directions", None)
     if not isinstance(directions, Mapping):

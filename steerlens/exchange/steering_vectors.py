@@ -1,9 +1,9 @@
 """Vectors of the package steering-vectors (https://github.com/steering-vectors/steering-vectors, version 0.12).
 
 ``SteeringVector.layer_activations`` maps block indices to tensors ``[d_model]``, and ``apply`` adds them to the output of these
-blocks (``layer_type="decoder_block"``): the same place and the same number of the layer as here. The package asks for
-transformers below 5 and steerlens for 5.18: where both cannot be installed together, a safetensors file goes between them
-(``plan.export(path, "steering-vectors")``).
+blocks (``layer_type="decoder_block"``). Place and layer number are the same as here. The package needs transformers below 5,
+and steerlens needs 5.18. If both cannot be installed together, use a safetensors file to exchange vectors (``plan.export(path,
+"steering-vectors")``).
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ _BLOCK = "decoder_block"
 
 
 def to_steering_vectors(plan: Any) -> Any:
-    """Returns a plan as the package's ``SteeringVector``: what the plan adds after each block, its strength included.
+    """Returns a plan as the package's ``SteeringVector``: what the plan adds after each block, with its strength included.
 
-    ``with vector.apply(hf_model):`` steers with it. Which tokens are steered is an argument of ``apply``, no part of the vector:
-    every token if none is given.
+    ``with vector.apply(hf_model):`` steers with it. The steered tokens are an argument of ``apply`` and not part of the vector:
+    every token is steered if none are given.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
         ModelError: steering-vectors is not installed.
     """
     added = only_addition(plan, "steering-vectors")
@@ -48,14 +48,14 @@ def to_steering_vectors(plan: Any) -> Any:
 
 
 def write_steering_vectors(plan: Any, path: Path) -> Exported:
-    """Writes what a plan adds, its strength included, as a safetensors file with a tensor for each block index.
+    """Writes what a plan adds, with its strength included, as a safetensors file with one tensor for each block index.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``x.safetensors``.
+        path: the file, such as ``x.safetensors``.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
         FileError: the file cannot be written.
     """
     from safetensors.torch import save_file
@@ -75,17 +75,17 @@ def write_steering_vectors(plan: Any, path: Path) -> Exported:
 
 
 def from_steering_vectors(vector: Any, model: Any, name: str = "steering-vectors") -> SteeringVector:
-    """Returns the package's ``SteeringVector`` as a steering vector; strength 1 is the package's multiplier 1.
+    """Returns the package's ``SteeringVector`` as a steering vector; strength 1 means the package's multiplier 1.
 
     Args:
-        vector: the package's ``SteeringVector`` itself, in memory.
-        model: the ``LensModel`` that it was taken from.
-        name: what the vector is called.
+        vector: the package's ``SteeringVector`` object.
+        model: the ``LensModel`` from which it was taken.
+        name: the name of the vector.
 
     Raises:
-        LayerError: a layer that the model does not have.
-        VectorError: no ``SteeringVector``, one of another place than the blocks' output, no model, another width, no real
-            numbers, or not finite ones.
+        LayerError: the model does not have a layer.
+        VectorError: it is not a ``SteeringVector``, it belongs to another place than the blocks' output, there is no model, the
+            width differs, or numbers are not real and finite.
     """
     directions, place = getattr(vector, "layer_activations", None), getattr(vector, "layer_type", None)
     if not isinstance(directions, Mapping):
@@ -111,7 +111,7 @@ _APPLY: dict[SteeredTokens, str] = {
 
 
 def _notes(plan: Any, added: Addition) -> list[str]:
-    """Returns in words what must be said to ``apply`` so that it steers the plan's tokens."""
+    """Returns sentences on the arguments of ``apply`` that steer the plan's tokens."""
     front = f" It also steers the first {n} tokens, which the plan does not steer." if (n := len(plan.fingerprint.front)) else ""
     if added.tokens == "all" and not front:
         return []

@@ -1,8 +1,8 @@
 """Steering vectors of vllm-lens (https://github.com/UKGovernmentBEIS/vllm-lens, version 1.3): its JSON, and its objects.
 
-A vector is ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``; it is added to the output of these decoder
-layers, the same place and the same number of the layer as here. A request takes a list of them as ``apply_steering_vectors``. In
-JSON a tensor is base64 of its bytes, plain or compressed with zstd; steerlens writes plain float32 and reads both.
+A vector has ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``, and is added to the output of these decoder
+layers. Place and layer number are the same as here. A request takes a list of vectors as ``apply_steering_vectors``. In JSON a
+tensor is the base64 of its bytes, plain or compressed with zstd. steerlens writes plain float32 and reads both.
 """
 
 import base64
@@ -32,20 +32,20 @@ _TYPES: dict[tuple[str, str], torch.dtype] = {
     ("float16", "torch.float16"): torch.float16,
     ("int16", "torch.bfloat16"): torch.bfloat16,
 }
-"""The dtypes that can be read, by their two names in JSON."""
+"""The dtypes that can be read, by each of their two names in JSON."""
 
 
 def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
     """Returns a plan as vllm-lens' JSON, a list of one steering vector.
 
-    ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with it, and so does the field of the same
-    name of ``vllm_xargs`` over HTTP. It is added at every token.
+    ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with it, and so does the field with the
+    same name of ``vllm_xargs`` over HTTP. The vector is added at every token.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
     """
     added = only_addition(plan, "vllm-lens")
     said(notes_of(plan, added, "vllm-lens"))
@@ -65,10 +65,10 @@ def write_vllm_lens(plan: Any, path: Path) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, as ``x.json``.
+        path: the file, such as ``x.json``.
 
     Raises:
-        VectorError: the plan does something else than to add, or is at several choices of tokens.
+        VectorError: the plan does more than add vectors, or has several choices of tokens.
         FileError: the file cannot be written.
     """
     write_text(path, json.dumps(to_vllm_lens(plan)))
@@ -80,20 +80,20 @@ def write_vllm_lens(plan: Any, path: Path) -> Exported:
 
 
 def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> SteeringVector:
-    """Reads steering vectors of vllm-lens as one; strength 1 adds what vllm-lens adds, its scales included.
+    """Reads steering vectors of vllm-lens as one vector. Strength 1 adds what vllm-lens adds, with its scales included.
 
     Args:
-        source: a JSON file's path, what such a file contains (a vector or a list of them), or vllm-lens' ``SteeringVector``
+        source: a JSON file's path, the content of such a file (a vector or a list of vectors), or vllm-lens' ``SteeringVector``
             objects.
-        model: the ``LensModel`` that they were taken from.
-        name: what the vector is called.
+        model: the ``LensModel`` from which they were taken.
+        name: the name of the vector.
 
     Raises:
-        FileError: the file is missing, no JSON, or contains what cannot be used.
-        LayerError: a layer that the model does not have.
+        FileError: the file is missing, not JSON, or contains values that cannot be used.
+        LayerError: the model does not have a layer.
         ModelError: a tensor is compressed, and the package zstandard is not installed.
-        VectorError: no steering vectors, no model, ``norm_match`` or one vector a position (which no fixed vector is), another
-            width, another type of number, or numbers that are not finite.
+        VectorError: there are no steering vectors or no model; a vector has ``norm_match`` or one vector per position (neither
+            is a fixed vector), another width or another number type; or numbers are not finite.
     """
     if isinstance(source, str | Path):
         content = read_json(Path(source), "Write it again, or give the list of vectors itself.")
@@ -121,7 +121,7 @@ def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
 
 
 def _fields(one: Any, whose: str) -> dict[str, Any]:
-    """Returns a vector's fields, of JSON or of an object, where it adds a fixed vector at every token."""
+    """Returns a vector's fields, from JSON or from an object, if it adds a fixed vector at every token."""
     names = {"activations": None, "layer_indices": None, "scale": 1.0, "norm_match": False, "position_indices": None}
     held = one if isinstance(one, Mapping) else {key: getattr(one, key) for key in names if hasattr(one, key)}
     fields: dict[str, Any] = {key: held.get(key, other) for key, other in names.items()}
@@ -161,7 +161,7 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
 
 
 def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
-    """Returns the bytes of a tensor in JSON, no more than one above ``size``."""
+    """Returns the bytes of a tensor in JSON, at most ``size`` plus one."""
     text, compression = given.get("data"), given.get("compression")
     if not isinstance(text, str) or compression not in (None, "zstd"):
         raise VectorError(f"{whose} contains no base64 text, or is compressed with {compression!r}: expected zstd, or none.")

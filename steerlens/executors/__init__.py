@@ -1,4 +1,4 @@
-"""Who runs tasks when it is not this process: workers of Ray."""
+"""Executors that run tasks outside this process: workers of Ray."""
 
 from steerlens.executors.cluster import RayExecutor, ray
 

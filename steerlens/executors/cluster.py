@@ -1,7 +1,7 @@
-"""Ray as the executor: workers with one model each, on this machine or on a cluster, of which some may die.
+"""Ray as the executor: workers with one model each, on this machine or on a cluster. Some workers may die.
 
-Results come to the process that asked for them as they are done, so no folder has to be shared. What a worker was doing when it
-died is given to another one. An error that the work itself raises comes out as it was raised.
+Results are sent to the calling process as soon as they are ready, so no folder has to be shared. If a worker dies, another
+worker does its work. An error that the work itself raises is raised unchanged.
 """
 
 import logging
@@ -21,7 +21,7 @@ from steerlens.provenance import provenance
 log = logging.getLogger("steerlens")
 
 Reported = Callable[[Any, Callable[[float], None]], Any]
-"""A function of a value, and of what it calls with what it did since the last call."""
+"""A function of a value and of a callback. It calls the callback with the amount of work done since the last call."""
 
 
 def ray(
@@ -35,16 +35,16 @@ def ray(
     """Returns workers of Ray (package ``ray``, extra ``ray``), for every argument ``executor``.
 
     Args:
-        address: ``auto`` joins the cluster that this machine belongs to, ``host:port`` another one, and ``local`` starts Ray on
-            this machine. ``None`` joins the cluster of the environment variable ``RAY_ADDRESS``, or else the one that this
-            machine belongs to, and starts Ray here if there is neither. A program that already called ``ray.init`` uses its own
-            Ray.
-        workers: the largest number of workers; for ``None`` as many as the cluster has room for when work begins. Give a number
-            on a cluster that grows on demand: workers without room wait, and start when there is room.
-        num_gpus: the GPUs of each worker; a number below 1 shares a GPU. ``None``: 1 if the cluster has any, else 0. It also
-            decides where workers have their model, independent of this process: on a GPU, or for 0 on the CPU.
+        address: ``auto`` joins the cluster to which this machine belongs, ``host:port`` another cluster, and ``local`` starts
+            Ray on this machine. ``None`` joins the cluster in the environment variable ``RAY_ADDRESS``, or else the one to
+            which this machine belongs, and starts Ray here if there is neither. A program that already called ``ray.init`` uses
+            its own Ray.
+        workers: the largest number of workers; ``None`` takes as many as the cluster has room for when work begins. Give a
+            number on a cluster that grows on demand: workers without room wait, and start when there is room.
+        num_gpus: the GPUs of each worker; a number below 1 shares a GPU. ``None`` means 1 if the cluster has any GPU, and 0 if
+            not. It also decides, independently of this process, where workers put their model: on a GPU, or for 0 on the CPU.
         num_cpus: the cores of each worker, and the threads of its PyTorch.
-        retries: how often the work of a worker that died is given to another one.
+        retries: how often the work of a dead worker is given to another one.
 
     Raises:
         SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of its range.
@@ -83,7 +83,7 @@ def _package() -> Any:
 
 @dataclass(eq=False)
 class _Round:
-    """One call of ``run``: what is still to be done, and what was."""
+    """One call of ``run``: the remaining work, and the results."""
 
     number: int
     function: Reported
@@ -93,38 +93,40 @@ class _Round:
     todo: deque[int] = field(default_factory=deque)
     done: dict[int, Any] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
-    """The error of its work, or that too many workers died at it."""
+    """The error that its work raised, or the error that too many workers died."""
     over: bool = False
     """Whether no caller waits for it any more."""
     deaths: Counter[int | None] = field(default_factory=Counter)
-    """How many workers died at each value; at ``None`` while they started, one after another."""
+    """The number of workers that died at each value. ``None`` counts workers that died, one after another, while they
+    started."""
 
 
 class RayExecutor:
     """Workers of Ray. Each keeps its last model until the executor is closed or deleted."""
 
     def __init__(self, workers: int | None, num_gpus: float, num_cpus: float, retries: int, *, owns_ray: bool = False) -> None:
-        """Prepares workers. None is started before there is work.
+        """Prepares workers. No worker starts before there is work.
 
         Args:
             workers, num_gpus, num_cpus, retries: as for ``sl.ray``.
-            owns_ray: whether ``close`` ends Ray too.
+            owns_ray: whether ``close`` also shuts down Ray.
         """
         self.workers, self.num_gpus, self.num_cpus, self.retries = workers, num_gpus, num_cpus, retries
         self._owns_ray, self._ray = owns_ray, _package()
         self._made = self._ray.remote(Worker).options(num_cpus=num_cpus, num_gpus=num_gpus)
         self._free: list[Any] = []
         self._waited: dict[Any, tuple[Any, _Round, int | None]] = {}
-        """By Ray's reference: the worker, the round, and the value that the worker is at; ``None`` while it starts."""
+        """For each reference of Ray: the worker, the round, and the value on which the worker works; ``None`` while it
+        starts."""
         self._told: Any = None
-        """The actor that workers report their progress to."""
+        """The actor to which workers report their progress."""
         self._answer: Any = None
-        """The actor's reports that were asked for and have not arrived."""
+        """The actor's reports that were requested and have not arrived."""
         self._rounds = count()
 
     @property
     def device(self) -> str:
-        """Where workers have their model: ``cuda`` or ``cpu``."""
+        """The device of the workers' models: ``cuda`` or ``cpu``."""
         return "cuda" if self.num_gpus else "cpu"
 
     def __enter__(self) -> Self:
@@ -134,7 +136,7 @@ class RayExecutor:
         self.close()
 
     def close(self) -> None:
-        """Ends the workers, and Ray too where ``sl.ray`` started or joined it."""
+        """Ends the workers. Ray is also shut down if ``sl.ray`` started or joined it."""
         for actor in (*self._free, *(worker for worker, _, _ in self._waited.values()), self._told):
             self._end(actor)
         self._free, self._waited, self._told, self._answer = [], {}, None, None
@@ -153,18 +155,19 @@ class RayExecutor:
         report: Callable[[int, float], None] = lambda _number, _done: None,
         keep: Callable[[int, Any], Any] = lambda _number, found: found,
     ) -> Iterator[Any]:
-        """Applies a function to every value, in whichever worker is free, and yields the results in their order.
+        """Applies a function to every value, in whichever worker is free, and yields the results in the order of the values.
 
         Args:
-            function: is called with a value, and with a function to call with the work done since the last call.
-            values: the values that it is applied to.
-            report: is called a few times a second with a value's number and the share of it that is done.
-            keep: is called with a value's number and its result as soon as the result is there, in any order. Its own result is
+            function: called with a value, and with a callback for the work done since the last call.
+            values: the values.
+            report: called a few times a second with a value's number and the share of it that is done.
+            keep: called with a value's number and its result as soon as the result is ready, in any order. Its return value is
                 yielded.
 
         Raises:
             ModelError: workers died at the same value, or while they started, more often than ``retries`` allows.
-            SettingsError: the cluster has no room for a worker, or other packages on its machines; or the executor was closed.
+            SettingsError: the cluster has no room for a worker, or its machines have other packages; or the executor was
+                closed.
         """
         if not self._ray.is_initialized():
             raise SettingsError(
@@ -186,10 +189,10 @@ class RayExecutor:
             own.over = True
 
     def _room(self) -> int:
-        """Returns the number of workers that the cluster's machines have room for, each for itself.
+        """Returns the number of workers for which the cluster's machines have room, counted for each machine separately.
 
         Raises:
-            SettingsError: none of them has room for one.
+            SettingsError: no machine has room for a worker.
         """
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         each = {name: own for name, own in (("GPU", self.num_gpus), ("CPU", self.num_cpus)) if own}
@@ -204,7 +207,7 @@ class RayExecutor:
         return room
 
     def _start(self, own: _Round, workers: int) -> None:
-        """Starts workers, as many as there is work for."""
+        """Starts as many workers as there is work for."""
         if self._told is None:
             self._told = self._ray.remote(Told).options(num_cpus=0, max_restarts=-1).remote()
         busy = len(self._waited)
@@ -219,7 +222,7 @@ class RayExecutor:
             self._waited[given] = (worker, own, number)
 
     def _collect(self, own: _Round) -> None:
-        """Waits a moment, and takes all that is there, for the rounds that it is for."""
+        """Waits a moment, and takes everything that has arrived, for the rounds to which it belongs."""
         self._ray.wait(list(self._waited), timeout=SECONDS)
         ready, _ = self._ray.wait(list(self._waited), num_returns=len(self._waited), timeout=0)
         self._ask(own)
@@ -227,7 +230,7 @@ class RayExecutor:
             self._take(given)
 
     def _take(self, given: Any) -> None:
-        """Takes what one worker gave: a result, an error, or that it died."""
+        """Takes what one worker returned: a result, an error, or the notice that it died."""
         worker, of, number = self._waited.pop(given)
         try:
             found = self._ray.get(given)
@@ -252,7 +255,7 @@ class RayExecutor:
                 of.errors.append(error)
 
     def _died(self, of: _Round, number: int | None, error: BaseException) -> None:
-        """Has what a worker was doing when it died done by another one, unless that happened too often."""
+        """Gives the work of a dead worker to another one, unless that happened too often."""
         if of.over:
             return
         of.deaths[number] += 1
@@ -271,8 +274,8 @@ class RayExecutor:
         )
 
     def _ask(self, own: _Round) -> None:
-        """Passes on the progress that workers reported, and asks again. It does not wait, because lost progress reports do no
-        harm."""
+        """Passes on the progress that workers reported, and requests more. It does not wait, because lost progress reports do
+        no harm."""
         if self._answer is None:
             self._answer = self._told.taken.remote()
         elif self._ray.wait([self._answer], timeout=0)[0]:
@@ -293,7 +296,7 @@ def _untold(function: Callable[[Any], Any], value: Any, _: Callable[[float], Non
 
 
 def _cause(error: Any) -> BaseException:
-    """Returns the error as the work raised it, followed by its place in the worker."""
+    """Returns the error as the work raised it, with its place in the worker."""
     cause = error.cause
     if not isinstance(cause, BaseException):
         return error

@@ -1,4 +1,4 @@
-"""What runs in Ray's processes. This module imports little, so that these start soon."""
+"""The code that runs in Ray's processes. This module imports little, so that these processes start quickly."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from steerlens.errors import SettingsError
 from steerlens.provenance import provenance
 
 SECONDS = 0.5
-"""How often progress is reported."""
+"""The time in seconds between two progress reports."""
 Key = tuple[int, int]
-"""A call of ``RayExecutor.run``, and the number of a value in it."""
+"""The number of a call of ``RayExecutor.run``, and the number of a value in it."""
 
 
 class Worker:
@@ -21,11 +21,11 @@ class Worker:
         """Prepares the process.
 
         Args:
-            threads: the threads of PyTorch.
-            versions: the versions of packages in the process that sends work. Results are named by them.
+            threads: the number of PyTorch's threads.
+            versions: the versions of packages in the process that sends work. They are part of the names of results.
 
         Raises:
-            SettingsError: this machine has others.
+            SettingsError: this machine has other versions.
         """
         own = provenance()["versions"]
         other = [f"{name} {own.get(name)}, not {version}" for name, version in versions.items() if own.get(name) != version]
@@ -42,8 +42,8 @@ class Worker:
         """Applies a function to a value.
 
         Args:
-            function: is called with the value, and with a function to call with the work done since the last call.
-            value: the value that it is applied to.
+            function: called with the value, and with a callback for the work done since the last call.
+            value: the value.
             told: the actor of ``Told``.
             key: the key of this value's progress.
         """
@@ -54,11 +54,11 @@ class Told:
     """The progress that workers reported since the last request."""
 
     def __init__(self) -> None:
-        """Starts without progress."""
+        """Starts without any progress."""
         self._latest: dict[Key, float] = {}
 
     def tell(self, key: Key, done: float) -> None:
-        """Notes how much of a value is ``done``, by its ``key``."""
+        """Records how much of a value is ``done``, by its ``key``."""
         self._latest[key] = done
 
     def taken(self) -> dict[Key, float]:
@@ -69,7 +69,7 @@ class Told:
 
 @dataclass(eq=False)
 class _Teller:
-    """Tells how much of a value is done, at most every so often."""
+    """Reports how much of a value is done, with a minimum time between reports."""
 
     told: Any
     key: Key

@@ -1,4 +1,4 @@
-"""What harnesses measured, item by item, as ``Answers``: checked to be of the same items under every method."""
+"""The results of harnesses, item by item, as ``Answers``, after a check that all methods were measured on the same items."""
 
 import hashlib
 import math
@@ -15,9 +15,10 @@ from steerlens.scores import register_read
 from steerlens.steering import UNSTEERED
 
 LOCALES = Mapping[str, str] | None
-"""The locale of each task by its name; the task itself for one that is not among them."""
+"""The locale of each task by its name. A task that is not among them counts as its own locale."""
 ConceptOf = Callable[[str, Any], str]
-"""A function of a task and the harness' item. It names what the item asks. Items with the same name count as one concept."""
+"""A function of a task and the harness' item. It returns the name of what the item asks. Items with the same name count as one
+concept."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class ItemScore:
     item: str
     """The item's name in its task."""
     concept: str
-    """The concept that the item counts as in an interval. Items of other locales that ask the same share it."""
+    """The concept for which the item counts in an interval. Items of other locales that ask the same have the same concept."""
     asked: str
-    """What was asked and with which settings, or a digest of it. It is the same for every method."""
+    """The question and its settings, or a digest of them. It is the same for every method."""
     score: str
     value: float
-    """NaN where it could not be measured."""
+    """The value; NaN if it could not be measured."""
     higher_is_better: bool = True
 
 
@@ -43,22 +44,22 @@ class MethodResults:
 
     scores: Sequence[ItemScore]
     told: Mapping[str, Mapping[str, Any] | None]
-    """By task, the description of its model from ``info_in``."""
+    """The description of the model from ``info_in``, by task."""
 
 
 def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: Sequence[str] | None, **meta: Any) -> Answers:
     """Returns the results of some methods as answers.
 
     Args:
-        measured: by method, ``unsteered`` among them.
+        measured: the results by method, including ``unsteered``.
         locales: the locale of tasks.
         scores: the scores that are kept; all for ``None``.
         meta: further metadata to keep.
 
     Raises:
-        SettingsError: no unsteered results, an item twice, methods that were asked other items, or results of a steered model
-            that are called unsteered.
-        UnknownNameError: a score that was not measured, or a locale of a task that is not there.
+        SettingsError: there are no unsteered results, an item occurs twice, methods were measured on different items, or
+            results of a steered model are called unsteered.
+        UnknownNameError: a score was not measured, or a locale is given for a task that does not exist.
     """
     import pandas as pd
 
@@ -86,11 +87,11 @@ def check_wanted(scores: Sequence[str] | None, there: Iterable[str]) -> None:
     """Refuses scores that were not measured.
 
     Args:
-        scores: the names that are asked for; ``None`` for all.
-        there: the names of what was measured.
+        scores: the names of the requested scores; ``None`` for all.
+        there: the names of the measured scores.
 
     Raises:
-        UnknownNameError: one of them is not there.
+        UnknownNameError: a score was not measured.
     """
     known = tuple(dict.fromkeys(there))
     for name in scores or ():
@@ -112,14 +113,14 @@ def plain_concept(task: str, item: str) -> str:
     """Returns the name of an item as its own concept. ``#`` is replaced, because it would separate a concept from a wording.
 
     Args:
-        task: its task.
-        item: its name there.
+        task: the task of the item.
+        item: the name of the item in the task.
     """
     return f"{task}/{item}".replace("#", "%23")
 
 
 def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Mapping[str, str]) -> dict[str, Any]:
-    """What the results say of the model and, by method and locale, of what ran, for the answers' metadata."""
+    """The descriptions in the results of the model and, by method and locale, of what ran, for the answers' metadata."""
     known = {name: {task: own for task, own in each.items() if own is not None} for name, each in told.items()}
     steered = [own["method"] for own in known[UNSTEERED].values() if own.get("steered")]
     if steered:
@@ -162,7 +163,7 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
 
 
 def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
-    """What is kept of a score, so that planes and figures take it."""
+    """The stored description of a score, so that planes and figures accept it."""
     directions = {one.higher_is_better for one in own}
     if len(directions) > 1:
         raise SettingsError(

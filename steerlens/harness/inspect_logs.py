@@ -1,4 +1,4 @@
-"""Logs of Inspect (``inspect_ai``) as answers, paired item by item with the unsteered model's."""
+"""Logs of Inspect (``inspect_ai``) as answers, paired item by item with those of the unsteered model."""
 
 import hashlib
 import json
@@ -24,9 +24,10 @@ from steerlens.harness.running import needed
 GENERATION = ("max_tokens", "temperature", "top_p", "top_k", "stop_seqs", "seed", "num_choices", "system_message")
 """The settings of generation that must be equal for all methods."""
 PREFIX = "inspect "
-"""The prefix of the names of Inspect's scores, because ``exact`` and others may be names of your scores."""
+"""The prefix of the names of Inspect's scores, because your own scores may be named ``exact`` and the like."""
 _WORDS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0} | dict.fromkeys(("yes", "true"), 1.0) | dict.fromkeys(("no", "false"), 0.0)
-"""Inspect's letters for right, wrong, partly right and unanswered, and the words that its ``value_to_float`` takes."""
+"""The values of Inspect's letters for right, wrong, partly right and unanswered, and of the words that its ``value_to_float``
+accepts."""
 
 
 def inspect_answers(
@@ -38,22 +39,24 @@ def inspect_answers(
 ) -> Answers:
     """Returns logs of Inspect as answers: ``sl.evaluation.placed(answers)`` is their plane.
 
-    A score is called as Inspect's scorer, as ``inspect match``, and where it gives several values ``inspect scorer, value``.
-    Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. Higher values are assumed to be better.
+    A score has the name of Inspect's scorer, such as ``inspect match``. If the scorer gives several values, the name is
+    ``inspect scorer, value``. Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. Higher
+    values are assumed to be better.
 
     Args:
-        logs: by method's name, ``unsteered`` among them, what ``inspect_ai.eval`` returned, a log, or a log's file; or several.
-        locales: the locale of tasks by their name; the task's name for others.
+        logs: by method's name, including ``unsteered``: the result of ``inspect_ai.eval``, a log, a log's file, or several of
+            these.
+        locales: the locale of tasks by their name; other tasks use their own name.
         scores: the scores that are kept; all for ``None``.
-        concept: a function of the task and Inspect's sample that names what the item asks, so that the same question in several
-            locales counts once; for ``None`` each item counts separately.
+        concept: a function of the task and Inspect's sample that returns a name for what the item asks, so that the same
+            question in several locales counts once; with ``None`` each item counts separately.
 
     Raises:
         ModelError: inspect-ai is not installed, and a file was given.
-        FileError: a file that is not a log of Inspect.
-        SettingsError: a log of a task that did not finish, values that are not numbers, a task twice under one method, or logs
-            that are not of the same items and settings.
-        UnknownNameError: a score that was not measured, or a task that is not there.
+        FileError: a file is not a log of Inspect.
+        SettingsError: a task in a log did not finish, values are not numbers, a task occurs twice under one method, or logs do
+            not have the same items and settings.
+        UnknownNameError: a score was not measured, or a task does not exist.
     """
     read = {name: list(_logs_of(name, own)) for name, own in logs.items()}
     every = [log for own in read.values() for log in own]
@@ -71,7 +74,7 @@ def inspect_answers(
 
 
 def _logs_of(name: str, given: Any) -> Iterator[Any]:
-    """The logs that were given for a method, read and checked."""
+    """Yields the logs that were given for a method, read and checked."""
     for one in given if isinstance(given, list | tuple) else [given]:
         log = _read(Path(one)) if isinstance(one, str | Path) else one
         if getattr(log, "status", None) != "success" or not getattr(log, "samples", None):
@@ -84,7 +87,7 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
 
 
 def _check(name: str, log: Any) -> None:
-    """Refuses a log that lacks what is read of it, or contains it in another form."""
+    """Refuses a log that lacks a part that is read here, or has it in another form."""
     try:
         str(log.eval.task), log.eval.task_version, dict(log.eval.packages), log.eval.model_args
         settings = _settings(log)
@@ -123,7 +126,7 @@ def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: Concep
 
 
 def _parts(sample: Any) -> Iterator[tuple[str, Any]]:
-    """The scores of a sample by name, with their values as they are."""
+    """Yields the scores of a sample by name, with their unchanged values."""
     for scorer, score in (sample.scores or {}).items():
         parts = score.value if isinstance(score.value, Mapping) else {"": score.value}
         for part, value in parts.items():
@@ -145,13 +148,14 @@ def _number(value: Any, whose: str) -> float:
 
 
 def _settings(log: Any) -> list[Any]:
-    """Returns the settings of a log that change answers and are not in the samples: the solvers, and how texts are generated."""
+    """Returns the settings of a log that change answers and are not in the samples: the solvers, and the settings of
+    generation."""
     steps = [[step.solver, step.params] for step in log.plan.steps]
     return [steps, {name: getattr(log.plan.config, name) for name in GENERATION}]
 
 
 def _asked(sample: Any, settings: Sequence[Any]) -> str:
-    """A digest of what was asked, with which settings, and what is right."""
+    """A digest of the question, its settings, and the right answer."""
     text = sample.input if isinstance(sample.input, str) else [[message.role, message.text] for message in sample.input]
     told = json.dumps([text, sample.choices, sample.target, settings], ensure_ascii=False, default=str)
     return hashlib.sha256(told.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A steered model for Inspect (``inspect_ai``): it writes, one text at a time."""
+"""A steered model for Inspect (``inspect_ai``). It generates one text at a time."""
 
 import hashlib
 import json
@@ -34,16 +34,16 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
     Args:
         model: the base model.
-        method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
-        locale: for plans by locale, the locale whose plan is used, as ``es-ES``.
+        method: a plan, a choice, a checkpoint or any other method; ``None`` for no steering.
+        locale: for plans by locale, the locale whose plan is used, for example ``es-ES``.
 
     Returns:
-        An ``inspect_ai.model.Model``, whose name distinguishes methods, so that a cache of Inspect does not confuse them.
+        An ``inspect_ai.model.Model``. Its name distinguishes methods, so that a cache of Inspect does not confuse them.
 
     Raises:
         ModelError: inspect-ai is not installed.
-        SettingsError: no method, or one that asks explicit prompts.
-        FingerprintError: a plan of another model.
+        SettingsError: this is not a method, or the method uses explicit prompts.
+        FingerprintError: a plan belongs to another model.
     """
     theirs = needed("inspect_ai.model", "inspect-ai")
     running = SteeredRun.of(model, method, locale)
@@ -56,7 +56,7 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class InspectRequests:
-    """Inspect's requests, answered by a steered model. ``inspect_model`` joins it with Inspect's class."""
+    """Answers Inspect's requests with a steered model. ``inspect_model`` combines this class with Inspect's class."""
 
     running: SteeredRun
     model_name: str
@@ -64,25 +64,25 @@ class InspectRequests:
     """How often each prompt was asked. With a seed, each epoch of a sample gets new random numbers."""
 
     def max_connections(self) -> int:
-        """Returns 1: the model writes one text after another."""
+        """Returns 1, as the model writes one text after another."""
         return 1
 
     def max_tokens(self) -> int:
-        """Returns the number of tokens that are written if nobody says how many."""
+        """Returns the number of tokens that are written if no number is set."""
         return _MAX_TOKENS
 
     async def generate(self, input: Sequence[Any], tools: Sequence[Any], tool_choice: Any, config: Any) -> Any:  # noqa: ARG002
-        """Returns what the model writes.
+        """Returns the text that the model writes.
 
         Args:
             input: Inspect's messages.
-            tools: none can be given.
+            tools: must be empty.
             tool_choice: not used.
             config: Inspect's settings of generation.
 
         Raises:
-            SettingsError: tools, or settings that are not known here.
-            PromptError: messages that the model cannot be given.
+            SettingsError: there are tools, or unsupported settings.
+            PromptError: the model cannot be given these messages.
         """
         given = [name for name in _REFUSED if getattr(config, name, None)]
         if tools or given:
@@ -131,13 +131,13 @@ class InspectRequests:
         return theirs.ModelOutput(model=self.model_name, choices=choices, usage=usage)
 
     def _ended(self, ids: Sequence[int], stops: Sequence[str]) -> bool:
-        """Says whether a text of the largest length ends by itself there."""
+        """Returns whether a text of the largest length ends by itself at this length."""
         tokenizer = self.running.model.tokenizer
         return ids[-1] in tokenizer.hf.all_special_ids or before_stop(tokenizer.completion(ids), stops) is not None
 
 
 class _Seen:
-    """A criterion of Hugging Face's that stops nothing, and sees the tokens that were generated."""
+    """A Hugging Face stopping criterion that never stops, and records the generated tokens."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -149,7 +149,7 @@ class _Seen:
 
 
 def _own(ids: Sequence[int], pad_id: int, n: int) -> Sequence[int]:
-    """Returns the tokens of a text without padding. The first padding token may be the one that ended the text."""
+    """Returns the tokens of a text without padding. The first padding token may be the token that ended the text."""
     length = len(ids)
     while n > 1 and length > 1 and ids[length - 1] == ids[length - 2] == pad_id:
         length -= 1

@@ -1,4 +1,4 @@
-"""Log likelihoods of continuations, and whether greedy decoding would write them, as harnesses ask for them."""
+"""Log likelihoods of continuations, and whether greedy decoding would write them, as requested by harnesses."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -28,17 +28,17 @@ _LOGITS = 1 << 24
 def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | None = None) -> list[list[Likelihood]]:
     """Returns the likelihood of every continuation of every row.
 
-    Continuations of one prompt are packed behind it where the model can do that, which is compared with whole passes at its first
-    use on the model; otherwise each is run with its prompt.
+    Continuations of one prompt are packed after it if the model supports this. At the first use on a model, the results are
+    compared with whole passes. Otherwise each continuation is run with its prompt.
 
     Args:
-        running: the model with what steers it.
+        running: the model with its steering.
         rows: prompts with their continuations.
-        batch_size: rows at once; chosen for the device for ``None``.
+        batch_size: the number of rows at once; chosen for the device for ``None``.
 
     Raises:
-        ModelError: NaN or infinity from the unsteered model.
-        VectorError: NaN or infinity under a plan.
+        ModelError: the unsteered model gives NaN or infinity.
+        VectorError: the model gives NaN or infinity under a plan.
     """
     model, plan = running.model, running.prepared.plan
     model.check_unembedding()
@@ -64,7 +64,7 @@ def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | 
 
 
 def _read(model: LensModel, part: Sequence[PackedRow], layout: Layout = "aligned") -> list[list[Likelihood]]:
-    """The likelihoods of a micro-batch, by row; in halves where memory does not hold it."""
+    """The likelihoods of a micro-batch by row. It runs in halves if the memory is too small."""
     unembedding = model.backend.unembedding()
 
     def run(some: Sequence[PackedRow]) -> list[list[Likelihood]]:
@@ -89,7 +89,7 @@ def _most_probable(unembedding: Unembedding, states: Float[Tensor, "place d_mode
 
 
 def _alone(model: LensModel, part: MicroBatch) -> list[list[Likelihood]]:
-    """The same from whole passes, a row for each continuation."""
+    """The same from whole passes, with one row for each continuation."""
     rows = [
         PackedRow(at, Row(each.row.prompt, (choice,), each.row.front))
         for at, each in enumerate(part)
@@ -105,7 +105,7 @@ def _alone(model: LensModel, part: MicroBatch) -> list[list[Likelihood]]:
 
 
 def _same(model: LensModel, part: MicroBatch, found: list[list[Likelihood]]) -> bool:
-    """Says whether the longest and the shortest row of a micro-batch are as whole passes of them."""
+    """Returns whether the longest and the shortest row of a micro-batch have the same results as in whole passes."""
     lengths = [len(each.row) for each in part]
     at = sorted({lengths.index(max(lengths)), lengths.index(min(lengths))})
     plain = _alone(model, [part[i] for i in at])

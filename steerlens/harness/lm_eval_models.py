@@ -1,7 +1,7 @@
-"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13): its three kinds of requests.
+"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13), for its three kinds of requests.
 
-Texts become tokens as with the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``), and log
-likelihoods are the same as its.
+Texts are tokenized in the same way as by the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``),
+and log likelihoods are the same.
 """
 
 import logging
@@ -25,7 +25,8 @@ _NO_LIMIT = 2048
 _MAX_GEN_TOKS = 256
 """The default number of generated tokens, as in the harness."""
 _WORTH_PACKING, _AT_MOST = 16, 32
-"""The number of tokens of a context from which its continuations are run together, and the number run together."""
+"""The smallest number of tokens of a context whose continuations are run together, and the largest number that is run
+together."""
 _CACHED = "steerlens model"
 """The key of the model in a cache of responses."""
 TokenRequest = tuple[Any, list[int], list[int]]
@@ -35,24 +36,24 @@ TokenRequest = tuple[Any, list[int], list[int]]
 def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "", batch_size: int | None = None) -> Any:
     """Returns a model for lm-evaluation-harness, for ``lm_eval.simple_evaluate(model=…, tasks=[…])``.
 
-    Tokens, the cut of long contexts from the left, and the tokens in front of a text are those of the harness' own class for
-    Hugging Face models. A context's last token and all of the continuation are steered by a plan for ``last_onward``; of a text
-    that is read as a whole (``loglikelihood_rolling``) every token except those in front.
+    Tokenization, the cutting of long contexts from the left, and the tokens in front of a text are the same as in the harness'
+    own class for Hugging Face models. A plan for ``last_onward`` steers a context's last token and all tokens of the
+    continuation. In a text that is read as a whole (``loglikelihood_rolling``), it steers every token except those in front.
 
     Args:
         model: the base model.
-        method: a plan, a choice, a checkpoint or any other method; unsteered for ``None``.
-        locale: for plans by locale, the locale whose plan is used, as ``es-ES``.
-        batch_size: the number of contexts in a batch for log likelihoods; chosen for the device for ``None``, and always where
-            the model generates.
+        method: a plan, a choice, a checkpoint or any other method; ``None`` for no steering.
+        locale: for plans by locale, the locale whose plan is used, for example ``es-ES``.
+        batch_size: the number of contexts in a batch for log likelihoods. It is chosen for the device if it is ``None``, and
+            always when the model generates.
 
     Returns:
         An ``lm_eval.api.model.LM``.
 
     Raises:
         ModelError: lm-eval is not installed.
-        SettingsError: no method, or one that asks explicit prompts.
-        FingerprintError: a plan of another model.
+        SettingsError: this is not a method, or the method uses explicit prompts.
+        FingerprintError: a plan belongs to another model.
     """
     base = needed("lm_eval.api.model", "lm-eval").TemplateLM
     made: Any = type("SteeredLM", (LmEvalRequests, base), {"__doc__": LmEvalRequests.__doc__})
@@ -60,16 +61,17 @@ def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class LmEvalRequests:
-    """The requests of lm-evaluation-harness, answered by a steered model. ``lm_eval_model`` joins it with the harness' class."""
+    """Answers the requests of lm-evaluation-harness with a steered model. ``lm_eval_model`` combines this class with the
+    harness' class."""
 
     backend = "causal"
 
     def __init__(self, running: SteeredRun, batch_size: int | None = None) -> None:
-        """Keeps what runs.
+        """Stores the model that runs.
 
         Args:
-            running: the model with what steers it.
-            batch_size: contexts at once; chosen for the device for ``None``.
+            running: the model with its steering.
+            batch_size: the number of contexts at once; chosen for the device for ``None``.
         """
         super().__init__()
         self.running, self.batch_size = running, batch_size
@@ -83,7 +85,7 @@ class LmEvalRequests:
 
     @property
     def prefix_token_id(self) -> int:
-        """The token before a text that has no context: BOS, or the one that ends texts where there is none.
+        """The token before a text without a context: BOS, or if there is none, the token that ends texts.
 
         Raises:
             PromptError: the tokenizer has neither.
@@ -96,12 +98,12 @@ class LmEvalRequests:
 
     @property
     def max_length(self) -> int:
-        """The tokens of a context with its continuation but for the last one, which is not run."""
+        """The number of tokens of a context with its continuation, without the last token, which is not run."""
         return (self.running.model.backend.context or _NO_LIMIT + 1) - 1
 
     @property
     def max_gen_toks(self) -> int:
-        """The tokens that are written if a task does not say how many."""
+        """The number of tokens that are written if a task does not set one."""
         return _MAX_GEN_TOKS
 
     @property
@@ -113,9 +115,9 @@ class LmEvalRequests:
         """Returns the tokens of a text, with the tokens in front once.
 
         Args:
-            string: the text, which may begin with BOS in writing.
+            string: the text, which may begin with the written form of BOS.
             add_special_tokens: ``False`` puts nothing in front.
-            _: what other classes of the harness take.
+            _: arguments that other classes of the harness take.
         """
         ids, front = list(self.tokenizer(string, add_special_tokens=False)["input_ids"]), self.running.model.tokenizer.front
         if add_special_tokens is False or tuple(ids[: len(front)]) == front:
@@ -144,8 +146,8 @@ class LmEvalRequests:
         return [found[number] for number in range(len(requests))]
 
     def _row(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> Row:
-        """Returns the row of a context. The token that the harness puts before a text without context is in front of it, whether
-        or not it is BOS."""
+        """Returns the row of a context. The token that the harness puts before a text without a context counts as in front of
+        it, whether or not it is BOS."""
         row = self.running.model.row(context, continuations)
         return replace(row, front=max(row.front, int(self._is_prefix(context))))
 
@@ -153,7 +155,7 @@ class LmEvalRequests:
         return len(context) == 1 and context[0] in (self.running.model.tokenizer.bos_id, self.eot_token_id)
 
     def _kept(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[tuple[int, ...], int]:
-        """Returns the part of a context that fits before the continuation, cut from the left, and its number of tokens."""
+        """Returns the part of a context that fits before the continuation, cut from the left, and the number of its tokens."""
         over = len(context) + len(continuation) - (self.max_length + 1)
         if over >= len(context):
             raise PromptError(
@@ -166,16 +168,17 @@ class LmEvalRequests:
             _log.warning("%d of %d contexts are cut from the left to fit %s", cut, n, self.running.model.name)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
-        """Returns the log likelihood of whole texts, those longer than the model's context in windows as the harness cuts them.
+        """Returns the log likelihood of whole texts. Texts longer than the model's context are read in windows, as in the
+        harness.
 
         Every scored token of a window counts as generated, so a plan steers it as in generation.
 
         Args:
-            requests: the harness' requests, with a text each.
+            requests: the harness' requests, each with a text.
             disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
 
         Raises:
-            SettingsError: a plan for the tokens of prompts.
+            SettingsError: the plan steers the tokens of prompts.
         """
         if requests:
             self.running.check_read("texts that are read as a whole")
@@ -195,21 +198,22 @@ class LmEvalRequests:
         return utils.get_rolling_token_windows(token_list=self.tok_encode(text), **given)
 
     def _row_of_text(self, context: Sequence[int], scored: Sequence[int]) -> Row:
-        """Returns the row of a window. The tokens in front may be there twice, because the harness puts BOS before texts that
-        have one."""
+        """Returns the row of a window. The tokens in front may occur twice, because the harness puts BOS before texts that
+        already have one."""
         row = self._row(context, [scored])
         twice = self.running.model.tokenizer.n_front(scored) if self._is_prefix(context) else 0
         return replace(row, front=row.front + twice)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
-        """Returns what the model writes after contexts, up to a task's stops. Requests with the same settings run together.
+        """Returns the texts that the model writes after contexts, up to a task's stops. Requests with the same settings run
+        together.
 
         Args:
-            requests: the harness' requests, with a context and settings each.
+            requests: the harness' requests, each with a context and settings.
             disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
 
         Raises:
-            SettingsError: settings that the model's ``generate`` does not take, or no room for a context.
+            SettingsError: the model's ``generate`` does not support a setting, or there is no room for a context.
         """
         groups: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
@@ -239,11 +243,11 @@ class LmEvalRequests:
             return [own[0] for own in all_written(model, rows, new, stops, given)]
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """Returns a chat as one text. System messages are left out for a template that refuses them, as in the harness.
+        """Returns a chat as one text. If a template refuses system messages, they are left out, as in the harness.
 
         Args:
             chat_history: the messages.
-            add_generation_prompt: whether the cue for an answer follows; otherwise the last message goes on.
+            add_generation_prompt: whether the cue for an answer follows; otherwise the last message is continued.
         """
         from jinja2 import TemplateError
 
@@ -262,14 +266,16 @@ class LmEvalRequests:
             return str(self.tokenizer.apply_chat_template(others, **how))
 
     def get_model_info(self) -> dict[str, Any]:
-        """Returns what the harness writes into its results of the model: its fingerprint, the method, versions."""
+        """Returns the information on the model that the harness writes into its results: its fingerprint, the method,
+        versions."""
         return {INFO: self.running.info()}
 
     def set_cache_hook(self, cache_hook: Any) -> None:
-        """Refuses a cache of responses that another model or method filled: the harness distinguishes them by the text alone.
+        """Refuses a cache of responses that another model or method filled, as the harness distinguishes responses only by the
+        text.
 
         Args:
-            cache_hook: the harness' hook, with its data base.
+            cache_hook: the harness' hook, with its database.
 
         Raises:
             SettingsError: the cache contains responses of another model, or of an unknown one.

@@ -1,4 +1,4 @@
-"""Results of lm-evaluation-harness (``lm_eval`` 0.4.13) as answers, paired item by item with the unsteered model's."""
+"""Results of lm-evaluation-harness (``lm_eval`` 0.4.13) as answers, paired item by item with those of the unsteered model."""
 
 import json
 import logging
@@ -26,21 +26,23 @@ def lm_eval_answers(
 ) -> Answers:
     """Returns the results of lm-evaluation-harness as answers: ``sl.evaluation.placed(answers)`` is their plane.
 
-    A score is called as the harness' metric, as ``lm_eval acc``; with a filter ``lm_eval exact_match, strict-match``. Of a metric
-    whose result is not the mean over items, as F1 and perplexity, nothing can be paired item by item: the log names it.
+    A score has the name of the harness' metric, such as ``lm_eval acc``; with a filter ``lm_eval exact_match, strict-match``.
+    If the result of a metric is not the mean over items, as for F1 and perplexity, it cannot be paired item by item; the log
+    names such metrics.
 
     Args:
-        results: by method's name, ``unsteered`` among them, what ``lm_eval.simple_evaluate(…, log_samples=True)`` returned; or
-            several of these, as where the plan of each locale has a run of its own.
-        locales: the locale of tasks by their name, as ``{"belebele_kor_Hang": "ko-KR"}``; the task's name for others.
-        scores: which scores are kept; all for ``None``.
-        concept: names what an item asks, given the task and the harness' ``doc``, so that the same question in several locales
-            counts once; for ``None`` each item counts for itself.
+        results: by method's name, including ``unsteered``: the result of ``lm_eval.simple_evaluate(…, log_samples=True)``, or
+            several results, for example if the plan of each locale has a separate run.
+        locales: the locale of tasks by their name, for example ``{"belebele_kor_Hang": "ko-KR"}``; other tasks use their own
+            name.
+        scores: the scores that are kept; all for ``None``.
+        concept: a function of the task and the harness' ``doc`` that returns a name for what the item asks, so that the same
+            question in several locales counts once; with ``None`` each item counts separately.
 
     Raises:
-        SettingsError: results without samples, with an item twice, or of none but a method; methods that were asked other items,
-            or with other settings of generation.
-        UnknownNameError: a score that was not measured, or a task that is not there.
+        SettingsError: results have no samples, contain an item twice, or belong to no method; or methods were measured on
+            different items, or with different settings of generation.
+        UnknownNameError: a score was not measured, or a task does not exist.
     """
     read = {name: list(own) if isinstance(own, list | tuple) else [own] for name, own in results.items()}
     for name, several in read.items():
@@ -68,7 +70,7 @@ def lm_eval_answers(
 
 
 def _check(name: str, results: Any) -> None:
-    """Refuses results that lack what is read of them, or contain it in another form."""
+    """Refuses results that lack a part that is read here, or have it in another form."""
     try:
         for column in _columns(results):
             _is_mean(results, column)
@@ -84,7 +86,7 @@ def _check(name: str, results: Any) -> None:
 
 
 def _columns(results: Any) -> Iterator[Column]:
-    """The metrics of results, by task and filter."""
+    """Yields the metrics in the results, by task and filter."""
     for task, samples in results["samples"].items():
         yield from dict.fromkeys((task, metric, own["filter"]) for own in samples for metric in own["metrics"])
 
@@ -128,7 +130,7 @@ def _number(value: Any) -> float:
 
 
 def _is_mean(results: Any, column: Column) -> bool:
-    """Says whether the harness' result of a metric is the mean of its items' values, as it is of an accuracy."""
+    """Returns whether the harness' result for a metric is the mean of its items' values, as for an accuracy."""
     task, metric, filtered = column
     result = results["results"][task].get(f"{metric},{filtered}")
     values = [_number(sample.get(metric)) for sample in _samples_of(results, column)]

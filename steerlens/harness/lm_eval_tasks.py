@@ -1,4 +1,4 @@
-"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), to be run with its own tasks."""
+"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), which can be run together with its own tasks."""
 
 from functools import partial
 from typing import Any
@@ -11,16 +11,16 @@ from steerlens.harness.running import needed
 def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
     """Returns items as a multiple-choice task, for ``lm_eval.simple_evaluate(tasks=[…])``.
 
-    The implicit prompt is followed by each choice. The harness' ``acc`` compares sums of log probabilities, as ours does with
-    ``Scoring(normalisation="none")``, and is the same item by item. A document has the item's concept, locale and kind:
-    ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])`` counts what is asked in several locales once.
+    The implicit prompt is followed by each choice. The harness' ``acc`` compares sums of log probabilities, like our
+    ``Scoring(normalisation="none")``, and is the same item by item. A document has the item's concept, locale and kind: with
+    ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])``, a question in several locales counts once.
 
     Args:
-        items: what is asked, of locales that all write a space before a word, or none.
+        items: the items, from locales that all write a space before a word, or from locales that all write none.
         name: the task's name.
 
     Raises:
-        SettingsError: no items, or locales of both kinds.
+        SettingsError: there are no items, or there are locales of both kinds.
     """
     spaces = {locale(item.locale).space for item in items}
     if len(spaces) != 1:

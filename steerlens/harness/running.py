@@ -1,4 +1,4 @@
-"""What a harness runs: a model, under a method's plan and hooks."""
+"""The model that a harness runs, with a method's plan and hooks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,24 +20,24 @@ INFO = "steerlens"
 
 @dataclass(frozen=True, eq=False)
 class SteeredRun:
-    """A model as a method prepares it."""
+    """A model that was made ready by a method."""
 
     prepared: Prepared
     _number: str = field(default_factory=lambda: uuid4().hex, init=False, repr=False)
 
     @classmethod
     def of(cls, model: LensModel, method: GivenMethod | None, locale: str) -> "SteeredRun":
-        """Returns what a method comes to.
+        """Makes the model ready for a method.
 
         Args:
             model: the base model.
             method: a plan or another method; the unsteered model for ``None``.
-            locale: of plans by locale, whose plan it is.
+            locale: for plans by locale, the locale whose plan is used.
 
         Raises:
-            SettingsError: no method, or one that asks explicit prompts, which a harness' tasks do not have.
+            SettingsError: this is not a method, or it uses explicit prompts, which a harness' tasks do not have.
             UnknownNameError: the method is not for this locale.
-            FingerprintError: a plan of another model.
+            FingerprintError: a plan belongs to another model.
         """
         prepared = Prepared(model) if method is None else method_of(method).prepared(model, locale)
         if prepared.form == "explicit":
@@ -59,13 +59,13 @@ class SteeredRun:
             yield self.model
 
     def check_read(self, whose: str) -> None:
-        """Refuses a plan that steers a prompt's tokens, where there is no prompt.
+        """Refuses a plan that steers a prompt's tokens, if there is no prompt.
 
         Args:
             whose: the requests, in words.
 
         Raises:
-            SettingsError: a step for the tokens of the prompt alone.
+            SettingsError: a step steers only the tokens of the prompt.
         """
         plan = self.prepared.plan
         if plan is not None and any(step.tokens == "prompt" for step in plan.steps):
@@ -75,13 +75,13 @@ class SteeredRun:
             )
 
     def info(self) -> dict[str, Any]:
-        """Returns JSON values of what runs, for a harness' results."""
+        """Returns a description of the model and its steering as JSON values, for a harness' results."""
         own = {"method": self.prepared.described(), "steered": self.prepared.plan is not None or bool(self.prepared.hooks)}
         return provenance(model=self.model.fingerprint.to_dict(), **own)
 
     def identity(self) -> list[Any]:
-        """Returns JSON values that identify what runs, for the keys of caches: the model, and the plan with the code of its
-        operations. Hooks cannot be compared, so each run with hooks is one of its own."""
+        """Returns JSON values that identify the model and its steering, for the keys of caches: the model, and the plan with
+        the code of its operations. Hooks cannot be compared, so each run with hooks counts as a different one."""
         own, plan = self.info(), self.prepared.plan
         code = [] if plan is None else [code_digest(type(step.edit)) for step in plan.steps]
         return [{**own["model"], "name": ""}, own["method"], code, self._number if self.prepared.hooks else ""]
@@ -95,7 +95,7 @@ def needed(package: str, name: str) -> Any:
         name: the package's name for pip.
 
     Raises:
-        ModelError: it is not installed; the message names the extra.
+        ModelError: the package is not installed; the message names the extra.
     """
     try:
         return import_module(package)

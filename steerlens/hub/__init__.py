@@ -1,4 +1,4 @@
-"""The Hugging Face hub: folders with a model card, their upload, and files of a pinned revision."""
+"""The Hugging Face hub: folders with a model card, their upload, and files at a pinned revision."""
 
 from steerlens.hub.cards import ModelCard
 from steerlens.hub.fetching import Found, found

@@ -1,4 +1,4 @@
-"""Model cards: what a repository of the hub says of the vectors in it."""
+"""Model cards: the description, in a repository on the hub, of the vectors in it."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from steerlens.tables import ResultTable, markdown_table
 LIBRARY = "steerlens"
 _TAGS = ("steerlens", "steering-vectors", "activation-steering", "interpretability")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-"""The form of the hub's licence identifiers, as ``mit`` or ``cc-by-4.0``."""
+"""The form of the hub's licence identifiers, such as ``mit`` or ``cc-by-4.0``."""
 _PLANE = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
 
@@ -23,29 +23,29 @@ class ModelCard:
     """The card of an artifact on the hub."""
 
     kind: str
-    """What it is, as ``steering plan``."""
+    """The kind of artifact, such as ``steering plan``."""
     file: str
     """The file that contains it."""
     class_name: str
-    """The class that loads it, as ``SteeringPlan``."""
+    """The class that loads it, such as ``SteeringPlan``."""
     usage: Sequence[str]
-    """Lines of Python that use it, where ``artifact`` and ``model`` are loaded."""
+    """Lines of Python that use it, after ``artifact`` and ``model`` were loaded."""
     header: Sequence[str]
-    """The columns of the table of what is in it."""
+    """The columns of the table of its contents."""
     rows: Sequence[Sequence[Any]]
     """The table's rows."""
     digest: str
     """The SHA-256 of its content."""
     fingerprint: Fingerprint
-    """The model that it is for."""
+    """The fingerprint of the model for which it was made."""
     license: str
-    """The hub's identifier of the licence that it is given under."""
+    """The hub's identifier of its licence."""
     base_model: str
-    """The hub's name of the model that it is for."""
+    """The hub's name of the model for which it was made."""
     load_name: str
-    """The argument of ``sl.load`` for it."""
+    """The argument of ``sl.load`` for this model."""
     languages: Sequence[str] = ()
-    """The languages that it is for, as ISO 639 codes."""
+    """The languages for which it was made, as ISO 639 codes."""
     plane: ResultTable | None = None
     """Its effects, as a plane."""
     notes: str = ""
@@ -117,7 +117,8 @@ class ModelCard:
         return "\n".join(["## Use", "", "```python", *lines, "```", "", said])
 
     def _processed(self) -> list[str]:
-        """What is done to the model after it is loaded, so that its residual stream is the one that the artifact is for."""
+        """The processing of the model after it is loaded, so that its residual stream is the one for which the artifact was
+        made."""
         processing = self.fingerprint.weight_processing
         if processing == "none":
             return []
@@ -172,6 +173,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Text that stays in its cell and is shown as it is: no line ends, bars, HTML or links."""
+    """Text that stays in its cell and is shown literally: without line ends, bars, HTML or links."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return re.sub(r"([\\|`*\[\]<>])", r"\\\1", " ".join(text.split()))

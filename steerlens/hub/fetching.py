@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub at a pinned revision, and of folders in its layout."""
+"""Files on the Hugging Face hub at a pinned revision, and files in folders with its layout."""
 
 import logging
 import re
@@ -17,12 +17,12 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Found:
-    """Where an artifact is."""
+    """The location of an artifact."""
 
     path: Path
     """The file on this machine."""
     source: str = ""
-    """The repository and commit that it came from, as ``user/name@commit``; ``""`` for a file of this machine."""
+    """The repository and commit from which it came, as ``user/name@commit``; ``""`` for a file on this machine."""
 
 
 def is_repo(given: Any) -> bool:
@@ -37,16 +37,17 @@ def is_repo(given: Any) -> bool:
 def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     """Returns the file of an artifact. It is fetched from the hub if necessary.
 
-    A file or folder of this machine is preferred to a repository of the same name, unless a revision is given.
+    A file or folder on this machine is preferred to a repository with the same name, unless a revision is given.
 
     Args:
         given: a file; a folder with the hub's layout, which contains the file; or a repository, as ``user/name``.
-        file: the name that the artifact has in a folder or repository. No other file is read.
+        file: the artifact's name in a folder or repository. No other file is read.
         revision: a commit, branch or tag of a repository; its main branch for ``None``. The commit is logged.
 
     Raises:
-        FileError: the repository, the revision or the file in it cannot be read; or the file is a link out of its folder.
-        SettingsError: an invalid revision, or a revision of something that is not a repository.
+        FileError: the repository, the revision or the file in it cannot be read; or the file is a link that points outside its
+            folder.
+        SettingsError: the revision is not valid, or a revision is given for something that is not a repository.
     """
     if revision is None and Path(given).is_dir():
         return Found(_inside(Path(given), file))
@@ -68,7 +69,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
 
 
 def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
-    """The folder of one commit in the hub's cache, with the file that is wanted and no other that was not there."""
+    """The folder of one commit in the hub's cache, with the requested file. No other file is downloaded."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -81,7 +82,7 @@ def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
 
 
 def _inside(folder: Path, file: str) -> Path:
-    """A file of a folder, which must be in it, or in the hub's cache among the blobs of its repository."""
+    """A file in a folder. It must really be inside the folder or, in the hub's cache, among the blobs of its repository."""
     path, root = folder / file, folder.resolve()
     if not path.is_file():
         raise FileError(f"{folder} contains no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")

@@ -1,4 +1,4 @@
-"""Folders as the hub keeps them: one safetensors file, the card as README.md, and the plane."""
+"""Folders in the hub's layout: one safetensors file, the card as README.md, and the plane."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +12,16 @@ PLANE_FILE = "plane.parquet"
 
 
 def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: ModelCard, repo_id: str) -> tuple[str, ...]:
-    """Writes the folder of a repository and returns the names of its files. Other files in the folder are left alone.
+    """Writes the folder of a repository and returns the names of its files. Other files in the folder are not changed.
 
     Args:
         folder: the folder; it is made if it does not exist.
-        save: writes the artifact to a file.
-        card: its card.
+        save: a function that writes the artifact to a file.
+        card: the card of the artifact.
         repo_id: the repository, as ``user/name``.
 
     Raises:
-        FileError: the folder cannot be written to, or it contains a plane and none was given.
+        FileError: the folder cannot be written to, or it contains a plane and no plane was given.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():

@@ -16,7 +16,7 @@ class Pushed:
     repo_id: str
     """The repository, as ``user/name``."""
     revision: str
-    """The commit, to give as the revision where it is loaded."""
+    """The commit. Give it as the revision when you load the artifact."""
     url: str
     """The commit's page."""
 
@@ -25,10 +25,10 @@ class Pushed:
 
 
 def check_repo(repo_id: str) -> str:
-    """Returns the name of a repository, checked.
+    """Returns the name of a repository after a check.
 
     Args:
-        repo_id: as ``user/name``.
+        repo_id: the name, as ``user/name``.
 
     Raises:
         SettingsError: it has another form.
@@ -39,21 +39,22 @@ def check_repo(repo_id: str) -> str:
 
 
 def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | None, token: str | None, message: str) -> Pushed:
-    """Uploads some files of a folder as one commit, and makes the repository if it is not there.
+    """Uploads some files of a folder as one commit, and makes the repository if it does not exist.
 
-    A plane that the repository contains is removed if no other replaces it, because it belongs to the earlier artifact.
+    If the repository contains a plane and no new plane replaces it, the plane is removed, because it belongs to the earlier
+    artifact.
 
     Args:
         folder: the folder.
-        names: the files that are uploaded; no other is.
+        names: the files that are uploaded; no other file is.
         repo_id: the repository, as ``user/name``.
         private: whether a new repository is private; the account's default for ``None``.
-        token: the token of an account with write access; for ``None`` the one that ``hf auth login`` saved.
+        token: the token of an account with write access; ``None`` uses the token that ``hf auth login`` saved.
         message: the message of the commit.
 
     Raises:
-        SettingsError: not a repository name.
-        FileError: the hub cannot be reached or refuses it.
+        SettingsError: ``repo_id`` is not the name of a repository.
+        FileError: the hub cannot be reached or refuses the upload.
     """
     from huggingface_hub import HfApi
 

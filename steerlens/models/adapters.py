@@ -8,15 +8,15 @@ from steerlens.storage import read_json
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 _TEXT_PART = ".language_model."
-"""Stands in the names of an adapter's weights that was trained on a model with images, of which the text model is a part."""
+"""A part of the weights' names in an adapter that was trained on a model with images, which contains the text model."""
 
 
 def adapter_folder(adapter: str) -> Path:
-    """The folder of an adapter, from the hub if there is no such folder here.
+    """The folder of an adapter. It is downloaded from the hub if there is no such local folder.
 
     Raises:
-        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors or settings that would
-            run other code.
+        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors, or has settings that
+            would run other code.
         FileError: its settings are missing or damaged.
     """
     try:
@@ -45,7 +45,7 @@ def adapter_folder(adapter: str) -> Path:
 
 
 def is_for_whole(folder: Path) -> bool:
-    """Whether an adapter was trained on a model with images as a whole, rather than on its text model."""
+    """Whether an adapter was trained on a whole model with images, and not on its text model."""
     return any(_TEXT_PART in name for name in _names(folder))
 
 
@@ -53,7 +53,8 @@ def merged(model: Any, folder: Path) -> Any:
     """A Hugging Face model with an adapter's weights added to its own.
 
     Raises:
-        ValueError: some of the adapter's weights have no place in the model; peft leaves them out without an error.
+        ValueError: some of the adapter's weights do not belong to any part of the model; peft would leave them out without an
+            error.
     """
     from peft import PeftModel, get_peft_model_state_dict
 

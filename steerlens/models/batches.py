@@ -1,8 +1,8 @@
-"""Rows of tokens, padded into batches; the choices of a prompt packed behind it in one row.
+"""Rows of tokens, padded into batches. The choices of a prompt are packed after it in one row.
 
-A prompt with its choices is one row: the prompt once, then every choice. Each choice sees the prompt and itself, not
-the others, and counts its positions from the prompt's end, so each token's residual is what it would be if the prompt
-and that choice stood alone. The prompt's tokens, most of the row, are computed once instead of once a choice.
+A prompt with its choices is one row: the prompt once, then every choice. Each choice attends to the prompt and to itself, but
+not to the other choices, and its positions continue from the prompt's end. So the residual of each token is the same as if the
+prompt and that choice were alone. The prompt's tokens, which are most of the row, are computed once instead of once per choice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,33 +19,34 @@ from steerlens.models.roles import FRONT, GENERATED, LAST, PAD, PROMPT
 
 PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
-"""Where shorter rows are padded; ``aligned``: on both sides, so that all prompts end in the same column."""
+"""The side on which shorter rows are padded. ``aligned`` pads on both sides, so that all prompts end in the same column."""
 _ALIKE = 0.85
-"""A large enough batch ends where rows are shorter than this share of its longest row, because the rest would be padding."""
+"""A large enough batch ends before a row that is shorter than this share of its longest row, because such rows would be mostly
+padding."""
 _ENOUGH, _MOST_COPIES = 1 / 8, 7
-"""The share of the token budget from which a batch is large enough. Rows with choices are stacked, with one copy per plan. All
+"""A batch is large enough from this share of the token budget. Rows with choices are stacked, with one copy per plan. All
 copies count together, up to this many, because the prompts run once."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt and the choices that follow it, each from the same place."""
+    """One prompt and the choices that follow it. Each choice starts right after the prompt."""
 
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
     front: int = 0
     """The number of first tokens that are in front of the text, such as BOS, including those before ``offset``."""
     offset: int = 0
-    """Tokens before the row that it attends to: a prefix that it shares with others and that is run apart."""
+    """The number of tokens before the row that it attends to: a prefix that it shares with others and that runs separately."""
     ends: bool = True
-    """The prompt ends here; not so for a prefix."""
+    """Whether the prompt ends in this row. It does not end in a prefix."""
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.choices))
 
     @property
     def onward(self) -> int:
-        """Tokens from the prompt's last one onward."""
+        """The number of tokens from the prompt's last token to the end of the row."""
         return 1 + len(self) - len(self.prompt)
 
     @property
@@ -55,7 +56,7 @@ class Row:
 
     @property
     def positions(self) -> list[int]:
-        """Positions in the text: every choice counts on from the prompt's end."""
+        """Positions in the text. The positions of every choice continue from the prompt's end."""
         start = self.offset + len(self.prompt)
         return [*range(self.offset, start), *(start + i for choice in self.choices for i in range(len(choice)))]
 
@@ -66,7 +67,7 @@ class Row:
 
     @property
     def roles(self) -> list[int]:
-        """What each token is, for hooks."""
+        """The role of each token, for hooks."""
         roles = [PROMPT] * len(self.prompt) + [GENERATED] * (len(self) - len(self.prompt))
         if self.ends:
             roles[len(self.prompt) - 1] = LAST
@@ -75,7 +76,7 @@ class Row:
         return roles
 
     def after(self, count: int) -> "Row":
-        """The row without its first tokens, which it continues from."""
+        """The row without its first ``count`` tokens. The new row continues from them."""
         return replace(self, prompt=self.prompt[count:], offset=self.offset + count)
 
 
@@ -87,15 +88,15 @@ class TokenBatch:
     positions: Int[Tensor, "batch pos"]
     roles: Int[Tensor, "batch pos"]
     mask: Shaped[Tensor, "batch pos"] | Shaped[Tensor, "batch 1 pos key"]
-    """1 for a token and 0 for padding, or, for rows with several choices or a shared prefix, what is added to each attention
-    score; the keys are the prefix and the row."""
+    """1 for a token and 0 for padding. For rows with several choices or a shared prefix: the numbers added to the attention
+    scores, where the keys are the prefix and the row."""
     starts: tuple[int, ...]
     """The column of each row's first token."""
     rows: tuple[Row, ...]
 
     @property
     def last(self) -> int:
-        """In an aligned batch, the column that contains every prompt's last token."""
+        """The column that contains every prompt's last token in an aligned batch."""
         return min(start + len(row.prompt) - 1 for start, row in zip(self.starts, self.rows, strict=True))
 
 
@@ -126,7 +127,8 @@ def token_batch(
 
 
 def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtype) -> Shaped[Tensor, "batch 1 pos key"]:
-    """0 where a token (second to last axis) may see another (last axis), the dtype's least number elsewhere. All see a prefix."""
+    """0 if a token (second to last axis) may attend to another (last axis), and otherwise the smallest number of the dtype.
+    Every token attends to the prefix."""
     query, key = rearrange(segments, "b q -> b 1 q 1"), rearrange(segments, "b k -> b 1 1 k")
     length = segments.shape[1]
     before = torch.ones(length, length, dtype=torch.bool).tril()
@@ -136,20 +138,22 @@ def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtyp
 
 
 def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
-    """Indices in batches, longest first, so that a batch pads little and one too large for memory fails at once.
+    """Batches of row indices, the longest rows first. So a batch needs little padding, and a batch that is too large for the
+    memory fails at once.
 
     Args:
-        lengths: tokens of each row.
-        batch_size: rows in a batch; for ``None``, as many as keep the padded batch within ``token_budget`` tokens.
-        token_budget: tokens that the device takes at once.
+        lengths: the number of tokens of each row.
+        batch_size: the number of rows in a batch; ``None`` takes as many as keep the padded batch within ``token_budget``
+            tokens.
+        token_budget: the number of tokens that the device can run at once.
     """
     return _batched([(0, length) for length in lengths], batch_size, token_budget, _ENOUGH)
 
 
 def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, copies: int = 1) -> Iterator[list[int]]:
-    """Indices of rows with choices in aligned batches, those with the longest choices first.
+    """Aligned batches of indices of rows with choices. The rows with the longest choices come first.
 
-    What follows the prompts is run again for every plan, so rows are put together that are alike in that.
+    The tokens after the prompts run again for every plan, so rows with a similar number of such tokens are put together.
 
     Args:
         rows: prompts with their choices.
@@ -161,19 +165,20 @@ def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, c
 
 
 def by_prompt(lengths: Sequence[int], new: int, copies: int, token_budget: int) -> Iterator[list[int]]:
-    """Indices of prompts that texts are generated after, in batches, longest first.
+    """Batches of indices of prompts for text generation, the longest prompts first.
 
     Args:
-        lengths: tokens of each prompt.
-        new: tokens that are generated after each.
-        copies: how many texts are generated after each at once.
-        token_budget: tokens that the device takes at once, those that are generated among them.
+        lengths: the number of tokens of each prompt.
+        new: the number of tokens that are generated after each prompt.
+        copies: how many texts are generated after each prompt at once.
+        token_budget: the number of tokens that the device can run at once, including the generated ones.
     """
     return _batched([(copies * length, copies * new) for length in lengths], None, token_budget, _ENOUGH)
 
 
 def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
-    """Indices by the length of what follows the prompt, where prompts ``(prompt, onward)`` are aligned at their end."""
+    """Batches of indices, ordered by the number of tokens after the prompt. Each size is ``(prompt, onward)``, and prompts are
+    aligned at their end."""
     if batch_size is not None and batch_size < 1:
         raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
     order = sorted(range(len(sizes)), key=lambda index: (-sizes[index][1], -sizes[index][0]))

@@ -1,4 +1,5 @@
-"""How many tokens a batch may contain: on a GPU, from what a pass takes of its memory, which is measured once and kept."""
+"""The number of tokens that a batch may contain. On a GPU it follows from the memory that a pass needs, which is measured once
+and stored."""
 
 import json
 from collections.abc import Callable
@@ -18,48 +19,50 @@ if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
 
 _LEAST = 2048
-"""Tokens at once on a CPU: more does not run faster there and only takes memory. On a GPU, the least that is chosen."""
+"""The number of tokens of a batch on a CPU: more tokens would not run faster and only need memory. On a GPU, the smallest
+number that is chosen."""
 _MOST = 1 << 16
-"""More tokens at once keep no GPU busier."""
+"""The largest number of tokens that is chosen. With more tokens, no GPU runs faster."""
 _TRIALS = 1024, 4096
-"""Tokens of the passes whose memory is measured, few enough to take a moment."""
+"""The numbers of tokens of the passes whose memory is measured. They are small enough to run in a moment."""
 _USUAL = 64
-"""Tokens of a row in these passes."""
+"""The number of tokens of a row in these passes."""
 _MOST_HALVINGS = 3
-"""So many halvings are remembered: a batch size of the user's own, or another program's memory, may be the cause of more."""
+"""The largest number of halvings that is stored. More of them may be caused by the user's own batch size, or by another
+program's memory."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What can be read of a GPU's memory, in bytes."""
+    """Functions that read the state of a GPU's memory, in bytes."""
 
     name: str
-    """Which kind of GPU it is, and how much memory it has."""
+    """The kind of GPU and the size of its memory."""
     free: Callable[[], int]
-    """Returns the bytes that could be taken now."""
+    """Returns the number of bytes that are free now."""
     taken: Callable[[Callable[[], None]], int]
-    """Runs something, and returns the bytes that it took at its peak beyond those that were taken before."""
+    """Runs a function, and returns the peak number of bytes that it used in addition to those used before."""
     device: torch.device | None = None
     """The GPU itself."""
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is kept of a model on a GPU."""
+    """The stored measurements of a model on a GPU."""
 
     bytes_per_token: int
     halvings: int = 0
-    """How often a batch did not fit the memory in real work, up to ``_MOST_HALVINGS``."""
+    """How often a batch of real work did not fit the memory, up to ``_MOST_HALVINGS``."""
 
     def budget(self, free: int) -> int:
-        """Half of the tokens whose pass would fit, since scoring keeps more than a bare pass does; a power of two, so that a
-        little more or less free memory makes the same batches."""
+        """The number of tokens: half of what would fit in a pass, since scoring keeps more than a bare pass does. It is a power
+        of two, so that small differences in free memory give the same batches."""
         half = max(1, free // self.bytes_per_token // 2)
         return max(_LEAST, min(_MOST, 1 << (half.bit_length() - 1)) >> self.halvings)
 
 
 def memory_of(device: torch.device) -> Memory | None:
-    """Returns how the memory of a CUDA GPU is read; ``None`` for any other device."""
+    """Returns the functions that read the memory of a CUDA GPU; ``None`` for any other device."""
     if device.type != "cuda":
         return None
 
@@ -77,15 +80,16 @@ def memory_of(device: torch.device) -> Memory | None:
 
 
 def token_budget(model: "LensModel", memory: Memory | None) -> int:
-    """Returns how many tokens a batch of a model may contain.
+    """Returns the number of tokens that a batch of a model may contain.
 
-    What a token takes is the difference between two small passes, divided by that of their tokens; it is measured once for a
-    kind of model, GPU, dtype and PyTorch, and kept in the cache folder. No pass of the size that is chosen is tried: it would
-    take longer than all else, and a batch that does not fit after all is halved where it is run.
+    The memory per token is the difference in memory between two small passes, divided by the difference in their tokens. It is
+    measured once for a kind of model, GPU, dtype and PyTorch version, and stored in the cache folder. No pass of the chosen
+    size is tried, as it would take longer than everything else. If a batch still does not fit, it is halved when it runs.
 
     Args:
         model: the model.
-        memory: how the memory of its device is read; ``None`` where it cannot be, which gives a CPU's number.
+        memory: the functions that read the memory of its device; ``None`` if it cannot be read, which gives the number for a
+            CPU.
     """
     if memory is None:
         return _LEAST
@@ -101,10 +105,10 @@ def token_budget(model: "LensModel", memory: Memory | None) -> int:
 
 
 def remember_halving(model: "LensModel", memory: Memory | None) -> None:
-    """Keeps that a batch of a model did not fit the memory, so that the budget of later runs is half as large.
+    """Stores that a batch of a model did not fit the memory, so that later runs have half the budget.
 
     Args:
-        model, memory: as for ``token_budget``; nothing is kept where it was not measured.
+        model, memory: as for ``token_budget``; nothing is stored if the memory was not measured.
     """
     if memory is None:
         return
@@ -123,20 +127,23 @@ def _bytes_per_token(memory: Memory, trial: Callable[[int], None]) -> int:
 
 @torch.no_grad()
 def _trial(model: "LensModel", tokens: int) -> None:
-    """Runs the blocks on as many tokens, in rows of a usual length, or of the longest that the model takes."""
+    """Runs the blocks on this number of tokens, in rows of the usual length or, if that is shorter, of the model's context
+    length."""
     length = min(_USUAL, model.backend.context or _USUAL)
     model.backend.final(model.batch([model.row([5] * length)] * (tokens // length)))
 
 
 def _name(model: "LensModel", memory: Memory) -> str:
-    """What decides how much memory a token takes. The weights' values do not, and their digest is slow to take."""
+    """Everything that decides how much memory a token needs. The weights' values do not matter, and their digest takes long to
+    compute."""
     count = sum(parameter.numel() for parameter in model.backend.parameters())
     shape = f"{model.backend.architecture}, {model.n_layers} layers of {model.d_model}, {count} parameters"
     return f"{shape}, {model.dtype}, {memory.name}{_share(model, memory)}, torch {torch.__version__}"
 
 
 def _share(model: "LensModel", memory: Memory) -> str:
-    """The number of blocks that run on the GPU, where others run elsewhere: GPUs of one kind may have unlike shares."""
+    """The number of blocks that run on the GPU, if others run elsewhere. GPUs of the same kind may run different shares of a
+    model."""
     own = sum(device == memory.device for device in model.block_devices)
     return "" if memory.device is None or own == model.n_layers else f", {own} of the blocks"
 
@@ -146,7 +153,7 @@ def _file() -> Path:
 
 
 def _kept() -> dict[str, _Measured]:
-    """What was measured so far. What cannot be read is left out, and measured again."""
+    """All stored measurements. Entries that cannot be read are left out, and are measured again."""
     try:
         found: Any = json_value(_file().read_bytes())
         return {name: _Measured(*numbers) for name, numbers in found.items() if _is_valid(numbers)}
@@ -160,7 +167,7 @@ def _is_valid(numbers: Any) -> bool:
 
 
 def _keep(name: str, measured: _Measured) -> None:
-    """Adds to what is kept; where it cannot be written, it is measured again another time."""
+    """Stores a measurement. If it cannot be written, it is measured again another time."""
     every = {**_kept(), name: measured}
     with suppress(FileError):
         write_text(_file(), json.dumps({name: [m.bytes_per_token, m.halvings] for name, m in every.items()}, indent=1))

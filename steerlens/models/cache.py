@@ -9,21 +9,22 @@ from pathlib import Path
 from steerlens.storage import json_value, readable_errors, write_text
 
 _SIZES = "steerlens-files.json"
-"""Name and size of every file of a converted model; written last, so its absence or a wrong size shows a bad copy."""
+"""The file with the name and size of every file of a converted model. It is written last, so that a copy without it, or with a
+wrong size, is known to be bad."""
 
 
 def cache_folder() -> Path:
-    """Returns the folder: ``$STEERLENS_CACHE``, or ``steerlens`` in ``$XDG_CACHE_HOME``, or ``~/.cache/steerlens``."""
+    """Returns the cache folder: ``$STEERLENS_CACHE``, or ``steerlens`` in ``$XDG_CACHE_HOME``, or ``~/.cache/steerlens``."""
     if chosen := os.environ.get("STEERLENS_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "steerlens"
 
 
 def cached(name: str, build: Callable[[Path], None]) -> Path:
-    """Returns the cache's folder ``name``, which ``build`` fills the first time.
+    """Returns the folder ``name`` of the cache, which ``build`` fills the first time.
 
-    The folder is built next to its place and then renamed, so that a killed build leaves no half-made model; what such a build
-    left behind is removed by the next. A second process waits for the first instead of building too.
+    The folder is built next to its final place and then renamed, so that an interrupted build never leaves an incomplete model.
+    The next build removes what an interrupted one left behind. A second process waits for the first one and does not build too.
 
     Raises:
         FileError: the cache cannot be written, or the disk is full.
@@ -51,7 +52,7 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Says whether a cached folder contains every file that was written into it, at its full size."""
+    """Returns whether a cached folder contains every file that was written into it, at its full size."""
     try:
         sizes = json_value((folder / _SIZES).read_bytes())
         return (

@@ -1,4 +1,4 @@
-"""What a model can be asked to do, found out once by trying: choices packed, keys used again, padding in front, unembedding."""
+"""What a model can do, found out once by trying: packed choices, reused keys, padding in front, unembedding."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from steerlens.errors import ModelError
 from steerlens.models.batches import Row, TokenBatch
 
 _ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
-"""Prompts and choices of unlike lengths, so that a position or a mask that is off by one shows."""
+"""Prompts and choices of different lengths, so that a position or a mask that is wrong by one is noticed."""
 _FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 _CLOSE = 1e-2
-"""Of the norm: half precision passes, another computation does not."""
+"""The largest difference as a share of the norm. Rounding in half precision is within it; another computation is not."""
 _PADDED = 5e-2
-"""The same for padding in front: where a state runs through it, the least difference that was seen is 0.19."""
+"""The same for padding in front. For architectures with a state, the smallest observed difference is 0.19."""
 
 
 @torch.no_grad()
 def packs(model: Any) -> bool:
-    """Choices packed behind their prompt are what each is alone behind it.
+    """Whether a choice packed after its prompt with others gives the same result as the choice alone after it.
 
-    Not so where positions are counted by column (ALiBi), or where tokens see others by convolution or a state.
+    It does not if positions are counted by column (ALiBi), or if tokens reach others through a convolution or a state.
     """
     packed = _batch(model)
     try:
@@ -40,7 +40,7 @@ def packs(model: Any) -> bool:
 
 @torch.no_grad()
 def reuses_keys(model: Any) -> bool:
-    """Tokens can be run after others whose keys and values are kept, for several copies of a batch, and after a shared prefix."""
+    """Whether tokens can continue from stored keys and values: for several copies of a batch, and after a shared prefix."""
     batch, backend = _batch(model), model.backend
     try:
         cached = backend.cached_pass(batch, [0], batch.last)
@@ -58,7 +58,7 @@ def reuses_keys(model: Any) -> bool:
 
 @torch.no_grad()
 def pads_left(model: Any) -> bool:
-    """Padding in front of a row changes nothing of it. Not so where a state runs through the padding too, as in RWKV."""
+    """Whether padding in front of a row changes nothing in it. It does if a state also runs through the padding, as in RWKV."""
     rows = [model.row(prompt) for prompt, _ in _ROWS]
     padded = model.batch(rows, "left")
     try:
@@ -73,7 +73,7 @@ def pads_left(model: Any) -> bool:
 
 @torch.no_grad()
 def unembeds(model: Any) -> bool | None:
-    """Unembedding the final residuals gives the model's own logits; ``None`` if those are not finite."""
+    """Whether unembedding the final residuals gives the model's own logits; ``None`` if these are not finite."""
     batch = model.batch([model.row([*model.tokenizer.front, 5, 6, 7])])
     ours = model.backend.unembedding().logits(model.backend.final(batch)[0])
     theirs = model.backend.logits(batch)[0].float()
@@ -86,10 +86,10 @@ def check_unembedding(model: Any, agrees: bool | None) -> None:
 
     Args:
         model: the model.
-        agrees: what ``unembeds`` found.
+        agrees: the result of ``unembeds``.
 
     Raises:
-        ModelError: the logits are not finite, or the architecture does something to them that steerlens does not know of.
+        ModelError: the logits are not finite, or the architecture changes them in a way that steerlens does not know.
     """
     if agrees is None:
         raise ModelError(
@@ -103,10 +103,10 @@ def check_unembedding(model: Any, agrees: bool | None) -> None:
 
 
 def check_gradients(model: Any) -> None:
-    """Refuses to differentiate passes of a model that cannot be.
+    """Refuses a model whose passes cannot be differentiated.
 
     Raises:
-        ModelError: its backend gives no derivatives, or a kernel for its quantized weights does not.
+        ModelError: its backend gives no derivatives, or a kernel for its quantized weights gives none.
     """
     quantization = getattr(model.backend, "quantization", None)
     if quantization is not None and not model.backend.capabilities.gradients:
@@ -119,16 +119,16 @@ def check_gradients(model: Any) -> None:
 
 
 def check_hooks(model: Any) -> None:
-    """Refuses to steer a model that cannot be.
+    """Refuses a model that cannot be steered.
 
     Raises:
-        ModelError: its backend takes no hooks.
+        ModelError: its backend does not support hooks.
     """
     _check(model, "hooks", "takes no hooks, so it cannot be steered", "Load")
 
 
 def check_generation(model: Any) -> None:
-    """Refuses to generate with a model that cannot.
+    """Refuses a model that cannot generate.
 
     Raises:
         ModelError: its backend does not generate.

@@ -1,4 +1,4 @@
-"""Reading the residual stream of many prompts, batch by batch."""
+"""Reads the residual stream of many prompts, batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
 
 _KEPT = 1 << 29
-"""Bytes of what was read that stay on the device before they are moved to the CPU."""
+"""The number of bytes of results that stay on the device before they are moved to the CPU."""
 
 
 def prompts_of(prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
     """Texts and prompts, or one of them, as a tuple of prompts.
 
     Raises:
-        PromptError: there are none.
+        PromptError: there are no prompts.
     """
     each = [prompts] if isinstance(prompts, str | Prompt) else prompts
     given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in each)
@@ -41,21 +41,21 @@ def read_all(
     batch_size: int | None,
     side: PaddingSide = "right",
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """The residual stream of prompts after layers, at one position of each.
+    """Yields the residual stream of prompts after layers, at one position of each prompt.
 
     Args:
         model: the model.
         prompts: the prompts.
         layers: block indices.
-        positions: what is read of a prompt.
-        batch_size: prompts at once; chosen for the device for ``None``.
-        side: where shorter prompts of a batch are padded.
+        positions: the position that is read in a prompt.
+        batch_size: the number of prompts at once; ``None`` chooses it for the device.
+        side: the side on which shorter prompts of a batch are padded.
 
     Yields:
-        The indices of a batch's prompts, and what is read of them, as float32 ``[layer, prompt, d_model]``, on the device.
+        The indices of a batch's prompts, and their residuals as float32 ``[layer, prompt, d_model]``, on the device.
 
     Raises:
-        PromptError: an empty prompt, or one without the token asked for.
+        PromptError: an empty prompt, or a prompt without the token that is asked for.
     """
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in prompts]
     tokens = [tokens_read(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
@@ -73,13 +73,14 @@ def read_all(
 
 
 def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -> Iterator[tuple[list[int], Tensor]]:
-    """What was read on a device, on the CPU: gathered there, and moved when it fills ``most`` bytes and at the end.
+    """Moves results from a device to the CPU. They are collected on the device, and moved when they fill ``most`` bytes and at
+    the end.
 
-    Each move waits for the device, which has nothing to do meanwhile.
+    Each move waits for the device, which cannot do other work at that time.
 
     Args:
-        found: what ``read_all`` yields.
-        most: bytes that are gathered.
+        found: the results of ``read_all``.
+        most: the number of bytes that are collected.
     """
     indices: list[int] = []
     gathered: list[Tensor] = []

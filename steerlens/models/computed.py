@@ -1,4 +1,4 @@
-"""Numbers that are kept as long as the model computes the same: until a hook comes or goes, or a weight changes."""
+"""Results that are kept as long as the model computes the same: until a hook is added or removed, or a weight changes."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Computed:
-    """What was computed under the hooks and weights that a model had when ``refresh`` was last called."""
+    """Results that were computed with the hooks and weights that the model had when ``refresh`` was last called."""
 
     def __init__(self, model: LensModel) -> None:
         self.model = model
         self.version = 0
-        """How often everything was dropped."""
+        """How often all results were dropped."""
         self._state: object = None
         self._found: dict[str, Any] = {}
 
@@ -25,7 +25,7 @@ class Computed:
             self._state, self._found, self.version = state, {}, self.version + 1
 
     def __call__(self, name: str, make: Callable[[], T]) -> T:
-        """What ``make`` gives, made once."""
+        """The result of ``make``, which is computed only once."""
         if name not in self._found:
             self._found[name] = make()
         found: T = self._found[name]
@@ -35,5 +35,5 @@ class Computed:
         return name in self._found
 
     def put(self, name: str, value: object) -> None:
-        """Keeps a value."""
+        """Keeps a result."""
         self._found[name] = value

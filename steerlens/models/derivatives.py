@@ -18,9 +18,11 @@ from steerlens.models.targets import LogProbabilities, Sums, TargetPositions
 from steerlens.models.trust import by_trust, derivatives_agree
 
 _WORDS_KEPT = 24
-"""Numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner layers."""
+"""The numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner
+layers."""
 Weigh = Callable[[int, list[float]], list[float]]
-"""The weight of each choice of a row, given the row's number and the unsteered log probabilities of its choices."""
+"""A function that returns the weight of each choice of a row, given the row's number and the unsteered log probabilities of its
+choices."""
 
 
 @torch.inference_mode(False)
@@ -38,13 +40,13 @@ def row_gradients(
     Args:
         engine: the rows and the model.
         layers: block indices; the derivatives are in ascending order.
-        steered: the tokens that the vector would be added at.
-        weigh: the weights of a row's choices, which may depend on its log probabilities unsteered.
-        leaves_prompt: no token before the prompt's last one is steered.
-        report: called with the number of rows that were done since the last call.
+        steered: the tokens to which the vector would be added.
+        weigh: returns the weights of a row's choices, which may depend on its unsteered log probabilities.
+        leaves_prompt: whether no token before the prompt's last token is steered.
+        report: called with the number of rows finished since the last call.
 
     Raises:
-        LayerError: a layer that the model does not have.
+        LayerError: the model does not have a layer.
         ModelError: the backend does not differentiate.
     """
     model = engine.model
@@ -107,14 +109,15 @@ def _from_cached(
 
 
 def _base_as_it_comes(engine: Engine) -> LogProbabilities | Sums:
-    """The unsteered log probabilities, or what gathers them from passes that are run anyway, where each row is one."""
+    """The unsteered log probabilities if they are known. Otherwise, if each row is in one part only, an empty collection that
+    fills up from the passes that run anyway."""
     if "base" not in engine.kept and sum(map(len, engine.parts)) == len(engine):
         return LogProbabilities(engine.rows)
     return engine.base  # found now, not in the middle of another pass, whose hooks would see it
 
 
 def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
-    """The micro-batches, cut so that what a backward pass needs of every block fits the memory."""
+    """The micro-batches, cut into parts so that the values which a backward pass needs from every block fit the memory."""
     model = engine.model
     token_bytes = _WORDS_KEPT * model.n_layers * model.d_model * model.dtype.itemsize
     for part in engine.parts:
@@ -124,7 +127,8 @@ def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
 
 
 def _weights(part: Sequence[PackedRow], base: LogProbabilities | Sums, weigh: Weigh, choices: Sums) -> Float[Tensor, " choice"]:
-    """The weights of a micro-batch's choices, by the unsteered log probabilities, of which ``choices`` may be the first news."""
+    """The weights of a micro-batch's choices, from the unsteered log probabilities. ``choices`` may contain them for the first
+    time."""
     if isinstance(base, LogProbabilities):
         base.add(part, choices)
     sums = base.sums if isinstance(base, LogProbabilities) else base

@@ -1,4 +1,4 @@
-"""Device and dtype, chosen for the machine, and a digest of weights on any device."""
+"""Chooses a device and a dtype for the machine, and computes a digest of weights on any device."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, else a CUDA GPU, else the CPU.
+    """The device that is asked for; otherwise a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        SettingsError: no such device on this machine.
+        SettingsError: this machine has no such device.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -29,10 +29,10 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype asked for, else float32 on a CPU and bfloat16 on a GPU that computes in it.
+    """The dtype that is asked for; otherwise float32 on a CPU and bfloat16 on a GPU that computes in it.
 
     Raises:
-        UnknownNameError: none of float32, bfloat16, float16.
+        UnknownNameError: the name is not float32, bfloat16 or float16.
     """
     if dtype is None:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -44,10 +44,10 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
 
 
 def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
-    """The type of number that a model computes in: that of its first weight which is not quantized.
+    """The number type that a model computes in: the type of its first weight that is not quantized.
 
     Args:
-        parameters: its weights. Quantized ones are whole numbers, or numbers of one byte.
+        parameters: its weights. Quantized weights are integers, or numbers of one byte.
     """
     first = None
     for parameter in parameters:
@@ -58,13 +58,14 @@ def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
 
 
 def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
-    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value changes the digest. Its device does
-    not count.
+    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value changes the digest. The device does
+    not matter.
 
-    The bytes are hashed with xxHash (XXH3, 128 bits), about ten gigabytes a second; tensors that share memory are read once.
+    The bytes are hashed with xxHash (XXH3, 128 bits), about ten gigabytes a second. Tensors that share memory are read once.
 
     Args:
-        state: tensors by name, or functions that read one which is kept elsewhere; it is let go of before the next.
+        state: tensors by name, or functions that read a tensor which is stored elsewhere. Each such tensor is released before
+            the next is read.
     """
     import hashlib
 

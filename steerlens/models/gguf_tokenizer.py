@@ -1,8 +1,8 @@
-"""The tokenizer of a converted GGUF file: made to do what the file says, and tried before it is trusted.
+"""The tokenizer of a converted GGUF file. It is changed so that it does what the file says, and tested before it is used.
 
-Which tokenizer comes out of a GGUF file depends on the version of Transformers. Of Gemma's, whose vocabulary has scores and
-no merges, versions up to 5.17 make another model, and once saved and read again it cuts every text into single
-characters. No error is raised, and every score falls to chance. So it is the tokenizer as read again that is tried.
+The tokenizer that is made from a GGUF file depends on the version of Transformers. Gemma's vocabulary has scores and no merges.
+For it, versions up to 5.17 make another kind of tokenizer which, once saved and read again, cuts every text into single
+characters. No error is raised, and every score falls to chance. So the tokenizer is tested after it has been read again.
 """
 
 import json
@@ -17,12 +17,13 @@ from steerlens.storage import write_text
 TESTED = "5.23.0"
 """The version of Transformers that conversions were tested with."""
 _RIGHT = 0.9
-"""Share of pieces that a right tokenizer finds at least. Right ones find 0.98 to 1.00, broken ones found 0.02 and 0.00."""
+"""The smallest share of pieces that a right tokenizer finds. Right tokenizers find 0.98 to 1.00; broken ones found 0.02 and
+0.00."""
 _NFC = {"qwen2", "qwen35", "command-r", "olmo", "mpt"}
-"""Pre-tokenizers (``tokenizer.ggml.pre``) of models whose own tokenizer composes characters first (Unicode's NFC).
+"""Pre-tokenizers (``tokenizer.ggml.pre``) of models whose own tokenizer first composes characters (Unicode's NFC).
 
-A GGUF file does not say so. Transformers' own classes of these tokenizers do: ``Qwen2Tokenizer``, ``Qwen3_5Tokenizer``,
-``CohereTokenizer``, and ``GPTNeoXTokenizer``, whose tokenizer OLMo and MPT use.
+A GGUF file does not contain this information. It is in Transformers' own classes of these tokenizers: ``Qwen2Tokenizer``,
+``Qwen3_5Tokenizer``, ``CohereTokenizer``, and ``GPTNeoXTokenizer``, whose tokenizer OLMo and MPT use.
 """
 _DIGITS = {"smollm", "command-r", "refact", "starcoder"}
 """Pre-tokenizers that part all digits from each other before anything else (llama.cpp: ``\\p{N}`` as their first pattern)."""
@@ -45,14 +46,14 @@ PROBES = (
 
 
 def prepare(tokenizer: Any, vocabulary: GgufVocabulary) -> None:
-    """Gives a tokenizer what the original has and Transformers leaves out.
+    """Gives a tokenizer the properties that the original has and Transformers leaves out.
 
-    That is the special tokens that the file names, its normaliser, its splitting of digits, and in front of a text BOS if
-    the file says so, and nothing behind it.
+    These are the special tokens that the file names, its normaliser, and its splitting of digits. BOS is put in front of a text
+    if the file says so, and nothing is put after it.
 
     Args:
-        tokenizer: a Hugging Face tokenizer, changed in place.
-        vocabulary: what the GGUF file says.
+        tokenizer: a Hugging Face tokenizer, which is changed in place.
+        vocabulary: the contents of the GGUF file.
     """
     from tokenizers import normalizers, pre_tokenizers
 
@@ -78,12 +79,12 @@ def _template(vocabulary: GgufVocabulary) -> Any:
 
 
 def probed(tokenizer: Any) -> list[list[int]]:
-    """Ids of the probe texts, each with and without special tokens."""
+    """The ids of the test texts, each with and without special tokens."""
     return [list(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in PROBES for special in (True, False)]
 
 
 def save(tokenizer: Any, folder: Path) -> None:
-    """Writes a tokenizer such that it is read again as it is, by a class that changes nothing of it."""
+    """Writes a tokenizer so that it is the same when it is read again, by a class that changes nothing in it."""
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -91,20 +92,20 @@ def save(tokenizer: Any, folder: Path) -> None:
 
 
 def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[int]], called: str) -> float:
-    """Tries the tokenizer of a folder, as read again from there.
+    """Tests the tokenizer of a folder after reading it again from there.
 
     Args:
         folder: a converted model.
-        vocabulary: what the GGUF file says.
-        before: ids of the probe texts before the tokenizer was saved, as ``probed`` gives them.
-        called: what the model is called in errors.
+        vocabulary: the contents of the GGUF file.
+        before: the ids of the test texts before the tokenizer was saved, as returned by ``probed``.
+        called: the name of the model in errors.
 
     Returns:
-        The share of the file's ordinary pieces that the tokenizer gives their own id.
+        The share of the file's ordinary pieces to which the tokenizer gives their own id.
 
     Raises:
-        ModelError: it has no merges, does not find the file's pieces, changed in saving, has other special tokens than the file
-            says, or puts others around a text.
+        ModelError: it has no merges, does not find the file's pieces, changed when it was saved, has other special tokens than
+            the file says, or puts others around a text.
     """
     from transformers import AutoTokenizer
 
@@ -127,7 +128,7 @@ def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[i
 
 
 def _share(tokenizer: Any, vocabulary: GgufVocabulary) -> float:
-    """Share of the sample that is encoded to its own id, alone or without the space that the tokenizer puts before it."""
+    """The share of the sample that is encoded to its own id, with or without the space that the tokenizer puts before it."""
     sample = vocabulary.sample()
     whole, bare = (
         tokenizer([text[cut:] for _, text in sample], add_special_tokens=False)["input_ids"] if sample else [] for cut in (0, 1)
@@ -141,7 +142,7 @@ def _share(tokenizer: Any, vocabulary: GgufVocabulary) -> float:
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts before and behind a text."""
+    """The tokens that a tokenizer puts before and after a text."""
     text = PROBES[0]
     full, bare = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (True, False))
     at = next((i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare), len(full))

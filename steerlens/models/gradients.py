@@ -1,4 +1,5 @@
-"""Derivatives of a number read off the final residual, with respect to the residual after every layer, from one pass back."""
+"""Derivatives of a number that is read from the final residual, with respect to the residual after every layer, from one
+backward pass."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,16 +21,17 @@ def residual_gradients(
     layers: Sequence[int],
     final_gradient: Callable[[Tensor], Tensor],
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """Derivative of a number that is read off the final residual, with respect to the residual after each of ``layers``.
+    """Derivative of a number that is read from the final residual, with respect to the residual after each of ``layers``.
 
-    One pass forward and one backward, through the blocks above the lowest layer and the cached columns only; the keys and values
-    of the tokens before them are constants. Parameters take no gradient.
+    It takes one forward and one backward pass, only through the blocks above the lowest layer and only for the cached columns.
+    The keys and values of earlier tokens are constants. Parameters get no gradient.
 
     Args:
         backend: the model.
-        cached: a pass that the derivatives are taken of.
-        layers: ascending; the cached pass contains the first of them.
-        final_gradient: from the normed final residual ``[batch, pos, d_model]`` to the number's derivative with respect to it.
+        cached: the pass that is differentiated.
+        layers: the layers in ascending order; the cached pass contains the first of them.
+        final_gradient: a function from the normed final residual ``[batch, pos, d_model]`` to the derivative of the number with
+            respect to it.
     """
     lowest, *above = layers
     leaf = cached.residuals[lowest].detach().requires_grad_()  # nothing below is differentiated
@@ -49,7 +51,7 @@ def residual_gradients(
 def whole_gradients(
     backend: Backend, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """The same from a whole pass, which asks nothing of the architecture but that it can be differentiated.
+    """The same from a whole pass. The only requirement on the architecture is that it can be differentiated.
 
     Args:
         backend: the model.
@@ -76,7 +78,7 @@ def whole_gradients(
 
 @contextmanager
 def frozen(backend: Any) -> Iterator[None]:
-    """No parameter asks for a gradient inside; afterwards each asks as before.
+    """Switches off the gradients of all parameters inside the context, and restores them afterwards.
 
     Args:
         backend: the model.

@@ -1,4 +1,4 @@
-"""Work that memory does not hold at once is done in halves."""
+"""Runs work in halves if the memory is too small to run it at once."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +17,17 @@ R = TypeVar("R")
 
 
 def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
-    """Runs many things at once, or in halves, and halves of these, where the device's memory does not hold them.
+    """Runs many things at once or, if the device's memory is too small, in halves, and halves of these.
 
-    Batches that are made from then on are half as large, too.
+    Batches that are made afterwards are half as large, too.
 
     Args:
         model: the model that runs them.
-        run: does the work.
-        many: what it is done with.
+        run: the function that does the work.
+        many: the things that it works on.
 
     Yields:
-        Some of the things, in their order, and what ``run`` gave for them.
+        Some of the things, in their order, and the result of ``run`` for them.
 
     Raises:
         torch.OutOfMemoryError: not even one of them fits.
@@ -46,12 +46,12 @@ def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequenc
 
 
 def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The halves of what did not fit the memory; the model's batches are half as large from now on, in later runs too, and the
-    log says so.
+    """The halves of things that did not fit the memory. The model's batches are half as large from now on, in later runs too,
+    and the log says so.
 
     Args:
         model: the model.
-        many: what did not fit, at least two things.
+        many: the things that did not fit, at least two.
     """
     if any(device.type == "cuda" for device in model.devices):
         torch.cuda.empty_cache()

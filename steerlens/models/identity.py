@@ -1,4 +1,4 @@
-"""Which model one is, found from its weights and its tokenizer."""
+"""The identity of a model, found from its weights and its tokenizer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def described_number(dtype: torch.dtype, quantization: Any) -> str:
-    """Returns the type of number of weights in words, as ``float32``, or ``bfloat16, bitsandbytes 4 bit (nf4)``.
+    """Returns the number type of weights in words, for example ``float32``, or ``bfloat16, bitsandbytes 4 bit (nf4)``.
 
     Args:
-        dtype: the type of number that the model computes in.
-        quantization: how the weights are quantized; ``None`` where they are not.
+        dtype: the number type that the model computes in.
+        quantization: how the weights are quantized; ``None`` if they are not.
     """
     number = str(dtype).removeprefix("torch.")
     return number if quantization is None else f"{number}, {quantization}"
 
 
 def fingerprint_of(model: "LensModel") -> Fingerprint:
-    """The fingerprint of a model as its weights are now, which are all read."""
+    """The fingerprint of a model with its current weights. All weights are read."""
     tokenizer = model.tokenizer
     return Fingerprint(
         weights=model.backend.weights_digest(),

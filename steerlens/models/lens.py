@@ -1,4 +1,4 @@
-"""``LensModel``: a language model with the capture, tokens and generation that steerlens is built on."""
+"""``LensModel``: a language model with the capture, the tokens and the generation that steerlens needs."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -35,13 +35,13 @@ class LensModel(ModelPlaces, TextGeneration):
     def __init__(
         self, model: Any, name: str = "", tokenizer: Tokenizer | None = None, *, made_from: LoadSpec | None = None
     ) -> None:
-        """Wraps a bridge or a backend. ``load`` is the usual way to a model.
+        """Wraps a bridge or a backend. Usually a model is made with ``load``.
 
         Args:
             model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
-            name: what the model is called in tables and files; its own name for ``""``.
-            tokenizer: how texts become tokens; for ``None`` the model's own tokenizer, read again where its files are at hand.
-            made_from: what ``load`` was given, where the model was loaded by it.
+            name: the model's name in tables and files; ``""`` uses its own name.
+            tokenizer: turns texts into tokens; ``None`` uses the model's own tokenizer, read again if its files are available.
+            made_from: the arguments of ``load``, if the model was loaded by it.
 
         Raises:
             ModelError: an encoder-decoder model, a Falcon with ALiBi, or a model of TransformerLens without a tokenizer.
@@ -53,7 +53,8 @@ class LensModel(ModelPlaces, TextGeneration):
         self.n_layers = self.backend.n_layers
         self.d_model = self.backend.d_model
         self.trusted: dict[tuple[object, ...], bool] = {}
-        """Ways of computing that were compared with the plain one, at their first use, and whether they gave the same."""
+        """For each faster way of computing, whether it gave the same result as the plain way. They are compared at the first
+        use."""
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None
         self._made_from = made_from
         self._stamp_when_made = self.backend.weights_stamp() if made_from else None
@@ -63,7 +64,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def tl(self) -> Any:
-        """The ``TransformerBridge`` or ``HookedTransformer`` itself: all that TransformerLens can do with it still can be done.
+        """The ``TransformerBridge`` or ``HookedTransformer`` itself, for everything else that TransformerLens can do.
 
         Raises:
             ModelError: another backend runs this model.
@@ -74,7 +75,8 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def spec(self) -> LoadSpec:
-        """How to load this very model again, as a worker process does with ``model.spec.load()``. It contains no weights.
+        """The description with which this model can be loaded again, as a worker process does with ``model.spec.load()``. It
+        contains no weights.
 
         Raises:
             ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.
@@ -84,17 +86,17 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What can be done with this model. What only a trial can tell is tried, once."""
+        """The operations that this model supports. Some of them can only be found out by a trial, which is made once."""
         return replace(
             self.backend.capabilities, packed_choices=self.packs, key_reuse=self.reuses_keys, left_padding=self.pads_left
         )
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of this model. It is taken again after a weight was changed or replaced.
+        """The fingerprint of this model. It is computed again after a weight was changed or replaced.
 
-        A change through ``parameter.data`` leaves no trace that could be seen without reading all weights: load the model again
-        after one, or change weights in place under ``torch.no_grad()``.
+        A change through ``parameter.data`` cannot be noticed without reading all weights. After such a change, load the model
+        again, or change weights in place under ``torch.no_grad()`` instead.
         """
         stamp = self.backend.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
@@ -102,10 +104,10 @@ class LensModel(ModelPlaces, TextGeneration):
         return self._kept_fingerprint[1]
 
     def check_unembedding(self) -> None:
-        """Makes sure, once, that unembedding the blocks' output gives the model's own logits.
+        """Checks once that unembedding the blocks' output gives the model's own logits.
 
         Raises:
-            ModelError: the architecture does something to its logits that steerlens does not know of.
+            ModelError: the architecture changes its logits in a way that steerlens does not know.
         """
         check_unembedding(self, self._unembeds)
 
@@ -115,34 +117,36 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @cached_property
     def packs(self) -> bool:
-        """Whether all choices of a prompt can be run in one row. It is tried once."""
+        """Whether all choices of a prompt can be run in one row. This is tested once."""
         return self.backend.capabilities.packed_choices and packs(self)
 
     @cached_property
     def reuses_keys(self) -> bool:
-        """Whether tokens can be run after others whose keys and values are kept; some architectures need more. It is tried
+        """Whether tokens can continue from stored keys and values; some architectures need more than these. This is tested
         once."""
         return self.packs and self.backend.capabilities.key_reuse and reuses_keys(self)
 
     @cached_property
     def pads_left(self) -> bool:
-        """Whether shorter prompts of a batch can be padded in front, as batched generation does. It is tried once."""
+        """Whether shorter prompts of a batch can be padded in front, as batched generation does. This is tested once."""
         return self.backend.capabilities.left_padding and pads_left(self)
 
     def steered(self, plan: Plan) -> AbstractContextManager[None]:
-        """Steers every pass inside the block by a plan, as its hooks do. ``plan.applied(model)`` is the usual way to it.
+        """Steers every pass inside the block by a plan, as the plan's hooks do. Usually you call ``plan.applied(model)``
+        instead.
 
         Args:
             plan: a plan of this model.
 
         Raises:
             FingerprintError: the plan belongs to another model.
-            ModelError: the backend takes no hooks.
+            ModelError: the backend does not support hooks.
         """
         return self.backend.applied(plan.hooks(self))
 
     def tokens(self, prompt: Text) -> Tokens:
-        """Returns the tokens of a ``prompt``: what the tokenizer or chat template puts in front, once, and the text's own.
+        """Returns the tokens of a ``prompt``: the tokens that the tokenizer or chat template puts in front, once, and the
+        tokens of the text itself.
 
         Raises:
             PromptError: the prompt is empty.
@@ -150,7 +154,8 @@ class LensModel(ModelPlaces, TextGeneration):
         return self.tokenizer.tokens(prompt)
 
     def layers(self, layers: Layers | None = None) -> tuple[int, ...]:
-        """Returns block indices, checked, in ascending order: the given ``layers``, one index or several, or all for ``None``.
+        """Returns block indices, checked and in ascending order: the given ``layers``, one index or several, or all for
+        ``None``.
 
         Raises:
             LayerError: the model does not have a layer.
@@ -169,11 +174,12 @@ class LensModel(ModelPlaces, TextGeneration):
         return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.n_front(prompt))
 
     def batch(self, rows: Sequence[Row], layout: Layout = "right") -> TokenBatch:
-        """Returns ``rows`` padded to one length, on the model's device; ``layout`` says on which side."""
+        """Returns ``rows`` padded to one length, on the model's device. ``layout`` names the side of the padding."""
         return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, layout)
 
     def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
-        """Returns batches of indices of rows of these ``lengths``, longest first; ``batch_size`` is the device's for ``None``.
+        """Returns batches of indices of rows with these ``lengths``, the longest first. ``batch_size`` is chosen for the device
+        if it is ``None``.
 
         Raises:
             SettingsError: the batch size is below 1.
@@ -181,12 +187,12 @@ class LensModel(ModelPlaces, TextGeneration):
         return list(by_length(lengths, batch_size, self.token_budget))
 
     def batches_of_rows(self, rows: Sequence[Row], batch_size: int | None = None, copies: int = 1) -> list[list[int]]:
-        """Returns batches of indices of ``rows`` with choices, for aligned prompts; ``batch_size`` is the device's for ``None``.
+        """Returns aligned batches of indices of ``rows`` with choices.
 
         Args:
             rows: prompts with their choices.
-            batch_size: the number of rows at once; chosen for the device for ``None``.
-            copies: the number of plans that will be run at once: the more, the less is padded.
+            batch_size: the number of rows at once; ``None`` chooses it for the device.
+            copies: the number of plans that will be run at once. The more plans, the less padding the batches have.
 
         Raises:
             SettingsError: the batch size is below 1.
@@ -205,22 +211,23 @@ class LensModel(ModelPlaces, TextGeneration):
     ) -> ResidualStack:
         """Returns the residual stream after each block (``hook_resid_post``), at one position of each prompt.
 
-        A prompt's residuals are the same alone and in any batch, to rounding. Nothing is unembedded, and blocks above the highest
-        layer asked for do not run.
+        A prompt's residuals are the same alone and in any batch, except for rounding. Nothing is unembedded, and blocks above
+        the highest requested layer do not run.
 
         Args:
             prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table; or one of them.
             layers: block indices; all for ``None``.
-            positions: ``last`` token, ``mean`` over the prompt's tokens without those in front, such as BOS, or the index of a
-                token as ``model.tokens(prompt)`` shows them (-1 is the last).
-            batch_size: the number of prompts at once; chosen for the device for ``None``.
-            padding_side: where shorter prompts of a batch are padded; for checks, it changes nothing.
+            positions: the position that is read: ``last`` for the last token, ``mean`` for the mean over the prompt's tokens
+                without those in front (such as BOS), or the index of a token as ``model.tokens(prompt)`` shows it (-1 is the
+                last).
+            batch_size: the number of prompts at once; ``None`` chooses it for the device.
+            padding_side: the side on which shorter prompts of a batch are padded. It is meant for checks and changes nothing.
 
         Returns:
             Float32 residuals ``[layer, prompt, d_model]`` in the order of ``prompts``, on the CPU.
 
         Raises:
-            PromptError: there are no prompts, an empty one, or one without the token asked for.
+            PromptError: there are no prompts, a prompt is empty, or a prompt does not have the requested token.
             LayerError: the model does not have a layer.
             SettingsError: padding on the left changes what this architecture computes.
         """
@@ -244,21 +251,22 @@ class LensModel(ModelPlaces, TextGeneration):
     ) -> Float[Tensor, "sum layer d_model"]:
         """Returns weighted sums of the prompts' residuals after each block, accumulated in float64 batch by batch.
 
-        The residuals themselves are never kept in memory, so memory does not grow with the number of prompts. A mean difference
-        is the sum with weights ``1 / n`` and ``-1 / n``.
+        The residuals themselves are not kept, so memory does not grow with the number of prompts. A difference of means is the
+        sum with weights ``1 / n`` and ``-1 / n``.
 
         Args:
             prompts: texts, or prompts of items.
             weights: the weight of each prompt in each sum, ``[prompt, sum]``.
             layers: block indices; all for ``None``.
             positions: as for ``residuals``.
-            batch_size: the number of prompts at once; chosen for the device for ``None``.
+            batch_size: the number of prompts at once; ``None`` chooses it for the device.
 
         Returns:
             Float64 ``[sum, layer, d_model]``, on the CPU.
 
         Raises:
-            PromptError: there are no prompts, an empty one, one without the token asked for, or not a weight for each.
+            PromptError: there are no prompts, a prompt is empty or does not have the requested token, or there is not one
+                weight for each prompt.
             LayerError: the model does not have a layer.
         """
         given, wanted = prompts_of(prompts), self.layers(layers)

@@ -1,4 +1,4 @@
-"""``load``: one door for every kind of model."""
+"""``load``: one function that loads every kind of model."""
 
 import difflib
 import logging
@@ -32,8 +32,9 @@ _HELP = "Other names are taken as a Hugging Face model id, a local folder, or a 
 
 
 _one_at_a_time = threading.RLock()
-"""Held while a model is read. Transformers changes its classes during that time. Of two threads at once, the last would restore
-what the first had changed, and later models would not have their output weights tied to their embedding."""
+"""The lock that is held while a model is read. Transformers changes its classes during that time. If two threads read at once,
+the second would restore the first thread's changes as if they were the original state, and the output weights of later models
+would not be tied to their embedding."""
 
 
 def load(
@@ -51,33 +52,35 @@ def load(
 ) -> LensModel:
     """Loads a model, ready for capture, steering and scoring.
 
-    Only caches change on the machine: no package is installed, and weights are read from safetensors only. Of a checkpoint that
-    takes images too, the text model is loaded.
+    Only caches change on the machine: no package is installed, and weights are read from safetensors only. If a checkpoint also
+    takes images, its text model is loaded.
 
     Args:
-        name: an embedded model's name (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a GGUF
-            file, or a ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3) of the user's own, which is
-            wrapped as it is. The other arguments must agree with it.
-        device: a device of PyTorch, such as ``cuda:0``; for ``None`` a CUDA GPU where there is one, else the CPU.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
-        adapter: a PEFT adapter of this model, a folder or a Hugging Face id, merged into its weights (extra ``peft``).
-        revision: the branch, tag or commit on the hub; pin it for results that should last.
-        trust_remote_code: whether code that comes with a hub model may run.
-        prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. For ``None``
-            the model's own tokenizer and chat template decide, as they did in training: ``model.tokens(prompt)`` shows it.
+        name: the name of an embedded model (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a
+            GGUF file, or your own ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3). Your own model is
+            wrapped unchanged, and the other arguments must agree with it.
+        device: a PyTorch device, such as ``cuda:0``; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that computes in
+            it.
+        adapter: a PEFT adapter of this model, a folder or a Hugging Face id, which is merged into its weights (extra ``peft``).
+        revision: the branch, tag or commit on the hub; pin it if results must be reproducible.
+        trust_remote_code: whether code in a hub model's repository may run.
+        prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. With
+            ``None``, the model's own tokenizer and chat template decide, as in training; ``model.tokens(prompt)`` shows the
+            result.
         device_map: for a model that does not fit on one device: ``auto`` spreads it over all GPUs, then the CPU's memory, then
-            the disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives each
-            part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
+            the disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives
+            each part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
         max_memory: with ``auto`` and similar, the most memory to use on each device: bytes or a text such as ``20GiB``, by a
             GPU's number or ``cpu``.
-        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. They have a
-            folder of their own there, which is removed when the model is deleted.
+        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. Each model
+            has a folder of its own in it, which is removed when the model is deleted.
 
     Raises:
-        UnknownNameError: there is no such model (the nearest names are offered), or no such dtype.
-        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; the package
-            that its quantized weights need is not installed; a bridge does not have a setting that was given.
-        SettingsError: this machine does not have the device; settings of a device map that conflict.
+        UnknownNameError: there is no such model (the error offers the nearest names), or no such dtype.
+        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; the
+            package that its quantized weights need is not installed; a bridge does not have a setting that was given.
+        SettingsError: this machine does not have the device; settings of a device map conflict.
     """
     placing = placing_of(device, device_map, max_memory, offload_folder)
     if not isinstance(name, str | Path):
@@ -121,13 +124,13 @@ def load(
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
-    """Returns the Hugging Face model that ``load`` would wrap, read again, as training needs it.
+    """Returns the Hugging Face model that ``load`` would wrap, read again, as needed for training.
 
     Args:
         spec: how the model was loaded.
 
     Raises:
-        ModelError: it has an adapter, or it cannot be read.
+        ModelError: the model has an adapter, or cannot be read.
     """
     from transformers import AutoModelForCausalLM
 
@@ -160,10 +163,10 @@ def hugging_face_of(spec: LoadSpec) -> Any:
 
 @torch.no_grad()
 def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
-    """The model, after a pass of a few tokens, whose logits are compared with the expected ones if there are any.
+    """The model, after a test pass of a few tokens. The logits are compared with the expected ones if there are any.
 
     Raises:
-        ModelError: the pass fails, as it does where TransformerLens knows an architecture and does not run it.
+        ModelError: the pass fails, for example because TransformerLens knows the architecture but cannot run it.
     """
     try:
         batch = model.batch([model.row([*model.tokenizer.front, 1, 2, 3])])
@@ -185,14 +188,14 @@ def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
 
 
 def source_of(name: str) -> str:
-    """Returns the source of a model name: a folder, or the hub's id.
+    """Returns the source of a model name: a folder, or an id on the hub.
 
     Args:
-        name: an embedded model's name, a model id of the hub, a folder or a GGUF file.
+        name: an embedded model's name, a model id on the hub, a folder or a GGUF file.
 
     Raises:
-        UnknownNameError: no such embedded model, and no id of the hub either.
-        ModelError: no such file, or one that is not read.
+        UnknownNameError: there is no such embedded model, and the name is not an id on the hub either.
+        ModelError: there is no such file, or its format is not supported.
     """
     if name in EMBEDDED:
         return str(converted_embedded(EMBEDDED[name]))
@@ -222,10 +225,10 @@ def source_of(name: str) -> str:
 
 
 def _ask_hub(name: str, revision: str | None) -> None:
-    """Fetches the configuration of a model of the hub, or finds it in the cache: the one question that a wrong name costs.
+    """Fetches the configuration of a model on the hub, or finds it in the cache. For a wrong name, this is the only request.
 
     Raises:
-        UnknownNameError: the hub does not give it.
+        UnknownNameError: the hub does not have the configuration.
     """
     from huggingface_hub import hf_hub_download
 
@@ -267,7 +270,7 @@ def _boot(
 
 
 def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str | None) -> Any:
-    """The bridge or ``HookedTransformer`` itself, which is never moved, cast or read again."""
+    """The bridge or ``HookedTransformer`` itself. It is never moved, converted to another dtype or read again."""
     bridge = model.tl if isinstance(model, LensModel) else model
     hooked = is_hooked_transformer(bridge)
     if not hooked and not isinstance(bridge, bridge_class()):

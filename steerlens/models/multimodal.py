@@ -1,4 +1,4 @@
-"""Checkpoints that take images too (Gemma 3 from 4B up, Llama 4, Mistral 3, …), loaded as the text model within them."""
+"""Checkpoints that also take images (Gemma 3 from 4B up, Llama 4, Mistral 3, …). The text model that they contain is loaded."""
 
 from typing import Any
 
@@ -9,16 +9,17 @@ from steerlens.models.backends.offloading import device_of, lacks_numbers
 from steerlens.models.whole import config_of
 
 _TRIED = (1, 2, 3, 4)
-"""Token ids on which the text model is compared with the whole."""
+"""The token ids on which the text model is compared with the whole model."""
 
 
 def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> bool:
-    """Whether a checkpoint is one that takes images. What cannot be read counts as none: loading it says why.
+    """Whether a checkpoint takes images. A checkpoint that cannot be read counts as not taking images; loading it then says
+    why.
 
     Args:
-        source: a folder, or the hub's id.
+        source: a folder, or an id on the hub.
         revision: branch, tag or commit on the hub.
-        trust_remote_code: whether code that comes with a hub model may run.
+        trust_remote_code: whether code in a hub model's repository may run.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
@@ -30,14 +31,14 @@ def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> 
 
 
 def whole_model(source: str, **settings: Any) -> Any:
-    """A checkpoint that takes images, with every weight from its files, as Hugging Face loads it.
+    """A checkpoint that takes images, as Hugging Face loads it, with every weight from its files.
 
     Args:
-        source: a folder, or the hub's id.
-        settings: what ``from_pretrained`` takes: ``dtype``, ``revision``, ``trust_remote_code``.
+        source: a folder, or an id on the hub.
+        settings: arguments of ``from_pretrained``: ``dtype``, ``revision``, ``trust_remote_code``.
 
     Raises:
-        ModelError: the files lack weights, which would be random.
+        ModelError: the files lack weights, which would then be random.
     """
     from transformers import AutoModelForImageTextToText
 
@@ -51,7 +52,8 @@ def whole_model(source: str, **settings: Any) -> Any:
 
 
 def is_bridged(whole: Any) -> bool:
-    """Whether TransformerLens runs the text model within a checkpoint. Of Gemma 3n it runs only the whole, here on text."""
+    """Whether TransformerLens can run a checkpoint's text model. For Gemma 3n it can only run the whole model, which is used
+    here on text."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -60,14 +62,15 @@ def is_bridged(whole: Any) -> bool:
 
 
 def text_model(whole: Any, name: str) -> Any:
-    """The text model within a checkpoint that takes images: the same modules, so the same numbers.
+    """The text model of a checkpoint that takes images. It has the same modules and so computes the same numbers.
 
     Args:
-        whole: the model, as Hugging Face loads it. It shares its modules with what is returned.
-        name: what the user called the model, for errors.
+        whole: the model, as Hugging Face loads it. It shares its modules with the returned model.
+        name: the user's name for the model, for errors.
 
     Raises:
-        ModelError: Transformers has no text model of this kind, or it computes something else than the whole does on text.
+        ModelError: Transformers has no text model of this kind, or the text model and the whole model compute different results
+            on text.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -97,12 +100,13 @@ def text_model(whole: Any, name: str) -> Any:
 
 
 def _called(model: Any, part: Any) -> str:
-    """The name under which a model has a part."""
+    """The name of a part within a model."""
     return next(name for name, module in model.named_children() if module is part)
 
 
 def _place(whole: Any, text: Any) -> None:
-    """Gives the text model what accelerate gave the whole: the map, by the names that parts have now, and a hook around all."""
+    """Gives the text model what accelerate gave the whole model: the device map, with the parts' current names, and a hook
+    around the model."""
     own = getattr(whole, "hf_device_map", None)
     if own is None or text is whole:
         return
@@ -117,7 +121,7 @@ def _place(whole: Any, text: Any) -> None:
 
 
 def _nearest(places: dict[str, Any], name: str) -> Any:
-    """The place of a part, or of the smallest part that it belongs to."""
+    """The place of a part, or of the smallest part that contains it."""
     around = [part for part in places if part in ("", name) or name.startswith(f"{part}.")]
     return places[max(around, key=len)]
 

@@ -1,4 +1,4 @@
-"""Which rows are run for the rows that are asked for, and what they all begin with."""
+"""Which rows are run for the requested rows, and the prefix that they all share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
 
 _WORTH_SHARING = 16
-"""Tokens from which on a prefix that all prompts share is run apart, once."""
+"""The smallest length, in tokens, of a shared prefix that is run separately, once."""
 
 
 @dataclass(frozen=True)
 class PackedRow:
-    """A row of a micro-batch: a row asked for with all its choices, or with some of them."""
+    """A row of a micro-batch: a requested row with all its choices, or with some of them."""
 
     number: int
-    """Which of the rows asked for."""
+    """The number of the requested row."""
     row: Row
     first: int = 0
-    """Which of its choices is the first here."""
+    """The index of the first of its choices that is in this row."""
 
 
 MicroBatch = list[PackedRow]
-"""Rows that run at once."""
+"""Rows that are run at once."""
 
 
 def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
-    """One packed row, or a row per choice where the model cannot pack or its attention window is too short to see it whole."""
+    """One packed row. If the model cannot pack, or its attention window is shorter than the row, one row per choice."""
     window = model.backend.attention_window
     if model.packs and (window is None or len(row) <= window):
         return [PackedRow(number, row)]
@@ -34,7 +34,7 @@ def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
-    """The tokens that all prompts begin with, if it pays to run them apart; each prompt keeps its last token."""
+    """The tokens that all prompts begin with, if it saves time to run them separately. Each prompt keeps its last token."""
     window = model.backend.attention_window
     if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
         return ()

@@ -1,9 +1,10 @@
-"""What runs on a model now: what the tokens of the running pass are, and who may run it.
+"""What is running on a model now: the roles of the tokens of the running pass, and the thread that may run it.
 
-A steering hook must know for each token whether it is in front of the prompt (such as BOS), is padding, belongs to the prompt, is
-its last one, or follows it. For its own passes steerlens says so. For a pass that somebody else runs it follows from the token's
-column, counted from the first token in the key-value cache, from the attention mask, and from where the prompt ends: ``generate``
-gets the prompt, and outside it the pass that begins a text is the prompt.
+A steering hook must know the role of each token: in front of the prompt (such as BOS), padding, part of the prompt, the
+prompt's last token, or after the prompt. For its own passes, steerlens announces the roles. For a pass that other code runs,
+the role follows from the token's column (counted from the first token in the key-value cache), from the attention mask, and
+from the end of the prompt. ``generate`` knows its prompt. Outside ``generate``, the pass that begins a text counts as the
+prompt.
 """
 
 import threading
@@ -23,7 +24,7 @@ TWO_THREADS = (
     "two threads run this model at once, and one of them has hooks on it that would change the other's pass. Run a model in one "
     "thread at a time, or load it once for each thread."
 )
-"""The error of a thread whose pass would run through another thread's hooks."""
+"""The error for a thread whose pass would run through another thread's hooks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +35,14 @@ class SeenPass:
     mask: Tensor | None
     """``[batch, key]``, 1 for a token and 0 for padding; ``None`` if none of this form was given."""
     past: int
-    """Tokens in the key-value cache, before those of this pass."""
+    """The number of tokens in the key-value cache, before those of this pass."""
     prompt: int | None
     """The number of columns of the prompt; ``None`` if it is not known."""
     kept: int = 0
-    """Columns at the end that are unembedded. Blocks that write no keys may be run on these alone; 0 for all."""
+    """The number of columns at the end that are unembedded; 0 for all. Blocks that write no keys may be run on these columns
+    alone."""
     lost: bool = False
-    """A generation continues from a cache of an unknown form, so the columns are not known either."""
+    """Whether a generation continues from a cache of an unknown form, so that the columns are not known either."""
 
 
 @dataclass(eq=False)
@@ -55,29 +57,29 @@ class Generation:
 
 @dataclass(eq=False)
 class ModelState:
-    """The passes that run on one model now. Only one thread runs it at a time."""
+    """The passes that are running on one model now. Only one thread runs the model at a time."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     owner: int | None = None
     """The thread that holds the lock."""
     depth: int = 0
-    """How many of its claims are open."""
+    """How many of the owner's claims are open."""
     steering: list[int] = field(default_factory=list)
-    """The threads of the plans that are applied now, which is one thread."""
+    """The thread of each plan that is applied now. All of them are the same thread."""
     announced: Tensor | None = None
-    """Roles of the pass that steerlens itself runs."""
+    """The roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
     read: tuple[SeenPass, object, Tensor] | None = None
-    """What was read from a pass that other code runs: the pass, the input that it was read from, and the roles."""
+    """The last result for a pass that other code runs: the pass, the input from which the roles were read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
     """For caches that do not know their length: the number of tokens in each, and the tokens of the last pass."""
     generations: list["Generation"] = field(default_factory=list)
-    """The generations that are running, nested in each other."""
+    """The generations that are running, nested inside each other."""
 
 
 @contextmanager
 def announced(state: ModelState, roles: Int[Tensor, "batch pos"]) -> Iterator[None]:
-    """Says what the tokens of the passes inside are."""
+    """Announces the roles of the tokens of the passes inside the context."""
     before, state.announced = state.announced, roles
     try:
         yield
@@ -92,11 +94,11 @@ def running_roles(
 
     Args:
         shape: batch and positions of the residual stream that a hook was given.
-        front, bos_id, pad_id: as the fingerprint has them.
+        front, bos_id, pad_id: the values in the fingerprint.
 
     Raises:
-        PromptError: the pass was not run from token ids, or several tokens continue from a cache and it is not known where the
-            prompt ends.
+        PromptError: the pass was not run from token ids, or several tokens continue from a cache and the end of the prompt is
+            not known.
     """
     if state.announced is not None:
         roles = state.announced
@@ -132,13 +134,13 @@ def running_roles(
 
 @contextmanager
 def prompt_of(model: Any, length: int) -> Iterator[None]:
-    """Marks where the prompt ends in your own passes that continue from a key-value cache.
+    """Marks the end of the prompt in your own passes that continue from a key-value cache.
 
     ``model.generate``, ``model.tl.generate`` and Hugging Face's ``generate`` do not need this.
 
     Args:
         model: a ``LensModel``.
-        length: the number of tokens of the prompt, those in front and padding included. Tokens from this column on count as
+        length: the number of tokens of the prompt, including those in front and padding. Tokens from this column on count as
             generated.
 
     Raises:
@@ -160,11 +162,11 @@ def claimed(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None
 
     Args:
         state: the state of the model.
-        is_training: says whether a part of the model is in training mode. It is asked once for claims inside one another.
+        is_training: returns whether a part of the model is in training mode. It is called once for nested claims.
 
     Raises:
-        SettingsError: a plan is applied in another thread, so that these passes would be steered by it.
-        ModelError: the model is in training mode, in which dropout makes its numbers random.
+        SettingsError: a plan is applied in another thread, so that it would steer these passes.
+        ModelError: the model is in training mode, in which dropout makes its results random.
     """
     refuse_another_thread(state)
     with state.lock:
@@ -215,10 +217,10 @@ def refuse_another_thread(state: ModelState) -> None:
 
 
 def of_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook that refuses the passes of other threads, which it was not installed for.
+    """A hook that refuses the passes of other threads, for which it was not installed.
 
     Raises:
-        SettingsError: from the hook, in a pass of another thread.
+        SettingsError: raised by the hook in a pass of another thread.
     """
     owner = threading.get_ident()
 

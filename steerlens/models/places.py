@@ -1,4 +1,4 @@
-"""Where a model is: the device that gets its tokens, the devices that its blocks run on, and what their memory holds."""
+"""Where a model is: the device that receives its tokens, the devices that run its blocks, and the size of their memory."""
 
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from steerlens.models.spec import LoadSpec
 
 
 class ModelPlaces:
-    """The part of ``LensModel`` that says where the model is."""
+    """The part of ``LensModel`` that knows where the model is."""
 
     backend: Backend
     n_layers: int
@@ -20,25 +20,25 @@ class ModelPlaces:
 
     @property
     def device(self) -> torch.device:
-        """The device of the weights; that of the embedding, which is given the tokens, if they are on several devices."""
+        """The device of the weights. If they are on several devices, the device of the embedding, which receives the tokens."""
         own: torch.device | None = getattr(self.backend, "device", None)
         return next(iter(self.backend.parameters())).device if own is None else own
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on. Weights that are offloaded are kept elsewhere until then."""
+        """The device that each block runs on. Offloaded weights are kept elsewhere until the block runs."""
         own: tuple[torch.device, ...] | None = getattr(self.backend, "block_devices", None)
         return (self.device,) * self.n_layers if own is None else own
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """The devices that the model runs on, each once: the embedding's, those of its blocks, and the unembedding's."""
+        """The devices that the model runs on, each once: those of the embedding, the blocks and the unembedding."""
         own: tuple[torch.device, ...] | None = getattr(self.backend, "devices", None)
         return tuple(dict.fromkeys((self.device, *self.block_devices))) if own is None else own
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of number that the weights are held in, but for quantized ones."""
+        """The number type of the weights that are not quantized."""
         return number_of(self.backend.parameters())
 
     @property
@@ -51,16 +51,16 @@ class ModelPlaces:
 
     @cached_property
     def token_budget(self) -> int:
-        """The number of tokens of a batch, padding among them.
+        """The number of tokens in a batch, including padding.
 
-        It is a constant on a CPU, and on a GPU what its memory holds, which is measured once for this kind of model and kept in
-        the cache folder; of several GPUs the least. It is halved when a batch does not fit after all.
+        On a CPU it is a constant. On a GPU it follows from the memory, which is measured once for this kind of model and stored
+        in the cache folder; with several GPUs, the smallest number counts. It is halved if a batch does not fit after all.
         """
         model: Any = self
         return min(token_budget(model, memory_of(device)) for device in self.devices)
 
     @property
     def _whereabouts(self) -> str:
-        """The devices in words, and whether weights wait elsewhere."""
+        """The devices in words, and whether weights are kept elsewhere."""
         waits = getattr(self.backend, "offloaded", False)
         return " and ".join(map(str, self.devices)) + (", some weights offloaded" if waits else "")

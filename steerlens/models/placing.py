@@ -1,4 +1,4 @@
-"""Where a model's weights are placed: on several devices, and in the CPU's memory or on disk where these are full."""
+"""The placement of a model's weights: on several devices, and in the CPU's memory or on disk if these are full."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,36 +11,38 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.models.devices import choose_device
 
 DIRECTIVES = ("auto", "balanced", "balanced_low_0", "sequential")
-"""The ways in which accelerate can choose a map itself."""
+"""The methods with which accelerate can choose a map itself."""
 OFFLOADED = ("cpu", "disk")
-"""Where weights may be kept until a block on another device needs them. A model without a GPU runs on the CPU itself."""
+"""Places where weights may be kept until a block on another device needs them. Without a GPU, the model runs on the CPU
+itself."""
 
 DeviceMap = str | Mapping[str, str | int]
 """One of ``DIRECTIVES``, or the place of each part of the model, by the part's name in Hugging Face's model."""
 MaxMemory = Mapping[str | int, str | int]
-"""A number of bytes, or a text such as ``20GiB``, by the number of a GPU, or ``cpu``."""
+"""A number of bytes, or a text such as ``20GiB``, by a GPU's number or ``cpu``."""
 
 
 @dataclass(frozen=True)
 class Placing:
-    """A map of devices, checked, as accelerate takes it."""
+    """A checked device map in the form that accelerate takes."""
 
     device_map: str | dict[str, str | int]
-    """One of ``DIRECTIVES``, or the place of each part, where a CUDA GPU is its number."""
+    """One of ``DIRECTIVES``, or the place of each part. A CUDA GPU is given by its number."""
     max_memory: dict[str | int, str | int] | None = None
-    """The most memory to use on each device, where the map is chosen; for ``None`` all free memory."""
+    """The most memory to use on each device when the map is chosen; ``None`` allows all free memory."""
     offload_folder: str | None = None
-    """Where each model has a folder for weights that are kept on disk and that the checkpoint stores in another form."""
+    """The folder in which each model has its own folder for weights that are kept on disk and that the checkpoint stores in
+    another form."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What Hugging Face's ``from_pretrained`` is given; copies, since it writes into them."""
+        """The arguments for Hugging Face's ``from_pretrained``. They are copies, since it changes them."""
         own = {"device_map": _copied(self.device_map), "max_memory": _copied(self.max_memory)}
         return {**own, "offload_folder": self.offload_folder} if self.offload_folder else own
 
     @property
     def device(self) -> torch.device:
-        """A device that blocks run on: the first that is named, or the one that is chosen where none is."""
+        """A device that blocks run on: the first one in the map, or the automatically chosen device if the map names none."""
         named = self.max_memory if isinstance(self.device_map, str) else self.device_map.values()
         gpus = [place for place in named or () if place not in OFFLOADED]
         if not gpus:
@@ -51,15 +53,15 @@ class Placing:
 def placing_of(
     device: Any, device_map: DeviceMap | None, max_memory: MaxMemory | None, offload_folder: object = None
 ) -> Placing | None:
-    """Returns the map that was asked for, checked; ``None`` for a model on one device.
+    """Returns the requested map, checked; ``None`` for a model on one device.
 
     Args:
-        device: the one device asked for; it cannot be combined with a map.
-        device_map, max_memory, offload_folder: as ``load`` takes them.
+        device: the one requested device; it cannot be combined with a map.
+        device_map, max_memory, offload_folder: as for ``load``.
 
     Raises:
-        SettingsError: settings that do not go together, a size that is none, or a device that this machine does not have.
-        UnknownNameError: no such way of choosing a map.
+        SettingsError: settings conflict, a size is not valid, or this machine does not have a device.
+        UnknownNameError: there is no such method of choosing a map.
     """
     if device_map is None:
         if max_memory is not None or offload_folder is not None:
@@ -85,15 +87,15 @@ def placing_of(
 
 
 def _checked_map(device_map: Mapping[str, str | int]) -> dict[str, str | int]:
-    """The map, whose devices are there."""
+    """The map, after a check that this machine has its devices."""
     if not device_map:
         raise SettingsError("an empty device_map was given: expected the place of each part, or 'auto'.")
     return {name: _checked_place(name, place) for name, place in device_map.items()}
 
 
 def _checked_place(name: str, place: Any) -> str | int:
-    """A place as PyTorch itself writes it, since accelerate takes ``cuda`` and ``cuda:0`` for two devices; a CUDA GPU by its
-    number, since of devices by name it takes the first in an order that changes from process to process."""
+    """A place in PyTorch's own form, since accelerate treats ``cuda`` and ``cuda:0`` as two devices. A CUDA GPU is given by its
+    number: among devices given by name, accelerate takes the first in an order that differs from process to process."""
     if place in OFFLOADED:
         return str(place)
     if str(place) == "meta":
@@ -105,7 +107,7 @@ def _checked_place(name: str, place: Any) -> str | int:
 
 
 def _checked_memory(max_memory: MaxMemory) -> dict[str | int, str | int]:
-    """The sizes, which can be read."""
+    """The sizes, after a check that they can be read."""
     from accelerate.utils import convert_file_size_to_int
 
     for place, size in max_memory.items():

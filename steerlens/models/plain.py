@@ -1,6 +1,6 @@
-"""Log probabilities and derivatives the plain way: whole passes, a row for each choice, nothing kept or cut.
+"""Log probabilities and derivatives computed in the plain way: whole passes, one row for each choice, no cached parts.
 
-Every architecture can do this. It serves where a faster way cannot, and it is what the faster ways are compared with.
+This works for every architecture. It is used if a faster way does not work, and faster ways are compared with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,22 +19,22 @@ from steerlens.models.plans import Plan
 from steerlens.models.targets import Sums, TargetPositions
 
 Choice = tuple[int, int]
-"""A row's number, and the number of one of its choices."""
+"""The number of a row, and the number of one of its choices."""
 Steered = Callable[[Int[Tensor, "row pos"]], Bool[Tensor, "row pos"]]
-"""Which tokens would be steered, given what the tokens are (``roles.py``)."""
+"""A function that returns which tokens would be steered, given the tokens' roles (``roles.py``)."""
 
 
 def plain_sums(
     model: LensModel, rows: Sequence[Row], choices: Sequence[Choice], plan: Plan | None, batch_size: int | None
 ) -> dict[Choice, float]:
-    """The summed log probability of each of the choices, under a plan or unsteered.
+    """The summed log probability of each of the choices, with a plan or unsteered.
 
     Args:
         model: the model.
         rows: prompts with their choices.
-        choices: those that are wanted.
-        plan: what steers the passes; nothing for ``None``.
-        batch_size: rows at once, padded on the right; 1 for no padding; chosen for the device for ``None``.
+        choices: the choices that are scored.
+        plan: the plan that steers the passes; ``None`` for no plan.
+        batch_size: the number of rows at once, padded on the right. 1 means no padding; ``None`` chooses it for the device.
     """
     alone = [_alone(rows[number], at) for number, at in choices]
     unembedding, found = model.backend.unembedding(), {}
@@ -49,7 +49,7 @@ def plain_sums(
 def plain_answers(
     model: LensModel, rows: Sequence[Row], part: Sequence[PackedRow], plan: Plan | None, batch_size: int | None
 ) -> Sums:
-    """The summed log probabilities of the choices of each of a micro-batch's rows."""
+    """The summed log probabilities of the choices of each row in a micro-batch."""
     choices = [(packed.number, packed.first + at) for packed in part for at in range(len(packed.row.choices))]
     found = plain_sums(model, rows, choices, plan, batch_size)
     return [[found[packed.number, packed.first + at] for at in range(len(packed.row.choices))] for packed in part]
@@ -68,9 +68,9 @@ def plain_gradients(
     Args:
         model: the model.
         rows: prompts with their choices.
-        weights: of each row's choices.
+        weights: the weights of each row's choices.
         layers: block indices, ascending.
-        steered: the tokens that the vector would be added at.
+        steered: the tokens to which the vector would be added.
         batch_size: as for ``plain_sums``.
     """
     packed = [PackedRow(n, _alone(row, at), at) for n, row in enumerate(rows) for at in range(len(row.choices))]
@@ -93,7 +93,7 @@ def choice_weights(
 
     Args:
         part: the micro-batch.
-        weights: of the choices of each row asked for, by its number.
+        weights: the weights of the choices of each requested row, by its number.
     """
     return torch.tensor([weights[packed.number][packed.first + at] for packed in part for at in range(len(packed.row.choices))])
 
@@ -105,7 +105,7 @@ def add_by_row(
     layers: Sequence[int],
     steered: Float[Tensor, "line pos"],
 ) -> None:
-    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to those of the rows asked for."""
+    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to those of the requested rows."""
     numbers = torch.tensor([packed.number for packed in part])
     for at, layer in enumerate(layers):
         own = found[layer].float()

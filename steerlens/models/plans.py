@@ -1,4 +1,4 @@
-"""What the engine needs to know of a steering plan, so that it need not know what a plan is."""
+"""The interface of a steering plan that the engine needs, so that it does not depend on the class."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -19,19 +19,19 @@ class Plan(Protocol):
 
     @property
     def leaves_prompt(self) -> bool:
-        """Whether no token before the prompt's last one is edited."""
+        """Whether the plan edits no token before the prompt's last token."""
 
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream after block ``layer`` as the edits there leave it: a pure function."""
+        """Returns the residual stream after block ``layer`` as the edits change it. This is a pure function."""
 
     def hooks(self, model: Any) -> list[Hook]:
-        """The same edits as hooks, which find out by themselves what the tokens of the running pass are."""
+        """Returns the same edits as hooks, which find out the roles of the running pass's tokens themselves."""
 
     def check(self, model: Any) -> None:
-        """Refuses a model that the edits are not for.
+        """Refuses a model for which the edits were not made.
 
         Raises:
-            FingerprintError: saying in what the models differ.
+            FingerprintError: the models differ; the error says how.
         """

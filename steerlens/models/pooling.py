@@ -1,4 +1,4 @@
-"""What is read of a prompt's residuals: its last token, the mean over its tokens, or one of them."""
+"""The position that is read in a prompt's residuals: its last token, the mean over its tokens, or any one token."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,15 +18,15 @@ Positions = str | int
 
 
 def described(positions: Positions) -> str:
-    """Where something was read, in words: ``last``, ``mean`` or ``token N``."""
+    """The position in words: ``last``, ``mean`` or ``token N``."""
     return positions if isinstance(positions, str) else f"token {positions}"
 
 
 def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
-    """The tokens of a row that are read: one, or with ``mean`` all of the prompt's own.
+    """The indices of the tokens in a row that are read: one token, or all of the prompt's own tokens for ``mean``.
 
     Raises:
-        PromptError: the prompt does not have the token, or ``positions`` is none of what it may be.
+        PromptError: the prompt does not have the token, or ``positions`` has no valid value.
     """
     if positions == "mean":
         return [index for index, role in enumerate(row.roles) if role != FRONT]
@@ -42,11 +42,11 @@ def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
 
 
 def reader(tokens: Sequence[Sequence[int]], batch: TokenBatch) -> Callable[[Tensor], Tensor]:
-    """What makes of a residual stream ``[batch, pos, d_model]`` what is read of it, in float32 ``[batch, d_model]``.
+    """A function from a residual stream ``[batch, pos, d_model]`` to its values at the tokens, in float32 ``[batch, d_model]``.
 
     Args:
-        tokens: of each row of the batch those that are read; of several the mean.
-        batch: the rows as they are padded.
+        tokens: the tokens that are read in each row of the batch. Of several tokens the mean is taken.
+        batch: the padded rows.
     """
     device = batch.tokens.device
     if all(len(own) == 1 for own in tokens):

@@ -1,4 +1,4 @@
-"""Checkpoints whose weights are quantized: by which method, to how many bits, and whether its package is installed."""
+"""Checkpoints with quantized weights: the method, the number of bits, and whether the method's package is installed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,8 @@ _PACKAGES = {
     "awq": {"gptqmodel": "gptqmodel"},
     "compressed-tensors": {"compressed_tensors": "compressed-tensors"},
 }
-"""By the method's name in Transformers, the modules that Transformers 5 imports for it, and the packages that pip installs."""
+"""For each method, by its name in Transformers: the modules that Transformers 5 imports for it, and the packages that pip
+installs."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,28 @@ class Quantization:
     """How the weights of a checkpoint are quantized."""
 
     method: str
-    """The name that Transformers gives the method, such as ``bitsandbytes``, ``gptq``, ``awq`` or ``compressed-tensors``."""
+    """The name of the method in Transformers, such as ``bitsandbytes``, ``gptq``, ``awq`` or ``compressed-tensors``."""
     bits: int | None = None
-    """Bits of a weight, the fewest where there are several; ``None`` where the checkpoint does not say."""
+    """The number of bits of a weight, the smallest if there are several; ``None`` if the checkpoint does not say."""
     kind: str = ""
-    """The kind of number where the method has several, such as ``nf4``."""
+    """The kind of number if the method has several, such as ``nf4``."""
     dtype: str | None = None
-    """The type of number that the checkpoint computes in; ``None`` where it does not say."""
+    """The number type that the checkpoint computes in; ``None`` if it does not say."""
 
     def __str__(self) -> str:
         words = (self.method, "" if self.bits is None else f"{self.bits} bit", f"({self.kind})" if self.kind else "")
         return " ".join(filter(None, words))
 
     def check_usable(self, name: str, adapter: str | None) -> None:
-        """Refuses a checkpoint whose packages are not installed, and an adapter on it.
+        """Refuses a checkpoint whose packages are not installed, and an adapter on a quantized checkpoint.
 
         Args:
-            name: what the user called the model.
+            name: the user's name for the model.
             adapter: the adapter that is to be merged into it; ``None`` for none.
 
         Raises:
-            ModelError: naming the packages; or there is an adapter, which quantized weights would take up with rounding.
+            ModelError: packages are missing (the error names them), or there is an adapter, which could be merged into
+                quantized weights only with rounding.
         """
         if adapter is not None:
             raise ModelError(
@@ -61,7 +63,7 @@ class Quantization:
 
 
 def quantization_of(config: Any) -> Quantization | None:
-    """Returns how the weights of a model are quantized; ``None`` where they are not.
+    """Returns how the weights of a model are quantized; ``None`` if they are not.
 
     Args:
         config: the configuration of Hugging Face's model.
@@ -86,12 +88,13 @@ def quantization_of(config: Any) -> Quantization | None:
 
 
 def checkpoint_quantization(source: str, revision: str | None, trust_remote_code: bool) -> Quantization | None:
-    """Returns how a checkpoint is quantized. What cannot be read counts as not quantized: loading it says why.
+    """Returns how a checkpoint is quantized. A checkpoint that cannot be read counts as not quantized; loading it then says
+    why.
 
     Args:
-        source: a folder, or the hub's id.
+        source: a folder, or an id on the hub.
         revision: branch, tag or commit on the hub.
-        trust_remote_code: whether code that comes with a hub model may run.
+        trust_remote_code: whether code in a hub model's repository may run.
     """
     config = config_of(source, revision, trust_remote_code)
     if config is None:
@@ -103,7 +106,7 @@ def checkpoint_quantization(source: str, revision: str | None, trust_remote_code
 
 
 def _weights_of(group: Any) -> tuple[Any, str]:
-    """Bits and kind of the weights of a group of compressed-tensors."""
+    """The number of bits and the kind of the weights of a compressed-tensors group."""
     weights = group.get("weights") if isinstance(group, Mapping) else getattr(group, "weights", None)
     own = weights if isinstance(weights, Mapping) else vars(weights) if hasattr(weights, "__dict__") else {}
     kind = own.get("type", "")

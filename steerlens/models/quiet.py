@@ -1,4 +1,4 @@
-"""Other libraries' progress bars and notices, silenced while ours speak."""
+"""Silences the progress bars and notices of other libraries while steerlens shows its own."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from logging import ERROR, getLogger
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no notices below an error from Transformers and accelerate, for the block only."""
+    """Switches off progress bars and notices below an error in Transformers and accelerate, inside the block only."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,5 @@
-"""Reading Hugging Face's own model where TransformerLens does not: with an adapter, with images, placed, or quantized."""
+"""Reads Hugging Face's own model if TransformerLens cannot load it: with an adapter, with images, with a device map, or
+quantized."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,23 +19,24 @@ from steerlens.models.placing import Placing
 from steerlens.scratch import remove_abandoned, scratch_folder
 
 TRIED = (1, 2, 3)
-"""Token ids that a model is tried on."""
+"""The token ids with which a model is tested."""
 _ALIKE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference of logits before and after a model is wrapped, from rounding. In half precision 0.05."""
+"""The largest relative difference, from rounding, between the logits before and after a model is wrapped. In half precision it
+is 0.05."""
 
 
 def hugging_face(source: str, name: str, adapter: str | None, placing: Placing | None, **settings: Any) -> Any:
-    """Returns the Hugging Face model where TransformerLens cannot load it itself, else ``None``.
+    """Returns the Hugging Face model if TransformerLens cannot load it itself, otherwise ``None``.
 
     Args:
-        source: a folder, or the hub's id.
-        name: what the user called the model, for errors.
+        source: a folder, or an id on the hub.
+        name: the user's name for the model, for errors.
         adapter: an adapter that is merged into its weights; ``None`` for none.
-        placing: the map of devices, which quantized weights need, too; ``None`` for a model that is moved as a whole.
-        settings: what ``from_pretrained`` takes: ``dtype``, ``revision``, ``trust_remote_code``.
+        placing: the device map, which quantized weights need too; ``None`` for a model that is moved as a whole.
+        settings: arguments of ``from_pretrained``: ``dtype``, ``revision``, ``trust_remote_code``.
 
     Raises:
-        ModelError: weights, a map or an adapter that cannot be used.
+        ModelError: the weights, a map or an adapter cannot be used.
     """
     images = takes_images(source, settings["revision"], settings["trust_remote_code"])
     given = settings if placing is None else {**settings, **placing.settings}
@@ -50,7 +52,8 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
 
 @contextmanager
 def _own_folder(parent: Path) -> Iterator[str]:
-    """A new folder in the one that was given: weights of two models have the same names, and both would read the last ones."""
+    """A new folder inside the given one. The weights of two models have the same names, so that in one folder both models would
+    read the last ones."""
     parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(parent, "weights")
     with scratch_folder(parent, "weights") as (folder, _):
@@ -58,7 +61,7 @@ def _own_folder(parent: Path) -> Iterator[str]:
 
 
 def _placed(source: str, name: str, adapter: str | None, images: bool, placing: Placing | None, **settings: Any) -> Any:
-    """The model, or what is wrong with its map in words."""
+    """The placed model, or an error that says in words what is wrong with its map."""
     try:
         return _read(source, name, adapter, images, **settings)
     except ImportError as error:
@@ -113,7 +116,7 @@ def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any)
 
 
 def _checked(model: Any, name: str) -> Any:
-    """Returns the model, with its weights on the devices where they are used."""
+    """Returns the model, with its weights on the devices that use them."""
     if wrong := misplaced(model):
         raise ModelError(
             f"{name} cannot be placed in this way: {wrong}. Weights that two parts share, as an embedding and an unembedding, "
@@ -133,13 +136,13 @@ def _check_is_here(base: Any, name: str, adapter: str) -> None:
 
 @contextmanager
 def unmapped(model: Any) -> Iterator[None]:
-    """Hides the map of a model that accelerate has placed while TransformerLens wraps it.
+    """Hides the device map of a model that accelerate has placed while TransformerLens wraps it.
 
-    TransformerLens 4.3 refuses a map of GPUs and the CPU, since it was never tried there. Whether the wrapped model is right is
-    tried afterwards (``check_same``).
+    TransformerLens 4.3 refuses a map of GPUs and the CPU, since it was never tested there. Whether the wrapped model is right
+    is tested afterwards (``check_same``).
 
     Args:
-        model: Hugging Face's model; ``None`` for one that TransformerLens reads.
+        model: Hugging Face's model; ``None`` for a model that TransformerLens reads.
     """
     own = vars(model).pop("hf_device_map", None) if model is not None else None
     try:
@@ -151,7 +154,7 @@ def unmapped(model: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def logits_alone(model: Any) -> Float[Tensor, "pos d_vocab"]:
-    """Returns a Hugging Face model's logits of ``TRIED`` before it is wrapped, in float32 on the CPU.
+    """Returns a Hugging Face model's logits for ``TRIED`` before it is wrapped, in float32 on the CPU.
 
     Args:
         model: the model.
@@ -164,13 +167,13 @@ def logits_alone(model: Any) -> Float[Tensor, "pos d_vocab"]:
 def check_same(
     name: str, found: Float[Tensor, "pos d_vocab"], expected: Float[Tensor, "pos d_vocab"], number: torch.dtype
 ) -> None:
-    """Makes sure that a placed or quantized model computes in TransformerLens what it computes alone.
+    """Checks that a placed or quantized model gives the same logits in TransformerLens as alone.
 
     Args:
-        name: what the user called the model.
-        found: its logits of ``TRIED`` in TransformerLens.
-        expected: those that ``logits_alone`` gave.
-        number: the type of number that it computes in.
+        name: the user's name for the model.
+        found: its logits for ``TRIED`` in TransformerLens.
+        expected: the result of ``logits_alone``.
+        number: the number type that it computes in.
 
     Raises:
         ModelError: they differ by more than rounding.
@@ -185,9 +188,9 @@ def check_same(
 
 
 def reason(error: Exception) -> str:
-    """Returns the kind of an error, and the first line of what it says.
+    """Returns the class of an error, and the first line of its message.
 
     Args:
-        error: what another library raised.
+        error: an error that another library raised.
     """
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"

@@ -1,5 +1,5 @@
-"""Passes over micro-batches that continue from cached ones: blocks below a plan's first layer run once for all plans, the tokens
-before a prompt's last one once where no plan steers them, and a prefix that all rows share once for all batches."""
+"""Passes over micro-batches that continue from cached ones. Blocks below a plan's first layer run once for all plans. The
+tokens before a prompt's last token run once if no plan steers them. A prefix that all rows share runs once for all batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,15 +24,16 @@ class ResumedPasses:
 
     model: LensModel
     prefix: tuple[int, ...]
-    """Tokens that all rows begin with and that run apart; the rows of batches are without them."""
+    """The tokens that all rows begin with. They run separately, and the rows of batches do not contain them."""
     memory: int
-    """Bytes that may be kept of a batch."""
+    """The number of bytes that may be kept for a batch."""
     kept: Computed
 
     def cached_passes(
         self, batch: TokenBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[CachedPass, list[int]]]:
-        """Cached passes of a batch, each with as many layers as fit the memory, and the plans that begin at one of them."""
+        """Yields cached passes of a batch, each with as many layers as fit the memory, and the plans whose first layer is one
+        of these."""
         start = batch.last if onward else 0
         word = self._word(len(batch.rows))
         keys = 2 * start * word * self.model.n_layers
@@ -46,7 +47,7 @@ class ResumedPasses:
             )
 
     def stacks(self, cached: CachedPass, plans: Sequence[Plan], some: Sequence[int]) -> Iterator[list[int]]:
-        """Plans by the layer at which they begin, as many at once as keep the device busy."""
+        """Yields groups of plans, ordered by their first layer. A group has as many plans as keep the device busy."""
         rows, columns, _ = cached.final.shape
         seen = 4 * self._word(rows) * (cached.batch.tokens.shape[1] + len(self.prefix))  # keys and values of a block, twice
         size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
@@ -54,14 +55,14 @@ class ResumedPasses:
         yield from (ordered[at : at + size] for at in range(0, len(ordered), size))
 
     def _word(self, rows: int) -> int:
-        """Bytes of a residual of each row at one token."""
+        """The number of bytes of the residuals of all rows at one token."""
         return rows * self.model.d_model * self.model.dtype.itemsize
 
     @torch.no_grad()
     def steered(self, cached: CachedPass, plans: Sequence[Plan]) -> Float[Tensor, "row pos d_model"]:
-        """Final residuals of the batch under each plan, one after another; plans that begin lower come first.
+        """The final residuals of the batch under each plan, one plan after another. Plans with a lower first layer come first.
 
-        The plans climb the blocks together, each from its first layer on.
+        The plans run through the blocks together, and each joins at its first layer.
         """
         edited = [plan for plan in plans if plan.layers]
         unsteered = cached.final.repeat(len(plans) - len(edited), 1, 1)
@@ -75,7 +76,7 @@ class ResumedPasses:
 
     @property
     def before(self) -> KeyValues:
-        """The same, run once for the hooks and weights that the model has now."""
+        """Keys and values of the prefix, computed once for the model's current hooks and weights."""
         kept: KeyValues = self.kept("prefix", self.run_prefix)
         return kept
 
@@ -85,7 +86,7 @@ class ResumedPasses:
     @torch.inference_mode(False)
     @torch.no_grad()
     def run_prefix(self) -> KeyValues:
-        """Keys and values of the prefix under the hooks that are on the model."""
+        """Computes keys and values of the prefix with the model's current hooks."""
         if not self.prefix:
             return {}
         with self.model.backend.attending(None, len(self.prefix)) as kept:
@@ -101,7 +102,7 @@ class ResumedPasses:
         return self.model.backend.cached_pass(self._prefix_batch(), self.model.layers())
 
     def _steered_prefix(self, plans: Sequence[Plan]) -> KeyValues:
-        """Keys and values of the prefix, by block a row for each plan that begins below it."""
+        """Keys and values of the prefix. Each block has one row for each plan that begins below it."""
         cached = self._prefix_pass
         entering, hooks = _entering(plans, cached)
         with self.model.backend.hooked(hooks):
@@ -110,10 +111,10 @@ class ResumedPasses:
 
 
 def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tensor], list[Hook]]:
-    """The residuals after the plans' first layers as each plan leaves them, and hooks for their other layers.
+    """The residuals after the plans' first layers as each plan changes them, and hooks for the plans' other layers.
 
     Args:
-        plans: by the layer at which they begin, lowest first.
+        plans: the plans in the order of their first layers, lowest first.
         cached: a pass with the residuals after these layers.
     """
     roles = cached.batch.roles[:, cached.start :]
@@ -132,7 +133,8 @@ def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tens
 
 
 def sides_of(plans: Sequence[Plan]) -> tuple[bool, bool, bool]:
-    """What makes another computation of a sweep: plans that begin at several layers, several at one layer, plans of several."""
+    """The properties of a sweep that change how it is computed: whether plans begin at several layers, whether several begin at
+    one layer, and whether a plan has several layers."""
     firsts = [first_layer(plan) for plan in plans]
     return len(set(firsts)) > 1, len(set(firsts)) < len(firsts), any(len(plan.layers) > 1 for plan in plans)
 

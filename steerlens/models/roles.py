@@ -25,12 +25,12 @@ def roles_of(
 
     Args:
         front: the tokens that the tokenizer puts before a text.
-        bos_id: the declared BOS, which counts as standing in front too, where somebody put it there.
+        bos_id: the declared BOS. It also counts as in front if another program put it there.
         pad_id: the padding token. Without a mask, a run of it at either end of a row counts as padding.
-        mask: 1 for a token and 0 for padding, of the cached tokens and these.
-        past: tokens in the key-value cache, before these.
-        prompt: columns that the prompt takes, counted from the first cached token; for ``None`` the pass that begins a text is
-            the prompt, and what continues from a cache is generated.
+        mask: 1 for a token and 0 for padding, for the cached tokens and these.
+        past: the number of tokens in the key-value cache, before these.
+        prompt: the number of columns of the prompt, counted from the first cached token. With ``None``, the pass that begins a
+            text is the prompt, and tokens that continue from a cache are generated.
     """
     length = tokens.shape[1]
     end = prompt if prompt is not None else past if past else length
@@ -55,8 +55,8 @@ def _row(ids: list[int], real: list[bool], front: tuple[int, ...], bos_id: int |
 
 
 def _real(ids: list[int], front: tuple[int, ...], bos_id: int | None, pad_id: int | None) -> list[bool]:
-    """Which tokens are not padding, where there is no mask. The padding token may also be the token in front of the text, as in
-    models with one token for BOS, EOS and padding. Then the last token of the leading run is in front of the text."""
+    """Which tokens are not padding, if there is no mask. In models with one token for BOS, EOS and padding, the padding token
+    may also be the token in front of the text. Then the last token of the leading run is in front of the text."""
     start, stop = 0, len(ids)
     while start < stop and ids[start] == pad_id:
         start += 1

@@ -1,4 +1,4 @@
-"""How the next token is taken: the settings of sampling, and random numbers that can be drawn again."""
+"""How the next token is chosen: the settings of sampling, and reproducible random numbers."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,17 +14,17 @@ from steerlens.numeric import whole_number
 def sampling_settings(
     sample: bool, temperature: float, n: int, stops: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns Hugging Face's settings for what ``LensModel.generate`` was given.
+    """Returns Hugging Face's settings for the arguments of ``LensModel.generate``.
 
     Args:
         sample: whether tokens are drawn.
-        temperature: what the logits are divided by.
+        temperature: the number by which the logits are divided.
         n: the number of texts for each prompt.
         stops: the texts at which a text ends.
         settings: Hugging Face's settings that were given under its own names.
 
     Raises:
-        SettingsError: a setting that is out of its range, that was given twice, or that needs ``sample``.
+        SettingsError: a setting is out of its range, was given twice, or needs ``sample``.
     """
     twice = {"do_sample": ("sample", sample), "num_return_sequences": ("n", n != 1), "stop_strings": ("stop", bool(stops))}
     for name, (own, is_given) in twice.items():
@@ -49,11 +49,11 @@ def sampling_settings(
 
 @contextmanager
 def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Draws what is drawn inside from a seed, and leaves PyTorch's random numbers as they were.
+    """Makes random draws inside the context depend on a seed, and leaves the state of PyTorch's random numbers unchanged.
 
     Args:
-        seed: the seed of the random numbers; for ``None`` they continue from where they are.
-        device: the device that draws, a CPU or a CUDA GPU.
+        seed: the seed of the random numbers; with ``None`` they continue from their current state.
+        device: the device on which the draws are made, a CPU or a CUDA GPU.
     """
     if seed is None:
         yield

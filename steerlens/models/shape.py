@@ -1,7 +1,7 @@
-"""What a configuration says of a model's shape, checked before anything of that shape is made.
+"""The shape of a model in its configuration, checked before anything of that shape is created.
 
-Transformers makes the whole model before it sees that the weights are others: with a wrong number in a small file that takes all
-memory, or hours.
+Transformers creates the whole model before it notices that the weights have another shape. A wrong number in a small file could
+therefore use all memory, or take hours.
 """
 
 from collections.abc import Mapping
@@ -13,22 +13,23 @@ _OTHERS = (
     *("vocab_size", "intermediate_size", "ffn_dim", "n_inner", "d_ff", "moe_intermediate_size", "feed_forward_length"),
     *("num_attention_heads", "n_head", "head_dim", "head_count"),
 )
-"""What configurations of Hugging Face and metadata of GGUF call the number of blocks, the width, and other sides of weights."""
+"""The names, in Hugging Face's configurations and in GGUF metadata, of the number of blocks, the width, and other dimensions of
+weights."""
 _MOST = 2_000
-"""More blocks than any model has."""
+"""A number of blocks that no model has."""
 _WEIGHTS = 8
 """The largest number of weights per byte, for any quantization."""
 
 
 def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
-    """Refuses a shape whose weights a file of this size cannot hold, or with more blocks than any model has.
+    """Refuses a shape whose weights a file of this size cannot contain, or with more blocks than any model has.
 
     Args:
         settings: a configuration, or a part of one, by name.
-        size: the bytes of the weights; ``None`` where they are not known.
+        size: the number of bytes of the weights; ``None`` if it is not known.
 
     Raises:
-        ValueError: it is such a shape.
+        ValueError: the shape is refused.
     """
     for name in _LAYERS:
         if _number(settings, name) > _MOST:

@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """The arguments of ``load``, as plain values that can be sent to another process. It contains no weights."""
+    """The arguments of ``load``, as plain values that can be sent to another process. They contain no weights."""
 
     name: str
     """The name of an embedded model, a model id of the hub, or the path of a folder or GGUF file."""
     device: str | None = None
-    """The device asked for; for ``None`` the loading process chooses one."""
+    """The requested device; with ``None`` the loading process chooses one."""
     dtype: str | None = None
-    """``float32``, ``bfloat16`` or ``float16``; for ``None`` one is chosen for the device."""
+    """``float32``, ``bfloat16`` or ``float16``; with ``None`` one is chosen for the device."""
     revision: str | None = None
     """The branch, tag or commit on the hub."""
     adapter: str | None = None
     """The folder or hub id of an adapter that is merged into the weights."""
     prepend_bos: bool | None = None
-    """Whether BOS is put in front of texts; for ``None`` the tokenizer decides."""
+    """Whether BOS is put in front of texts; with ``None`` the tokenizer decides."""
     trust_remote_code: bool = False
     """Whether code from the hub model's repository may run."""
     device_map: str | dict[str, str | int] | None = None
-    """The device map asked for; with ``auto`` and similar, the loading process makes a map of its own devices."""
+    """The requested device map. With ``auto`` and similar, the loading process makes a map of its own devices."""
     max_memory: dict[str | int, str | int] | None = None
-    """The most memory to use on each device, where the map is chosen."""
+    """The most memory to use on each device when the map is chosen."""
     offload_folder: str | None = None
     """The folder for weights that are kept on disk and that the checkpoint stores in another form."""
 
@@ -40,7 +40,7 @@ class LoadSpec:
         Raises:
             UnknownNameError: there is no such model or dtype.
             ModelError: the model cannot be read, verified or run.
-            SettingsError: this machine does not have the device, or one of those of the map.
+            SettingsError: this machine does not have the device, or a device of the map.
         """
         from steerlens.models.loading import load
 
@@ -59,12 +59,12 @@ class LoadSpec:
 
 
 def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
-    """Returns a model's spec, if what it loads is that model.
+    """Returns a model's spec, after a check that loading it gives the same model.
 
     Args:
-        spec: what the model was loaded by; ``None`` for a model that was made from a live one.
-        name: what the model is called.
-        changed: whether its weights are others than when it was loaded.
+        spec: how the model was loaded; ``None`` for a model that was made from a live one.
+        name: the model's name.
+        changed: whether its weights have changed since it was loaded.
 
     Raises:
         ModelError: the model was made from a live bridge or backend, or its weights were changed.

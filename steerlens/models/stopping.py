@@ -12,8 +12,8 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 _MORE = 32
-"""The number of tokens that are checked in addition to those that a stop may take. Several may have been accepted at once, and
-special tokens have no text."""
+"""The number of tokens that are checked in addition to those that a stop may need. Several tokens may have been accepted at
+once, and special tokens have no text."""
 
 
 def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
         stop: one text or several; ``()`` for none.
 
     Raises:
-        SettingsError: an empty text, or something that is no text.
+        SettingsError: a text is empty, or something is not a text.
     """
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     wrong = [each for each in stops if not isinstance(each, str) or not each]
@@ -35,21 +35,22 @@ def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str | None:
-    """Returns the text before the first of some stops.
+    """Returns the text before the first stop that it contains.
 
     Args:
         text: a generated text.
         stops: the texts at which it ends.
 
     Returns:
-        The text up to the stop, or ``None`` if it contains none.
+        The text up to the stop, or ``None`` if it contains no stop.
     """
     found = [at for at in map(text.find, stops) if at >= 0]
     return text[: min(found)] if found else None
 
 
 def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
-    """Returns the tokens of those stops that are special tokens in writing, as ``</s>``, of which a decoded text shows nothing.
+    """Returns the tokens of those stops that are written as special tokens, such as ``</s>``. A decoded text does not show
+    these tokens.
 
     Args:
         tokenizer: turns tokens into text.
@@ -62,11 +63,11 @@ def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
 
 
 def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) -> str:
-    """Returns the text of generated tokens up to the first stop: the one that fewest tokens complete.
+    """Returns the text of generated tokens up to the first stop: the stop that the fewest tokens complete.
 
     Args:
         tokenizer: turns tokens into text.
-        ids: the generated tokens. Those after the stop change nothing.
+        ids: the generated tokens. Tokens after the stop do not matter.
         stops: the texts at which it ends.
     """
 
@@ -82,15 +83,15 @@ def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) ->
 
 
 def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[..., Bool[Tensor, " row"]]:
-    """Returns a stopping criterion of Hugging Face's form: it says which rows have come to a stop.
+    """Returns a stopping criterion in Hugging Face's form: it says which rows have reached a stop.
 
-    Only a row's last tokens are decoded, so that a long text takes no longer than a short one; all of them where these contain a
-    stop.
+    Only a row's last tokens are decoded, so that a long text takes no longer than a short one. If these contain a stop, all
+    tokens are decoded.
 
     Args:
         tokenizer: turns tokens into text.
         stops: the texts at which a row ends, at least one.
-        width: the number of columns of the prompts, in which no stop is looked for.
+        width: the number of columns of the prompts, which are not searched for stops.
     """
     most, special = max(len(stop.encode()) for stop in stops) + _MORE, special_stops(tokenizer, stops)
 

@@ -1,4 +1,4 @@
-"""Greedy generation a token at a time, for callers that do something else between two tokens."""
+"""Greedy generation one token at a time, for callers that do something else between two tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,19 +21,20 @@ def stream(
     *,
     stop: Sequence[str] | str = (),
 ) -> Iterator[str]:
-    """Yields what the model has written after a prompt, after every token of it: ``model.generate``'s greedy text, as it grows.
+    """Yields the text that the model has written after a prompt, after each new token. It is the greedy text of
+    ``model.generate`` as it grows.
 
     Args:
         model: the model.
         prompt: a text, a ``Prompt`` or a chat.
-        max_new_tokens: the number of tokens after which it stops if the model does not.
-        around: makes a context that each pass runs in, as ``lambda: plan.applied(model)``. Between two texts none is open, so the
-            model is left unsteered for everybody else.
-        stop: texts at which the text ends, one or several; as for ``model.generate``.
+        max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
+        around: makes a context in which each pass runs, for example ``lambda: plan.applied(model)``. Between two texts no
+            context is open, so that other code sees the unsteered model.
+        stop: one or several texts at which the text ends, as for ``model.generate``.
 
     Yields:
-        The text so far, without special tokens; the last one is the whole. A stop that takes several tokens is left out once it
-        is complete, so the last text may be shorter than the one before it.
+        The text so far, without special tokens; the last one is the whole text. A stop that consists of several tokens is left
+            out once it is complete, so that the last text may be shorter than the one before it.
 
     Raises:
         PromptError: the prompt is empty.

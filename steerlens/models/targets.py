@@ -1,4 +1,4 @@
-"""From the final residuals of micro-batches to the log probabilities of the choices of all rows."""
+"""Log probabilities of the choices of all rows, computed from the final residuals of micro-batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +17,16 @@ Sums = list[list[float]]
 
 @dataclass(frozen=True, eq=False)
 class TargetPositions:
-    """The places of a batch that predict its choices. A place is listed once, however many choices continue from it."""
+    """The places in a batch at which its choices are predicted. A place is listed once, however many choices continue from
+    it."""
 
     lines: Int[Tensor, " place"]
     columns: Int[Tensor, " place"]
     targets: Targets
     choices: Int[Tensor, " target"]
-    """Which of the batch's choices each target belongs to; on the CPU."""
+    """For each target, the number of its choice in the batch; on the CPU."""
     counts: tuple[int, ...]
-    """Choices of each row."""
+    """The number of choices of each row."""
 
     @classmethod
     def of(cls, batch: TokenBatch) -> "TargetPositions":
@@ -50,10 +51,11 @@ class TargetPositions:
     def sums(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
     ) -> list[Sums]:
-        """Sum of log probabilities of each choice of each row, of each of the copies that ``final`` contains one after another.
+        """The summed log probabilities of each choice of each row, for each of the copies in ``final``, which are one after
+        another.
 
         Args:
-            start: the column that ``final`` begins with.
+            start: the first column of ``final``.
         """
         states = final.view(copies, -1, *final.shape[1:])[:, self.lines, self.columns - start].flatten(0, 1)
         ahead = torch.arange(copies, device=final.device)[:, None] * len(self.lines)
@@ -64,10 +66,10 @@ class TargetPositions:
     def shortened(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0
     ) -> tuple[Sums, "TargetPositions", Unembedding]:
-        """The sums for ``final``, and the same places with an unembedding of the tokens that carry the mass there.
+        """The sums for ``final``, and the same places with an unembedding of the tokens that carry the probability mass there.
 
         Args:
-            start: the column that ``final`` begins with.
+            start: the first column of ``final``.
         """
         values, short, targets = unembedding.shortened(final[self.lines, self.columns - start], self.targets)
         return self._summed(values[None])[0], replace(self, targets=targets), short
@@ -82,7 +84,7 @@ class TargetPositions:
         """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
 
         Args:
-            weigh: the weights of all rows' choices, given the sums of their log probabilities by row.
+            weigh: returns the weights of all rows' choices, given the sums of their log probabilities by row.
         """
         lines, columns = self.lines, self.columns - start
 
@@ -103,16 +105,16 @@ class TargetPositions:
 
 
 class LogProbabilities:
-    """Gathers the summed log probabilities that micro-batches give, in whatever order, in the order of the rows."""
+    """Collects the summed log probabilities of micro-batches, which come in any order, in the order of the rows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.left = sum(len(row.choices) for row in rows)
-        """Choices that were not added yet."""
+        """The number of choices that have not been added yet."""
         self.sums: Sums = [[float("nan")] * len(row.choices) for row in rows]
-        """By row and choice; NaN for what was not added yet."""
+        """The sums by row and choice; NaN for a choice that has not been added yet."""
 
     def add(self, part: Iterable[PackedRow], choices: Iterable[list[float]]) -> None:
-        """Takes the choices' summed log probabilities of the rows of one micro-batch."""
+        """Adds the choices' summed log probabilities for the rows of one micro-batch."""
         for packed, values in zip(part, choices, strict=True):
             self.sums[packed.number][packed.first : packed.first + len(values)] = values
             self.left -= len(values)
@@ -124,9 +126,10 @@ class LogProbabilities:
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
-    """For each choice, where each of its tokens is predicted, and the token.
+    """For each choice, the place at which each of its tokens is predicted, and the token.
 
-    The first is predicted at the prompt's last token, and what two choices begin with alike at the first of them.
+    The first token is predicted at the prompt's last token. A beginning that several choices share is predicted in the first of
+    them.
     """
     offset, last = len(row.prompt), len(row.prompt) - 1
     known: dict[tuple[int, ...], int] = {(): last}

@@ -1,4 +1,4 @@
-"""From text to the tokens that a model sees, as the model's own tokenizer and chat template write them."""
+"""Turns text into the tokens that a model sees, with the model's own tokenizer and chat template."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 Message = dict[str, str]
 Text = str | Prompt | Sequence[Message]
-"""What a model takes: a text, a ``Prompt``, or the messages of a chat, as ``{"role": …, "content": …}``."""
+"""The input of a model: a text, a ``Prompt``, or the messages of a chat, as ``{"role": …, "content": …}``."""
 
 _PROBES = (
     "Question: What is the capital of Japan?\nAnswer:",
@@ -25,7 +25,7 @@ _PROBES = (
     "问题：日本的首都是什么？",
     "Ερώτηση: Café e\u0301 🙂",
 )
-"""Texts whose ids are part of a tokenizer's digest, with its vocabulary."""
+"""Texts whose ids are part of a tokenizer's digest, together with its vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Tokens:
     ids: tuple[int, ...]
     """The token ids, including those in front of the text."""
     texts: tuple[str, ...]
-    """Each token decoded on its own. A character that is split between tokens is shown as ``�``."""
+    """Each token decoded alone. A character that is split between tokens is shown as ``�``."""
     n_front: int = 0
-    """The number of first tokens that are in front of the text, such as BOS. They are never averaged over and never steered."""
+    """The number of first tokens that are in front of the text, such as BOS. They are never included in a mean and never
+    steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,21 +48,22 @@ class Tokens:
 
 
 class Tokenizer:
-    """A Hugging Face tokenizer, always used in the same way, so that residuals and scores agree.
+    """A Hugging Face tokenizer that is always used in the same way, so that residuals and scores agree.
 
     The tokens in front of a text are those that the tokenizer puts there: BOS for Gemma and Llama, none for Qwen and GPT-2, two
     tokens for GLM. The tokens in front of a chat are those that the chat template writes.
     """
 
     def __init__(self, tokenizer: Any, prepend_bos: bool | None = None, *, own: Any = None) -> None:
-        """Finds out what the tokenizer puts in front of a text.
+        """Finds out which tokens the tokenizer puts in front of a text.
 
         Args:
             tokenizer: a Hugging Face tokenizer.
-            prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; ``None``
-                leaves it to the tokenizer and the chat template.
-            own: the same tokenizer as its files say, where the given one may have been made to put a BOS in front: it says what
-                stands there and which special tokens are declared. The given one, if left out.
+            prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; with
+                ``None`` the tokenizer and the chat template decide.
+            own: the same tokenizer as its files describe it, as the given one may have been changed to put a BOS in front. It
+                decides which tokens are in front and which special tokens are declared. If it is left out, the given tokenizer
+                is used.
 
         Raises:
             ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
@@ -79,8 +81,8 @@ class Tokenizer:
             self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Returns the ids of the tokens in front of the text, once, even where the text contains them too, and of the text's own
-        tokens.
+        """Returns the ids of the tokens in front of the text, and of the text's own tokens. The tokens in front occur once,
+        even if the text contains them too.
 
         Nothing is appended.
 
@@ -88,7 +90,7 @@ class Tokenizer:
             prompt: a text, a ``Prompt`` or a chat.
 
         Raises:
-            PromptError: the prompt is empty or neither a text nor a chat, or a chat that the model has no template for.
+            PromptError: the prompt is empty or neither a text nor a chat, or a chat for which the model has no template.
         """
         return self._ids(self.text(prompt), is_chat(prompt))
 
@@ -112,13 +114,13 @@ class Tokenizer:
         return front_length(ids, self.front, self.bos_id)
 
     def text(self, prompt: Text) -> str:
-        """Returns the text that is tokenized: a chat goes through the model's template, with the cue for an answer.
+        """Returns the text that is tokenized. A chat is written by the model's template, with the cue for an answer.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
 
         Raises:
-            PromptError: the prompt is neither a text nor a chat, or a chat that the model's template does not take.
+            PromptError: the prompt is neither a text nor a chat, or a chat that the model's template does not accept.
         """
         if isinstance(prompt, Prompt):
             return prompt.text
@@ -149,19 +151,20 @@ class Tokenizer:
         return Tokens(tuple(ids), tuple(self.decode([i]) for i in ids), self.n_front(ids))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of some token ``ids``, as written, special ones too."""
+        """Returns the text of token ``ids``, with special tokens as they are written."""
         return str(self.hf.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def completion(self, ids: Sequence[int]) -> str:
-        """Returns the text of generated token ``ids``, without special ones."""
+        """Returns the text of generated token ``ids``, without special tokens."""
         return str(self.hf.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def split(self, prompt: Text, continuations: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Returns the tokens of a prompt and of each continuation, divided where they diverge when tokenized together.
+        """Returns the tokens of a prompt and of each continuation, split at the place where the tokens of prompt and
+        continuation together differ.
 
-        A tokenizer may join the prompt's last characters with the continuation's first. So each continuation is tokenized after
-        the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is used for
-        all, because otherwise their probabilities would be of different texts.
+        A tokenizer may join the prompt's last characters with the continuation's first ones. So each continuation is tokenized
+        after the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is
+        used for all continuations, because otherwise their probabilities would belong to different texts.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
@@ -189,7 +192,7 @@ class Tokenizer:
 
 
 def _front_of(tokenizer: Any) -> tuple[int, ...]:
-    """What a tokenizer puts before a text when it is called plainly."""
+    """The tokens that a tokenizer puts before a text by default."""
     fronts = set()
     for text in ("a", "1"):
         plain, whole = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (False, True))
@@ -199,7 +202,7 @@ def _front_of(tokenizer: Any) -> tuple[int, ...]:
 
 
 def is_chat(prompt: object) -> bool:
-    """Says whether this is the messages of one chat: a list or tuple of mappings with a role."""
+    """Returns whether an object is the messages of one chat: a list or tuple of mappings with a role."""
     return (
         isinstance(prompt, list | tuple)
         and bool(prompt)
@@ -212,8 +215,8 @@ def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -
 
     Args:
         ids: the token ids of the row.
-        front: what the tokenizer puts in front.
-        bos_id: the declared BOS, which counts too where something else wrote it; ``None`` if there is none.
+        front: the tokens that the tokenizer puts in front.
+        bos_id: the declared BOS. It also counts if another program wrote it; ``None`` if there is none.
     """
     if front and list(ids[: len(front)]) == list(front):
         return len(front)
@@ -221,8 +224,8 @@ def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -
 
 
 def own_tokenizer(source: str, **settings: Any) -> Any:
-    """Returns the tokenizer of a folder or hub id, as described by its own files. TransformerLens puts BOS in front even where
-    they do not.
+    """Returns the tokenizer of a folder or hub id, as its own files describe it. TransformerLens puts BOS in front even if the
+    files do not.
 
     Args:
         source: the folder or hub id.
@@ -235,9 +238,9 @@ def own_tokenizer(source: str, **settings: Any) -> Any:
 
 
 def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
-    """Returns a bridge's tokenizer, with the tokens in front from its files, where these are available.
+    """Returns a bridge's tokenizer. The tokens in front are read from its files, if these are available.
 
-    TransformerLens loads tokenizers so that they put BOS in front, also where the model's own does not.
+    TransformerLens loads tokenizers so that they put BOS in front, even if the model's own tokenizer does not.
 
     Args:
         tl: the ``TransformerBridge`` or ``HookedTransformer``.
@@ -263,9 +266,10 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
 
 
 def for_a_bridge(tokenizer: Any) -> Any:
-    """Returns a copy of a ``tokenizer`` that a bridge can be made with, and that TransformerLens leaves as it is.
+    """Returns a copy of a ``tokenizer`` with which a bridge can be made, and which TransformerLens does not change.
 
-    TransformerLens reads a tokenizer again, with a BOS in front, unless the tokenizer says that it was read so.
+    TransformerLens reads a tokenizer again, with a BOS in front, unless the tokenizer says that it was already read in this
+    way.
     """
     copied = deepcopy(tokenizer)
     copied.init_kwargs["add_bos_token"] = True

@@ -1,8 +1,8 @@
-"""Faster ways of computing are compared with the plain one at their first use on a model, on the batch at hand.
+"""Faster ways of computing are compared with the plain way at their first use on a model, on the current batch.
 
-What an architecture can be asked to do is not known for certain: keys may be shared between layers, positions counted by
-column, states kept beside keys. So the first time that a way is taken, a few of its numbers are computed the plain way too.
-Where they differ, or the way raises an error that the plain one does not, the plain way serves from then on.
+What an architecture supports is not known for certain: layers may share keys, positions may be counted by column, and states
+may be kept besides keys. So when a fast way is used for the first time, some of its numbers are also computed in the plain way.
+If they differ, or if the fast way raises an error that the plain way does not raise, the plain way is used from then on.
 """
 
 import logging
@@ -26,11 +26,12 @@ _FAILURES = (
     ValueError,
 )
 _CLOSE = {torch.float32: 1e-2, torch.float64: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.5}
-"""Nats by which a choice's summed log probability may differ: rounding, not another computation."""
+"""The number of nats by which a choice's summed log probability may differ. This allows rounding, but not another
+computation."""
 _RELATIVE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 
 Way = tuple[object, ...]
-"""What is done: the job and everything about it that makes another computation of it."""
+"""The identity of a computation: the task, and everything about it that changes how it is computed."""
 T = TypeVar("T")
 
 
@@ -43,15 +44,15 @@ def by_trust(
     *,
     possible: bool = True,
 ) -> T:
-    """The fast way's result where it may be trusted, else the plain one's.
+    """The result of the fast way if it can be trusted, otherwise the result of the plain way.
 
     Args:
         model: the model that computes.
-        way: what the result of the comparison is kept under, in ``model.trusted``.
-        fast: computes the result; at its first use it may raise what a wrong call raises.
-        plain: computes it the plain way.
+        way: the key in ``model.trusted`` under which the result of the comparison is kept.
+        fast: computes the result in the fast way. At its first use it may raise the errors of a wrong call.
+        plain: computes the result in the plain way.
         same: compares the fast result with a part of the plain one.
-        possible: the model's backend can go the fast way at all.
+        possible: whether the model's backend supports the fast way at all.
     """
     possible = possible and model.pads_left  # batches of choices are padded on both sides
     known = model.trusted.get(way) if possible else False
@@ -74,7 +75,7 @@ def by_trust(
 
 
 def sums_agree(model: LensModel, ours: Iterable[float], plain: Iterable[float]) -> bool:
-    """Whether sums of log probabilities are the same but for rounding in the model's dtype."""
+    """Whether sums of log probabilities are the same, except for rounding in the model's dtype."""
     absolute, relative = _CLOSE.get(model.dtype, 0.5), _RELATIVE.get(model.dtype, 5e-2)
     return all(
         math.isclose(a, b, rel_tol=relative, abs_tol=absolute) or (not math.isfinite(a) and not math.isfinite(b))
@@ -83,6 +84,6 @@ def sums_agree(model: LensModel, ours: Iterable[float], plain: Iterable[float]) 
 
 
 def derivatives_agree(model: LensModel, ours: torch.Tensor, plain: torch.Tensor) -> bool:
-    """Whether derivatives are the same but for rounding in the model's dtype."""
+    """Whether derivatives are the same, except for rounding in the model's dtype."""
     tolerance = 10 * _RELATIVE.get(model.dtype, 5e-2)
     return bool((ours - plain).norm() <= tolerance * plain.norm())

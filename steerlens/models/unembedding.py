@@ -1,8 +1,8 @@
-"""Log probabilities of a few tokens, and their derivative, without ever holding a row of logits.
+"""Log probabilities of a few tokens, and their derivative, without keeping a full row of logits in memory.
 
-The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters). It is
-gone through once in blocks of the vocabulary, small enough that a block's logits stay in the processor's cache; the
-normaliser is put together from theirs, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
+The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters). It is read
+once, in blocks of the vocabulary that are small enough for a block's logits to stay in the processor's cache. The normaliser is
+combined from those of the blocks, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,18 +13,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 _BLOCK = 1 << 21
-"""Logits held at once on a CPU: 8 MiB in float32."""
+"""The number of logits in memory at once on a CPU: 8 MiB in float32."""
 _BLOCK_GPU = 1 << 26
 _LIKELY = 1e-4
-"""A token with this probability at one of the places is on their short list."""
+"""A token with at least this probability at one of the places is on their short list."""
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Tokens whose log probabilities are asked for."""
+    """The tokens whose log probabilities are requested."""
 
     places: Int[Tensor, " n"]
-    """Which of the places given predicts each of them."""
+    """For each token, the index of the place that predicts it."""
     tokens: Int[Tensor, " n"]
 
 
@@ -37,12 +37,12 @@ class Unembedding:
     bias: Float[Tensor, " d_vocab"] | None
     cap: float | None
     scale: float = 1.0
-    """Factor on the logits, before the cap."""
+    """The factor on the logits, before the cap."""
     rest: Float[Tensor, " place"] | None = None
-    """Of a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
+    """For a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
     device: torch.device | None = None
-    """The device on which logits are computed; for ``None`` the weight's. Blocks of a weight on another device are copied
-    there."""
+    """The device on which logits are computed; ``None`` means the device of the weight. Blocks of a weight on another device
+    are copied to it."""
 
     @property
     def place(self) -> torch.device:
@@ -54,9 +54,10 @@ class Unembedding:
         return next(self._logits(final.to(self.place), len(self.weight)))[1].T.to(final.device)
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
-        """Log probability of each target at its place, in float32, on the CPU.
+        """The log probability of each target at its place, in float32, on the CPU.
 
-        Whether exponentials overflowed is looked at there: the device is waited for once, and works again only where they did.
+        Whether exponentials overflowed is checked on the CPU. So the device is waited for once, and computes again only if they
+        did.
         """
         final, targets = self._brought(final, targets)
         chosen, normaliser = self._read(final, targets)
@@ -68,14 +69,15 @@ class Unembedding:
     def shortened(
         self, final: Float[Tensor, "place d_model"], targets: Targets
     ) -> tuple[Float[Tensor, " n"], "Unembedding", Targets]:
-        """The unembedding of a short list of the vocabulary, good enough to say which of many changes of ``final`` matter.
+        """The unembedding of a short list of the vocabulary, which is accurate enough to find out which of many changes of
+        ``final`` matter.
 
-        On the list are the tokens that carry the mass at the places, and all targets. What the others add to the normaliser
-        stays what it is at ``final``, so that log probabilities there are those of the whole vocabulary.
+        The list contains the tokens that carry the probability mass at the places, and all targets. The other tokens' part of
+        the normaliser keeps its value at ``final``, so that the log probabilities there are those of the whole vocabulary.
 
         Returns:
             The log probability of each target at its place, on the CPU; the unembedding, for one or more copies of the places;
-            and the targets as it numbers them.
+                and the targets with their numbers in this unembedding.
         """
         home = final.device
         final, targets = self._brought(final, targets)
@@ -96,7 +98,7 @@ class Unembedding:
         """Derivative of the targets' weighted sum of log probabilities with respect to ``final``.
 
         Args:
-            weigh: the targets' weights ``[n]``, given their log probabilities ``[n]``.
+            weigh: returns the targets' weights ``[n]``, given their log probabilities ``[n]``.
         """
         home = final.device
         final, targets = self._brought(final, targets)
@@ -116,19 +118,19 @@ class Unembedding:
         return (self.scale * found).to(home, final.dtype)
 
     def _brought(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Targets]:
-        """Both on the device that logits are computed on."""
+        """Both arguments on the device on which logits are computed."""
         place = self.place
         return final.to(place), Targets(targets.places.to(place), targets.tokens.to(place))
 
     def _rows(self, rows: slice | Tensor) -> Float[Tensor, "row d_model"]:
-        """Rows of the weight, on the device that logits are computed on."""
+        """Rows of the weight, on the device on which logits are computed."""
         return self.weight[rows.to(self.weight.device) if isinstance(rows, Tensor) else rows].to(self.place)
 
     def _read(
         self, final: Float[Tensor, "place d_model"], targets: Targets, likely: Bool[Tensor, " d_vocab"] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from one product: what rounding does to a logit
-        in half precision, it does to both. Tokens that are likely at one of the places are marked in ``likely``."""
+        """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from the same matrix product, so that rounding
+        in half precision affects both in the same way. Tokens that are likely at one of the places are marked in ``likely``."""
         chosen, total = torch.zeros(len(targets.tokens), device=final.device), torch.zeros(len(final), device=final.device)
         reference = self._reference(final, targets)
         for rows, logits in self._logits(final):
@@ -139,14 +141,16 @@ class Unembedding:
         return chosen, reference + total.log()
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
-        """A logit of each place, near enough to its largest for exponentials against it neither to vanish nor to overflow."""
+        """One logit of each place. It is close enough to the largest one that exponentials relative to it neither vanish nor
+        overflow."""
         logits = self.scale * (final[targets.places].float() * self._rows(targets.tokens).float()).sum(dim=1)
         least = torch.full((len(final),), -torch.inf, device=final.device)
         most = least.scatter_reduce(0, targets.places, logits, "amax")
         return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
 
     def _checked(self, final: Float[Tensor, "place d_model"], normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The normalisers, taken again where the exponentials overflowed or vanished (a target 80 nats from the likeliest)."""
+        """The normalisers. They are computed again if the exponentials overflowed or vanished (a target 80 nats from the
+        likeliest token)."""
         wrong = ~normaliser.isfinite()
         if bool(wrong.any()):
             parts = [logits.logsumexp(dim=0) for _, logits in self._logits(final[wrong])]
@@ -154,21 +158,22 @@ class Unembedding:
         return normaliser
 
     def _of_all(self, normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The normalisers of the whole vocabulary, from those of a short list at as many copies of its places as there are."""
+        """The normalisers of the whole vocabulary, from those of a short list. There may be several copies of the places."""
         if self.rest is None:
             return normaliser
         joined = torch.logaddexp(normaliser.view(-1, len(self.rest)), self.rest).flatten()
         return torch.where(normaliser.isfinite(), joined, normaliser)
 
     def _slope(self, logits: Tensor) -> Tensor:
-        """Derivative of a capped logit with respect to the one before the cap."""
+        """Derivative of a capped logit with respect to the logit before the cap."""
         return torch.ones_like(logits) if self.cap is None else 1 - (logits / self.cap) ** 2
 
     def _logits(self, final: Float[Tensor, "place d_model"], size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Float32 logits ``[row, place]`` of one block of the vocabulary after another, each good until the next is asked for.
+        """Yields float32 logits ``[row, place]`` of one block of the vocabulary after another. Each is valid only until the
+        next is requested.
 
-        The vocabulary is the first dimension: so turned, the product is up to a third faster on a CPU, and one buffer that
-        serves all blocks saves the pages that a new one each would fault in.
+        The vocabulary is the first dimension. In this order, the product is up to a third faster on a CPU. All blocks share one
+        buffer, as a new buffer for each block would cause page faults.
         """
         size = size or max(1024, (_BLOCK_GPU if final.is_cuda else _BLOCK) // max(1, len(final)))
         states, float32 = final.T.contiguous(), self.weight.dtype == torch.float32
@@ -187,7 +192,7 @@ class Unembedding:
 def _picked(
     chosen: Float[Tensor, " n"], rows: slice, logits: Float[Tensor, "row place"], targets: Targets
 ) -> Float[Tensor, " n"]:
-    """Adds the logits of the targets that are in a block of the vocabulary."""
+    """Adds the logits of those targets that are in a block of the vocabulary."""
     column = targets.tokens - rows.start
     inside = (column >= 0) & (column < len(logits))
     return torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)

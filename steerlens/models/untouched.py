@@ -1,4 +1,4 @@
-"""A load changes nothing on the machine: no package is installed, and no file that can run code is read."""
+"""Loading changes nothing on the machine: no package is installed, and no file that can run code is read."""
 
 import subprocess
 import threading
@@ -13,19 +13,20 @@ from steerlens.errors import ModelError
 
 _INSTALLERS = {"pip", "pip3", "uv", "conda", "mamba"}
 _READER = "load"
-"""PyTorch's reader of files that can run code."""
+"""The name of PyTorch's function that reads files which can run code."""
 _lock, _inside = threading.Lock(), 0
 _originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__init__, getattr(torch, _READER))
 
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Refuses, for the block only, to start an installer of packages and to read weights that are not safetensors.
+    """Prevents two actions, inside the block only: starting an installer of packages, and reading weights that are not
+    safetensors.
 
-    TransformerLens installs ``torchvision`` by itself for a checkpoint that takes images, and with it another PyTorch.
+    TransformerLens would install ``torchvision``, and with it another PyTorch, for a checkpoint that takes images.
 
     Raises:
-        ModelError: where the block tries either. What the block makes of it is the block's affair.
+        ModelError: the block tries one of the two. The code in the block may handle this error.
     """
     global _inside, _originals
     with _lock:

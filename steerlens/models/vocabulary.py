@@ -1,4 +1,4 @@
-"""What a GGUF file says about its tokens, read without the tokenizer that is made from it."""
+"""The description of a GGUF file's tokens, read without the tokenizer that is made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from steerlens.models.shape import check_shape
 NORMAL = 1
 """The token type of an ordinary piece (``llama_token_type`` of llama.cpp); 3 is control, 4 user-defined, 6 a byte."""
 _SAMPLE = 2000
-"""Pieces that a tokenizer is tried on."""
+"""The number of pieces with which a tokenizer is tested."""
 _LONG = 4
-"""Characters that a piece has at least, so that no tokenizer finds it by chance."""
+"""The smallest number of characters of such a piece, so that no tokenizer finds it by chance."""
 _SPACE = "▁"
 _SENTENCEPIECE = ("llama", "gemma4")
-"""Kinds of vocabulary in which ``▁`` is a space. The kind ``gpt2`` writes every byte as a letter."""
+"""Kinds of vocabulary in which ``▁`` is a space. In the kind ``gpt2``, every byte is written as a letter."""
 _PREFIX = "tokenizer.ggml."
 _SPECIAL = {
     "bos_token": "bos_token_id",
@@ -24,12 +24,12 @@ _SPECIAL = {
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
-"""Transformers' names of special tokens, and the keys that contain their ids."""
+"""The key that contains the id of each special token, by the token's name in Transformers."""
 _BOS_FIRST = {
     *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"),
     *("tekken", "chameleon"),
 }
-"""Byte-level vocabularies to which llama.cpp adds BOS where the file does not say (``llama_vocab::impl::load``, ``add_bos``)."""
+"""Byte-level vocabularies to which llama.cpp adds BOS if the file does not say (``llama_vocab::impl::load``, ``add_bos``)."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,19 @@ class GgufVocabulary:
     kind: str
     """``llama`` for SentencePiece, ``gpt2`` for byte-level pieces, …"""
     pre: str
-    """Name of the pre-tokenizer; empty where the file does not say."""
+    """The name of the pre-tokenizer; empty if the file does not say."""
     tokens: tuple[str, ...]
     types: tuple[int, ...]
-    """Type of each token; empty where the file does not say."""
+    """The type of each token; empty if the file does not say."""
     special: dict[str, str]
-    """The special tokens that the file names, as ``bos_token``, ``eos_token``, ``unk_token`` and ``pad_token``."""
+    """The special tokens that the file names: ``bos_token``, ``eos_token``, ``unk_token`` and ``pad_token``."""
     bos_id: int | None
     add_bos: bool
     """Whether the model was trained with BOS in front."""
 
     @property
     def has_long_pieces(self) -> bool:
-        """Whether the file has ordinary pieces of more than one character, which only merges or scores can build."""
+        """Whether the file has ordinary pieces of more than one character. Only merges or scores can build such pieces."""
         return any(len(self.text(piece) or "") > 1 for _, piece in self._ordinary())
 
     def text(self, piece: str) -> str | None:
@@ -64,10 +64,10 @@ class GgufVocabulary:
             return None
 
     def sample(self) -> list[tuple[int, str]]:
-        """Ids and texts of about 2,000 ordinary pieces of at least four characters, evenly over the vocabulary.
+        """Ids and texts of about 2,000 ordinary pieces of at least four characters, spread evenly over the vocabulary.
 
-        Of a SentencePiece vocabulary only pieces that begin a word are taken: some models put a space before any text, and then
-        no other piece can be used alone.
+        From a SentencePiece vocabulary only pieces that begin a word are taken. Some models put a space before every text, so
+        that no other piece can occur alone.
         """
         found = []
         for number, piece in self._ordinary():
@@ -87,7 +87,7 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
     """The vocabulary of a GGUF file.
 
     Raises:
-        ValueError: the file is not GGUF, is cut short, has no tokens, or says of them, or of the model's shape, what cannot be.
+        ValueError: the file is not GGUF, is cut short, has no tokens, or describes tokens or a model's shape that cannot exist.
     """
     metadata = read_metadata(path)
     check_shape({key.rpartition(".")[2]: value for key, value in metadata.items()}, path.stat().st_size)
@@ -108,7 +108,7 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
 
 
 def _check(said: Mapping[str, Any]) -> None:
-    """Refuses tokens, types and ids that are of another kind or number than they must be."""
+    """Refuses tokens, types and ids whose type or number is wrong."""
     tokens, types = said.get("tokens"), said.get("token_type", [])
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise ValueError(f"it has no {_PREFIX}tokens, or ones that are no texts")
@@ -123,7 +123,8 @@ def _check(said: Mapping[str, Any]) -> None:
 
 
 def _byte_letters() -> dict[str, int]:
-    """The byte of each letter in which GPT-2 writes bytes: printable ones are themselves, the others follow from U+0100."""
+    """The byte for each letter in which GPT-2 writes bytes. Printable bytes are their own letters; the others follow from
+    U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}

@@ -1,4 +1,4 @@
-"""A checkpoint is whole: nothing of its model is made up, and its configuration asks for nothing beyond its weights."""
+"""Checks that a checkpoint is complete: no part of its model is invented, and its configuration fits its weights."""
 
 import threading
 from collections.abc import Iterator
@@ -12,16 +12,17 @@ from steerlens.storage import read_json
 
 
 def check_config(path: Path, name: str, size: int | None = None) -> None:
-    """Refuses a configuration that is no object, or that asks for a model beyond its weights, or beyond any model.
+    """Refuses a configuration that is not an object, or that describes a model larger than its weights, or larger than any
+    model.
 
     Args:
         path: the ``config.json``.
-        name: what the user called the model, for the error.
-        size: the bytes of its weights; ``None`` where they are not here yet.
+        name: the user's name for the model, for the error.
+        size: the number of bytes of its weights; ``None`` if they have not been downloaded yet.
 
     Raises:
-        ModelError: it does.
-        FileError: it is missing or damaged.
+        ModelError: the configuration is refused.
+        FileError: the file is missing or damaged.
     """
     left: list[Any] = [read_json(path, "Copy the model whole.")]
     if not isinstance(left[0], dict):
@@ -38,12 +39,13 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
 
 
 def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any:
-    """Returns Hugging Face's configuration of a checkpoint; ``None`` where it cannot be read, since loading it then says why.
+    """Returns Hugging Face's configuration of a checkpoint; ``None`` if it cannot be read, since loading the model then says
+    why.
 
     Args:
-        source: a folder, or the hub's id.
+        source: a folder, or an id on the hub.
         revision: branch, tag or commit on the hub.
-        trust_remote_code: whether code that comes with a hub model may run.
+        trust_remote_code: whether code in a hub model's repository may run.
     """
     from transformers import AutoConfig
 
@@ -55,12 +57,12 @@ def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any
 
 @contextmanager
 def nothing_missing(name: str) -> Iterator[None]:
-    """Refuses, for the block and this thread only, a checkpoint that lacks weights: Transformers would draw them at random.
+    """Refuses a checkpoint that lacks weights, inside the block and this thread only. Transformers would draw them at random.
 
     Weights that stay quantized are left to the package that reads them.
 
     Args:
-        name: what the user called the model, for the error.
+        name: the user's name for the model, for the error.
 
     Raises:
         ModelError: weights are missing.

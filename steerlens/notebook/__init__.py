@@ -30,43 +30,43 @@ def explore(
 ) -> "Explorer":
     """Returns an interactive layer probe for a notebook: linked views of one model, on one screen.
 
-    With a model alone, or with ``prompts`` and any vectors, it opens with a box for any prompt: its logit lens, the most
-    probable next tokens, and what the model writes, unsteered and steered by sliders. With items it also shows a heatmap of a
-    score over layers and locales, that layer's residuals in two dimensions, and margins and choices.
+    With only a model, or with ``prompts`` and any vectors, it opens with a box for any prompt: its logit lens, the most
+    probable next tokens, and the text that the model writes, unsteered and steered by sliders. With items it also shows a
+    heatmap of a score over layers and locales, the residuals at that layer in two dimensions, and margins and choices.
 
-    A click on a cell of the heatmap chooses layer and locale for all views. A move of a slider shows the predicted margin at
-    once (the derivative of the margin, as in an attribution sweep) and the exact scores and texts as soon as they were run; a
-    newer move ends an older one. All passes run between the notebook's cells, in slices, on the cells' own thread: code of
-    yours never meets a model half steered, and while a cell of yours runs the page waits.
+    A click on a cell of the heatmap chooses layer and locale for all views. When a slider moves, the predicted margin is shown
+    at once (from the derivative of the margin, as in an attribution sweep). The exact scores and texts follow as soon as they
+    have been run; a newer move ends an older one. All passes run between the notebook's cells, in slices, on the cells' own
+    thread. So your code never sees a half-steered model, and while one of your cells runs, the page waits.
 
     Args:
-        model: the model that is looked into and steered.
-        items: factual and cultural items in English and other locales; split by concept here, or given as a split. Vectors
-            are taken from train, what is looked at comes from dev. Without items there are prompts alone.
-        vectors: a vector set, or vectors and other interventions to offer. For ``None`` EN and LOC of every locale of the
-            items; none without items.
-        prompts: texts to begin with; others can be written into the page.
-        train_concepts: concepts of each kind that vectors are taken from; all of train for ``None``.
-        concepts: dev concepts of each kind that are looked at; all of dev for ``None``.
-        tokens: which tokens are steered, to begin with.
-        limit: the slider's largest strength, times the vector.
-        max_new_tokens: length of the texts, which end before the model asks another question.
-        seed: of the split and the draws.
-        state: what ``explorer.state()`` returned, to go on from there.
+        model: the model that is explored and steered.
+        items: factual and cultural items in English and other locales; they are split by concept here, or given as a split.
+            Vectors are taken from train, and the items that are shown come from dev. Without items there are only prompts.
+        vectors: a vector set, or vectors and other interventions. ``None`` takes EN and LOC of every locale of the items, or no
+            vectors if there are no items.
+        prompts: the first texts; others can be typed into the page.
+        train_concepts: the number of concepts of each kind from which vectors are taken; all of train for ``None``.
+        concepts: the number of dev concepts of each kind that are shown; all of dev for ``None``.
+        tokens: the tokens that are steered at the start.
+        limit: the slider's largest strength, as a factor on the vector.
+        max_new_tokens: the length of the texts. A text ends earlier if the model asks another question.
+        seed: the seed of the split and the draws.
+        state: the result of ``explorer.state()``, to continue from there.
 
     Returns:
-        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan made by hand; ``explorer.as_code(view)`` and
-        ``explorer.to_frame(view)`` give the code and the data of the views ``steering``, ``tokens`` and ``vector``, and with
-        items ``layers`` and ``points``.
+        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan made by hand. ``explorer.as_code(view)`` and
+            ``explorer.to_frame(view)`` return the code and the data of the views ``steering``, ``tokens`` and ``vector`` and,
+            with items, ``layers`` and ``points``.
 
     Raises:
         SteerlensError: ipywidgets or anywidget are not installed.
-        SettingsError: something of another type; no locale besides English; no vectors, two of one name and locale, or none
-            with a layer in common; a state of something else.
-        UnknownNameError: a vector of a locale without items.
-        FingerprintError: a vector of another model.
+        SettingsError: an argument has another type; there is no locale besides English; there are no vectors, two have the same
+            name and locale, or they share no layer; the state does not fit.
+        UnknownNameError: a vector's locale has no items.
+        FingerprintError: a vector belongs to another model.
         PairsError: the items lack English, or explicit questions.
-        DataError: fewer than two dev concepts of a kind.
+        DataError: there are fewer than two dev concepts of a kind.
     """
     try:
         import anywidget  # noqa: F401 (plotly's FigureWidget needs it, and says so late)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LEFT, _RIGHT = 398, 496
-"""Pixels of both columns: together they fit a window of 1366 pixels, with JupyterLab's file browser open."""
+"""The widths of the two columns in pixels. Together they fit a window of 1366 pixels with JupyterLab's file browser open."""
 _HIGH, _LOW = 356, 212
-"""Pixels of the heatmap's and of the effect's figures: with the controls and the texts they fit 768 pixels."""
+"""The heights of the heatmap's and the effect's figures in pixels. With the controls and the texts they fit 768 pixels."""
 _TITLES = {"layers": "Layers", "points": "Points", "tokens": "Logit lens", "vector": "Vector"}
 _CODE = {"width": "98%", "height": "300px"}
 
@@ -38,7 +38,7 @@ _CODE = {"width": "98%", "height": "300px"}
 class Explorer:
     """An interactive layer probe. Show it as the last line of a cell.
 
-    What is chosen is in ``selection``, and may be set from code too: ``explorer.selection.set(layer=9)``.
+    The current choices are in ``selection``, and can be set from code too: ``explorer.selection.set(layer=9)``.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Explorer:
         """Draws everything once.
 
         Args:
-            specimen: what is looked at.
-            limit: largest strength of the slider.
-            max_new_tokens: length of the texts.
-            state: what ``state()`` returned; the first of everything for ``None``.
+            specimen: the model, vectors, prompts and items that are explored.
+            limit: the largest strength of the slider.
+            max_new_tokens: the length of the texts.
+            state: the result of ``state()``; ``None`` starts with the first of everything.
         """
         self.selection = Selection(specimen, specimen.tokens, limit)
         self.hand = Hand(specimen, self.selection)
@@ -96,7 +96,7 @@ class Explorer:
         return page
 
     def _watch(self) -> None:
-        """Whatever moves, everything follows, on the cells' loop."""
+        """Updates all views whenever a control changes, on the cells' event loop."""
 
         def follow(_: Any) -> None:
             self._latest.call(self._update)
@@ -116,7 +116,7 @@ class Explorer:
             button.on_click(lambda _, name=name: self._latest.call(lambda: self.pin(name)))
 
     def _redraw(self) -> None:
-        """Shows what can be said at once: nothing that runs is ended by it."""
+        """Shows everything that can be shown at once. Running work continues."""
         try:
             for view in self.views.values():
                 view.update()
@@ -125,7 +125,7 @@ class Explorer:
             self._failed(error)
 
     def _update(self) -> None:
-        """Shows what can be said at once, and has the rest worked off."""
+        """Shows everything that can be shown at once, and starts the work for the rest."""
         self._tokens.open = self.tabs.get_title(self.tabs.selected_index or 0) == _TITLES["tokens"]
         self._error.value, self._status.value = "", "<span class='busy'>computing …</span>"
         self._redraw()
@@ -149,7 +149,7 @@ class Explorer:
 
     @property
     def busy(self) -> bool:
-        """Exact values are still to come."""
+        """Whether exact values are still being computed."""
         return self._latest.busy
 
     def settle(self) -> None:
@@ -157,30 +157,30 @@ class Explorer:
         self._latest.settle()
 
     def keep(self) -> None:
-        """Keeps the chosen step, and sets the slider to 0; later moves are added to it."""
+        """Keeps the chosen step, and sets the slider to 0. Later moves are added to it."""
         self._changed(self.hand.keep)
 
     def forget(self) -> None:
-        """Forgets the kept steps."""
+        """Removes the kept steps."""
         self._changed(self.hand.forget)
 
     def pin(self, name: str) -> None:
-        """Pins the present plan as ``A`` or ``B``: its text and its margin stay beside those of later plans.
+        """Pins the present plan as ``A`` or ``B``: its text and its margin stay next to those of later plans.
 
         Args:
-            name: ``A`` or ``B``. A plan that is pinned there already is taken away.
+            name: ``A`` or ``B``. If the same plan is already pinned there, the pin is removed.
 
         Raises:
-            UnknownNameError: another name.
+            UnknownNameError: another name is given.
         """
         self._changed(lambda: self.hand.pin(name))
 
     def state(self) -> dict[str, Any]:
-        """Returns what is chosen, kept, pinned and shown as JSON values, for ``sl.explore(…, state=)``."""
+        """Returns the chosen, kept, pinned and shown things as JSON values, for ``sl.explore(…, state=)``."""
         return state_of(self)
 
     def close(self) -> None:
-        """Takes the page away and lets go of all that it held."""
+        """Removes the page and releases everything that it used."""
         self._latest.cancel()
         self.selection.unobserve_all()
         _close(self.widget)
@@ -190,13 +190,13 @@ class Explorer:
         self._update()
 
     def as_code(self, view: str) -> str:
-        """Returns code that makes a view from what ``explore`` was given; in a notebook by the names that it has there.
+        """Returns code that makes a view from the arguments of ``explore``; in a notebook, with the names that they have there.
 
         Args:
             view: ``steering``, ``tokens`` or ``vector``; with items also ``layers`` and ``points``.
 
         Raises:
-            UnknownNameError: no such view.
+            UnknownNameError: there is no such view.
         """
         return self._view(view).as_code()
 
@@ -207,18 +207,18 @@ class Explorer:
             view: as for ``as_code``.
 
         Raises:
-            UnknownNameError: no such view.
+            UnknownNameError: there is no such view.
         """
         return self._view(view).to_frame()
 
     def figures(self, view: str) -> "list[Figure]":
-        """Returns what is selected now, as figures that need no kernel.
+        """Returns the current selection as figures that need no kernel.
 
         Args:
             view: as for ``as_code``.
 
         Raises:
-            UnknownNameError: no such view.
+            UnknownNameError: there is no such view.
         """
         return self._view(view).figures()
 
@@ -241,7 +241,7 @@ class Explorer:
         return [fig for name in (*first, "steering") for fig in self.figures(name)]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """The widgets; and, where a page has none, the figures as they were when the cell ran."""
+        """Returns the widgets and, for pages without widgets, the figures as they were when the cell ran."""
         return {**self.widget._repr_mimebundle_(), "text/html": still(self._stills())}
 
 

@@ -1,4 +1,4 @@
-"""What ``sl.explore`` was given: whether it can be used, and how code that runs as it stands names it."""
+"""The arguments of ``sl.explore``: checks of them, and their names in code that can be run as it is."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,27 +11,27 @@ from steerlens.models import LensModel
 from steerlens.steering import Intervention, SteeringPlan, VectorSet
 
 Names = Mapping[str, str]
-"""How the user's code calls what was given, by the name of the argument."""
+"""The names of the arguments in the user's code, by the name of the argument."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The lines that code of a view begins with."""
+    """The first lines of the code of a view."""
 
     names: Names
     split: str = ""
-    """Makes ``split``."""
+    """The code that makes ``split``."""
     dev: str = ""
-    """Makes ``dev`` from it."""
+    """The code that makes ``dev`` from ``split``."""
     vectors: str = ""
-    """Makes ``vectors``, from ``split`` if none were given; empty where there are none."""
+    """The code that makes ``vectors``, from ``split`` if none were given; empty if there are no vectors."""
 
     def begin(self, *, vectors: bool = False, items: bool = False) -> str:
         """Returns the lines before those of the view.
 
         Args:
-            vectors: the view needs ``vectors``.
-            items: the view needs ``dev``.
+            vectors: whether the view needs ``vectors``.
+            items: whether the view needs ``dev``.
         """
         taken = vectors and "split" in self.vectors
         used = ["model", *(["items"] if items or taken else []), *(["vectors"] if vectors else [])]
@@ -42,10 +42,11 @@ class Code:
 
 
 def names_of(**given: Any) -> Names:
-    """Returns how the notebook calls what was given: the name of a variable of it, a list of such, or else the argument's.
+    """Returns the names of the arguments in the notebook: the name of a variable with the object, a list of such names, or
+    otherwise the name of the argument.
 
     Args:
-        given: by argument; what is ``None`` was not given.
+        given: the objects by argument; ``None`` means that the argument was not given.
     """
     known = {id(value): name for name, value in vars(sys.modules["__main__"]).items() if not name.startswith("_")}
     return {name: _name(value, known) or _argument(name, value) for name, value in given.items() if value is not None}
@@ -64,7 +65,7 @@ def _argument(name: str, value: Any) -> str:
 
 
 def data_code(names: Names, items: Items | Split, concepts: int | None, seed: int, locales: tuple[str, ...]) -> tuple[str, str]:
-    """Returns the code that makes ``split`` and the code that makes ``dev``, as ``item_specimen`` does."""
+    """Returns the code that makes ``split`` and the code that makes ``dev``, in the same way as ``item_specimen``."""
     name = names["items"]
     same = f"split = {name}\n" if name != "split" else ""
     dev = f"dev = split.dev.sample({concepts}, seed={seed}).where(lambda item: item.locale in {locales!r})\n"
@@ -74,7 +75,7 @@ def data_code(names: Names, items: Items | Split, concepts: int | None, seed: in
 def vectors_code(
     names: Names, given: object, train_concepts: int | None = None, seed: int = 0, locales: Sequence[str] = ()
 ) -> str:
-    """Returns the code that makes ``vectors``; nothing where none are used."""
+    """Returns the code that makes ``vectors``; empty if none are used."""
     if given is None:
         taken = (
             f"vectors = sl.steering.take(model, split.train.sample({train_concepts}, seed={seed}), locales={list(locales)!r})\n"
@@ -90,7 +91,7 @@ def checked_model(model: object) -> LensModel:
     """Returns a model that can be explored.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the object is not such a model.
     """
     if isinstance(model, LensModel):
         return model
@@ -99,10 +100,10 @@ def checked_model(model: object) -> LensModel:
 
 
 def checked_items(items: object) -> Items | Split | None:
-    """Returns items, a split of them, or ``None``.
+    """Returns items, a split of items, or ``None``.
 
     Raises:
-        SettingsError: something else, as texts.
+        SettingsError: the object is something else, such as texts.
     """
     if items is None or isinstance(items, Items | Split):
         return items
@@ -116,7 +117,7 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
     """Returns prompts as texts.
 
     Raises:
-        SettingsError: something that is no text, or an empty one.
+        SettingsError: something is not a text, or a text is empty.
     """
     if prompts is None:
         return ()
@@ -134,10 +135,10 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
 
 
 def checked_vectors(vectors: object) -> Any:
-    """Returns vectors that may be offered: a set, one, or several as a list.
+    """Returns vectors that can be offered: a set, one vector, or several as a list.
 
     Raises:
-        SettingsError: something else, as a plan or tensors.
+        SettingsError: the object is something else, such as a plan or tensors.
     """
     if vectors is None or isinstance(vectors, VectorSet | Intervention):
         return vectors

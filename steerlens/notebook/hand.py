@@ -1,4 +1,4 @@
-"""The plans made by hand: the kept steps, the chosen one, and plans that were pinned to be compared."""
+"""The plans made by hand: the kept steps, the chosen step, and plans that are pinned for comparison."""
 
 from steerlens.errors import UnknownNameError
 from steerlens.notebook.selection import Move, Selection
@@ -10,7 +10,7 @@ PINS = ("A", "B")
 
 
 class Hand:
-    """Steps by what was done with them."""
+    """The kept steps and the pinned plans."""
 
     def __init__(self, specimen: Specimen, selection: Selection) -> None:
         self._specimen, self._selection = specimen, selection
@@ -21,7 +21,7 @@ class Hand:
 
     @property
     def moves(self) -> Moves:
-        """The kept steps and the chosen one, which counts for nothing at strength 0 where others were kept."""
+        """The kept steps and the chosen step. A chosen step with strength 0 is left out if other steps are kept."""
         move = self._selection.move
         return self.kept if move is None or (self.kept and move.strength == 0) else (*self.kept, move)
 
@@ -39,19 +39,19 @@ class Hand:
         return str(self.plan_of(moves))
 
     def keep(self) -> None:
-        """Adds the chosen step to those that stay. The slider goes back to 0, ready for the next one."""
+        """Adds the chosen step to the kept steps. The slider goes back to 0, ready for the next step."""
         self.kept = self.moves
         self._selection.set(strength=0.0)
 
     def forget(self) -> None:
-        """Forgets the kept steps."""
+        """Removes the kept steps."""
         self.kept = ()
 
     def pin(self, name: str) -> None:
-        """Pins the present plan as ``A`` or ``B``, or takes the pin away if it is pinned there already.
+        """Pins the present plan as ``A`` or ``B``. If it is already pinned there, the pin is removed.
 
         Raises:
-            UnknownNameError: another name.
+            UnknownNameError: another name is given.
         """
         if name not in PINS:
             raise UnknownNameError("pin", name, PINS)
@@ -62,10 +62,10 @@ class Hand:
         self.pinned = dict(sorted(pinned.items()))
 
     def code(self) -> str:
-        """Returns the line that makes ``plan`` from ``vectors``; nothing where nothing is steered."""
+        """Returns the line that makes ``plan`` from ``vectors``; empty if nothing is steered."""
         return f"plan = {' + '.join(move.code() for move in self.moves)}\n" if self.moves else ""
 
 
 def acting(moves: Moves) -> Moves:
-    """Returns the steps that change something: those of another strength than 0."""
+    """Returns the steps that change something: those with a strength other than 0."""
     return tuple(move for move in moves if move.strength)

@@ -1,4 +1,4 @@
-"""What steering does to one item: its margin by strength, predicted at once, and its choices before and after."""
+"""The effect of steering on one item: its margin by strength, predicted at once, and its choices before and after."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LONGEST = 18
-"""Letters of a choice beside its bar."""
+"""The number of letters of a choice that are shown next to its bar."""
 _BEFORE = {"symbol": "x-thin-open", "size": 8, "color": "#5f6b7a", "line": {"width": 2}}
 
 
@@ -38,7 +38,7 @@ class ItemEffect:
 
     @property
     def item(self) -> LiveItem:
-        """What is known of the chosen item."""
+        """The known results for the chosen item."""
         chosen, kept = self._selection, self._hand.kept
         key = (chosen.locale, chosen.concept, chosen.tokens, kept)
         if key not in self._live:
@@ -49,10 +49,10 @@ class ItemEffect:
         return self._live[key]
 
     def update(self) -> str:
-        """Draws the predicted margin, where that costs no pass.
+        """Draws the predicted margin, if no pass is needed for it.
 
         Returns:
-            What can be said now, as HTML.
+            The results that are known now, as HTML.
         """
         if not self.item.derived:
             return "<i>reading the prompt …</i>"
@@ -60,7 +60,7 @@ class ItemEffect:
         return self._saying()
 
     def steps(self) -> Steps:
-        """Derivative and exact scores, one after another."""
+        """Computes the derivative, then the exact scores."""
         self.item.derive()
         yield
         self._run()
@@ -68,7 +68,7 @@ class ItemEffect:
         yield
 
     def verdict(self, moves: Moves) -> str:
-        """Returns what a plan does to the item, in short: it is run for that."""
+        """Returns a short text on the effect of a plan on the item. The item is run for it."""
         outcome, moves = self.item.unsteered, acting(moves)
         if moves:
             key = (self._selection.locale, self._selection.concept, moves)
@@ -89,7 +89,7 @@ class ItemEffect:
         return self._choices().to_frame()
 
     def curve(self) -> "pd.DataFrame":
-        """The margin by strength: predicted, run, and what was predicted before it was run."""
+        """The margin by strength: predicted, run, and as predicted before it was run."""
         return self.item.curve(self._selection.vector, self._selection.layer, self._limit)
 
     def _run(self) -> None:
@@ -102,7 +102,7 @@ class ItemEffect:
         return self.item.known(chosen.vector, chosen.layer).get(chosen.strength)
 
     def _choices(self) -> ItemChoices:
-        """What is known: unsteered only, until it was run."""
+        """The known choices. They are only unsteered until the plan has been run."""
         return compared(self.item.unsteered, self._known())
 
     def _bar_chart(self) -> "Figure":

@@ -1,23 +1,25 @@
-"""The newest wish, worked off in slices between the kernel's other messages; a newer one ends an older one."""
+"""Runs the newest request, in slices between the kernel's other messages. A newer request ends an older one."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
 
 Steps = Iterator[None]
-"""Work that pauses at each ``yield``. What it has set up must be taken down before it pauses: others run then."""
+"""Work that pauses at each ``yield``. Everything that it has set up must be removed before it pauses, as other code runs
+then."""
 
 WAIT = 0.1
-"""Seconds that a wish must be the newest before it is begun: a slider that is dragged wishes many times."""
+"""The number of seconds for which a request must be the newest before it starts. A slider that is dragged makes many
+requests."""
 _PAUSE = 0.005
 
 
 class Latest:
-    """Runs one job at a time on the event loop that cells run on, so that no cell ever sees it half done.
+    """Runs one job at a time on the event loop on which cells run, so that no cell ever sees a half-done job.
 
-    JupyterLab may deliver a slider's moves in a thread of their own (a subshell of the kernel), while a cell runs. Nothing is
-    done there: it is handed to the loop of the thread that made this, and waits until the cell has ended. Where no event loop
-    runs (a script, a test) a job waits until ``settle``.
+    JupyterLab may deliver a slider's moves in another thread (a subshell of the kernel) while a cell runs. No work is done in
+    that thread. The work is handed to the event loop of the thread that made this object, and waits until the cell has ended.
+    If no event loop runs (in a script or a test), a job waits until ``settle``.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
@@ -32,18 +34,18 @@ class Latest:
 
     @property
     def busy(self) -> bool:
-        """A job waits or runs."""
+        """Whether a job waits or runs."""
         return self._steps is not None
 
     def call(self, work: Callable[[], None]) -> None:
-        """Does something now if this is the cells' thread, and else as soon as no cell runs."""
+        """Does the work now if this is the cells' thread, and otherwise as soon as no cell runs."""
         if self._loop is None or threading.get_ident() == self._thread:
             work()
         else:
             self._loop.call_soon_threadsafe(work)
 
     def submit(self, steps: Steps) -> None:
-        """Forgets the job before and begins this one soon. Belongs into ``call``."""
+        """Drops the previous job and starts this one soon. Use it inside ``call``."""
         self.cancel()
         self._steps = steps
         if self._loop is not None and self._loop.is_running():
@@ -56,10 +58,10 @@ class Latest:
         self._steps = self._task = None
 
     def settle(self) -> None:
-        """Works the job off now, to its end.
+        """Runs the job now, to its end.
 
         Raises:
-            Exception: whatever the job raises.
+            Exception: any error that the job raises.
         """
         steps = self._steps
         self.cancel()

@@ -1,4 +1,4 @@
-"""A score over layers and locales, where a click chooses both."""
+"""A score over layers and locales. A click chooses both."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 CHOSEN = {"color": "#d55e00", "width": 3}
-"""The frame around what is chosen."""
+"""The frame around the chosen cell."""
 KEPT = {"color": "#111111", "width": 2, "dash": "dot"}
-"""The frame around a layer where a kept step steers."""
+"""The frame around a layer at which a kept step steers."""
 
 
 class LayersView(View):
@@ -33,7 +33,7 @@ class LayersView(View):
         self.widget = ipywidgets.VBox([self.score, self._picture.widget])
 
     def update(self) -> None:
-        """Draws it again, if it would look otherwise."""
+        """Draws the heatmap again if it would look different."""
         if self._drawn != self._state:
             self._drawn = self._state
             self._picture.draw(self._figure())

@@ -1,4 +1,4 @@
-"""One item under the slider: its margin predicted at once, its choices scored for real, both kept."""
+"""One item under the slider. Its margin is predicted at once, its choices are scored exactly, and both results are kept."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,11 +13,11 @@ from steerlens.models import LensModel
 from steerlens.steering import Intervention, SteeredTokens, SteeringPlan, SteeringVector, StepSpec
 
 _CURVE = 33
-"""Strengths that the predicted line is drawn through."""
+"""The number of strengths through which the predicted line is drawn."""
 
 
 class LiveItem:
-    """One item, the vectors that it may be steered by, and what is known of it so far."""
+    """One item, the vectors that may steer it, and the results so far."""
 
     def __init__(
         self,
@@ -28,11 +28,11 @@ class LiveItem:
         tokens: SteeredTokens,
         kept: SteeringPlan | None = None,
     ) -> None:
-        """Nothing is run yet.
+        """Makes the object without running anything.
 
         Args:
-            layers: that all of the vectors have.
-            kept: steps that every plan here begins with. Derivatives are those of the unsteered model all the same.
+            layers: the layers that all of the vectors have.
+            kept: the steps with which every plan here begins. Derivatives are still those of the unsteered model.
         """
         self.item, self.kept = item, kept
         self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
@@ -42,40 +42,40 @@ class LiveItem:
 
     @cached_property
     def _predicted(self) -> dict[str, Attribution]:
-        """From one pass forward and one backward."""
+        """The predictions, from one forward and one backward pass."""
         added = [(vector, layers) for vector, layers in self._wanted if isinstance(vector, SteeringVector)]
         found = attributions(self._scorer, added, self._tokens) if added else {}
         return {vector.name: found.get(vector.name) or Attribution.unknown(vector.name) for vector, _ in self._wanted}
 
     @property
     def derived(self) -> bool:
-        """A prediction costs no pass."""
+        """Whether a prediction needs no further pass."""
         return "_predicted" in self.__dict__ and "base" in self.__dict__
 
     def derive(self) -> None:
-        """Takes the derivative and what it starts from, if they were not taken."""
+        """Computes the derivative and the outcome at strength 0, if this has not been done."""
         _ = self._predicted, self.base
 
     @cached_property
     def base(self) -> Outcome:
-        """Strength 0: how it is answered under the kept steps alone."""
+        """The outcome at strength 0: under the kept steps alone."""
         return self.unsteered if self.kept is None else self._scorer.score(self.kept)[0]
 
     @property
     def unsteered(self) -> Outcome:
-        """How it is answered unsteered."""
+        """The unsteered outcome."""
         return finite(self._scorer.base, self._scorer.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
-        """Outcomes that were run with one vector at one layer, by strength."""
+        """The outcomes that were run with one vector at one layer, by strength."""
         return self._exact.setdefault((name, layer), {})
 
     def run(self, plan: SteeringPlan, step: StepSpec) -> Outcome:
-        """Returns the outcome for real of the kept steps and one more.
+        """Runs the kept steps and one more step, and returns the outcome.
 
         Args:
-            plan: the plan of the one more.
-            step: which vector it adds where.
+            plan: the plan of the additional step.
+            step: the vector and the layer of this step.
         """
         known = self.known(step.vector, step.layer)
         if step.strength not in known:
@@ -89,7 +89,8 @@ class LiveItem:
         return self._scorer.score(plan)[0]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:
-        """The margin at one strength: the line with the derivative at 0; where strengths were run, bent through the nearest."""
+        """The predicted margin at one strength: a line with the derivative at 0 or, if strengths were run, a curve bent through
+        the nearest one."""
         attribution, base = self._predicted[name], self.base.margin
         run = [one for one, outcome in self.known(name, layer).items() if one * strength > 0 and outcome.valid]
         if run:
@@ -101,7 +102,8 @@ class LiveItem:
         return base + float(attribution.predict(layer, strength)[0])
 
     def said_before(self, name: str, layer: int, strength: float) -> float:
-        """The margin that was predicted before this strength was run: right or wrong, it stays. The present one until then."""
+        """The margin that was predicted before this strength was run. It is kept, right or wrong. Before the run, it is the
+        present prediction."""
         before = self._before.get((name, layer, strength))
         return self.predicted(name, layer, strength) if before is None else before
 
@@ -109,8 +111,8 @@ class LiveItem:
         """The margin by strength, in nats per token.
 
         Returns:
-            Columns strength, predicted (bent through what was run), exact and before (what was predicted before it was run);
-            both are NaN where nothing was run.
+            Columns strength, predicted (bent through the strengths that were run), exact, and before (the prediction before the
+                run); exact and before are NaN at strengths that were not run.
         """
         known = {0.0: self.base, **self.known(name, layer)}
         strengths = sorted({*np.linspace(-limit, limit, _CURVE).tolist(), *known})

@@ -1,4 +1,4 @@
-"""Texts side by side, with what changed marked."""
+"""Texts next to each other, with the changes marked."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 _PIECES = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]|\w+|\s+|[^\w\s]")
-"""Words, white space and punctuation; characters of scripts that write no spaces, and Hangul, one at a time."""
+"""Words, white space and punctuation. Hangul, and characters of scripts that write no spaces, are single pieces."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,13 @@ class Column:
 
     title: str
     text: str | None
-    """``None`` before it is begun."""
+    """The text; ``None`` before it is begun."""
     verdict: str = ""
-    """What else is known of it, as HTML."""
+    """Other information about the text, as HTML."""
 
 
 def marked(before: str, after: str) -> str:
-    """``after`` as HTML, with the pieces that ``before`` does not have in their place in ``<mark>``."""
+    """``after`` as HTML. Pieces that ``before`` does not have in the same place are in ``<mark>``."""
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     parts = []
     for tag, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -32,7 +32,7 @@ def marked(before: str, after: str) -> str:
 
 
 def side_by_side(columns: Sequence[Column]) -> str:
-    """A table of HTML: texts beside each other, marked where they differ from the first one."""
+    """An HTML table of texts next to each other, marked where they differ from the first one."""
     first = columns[0].text or ""
     heads = "".join(f"<th>{escape(own.title)}<br><span>{own.verdict}</span></th>" for own in columns)
     cells = "".join(f"<td dir='auto'>{'<i>…</i>' if own.text is None else marked(first, own.text)}</td>" for own in columns)

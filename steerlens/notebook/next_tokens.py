@@ -17,16 +17,16 @@ UNSTEERED, STEERED = "unsteered", "steered"
 
 @torch.no_grad()
 def next_tokens(model: LensModel, prompt: str, plan: SteeringPlan | None = None, *, top: int = 5) -> pd.DataFrame:
-    """Returns the probabilities of the tokens that are the most probable ones, unsteered or steered.
+    """Returns the probabilities of the most probable next tokens, unsteered or steered.
 
     Args:
         model: the model that is read.
         prompt: the text that is continued.
-        plan: what the model is steered by; unsteered only for ``None``.
-        top: the number of tokens that are taken from each.
+        plan: the plan that steers the model; ``None`` for unsteered only.
+        top: the number of most probable tokens, both unsteered and steered.
 
     Returns:
-        Columns steering (``unsteered``, ``steered``), token and probability; the most probable ones unsteered come first.
+        Columns steering (``unsteered``, ``steered``), token and probability. The most probable unsteered tokens come first.
 
     Raises:
         PromptError: the prompt is empty, or longer than the model's context.
@@ -45,7 +45,7 @@ def next_tokens(model: LensModel, prompt: str, plan: SteeringPlan | None = None,
 
 
 def next_token_bars(frame: pd.DataFrame) -> "Figure":
-    """Draws the probability of each token, unsteered and steered; the most probable one has a tick.
+    """Draws the probability of each token, unsteered and steered. The most probable token has a tick.
 
     Args:
         frame: the table of ``next_tokens``.
@@ -65,7 +65,7 @@ def next_token_bars(frame: pd.DataFrame) -> "Figure":
 
 
 def seen(token: str) -> str:
-    """Returns a token as it can be seen: a space in front as ``␣``, a line's end as ``⏎``."""
+    """Returns a token with visible white space: a space in front as ``␣``, a line break as ``⏎``."""
     return (f"␣{token[1:]}" if token.startswith(" ") else token).replace("\n", "⏎") or "∅"
 
 

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 
 class Picture:
-    """A figure that can be drawn anew, small enough to stand among others. The pointer on the caption shows the subtitle."""
+    """A figure that can be redrawn, small enough to be placed among others. The subtitle appears when the pointer is on the
+    caption."""
 
     def __init__(self, fig: "Figure", width: int, height: int, clicked: Callable[[float | str, float | str], None] | None = None):
-        """Draws it.
+        """Draws the figure.
 
         Args:
-            width: in pixels.
-            height: in pixels, without the caption.
-            clicked: is called with x and y of what is clicked on.
+            width: the width in pixels.
+            height: the height in pixels, without the caption.
+            clicked: called with x and y of the point that is clicked.
         """
         self._clicked, self._drawn = clicked, (fig.to_json(), width)
         self._caption = ipywidgets.HTML(_caption(fig), layout={"width": f"{width}px"})
@@ -30,10 +31,10 @@ class Picture:
         self._listen()
 
     def draw(self, fig: "Figure", width: int | None = None) -> None:
-        """Shows another figure in its place; nothing is sent to the page if it is the same.
+        """Shows another figure in its place. Nothing is sent to the page if it is the same.
 
         Args:
-            width: in pixels; as before for ``None``.
+            width: the width in pixels; unchanged for ``None``.
         """
         wanted = (fig.to_json(), width or self.shown.layout.width)
         if wanted == self._drawn:
@@ -44,7 +45,7 @@ class Picture:
         self._listen()
 
     def _listen(self) -> None:
-        """Traces that were added need to be told."""
+        """Connects new traces to the click handler."""
         if self._clicked:
             for trace in self.shown.data:
                 trace.on_click(self._told, append=False)

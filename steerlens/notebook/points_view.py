@@ -1,4 +1,4 @@
-"""The prompts at the chosen layer, in two dimensions; a click on one chooses it."""
+"""The prompts at the chosen layer, in two dimensions. A click on a point chooses its prompt."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ class PointsView(View):
         self.widget = ipywidgets.VBox([ipywidgets.HBox(list(self.controls.values())), self._picture.widget])
 
     def update(self) -> None:
-        """Draws it again, if it would look otherwise."""
+        """Draws the scatter again if it would look different."""
         if self._drawn != self._state:
             self._drawn = self._state
             self._picture.draw(self._figure())
@@ -42,7 +42,7 @@ class PointsView(View):
         return [self._map().scatter(self.colour.value)]
 
     def to_frame(self) -> "pd.DataFrame":
-        """A row per point."""
+        """One row per point."""
         return self._map().to_frame()
 
     def as_code(self) -> str:

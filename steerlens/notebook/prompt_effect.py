@@ -1,4 +1,4 @@
-"""What steering does to a free prompt: the most probable next tokens, before and after."""
+"""The effect of steering on a free prompt: the most probable next tokens, before and after."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -29,10 +29,10 @@ class PromptEffect:
             self._draw()
 
     def update(self) -> str:
-        """Draws what is known already.
+        """Draws the results that are already known.
 
         Returns:
-            What can be said now, as HTML.
+            The results that are known now, as HTML.
         """
         if (self._selection.prompt, acting(self._hand.moves)) not in self._known:
             return "next token: <i>running …</i>"
@@ -41,12 +41,12 @@ class PromptEffect:
         return f"next token: unsteered {before}" + "".join(f", steered {own}" for own in after)
 
     def steps(self) -> Steps:
-        """One pass unsteered and one steered."""
+        """Runs one pass unsteered and one steered."""
         self.to_frame()
         yield
 
     def verdict(self, moves: Moves) -> str:
-        """Returns the most probable next token under a plan, as HTML: it is run for that."""
+        """Returns the most probable next token under a plan, as HTML. The prompt is run for it."""
         return f"next: {self._best(acting(moves))}"
 
     def figures(self) -> "list[Figure]":

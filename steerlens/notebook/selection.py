@@ -1,4 +1,4 @@
-"""What the views of an explorer are about: one prompt, one locale, one layer, one step of steering."""
+"""The selection that the views of an explorer share: one prompt, one locale, one layer, one step of steering."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ class Move:
     """One step of steering with one vector of a set."""
 
     vector: tuple[str, str]
-    """Its name and its locale."""
+    """The vector's name and locale."""
     layer: int
     strength: float
     tokens: SteeredTokens
 
     @property
     def spec(self) -> StepSpec:
-        """The step, with the vector's name alone."""
+        """The step with the vector's name, without the locale."""
         return StepSpec(self.vector[0], self.layer, self.strength, self.tokens)
 
     def plan(self, vectors: VectorSet) -> SteeringPlan:
-        """Returns the plan that takes the step."""
+        """Returns the plan with this step."""
         return vectors[self.vector].at(self.layer, self.strength, self.tokens)
 
     def code(self) -> str:
@@ -37,16 +37,16 @@ class Move:
 
 
 class Selection(traitlets.HasTraits):
-    """What is chosen now, from what there is. May be set from code, and then the page follows."""
+    """The current choices among the available ones. They can be set from code, and the page then follows."""
 
     locale = traitlets.Unicode()
     layer = traitlets.Int()
     concept = traitlets.Unicode()
-    """Of the item whose prompt is steered; ``""`` where no items were given."""
+    """The concept of the item whose prompt is steered; ``""`` if no items were given."""
     text = traitlets.Unicode()
     """A free prompt; ``""`` for the prompt of the item."""
     vector = traitlets.Unicode()
-    """Its name; its name and locale where no items were given; ``""`` where there is no vector."""
+    """The vector's name, or its name and locale if no items were given; ``""`` if there is no vector."""
     strength = traitlets.Float()
     tokens = traitlets.Unicode()
 
@@ -68,12 +68,12 @@ class Selection(traitlets.HasTraits):
 
     @property
     def offered(self) -> Mapping[str, Intervention]:
-        """The vectors that can be chosen now, by what they are called here."""
+        """The vectors that can be chosen now, by their names here."""
         return self._specimen.offered(self.locale)
 
     @property
     def move(self) -> Move | None:
-        """The step of steering that is chosen; ``None`` where there is no vector."""
+        """The chosen step of steering; ``None`` if there is no vector."""
         vector = self.offered.get(self.vector)
         tokens: Any = self.tokens  # validated
         return None if vector is None else Move((vector.name, vector.locale), self.layer, self.strength, tokens)
@@ -84,10 +84,10 @@ class Selection(traitlets.HasTraits):
         return self.text or self._specimen.item(self.locale, self.concept).prompt().text
 
     def set(self, **choices: object) -> None:
-        """Chooses several things at once, as ``set(layer=9, strength=2.0)``.
+        """Sets several choices at once, as in ``set(layer=9, strength=2.0)``.
 
         Raises:
-            TraitError: no such thing to choose, or not one of those that there are.
+            TraitError: there is no such choice, or the value is not available.
         """
         for name in choices:
             _among(name, self.trait_names(), "thing to choose")

@@ -1,4 +1,4 @@
-"""What an explorer looks at: a model, the vectors that steer it, and prompts, or items with all that is known of them."""
+"""The objects that an explorer shows: a model, the vectors that steer it, and prompts, or items with their computed results."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,39 +11,40 @@ from steerlens.notebook.studied import Studied, studied
 from steerlens.steering import Intervention, SteeredTokens, VectorSet, take, vector_set
 
 FIRST = "The capital of France is"
-"""The prompt where none was given."""
+"""The prompt if none was given."""
 Given = VectorSet | Intervention | Iterable[Intervention] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Specimen:
-    """Prompts alone, or items too: then vectors come from train, and what is looked at from dev."""
+    """Prompts alone, or prompts and items. With items, vectors come from train, and the items that are shown come from dev."""
 
     model: LensModel
     vectors: VectorSet
-    """May be empty where there are no items."""
+    """The vectors. The set may be empty if there are no items."""
     layers: tuple[int, ...]
-    """Those that all vectors have; all of the model's without vectors."""
+    """The layers that all vectors have; all layers of the model if there are no vectors."""
     tokens: SteeredTokens
-    """Steered at first, and in the predicted effects."""
+    """The tokens that are steered at the start, and in the predicted effects."""
     prompts: tuple[str, ...]
-    """Free prompts; at least one where there are no items."""
+    """Free prompts; at least one if there are no items."""
     code: Code
     studied: Studied | None = None
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """Of the items; ``""`` where there are none."""
+        """The locales of the items; ``""`` if there are no items."""
         return self.studied.looked.locales if self.studied else ("",)
 
     def offered(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors that can be chosen, by what they are called: those of a locale's items, or all of them."""
+        """Returns the vectors that can be chosen, by their names here: those of a locale if there are items, otherwise all of
+        them."""
         if self.studied:
             return self.vectors.of(locale)
         return {vector.label: vector for vector in self.vectors.values()}
 
     def concepts(self, locale: str) -> tuple[str, ...]:
-        """Returns the concepts of a locale's items; ``""`` where there are none."""
+        """Returns the concepts of a locale's items; ``""`` if there are no items."""
         return self.studied.of(locale).concepts if self.studied else ("",)
 
     def item(self, locale: str, concept: str) -> Item:
@@ -61,8 +62,8 @@ def free_specimen(model: LensModel, prompts: tuple[str, ...], vectors: Given, *,
     """Returns prompts with any vectors, without items.
 
     Raises:
-        SettingsError: two vectors of one name and locale, or none with a layer in common.
-        FingerprintError: a vector of another model.
+        SettingsError: two vectors have the same name and locale, or the vectors share no layer.
+        FingerprintError: a vector belongs to another model.
     """
     own = VectorSet() if vectors is None else vector_set(vectors)
     names = names_of(model=model, vectors=vectors, prompts=None)
@@ -81,21 +82,22 @@ def item_specimen(
     tokens: SteeredTokens = "last_onward",
     seed: int = 0,
 ) -> Specimen:
-    """Takes vectors from train, and residuals, separability and predicted effects of dev items.
+    """Takes vectors from train, and computes residuals, separability and predicted effects of dev items.
 
     Args:
         items: items that are split by concept here, or a split.
-        vectors: EN and LOC of every locale, taken from train, for ``None``. One without a locale is offered in all of them;
-            locales without a vector are left out.
-        prompts: free prompts that are offered beside the items'.
-        train_concepts: concepts of each kind that vectors are taken from.
-        concepts: dev concepts of each kind that are looked at.
-        tokens: steered tokens, for the predicted effects.
+        vectors: the vectors; ``None`` takes EN and LOC of every locale from train. A vector without a locale is offered in all
+            locales. Locales without a vector are left out.
+        prompts: free prompts that are offered in addition to those of the items.
+        train_concepts: the number of concepts of each kind from which vectors are taken.
+        concepts: the number of dev concepts of each kind that are shown.
+        tokens: the steered tokens, for the predicted effects.
 
     Raises:
-        SettingsError: no locale besides English, no vectors, two of one name and locale, or no layer that all of them have.
-        UnknownNameError: a vector of a locale without items.
-        FingerprintError: a vector of another model.
+        SettingsError: there is no locale besides English, there are no vectors, two have the same name and locale, or they
+            share no layer.
+        UnknownNameError: a vector's locale has no items.
+        FingerprintError: a vector belongs to another model.
     """
     split = items if isinstance(items, Split) else items.split(seed=seed)
     given = None if vectors is None else vector_set(vectors)

@@ -1,4 +1,4 @@
-"""The state of an explorer as JSON values, and back."""
+"""Turns the state of an explorer into JSON values, and back."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ _ADVICE = "Give what explorer.state() returned, for the same model, vectors and 
 
 
 def state_of(explorer: "Explorer") -> dict[str, Any]:
-    """Returns what is chosen, kept, pinned and shown."""
+    """Returns the chosen, kept, pinned and shown things."""
     hand = explorer.hand
     return {
         "selection": {name: getattr(explorer.selection, name) for name in _CHOICES},
@@ -30,10 +30,10 @@ def state_of(explorer: "Explorer") -> dict[str, Any]:
 
 
 def restore(explorer: "Explorer", state: object) -> None:
-    """Chooses, keeps, pins and shows what a state says. What it does not mention stays.
+    """Sets the chosen, kept, pinned and shown things from a state. Things that the state does not mention do not change.
 
     Raises:
-        SettingsError: it is no state of an explorer of these things; nothing was changed then but the selection.
+        SettingsError: it is not a state of an explorer with these objects. In this case only the selection may have changed.
     """
     parts = {"selection": dict, "kept": list, "pinned": dict, "shown": dict, "tab": str}
     if not isinstance(state, Mapping) or not set(state) <= set(parts):
@@ -64,11 +64,11 @@ def _listed(moves: Moves) -> list[dict[str, Any]]:
 
 
 def _moves(explorer: "Explorer", listed: object) -> Moves:
-    """Steps, of vectors that are there.
+    """The steps in a list, with vectors that exist here.
 
     Raises:
-        SettingsError: they are none.
-        SteerlensError: a vector or a layer that is not there.
+        SettingsError: these are not steps.
+        SteerlensError: a vector or a layer does not exist here.
     """
     if not isinstance(listed, list) or not all(isinstance(each, dict) and set(each) == _MOVE for each in listed):
         raise _refused(f"steps {listed!r:.80}", f"a list of dicts with {', '.join(sorted(_MOVE))}")

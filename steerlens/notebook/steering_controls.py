@@ -12,14 +12,14 @@ from steerlens.notebook.specimen import Specimen
 from steerlens.steering import STEERED_TOKENS
 
 _LONGEST = 64
-"""Letters of a question in the list."""
+"""The number of letters of a question in the list."""
 _BUTTONS = 4
-"""Vectors that are offered as buttons; more are offered as a list."""
+"""The largest number of vectors that are offered as buttons. If there are more, they are offered as a list."""
 _NARROW = {"description_width": "60px"}
 
 
 class SteeringControls:
-    """They set the selection, and show it."""
+    """The controls that set the selection and show it."""
 
     def __init__(self, specimen: Specimen, selection: Selection, limit: float) -> None:
         self._specimen, self._selection, self._filling = specimen, selection, False
@@ -53,7 +53,7 @@ class SteeringControls:
             for name in PINS
         }
         self.status = ipywidgets.HTML()
-        """Says that something is computed."""
+        """Shows that a computation is running."""
         self.widget = self._laid_out()
         self._connect()
         self.update()
@@ -78,7 +78,7 @@ class SteeringControls:
         self.text.observe(self._written, "value")
 
     def update(self) -> None:
-        """Offers what the chosen locale has, and shows what is chosen."""
+        """Offers the choices of the chosen locale, and shows what is chosen."""
         chosen = self._selection
         self._filling = True  # lists that are filled choose something themselves
         try:
@@ -94,7 +94,7 @@ class SteeringControls:
             self._filling = False
 
     def _offered(self) -> list[tuple[str, tuple[bool, str]]]:
-        """Prompts by name: of items by their concept, or free ones."""
+        """The prompts by name: items by their concept, or free prompts."""
         own, chosen = self._specimen, self._selection
         items = own.studied.of(chosen.locale) if own.studied else ()
         free = dict.fromkeys((*own.prompts, *([chosen.text] if chosen.text else [])))
@@ -113,7 +113,8 @@ class SteeringControls:
             self._selection.set(**({"concept": name, "text": ""} if of_item else {"text": name}))
 
     def _written(self, change: Any) -> None:
-        """A free prompt; the item's own text is the item again, and nothing at all changes nothing."""
+        """Handles a typed text as a free prompt. The item's own text chooses the item again, and an empty text changes
+        nothing."""
         if self._filling:
             return
         chosen, own = self._selection, self._specimen

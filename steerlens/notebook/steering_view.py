@@ -1,4 +1,4 @@
-"""One prompt under a slider: what steering does to it, predicted at once and then run."""
+"""One prompt under a slider: the effect of steering on it, first predicted and then run."""
 
 from html import escape
 from itertools import chain
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SteeringView(View):
-    """Controls, and the effect on the item or on the free prompt. ``texts`` stands in a place of its own."""
+    """Controls, and the effect on the item or on the free prompt. ``texts`` is shown in a separate place."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class SteeringView(View):
 
     @property
     def effect(self) -> ItemEffect | PromptEffect:
-        """What is shown of the chosen prompt: an item has margins and choices, a free prompt has next tokens."""
+        """The view of the effect on the chosen prompt. An item has margins and choices; a free prompt has next tokens."""
         return self.of_prompt if self.of_item is None or self._selection.text else self.of_item
 
     def update(self) -> None:
-        """Shows what can be said at once."""
+        """Shows everything that can be shown at once."""
         self.choosing.update()
         self._said.value = f"<div class='said'>{self._plan_said()}<br>{self.effect.update()}</div>"
         for effect in (self.of_item, self.of_prompt):
@@ -61,13 +61,13 @@ class SteeringView(View):
                 effect.widget.layout.display = None if effect is self.effect else "none"
 
     def steps(self) -> Steps:
-        """What needs a pass, up to the texts."""
+        """Runs the work that needs passes, up to the texts."""
         for _ in chain(self.effect.steps(), [None]):
             self.update()
             yield
 
     def figures(self) -> "list[Figure]":
-        """The margin's curve and the choices' bars; of a free prompt the bars of next tokens."""
+        """The margin's curve and the choices' bars or, for a free prompt, the bars of next tokens."""
         return self.effect.figures()
 
     def to_frame(self) -> "pd.DataFrame":
@@ -88,7 +88,7 @@ class SteeringView(View):
         )
 
     def plan_code(self) -> str:
-        """Returns code that makes ``plan``, if anything is steered, ``prompt``, and ``item``, if it is one's."""
+        """Returns code that makes ``plan``, if anything is steered, ``prompt``, and ``item``, if the prompt belongs to one."""
         chosen, items = self._selection, self.effect is self.of_item
         begin = self._specimen.code.begin(vectors=bool(self._hand.moves), items=items)
         which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
@@ -96,7 +96,7 @@ class SteeringView(View):
         return begin + self._hand.code() + (prompt if items else f"prompt = {chosen.prompt!r}\n")
 
     def _plan_said(self) -> str:
-        """The kept steps and the chosen one, told apart."""
+        """The kept steps and the chosen step, shown differently."""
         kept, move = self._hand.kept, self._selection.move
         if move is None and not kept:
             return "<span class='now'>unsteered: no vectors were given</span>"

@@ -1,4 +1,4 @@
-"""Items that an explorer looks at, with their residuals and scores by layer, all made with public functions."""
+"""The items that an explorer shows, with their residuals and scores by layer, all made with public functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeatScore:
-    """Something that has a value at every layer and locale: separability's, or of one vector on one score."""
+    """A quantity with a value at every layer and locale: the separability, or the effect of one vector on one score."""
 
     name: str
     score: str
@@ -28,7 +28,7 @@ class HeatScore:
 
     @property
     def call(self) -> str:
-        """The code that draws it, from ``separated`` or ``swept``."""
+        """The code that draws it from ``separated`` or ``swept``."""
         return f"swept.by_locale({self.vector!r}, {self.score!r})" if self.vector else f"separated.heatmap({self.score!r})"
 
 
@@ -38,17 +38,17 @@ class Studied:
 
     looked: Items
     stack: ResidualStack
-    """The items' implicit prompts' residuals, at the layers that all vectors have."""
+    """The residuals of the items' implicit prompts, at the layers that all vectors have."""
     separated: Separability
     swept: Sweep
-    """Every vector at strength 1; predicted, or run where one of them adds no fixed direction."""
+    """The sweep of every vector at strength 1: predicted, or run if one of them does not add a fixed direction."""
     mode: Mode
-    """How it was swept."""
+    """The mode of the sweep."""
     seed: int
 
     @property
     def scores(self) -> tuple[HeatScore, ...]:
-        """What the heatmap can show."""
+        """The quantities that the heatmap can show."""
         names = dict.fromkeys(self.swept.frame["vector"])
         return (
             HeatScore("separability", "auroc"),
@@ -65,18 +65,18 @@ class Studied:
         return self.looked.of(locale=locale)
 
     def item(self, locale: str, concept: str) -> Item:
-        """Returns one of them."""
+        """Returns one of the items."""
         return next(item for item in self.of(locale) if item.concept == concept)
 
 
 def studied(
     model: LensModel, looked: Items, vectors: VectorSet, layers: Sequence[int], tokens: SteeredTokens, seed: int
 ) -> Studied:
-    """Takes residuals, separability and predicted effects of items.
+    """Computes residuals, separability and predicted effects of items.
 
     Args:
-        layers: those that all vectors have.
-        tokens: steered tokens, for the predicted effects.
+        layers: the layers that all vectors have.
+        tokens: the steered tokens, for the predicted effects.
     """
     stack = model.residuals(looked.prompts(explicit=False), layers)
     mode: Mode = "attribution" if all(isinstance(vector, SteeringVector) for vector in vectors.values()) else "exact"

@@ -1,4 +1,4 @@
-"""The texts of the chosen prompt: unsteered, steered, and under the plans that were pinned."""
+"""The texts for the chosen prompt: unsteered, steered, and under the pinned plans."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,16 +15,16 @@ from steerlens.notebook.writer import Writer
 
 
 class TextsView:
-    """Texts beside each other, each with what its plan does to the prompt."""
+    """Texts next to each other, each with the effect of its plan on the prompt."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, length: int, verdict: Callable[[Moves], str]
     ) -> None:
-        """Begins with nothing.
+        """Makes an empty view.
 
         Args:
-            length: new tokens of a text.
-            verdict: says what some steps do to the prompt.
+            length: the number of new tokens of a text.
+            verdict: returns a short text on the effect of some steps on the prompt.
         """
         self._model, self._selection, self._hand, self._verdict = specimen.model, selection, hand, verdict
         self.writer = Writer(specimen.model, length)
@@ -38,7 +38,7 @@ class TextsView:
         return [("unsteered", ()), *chosen, *((f"{name}: {self._hand.said(moves)}", moves) for name, moves in pinned.items())]
 
     def steps(self) -> Steps:
-        """Writes what was not written yet, a token at a time."""
+        """Writes the texts that have not been written yet, one token at a time."""
         columns, prompt = self._columns, self._selection.prompt
         verdicts: dict[Moves, str] = {}
         self._show(verdicts)

@@ -1,4 +1,4 @@
-"""The logit lens of the chosen prompt, token by token; a click on a cell chooses its layer."""
+"""The logit lens of the chosen prompt, token by token. A click on a cell chooses its layer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _LAST = {"last 6 tokens": 6, "last 12 tokens": 12, "last 24 tokens": 24, "all tokens": None}
 _CELL = 54
-"""Pixels of a token's column."""
+"""The width of a token's column in pixels."""
 _ROOM = 60
 STEERED, UNSTEERED = "steered", "unsteered"
 
 
 class TokensView(View):
-    """Read only while it is open, since it unembeds every layer."""
+    """The view of the logit lens. It is computed only while it is open, since it unembeds every layer."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, steering: SteeringView, width: int, height: int
@@ -36,7 +36,7 @@ class TokensView(View):
         self._picture: Picture | None = None
         self._read: tuple[Any, TokenLens] | None = None
         self.open = False
-        """Whether it is seen."""
+        """Whether the view is visible."""
         self.steering = ipywidgets.ToggleButtons(options=[UNSTEERED, STEERED], value=STEERED, style={"button_width": "90px"})
         self.last = ipywidgets.Dropdown(options=list(_LAST), layout={"width": "130px"})
         self.controls = {"lens": self.steering, "last": self.last}
@@ -45,10 +45,10 @@ class TokensView(View):
         self.widget = ipywidgets.VBox([ipywidgets.HBox(own), self._box])
 
     def update(self) -> None:
-        """Nothing can be said without a pass."""
+        """Does nothing, as nothing can be shown without a pass."""
 
     def steps(self) -> Steps:
-        """Reads and draws, if it is open."""
+        """Reads the lens and draws it, if the view is open."""
         if not self.open:
             return
         fig = self._figure()
@@ -61,7 +61,7 @@ class TokensView(View):
             self._picture.draw(fig, width)
 
     def figures(self) -> "list[Figure]":
-        """Unsteered and, where something is steered, steered."""
+        """The unsteered lens and, if something is steered, the steered one."""
         lens = self._lens()
         return [lens.heatmap(steering) for steering in dict.fromkeys(lens.frame["steering"])]
 
@@ -76,7 +76,7 @@ class TokensView(View):
         return f"{self._steering.plan_code()}sl.probing.token_lens(model, prompt{plan}, last={_LAST[self.last.value]}).{shown}"
 
     def _lens(self) -> TokenLens:
-        """What was read last, if nothing changed that it depends on."""
+        """The last result, if nothing that it depends on has changed."""
         chosen, last = self._selection, _LAST[self.last.value]
         moves: Moves = self._hand.moves
         key = (chosen.prompt, moves, last)
@@ -86,7 +86,7 @@ class TokensView(View):
         return self._read[1]
 
     def _figure(self) -> "Figure":
-        """The one that is chosen, with frames around the chosen layer and those of kept steps."""
+        """The chosen lens, with frames around the chosen layer and the layers of kept steps."""
         lens, wanted = self._lens(), self.steering.value
         there = set(lens.frame["steering"])
         fig = lens.heatmap(wanted if wanted in there and acting(self._hand.moves) else UNSTEERED)

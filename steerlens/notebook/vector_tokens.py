@@ -13,10 +13,11 @@ PROMOTED, SUPPRESSED = "promoted", "suppressed"
 
 @torch.no_grad()
 def vector_tokens(model: LensModel, vector: SteeringVector, layer: int, *, top: int = 12) -> pd.DataFrame:
-    """Returns the tokens whose logits a direction raises and lowers most, read as if no block followed.
+    """Returns the tokens whose logits a direction raises and lowers most, read as if no further block followed.
 
-    The direction, at the length of a typical residual, goes through the final norm and the unembedding; so does its negative.
-    Half the difference of both is what the direction itself does: biases and what all residuals share drop out.
+    The direction, scaled to the length of a typical residual, goes through the final norm and the unembedding, and so does its
+    negative. Half the difference between the two is the effect of the direction itself: biases, and what all residuals share,
+    cancel out.
 
     Args:
         model: the model of the vector.

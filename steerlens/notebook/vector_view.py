@@ -1,4 +1,4 @@
-"""What the chosen direction means by itself: the tokens that it promotes and suppresses."""
+"""The meaning of the chosen direction alone: the tokens that it promotes and suppresses."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LINE = 6
-"""Tokens of a side in one line."""
+"""The number of tokens of one side in a line."""
 
 
 class VectorView(View):
-    """A table of tokens; ``line`` has the first of them, for a place that is always seen."""
+    """A table of tokens. ``line`` contains the first of them, for a place that is always visible."""
 
     def __init__(self, specimen: Specimen, selection: Selection, hand: Hand) -> None:
         self._specimen, self._selection, self._hand, self.controls = specimen, selection, hand, {}
@@ -32,22 +32,22 @@ class VectorView(View):
         self.widget, self.line = ipywidgets.HTML(), ipywidgets.HTML()
 
     def update(self) -> None:
-        """Shows what was read before."""
+        """Shows the result that was read before."""
         move = self._selection.move
         if move is None or (*move.vector, move.layer) in self._known:
             self._show()
 
     def steps(self) -> Steps:
-        """Reads the direction, one pass through the unembedding."""
+        """Reads the direction with one pass through the unembedding."""
         self._show()
         yield
 
     def figures(self) -> "list[Figure]":
-        """None: it is a table."""
+        """Returns no figures, as the view is a table."""
         return []
 
     def to_frame(self) -> "pd.DataFrame":
-        """Tokens and the change of their logits.
+        """The tokens and the change of their logits.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced.

@@ -1,4 +1,4 @@
-"""What every view of an explorer is."""
+"""The interface of every view of an explorer."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -9,25 +9,25 @@ if TYPE_CHECKING:
 
 
 class View(ABC):
-    """A part of the page that shows what is selected, and gives its data and the code that makes it."""
+    """A part of the page that shows the selection, and returns its data and the code that makes it."""
 
     widget: Any
-    """What is put on the page."""
+    """The widget that is put on the page."""
     controls: dict[str, Any]
-    """Widgets of its own whose ``value`` says what it shows, by name."""
+    """The view's own widgets, by name, whose ``value`` decides what it shows."""
 
     @abstractmethod
     def update(self) -> None:
-        """Shows what is selected now, as far as that takes no pass of the model."""
+        """Shows the current selection, as far as no pass of the model is needed."""
 
     @abstractmethod
     def figures(self) -> "list[Figure]":
-        """What is selected now, as figures that need no kernel."""
+        """The current selection as figures that need no kernel."""
 
     @abstractmethod
     def to_frame(self) -> "pd.DataFrame":
-        """The data behind it."""
+        """The data behind the view."""
 
     @abstractmethod
     def as_code(self) -> str:
-        """Code that makes it, from what ``sl.explore`` was given."""
+        """Code that makes the view from the arguments of ``sl.explore``."""

@@ -8,11 +8,12 @@ from steerlens.data.locales import next_question
 from steerlens.models import LensModel, stream
 
 _MOST = 200
-"""Texts that are kept."""
+"""The number of texts that are kept."""
 
 
 class Writer:
-    """Texts by prompt and plan. One that was broken off goes on where it was, unless another one was begun since."""
+    """Texts by prompt and plan. A text that was interrupted continues from that point, unless another one was begun since
+    then."""
 
     def __init__(self, model: LensModel, length: int) -> None:
         self._model, self._length = model, length
@@ -21,15 +22,16 @@ class Writer:
         self._growing: Iterator[str] = iter(())
 
     def known(self, prompt: str, key: Any) -> str | None:
-        """Returns a text that was written to its end, or ``None``."""
+        """Returns a text that was completed, or ``None``."""
         return self._written.get((prompt, key))
 
     def text(self, prompt: str, key: Any, around: Callable[[], AbstractContextManager[Any]]) -> Iterator[str]:
-        """Yields a text as it grows, up to where the model begins another question; at once where it was written before.
+        """Yields a text as it grows, until the model begins another question. A text that was written before is yielded at
+        once.
 
         Args:
-            prompt: what is continued.
-            key: tells plans apart.
+            prompt: the text that is continued.
+            key: identifies the plan.
             around: makes the context of the plan.
         """
         own = (prompt, key)

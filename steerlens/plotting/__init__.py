@@ -1,4 +1,4 @@
-"""Result tables to plotly figures, which save themselves; the only part that imports plotly."""
+"""Turns result tables into plotly figures, which can save themselves. This is the only part that imports plotly."""
 
 from steerlens.plotting.depths import depth_figure
 from steerlens.plotting.effects import effects_bars, response_lines

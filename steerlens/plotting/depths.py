@@ -1,4 +1,4 @@
-"""Where each vector of a sweep works: its scores by layer, and the range of its best layer."""
+"""The depth at which each vector of a sweep works: its scores by layer, and the range of its best layer."""
 
 from typing import TYPE_CHECKING
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FIRST, _MORE = 130, 260
-"""The pixels around the rows of panels, and those of each row."""
+"""The height in pixels around the rows of panels, and the height of each row."""
 
 
 def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
-    """Draws changes of scores by layer, a line per strength; grey: 95% of the resampled best layers.
+    """Draws changes of scores by layer, with one line per strength. Grey: 95% of the resampled best layers.
 
-    There is a column of panels for each vector, and in it a panel for each score that its depth was taken by.
+    There is one column of panels for each vector, with one panel for each score from which its depth was computed.
 
     Args:
         cells: columns vector, score, layer, strength, change.
-        depths: the table of ``Depths``, of which the best layers of single vectors are drawn.
+        depths: the table of ``Depths``. The best layers of single vectors are drawn.
     """
     peaks = depths[(depths["measure"] == "peak") & depths["score"].isin(list(cells["score"]))]
     vectors = list(dict.fromkeys(peaks["vector"]))

@@ -17,7 +17,8 @@ _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws a panel for each score and kind of items: shares gained right of zero and lost left of it, a bar per method.
+    """Draws one panel for each score and kind of items, with one bar per method: shares gained right of zero and lost left of
+    it.
 
     Args:
         frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
@@ -56,7 +57,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def _places(fig: Figure, titles: list[str], height: int, **spacing: Any) -> list[dict[str, int]]:
-    """Divides a figure into panels of a height in pixels, two in a row, and returns the row and column of each."""
+    """Divides a figure into panels with a height in pixels, two in a row, and returns the row and column of each."""
     rows, gap = -(-len(titles) // _BESIDE), 100
     inner = rows * height + (rows - 1) * gap
     share = gap / inner if rows > 1 else 0.0
@@ -72,15 +73,16 @@ def _panels(rows: "pd.DataFrame") -> dict[tuple[str, str], "pd.DataFrame"]:
 
 
 def _named(panels: Iterable[tuple[str, str]], score: str, kind: str) -> str:
-    """Returns the words for a panel: its kind of items, and its score where another panel has the same kind."""
+    """Returns the title of a panel: its kind of items and, if another panel has the same kind, its score."""
     alone = sum(other == kind for _, other in panels) == 1
     return kind if alone else f"{shown_score(score).title}, {kind}"
 
 
 def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
-    """Draws the mean change of the answer's margin, or of a score without one, by strength; a panel per score and kind of items.
+    """Draws the mean change of the answer's margin, or of a score without a margin, by strength, with one panel per score and
+    kind of items.
 
-    Locales are thin lines, and their mean is a thick one with its 95% band.
+    Locales are thin lines, and their mean is a thick line with its 95% band.
 
     Args:
         curve: columns vector, locale, kind, score, finer, strength, n, margin, low, high, change; rows of one vector.
@@ -115,7 +117,7 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
 
 
 def _shown(rows: "pd.DataFrame", finer: Score) -> "pd.DataFrame":
-    """Returns the rows of a panel with changes as they are shown: of shares in points."""
+    """Returns the rows of a panel with changes in the units that are shown: points for shares."""
     return rows.assign(**{name: finer.factor * rows[name] for name in ("margin", "low", "high")})
 
 

@@ -1,4 +1,4 @@
-"""The figure that every result returns: plotly's, which also writes itself to a file."""
+"""The class of every figure that a result returns: plotly's figure, which can also write itself to a file."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -20,31 +20,32 @@ _SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[
 
 
 class Figure(go.Figure):  # type: ignore[misc]
-    """A plotly figure with ``save``, and without plotly's button that uploads it. All else is plotly's, as ``update_layout``."""
+    """A plotly figure with ``save``, and without plotly's upload button. Everything else is plotly's, such as
+    ``update_layout``."""
 
     def show(self, *args: Any, config: dict[str, Any] | None = None, **options: Any) -> None:
-        """Shows the figure as plotly does.
+        """Shows the figure in the same way as plotly.
 
         Args:
-            args: plotly's.
-            config: plotly's settings of the buttons and so on.
-            options: plotly's.
+            args: plotly's arguments.
+            config: plotly's settings, for example of the buttons.
+            options: plotly's options.
         """
         super().show(*args, config={**OFFLINE, **(config or {})}, **options)
 
     def to_html(self, *args: Any, config: dict[str, Any] | None = None, **options: Any) -> str:
-        """Returns the figure as plotly's own HTML; ``save`` writes a page that also reads on a phone and in the dark.
+        """Returns the figure as plotly's own HTML. ``save`` writes a page that is also readable on a phone and in dark mode.
 
         Args:
-            args: plotly's.
-            config: plotly's settings of the buttons and so on.
-            options: plotly's.
+            args: plotly's arguments.
+            config: plotly's settings, for example of the buttons.
+            options: plotly's options.
         """
         html: str = super().to_html(*args, config={**OFFLINE, **(config or {})}, **options)
         return html
 
     def _ipython_display_(self) -> None:
-        """Shows the figure where it is the last value of a notebook's cell."""
+        """Shows the figure if it is the last value of a notebook's cell."""
         import plotly.io
 
         if plotly.io.renderers.render_on_display and plotly.io.renderers.default:
@@ -57,22 +58,23 @@ class Figure(go.Figure):  # type: ignore[misc]
         return super()._repr_mimebundle_(*args, **{"config": OFFLINE, **options})
 
     def save(self, path: str | Path, *, width: int | None = None, height: int | None = None, scale: float = 2.0) -> Path:
-        """Writes the figure in the format that the file's ending names, whole or not at all.
+        """Writes the figure in the format of the file's ending. The file is written completely or not at all.
 
         Args:
-            path: ``.html`` opens offline, with plotly inside (about 5 MB), also on a phone and in the dark; ``.png``, ``.svg``
+            path: ``.html`` opens offline, with plotly inside (about 5 MB), also on a phone and in dark mode; ``.png``, ``.svg``
                 and ``.pdf`` need kaleido and Chrome or Chromium.
-            width: of a picture in CSS pixels, 96 an inch. For ``None`` the figure's own: 460 for one of half a page, 860 for
-                one as wide as a page. HTML is as wide as its window lets it be.
-            height: in pixels; for ``None`` the figure's own.
-            scale: pixels of a PNG in each CSS pixel.
+            width: the width of a picture in CSS pixels, 96 per inch. ``None`` takes the figure's own width: 460 for half a
+                page, 860 for a full page. HTML is as wide as its window allows.
+            height: the height in pixels; ``None`` takes the figure's own.
+            scale: the number of pixels of a PNG per CSS pixel.
 
         Returns:
             The path.
 
         Raises:
-            UnknownNameError: another ending.
-            FileError: the file cannot be written, or what draws pictures is missing; the message says what to install.
+            UnknownNameError: the file has another ending.
+            FileError: the file cannot be written, or the program that draws pictures is missing; the message says what to
+                install.
         """
         path = Path(path)
         ending = path.suffix.lower().removeprefix(".")
@@ -86,10 +88,10 @@ class Figure(go.Figure):  # type: ignore[misc]
         return write_atomically(path, _written(path, lambda: self.to_image(ending, scale=scale, **size)))
 
     def in_column(self) -> "Figure":
-        """Returns the figure laid out again for the column of a paper, 460 pixels wide, with its legend beneath it.
+        """Returns the figure with a new layout for the column of a paper, 460 pixels wide, with the legend below it.
 
         Raises:
-            SettingsError: it has panels side by side, which a column has no room for.
+            SettingsError: the figure has panels side by side, for which a column has no room.
         """
         from steerlens.plotting.theme import in_column  # the theme makes figures
 
@@ -97,19 +99,20 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     @property
     def natural_width(self) -> int:
-        """The width in pixels that it was laid out for: half a page or a page, as ``theme.figure`` notes; a page for any
-        other."""
+        """The width in pixels for which the figure was laid out: half a page or a page, as noted by ``theme.figure``; a page
+        for any other figure."""
         return WIDTHS[self.noted.get("width", "page")]
 
     @property
     def noted(self) -> dict[str, Any]:
-        """What ``theme.figure`` notes of a figure: title, subtitle, above (pixels that both take), width. Empty for any other."""
+        """The notes of ``theme.figure`` about a figure: title, subtitle, above (the height of both in pixels), width. Empty for
+        any other figure."""
         meta = self.layout.meta
         return dict(meta) if isinstance(meta, dict) and "above" in meta else {}
 
 
 def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:
-    """What writes a picture to a file.
+    """Returns the function that writes a picture to a file.
 
     Raises:
         FileError: kaleido or its browser is missing or failed.

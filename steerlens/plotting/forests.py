@@ -1,4 +1,4 @@
-"""Forest plots: changes with their intervals, a line per method and a panel per score."""
+"""Forest plots: changes with their intervals, with one line per method and one panel per score."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTROL = "control"
-"""The group of controls, in grey."""
+"""The group of controls, which are drawn in grey."""
 _LINE = 26
 """The height in pixels of a method's line."""
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
-    """Draws changes with their intervals, in points or the score's unit; a filled marker where the interval excludes zero.
+    """Draws changes with their intervals, in points or in the score's unit. A marker is filled if its interval excludes zero.
 
     Args:
-        rows: columns method, score, change, low, high, group (which colours and marks), and n (concepts) where it is known.
+        rows: columns method, score, change, low, high, group (which decides colours and markers), and n (concepts) if it is
+            known.
         title: the title of the figure.
-        subtitle: the line beneath it, to which the meaning of filled markers is added.
-        panels: the names of the scores, a panel each, from left to right.
+        subtitle: the line below the title, to which the meaning of filled markers is added.
+        panels: the names of the scores, with one panel each, from left to right.
     """
     methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
     own = METHOD_COLOURS | {CONTROL: GREY}
@@ -46,10 +47,10 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
 
 
 def forest_rows(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns a table of changes as rows for ``forest_figure``, each method in a group of its own and controls in grey.
+    """Returns a table of changes as rows for ``forest_figure``. Each method has its own group, and controls are grey.
 
     Args:
-        frame: columns method, score, change, low, high, and control where there are controls, which is empty for all else.
+        frame: columns method, score, change, low, high, and control if there are controls; it is empty for all other methods.
     """
     groups = frame["method"]
     return frame.assign(group=groups.where(frame["control"] == "", CONTROL) if "control" in frame else groups)

@@ -1,4 +1,4 @@
-"""What the form of prompts gives away by itself."""
+"""The separability that the form of prompts alone gives."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def form_bars(frame: "pd.DataFrame") -> Figure:
-    """Draws the AUROC of character n-grams by locale, as bars from chance.
+    """Draws the AUROC of character n-grams by locale, as bars that start at chance level.
 
     Args:
         frame: the table of ``FormSeparability``.

@@ -1,4 +1,4 @@
-"""The frontier: paths of methods from the unsteered model on, with the Pareto front of their points."""
+"""The frontier: paths of methods that start at the unsteered model, with the Pareto front of their points."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,11 @@ _WORDS = (
 
 
 def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = (), *, axes: tuple[str, str] = AXES) -> Figure:
-    """Draws paths of methods as lines in the plane of two scores, of shares in points, with the unsteered model at the origin.
+    """Draws paths of methods as lines in the plane of two scores (shares in points), with the unsteered model at the origin.
 
-    Every point is the mean over locales, with its number next to it. Markers grow along the path, and are filled where the point
-    is on the Pareto front in at least half of the resamples. The last point of each path has a cross of its paired 95% intervals;
-    the hover says the intervals of every point.
+    Every point is the mean over locales, with its number next to it. Markers grow along the path. A marker is filled if its
+    point is on the Pareto front in at least half of the resamples. The last point of each path has a cross of its paired 95%
+    intervals. The hover text contains the intervals of every point.
 
     Args:
         frame: the table of ``Frontier``.
@@ -67,7 +67,7 @@ def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = 
 
 
 def _points(frame: "pd.DataFrame", axes: tuple[str, str]) -> tuple[Parts, "pd.DataFrame"]:
-    """The means over locales with path, number, share on the front and hover, by ascending number within a path."""
+    """The means over locales with path, number, share on the front and hover text, by ascending number within a path."""
     rows = frame[(frame["locale"] == MEAN) & frame["score"].isin(axes)]
     names = [path if path == UNSTEERED else f"{path} at {at:.15g}" for path, at in zip(rows["method"], rows["at"], strict=True)]
     rows = rows.assign(path=rows["method"], method=names)
@@ -85,7 +85,7 @@ def _on_front(share: float) -> str:
 
 
 def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
-    """The points with the intervals of each path's last one alone: more crosses would hide the paths."""
+    """The points, with intervals only for the last point of each path, as more crosses would hide the paths."""
     last = ~points["path"].duplicated(keep="last")
     ends = {
         f"{end}_{axis}": points[f"{end}_{axis}"].where(last, points[f"change_{axis}"]) for end in ("low", "high") for axis in "xy"
@@ -94,7 +94,7 @@ def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) -> None:
-    """A line through the points and the unsteered model, whose number is 0, and the points on it."""
+    """Draws a line through the points and the unsteered model, whose number is 0, and the points on it."""
     colour, shared = colour_of(path, paths), {"legendgroup": path, "row": 1, "col": 1}
     others = [name for name in paths if name not in METHOD_COLOURS]
     again = others.index(path) // len(OTHER_COLOURS) if path in others else 0  # the colours have been taken so often
@@ -124,7 +124,8 @@ def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) ->
 
 
 def _markers(rows: "pd.DataFrame", colour: str) -> dict[str, Any]:
-    """Markers that grow away from the number 0; hollow where other points are on the front in most resamples."""
+    """Markers that grow with the distance from the number 0. A marker is hollow if other points are on the front in most
+    resamples."""
     ranks = rows["at"].abs().rank(method="dense").to_numpy()
     first, last = _SIZES
     sizes = last - (last - first) * (ranks.max() - ranks) / max(1.0, ranks.max() - 1)
@@ -133,7 +134,7 @@ def _markers(rows: "pd.DataFrame", colour: str) -> dict[str, Any]:
 
 
 def _front(fig: Figure, points: "pd.DataFrame", front: Sequence[tuple[str, float]]) -> None:
-    """A dotted line through the points that none other beats on both axes."""
+    """Draws a dotted line through the points that no other point beats on both axes."""
     known = {(row.path, row.at): (row.change_x, row.change_y) for row in points.itertuples()} | {(UNSTEERED, 0.0): (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(known[point] for point in front), strict=True)
@@ -143,7 +144,7 @@ def _front(fig: Figure, points: "pd.DataFrame", front: Sequence[tuple[str, float
 
 
 def _unsteered(fig: Figure, frame: "pd.DataFrame") -> None:
-    """The share of the unsteered model, in its hover."""
+    """Adds the share on the front of the unsteered model to its hover text."""
     for share in frame.loc[(frame["method"] == UNSTEERED) & frame["on_front"].notna(), "on_front"].head(1):
         hover = {"hovertext": f"<b>{UNSTEERED}</b><br>{_on_front(share)}", "hoverinfo": "text"}
         fig.update_traces(hover, selector={"name": UNSTEERED})

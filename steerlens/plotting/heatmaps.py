@@ -1,4 +1,4 @@
-"""Heatmaps: scores by layer and locale, levels by method and locale, and the cells that all heatmaps are made of."""
+"""Heatmaps: scores by layer and locale, levels by method and locale, and the cells from which all heatmaps are made."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 _NONE = float("nan")
 _MARK = "•"
 _FRACTION = 2
-"""The number of digits of values between -1 and 1."""
+"""The number of decimal digits for values between -1 and 1."""
 GAPS = "NaN: scores that are not finite"
-"""The words of a subtitle for places without a number."""
+"""The text in a subtitle for places without a number."""
 FEWEST_MARKED = 20
-"""The fewest concepts with which a cell is marked. With fewer, a bootstrap interval is too narrow: of cells without any effect it
-excluded zero in up to 12 of 100 instead of 5 (5 concepts in six locales)."""
+"""The smallest number of concepts with which a cell is marked. With fewer, a bootstrap interval is too narrow: among cells
+without any effect, it excluded zero in up to 12 of 100 instead of 5 (5 concepts in six locales)."""
 
 
 def marked(n: float) -> str:
-    """Returns what a subtitle says of the mark behind some numbers.
+    """Returns the text in a subtitle that explains the mark after some numbers.
 
     Args:
-        n: the concepts of the cell that has most of them.
+        n: the number of concepts of the cell with the most concepts.
     """
     few = f"fewer than {FEWEST_MARKED} concepts: no cell is marked as different from zero"
     return few if n < FEWEST_MARKED else f"{_MARK} 95% interval excludes zero"
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figure:
-    """Draws layers by locales, coloured by a score of a probe, or by the cosine of EN and LOC.
+    """Draws layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
 
     Args:
         frame: the table of ``Separability``.
         score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
-        probe: the probe whose score it is; ``EN-LOC cosine`` for ``cosine``.
+        probe: the probe that has the score; ``EN-LOC cosine`` for ``cosine``.
     """
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
     title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"
@@ -58,16 +58,16 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figur
 def by_layer_and_locale(
     fig: Figure, rows: "pd.DataFrame", bar: str, *, signed: bool, least: float = 0.0, most: float | None = None
 ) -> Figure:
-    """Adds a heatmap of layers by locales: on a diverging scale around zero, or on a sequential one.
+    """Adds a heatmap of layers by locales, on a diverging scale around zero or on a sequential scale.
 
     Args:
-        fig: the figure that it is added to.
-        rows: columns layer, locale, value, its interval low and high (NaN where it has none), n and, where n counts something
-            else, concepts.
+        fig: the figure to which it is added.
+        rows: columns layer, locale, value, its interval low and high (NaN if it has none), n and, if n does not count concepts,
+            concepts.
         bar: the title of the colour bar.
         signed: whether the scale diverges around zero.
         least: the value at the low end of a sequential scale.
-        most: the value at its high end; the largest there for ``None``.
+        most: the value at its high end; ``None`` takes the largest value.
     """
     order = list(dict.fromkeys(rows["locale"]))
     grids = [rows.pivot(index="layer", columns="locale", values=v).sort_index()[order] for v in ("value", "low", "high", "n")]
@@ -91,7 +91,7 @@ def by_layer_and_locale(
 
 
 def answers_heatmap(frame: "pd.DataFrame", score: Score) -> Figure:
-    """Draws methods by locales, coloured by the mean of a score over items; a share from none to all.
+    """Draws methods by locales, coloured by the mean of a score over items. The colour scale of a share runs from 0% to 100%.
 
     Args:
         frame: columns method, locale, value (the mean) and n (items).
@@ -135,11 +135,11 @@ def add_cells(
     y: Sequence[str] | None = None,
     **look: Any,
 ) -> None:
-    """Adds a heatmap, on the diverging scale from ``-most`` to ``most`` or on the sequential one from ``least`` to ``most``.
+    """Adds a heatmap, on the diverging scale from ``-most`` to ``most`` or on the sequential scale from ``least`` to ``most``.
 
     Args:
         grid: the numbers.
-        x: names of the columns; for ``None`` they are numbered.
+        x: names of the columns; with ``None`` they are numbered.
         y: names of the rows.
     """
     fig.add_heatmap(
@@ -171,8 +171,8 @@ def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str],
     """Writes NaN into the places without a number, which the heatmap leaves out.
 
     Args:
-        said: what the pointer shows there, of a row and a column.
-        numbered: the axes are numbered, not named.
+        said: a function that returns the hover text of such a place, given its row and column.
+        numbered: whether the axes are numbered and not named.
     """
     gaps = [(row, column) for row, column in zip(*grid.isna().to_numpy().nonzero(), strict=True)]
     if not gaps:
@@ -189,7 +189,7 @@ def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str],
 
 
 def bare(fig: Figure) -> Figure:
-    """Removes the lines between cells, and lets tick labels make the room they need."""
+    """Removes the lines between cells, and lets tick labels take the room that they need."""
     for axes in (fig.update_xaxes, fig.update_yaxes):
         axes(showgrid=False, zeroline=False, automargin=True)
     return fig
@@ -202,10 +202,10 @@ def numbers(
 
     Args:
         grid: the changes, or levels.
-        low: the lower ends of their intervals; NaN where there is none.
+        low: the lower ends of their intervals; NaN if there is none.
         high: the upper ends.
-        concepts: how many concepts each comes from; cells of fewer than ``FEWEST_MARKED`` are not marked.
-        digits: decimal places.
+        concepts: the number of concepts of each cell; cells with fewer than ``FEWEST_MARKED`` are not marked.
+        digits: the number of decimal places.
         signed: whether the numbers are changes.
     """
     sure = (((low > 0) | (high < 0)) & (concepts >= FEWEST_MARKED)).to_numpy()
@@ -225,7 +225,7 @@ def numbers(
 
 
 def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.DataFrame":
-    """Returns `` [-0.3, +7.6]`` for each cell, or nothing where it has no interval."""
+    """Returns `` [-0.3, +7.6]`` for each cell, or an empty text if it has no interval."""
     said = low.copy().astype(object)
     for row, column in ((row, column) for row in low.index for column in low.columns):
         a, b = low.loc[row, column], high.loc[row, column]
@@ -234,5 +234,5 @@ def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.Dat
 
 
 def stacked(*grids: "pd.DataFrame") -> list[list[list[Any]]]:
-    """Returns one cell per place, with the value of each grid there."""
+    """Returns one list per place, with the value of each grid there."""
     return [[list(cell) for cell in zip(*rows, strict=True)] for rows in zip(*(grid.to_numpy() for grid in grids), strict=True)]

@@ -1,4 +1,4 @@
-"""Names next to points, where they overlap least."""
+"""Places names next to points so that they overlap as little as possible."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ _ROOM = {
     "bottom right": (0.85, -0.85),
     "bottom left": (-0.85, -0.85),
 }
-"""The positions that plotly offers, with their direction from the point. Earlier ones are preferred."""
+"""The text positions that plotly offers, with their direction from the point. Earlier ones are preferred."""
 _MARKER = 7.0
-"""The number of free pixels around a point."""
+"""The distance in pixels that is kept free around a point."""
 
 _Box = tuple[float, float, float, float]
 
@@ -27,15 +27,16 @@ def beside(
     others: Sequence[tuple[float, float]] = (),
     letter: tuple[float, float] = (7, 13),
 ) -> list[str]:
-    """A ``textposition`` for each name, in turn the one that covers least of the points and of the names before it.
+    """A ``textposition`` for each name. For each name in turn, the position is chosen that covers the least of the points and
+    of the earlier names.
 
     Args:
-        x: the points.
-        y: the points.
-        names: what is written.
-        scale: pixels in one unit of x and of y.
-        others: points without a name that names keep off too.
-        letter: width and height of a letter in pixels.
+        x: the x coordinates of the points.
+        y: the y coordinates of the points.
+        names: the names.
+        scale: the number of pixels in one unit of x and of y.
+        others: points without a name, which names should not cover either.
+        letter: the width and height of a letter in pixels.
     """
     at = [(a * scale[0], b * scale[1]) for a, b in zip(x, y, strict=True)]
     free = [*at, *((a * scale[0], b * scale[1]) for a, b in others)]
@@ -57,5 +58,5 @@ def _box(a: float, b: float, size: tuple[float, float], direction: tuple[float, 
 
 
 def _common(one: _Box, other: _Box) -> float:
-    """The area of both."""
+    """The area that two boxes share."""
     return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))

@@ -23,14 +23,14 @@ _COLOURS = {
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
 _BASELINE_DASHES = {"surface form": "dash", "prompt length": "dot", "token embeddings": "dashdot", "layer-0 residual": "longdash"}
-"""The dash of each baseline; it is the same in every figure."""
+"""The dash of each baseline, which is the same in every figure."""
 _ROOM = 0.5
-"""Space in layers before the first and after the last layer."""
+"""The space before the first and after the last layer, in layers."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
 
 
 def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC of each probe by layer for one locale, with its interval and what the baselines reach.
+    """Draws the AUROC of each probe by layer for one locale, with its interval and the AUROC of the baselines.
 
     Args:
         frame: the table of ``Separability``.
@@ -59,7 +59,7 @@ def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC of the difference of means by layer over the range of its null.
+    """Draws the AUROC of the difference of means by layer, over the range of its null distribution.
 
     Markers of layers that pass the corrected test are filled.
 
@@ -93,7 +93,7 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC minus that of random labels by layer for one held-out locale.
+    """Draws the AUROC minus that of random labels by layer, for one held-out locale.
 
     Args:
         frame: the table of ``Selectivity``.
@@ -116,7 +116,7 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC of a new probe by layer after erasing none, one and more directions, and after erasing shuffled ones.
+    """Draws the AUROC of a new probe by layer, after erasing no, one or more directions, and after erasing shuffled ones.
 
     Args:
         frame: the table of ``Erasure``.
@@ -141,11 +141,11 @@ def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
-    """Draws one measure by layer for one locale, a line for each value of the column ``of``.
+    """Draws one measure by layer for one locale, with one line for each value of the column ``of``.
 
     Args:
         frame: the table of ``Geometry``.
-        measure: a value of the column ``measure``; for ``cosine`` the noise ceiling is drawn, too.
+        measure: a value of the column ``measure``; for ``cosine`` the noise ceiling is drawn too.
         locale: the locale that is drawn.
     """
     part = frame[(frame["locale"] == locale) & (frame["measure"] == measure)]
@@ -162,7 +162,7 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
 
 
 def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
-    """Draws layers by locales, coloured by one measure; what can be below zero on a diverging scale.
+    """Draws layers by locales, coloured by one measure. Measures that can be below zero have a diverging scale.
 
     Args:
         frame: the table of ``Geometry``.
@@ -202,7 +202,7 @@ def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
 
 
 def cosine_lines(frame: "pd.DataFrame") -> Figure:
-    """Draws the cosine of the EN and LOC vectors by layer, a line per locale.
+    """Draws the cosine between the EN and LOC vectors by layer, with one line per locale.
 
     Args:
         frame: the table of ``Separability``.
@@ -221,7 +221,7 @@ def cosine_lines(frame: "pd.DataFrame") -> Figure:
 def _line(
     fig: Figure, rows: "pd.DataFrame", score: str, name: str, colour: str, *, dash: str = "solid", extra: tuple[str, ...] = ()
 ) -> None:
-    """A curve over layers, with a band where the rows have an interval."""
+    """Draws a curve over layers, with a band if the rows have an interval."""
     if {"low", "high"} <= set(rows.columns) and rows["low"].notna().any():
         around = [*rows["high"], *rows["low"][::-1]]
         layers = [*rows["layer"], *rows["layer"][::-1]]
@@ -255,7 +255,7 @@ def _where(locale: str) -> str:
 
 
 def _chance(fig: Figure, least: float) -> Figure:
-    """A line at a half, and room from below the least AUROC to 1."""
+    """Draws a line at 0.5, and sets the range from below the smallest AUROC to 1."""
     fig.add_hline(y=0.5, line={"color": GREY, "width": 1}, annotation_text="chance", annotation_position="bottom left")
     fig.update_annotations(font={"size": 12, "color": SOFT})
     fig.update_yaxes(range=[min(0.4, least - 0.05), 1.03])

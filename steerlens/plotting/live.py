@@ -1,4 +1,4 @@
-"""Figures in a notebook: plotly's FigureWidget, which changes, and HTML that needs no kernel."""
+"""Figures in a notebook: plotly's FigureWidget, which can change, and HTML that needs no kernel."""
 
 import re
 from collections.abc import Sequence
@@ -19,26 +19,27 @@ _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 
 class _Whole(go.FigureWidget):  # type: ignore[misc]
-    """A figure that the page gets only when it is complete. Plotly's own is empty at first and filled by a second message, and a
-    page that is still loading plotly may draw it in between: then it stays empty."""
+    """A figure that the page receives only when it is complete. Plotly's own widget is empty at first and is filled by a second
+    message. A page that is still loading plotly may draw it in between, and then it stays empty."""
 
     _made = False
 
     def open(self) -> None:
-        """Does nothing until it is made."""
+        """Does nothing until the figure is complete."""
         if self._made:
             super().open()
 
 
 def live(fig: go.Figure, width: int, height: int) -> Any:
-    """A figure as a widget, drawn small: without its title, which ``caption_of`` returns for a place next to it.
+    """A figure as a widget, drawn small and without its title. ``caption_of`` returns the title, for a place next to the
+    figure.
 
     Args:
-        width: in pixels.
-        height: in pixels.
+        width: the width in pixels.
+        height: the height in pixels.
 
     Raises:
-        ImportError: plotly's widgets need ipywidgets and anywidget.
+        ImportError: ipywidgets or anywidget, which plotly's widgets need, is missing.
     """
     shown = _Whole(_small(fig, width, height))
     shown._config = {**shown._config, **OFFLINE, "displayModeBar": False}
@@ -48,20 +49,20 @@ def live(fig: go.Figure, width: int, height: int) -> Any:
 
 
 def caption_of(fig: go.Figure) -> tuple[str, str]:
-    """Title and subtitle of a figure, as ``theme.figure`` noted them."""
+    """The title and subtitle of a figure, as noted by ``theme.figure``."""
     meta = fig.layout.meta or {}
     return str(meta.get("title", "")), str(meta.get("subtitle", ""))
 
 
 def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
-    """Makes a figure that is on the page look like another one, in its size. Traces stay themselves where they can, and with them
-    what a click on them does.
+    """Makes a figure on the page look like another one, in its own size. Traces are kept if possible, and with them the
+    handlers of clicks.
 
-    Each trace is changed in a batch of its own: in a batch of several, plotly's widget loses in the browser what changes in one
-    trace and stays in another. The layout goes with the last one.
+    Each trace is changed in a separate batch. In a batch of several traces, plotly's widget loses, in the browser, a property
+    that changes in one trace and stays the same in another. The layout is changed with the last trace.
 
     Args:
-        width: in pixels; as before for ``None``.
+        width: the width in pixels; unchanged for ``None``.
     """
     fig = _small(fig, width or shown.layout.width, shown.layout.height)
     if [trace.type for trace in shown.data] != [trace.type for trace in fig.data]:
@@ -75,7 +76,7 @@ def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
 
 
 def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
-    """A figure for a small place: no title, small type, the legend above, numbers as everywhere on the page (+0.29)."""
+    """A figure for a small place: no title, small type, the legend above, and numbers in the page's format (+0.29)."""
     made = go.Figure(fig)
     named = sum(trace.showlegend is not False and trace.type != "heatmap" for trace in made.data) > 1
     made.update_layout(
@@ -98,12 +99,13 @@ def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
 
 
 def shows_stills() -> bool:
-    """Whether Plotly is set to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are visible where no script runs."""
+    """Whether Plotly is set to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are visible on pages that run no
+    scripts."""
     return "png" in str(plotly.io.renderers.default).split("+")
 
 
 def still(figures: Sequence[go.Figure]) -> str:
-    """Figures as HTML that needs no kernel; plotly.js comes from its content network."""
+    """Figures as HTML that needs no kernel. plotly.js is loaded from its content network."""
     first = [True, *[False] * len(figures)]
     parts = [
         fig.to_html(include_plotlyjs="cdn" if load else False, full_html=False, config=OFFLINE)

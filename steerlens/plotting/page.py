@@ -1,4 +1,4 @@
-"""Figures in HTML: titles in the page's type, drawn again for a phone's width, a dark page and print."""
+"""Figures in HTML: titles in the page's type, and figures redrawn for a phone's width, for dark mode and for print."""
 
 import json
 from html import escape
@@ -10,14 +10,14 @@ from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import DARK
 
 _TOP = 24
-"""The pixels above a figure whose title is its caption."""
+"""The height in pixels above a figure whose title is its caption."""
 _LEAST = 40
 """The smallest height in pixels at which a figure is readable."""
 _HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 def page(figure: Figure) -> str:
-    """A page of one figure, with all that it needs inside."""
+    """A page with one figure and everything that it needs."""
     title = escape(figure.noted.get("title", "steerlens"))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{title}</title>\n<style>{style()}</style>\n'
@@ -26,9 +26,9 @@ def page(figure: Figure) -> str:
 
 
 def element(figure: Figure) -> str:
-    """A figure's part of a page: its title as caption, and its numbers as JSON for ``scripts`` to draw.
+    """A figure's part of a page: its title as caption, and its data as JSON for ``scripts`` to draw.
 
-    A figure that did not come from ``theme.figure``, or whose title was changed since, keeps the title that it has.
+    A figure that was not made by ``theme.figure``, or whose title was changed since, keeps its title.
     """
     said, shown, caption = figure.noted, Figure(figure), ""
     if said and (shown.layout.title.text or "").replace("<br>", " ").startswith(f"<b>{said['title']}</b>"):
@@ -51,7 +51,7 @@ def style() -> str:
 
 
 def scripts() -> str:
-    """Plotly itself and what draws the figures with it; belongs behind them."""
+    """Plotly itself, and the code that draws the figures with it. It must come after the figures."""
     dark = f'<script type="application/json" id="dark">{json.dumps(DARK)}</script>'
     return f"<script>{get_plotlyjs()}</script>\n{dark}\n<script>{_beside('page.js')}</script>"
 

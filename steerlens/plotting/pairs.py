@@ -1,4 +1,4 @@
-"""How many pairs a vector needs: how far two vectors of n pairs agree, and what a vector of n pairs does."""
+"""The number of pairs that a vector needs: how well two vectors from n pairs agree, and the effect of a vector from n pairs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 def pairs_figure(halves: "pd.DataFrame | None" = None, effect: "pd.DataFrame | None" = None) -> Figure:
-    """Draws how far two vectors of n pairs agree, and what a vector of n pairs does, a line per vector; a panel for each.
+    """Draws how well two vectors from n pairs agree, and the effect of a vector from n pairs, in one panel each, with one line
+    per vector.
 
     Args:
-        halves: the table of ``SplitHalves``, of which the mean over locales is drawn; the predicted cosine is dotted.
-        effect: the rows of ``FewerPairs`` of one score for each vector; bars are 95% of the draws.
+        halves: the table of ``SplitHalves``. The mean over locales is drawn; the predicted cosine is dotted.
+        effect: the rows of ``FewerPairs`` for one score of each vector; bars are 95% of the draws.
     """
     drawn = [(draw, frame) for draw, frame in ((_agreement, halves), (_effect, effect)) if frame is not None]
     words = (

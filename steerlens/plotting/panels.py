@@ -26,18 +26,18 @@ def panel_line(
     Args:
         fig: the figure.
         panel: the panel's row and column, from 1.
-        x, y: where the line goes.
-        name: what the legend calls it, and the group that it is shown and hidden with.
-        look: plotly's ``line``, with a colour, which also says which marker it has.
+        x, y: the coordinates of the line.
+        name: its name in the legend, and the group with which it is shown and hidden.
+        look: plotly's ``line`` with a colour, which also decides the marker.
         legend: whether the legend names it, once for all panels.
-        more: other properties of the trace, as ``error_y``.
+        more: other properties of the trace, such as ``error_y``.
     """
     common = {"mode": "lines+markers", "line": dict(look), "name": name, "legendgroup": name, "showlegend": legend, **more}
     fig.add_scatter(x=x, y=y, row=panel[0], col=panel[1], marker={"symbol": symbol_of(look["color"])}, **common)
 
 
 def error_bars(rows: "pd.DataFrame", value: str) -> dict[str, Any]:
-    """Returns plotly's error bars of a column of a table with columns low and high.
+    """Returns plotly's error bars for a column of a table with columns low and high.
 
     Args:
         rows: the table.

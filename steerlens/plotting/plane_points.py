@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AXES = ("transfer", "localization")
-"""The scores along x and y, by default."""
+"""The scores along x and y by default."""
 MEAN, UNSTEERED = "mean", "unsteered"
 _EXPLICIT = "explicit prompt"
 
 
 class Parts:
-    """The rows of a plane, of shares in points: methods' means, their locales, and the controls' means."""
+    """The rows of a plane, with shares in points: the methods' means, their locales, and the controls' means."""
 
     def __init__(self, frame: "pd.DataFrame", axes: tuple[str, str]) -> None:
         self.x, self.y = map(shown_score, axes)
@@ -26,7 +26,7 @@ class Parts:
         self.order = list(dict.fromkeys(self.means["method"]))
 
     def panels(self) -> list[str]:
-        """Methods that have both scores, where there are several locales."""
+        """The methods that have both scores, if there are several locales."""
         several = self.locales["locale"].nunique() > 1
         return [
             method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
@@ -34,26 +34,26 @@ class Parts:
 
     @property
     def titles(self) -> tuple[str, str]:
-        """The scores with the units of their changes."""
+        """The names of the scores with the units of their changes."""
         return f"{self.x.title} ({self.x.change_unit})", f"{self.y.title} ({self.y.change_unit})"
 
     @property
     def sizes(self) -> str:
-        """The most concepts along each axis, with the kinds of their items."""
+        """The largest number of concepts along each axis, with the kinds of their items."""
         return " and ".join(
             f"{self.means[f'n_{axis}'].max():.0f} {'' if score.kind is None else f'{score.kind} '}concepts"
             for axis, score in (("x", self.x), ("y", self.y))
         ).replace("factual concepts and", "factual and")
 
     def colour(self, method: str) -> str:
-        """A method's own."""
+        """The method's colour."""
         return colour_of(method, self.order)
 
 
 def _points(frame: "pd.DataFrame", x: Score, y: Score) -> "pd.DataFrame":
-    """Both changes of a method and locale in one row, of shares in points.
+    """Both changes of a method and locale in one row, with shares in points.
 
-    The explicit prompt changes no score of items that have none. What else lacks a score has no place.
+    The explicit prompt does not change the score of items without one. Any other method that lacks a score is left out.
     """
     keys = ["method", "locale"]
     both = frame[frame["score"].isin([x.name, y.name])][keys].drop_duplicates()

@@ -1,4 +1,4 @@
-"""The transfer-localization plane: a large panel with the means over locales, and a small one per method with its locales."""
+"""The transfer-localization plane: a large panel with the means over locales, and a small panel per method with its locales."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ _QUADRANTS = (
 def plane_figure(
     frame: "pd.DataFrame", front: Sequence[str] = (), *, axes: tuple[str, str] = AXES, by_locale: bool = True
 ) -> Figure:
-    """Draws the change of one score against that of another, of shares in points, with the unsteered model at the origin.
+    """Draws the change of one score against that of another (shares in points), with the unsteered model at the origin.
 
-    The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto front
-    of the means, and the controls in grey, whose crosses are the spread of their draws. Where there are several locales, a small
-    panel per method has each locale with its intervals.
+    The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto
+    front of the means, and the controls in grey; their crosses are the spread of their draws. If there are several locales, a
+    small panel per method has each locale with its intervals.
 
     Args:
         frame: the table of ``Plane``.
@@ -54,7 +54,8 @@ def plane_figure(
 
 
 def _legend_rows(names: Sequence[str]) -> int:
-    """Returns how many lines a legend of some names takes above a figure as wide as a page: an estimate, never too few."""
+    """Returns the number of lines of a legend with some names above a full-page figure. It is an estimate that is never too
+    small."""
     rows, used = 1, 0
     for name in names:
         wide = 48 + 9 * len(name)
@@ -63,7 +64,7 @@ def _legend_rows(names: Sequence[str]) -> int:
 
 
 def plane_panels(frame: "pd.DataFrame", axes: tuple[str, str] = AXES) -> list[Figure]:
-    """Draws the small panels of ``plane_figure`` as figures of their own, for pages that set them side by side as they have room.
+    """Draws the small panels of ``plane_figure`` as separate figures, for pages that arrange them according to their width.
 
     Args:
         frame: the table of ``Plane``.
@@ -110,7 +111,7 @@ def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], column
 
 
 def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> None:
-    """One method with its locales, on the axes that all methods' panels have."""
+    """Draws one method with its locales, on the axes that all methods' panels share."""
     shown, means = parts.panels(), parts.means[parts.means["method"] == method]
     mean = float(means["change_x"].iloc[0]), float(means["change_y"].iloc[0])
     around_origin(fig, parts.locales[parts.locales["method"].isin(shown)], row, column)
@@ -119,7 +120,7 @@ def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> Non
 
 
 def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int, column: int, *, main: bool = False) -> None:
-    """An arrow from the origin to the mean over locales, and in the large panel its cross."""
+    """Draws an arrow from the origin to the mean over locales and, in the large panel, its cross."""
     rows = means[means["method"] == method]
     shared = {"legendgroup": method, "row": row, "col": column}
     arrow = {"symbol": ["circle", "arrow"], "size": [0, 12], "angleref": "previous", "standoff": 8, "color": colour}
@@ -151,7 +152,7 @@ def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int
 
 
 def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colour: str, row: int, column: int) -> None:
-    """A small point per locale with a thin cross, its name clear of the others, of the origin and of the mean."""
+    """Draws a small point per locale with a thin cross. Its name does not cover the other points, the origin or the mean."""
     names = rows["locale"].str.split("-").str[0]  # the language alone has room; the hover has the whole
     fig.add_scatter(
         x=rows["change_x"],
@@ -172,7 +173,7 @@ def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colou
 
 
 def pixels(fig: Figure, row: int, column: int) -> tuple[float, float]:
-    """Returns the pixels in a unit of each axis, at the size that the figure was laid out for.
+    """Returns the number of pixels per unit of each axis, at the size for which the figure was laid out.
 
     Args:
         fig: the figure.
@@ -188,7 +189,7 @@ def pixels(fig: Figure, row: int, column: int) -> tuple[float, float]:
 
 
 def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
-    """Controls of all methods in grey, one entry of the legend for each kind."""
+    """Draws the controls of all methods in grey, with one legend entry for each kind."""
     for (kind, part), symbol in zip(rows.groupby("control", sort=False), _CONTROL_SYMBOLS, strict=False):
         fig.add_scatter(
             x=part["change_x"],
@@ -205,7 +206,7 @@ def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
 
 
 def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
-    """A dotted line through the means that none other beats on both axes."""
+    """Draws a dotted line through the means that no other mean beats on both axes."""
     at = {row.method: (row.change_x, row.change_y) for row in means.itertuples()} | {UNSTEERED: (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(at[method] for method in front), strict=True)
@@ -219,8 +220,8 @@ def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float
     Args:
         rows: the rows of ``Parts`` that are drawn.
         colour: the bars' colour.
-        thickness: pixels of the bars.
-        width: pixels of the strokes at their ends.
+        thickness: the thickness of the bars in pixels.
+        width: the width in pixels of the strokes at their ends.
     """
     bars = {}
     for axis in "xy":
@@ -237,13 +238,14 @@ def _pale(colour: str) -> str:
 
 
 def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *, main: bool = False) -> None:
-    """Draws the unsteered model at the origin and gives the axes room around all intervals and something of each quadrant.
+    """Draws the unsteered model at the origin, and sets the ranges of the axes so that all intervals and a part of each
+    quadrant are visible.
 
     Args:
         fig: the figure.
         points: the rows of ``Parts`` that are drawn in the panel.
         row, column: the panel, from 1.
-        main: whether this is the large panel, whose marker the legend names.
+        main: whether this is the large panel, whose marker is named in the legend.
     """
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         least = float(points[f"least_{axis}"].max())
@@ -258,10 +260,10 @@ def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *,
 
 
 def quadrants(fig: Figure) -> None:
-    """Writes into the corners of the first panel what they mean.
+    """Writes the meaning of each corner into the first panel.
 
     Args:
-        fig: the figure, with change of transfer along x and of localization along y.
+        fig: the figure, with the change of transfer along x and of localization along y.
     """
     for x, y, text, xanchor, yanchor in _QUADRANTS:
         place = {"x": x, "y": y, "xref": "x domain", "yref": "y domain", "xanchor": xanchor, "yanchor": yanchor, "align": xanchor}

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 _SYMBOLS = {"factual": "circle", "cultural": "diamond-open"}
 _COLOURS = {"factual": METHOD_COLOURS["EN"], "cultural": METHOD_COLOURS["LOC"]}
 _LONGEST = 12
-"""The number of letters of a token that a cell shows."""
+"""The number of letters of a token that are shown in a cell."""
 
 
 def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
-    """Draws prompts at one layer as points; the symbol is the kind.
+    """Draws prompts at one layer as points. The symbol shows the kind.
 
     Args:
         frame: the table of ``ResidualMap``.
-        colour: the column that points are coloured by, such as ``topic``; its rarer values are drawn together as ``other``.
+        colour: the column that decides the colour of points, such as ``topic``; its rarer values are drawn together as
+            ``other``.
     """
     layer, where = int(frame["layer"].iloc[0]), ", ".join(dict.fromkeys(frame["locale"]))
     fig = figure(
@@ -50,7 +51,7 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
 
 
 def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
-    """Draws layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+    """Draws layers by tokens: the most probable next token, coloured by its probability, and framed if steering changed it.
 
     Args:
         frame: the table of ``TokenLens``.
@@ -91,10 +92,10 @@ def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
 
 
 def choice_bars(frame: "pd.DataFrame") -> Figure:
-    """Draws the share of each choice, unsteered and steered; the answer in bold, the choice that wins with a tick.
+    """Draws the share of each choice, unsteered and steered. The answer is bold, and the choice that wins has a tick.
 
     Args:
-        frame: the table of ``ItemChoices``, of one item.
+        frame: the table of ``ItemChoices`` for one item.
     """
     item, runs = frame.iloc[0], list(dict.fromkeys(frame["steering"]))
     first = frame[frame["steering"] == runs[0]]
@@ -127,12 +128,12 @@ def choice_bars(frame: "pd.DataFrame") -> Figure:
 
 
 def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
-    """Draws one item's margin by strength: predicted as a line, run for real as points, the chosen strength as a dashed line.
+    """Draws one item's margin by strength: predicted as a line, run as points, and the chosen strength as a dashed line.
 
     Args:
-        frame: columns strength, predicted, exact (NaN where it was not run); margins in nats per token.
+        frame: columns strength, predicted, exact (NaN if it was not run); margins in nats per token.
         chosen: the strength that is marked.
-        subject: what is steered and where, for the subtitle.
+        subject: the steered prompt, vector and layer, for the subtitle.
     """
     fig = figure(
         "Margin of the answer by strength",
@@ -152,13 +153,13 @@ def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
 
 
 def _changed(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Whether the most probable next token is another one steered, by layer and position."""
+    """Whether steering changes the most probable next token, by layer and position."""
     wide = frame.pivot(index=["layer", "position"], columns="steering", values="top")
     return (wide["steered"] != wide["unsteered"]).unstack("position")
 
 
 def _frames(fig: Figure, changed: "pd.DataFrame") -> None:
-    """One line around every cell that is true."""
+    """Draws one line around every cell that is true."""
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in zip(*changed.to_numpy().nonzero(), strict=True):

@@ -1,4 +1,4 @@
-"""What a search tried and chose, and what another locale's choice costs."""
+"""The plans that a search tried and chose, and the cost of another locale's choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,11 +18,12 @@ _PARTS = {
 
 
 def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
-    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front; the chosen ones large.
+    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front. The chosen plans are
+    large.
 
     Args:
         tried: the rows of one locale, or of all together.
-        chosen: by method, the plan as the rows name it; ``best`` gets a ring.
+        chosen: for each method, the plan by its name in the rows; ``best`` gets a ring.
         locale: the locale of the rows, or ``all``; it is written in the subtitle.
     """
     one, two = (shown_score(name) for name in tried.columns[3:5])
@@ -73,12 +74,12 @@ def _scatter(
 
 
 def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) -> Figure:
-    """Draws locales by whose choice they are steered with; red: the locale gains less with it than with its own.
+    """Draws locales by the locale whose choice steers them. Red: the locale gains less under this choice than under its own.
 
     Args:
-        frame: the table of ``Regret``, of one score and one part (``test`` or ``dev``).
-        score: the name of the score, or ``objective`` for what the search maximised; it is written in the subtitle.
-        of: the scores that an objective is made of: it is shown in points if all of them are shares.
+        frame: the table of ``Regret``, for one score and one part (``test`` or ``dev``).
+        score: the name of the score, or ``objective`` for the number that the search maximised; it is written in the subtitle.
+        of: the scores from which an objective is computed: it is shown in points if all of them are shares.
     """
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
     units = {(own.factor, own.change_unit) for own in map(shown_score, [score] if score != "objective" else of or [score])}

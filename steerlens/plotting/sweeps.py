@@ -1,4 +1,4 @@
-"""Sweeps by layer and strength: what was gained where, what was only predicted, what may be chance."""
+"""Sweeps by layer and strength: the gain of each cell, which cells were only predicted, and which gains may be chance."""
 
 from typing import TYPE_CHECKING
 
@@ -26,17 +26,17 @@ good sweep."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
-    """Draws layer by strength, coloured by the change of a score against unsteered, of shares in points; the best cell is framed.
+    """Draws layer by strength, coloured by the change of a score against unsteered (shares in points). The best cell is framed.
 
-    Between cells of the same change, the larger change of margin is the better, as in ``choose``. Cells that were
-    predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose interval, taken by itself,
+    Among cells with the same change, the one with the larger change of the margin is the best, as in ``choose``. Cells that
+    were predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose own interval
     excludes zero. Places without a cell are empty.
 
     Args:
         cells: one row per layer and strength of the sweep, with value, base, change, margin, invalid, exact, n and items, and
-            with low and high of the change where there are intervals.
+            with low and high of the change if there are intervals.
         vector: the vector's name.
-        score: what is shown.
+        score: the score that is shown.
         where: the locales, in words.
     """
     around = {name: score.factor * cells[name] if name in cells else float("nan") for name in ("low", "high")}
@@ -84,14 +84,14 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
 
 
 def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: float, finer: Score) -> Figure:
-    """Draws layers by locales, coloured by the mean change of a score, or of its companion, that one vector makes.
+    """Draws layers by locales, coloured by the mean change of a score, or of its companion, under one vector.
 
     Args:
-        rows: one per locale and layer, with value, low and high (in the unit of ``finer``), n, exact.
+        rows: one row per locale and layer, with value, low and high (in the unit of ``finer``), n, exact.
         vector: the vector's name.
         score: the score of the figure.
         strength: the strength, a factor on the vector.
-        finer: what is drawn: the score's companion, as the margin of the answers, or the score itself.
+        finer: the score that is drawn: the companion, such as the margin of the answers, or the score itself.
     """
     rows = rows.assign(**{name: finer.factor * rows[name] for name in ("value", "low", "high")})
     of, of_what = ("the margin", f"of {score.title} answers, ") if finer.name == score.companion else (finer.title, "")
@@ -119,7 +119,7 @@ def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: S
 
 
 def _least(cells: "pd.DataFrame", score: Score) -> float:
-    """The change at the dark end of the scale if no cell changes more: three items', where it is a share of them."""
+    """The change at the dark end of the scale if no cell changes more: three items, if the score is a share of items."""
     return score.factor * (max(0.01, _FLOOR / float(cells["items"].max())) if score.unit == "share" else 0.01)
 
 
@@ -138,7 +138,7 @@ def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
 
 def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
-    """Diagonal lines over the cells that were not run, on both sides of their numbers."""
+    """Draws diagonal lines over the cells that were not run, on both sides of their numbers."""
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
@@ -150,7 +150,7 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
 
 
 def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame", score: Score) -> None:
-    """Draws a frame around the best cell that was run, of those with a number; none for a score of which less is better."""
+    """Draws a frame around the best cell with a number that was run. There is no frame for a score that should be low."""
     run = (points[points["exact"]] if points["exact"].any() else points).dropna(subset="change")
     if run.empty or not score.higher_is_better:
         return

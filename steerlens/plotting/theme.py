@@ -1,7 +1,8 @@
-"""One visual language for every figure.
+"""The visual style of all figures.
 
-Changes are on a diverging scale centred at zero, levels on a sequential one. Readers with any colour vision can distinguish the
-colours. A marker, a dash, a hatching or a signed number always repeats what a colour shows, for print in grey.
+Changes are shown on a diverging scale centred at zero, and levels on a sequential scale. Readers with any colour vision can
+distinguish the colours. A marker, a dash, a hatching or a signed number always repeats the meaning of a colour, for print in
+grey.
 """
 
 import textwrap
@@ -33,7 +34,7 @@ SYMBOLS = {METHOD_COLOURS[name]: symbol for name, symbol in METHOD_SYMBOLS.items
 )
 """The marker of each colour."""
 SERIES = tuple((colour, symbol) for colour, symbol in SYMBOLS.items() if colour != METHOD_COLOURS["unsteered"])
-"""The colours and markers of things without their own colour, such as locales, in turn."""
+"""The colours and markers of things without their own colour, such as locales, in order."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _DIVERGING = (
     "#d6604d",
@@ -49,11 +50,12 @@ _DIVERGING = (
     "#4393c3",
 )
 CHANGE_SCALE = [[at / 10, colour] for at, colour in enumerate(_DIVERGING)]
-"""Changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu, all of them light enough
-that numbers in ``INK`` have a contrast of at least 4.5 on them."""
+"""The scale of changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu. All are
+light enough for a contrast of at least 4.5 with numbers in ``INK``."""
 _SEQUENTIAL = ("#f7fcf0", "#e0f3db", "#ccebc5", "#a8ddb5", "#7bccc4", "#4eb3d3", "#2b8cbe")
 LEVEL_SCALE = [[at / 6, colour] for at, colour in enumerate(_SEQUENTIAL)]
-"""Levels: from nearly white to blue (ColorBrewer's GnBu without its darkest colour), for numbers in ``INK`` too."""
+"""The scale of levels: from nearly white to blue (ColorBrewer's GnBu without its darkest colour), also for numbers in
+``INK``."""
 INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
 SHADE = "rgba(17,17,17,0.12)"
 """The colour of areas under lines: intervals, ranges."""
@@ -62,7 +64,7 @@ GRID = "#e3e7ed"
 _NIGHT = ("#ae4739", "#93423a", "#7a3d3a", "#5f3838", "#453436", "#2b323b", "#2c3f51", "#2d4c67", "#2e597d", "#2d6290", "#2c6ca2")
 _NIGHT_LEVELS = ("#232a31", "#24363c", "#244247", "#234f55", "#215c66", "#206887", "#2c6ca2")
 HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 2px #ffffff"
-"""Makes text readable over lines."""
+"""A shadow that makes text readable over lines."""
 
 PAPER = "#ffffff"
 DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=True)) | {
@@ -83,20 +85,20 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
     "#8a6d00": "#c9ad4b",
     "#000000": "#e6eaf0",
 }
-"""The colour on a dark page (with cards in ``#1d232a``) of each colour of a figure."""
+"""For each colour of a figure, its colour on a dark page (with cards in ``#1d232a``)."""
 
 _HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 112}
-"""The number of characters in a line of a title and of a subtitle, over a figure half as wide as a page, and as wide."""
+"""The number of characters in a line of a title and of a subtitle, above a half-page figure and above a full-page figure."""
 _COLUMN_HEIGHT = 0.75
-"""The share of a figure's height that is left in a column."""
+"""The share of a figure's height that remains in a column."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
 def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> Figure:
-    """An empty figure with a title that names its subject, what is shown beneath it, and both axes named.
+    """An empty figure with a title that names its subject, a subtitle that says what is shown, and names of both axes.
 
-    ``layout.meta`` keeps title, subtitle, the room above that they take, and the width, for pages that set them in type of their
-    own.
+    ``layout.meta`` contains title, subtitle, the height above the figure that they take, and the width, for pages that set them
+    in their own type.
     """
     fig, lines, heads = Figure(), textwrap.wrap(subtitle, _LINE[width]), textwrap.wrap(title, _HEAD[width])
     above = 54 + 22 * len(heads) + 20 * len(lines)
@@ -140,13 +142,13 @@ def _head(heads: Sequence[str], lines: Sequence[str]) -> str:
 
 
 def in_column(fig: Figure) -> Figure:
-    """Returns a figure that was laid out for a page, laid out again for a column: lines of the head, margins, type, legend.
+    """Returns a full-page figure with a new layout for a column: lines of the title and subtitle, margins, type, legend.
 
     Args:
-        fig: one that ``figure`` made, with all of its axes above each other.
+        fig: a figure made by ``figure``, with all of its axes above each other.
 
     Raises:
-        SettingsError: it has axes side by side, which a column has no room for.
+        SettingsError: the figure has axes side by side, for which a column has no room.
     """
     made, noted = Figure(fig), fig.noted
     starts = {tuple(axis.domain or (0, 1)) for axis in made.select_xaxes()}
@@ -178,18 +180,18 @@ def in_column(fig: Figure) -> Figure:
 
 
 def below(fig: Figure) -> Figure:
-    """Puts the legend beneath the figure, where it takes the room that it needs."""
+    """Puts the legend below the figure, where it takes the room that it needs."""
     fig.update_layout(height=fig.layout.height + 30, legend_font_size=13)
     fig.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"})
     return fig
 
 
 def colour_of(method: str, order: Sequence[str]) -> str:
-    """A method's colour: its own if it is a known one, else the next free."""
+    """A method's colour: its own if it is a known method, otherwise the next free one."""
     others = [name for name in order if name not in METHOD_COLOURS]
     return METHOD_COLOURS.get(method) or OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
 
 
 def symbol_of(colour: str) -> str:
-    """The marker that goes with a colour, so that figures can be read in grey."""
+    """The marker that belongs to a colour, so that figures can be read in grey."""
     return SYMBOLS.get(colour, "circle")

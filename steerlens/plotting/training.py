@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def training_figure(log: "pd.DataFrame", smooth: int = 10) -> Figure:
-    """Draws each part of the loss over the steps: thin as it was, thick its running mean.
+    """Draws each part of the loss over the steps: a thin line for the values, and a thick line for their running mean.
 
     Args:
         log: columns step, part, value.
-        smooth: the number of values that the running mean is taken over.
+        smooth: the number of values in the running mean.
     """
     parts = list(dict.fromkeys(log["part"]))
     fig = figure("Training", f"thick: running mean over {smooth} values", "step", "loss (nats)")
@@ -32,12 +32,12 @@ def training_figure(log: "pd.DataFrame", smooth: int = 10) -> Figure:
 
 
 def inside_figure(rows: "pd.DataFrame", measure: str, of: str) -> Figure:
-    """Draws one measure of several models by layer, the mean over locales.
+    """Draws one measure of several models by layer, as the mean over locales.
 
     Args:
         rows: columns model, layer, value.
-        measure: what it is, for the axis.
-        of: of what, for the title.
+        measure: the name of the measure, for the axis.
+        of: what the measure was computed for, for the title.
     """
     models = list(dict.fromkeys(rows["model"]))
     means = rows.groupby(["model", "layer"], sort=False)["value"].mean().reset_index()

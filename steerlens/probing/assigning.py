@@ -1,4 +1,5 @@
-"""Which fold holds out each group of rows: scikit-learn's ``StratifiedGroupKFold``, computed for all folds at once."""
+"""Assigns groups of rows to the folds that hold them out: scikit-learn's ``StratifiedGroupKFold``, computed for all folds at
+once."""
 
 from functools import lru_cache
 
@@ -6,21 +7,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 _REMEMBERED = 32
-"""Assignments that are kept, a number for each row."""
+"""The number of assignments that are kept. An assignment is one number for each row."""
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int, seed: int) -> tuple[int, ...]:
-    """Returns the fold that holds out each row: that of ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)``.
+    """Returns the fold that holds out each row, as in ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)``.
 
-    The groups are shuffled, then taken in the order of how unequal their labels are. Each goes to the fold where the labels'
-    shares of all folds differ least afterwards, among equals to the fold with the fewest rows. The last assignments are
-    remembered.
+    The groups are shuffled, and then taken in the order of how unequal their labels are. Each goes to the fold for which the
+    labels' shares over all folds are most equal afterwards, and among equal folds to the one with the fewest rows. The last
+    assignments are kept in memory.
 
     Args:
         labels: the label of each row, two or more of them.
-        groups: the group of each row; rows of one group have one fold.
-        n_folds: the number of folds, at most that of the groups.
+        groups: the group of each row; all rows of a group have the same fold.
+        n_folds: the number of folds, at most the number of groups.
         seed: the seed of the shuffling.
     """
     _, label_of, totals = np.unique(labels, return_inverse=True, return_counts=True)
@@ -36,7 +37,7 @@ def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int,
 
 
 def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " label"], n_folds: int) -> list[int]:
-    """The fold of each group, one after another, from the number of rows of each label in it."""
+    """The fold of each group, one group after another, from the number of rows of each label in it."""
     filled, own, chosen = np.zeros((n_folds, len(totals))), np.arange(n_folds), []
     for group in counts:
         tried = np.repeat(filled[None], n_folds, axis=0)
@@ -48,7 +49,8 @@ def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " 
 
 
 def _best(unequal: list[float], sizes: list[float]) -> int:
-    """The fold with the least inequality; where the least so far is as good as reached (``numpy.isclose``), the smaller one."""
+    """The fold with the least inequality. If a fold equals the best so far (``numpy.isclose``), the smaller of the two is
+    taken."""
     best = 0
     for fold in range(1, len(sizes)):
         least = unequal[best]

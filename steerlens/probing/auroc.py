@@ -1,4 +1,4 @@
-"""Areas under ROC curves, many at once."""
+"""Areas under ROC curves, for many score vectors at once."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,9 +6,10 @@ from torch import Tensor
 
 
 def auroc(scores: Float[Tensor, "*batch row"], positive: Bool[Tensor, "*#batch row"]) -> Float[Tensor, "*batch"]:
-    """Share of pairs of a positive and a negative row that the scores order rightly; a tie counts one half.
+    """The share of pairs of a positive and a negative row that the scores order correctly; a tie counts one half.
 
-    It is the Mann-Whitney statistic from average ranks (Hanley and McNeil 1982). NaN where a side is empty.
+    It is the Mann-Whitney statistic from average ranks (Hanley and McNeil 1982). It is NaN if there are no positive or no
+    negative rows.
     """
     rows = scores.contiguous()
     order = rows.sort(dim=-1).values

@@ -20,16 +20,16 @@ BASELINES = (SURFACE, LENGTH, EMBEDDINGS, FIRST)
 
 @torch.no_grad()
 def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualStack:
-    """Returns the mean of the embeddings of each prompt's own tokens: its words, before any block has put them together.
+    """Returns the mean of the embeddings of each prompt's own tokens: its words, before any block has combined them.
 
-    The stack has one layer, -1, of what enters block 0 (without position embeddings), for ``separability(embeddings=...)``.
+    The stack has one layer, -1: the input of block 0 (without position embeddings), for ``separability(embeddings=...)``.
 
     Args:
         model: the model whose embedding is read.
         prompts: the prompts. Tokens in front of the text, such as BOS, are left out of the mean.
 
     Raises:
-        PromptError: there are no prompts, or an empty one.
+        PromptError: there are no prompts, or a prompt is empty.
     """
     if not prompts:
         raise PromptError("no prompts given: expected at least one.")
@@ -44,13 +44,13 @@ def baseline_scores(
 ) -> dict[str, Float[Tensor, "1 fold row"]]:
     """Returns the scores that each baseline gives every prompt of a stack, by the baseline's name.
 
-    Baselines are character n-grams, the length, and the embeddings; without embeddings, where the stack has it, the residual
-    after block 0, by its own name.
+    The baselines are character n-grams, the length, and the embeddings. Without embeddings, the residual after block 0 is used,
+    under its own name, if the stack has it.
 
     Args:
         stack: residuals of the prompts.
         folds: the folds of its prompts.
-        embeddings: what ``token_embeddings`` gave for these prompts, or ``None``.
+        embeddings: the result of ``token_embeddings`` for these prompts, or ``None``.
     """
     scores = {
         SURFACE: surface_scores([prompt.text for prompt in stack.prompts], folds),
@@ -64,7 +64,8 @@ def baseline_scores(
 
 
 def _lengths(prompts: Sequence[Prompt]) -> Float[Tensor, "1 row 1"]:
-    """Log of the number of characters, minus its mean in the locale: languages differ in how much they write."""
+    """The logarithm of the number of characters, minus its mean in the locale, as texts in different languages have different
+    lengths."""
     lengths = torch.tensor([float(len(prompt.text)) for prompt in prompts]).log()
     for locale in {prompt.locale for prompt in prompts}:
         own = torch.tensor([prompt.locale == locale for prompt in prompts])

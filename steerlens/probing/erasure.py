@@ -1,4 +1,4 @@
-"""What a probe still finds after the direction that separates the kinds is erased."""
+"""The score of a new probe after the direction that separates the kinds has been erased."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
-"""A function of features, the rows to learn from and their labels. It returns all rows without the direction that separates the
-labels."""
+"""A function of features, the rows to learn from, and their labels. It returns all rows without the direction that separates
+the labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Erasure(ResultTable):
-    """The AUROC of a new probe after so many directions were erased.
+    """The AUROC of a new probe after a number of directions has been erased.
 
-    Columns: locale, layer, erased (number of directions), auroc with its 95% interval low and high, control (AUROC after erasing
-    as many directions of labels shuffled between concepts), n (prompts), concepts.
+    Columns: locale, layer, erased (number of directions), auroc with its 95% interval low and high, control (AUROC after
+    erasing the same number of directions from labels shuffled between concepts), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "erased", "auroc", "low", "high", "control", "n", "concepts")
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws the AUROC by layer, a line per number of erased directions.
+        """Draws the AUROC by layer, with one line per number of erased directions.
 
         Args:
-            locale: the locale that is drawn; for ``None`` the table's last, which is ``all`` where there are several.
+            locale: the locale that is drawn; ``None`` takes the table's last, which is ``all`` if there are several.
 
         Raises:
             UnknownNameError: the table does not have the locale.
@@ -62,29 +62,30 @@ def erasure(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Erasure:
-    """Measures the AUROC of a new probe by layer, after none, one and more directions were erased one after another.
+    """Measures the AUROC of a new probe by layer, after no, one and more directions have been erased one after another.
 
-    Erased from the rows that it is learnt from, a difference of means leaves no linear probe anything there (Belrose et al.,
-    arXiv 2306.03819), which says nothing about new rows. So each fold's training concepts are halved at random: the direction is
-    learnt from one half, the new probe from the other, and it is asked of the concepts held out. If the AUROC falls to a half
-    after one direction, the kinds differ along one line; if it stays, they differ in many ways.
+    If a difference of means is erased from the rows on which it was learned, no linear probe finds anything in those rows
+    (Belrose et al., arXiv 2306.03819). But this says nothing about new rows. So each fold's training concepts are divided into
+    random halves: the direction is learned from one half and the new probe from the other, and the probe is tested on the
+    held-out concepts. If the AUROC falls to 0.5 after one direction, the kinds differ along one line. If it stays high, they
+    differ in many directions.
 
     Args:
         stack: residuals of factual and cultural prompts.
-        method: ``means`` projects the difference of means out (Haghighatkhah et al., arXiv 2212.04273); ``LEACE`` changes the
-            features least in least squares (the package ``concept-erasure``; slower).
+        method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273); ``LEACE`` makes the
+            smallest change of the features in least squares (the package ``concept-erasure``; slower).
         directions: the largest number of directions that are erased.
         probe: a name from ``PROBES``.
-        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of folds, halves, shuffles and resamples.
-        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
+        device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        DataError: there are fewer than two concepts of a kind.
+        DataError: a kind has fewer than two concepts.
         SettingsError: ``directions`` is below 1.
         UnknownNameError: there is no such method or probe.
-        SteerlensError: LEACE is asked for and its package is not installed.
+        SteerlensError: LEACE is requested and its package is not installed.
     """
     import pandas as pd
 
@@ -108,7 +109,7 @@ def erasure(
 def mean_projection(
     features: Float[Tensor, "layer row d"], rows: Bool[Tensor, " row"], labels: Bool[Tensor, " row"]
 ) -> Float[Tensor, "layer row d"]:
-    """Returns all rows less their component along the difference of the two labels' means over some of the rows.
+    """Returns all rows minus their component along the difference between the two labels' means over some of the rows.
 
     Args:
         features: the features of every row.
@@ -142,7 +143,7 @@ _METHODS: dict[str, Callable[[], Erase]] = {"means": lambda: mean_projection, "L
 def _left(
     group: Group, probe: Probe, erase: Erase, directions: int, seed: int, device: torch.device, *, shuffled: bool
 ) -> Float[Tensor, "erased layer fold row"]:
-    """Held-out scores of new probes after each erasure; ``shuffled``: of directions that random labels gave."""
+    """Held-out scores of new probes after each erasure. With ``shuffled``, the erased directions come from random labels."""
     folds, generator = group.folds, np.random.default_rng(seed)
     labels = torch.from_numpy(_by_concept(folds.labels == 1, group.concepts, generator)) if shuffled else folds.positive
     generator, scores = np.random.default_rng([seed, 1]), []
@@ -158,7 +159,7 @@ def _left(
 
 
 def _half(concepts: list[str], labels: NDArray, generator: np.random.Generator) -> NDArray:
-    """A mask over rows: half of the concepts of each label."""
+    """A mask over rows that contains half of the concepts of each label."""
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     chosen = np.zeros(len(names), dtype=bool)
     for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Cross-validation of a binary probe: which rows it learns from, and which it is asked of."""
+"""Cross-validation of a binary probe: the rows on which it is trained, and the rows on which it is tested."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from steerlens.probing.assigning import fold_of_rows
 from steerlens.probing.auroc import auroc
 
 _NUMBERS = 1 << 25
-"""The most numbers that are held at once while AUROCs are resampled."""
+"""The largest number of values in memory at once while AUROCs are resampled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Rows that are trained on and rows that are held out: a pair of masks for each fold."""
+    """The training rows and the held-out rows: one pair of masks for each fold."""
 
     labels: NDArray
     """The label of each row, ``[row]``: 1 for factual, 0 for cultural, or other labels."""
@@ -29,7 +29,7 @@ class Folds:
     test: Bool[Tensor, "fold row"]
     """The rows that each fold holds out, ``[fold, row]``."""
     names: tuple[str, ...]
-    """What each fold holds out, such as a locale; empty where that has no name."""
+    """The name of the part that each fold holds out, such as a locale; empty if it has no name."""
 
     @classmethod
     def by_concept(
@@ -42,18 +42,18 @@ class Folds:
         what: str = "concepts",
         names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
-        """Makes folds of whole concepts, or of other groups of rows, with both labels in each.
+        """Makes folds of whole concepts, or of other groups of rows, with both labels in each fold.
 
         Args:
             labels: the label of each row, 1 or 0.
-            concepts: the concept, or the group, of each row. Rows of one are held out together.
-            n_folds: the number of folds; fewer where there are fewer groups of a label.
+            concepts: the concept, or the group, of each row. All rows of one concept are held out together.
+            n_folds: the number of folds; it is smaller if a label has fewer groups.
             seed: the seed of the folds.
-            what: what the groups are, for the error.
-            names: what labels 1 and 0 are called, for the error.
+            what: the name of the groups, for the error.
+            names: the names of labels 1 and 0, for the error.
 
         Raises:
-            DataError: there are fewer than two groups of a label.
+            DataError: a label has fewer than two groups.
             SettingsError: there are fewer than two folds.
         """
         held_out = _held_out(labels, concepts, n_folds, seed, what, names)
@@ -72,18 +72,18 @@ class Folds:
     ) -> "Folds":
         """Makes folds that hold out each place (a locale) in turn, and in it each part of the concepts.
 
-        What a probe is asked of was met neither in this place nor, as a concept, in another.
+        A probe is tested on rows from a place that it has not seen, with concepts that it has not seen in any place.
 
         Args:
             labels: the label of each row, 1 or 0.
             concepts: the concept of each row.
             places: the place of each row, such as its locale.
-            n_folds: the number of parts of the concepts; fewer where there are fewer concepts of a label.
+            n_folds: the number of parts of the concepts; it is smaller if a label has fewer concepts.
             seed: the seed of these parts.
-            names: what labels 1 and 0 are called, for the error.
+            names: the names of labels 1 and 0, for the error.
 
         Raises:
-            DataError: there are fewer than two concepts of a label, or fewer than two places.
+            DataError: a label has fewer than two concepts, or there are fewer than two places.
             SettingsError: there are fewer than two parts of the concepts.
         """
         concept_out = _held_out(labels, concepts, n_folds, seed, "concepts", names)
@@ -114,7 +114,7 @@ class Folds:
 
     @property
     def held_out(self) -> tuple[NDArray, ...]:
-        """The numbers of the rows that each fold holds out."""
+        """The indices of the rows that each fold holds out."""
         return tuple(np.flatnonzero(mask) for mask in self.test.numpy())
 
     @cached_property
@@ -128,14 +128,15 @@ class Folds:
         return Folds(self.labels, self.train[chosen], self.test[chosen], tuple(own for own in self.names if own == name))
 
     def balanced(self) -> Float[Tensor, "fold row"]:
-        """Weighs the training rows so that both labels of a fold weigh the same, and a row 1 on average. Held-out rows weigh
-        0."""
+        """Returns weights of the training rows. In each fold both labels have the same total weight, and a row has the weight 1
+        on average. Held-out rows have the weight 0."""
         train, y = self.train.float(), self.positive.float()
         ones, zeros = (train * y).sum(1, keepdim=True), (train * (1 - y)).sum(1, keepdim=True)
         return train * (ones + zeros) / 2 * torch.where(self.positive, 1 / ones, 1 / zeros)
 
     def contrast(self) -> Float[Tensor, "fold row"]:
-        """Weighs the training rows so that their weighted sum is the difference of the two labels' means, in each fold."""
+        """Returns weights of the training rows whose weighted sum is the difference between the two labels' means, in each
+        fold."""
         train, y = self.train.float(), self.positive.float()
         return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
 
@@ -147,7 +148,7 @@ class Folds:
         """Returns the AUROC on each fold's held-out rows.
 
         Args:
-            scores: what each fold's probe says of each row, ``[layer, fold, row]``; more speaks for label 1.
+            scores: the score of each row under each fold's probe, ``[layer, fold, row]``; a higher score means label 1.
         """
         each = [auroc(scores[:, fold, rows], self.positive[rows]) for fold, rows in enumerate(self.test)]
         return torch.stack(each, dim=1)
@@ -155,13 +156,13 @@ class Folds:
     def resampled_auroc(
         self, scores: Float[Tensor, "layer fold row"], counts: Int[np.ndarray, "draw row"]
     ) -> Float[Tensor, "draw layer"]:
-        """Returns the AUROC, mean over folds, of every layer in every resample of the concepts.
+        """Returns the AUROC, as the mean over folds, of every layer in every resample of the concepts.
 
-        The probes stay as they were fitted. A fold that has lost a label in a resample does not count there, and a resample in
-        which every fold has is NaN.
+        The probes are not fitted again. A fold that has lost a label in a resample does not count in it. If all folds have lost
+        a label, the resample is NaN.
 
         Args:
-            scores: what each fold's probe says of each row, ``[layer, fold, row]``.
+            scores: the score of each row under each fold's probe, ``[layer, fold, row]``.
             counts: how often each row is drawn in each resample, ``[draw, row]``, from ``steerlens.statistics.cluster_counts``.
         """
         weights = torch.from_numpy(counts).float()
@@ -175,10 +176,10 @@ class Folds:
         return sums / counted
 
     def accuracy(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
-        """Returns the mean accuracy of the two labels on each fold's held-out rows (balanced, so that 0.5 is chance).
+        """Returns the mean of the two labels' accuracies on each fold's held-out rows (balanced, so that chance is 0.5).
 
         Args:
-            scores: what each fold's probe says of each row, ``[layer, fold, row]``; above 0 says label 1.
+            scores: the score of each row under each fold's probe, ``[layer, fold, row]``; above 0 means label 1.
         """
         right = (scores > 0) == self.positive
         sides = [self.test & side for side in (self.positive, ~self.positive)]
@@ -191,7 +192,8 @@ def _right_pairs(
     ones: Bool[Tensor, " row"],
     zeros: Bool[Tensor, " row"],
 ) -> Float[Tensor, "draw layer"]:
-    """The number of pairs of a positive and a negative row that each layer orders rightly in each draw; a tie counts one half."""
+    """The number of pairs of a positive and a negative row that each layer orders correctly in each draw; a tie counts one
+    half."""
     up, down, found = weights[:, ones], weights[:, zeros], []
     size = max(1, _NUMBERS // max(1, down.numel(), up.shape[1] * down.shape[1]))
     for at in range(0, len(scores), size):

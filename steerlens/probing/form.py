@@ -1,4 +1,4 @@
-"""How well form alone distinguishes the two kinds of prompts. A probe must be better than this."""
+"""How well the form of prompts alone distinguishes the two kinds. A probe must be better than this."""
 
 import math
 from collections.abc import Sequence
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 
 _FAR = 2.0
-"""What a pair within the caliper is worth: more than any distance that it may have, so that many pairs come first."""
+"""The value of a pair within the caliper. It is larger than any possible distance of a pair, so that the number of pairs is
+maximised first."""
 
 
 @dataclass(frozen=True, eq=False)
 class FormSeparability(ResultTable):
     """How well the form of prompts alone distinguishes their kinds, in each locale.
 
-    Columns: locale, auroc and accuracy of character n-grams, length_factual and length_cultural (mean characters of the questions
-    of each kind), n (prompts), concepts.
+    Columns: locale, auroc and accuracy of character n-grams, length_factual and length_cultural (mean number of characters of
+    the questions of each kind), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "auroc", "accuracy", "length_factual", "length_cultural", "n", "concepts")
 
     def plot(self) -> "Figure":
-        """Draws the AUROC by locale, as bars from chance."""
+        """Draws the AUROC by locale, as bars that start at chance level."""
         from steerlens.plotting import form_bars
 
         return form_bars(self.frame)
@@ -48,11 +49,11 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 
     Args:
         items: factual and cultural items.
-        n_folds: the number of folds of concepts; fewer where there are fewer concepts of a kind.
+        n_folds: the number of folds of concepts; it is smaller if a kind has fewer concepts.
         seed: the seed of the folds.
 
     Raises:
-        DataError: there are fewer than two concepts of a kind.
+        DataError: a kind has fewer than two concepts.
     """
     import pandas as pd
 
@@ -67,25 +68,27 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 
 
 def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int = 0) -> Items:
-    """Pairs factual with cultural concepts whose form is alike, and returns their items: what probes are best read on.
+    """Pairs factual with cultural concepts that have a similar form, and returns their items. Probes are best measured on these
+    items.
 
-    Every wording gets a score from character n-grams that did not see its concept, how factual its form looks, averaged over
-    locales; pairs are those whose scores differ least in all (optimal matching), each within the caliper. This is propensity
-    score matching without replacement (Rosenbaum and Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's
-    own kind plays no part in its score, so labels without any relation to form stay at chance. The text alone decides, no model.
-    Form may still distinguish the kinds a little: ``form_separability`` measures how well.
+    Every wording gets a score that says how factual its form looks. The score comes from character n-grams of other concepts,
+    averaged over locales. The pairs are chosen so that the sum of the differences of their scores is smallest (optimal
+    matching), with each difference within the caliper. This is propensity score matching without replacement (Rosenbaum and
+    Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's own kind is not used for its score, so labels
+    without any relation to form stay at chance. Only the text decides, not a model. Form may still distinguish the kinds a
+    little: ``form_separability`` measures how well.
 
-    Where the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two that are most alike make
-    the pair, which finds many more pairs. A concept is in one pair, in one wording.
+    If the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two most similar wordings make
+    the pair. This finds many more pairs. A concept is in one pair, in one wording.
 
     Args:
-        items: factual and cultural items, best of the same concepts in every locale.
+        items: factual and cultural items, preferably with the same concepts in every locale.
         caliper: the largest difference of two scores in a pair, in standard deviations of all scores.
-        n_folds: the number of folds of concepts that scores are taken in; fewer where there are fewer concepts of a kind.
+        n_folds: the number of folds of concepts for the scores; it is smaller if a kind has fewer concepts.
         seed: the seed of the folds.
 
     Raises:
-        DataError: there are fewer than two concepts of a kind.
+        DataError: a kind has fewer than two concepts.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -113,13 +116,14 @@ def _wordings(ids: Sequence[str]) -> list[list[str]]:
 
 
 def _scores_of(concepts: list[list[str]], scores: dict[str, float], none: float) -> Float[ndarray, "concept wording"]:
-    """The score of each wording; ``none``, which is infinite, where a concept has fewer than another one."""
+    """The score of each wording. Concepts with fewer wordings than others get ``none``, which is infinite, in the missing
+    places."""
     most = max(map(len, concepts), default=0)
     return np.array([[*(scores[one] for one in ids), *[none] * (most - len(ids))] for ids in concepts])
 
 
 def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:
-    """Held-out score of each concept's form, standardised within its locale and averaged over locales."""
+    """The held-out score of each concept's form, standardised within its locale and averaged over locales."""
     scores: dict[str, list[float]] = {}
     for code in items.locales:
         part = items.of(locale=code)

@@ -1,4 +1,4 @@
-"""Where languages are alike, and how sure the steering vectors are: by layer and locale."""
+"""The similarity of languages, and the reliability of steering vectors, by layer and locale."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 ALIGNMENTS = ("centred cosine", "retrieval at 1", "linear CKA")
 VECTORS = ("cosine", "split-half cosine", "reliability", "relative norm", "ceiling")
 _LEAST = 8
-"""Concepts below which halves are too small for a CKA."""
+"""The number of concepts below which halves are too small for a CKA."""
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry(ResultTable):
-    """The alignment of each locale with English, and the certainty of its vectors, by layer.
+    """The alignment of each locale with English, and the reliability of its vectors, by layer.
 
-    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``: factual minus cultural, for the alignments; ``EN``,
-    ``LOC`` or ``EN-LOC`` for the vectors), value, its 95% interval low and high (NaN where it has none), n (concepts or pairs).
+    Columns: locale, layer, measure, of (for the alignments ``factual``, ``cultural`` or ``gap``, which is factual minus
+    cultural; for the vectors ``EN``, ``LOC`` or ``EN-LOC``), value, its 95% interval low and high (NaN if it has none), n
+    (concepts or pairs).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "measure", "of", "value", "low", "high", "n")
@@ -44,7 +45,7 @@ class Geometry(ResultTable):
             of: a value of the column ``of`` that the measure has, such as ``gap``.
 
         Raises:
-            UnknownNameError: the table does not have the measure, or not of that.
+            UnknownNameError: the table does not have the measure, or not for this value of ``of``.
         """
         from steerlens.plotting import geometry_heatmap
 
@@ -56,7 +57,7 @@ class Geometry(ResultTable):
 
         Args:
             measure: a value of the column ``measure``, such as ``centred cosine``.
-            locale: the locale that is drawn; for ``None`` the table's first.
+            locale: the locale that is drawn; ``None`` takes the table's first.
 
         Raises:
             UnknownNameError: the table does not have the measure or the locale.
@@ -74,24 +75,26 @@ class Geometry(ResultTable):
 
 
 def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: str | torch.device | None = None) -> Geometry:
-    """Measures the alignment of English with each locale, of factual and of cultural concepts, and the certainty of its vectors.
+    """Measures the alignment of English with each locale, for factual and for cultural concepts, and the reliability of its
+    vectors.
 
-    Alignment, from implicit prompts of the same concepts in both languages, as many factual as cultural ones (drawn by ``seed``,
-    since retrieval and CKA depend on how many there are): ``centred cosine``, ``retrieval at 1``, ``linear CKA``; see
-    ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of the concepts, which spread
-    around the whole as the whole does around the truth (the delete-half jackknife, Shao and Wu 1989).
+    The alignment uses implicit prompts of the same concepts in both languages. It uses as many factual as cultural concepts
+    (drawn by ``seed``), since retrieval and CKA depend on their number. The measures are ``centred cosine``, ``retrieval at 1``
+    and ``linear CKA``; see ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of
+    the concepts. Halves vary around the whole sample as the sample varies around the truth (the delete-half jackknife, Shao and
+    Wu 1989).
 
-    Vectors, where the stack has their pairs: ``relative norm`` (the vector's over the mean norm of the locale's implicit
-    residuals), ``split-half cosine`` (of vectors from two random halves of the pairs: how noisy one is), ``reliability``
-    (Spearman-Brown: that of the whole vector, 2r / (1 + r)), the ``cosine`` of EN and LOC with the interval of halves of both,
-    and its ``ceiling``, the square root of both reliabilities: noise alone keeps the cosine of two noisy copies of one direction
-    below it (Spearman 1904).
+    The measures of vectors, if the stack has their pairs, are ``relative norm`` (the vector's norm divided by the mean norm of
+    the locale's implicit residuals), ``split-half cosine`` (between vectors from two random halves of the pairs: how noisy one
+    is), ``reliability`` (of the whole vector by the Spearman-Brown formula, 2r / (1 + r)), the ``cosine`` between EN and LOC
+    with the interval over halves of both, and its ``ceiling``, the square root of the product of both reliabilities: because of
+    noise alone, the cosine between two noisy copies of one direction stays below it (Spearman 1904).
 
     Args:
         stack: residuals of English and locale prompts; with explicit ones for LOC vectors.
         draws: the number of random halves.
-        seed: the seed of the halves and of which concepts are compared.
-        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
+        seed: the seed of the halves and of the draw of compared concepts.
+        device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
         DataError: no locale shares enough concepts with English.
@@ -133,7 +136,7 @@ def _alignments(stack: ResidualStack, locale: str, draws: int, seed: int, device
 
 
 def _shared(prompts: Sequence[Prompt], locale: str, kind: str) -> list[tuple[Prompt, Prompt]]:
-    """English and locale prompts of the concepts of a kind that both have."""
+    """The English and locale prompts of those concepts of a kind that both languages have."""
     own, english = ({p.concept: p for p in prompts if p.locale == x and p.kind == kind} for x in (locale, ENGLISH))
     return [(english[concept], prompt) for concept, prompt in own.items() if concept in english]
 
@@ -175,7 +178,7 @@ def _vectors(stack: ResidualStack, locale: str, draws: int, seed: int, device: t
 
 
 def _between(layers: Sequence[int], en: Any, loc: Any) -> Iterator[dict[str, Any]]:
-    """The cosine of EN and LOC, and the largest that the noise of both leaves possible."""
+    """The cosine between EN and LOC, and the largest value that the noise of both allows."""
     n = min(en[3], loc[3])
     drawn = torch.cosine_similarity(en[1], loc[1], dim=-1).T.cpu()
     yield from _lines(layers, "cosine", "EN-LOC", torch.cosine_similarity(en[0], loc[0], dim=-1).cpu(), drawn, n)

@@ -11,14 +11,15 @@ from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
 HoldOut = Literal["concept", "locale", "topic", "relation"]
-"""What is new to a probe when it is tested: concepts; a whole locale with its concepts; a whole topic; or a whole relation."""
+"""The part of the data that is new to a probe when it is tested: concepts; a whole locale with its concepts; a whole topic; or
+a whole relation."""
 ALL = "all"
-"""The rows of all locales together: one probe for all of them, not the mean of their probes."""
+"""The rows of all locales together, with one probe for all of them. They are not the mean of the locales' probes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Prompts that one probe is fitted to, and the folds."""
+    """The prompts to which one probe is fitted, and the folds."""
 
     stack: ResidualStack
     """The residuals of the prompts."""
@@ -37,7 +38,7 @@ class Labelled:
     stack: ResidualStack
     """The residuals of the prompts."""
     labels: Mapping[Prompt, int]
-    """The label of each prompt, 1 or 0: factual or cultural, or what the user gave."""
+    """The label of each prompt, 1 or 0: factual or cultural, or the user's own labels."""
     groups: Mapping[Prompt, str]
     """The concept of each prompt, or the group that the user gave for it."""
     names: tuple[str, str] = ("factual", "cultural")
@@ -52,8 +53,8 @@ class Labelled:
         return [self.groups[prompt] for prompt in prompts]
 
     def parts(self) -> dict[str, ResidualStack]:
-        """Returns each locale's prompts and all prompts together; only all together where given labels separate the locales
-        themselves."""
+        """Returns each locale's prompts, and all prompts together. If given labels separate the locales themselves, returns
+        only all prompts together."""
         parts = by_locale(self.stack)
         both = any(len(set(self.labels_of(own.prompts))) == 2 for name, own in parts.items() if name != ALL)
         return parts if both or self.names == KINDS or ALL not in parts else {ALL: parts[ALL]}
@@ -64,12 +65,14 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
 
     Args:
         stack: residuals of the prompts.
-        labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. For ``None`` the kind; explicit prompts
-            are then left out, because a country's name reveals the kind.
-        groups: what is held out together, a name for each prompt; concepts for ``None``, and a text without one is its own.
+        labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. ``None`` takes the kind; explicit
+            prompts are then left out, because a country's name reveals the kind.
+        groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts, and a text without a
+            concept is its own group.
 
     Raises:
-        DataError: there is not a label or group for each prompt, a label is neither 1 nor 0, or a prompt has both labels.
+        DataError: the number of labels or groups is not that of the prompts, a label is neither 1 nor 0, or a prompt has both
+            labels.
         PromptError: there are no factual and cultural prompts, and no labels were given.
     """
     for what, given in (("labels", labels), ("groups", groups)):
@@ -90,16 +93,17 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
 
 
 def implicit(stack: ResidualStack) -> ResidualStack:
-    """Returns the factual and the implicit cultural prompts: an explicit one names a country, which gives it away.
+    """Returns the factual and the implicit cultural prompts. Explicit prompts are left out, as they name a country, which
+    reveals the kind.
 
     Raises:
-        PromptError: there are none.
+        PromptError: there are no such prompts.
     """
     return stack.where(lambda prompt: prompt.form != "explicit" and prompt.kind in ("factual", "cultural"))
 
 
 def concepts_of(prompts: Sequence[Prompt]) -> list[str]:
-    """Returns each prompt's concept; a free text is its own."""
+    """Returns each prompt's concept. The concept of a free text is the text itself."""
     return [group_of(prompt.concept) or prompt.text for prompt in prompts]
 
 
@@ -109,7 +113,7 @@ def labels_of(prompts: Sequence[Prompt]) -> list[int]:
 
 
 def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
-    """Returns each locale's prompts, and under ``all`` those of all locales where there are several."""
+    """Returns each locale's prompts and, if there are several locales, the prompts of all locales under ``all``."""
     locales = tuple(dict.fromkeys(prompt.locale for prompt in stack.prompts))
     groups = {name: stack.of([p for p in stack.prompts if p.locale == name]) for name in locales}
     if locales == ("",):  # free texts, of no locale
@@ -118,17 +122,17 @@ def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
 
 
 def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[Group]:
-    """Returns the groups of labelled prompts, with folds that hold out what is asked for.
+    """Returns the groups of labelled prompts, with folds that hold out the requested part.
 
     Args:
         told: the prompts.
-        hold_out: what is held out.
-        n_folds: the number of folds; fewer where there are fewer groups of a label.
+        hold_out: the part that is held out.
+        n_folds: the number of folds; it is smaller if a label has fewer groups.
         seed: the seed of the folds.
 
     Raises:
-        UnknownNameError: there is no such thing to hold out.
-        DataError: there are too few concepts, topics or locales, or prompts that carry no topic.
+        UnknownNameError: there is no such part to hold out.
+        DataError: there are too few concepts, topics or locales, or prompts have no topic.
     """
     if hold_out not in get_args(HoldOut):
         raise UnknownNameError("thing to hold out", hold_out, get_args(HoldOut))
@@ -150,7 +154,7 @@ def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[G
 
 
 def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:
-    """What each prompt's fold is decided by."""
+    """The value that decides the fold of each prompt."""
     if any(not prompt.topic for prompt in prompts):
         bare = next(prompt.text for prompt in prompts if not prompt.topic)
         raise DataError(

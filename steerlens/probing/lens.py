@@ -1,4 +1,4 @@
-"""What the model would answer if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
+"""The answers that the model would give if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,9 +31,9 @@ UNSTEERED, STEERED, CHANGE = "unsteered", "steered", "change"
 class LogitLens(ResultTable):
     """The log probability of an answer's first token, read at every layer.
 
-    Columns: locale, layer, answer (``factual``; of cultural items ``local`` and ``English-centric``), steering (``unsteered``,
+    Columns: locale, layer, answer (``factual``; for cultural items ``local`` and ``English-centric``), steering (``unsteered``,
     ``steered``, ``change``: steered minus unsteered), log_probability (in nats, mean over items) with its 95% interval low and
-    high, probability (mean), first (share of items where no choice begins with a more probable token), n (concepts).
+    high, probability (mean), first (share of items for which no choice begins with a more probable token), n (concepts).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -44,7 +44,7 @@ class LogitLens(ResultTable):
         """Draws every answer by layer for one locale, unsteered and steered.
 
         Args:
-            locale: the locale that is drawn; for ``None`` the table's first.
+            locale: the locale that is drawn; ``None`` takes the table's first.
             score: ``log_probability`` (nats), ``probability`` or ``first``.
 
         Raises:
@@ -70,16 +70,16 @@ def logit_lens(
 ) -> LogitLens:
     """Reads the probability of each answer's first token after each block, at the prompt's last token.
 
-    The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm and
-    the unembedding as if no block followed. Only the first token of an answer after the prompt is read, so answers that begin
-    alike cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the same, and
-    begin with different tokens. The last layer has the model's own probabilities. Early layers are not trained for this reading.
-    So compare answers within a layer, not one answer across layers.
+    The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm
+    and the unembedding as if no further block followed. Only the first token of an answer is read, so answers that begin with
+    the same token cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the
+    same, and begin with different tokens. The last layer has the model's own probabilities. Early layers are not trained for
+    this reading. So compare answers within a layer, not one answer across layers.
 
     Args:
         model: the model that is read.
-        items: factual and cultural items; cultural ones are asked implicitly.
-        plan: one plan, or a plan by locale; with it, every number is given unsteered, steered, and as paired change.
+        items: factual and cultural items; cultural items are asked implicitly.
+        plan: one plan, or a plan by locale; with it, every number is given unsteered, steered, and as a paired change.
         layers: block indices; all for ``None``.
         batch_size: the number of prompts at once; chosen for the device for ``None``.
         draws: the number of resamples of concepts, for the intervals.
@@ -117,7 +117,7 @@ class _Question:
     tokens: tuple[int, ...]
 
     def index(self, answer: str) -> int | None:
-        """Which choice an answer is, for an item of the kind that has it."""
+        """Returns the index of the choice that is a given answer, if items of this kind have that answer."""
         if (answer == "factual") != (self.item.kind == "factual"):
             return None
         return self.item.english_answer if answer == "English-centric" else self.item.answer
@@ -146,7 +146,7 @@ def _plan_of(plan: SteeringPlan | Mapping[str, SteeringPlan], code: str) -> Stee
 def _read(
     model: LensModel, asked: Sequence[_Question], layers: Sequence[int], plan: SteeringPlan | None, batch_size: int | None
 ) -> list[Float[Tensor, "layer choice"]]:
-    """Log probability of every choice's first token after each block."""
+    """Log probabilities of every choice's first token after each block."""
     steering: AbstractContextManager[Any] = nullcontext() if plan is None else plan.applied(model)
     found: list[Tensor] = [torch.empty(0)] * len(asked)
     with steering, progress(len(asked), "Logit lens", "prompt", show=len(asked) >= SHOW_FROM) as bar:
@@ -169,7 +169,7 @@ def _steered(
     batch_size: int | None,
     unsteered: list[Tensor],
 ) -> list[Float[Tensor, "layer choice"]]:
-    """The same under a plan. Below its first layer nothing changes, so nothing is read there."""
+    """The same under a plan. Below the plan's first layer nothing changes, so nothing is read there."""
     plan.check(model)
     above = [layer for layer in layers if layer >= min(plan.layers, default=model.n_layers)]
     if not above:
@@ -199,7 +199,7 @@ def _rows(
     draws: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """One answer's lines of the table."""
+    """Yields the rows of the table for one answer."""
     own = [(i, index) for i, question in enumerate(asked) if (index := question.index(answer)) is not None]
     if not own:
         return
@@ -222,5 +222,5 @@ def _rows(
 
 
 def _leads(values: Float[Tensor, "layer choice"], index: int) -> Float[Tensor, " layer"]:
-    """1 where no choice's first token is more probable."""
+    """1 for a layer at which no other choice's first token is more probable."""
     return (values[:, index] >= values.amax(dim=1)).float()

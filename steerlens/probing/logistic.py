@@ -1,4 +1,4 @@
-"""Logistic regression for every layer and fold in one solve."""
+"""Logistic regression for all layers and folds in one solution."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,23 +8,23 @@ from torch.linalg import vecdot
 from steerlens.probing.folds import Folds
 
 TOLERANCE = 1e-4
-"""Largest slope of the mean loss at which a probe counts as fitted: scikit-learn's default."""
+"""The largest slope of the mean loss with which a probe counts as fitted: scikit-learn's default."""
 _STEPS, _KEPT = 300, 10
-"""Iterations at most, and the pairs of steps and slopes that curvature is read from."""
+"""The largest number of iterations, and the number of pairs of steps and slopes from which the curvature is estimated."""
 
 
 def logistic_probe(
     features: Float[Tensor, "layer row d"], folds: Folds, tolerance: float = TOLERANCE
 ) -> Float[Tensor, "layer fold row"]:
-    """Log odds of label 1 at every row, by a logistic regression on the standardised training rows of each fold.
+    """The log odds of label 1 for every row, by a logistic regression on the standardised training rows of each fold.
 
-    It minimises what scikit-learn's ``LogisticRegression(class_weight="balanced")`` behind a ``StandardScaler`` does, at their
-    defaults: an L2 penalty of strength 1 on all but the intercept. Balanced, since there are more factual than cultural
-    prompts and accuracy is to be read against one half.
+    It minimises the same function as scikit-learn's ``LogisticRegression(class_weight="balanced")`` after a ``StandardScaler``,
+    with their defaults: an L2 penalty of strength 1 on all weights except the intercept. The classes are balanced, since there
+    are more factual than cultural prompts and the accuracy is compared with 0.5.
 
-    All folds of a layer read the same rows: standardising is a scale on each fold's weights (centring is the intercept's work),
-    so a step for all folds is two products with the layer's rows. The steps are L-BFGS (Liu and Nocedal 1989), with a line
-    search in the space of the log odds, where it costs no product.
+    All folds of a layer read the same rows. Standardising is a scale on each fold's weights (centring is done by the
+    intercept), so a step for all folds is two products with the layer's rows. The steps are L-BFGS (Liu and Nocedal 1989), with
+    a line search in the space of the log odds, where it needs no product.
     """
     rows, scale = _standardised(centred(features), folds.train.to(features.device))
     loss = _Loss(rows, scale, folds.balanced().to(rows), folds.positive.to(rows))
@@ -32,13 +32,15 @@ def logistic_probe(
 
 
 def centred(features: Float[Tensor, "layer row d"]) -> Float[Tensor, "layer row d"]:
-    """Features less their mean over rows, in float32. From the first row on: a feature that is constant becomes exactly 0."""
+    """Features minus their mean over rows, in float32. The first row is subtracted first, so that a constant feature becomes
+    exactly 0."""
     rows = features.float() - features[:, :1].float()
     return rows.sub_(rows.mean(dim=1, keepdim=True))
 
 
 def spread(rows: Float[Tensor, "layer row d"], train: Bool[Tensor, "fold row"]) -> Float[Tensor, "layer fold d"]:
-    """Standard deviation of centred features over each fold's training rows; 1 for a constant one, as in scikit-learn."""
+    """The standard deviation of centred features over each fold's training rows; 1 for a constant feature, as in
+    scikit-learn."""
     share = train.to(rows) / train.sum(1, keepdim=True)
     square = share @ rows.square()
     variance = square - (share @ rows).square()
@@ -46,13 +48,15 @@ def spread(rows: Float[Tensor, "layer row d"], train: Bool[Tensor, "fold row"]) 
 
 
 def _standardised(rows: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows with a last feature of ones, whose weight is the intercept, and each fold's scale of the features."""
+    """The rows with an additional last feature of ones, whose weight is the intercept, and each fold's scale of the
+    features."""
     scale = 1 / spread(rows, train)
     return tuple(torch.nn.functional.pad(tensor, (0, 1), value=1.0) for tensor in (rows, scale))  # type: ignore[return-value]
 
 
 class _Loss:
-    """Balanced log loss and penalty of weights ``[layer, fold, p]``, by their log odds ``[layer, fold, row]``."""
+    """The balanced log loss and penalty of weights ``[layer, fold, p]``, computed from their log odds ``[layer, fold,
+    row]``."""
 
     def __init__(self, rows: Tensor, scale: Tensor, shares: Tensor, y: Tensor) -> None:
         self.rows, self.scale, self.shares, self.y = rows, scale, shares, y
@@ -72,7 +76,8 @@ class _Loss:
         return torch.addcmul(self.penalty * weights, (self.shares * (odds.sigmoid() - self.y)) @ self.rows, self.scale)
 
     def along(self, weights: Tensor, odds: Tensor, step: Tensor, change: Tensor, far: Tensor) -> Tensor:
-        """How far to go, from ``far`` nearer to the minimum on the line, by Newton's method in one dimension."""
+        """The length of a step, by Newton's method in one dimension: from ``far`` to a value nearer to the minimum on the
+        line."""
         penalised, pull = self.penalty * step, self.shares * change
         linear, square, start = _dot(penalised, weights), _dot(penalised, step), far
         for _ in range(2):
@@ -83,12 +88,12 @@ class _Loss:
         return far
 
     def first(self, slope: Tensor, change: Tensor) -> Tensor:
-        """How far to go down the slope from weights of 0, where each row's curvature is a quarter."""
+        """The length of the first step down the slope, from weights of 0, where each row's curvature is a quarter."""
         return _dot(slope, slope) / (_dot(self.shares, change.square()) / 4 + _dot(self.penalty, slope.square()))
 
 
 def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"]:
-    """The log odds where the loss is least. Layers are left out of the later steps once all of their folds are done."""
+    """The log odds at the minimum of the loss. A layer is left out of later steps once all of its folds have converged."""
     weights = torch.zeros_like(loss.scale)
     odds = weights.new_zeros(*weights.shape[:2], loss.rows.shape[1])
     found, left = torch.empty_like(odds), torch.arange(len(weights), device=weights.device)
@@ -115,7 +120,8 @@ def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"
 
 
 class _Memory:
-    """The last steps and what they changed of the slope: an inverse curvature for every problem (L-BFGS's two loops)."""
+    """The last steps and the changes of the slope that they made: an inverse curvature for every problem (L-BFGS's two
+    loops)."""
 
     def __init__(self, pairs: list[tuple[Tensor, Tensor, Tensor]], scale: Tensor | float = 1.0) -> None:
         self.pairs, self.scale = pairs, scale
@@ -126,14 +132,14 @@ class _Memory:
         return _Memory([(s[layers], y[layers], r[layers]) for s, y, r in self.pairs], scale)
 
     def keep(self, step: Tensor, change: Tensor) -> None:
-        """Remember a step and what it changed of the slope."""
+        """Stores a step and the change of the slope that it made."""
         along = _dot(step, change)
         moved = along > 0  # a problem that is done, or that rounding holds, takes no step and teaches nothing
         self.pairs = [*self.pairs, (step, change, torch.where(moved, 1 / along, 0.0))][-_KEPT:]
         self.scale = torch.where(moved, along / _dot(change, change), self.scale)
 
     def step(self, slope: Tensor) -> Tensor:
-        """Where to go: the slope through the inverse curvature, downwards."""
+        """The direction of the next step: the slope times the inverse curvature, downwards."""
         down, weights = -slope, []
         for step, change, over in reversed(self.pairs):
             weights.append(over * _dot(step, down))

@@ -23,19 +23,19 @@ COLOURS = ("kind", "locale", "topic")
 
 @dataclass(frozen=True, eq=False)
 class ResidualMap(ResultTable):
-    """The prompts of one layer as points, one a row.
+    """The prompts of one layer as points, with one row per point.
 
-    Columns: layer, concept, locale, kind, topic, prompt, x and y (in the residual stream's units), x_axis and y_axis (what they
-    are).
+    Columns: layer, concept, locale, kind, topic, prompt, x and y (in the residual stream's units), x_axis and y_axis (names of
+    the axes).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("layer", "concept", "locale", "kind", "topic", "prompt", "x", "y", "x_axis", "y_axis")
 
     def scatter(self, colour: str = "kind") -> "Figure":
-        """Draws the points, each with its prompt on hover.
+        """Draws the points. The prompt of a point appears on hover.
 
         Args:
-            colour: what points are coloured by: ``kind``, ``locale`` or ``topic``.
+            colour: the column that decides the colour: ``kind``, ``locale`` or ``topic``.
 
         Raises:
             UnknownNameError: ``colour`` is none of these.
@@ -50,15 +50,15 @@ class ResidualMap(ResultTable):
 def residual_map(
     stack: ResidualStack, layer: int, axes: Axes = "pca", *, locale: str | None = None, n_folds: int = 5, seed: int = 0
 ) -> ResidualMap:
-    """Projects the factual and implicit cultural prompts of a stack at one layer on two axes.
+    """Projects the factual and implicit cultural prompts of a stack at one layer onto two axes.
 
     Args:
         stack: residuals of factual and cultural prompts.
         layer: a block index that the stack contains.
-        axes: ``pca``: the first two principal components. ``means``: the component of each prompt along the difference of the
-            factual and the cultural mean, from midway between them, **held out** by concept (in as many dimensions as a residual
-            has, a difference of means separates even random labels of the few prompts that it was computed from); and the first
-            principal component of what is perpendicular to that difference.
+        axes: ``pca`` takes the first two principal components. ``means`` takes the component of each prompt along the
+            difference between the factual and the cultural mean, measured from the midpoint, **held out** by concept (in as
+            many dimensions as a residual has, a difference of means separates even random labels of the few prompts from which
+            it was computed), and the first principal component perpendicular to that difference.
         locale: keeps prompts of one locale only; all of them for ``None``.
         n_folds: the number of folds of concepts, for ``means``.
         seed: the seed of these folds.
@@ -67,7 +67,7 @@ def residual_map(
         LayerError: the stack does not contain this layer.
         UnknownNameError: there are no such axes.
         PromptError: there are no such prompts.
-        DataError: there are fewer than two concepts of a kind, for ``means``.
+        DataError: a kind has fewer than two concepts, for ``means``.
     """
     import pandas as pd
 
@@ -91,8 +91,9 @@ def residual_map(
 
 
 def _components(rows: Float[Tensor, "row d"], n: int) -> tuple[Float[Tensor, "row n"], list[float]]:
-    """Coordinates along the first principal components of centred rows, and the share of variance of each. A component points
-    to where its coordinates are largest in size, so that the picture does not flip between runs."""
+    """Coordinates along the first principal components of centred rows, and each component's share of the variance. The sign of
+    a component is chosen so that its coordinate with the largest absolute value is positive. So the picture does not flip
+    between runs."""
     u, s, _ = torch.linalg.svd(rows, full_matrices=False)
     points = torch.zeros(len(rows), n)
     found = u[:, :n] * s[:n]

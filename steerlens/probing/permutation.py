@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PermutationTest(ResultTable):
-    """The difference-of-means probe against labels permuted by concept.
+    """The difference-of-means probe, compared with labels permuted by concept.
 
     Columns: locale, layer, auroc, null_mean and null_high (mean and 95th percentile over the permutations), p (share of
-    permutations, with the true labels among them, that reach the AUROC), p_corrected (share whose best layer, standardised,
-    reaches it), draws (permutations), n (prompts), concepts.
+    permutations, including the true labels, that reach the AUROC), p_corrected (share whose best layer, standardised, reaches
+    it), draws (permutations), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -38,10 +38,10 @@ class PermutationTest(ResultTable):
     )
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws the AUROC by layer over the range of the null; layers with corrected p below 0.05 are filled.
+        """Draws the AUROC by layer over the range of the null distribution. Layers with a corrected p below 0.05 are filled.
 
         Args:
-            locale: the locale that is drawn; for ``None`` the table's last, which is ``all`` where there are several.
+            locale: the locale that is drawn; ``None`` takes the table's last, which is ``all`` if there are several.
 
         Raises:
             UnknownNameError: the table does not have the locale.
@@ -63,25 +63,25 @@ def permutation_test(
 ) -> PermutationTest:
     """Tests by layer whether the difference-of-means probe separates the kinds better than it separates random labels.
 
-    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold its
-    counts. Where a concept or group has both labels, as in pairs of one sentence, they are permuted within it. Each permutation
-    is cross-validated as the true labels are. p counts the true labels among the permutations (Phipson and Smyth 2010), so it is
-    never 0. The corrected p compares with each permutation's best layer (Westfall and Young 1993),
-    layers standardised by their mean and spread over the permutations: below 0.05, the chance of any such layer is 5% if none
-    separates the kinds. There is no correction over locales.
+    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold
+    keeps its counts. If a concept or group has both labels, as in pairs of one sentence, the labels are permuted within it.
+    Each permutation is cross-validated in the same way as the true labels. p counts the true labels among the permutations
+    (Phipson and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young
+    1993), with layers standardised by their mean and spread over the permutations. If no layer separates the kinds, the chance
+    that any layer has a corrected p below 0.05 is 5%. There is no correction over locales.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate the
-            locales themselves are tested over all locales together.
-        groups: what is held out together, a name for each prompt; its concept for ``None``.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate
+            the locales themselves are tested over all locales together.
+        groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts.
         draws: the number of permutations.
-        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
         seed: the seed of the folds and the permutations.
-        device: where it is computed; for ``None`` a CUDA GPU where there is one, else the CPU.
+        device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        DataError: there are fewer than two concepts of a kind, or not a label or group for each prompt.
+        DataError: a kind has fewer than two concepts, or the number of labels or groups is not that of the prompts.
         SettingsError: ``draws`` is below 1.
     """
     import pandas as pd
@@ -117,16 +117,16 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """Returns the true labels, and then permutations of them.
+    """Returns the true labels, followed by permutations of them.
 
-    Where every concept has one label, labels are permuted between the concepts that a fold holds out, and concepts that no fold
-    holds out keep theirs. Where a concept has both labels, as in pairs, they are permuted within each concept.
+    If every concept has one label, labels are permuted between the concepts that a fold holds out, and concepts that no fold
+    holds out keep their labels. If a concept has both labels, as in pairs, they are permuted within each concept.
 
     Args:
         folds: the folds, with the true labels.
         concepts: the concept of each row.
         draws: the number of permutations.
-        seed: their seed.
+        seed: the seed of the permutations.
     """
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     true, generator = folds.labels == 1, np.random.default_rng(seed)
@@ -144,7 +144,8 @@ def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[T
 
 
 def _auroc_of(features: Float[Tensor, "row d"], labels: Bool[Tensor, "draw row"], folds: Folds) -> Float[Tensor, " draw"]:
-    """Held-out AUROC of every labelling's difference of means, mean over folds: a product with the rows' inner products."""
+    """The held-out AUROC of the difference of means for every labelling, as the mean over folds. It is computed from the rows'
+    inner products."""
     (rows,) = centred(features[None])
     inner, found = rows @ rows.T, []
     for train, test in zip(folds.train.to(rows.device), folds.test.to(rows.device), strict=True):

@@ -1,4 +1,5 @@
-"""Probes: fitted on the training rows of every fold, asked of every row, all layers at once. Functions of tensors."""
+"""Probes: fitted on the training rows of every fold and applied to every row, for all layers at once. They are functions of
+tensors."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,11 +13,12 @@ from steerlens.probing.folds import Folds
 from steerlens.probing.logistic import centred, logistic_probe, spread
 
 Probe = Callable[[Float[Tensor, "layer row d"], Folds], Float[Tensor, "layer fold row"]]
-"""From features to a score of every row under the probe that each fold's training rows gave: above 0 means label 1."""
+"""A function from features to a score of every row under the probe from each fold's training rows. A score above 0 means label
+1."""
 
 
 def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Projects on the difference of the two means, from the point midway between them.
+    """Projects on the difference between the two means, measured from the midpoint between them.
 
     This is the "mass-mean probe" without covariance of Marks and Tegmark (arXiv 2310.06824).
 
@@ -25,7 +27,7 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
         folds: the folds, whose training rows give the means.
 
     Returns:
-        A score of every row under each fold's probe; above 0 says label 1.
+        A score of every row under each fold's probe; above 0 means label 1.
     """
     rows = centred(features)
     contrast = folds.contrast().to(rows)
@@ -34,12 +36,12 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
 
 
 def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Linear discriminant analysis on standardised features, both labels as likely, with covariances shrunk after Ledoit and
+    """Linear discriminant analysis on standardised features, with equal priors and with covariances shrunk after Ledoit and
     Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5,
-    0.5])`` behind a ``StandardScaler``.
+    0.5])`` after a ``StandardScaler``.
 
-    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B contains the training rows less their label's mean,
-    each weighted by its label's share: solved in as many dimensions as there are rows or features, whichever are fewer.
+    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B contains the training rows minus their label's mean,
+    each weighted by its label's share. It is solved in as many dimensions as there are rows or features, whichever are fewer.
     """
     rows, train = centred(features), folds.train.to(features.device)
     scale, positive = spread(rows, train), folds.positive.to(features.device)
@@ -47,7 +49,7 @@ def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Ten
 
 
 def _discriminant(rows: Float[Tensor, "layer row d"], train: Tensor, positive: Tensor) -> Float[Tensor, "layer row"]:
-    """Log odds of every row, but for a factor."""
+    """The log odds of every row, up to a factor."""
     sides = [rows[:, train & side].double() for side in (positive, ~positive)]
     one, zero = (side.mean(dim=1, keepdim=True) for side in sides)
     weighted, ridge = zip(*map(_shrunk, (sides[0] - one, sides[1] - zero)), strict=True)
@@ -85,11 +87,11 @@ def _solve(
 PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe, "LDA": lda_probe}
 
 _NUMBERS = 1 << 26
-"""Residual values probed at once, with a few copies: about 1 GB."""
+"""The number of residual values that are probed at once, with a few copies: about 1 GB."""
 
 
 def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:
-    """Returns the probes of these names.
+    """Returns the probes with these names.
 
     Raises:
         UnknownNameError: there is no such probe.

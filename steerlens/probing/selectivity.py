@@ -1,4 +1,4 @@
-"""How much of a probe's score it could have learnt by heart (Hewitt and Liang, arXiv 1909.03368)."""
+"""How much of a probe's score may come from memorised concepts (Hewitt and Liang, arXiv 1909.03368)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Selectivity(ResultTable):
-    """A probe against the same probe on random labels of concepts that it has seen.
+    """A probe, compared with the same probe on random labels of concepts that it has seen.
 
     Columns: locale (held out; ``all``: mean over them), layer, probe, auroc, control (AUROC of random labels, mean over draws),
-    selectivity (auroc less control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
+    selectivity (auroc minus control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -60,25 +60,25 @@ def selectivity(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Selectivity:
-    """Subtracts from the AUROC of factual against cultural concepts that of concepts which were given a label by lot.
+    """Subtracts the AUROC of concepts with random labels from the AUROC of factual against cultural concepts.
 
-    The control task keeps what a concept's label is in every locale and takes away what it means, so a probe can only have learnt
-    it by heart (Hewitt and Liang, arXiv 1909.03368). That shows where the concepts that are asked of were trained on: here a
-    locale is held out and its concepts are seen in the other locales. (In folds of concepts no random label can be learnt; there
-    the null is ``permutation_test``.) A probe with a high score on both has learned the concepts, not their kind.
+    In the control task, a concept has the same random label in every locale. The label has no meaning, so a probe can only
+    memorise it (Hewitt and Liang, arXiv 1909.03368). This is visible if the tested concepts were trained on: here a locale is
+    held out, and its concepts are seen in the other locales. (In folds of concepts no random label can be learned; there the
+    null test is ``permutation_test``.) A probe with a high score on both tasks has learned the concepts, not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
-        groups: what keeps one label, a name for each prompt; its concept for ``None``.
+        groups: a group name for each prompt; all prompts of a group have the same random label. ``None`` takes the concepts.
         probes: names from ``PROBES``.
-        labellings: the number of random labellings, each with as many factual concepts as there are.
+        labellings: the number of random labellings, each with the same number of factual concepts as the true one.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of labellings and resamples.
-        device: where the probes are solved; for ``None`` a CUDA GPU where there is one, else the CPU.
+        device: the device on which the probes are fitted; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        DataError: there is only one locale, or not a label or group for each prompt.
+        DataError: there is only one locale, or the number of labels or groups is not that of the prompts.
         SettingsError: ``labellings`` is below 1.
         UnknownNameError: there is no such probe.
     """
@@ -101,7 +101,7 @@ def selectivity(
 
 
 def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> list[NDArray]:
-    """A label a concept, the same in all of its rows."""
+    """A random label for each concept, the same in all of its rows."""
     _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     generator = np.random.default_rng([seed, 1])
     return [generator.permutation(folds.labels[first])[of_row] for _ in range(labellings)]
@@ -139,6 +139,6 @@ def _aurocs(parts: list[tuple[Folds, Tensor]]) -> Float[Tensor, "task layer"]:
 
 
 def _interval(parts: list[tuple[Folds, Tensor]], counts: NDArray) -> tuple[NDArray, NDArray]:
-    """Returns the interval of the difference, in the same resamples of concepts for the true labels and those by lot."""
+    """Returns the interval of the difference, with the same resamples of concepts for the true and the random labels."""
     real, *controls = (folds.resampled_auroc(scores, counts) for folds, scores in parts)
     return percentile_interval((real - torch.stack(controls).mean(0)).numpy(), nan_policy="omit")

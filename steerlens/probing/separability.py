@@ -33,10 +33,10 @@ COSINE = "EN-LOC cosine"
 class Separability(ResultTable):
     """Held-out scores of probes and baselines by layer and locale.
 
-    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over folds)
-    with its 95% interval low and high, accuracy (mean of the two kinds'), baseline (the best one), above (auroc minus the best
-    baseline's) with above_low and above_high, peak (share of resamples in which this layer is the probe's best), cosine (of EN
-    and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
+    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over
+    folds) with its 95% interval low and high, accuracy (mean of the two kinds' accuracies), baseline (the best one), above
+    (auroc minus that of the best baseline) with above_low and above_high, peak (share of resamples in which this layer is the
+    probe's best), cosine (between EN and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -45,10 +45,10 @@ class Separability(ResultTable):
     )
 
     def peaks(self) -> "pd.DataFrame":
-        """Returns where each probe is best, and how sure that is.
+        """Returns the best layer of each probe, and how certain it is.
 
-        Columns: locale, probe, layer (of the highest AUROC), auroc, above, share (of resamples in which it is the best), first
-        and last (layers that contain the best of 95% of the resamples between them).
+        Columns: locale, probe, layer (with the highest AUROC), auroc, above, share (of resamples in which it is the best),
+        first and last (the range of layers that contains the best layer in 95% of the resamples).
         """
         import pandas as pd
 
@@ -61,10 +61,11 @@ class Separability(ResultTable):
         return pd.DataFrame(rows)
 
     def heatmap(self, score: str = "auroc", probe: str = "difference of means") -> "Figure":
-        """Draws layers by locales, coloured by a score of a probe, or by the cosine of EN and LOC.
+        """Draws layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
 
         Args:
-            score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
+            score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (between EN and
+                LOC).
             probe: the probe whose score is drawn; not used for ``cosine``.
 
         Raises:
@@ -111,33 +112,36 @@ def separability(
     """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
 
     Of factual and cultural prompts only implicit ones are used, because an explicit prompt names a country and so reveals its
-    kind. A concept is never learnt in one locale and tested in another. The baselines use the same folds: character n-grams (what
-    the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap
-    over concepts, with the probes as fitted. Each layer also has the cosine of the EN and LOC vectors taken from the same stack.
+    kind. A concept is never learned in one locale and tested in another. The baselines use the same folds: character n-grams
+    (what the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a
+    bootstrap over concepts, without fitting the probes again. Each layer also has the cosine between the EN and LOC vectors
+    from the same stack.
 
     Args:
-        stack: residuals of factual and cultural prompts, for the cosine also of English and explicit ones; or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate the
-            locales themselves (each locale has one label) are measured over all locales together, not within each.
+        stack: residuals of factual and cultural prompts, and for the cosine also of English and explicit ones; or of any
+            prompts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate
+            the locales themselves (each locale has one label) are measured over all locales together, not within each.
         groups: the group of each prompt, which is held out together; its concept for ``None``. A text without a concept is its
             own group.
-        hold_out: what is new to a probe when it is tested: ``concept``; ``locale``, each in turn, with its concepts; ``topic`` or
-            ``relation``, as the items name them.
+        hold_out: the part that is new to a probe when it is tested: ``concept``; ``locale``, each in turn, with its concepts;
+            ``topic`` or ``relation``, as the items name them.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
-        embeddings: ``token_embeddings(model, stack.prompts)``; for ``None`` the residual after block 0 is used.
-        vectors_from: residuals that the EN and LOC vectors are taken from for their cosine; ``stack`` for ``None``.
-        n_folds: the number of folds; fewer where there are fewer concepts of a kind.
+        embeddings: ``token_embeddings(model, stack.prompts)``; ``None`` uses the residual after block 0.
+        vectors_from: residuals from which the EN and LOC vectors are taken for their cosine; ``stack`` for ``None``.
+        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
         draws: the number of resamples of concepts.
         seed: the seed of the folds and the resamples.
-        device: where the probes are solved, all layers at once; for ``None`` a CUDA GPU where there is one, else the CPU.
+        device: the device on which the probes are fitted, all layers at once; ``None`` takes a CUDA GPU if there is one, and
+            the CPU if not.
 
     Returns:
         Cross-validated AUROC and accuracy of every probe and baseline, with intervals.
 
     Raises:
-        DataError: there are fewer than two concepts (or groups, topics, relations) of a label, or only one locale to hold out; or
-            there is not a label or group for each prompt.
-        UnknownNameError: there is no such probe or thing to hold out.
+        DataError: a label has fewer than two concepts (or groups, topics, relations), or there is only one locale to hold out;
+            or the number of labels or groups is not that of the prompts.
+        UnknownNameError: there is no such probe, or no such part to hold out.
         PromptError: the embeddings lack a prompt of the stack.
     """
     import pandas as pd
@@ -157,7 +161,7 @@ def separability(
 def _scored(
     group: Group, probes: dict[str, Probe], embeddings: ResidualStack | None, device: torch.device
 ) -> dict[tuple[str, int], Float[Tensor, "fold row"]]:
-    """Scores of each probe and layer; layer -1 for a baseline."""
+    """The scores of each probe and layer; layer -1 for a baseline."""
     found = {(name, -1): scores[0] for name, scores in baseline_scores(group.stack, group.folds, embeddings).items()}
     for name, probe in probes.items():
         scores = scores_by_layer(probe, group.stack.residuals, group.folds, device)
@@ -168,7 +172,7 @@ def _scored(
 def _measured(
     group: Group, scored: dict[tuple[str, int], Float[Tensor, "fold row"]], draws: int, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a table, one a probe and layer, for each part of a group."""
+    """Yields the rows of a table, one per probe and layer, for each part of a group."""
     counts, all_scores = cluster_counts(group.concepts, draws=draws, seed=seed), torch.stack(list(scored.values()))
     for locale, folds in group.parts.items():
         own = torch.tensor([name == locale or locale == ALL or not name for name in group.folds.names])
@@ -189,7 +193,7 @@ def _measured(
 
 
 def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
-    """The difference of each probe to the best baseline, in the same resamples; nothing for the baselines."""
+    """The difference between each probe and the best baseline, in the same resamples. Baselines have no entry."""
     is_baseline = np.array([layer < 0 for _, layer in names])
     best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
     low, high = percentile_interval(drawn - drawn[:, [best]], nan_policy="omit")
@@ -211,7 +215,7 @@ def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]])
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Cosine of the EN and LOC vectors of each locale that the stack contains both for."""
+    """The cosine between the EN and LOC vectors of each locale for which the stack contains both."""
     for locale in locales:
         try:
             pairs = english_pairs(stack.prompts, locale), localized_pairs(stack.prompts, locale)

@@ -1,4 +1,4 @@
-"""How alike two sets of representations of the same concepts are. Functions of tensors."""
+"""Similarity of two sets of representations of the same concepts. All are functions of tensors."""
 
 import torch
 from jaxtyping import Float
@@ -9,15 +9,16 @@ Side = Float[Tensor, "layer concept d"]
 
 
 def centred_cosines(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """Returns the cosine of each concept's two residuals, each minus the mean of its side.
+    """Returns the cosine between each concept's two residuals, after subtracting the mean of each side.
 
-    What all prompts of a language share is left out by that.
+    This removes what all prompts of a language share.
     """
     return torch.cosine_similarity(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True), dim=-1)
 
 
 def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
-    """Returns 1 where a concept's own partner has the largest centred cosine of all, else 0; the mean of both ways round."""
+    """Returns 1 if a concept's own partner has the largest centred cosine of all, otherwise 0; the mean over both
+    directions."""
     units = [normalize(side - side.mean(dim=1, keepdim=True), dim=-1) for side in (a, b)]
     cosines = units[0] @ units[1].mT
     own = torch.arange(cosines.shape[-1], device=a.device)
@@ -27,10 +28,10 @@ def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
 def linear_cka(
     a: Side, b: Float[Tensor, "layer concept e"], subsets: Float[Tensor, "subset concept"]
 ) -> Float[Tensor, "layer subset"]:
-    """Linear centred kernel alignment over subsets of the concepts, given as rows of 0 and 1, of four concepts or more.
+    """Linear centred kernel alignment over subsets of the concepts, given as rows of 0 and 1, with four concepts or more.
 
-    Kornblith et al. (arXiv 1905.00414), with the unbiased estimator of HSIC (Song et al. 2012): with fewer concepts than
-    dimensions the biased one is near 1 whatever the two are.
+    The measure is from Kornblith et al. (arXiv 1905.00414), with the unbiased estimator of HSIC (Song et al. 2012). With fewer
+    concepts than dimensions, the biased estimator is near 1 for any two sets.
     """
     first, second = (_gram(side) for side in (a, b))
     within = _hsic(first, first, subsets) * _hsic(second, second, subsets)
@@ -55,6 +56,6 @@ def _hsic(k: Tensor, m: Tensor, subsets: Float[Tensor, "subset concept"]) -> Flo
 
 
 def halves(n: int, draws: int, generator: torch.Generator) -> Float[Tensor, "draw n"]:
-    """Returns random halves of ``n`` things: 1 for what is in."""
+    """Returns random halves of ``n`` things: 1 for things in the half, 0 for the others."""
     ranks = torch.rand(draws, n, generator=generator).argsort(dim=1).argsort(dim=1)
     return (ranks < n // 2).float()

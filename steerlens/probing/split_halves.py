@@ -1,4 +1,4 @@
-"""How far two vectors of n pairs agree that share none, and what Spearman and Brown's formula predicts for it."""
+"""The agreement of two vectors from n different pairs each, and its prediction by the Spearman-Brown formula."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SplitHalves(ResultTable):
-    """The agreement of two vectors of n pairs each, by locale and number of pairs.
+    """The agreement of two vectors from n pairs each, by locale and number of pairs.
 
-    Columns: vector, locale, pairs (n), all (the locale's pairs), cosine of two vectors from n pairs each that share none (mean
-    over splits), low and high (95% of the splits), predicted (by Spearman and Brown's formula from the largest n), length (the
-    mean length of a vector of n pairs over that of all pairs: noise that does not cancel makes it longer).
+    Columns: vector, locale, pairs (n), all (the number of the locale's pairs), cosine between two vectors from n pairs each
+    that share no pair (mean over splits), low and high (95% of the splits), predicted (by the Spearman-Brown formula from the
+    largest n), length (the mean length of a vector from n pairs divided by that of the vector from all pairs: noise that does
+    not cancel makes it longer).
 
-    A vector whose halves agree is sure of its direction; whether it does anything, ``evaluation.fewer_pairs`` says.
+    If the halves of a vector agree, its direction is reliable. Whether the vector has any effect is measured by
+    ``evaluation.fewer_pairs``.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("vector", "locale", "pairs", "all", "cosine", "low", "high", "predicted", "length"),)
 
     def plot(self) -> "Figure":
-        """Draws the cosine by the number of pairs, mean over locales, and the predicted one dotted."""
+        """Draws the cosine by the number of pairs, as the mean over locales, with the predicted cosine dotted."""
         from steerlens.plotting import pairs_figure
 
         return pairs_figure(halves=self.frame)
@@ -41,20 +43,20 @@ class SplitHalves(ResultTable):
 def split_halves(
     differences: PairDifferences, pairs: Sequence[int] = PAIRS, *, halves: int = 200, draws: int = 4, seed: int = 0
 ) -> SplitHalves:
-    """Measures how far two vectors agree that are taken from n pairs each and share none.
+    """Measures how well two vectors agree that are taken from n pairs each and share no pair.
 
-    The agreement is the cosine of the two. Spearman and Brown's formula (both 1910, British Journal of Psychology 3) predicts
-    the reliability of a measure that is k times as long from its reliability r: k r / (1 + (k - 1) r).
+    The agreement is their cosine. The Spearman-Brown formula (both 1910, British Journal of Psychology 3) predicts the
+    reliability of a measure that is k times as long from its reliability r: k r / (1 + (k - 1) r).
 
     Args:
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``.
-        pairs: the numbers of pairs; those above half of the pairs of the locale that has the fewest are left out.
+        pairs: the numbers of pairs. Numbers above half of the pairs of the locale with the fewest pairs are left out.
         halves: the number of random splits.
-        draws: the number of vectors whose mean length is reported.
+        draws: the number of vectors for the reported mean length.
         seed: the seed of the splits and draws.
 
     Raises:
-        PairsError: a locale with fewer than two pairs, or a number of pairs below one.
+        PairsError: a locale has fewer than two pairs, or a number of pairs is below one.
     """
     import pandas as pd
 
@@ -64,11 +66,11 @@ def split_halves(
 
 
 def half_cosines(differences: Float[Tensor, "pair d_model"], n: int, halves: int, seed: int) -> NDArray:
-    """Returns cosines ``[split]`` of the mean differences of two sets of ``n`` pairs that share none, drawn at random.
+    """Returns cosines ``[split]`` between the mean differences of two sets of ``n`` pairs that share no pair, drawn at random.
 
     Args:
-        differences: one for each pair, ``[pair, d_model]``.
-        n: the number of pairs of each set, at most half of all.
+        differences: the difference of each pair, ``[pair, d_model]``.
+        n: the number of pairs in each set, at most half of all pairs.
         halves: the number of random splits.
         seed: the seed of the splits.
     """
@@ -81,7 +83,7 @@ def half_cosines(differences: Float[Tensor, "pair d_model"], n: int, halves: int
 
 
 def spearman_brown(reliability: float, times: float) -> float:
-    """Returns the reliability of a measure that is ``times`` as long as one of this ``reliability``."""
+    """Returns the reliability of a measure that is ``times`` as long as a measure with this ``reliability``."""
     return times * reliability / (1 + (times - 1) * reliability)
 
 

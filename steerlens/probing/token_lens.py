@@ -1,4 +1,5 @@
-"""What the model would write after every token of a prompt if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
+"""The next tokens that the model would predict after every token of a prompt if it stopped at a layer (nostalgebraist 2020, the
+logit lens)."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 class TokenLens(ResultTable):
     """The most probable next token after every token and block.
 
-    Columns: steering (``unsteered``, ``steered``), layer, position (that of ``model.tokens``), token (of the prompt), top (the
+    Columns: steering (``unsteered``, ``steered``), layer, position (as in ``model.tokens``), token (of the prompt), top (the
     most probable next token), probability (of ``top``).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("steering", "layer", "position", "token", "top", "probability")
 
     def heatmap(self, steering: str = UNSTEERED) -> "Figure":
-        """Draws layers by tokens: the most probable next token, coloured by its probability; framed where steering changed it.
+        """Draws layers by tokens: the most probable next token, coloured by its probability, and framed if steering changed it.
 
         Args:
-            steering: ``unsteered``, or ``steered`` where the lens was read under a plan.
+            steering: ``unsteered``, or ``steered`` if the lens was read under a plan.
 
         Raises:
             UnknownNameError: the table does not have this steering.
@@ -53,15 +54,15 @@ def token_lens(
 ) -> TokenLens:
     """Reads the logit lens of one prompt, token by token, unsteered and under a plan.
 
-    The residual after a block goes through the final norm and the unembedding as if no block followed. Early layers are not
-    trained to be read so.
+    The residual after a block goes through the final norm and the unembedding as if no further block followed. Early layers are
+    not trained for this reading.
 
     Args:
         model: the model that is read.
         prompt: a text, a ``Prompt`` or a chat.
-        plan: with it every number is given unsteered and steered; ``None`` for unsteered only.
+        plan: with a plan, every number is given unsteered and steered; ``None`` for unsteered only.
         layers: block indices; all for ``None``.
-        last: the number of the prompt's last tokens that are read; for ``None`` all but those in front, such as BOS.
+        last: the number of the prompt's last tokens that are read; ``None`` takes all except those in front, such as BOS.
 
     Raises:
         PromptError: the prompt is empty.
@@ -93,7 +94,7 @@ def token_lens(
 
 @torch.no_grad()
 def _read(model: LensModel, ids: Sequence[int], layers: Sequence[int], positions: list[int]) -> list[list[tuple[int, float]]]:
-    """By layer and position, the most probable next token and its probability."""
+    """The most probable next token and its probability, by layer and position."""
     batch, unembedding = model.batch([model.row(ids)]), model.backend.unembedding()
     seen = model.backend.residuals_after(batch, layers, lambda residual: residual[0, positions])
     found = []

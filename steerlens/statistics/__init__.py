@@ -1,6 +1,6 @@
-"""Statistics of paired changes: bootstrap intervals over concepts, differences of two methods, p values, Pareto fronts.
+"""Statistics of paired changes: bootstrap intervals over concepts, differences between two methods, p values, Pareto fronts.
 
-Everything here takes arrays of numbers and returns numbers; it knows nothing of models, items or tables.
+Everything here takes arrays of numbers and returns numbers, without any knowledge of models, items or tables.
 """
 
 from steerlens.statistics.bootstrap import (

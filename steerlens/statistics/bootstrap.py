@@ -1,8 +1,8 @@
-"""The bootstrap over concepts: resamples, the means of resamples, and percentile intervals of whatever was drawn.
+"""The bootstrap over concepts: resamples, the means of resamples, and percentile intervals of any drawn statistic.
 
-A concept that is asked in several locales is one thing that was sampled, not several, so concepts are resampled and never items
-(the cluster bootstrap: Davison and Hinkley 1997, section 3.8). Who has several items of a concept either averages them first, as
-all paired changes do, or weighs every item by ``cluster_counts``.
+A concept that is asked in several locales is one sampled unit, not several. So concepts are resampled and never items (the
+cluster bootstrap: Davison and Hinkley 1997, section 3.8). If a concept has several items, either they are averaged first, as
+for all paired changes, or every item is weighted by ``cluster_counts``.
 
 ``scipy.stats.bootstrap`` with ``method="percentile"`` gives the same ends as ``bootstrap_interval``, bit for bit, from the same
 seed. It is not used here because it refuses a single concept.
@@ -33,7 +33,7 @@ class Interval:
     high: float
     """The high end of the interval."""
     n: int
-    """The number of concepts that the mean is taken over."""
+    """The number of concepts in the mean."""
 
     def __str__(self) -> str:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}], n={self.n}"
@@ -62,15 +62,15 @@ def bootstrap_interval(
 
 
 def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000, seed: Seed = 0) -> Float[ndarray, "draw ..."]:
-    """Returns the mean over concepts in each resample of the concepts; all cells share the resamples.
+    """Returns the mean over concepts in each resample of the concepts. All cells share the resamples.
 
-    Since they are shared, what is computed from the means of a resample (a difference of two cells, the best cell) has the
-    distribution that the concepts give it. The percentile interval of one cell is that of this cell alone: of many cells without
-    any effect, one in twenty excludes zero.
+    As the resamples are shared, a value computed from the means of a resample (a difference between two cells, the best cell)
+    has the distribution that the concepts give it. The percentile interval of one cell is valid for this cell alone: among many
+    cells without any effect, one in twenty intervals excludes zero.
 
-    The concepts of a vector are drawn one by one, and those of a matrix are drawn as counts (a multinomial distribution), which
-    is faster for many cells. The two are the same distribution from different random numbers, so their intervals agree up to the
-    error of the simulation only. Both are kept because published numbers rest on each.
+    The concepts of a vector are drawn one by one. The concepts of a matrix are drawn as counts (a multinomial distribution),
+    which is faster for many cells. The two have the same distribution but use different random numbers, so their intervals
+    agree only up to the error of the simulation. Both are kept because published numbers depend on each of them.
 
     Args:
         changes: The changes of each concept, ``[concept]`` or ``[concept, ...]`` with any axes of cells.
@@ -95,8 +95,8 @@ def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000
 def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> Int[ndarray, "draw row"]:
     """Counts how often each row's concept is drawn, with replacement, in each resample of the concepts.
 
-    These are the weights of rows in any statistic that is no plain mean of concepts, as an AUROC. All rows of a concept have the
-    same weight in a resample.
+    The counts are the weights of rows in a statistic that is not a plain mean of concepts, such as an AUROC. All rows of a
+    concept have the same weight in a resample.
 
     Args:
         concepts: The concept of each row.
@@ -115,15 +115,15 @@ def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> In
 def percentile_interval(
     drawn: Float[ndarray, "draw ..."], level: float = 0.95, *, nan_policy: Literal["propagate", "omit"] = "propagate"
 ) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
-    """Returns the low and the high end of the middle share of what was drawn, for each cell (the percentile method).
+    """Returns the low and the high end of the middle share of the draws, for each cell (the percentile method).
 
     Args:
         drawn: A statistic in each resample, ``[draw]`` or ``[draw, ...]`` with any axes of cells.
         level: The share of the draws inside the interval.
-        nan_policy: What is done with draws that are NaN. ``propagate`` makes both ends NaN, and ``omit`` leaves such draws out.
+        nan_policy: How draws that are NaN are handled. ``propagate`` makes both ends NaN, and ``omit`` leaves such draws out.
 
     Returns:
-        The low ends and the high ends, each of the shape of the cells.
+        The low ends and the high ends, each in the shape of the cells.
 
     Raises:
         SettingsError: There are no draws, or the level is not between 0 and 1.
@@ -138,11 +138,11 @@ def percentile_interval(
 def draws_interval(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
     """Returns the mean over a control's draws, and the interval that contains the given share of the draws' mean changes.
 
-    This is what a method's change is compared with. It is not an interval of the mean, which would shrink with the number of
+    A method's change is compared with this interval. It is not an interval of the mean, which would shrink with the number of
     draws.
 
     Args:
-        changes: The change of each concept under each draw of the control (as each random direction), ``[concept, draw]``.
+        changes: The change of each concept under each draw of the control (such as each random direction), ``[concept, draw]``.
         level: The share of the draws inside the interval.
 
     Raises:

@@ -21,9 +21,9 @@ class PairedDifference:
     second: float
     """The mean of the second method over the same concepts."""
     change: Interval
-    """The mean of first minus second with its bootstrap interval over concepts."""
+    """The mean of first minus second, with its bootstrap interval over concepts."""
     p: float
-    """The two-sided p of no difference, by sign flips of the concepts' differences."""
+    """The two-sided p for the hypothesis of no difference, by sign flips of the concepts' differences."""
 
 
 def paired_difference(
@@ -35,9 +35,10 @@ def paired_difference(
     draws: int = 5000,
     seed: Seed = 0,
 ) -> PairedDifference:
-    """Subtracts the second method's scores from the first's, item by item; a concept counts once, with the mean of its items.
+    """Subtracts the second method's scores from the first's, item by item. A concept counts once, with the mean of its items.
 
-    Exchanging the methods changes the signs of the mean and of the ends, and leaves p as it is up to the error of the simulation.
+    Exchanging the two methods changes the signs of the mean and of the ends. p stays the same, up to the error of the
+    simulation.
 
     Args:
         first: The score of each item under the first method, ``[item]``.
@@ -48,10 +49,10 @@ def paired_difference(
         seed: The seed of the interval and of the sign flips.
 
     Returns:
-        Both means, the difference with its interval, and its p. If a score is NaN, all of what depends on it is NaN.
+        Both means, the difference with its interval, and its p. If a score is NaN, everything that depends on it is NaN.
 
     Raises:
-        SettingsError: There are no items, or not as many scores of one as of the other and as concepts.
+        SettingsError: There are no items, or the numbers of the two methods' scores and of concepts are not equal.
     """
     if not len(first) == len(second) == len(concepts):
         raise SettingsError(

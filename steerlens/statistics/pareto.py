@@ -6,10 +6,10 @@ from numpy import ndarray
 
 
 def pareto_front(points: Float[ndarray, "point axis"]) -> Bool[ndarray, " point"]:
-    """Says which points no other dominates, where more is better on every axis.
+    """Returns which points are not dominated by any other, if more is better on every axis.
 
-    A point dominates another if it is at least as good on every axis and better on one. Equal points do not dominate each other,
-    so either all of them are on the front or none is. A point with NaN on an axis is not on the front.
+    A point dominates another if it is at least as good on every axis and better on one. Equal points do not dominate each
+    other, so either all of them are on the front or none is. A point with NaN on an axis is not on the front.
 
     Args:
         points: The coordinates, ``[point, axis]``.

@@ -1,4 +1,4 @@
-"""Power: the smallest mean change that n concepts detect (Cohen 1988, section 2.4, normal approximation)."""
+"""Power: the smallest mean change that can be detected with n concepts (Cohen 1988, section 2.4, normal approximation)."""
 
 import math
 from statistics import NormalDist
@@ -12,13 +12,13 @@ def detectable(spread: float, n: int, *, power: float = 0.8, level: float = 0.95
     It is ``(z[(1 + level) / 2] + z[power]) * spread / sqrt(n)``: 2.8 standard errors for the defaults.
 
     Args:
-        spread: The standard deviation over concepts of a concept's change, in the unit of the change.
+        spread: The standard deviation, over concepts, of a concept's change, in the unit of the change.
         n: The number of concepts.
         power: The probability of detecting the change.
         level: The level of the interval.
 
     Raises:
-        SettingsError: A spread below 0, no concepts, or a power or level that is not between 0 and 1.
+        SettingsError: The spread is below 0, there are no concepts, or the power or level is not between 0 and 1.
     """
     _check(spread, n, power, level)
     z = NormalDist().inv_cdf
@@ -29,13 +29,13 @@ def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0
     """Returns the number of concepts with which a mean change is detected with the given probability.
 
     Args:
-        spread: The standard deviation over concepts of a concept's change, in the unit of the change.
+        spread: The standard deviation, over concepts, of a concept's change, in the unit of the change.
         change: The mean change, other than 0.
         power: The probability of detecting the change.
         level: The level of the interval.
 
     Raises:
-        SettingsError: A spread below 0, a change of 0, or a power or level that is not between 0 and 1.
+        SettingsError: The spread is below 0, the change is 0, or the power or level is not between 0 and 1.
     """
     if not change:
         raise SettingsError("a change of 0 given: no number of concepts detects it. Give the change that must be detected.")
@@ -43,19 +43,20 @@ def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0
 
 
 def spread_of_change(moved: float, items: float, correlation: float) -> float:
-    """Returns the standard deviation of a concept's change, the mean over its items, of a score that is a hit or none.
+    """Returns the standard deviation of a concept's change, for a score that is 0 or 1 per item. A concept's change is the mean
+    over its items.
 
-    An item's change is -1, 0 or 1. If a share ``moved`` of the items changes, about as many up as down, its variance is that
-    share; the mean of several items of a concept, whose changes correlate, has
-    ``moved * (1 + (items - 1) * correlation) / items``.
+    An item's change is -1, 0 or 1. If a share ``moved`` of the items changes, about as many up as down, the variance of an
+    item's change is that share. The mean of several items of a concept, whose changes correlate, has the variance ``moved * (1
+    + (items - 1) * correlation) / items``.
 
     Args:
         moved: The share of items whose answer becomes right or wrong.
         items: The number of items of a concept: its locales and wordings.
-        correlation: The correlation of the changes of two items of a concept.
+        correlation: The correlation between the changes of two items of a concept.
 
     Raises:
-        SettingsError: A share or a correlation that is not between 0 and 1, or fewer than one item.
+        SettingsError: The share or the correlation is not between 0 and 1, or there is fewer than one item.
     """
     if not (0 <= moved <= 1 and 0 <= correlation <= 1 and items >= 1):
         raise SettingsError(

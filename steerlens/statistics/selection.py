@@ -1,4 +1,4 @@
-"""What is left of the best of many noisy cells: its gain on concepts that it was not chosen on (cross-fitting)."""
+"""The gain of the best of many noisy cells on concepts on which it was not chosen (cross-fitting)."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,23 +19,24 @@ def cross_fitted(
     repeats: int = _REPEATS,
     seed: int = 0,
 ) -> list[Int[ndarray, " concept"]]:
-    """Chooses repeatedly without one fold of the concepts, and returns the choice that each concept is then judged by.
+    """Chooses repeatedly without one fold of the concepts, and returns the choice for each concept that was made without it.
 
-    The mean of a concept's change under the cells that were chosen without it has no winner's curse: it is what a choice made
-    with a fold fewer concepts gives on new ones (Stone 1974, on cross-validatory choice). Folds are drawn again in each repeat.
+    The mean of a concept's change under the cells that were chosen without it has no winner's curse: it estimates the gain, on
+    new concepts, of a choice made with one fold fewer (Stone 1974, on cross-validatory choice). Folds are drawn again in each
+    repeat.
 
     Args:
-        groups: The stratum of each concept, as its kind; each fold gets its share of every one.
-        choose: A function of the indices of some concepts. It returns the index of the cell that is chosen by them.
-        folds: The number of folds; as many as concepts of the smallest stratum where there are fewer.
-        repeats: How often the concepts are dealt into folds.
-        seed: The seed of the deals.
+        groups: The stratum of each concept, such as its kind. Each fold gets its share of every stratum.
+        choose: A function of the indices of some concepts. It returns the index of the cell that is chosen on them.
+        folds: The number of folds, or the number of concepts in the smallest stratum if that is smaller.
+        repeats: How often the concepts are divided into folds.
+        seed: The seed of the divisions.
 
     Returns:
-        For each repeat the index of the cell that each concept is judged by, ``[concept]``.
+        For each repeat, the index of the cell that was chosen for each concept, ``[concept]``.
 
     Raises:
-        SettingsError: There are fewer than two concepts of a stratum.
+        SettingsError: A stratum has fewer than two concepts.
     """
     strata = {group: [at for at, own in enumerate(groups) if own == group] for group in dict.fromkeys(groups)}
     least = min(map(len, strata.values()), default=0)

@@ -1,9 +1,9 @@
-"""p values from random draws: signs that are flipped, draws of a control, and the largest of many statistics.
+"""p values from random draws: flipped signs, draws of a control, and the largest of many statistics.
 
-Each p counts what was observed among the draws (Phipson and Smyth 2010), so that it is valid as it is, and at least
-``1 / (draws + 1)``. ``scipy.stats.permutation_test`` flips signs too (``permutation_type="samples"`` with one sample). It is not
-used here because it runs through all combinations where they are few, and draws other random numbers where they are many, so its
-p is another one within the error of the simulation; a test compares the two.
+Each p counts the observed value among the draws (Phipson and Smyth 2010), so that it is valid without a correction, and at
+least ``1 / (draws + 1)``. ``scipy.stats.permutation_test`` flips signs too (``permutation_type="samples"`` with one sample). It
+is not used here, because it goes through all combinations if these are few, and uses other random numbers if they are many. So
+its p differs within the error of the simulation; a test compares the two.
 """
 
 import numpy as np
@@ -22,10 +22,11 @@ _STANDARD_ROUNDING = 1e-4
 
 
 def sign_flip_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed: Seed = 0) -> float:
-    """Returns the two-sided p of no change: how often the mean is as far from zero if each change's sign is flipped at random.
+    """Returns the two-sided p for no change: how often the mean is at least as far from zero if each change's sign is flipped
+    at random.
 
-    If nothing changes on the whole, each concept's change is as likely to be positive as negative (Fisher 1935, chapter 3). Where
-    few answers change, the tails of a bootstrap are too thin: where many plans are compared, correct this p and not the level of
+    If nothing changes overall, each concept's change is as likely to be positive as negative (Fisher 1935, chapter 3). If few
+    answers change, the tails of a bootstrap are too thin. If many plans are compared, correct this p and not the level of
     intervals.
 
     Args:
@@ -46,13 +47,15 @@ def sign_flip_p(changes: Float[ndarray, " concept"], *, draws: int = 9999, seed:
 
 
 def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance: float = 1e-12) -> float:
-    """Returns the two-sided p of a statistic among draws of it: the share, itself counted, that are as far from zero as it is.
+    """Returns the two-sided p of a statistic among draws: the share of values at least as far from zero. The statistic itself
+    is counted.
 
-    The plane uses it for a method among the draws of its control, as its change of a score among those of random directions.
+    The plane uses it to compare a method with the draws of its control, for example its change of a score with those of random
+    directions.
 
     Args:
-        observed: The statistic that was observed.
-        drawn: The statistic in each draw, where nothing is to be found, ``[draw]``.
+        observed: The observed statistic.
+        drawn: The statistic in each draw without an effect, ``[draw]``.
         tolerance: The largest rounding error by which a draw may be nearer to zero and still count.
     """
     beyond = np.abs(drawn) >= abs(observed) - tolerance
@@ -62,15 +65,15 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
 def max_statistic_p(values: Float[ndarray, "draw test"]) -> tuple[Float[ndarray, " test"], Float[ndarray, " test"]]:
     """Returns the one-sided p of each of many tests, and the p that is corrected for their number by the max statistic.
 
-    The corrected p compares each test with the largest statistic of each draw (Westfall and Young 1993, single step), after every
-    test is standardised by its mean and spread over the draws. It controls the family-wise error: if there is nothing in any
-    test, the chance that some corrected p is at most 0.05 is 5%. Tests that depend on each other, as neighbouring layers do, cost
-    less than Bonferroni's correction takes.
+    The corrected p compares each test with the largest statistic of each draw (Westfall and Young 1993, single step), after
+    every test is standardised by its mean and spread over the draws. It controls the family-wise error: if no test has an
+    effect, the chance that any corrected p is at most 0.05 is 5%. For tests that depend on each other, such as neighbouring
+    layers, this correction is smaller than Bonferroni's.
 
     Args:
-        values: The statistic of each test, ``[draw, test]``: what was observed in row 0, and in every other row what is found
-            where there is nothing, as with permuted labels. A row is one draw for all tests. Large values are evidence for an
-            effect. Values that differ by a rounding of float32 count as equal.
+        values: The statistic of each test, ``[draw, test]``: the observed values in row 0, and in every other row values
+            without an effect, for example from permuted labels. A row is one draw for all tests. Large values are evidence for
+            an effect. Values that differ by a rounding of float32 count as equal.
 
     Returns:
         The p of each test alone, and the corrected one, ``[test]`` each.

@@ -12,9 +12,9 @@ from steerlens.storage import read_json, readable_errors
 _NAMES = {"w_enc": "encoder", "b_enc": "encoder_bias", "w_dec": "decoder", "b_dec": "decoder_bias", "threshold": "threshold"}
 _ARCHITECTURES = ("standard", "jumprelu", "topk")
 _PLACE = re.compile(r"blocks\.(\d+)\.hook_(resid_post|resid_pre|out|in)")
-"""SAELens' words for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
+"""SAELens' names for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
 _LEAST, _FOLD = 1 << 28, 20
-"""The most bytes that an archive may unpack to, or the most times its own size."""
+"""The limits for unpacking an archive: this many bytes, or this many times its own size."""
 _KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_hook_point_in")
 """The settings that are kept as notes."""
 
@@ -24,12 +24,12 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
 
     Args:
         path: as for ``SparseAutoencoder.load``.
-        layer: the block index that the user says.
-        model_name: the model that the user says.
-        centred: whether the user says that the residuals of its training had mean 0.
+        layer: the block index given by the user.
+        model_name: the model given by the user.
+        centred: whether the residuals of its training had mean 0, as given by the user.
 
     Raises:
-        FileError: as ``SparseAutoencoder.load`` says.
+        FileError: as for ``SparseAutoencoder.load``.
     """
     file = path / "params.npz" if (path / "params.npz").is_file() else path
     if file.suffix == ".npz":
@@ -60,7 +60,7 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
 
 
 def _name(path: Path) -> str:
-    """What an autoencoder is called: its repository and commit in the hub's cache, its path in Gemma Scope, or its folder."""
+    """The name of an autoencoder: its repository and commit in the hub's cache, its path in Gemma Scope, or its folder."""
     text = path.absolute().as_posix().removesuffix("/params.npz")
     cached = re.search(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})(/.*)?$", text)
     if cached:
@@ -70,7 +70,7 @@ def _name(path: Path) -> str:
 
 
 def _sae_lens(folder: Path) -> dict[str, Any]:
-    """The fields of a folder of SAELens, of version 6 or older, with all settings in one place."""
+    """The fields of a SAELens folder, of version 6 or older, with all settings in one place."""
     given = _settings(folder / "cfg.json")
     cfg = {**given, **given.get("metadata", {})}
     place = _checked_settings(cfg, folder)
@@ -97,7 +97,7 @@ def _sae_lens(folder: Path) -> dict[str, Any]:
 
 
 def _centred(cfg: Mapping[str, Any]) -> bool | None:
-    """Whether residuals were centred. ``None`` where nothing says so: SAELens before version 6 had other defaults at first."""
+    """Whether residuals were centred. ``None`` if no setting says so: SAELens before version 6 had other defaults at first."""
     told, version = cfg.get("model_from_pretrained_kwargs"), str(cfg.get("sae_lens_version") or "").partition(".")[0]
     if told is None and not (version.isdecimal() and int(version) >= 6):
         return None
@@ -109,7 +109,7 @@ def _is_top_k(cfg: Mapping[str, Any]) -> bool:
 
 
 def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
-    """The block after which an autoencoder of SAELens was trained, if it does nothing that is not known here."""
+    """The block after which a SAELens autoencoder was trained, after a check that all its settings are supported."""
     architecture = cfg.get("architecture", "standard")
     if architecture not in _ARCHITECTURES:
         raise FileError(f"{folder} contains a {architecture!r} autoencoder: expected one of {', '.join(_ARCHITECTURES)}.")
@@ -133,7 +133,7 @@ def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
 
 
 def _gemma_scope(file: Path) -> dict[str, Any]:
-    """The fields of ``params.npz``, whose path says the layer and the model: …gemma-scope-2b-pt-res/layer_12/…/params.npz."""
+    """The fields of ``params.npz``. Its path contains the layer and the model: …gemma-scope-2b-pt-res/layer_12/…/params.npz."""
     import numpy as np
     import torch
 
@@ -163,14 +163,15 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
 
 
 def _check_arrays(archive: Any, most: int) -> None:
-    """Refuses arrays that are no numbers, or whose header says more than is there: NumPy asks for the memory that it says.
+    """Refuses arrays that are not numbers, or whose header claims more data than the file has: NumPy allocates the claimed
+    memory.
 
     Args:
         archive: an open ``zipfile.ZipFile`` of NumPy's files.
-        most: the bytes that may be unpacked of it.
+        most: the number of bytes that may be unpacked from it.
 
     Raises:
-        ValueError: it contains such an array, or unfolds to more.
+        ValueError: it contains such an array, or unpacks to more bytes.
     """
     from numpy.lib import format as npy
 
@@ -186,8 +187,8 @@ def _check_arrays(archive: Any, most: int) -> None:
 
 
 def _gemma_scope_2(folder: Path) -> dict[str, Any]:
-    """The fields of a folder with ``params.safetensors``. Its ``config.json`` says the model and the place, or else its path:
-    …gemma-scope-2-1b-pt/resid_post/layer_7_…"""
+    """The fields of a folder with ``params.safetensors``. The model and the hook point are in its ``config.json`` or in its
+    path: …gemma-scope-2-1b-pt/resid_post/layer_7_…"""
     cfg, text = _settings(folder / "config.json") if (folder / "config.json").is_file() else {}, folder.absolute().as_posix()
     place = str(cfg.get("hf_hook_point_in", text))
     of_residuals = re.search(r"layers\.(\d+)\.output$", place)
@@ -209,7 +210,7 @@ def _gemma_scope_2(folder: Path) -> dict[str, Any]:
 
 
 def _named(tensors: Mapping[str, Any], whose: Path, *, needs_threshold: bool) -> dict[str, Any]:
-    """The tensors by field, if they are the ones of an autoencoder that is known here and no others."""
+    """The tensors by field, after a check that they are exactly those of a supported autoencoder."""
     found = {_NAMES.get(name.lower(), name): tensor for name, tensor in tensors.items()}
     expected = set(_NAMES.values()) - (set() if needs_threshold else {"threshold"})
     if set(found) != expected:

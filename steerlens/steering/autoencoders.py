@@ -1,4 +1,4 @@
-"""Sparse autoencoders of the residual stream: features with a direction each, read from the files that others wrote."""
+"""Sparse autoencoders of the residual stream, read from files of other tools. Each of their features has a direction."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import check_finite, float_tensor, layer_of, whole_number
 
 _SAME = {"gpt2-small": "gpt2"}
-"""What TransformerLens calls a model that the hub calls otherwise."""
+"""The hub's name of models that have another name in TransformerLens."""
 _AT_ONCE = 256
-"""Residuals whose features are computed at once."""
+"""The number of residuals whose features are computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,32 +24,33 @@ class SparseAutoencoder:
     """A sparse autoencoder of the residual stream after one block, with ReLU, JumpReLU or TopK features.
 
     A feature has a row of the decoder, in the units of the residual stream, and an activation from the encoder. The autoencoder
-    is for the model that it was trained on. Its files contain only the name of that model.
+    is only for the model on which it was trained. Its files contain only the name of that model.
     """
 
     encoder: Float[Tensor, "d_model feature"]
-    """Float32, on the CPU, as all tensors here."""
+    """The weights of the encoder. Like all tensors here, they are float32, on the CPU."""
     encoder_bias: Float[Tensor, " feature"]
     decoder: Float[Tensor, "feature d_model"]
     decoder_bias: Float[Tensor, " d_model"]
     layer: int
     """The block index of the residual stream *after* which it was trained."""
     model_name: str
-    """The model that it was trained on, as its files call it; ``""`` if they do not say."""
+    """The name, in its files, of the model on which it was trained; ``""`` if they do not say."""
     threshold: Float[Tensor, " feature"] | None = None
-    """What an activation must be above not to be 0 (JumpReLU); 0 for ``None``."""
+    """The threshold of each feature (JumpReLU): an activation that is not above it is 0. ``None`` means 0."""
     k: int | None = None
-    """The number of features of a token that are not 0 (TopK); any number for ``None``."""
+    """The number of features of a token that are not 0 (TopK); ``None`` allows any number."""
     by_norm: bool = False
-    """Whether activations count times the norm of their decoder row, as some TopK autoencoders were trained."""
+    """Whether activations are multiplied by the norm of their decoder row, as in the training of some TopK autoencoders."""
     subtracts_bias: bool = False
     """Whether the decoder's bias is subtracted from the residual before it is encoded."""
     centred: bool = False
-    """Whether it was trained on residuals whose numbers have mean 0, as of a model loaded with ``center_writing_weights``."""
+    """Whether it was trained on residuals whose components have mean 0, as in a model loaded with
+    ``center_writing_weights``."""
     name: str = "autoencoder"
-    """What it is called in tables and notes: the hub's repository and commit, the path in Gemma Scope, or the folder's name."""
+    """Its name in tables and notes: the hub's repository and commit, the path in Gemma Scope, or the folder's name."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What else its files say, as JSON values."""
+    """Other information in its files, as JSON values."""
 
     def __post_init__(self) -> None:
         own: dict[str, Any] = {}
@@ -88,7 +89,7 @@ class SparseAutoencoder:
         """Returns the index of a feature as a plain number.
 
         Args:
-            index: from 0.
+            index: the index, from 0.
 
         Raises:
             VectorError: there is no such feature.
@@ -103,10 +104,10 @@ class SparseAutoencoder:
         """Returns the activations of the features for some residuals.
 
         Args:
-            residuals: of the residual stream after the autoencoder's block, as the model has them.
+            residuals: residuals after the autoencoder's block, in the model's own units.
 
         Raises:
-            VectorError: residuals of another width.
+            VectorError: the residuals have another width.
         """
         given = float_tensor(residuals, "residuals")
         if given.ndim != 2 or given.shape[1] != self.d_model:
@@ -130,14 +131,14 @@ class SparseAutoencoder:
         return active if self.threshold is None else active * (before > self.threshold)
 
     def check(self, model: Fingerprint, *, check_name: bool = True) -> None:
-        """Refuses a model that the autoencoder was not trained on, judged by its name, width and layers.
+        """Refuses a model on which the autoencoder was not trained, judged by its name, width and layers.
 
         Args:
             model: the fingerprint of the model.
             check_name: whether the model must have the autoencoder's model name.
 
         Raises:
-            VectorError: another name or width.
+            VectorError: the name or the width differs.
             LayerError: the model does not have the autoencoder's layer.
         """
         if check_name and (not self.model_name or _plain(self.model_name) != _plain(model.name)):
@@ -161,14 +162,14 @@ class SparseAutoencoder:
 
         Args:
             path: the folder, or the file ``params.npz``.
-            layer: the block index that it was trained after, where neither files nor path say it.
-            model_name: the model that it was trained on, where neither files nor path say it.
-            centred: whether it was trained on residuals with mean 0, where the files do not say it, as those of old SAELens.
+            layer: the block index after which it was trained, if neither files nor path contain it.
+            model_name: the model on which it was trained, if neither files nor path contain it.
+            centred: whether it was trained on residuals with mean 0, if the files do not say so, as those of old SAELens.
 
         Raises:
-            FileError: missing or damaged files; an autoencoder of another place than the residual stream between two blocks, of
-                an unknown architecture, or with scaled input; one that does not say its layer or whether its residuals were
-                centred, or that contradicts an argument.
+            FileError: files are missing or damaged; the autoencoder belongs to another hook point than the residual stream
+                between two blocks, has an unknown architecture or scaled input, does not say its layer or whether its residuals
+                were centred, or contradicts an argument.
         """
         from steerlens.steering.autoencoder_files import read_autoencoder
 
@@ -179,7 +180,7 @@ def a_few_at_once(residuals: Float[Tensor, "prompt d_model"]) -> Iterator[Float[
     """Yields residuals in parts, since a row of features may contain a million numbers.
 
     Args:
-        residuals: at least one.
+        residuals: the residuals, at least one.
     """
     for at in range(0, len(residuals), _AT_ONCE):
         yield residuals[at : at + _AT_ONCE]

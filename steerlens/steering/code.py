@@ -1,4 +1,5 @@
-"""A digest of a class's code. It distinguishes two definitions of one name, as after a notebook cell was changed."""
+"""A digest of a class's code. It distinguishes two definitions with the same name, for example after a notebook cell was
+changed."""
 
 import hashlib
 from types import CodeType, FunctionType
@@ -6,7 +7,7 @@ from typing import Any
 
 
 def code_digest(owner: type) -> str:
-    """Returns the SHA-256 of the bytecode of a class's methods, those of its bases among them. Functions elsewhere are not
+    """Returns the SHA-256 of the bytecode of a class's methods, including those of its bases. Functions elsewhere are not
     included.
 
     Args:
@@ -21,7 +22,8 @@ def code_digest(owner: type) -> str:
 
 
 def _functions(value: Any) -> list[FunctionType]:
-    """Returns the functions behind an attribute: of a property up to three, of a static or class method the one within."""
+    """Returns the functions behind an attribute: up to three of a property, and the inner function of a static or class
+    method."""
     inside = (value, *(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__")))
     return [one for one in inside if isinstance(one, FunctionType)]
 

@@ -1,4 +1,4 @@
-"""Contrasts: what a vector is taken from, and which score it is meant to raise."""
+"""Contrasts: the pairs from which a vector is taken, and the score that it is meant to raise."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def as_it_is(vector: SteeringVector) -> Intervention:
-    """Returns the vector, which is then added."""
+    """Returns the vector itself, which is added when it steers."""
     return vector
 
 
@@ -26,10 +26,10 @@ class Contrast:
     pairs: Callable[[Items, str], PromptPairs] | PromptPairs
     """A function of items and a locale that returns the locale's pairs; or pairs that are the same for all locales."""
     score: str = ""
-    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` needs a score. You can give
-    your own Score itself; it is registered, and its name is kept."""
+    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` needs a score. You can
+    also give your own Score object: it is registered, and its name is stored."""
     made: Callable[[SteeringVector], Intervention] = as_it_is
-    """A function of the difference of means that returns the intervention, as ``SteeringVector.ablation``."""
+    """A function from the difference of means to the intervention, for example ``SteeringVector.ablation``."""
 
     def __post_init__(self) -> None:
         if not callable(self.pairs) and not isinstance(self.pairs, PromptPairs):
@@ -46,11 +46,12 @@ class Contrast:
 
         Args:
             name: the name of the vector.
-            pairs: positive and negative prompt of each pair; the vector points from the negative ones to the positive ones.
+            pairs: the positive and the negative prompt of each pair; the vector points from the negative to the positive
+                prompts.
             score: the score that it is meant to raise, or its name.
 
         Raises:
-            PairsError: no pairs, or something that is not a pair of texts.
+            PairsError: there are no pairs, or something is not a pair of texts.
         """
         given = list(pairs)
         wrong = [pair for pair in given if not _is_pair(pair)]
@@ -64,20 +65,19 @@ class Contrast:
 
     @property
     def needs_items(self) -> bool:
-        """Whether its pairs are made of items; else they are the same for all locales."""
+        """Whether its pairs are made from items. Otherwise they are the same for all locales."""
         return not isinstance(self.pairs, PromptPairs)
 
     def pairs_of(self, items: Items | None, locales: Sequence[str]) -> list[PromptPairs]:
-        """Returns the pairs of each locale; one set of pairs, without a locale, where they are the same for all.
+        """Returns the pairs of each locale, or one set of pairs without a locale if they are the same for all.
 
         Args:
-            items: the items that pairs are made from.
-            locales: the locales asked for.
+            items: the items from which pairs are made.
+            locales: the requested locales.
 
         Raises:
-            PairsError: a locale whose items give no pairs, or a function that does not return pairs, or returns pairs of another
-                locale.
-            SettingsError: no items, where pairs are made of them.
+            PairsError: a locale's items give no pairs; or a function does not return pairs, or returns pairs of another locale.
+            SettingsError: there are no items, although pairs are made from them.
         """
         if isinstance(self.pairs, PromptPairs):
             return [self.pairs]
@@ -86,7 +86,7 @@ class Contrast:
         return [self._made_of(items, locale) for locale in locales]
 
     def _made_of(self, items: Items, locale: str) -> PromptPairs:
-        """Returns what the function makes of one locale's items; pairs that do not say so are that locale's."""
+        """Returns the pairs that the function makes from one locale's items. Pairs without a locale get this locale."""
         found: Any = self.pairs(items, locale)  # type: ignore[operator]
         if not isinstance(found, PromptPairs) or found.locale not in ("", locale):
             kind = f"pairs of {found.locale}" if isinstance(found, PromptPairs) else type(found).__name__
@@ -98,27 +98,26 @@ class Contrast:
 
 
 EN = Contrast("EN", Items.english_pairs, "transfer")
-"""The English prompt against the locale's, over factual concepts (Han, Agrawal and Briakou, arXiv 2510.26024)."""
+"""The English prompt against the locale's prompt, over factual concepts (Han, Agrawal and Briakou, arXiv 2510.26024)."""
 LOC = Contrast("LOC", Items.localized_pairs, "localization")
 """The explicit prompt against the implicit one, over cultural concepts (the same paper)."""
 
 
 def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
-    """Returns LOC with another negative prompt: one that names another country, in the same language, instead of none.
+    """Returns LOC with another negative prompt: it names another country, in the same language, instead of no country.
 
-    What is left in the vector is which country is named, not that a country is named. It is compared with LOC in
-    docs/variants.md.
+    The vector then contains which country is named, but not that a country is named. docs/variants.md compares it with LOC.
 
     Args:
-        country: the code of the locale whose country the negative prompts name; items must contain its answers. With the default,
-            the English locale, these answers are the English-centric ones.
-        name: the name of its vectors. Give another one to use both kinds of LOC together.
+        country: the code of the locale whose country the negative prompts name; items must contain its answers. With the
+            default, the English locale, these answers are the English-centric ones.
+        name: the name of its vectors. Give another name to use both kinds of LOC together.
     """
     return Contrast(name, partial(_against, country), LOC.score)
 
 
 def _against(country: str, items: Items, locale: str) -> PromptPairs:
-    """Returns pairs of the prompt that names the locale's country and the one that names another."""
+    """Returns pairs of the prompt that names the locale's country and the prompt that names another country."""
     return items.other_country_pairs(locale, country)
 
 
@@ -127,7 +126,7 @@ CONTRASTS = {contrast.name: contrast for contrast in (EN, LOC)}
 
 
 def builtin_aim(name: str) -> str:
-    """Returns the score that the built-in contrast of a name is meant to raise; ``""`` for any other name."""
+    """Returns the score that the built-in contrast with a name is meant to raise; ``""`` for any other name."""
     return CONTRASTS[name].score if name in CONTRASTS else ""
 
 
@@ -135,7 +134,7 @@ def aim_of(given: Intervention | Contrast) -> str:
     """Returns the score that a vector, or a contrast's vectors, are meant to raise.
 
     Raises:
-        SettingsError: nobody said so, and the name is that of no built-in contrast.
+        SettingsError: no score was given, and there is no built-in contrast with this name.
     """
     if aim := given.score or builtin_aim(given.name):
         return aim
@@ -146,10 +145,10 @@ def aim_of(given: Intervention | Contrast) -> str:
 
 
 def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
-    """Returns whatever contrasts a user gives: one or several.
+    """Returns the contrasts that a user gives: one or several.
 
     Raises:
-        SettingsError: none, two of one name, or something that is no contrast.
+        SettingsError: there are no contrasts, two have the same name, or something is not a contrast.
     """
     several = (given,) if isinstance(given, Contrast) else tuple(given)
     wrong = [one for one in several if not isinstance(one, Contrast)]
@@ -167,7 +166,8 @@ def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
 
 
 def locales_of_items(items: Items | None) -> tuple[str, ...]:
-    """Returns the locales of items but English, from which EN pairs start; English too where there is no other."""
+    """Returns the locales of items except English, in which the EN pairs begin. If there is no other locale, English is
+    returned."""
     found = items.locales if items is not None else ()
     return tuple(code for code in found if code != ENGLISH) or tuple(found)
 

@@ -1,7 +1,8 @@
-"""Controls of steering: what any direction of the same length does, another locale's, and one whose labels mean nothing.
+"""Controls of steering: the effects of random directions of the same length, of another locale's vector, and of a vector from
+shuffled labels.
 
-An effect is the vector's own where it differs from its controls'. Controls are ordinary vectors and plans, so that sweeps and
-the plane take them.
+An effect belongs to the vector if it differs from the effects of its controls. Controls are ordinary vectors and plans, so that
+sweeps and the plane accept them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,11 +26,11 @@ from steerlens.steering.vectors import SteeringVector
 
 RANDOM, OTHER, SHUFFLED = "random direction", "another locale", "shuffled labels"
 DRAWS = 20
-"""The number of random directions that a plan is compared with."""
+"""The number of random directions with which a plan is compared."""
 
 
 def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) -> tuple[SomeIntervention, ...]:
-    """Returns directions (or maps) drawn at random, of the vector's norm at each layer, independent from layer to layer.
+    """Returns random directions (or maps) that have the vector's norm at each layer, and are independent from layer to layer.
 
     A draw depends only on the seed, the number, the layer and the vector's label.
 
@@ -39,7 +40,7 @@ def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) 
         seed: the seed of the draws.
 
     Raises:
-        SettingsError: no draws.
+        SettingsError: there are no draws.
     """
     _check(draws)
     drawn = (cast(SomeIntervention, vector.random_like(f"{seed}/{vector.label}", number)) for number in range(draws))
@@ -51,23 +52,23 @@ def shuffled_vectors(
 ) -> tuple[SteeringVector, ...]:
     """Returns differences of means after the two sides of a random half of the pairs were exchanged.
 
-    The common difference of the pairs cancels, and other differences between their prompts remain. So these directions are ones
-    in which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because they would be
-    shorter by about the square root of the number of pairs.
+    The common difference of the pairs cancels, and other differences between their prompts remain. So these are directions in
+    which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because otherwise they
+    would be shorter by about the square root of the number of pairs.
 
     Args:
         vector: the vector that was computed from these pairs.
-        stack: contains the pairs' prompts at the vector's layers.
-        pairs: the pairs that the vector was taken from.
+        stack: a stack that contains the pairs' prompts at the vector's layers.
+        pairs: the pairs from which the vector was taken.
         draws: the number of draws.
         seed: the seed of the draws.
 
     Raises:
-        PairsError: the vector was not taken from these pairs, or there is one pair only.
+        PairsError: the vector was not taken from these pairs, or there is only one pair.
         PromptError: the stack lacks some of the prompts.
         LayerError: the stack lacks one of the layers.
-        FingerprintError: the stack is of another model.
-        SettingsError: no draws.
+        FingerprintError: the stack belongs to another model.
+        SettingsError: there are no draws.
     """
     _check(draws)
     stack.fingerprint.check(vector.fingerprint, "this stack")
@@ -89,13 +90,13 @@ def shuffled_vectors(
 
 
 def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeIntervention]:
-    """Returns for each locale the next locale's vector, and for the last one the first's; each of its own length.
+    """Returns the next locale's vector, with its own length, for each locale. The last locale gets the first locale's vector.
 
     Args:
         vectors: the vector of each locale.
 
     Raises:
-        VectorError: fewer than two locales.
+        VectorError: there are fewer than two locales.
     """
     if len(vectors) < 2:
         raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
@@ -108,18 +109,20 @@ class Controls:
     """The controls of every plan in a plane."""
 
     draws: int = DRAWS
-    """Random directions of the norm of each step's own."""
+    """The number of random directions. They have the norms of the steps' own directions."""
     seed: int = 0
     shuffled: tuple[SteeringVector, ...] = ()
-    """The result of ``shuffled_vectors`` for the plans' vectors. Plans with a vector that has none do not have this control."""
+    """The result of ``shuffled_vectors`` for the plans' vectors. A plan has this control only if all of its vectors are among
+    them."""
 
     def __post_init__(self) -> None:
         _check(self.draws)
 
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
-        """Returns the controls of one method: by control and locale, plans that differ from its own in their directions alone.
+        """Returns the controls of one method, by control and locale. They are plans that differ from its own only in their
+        directions.
 
-        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan. Where nothing is steered
+        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan. If nothing is steered,
         there are no controls.
 
         Args:
@@ -147,7 +150,7 @@ class Controls:
 
 
 def _exchanged(plan: SteeringPlan, by_label: Mapping[str, list[SteeringVector]]) -> tuple[SteeringPlan, ...]:
-    """A plan for each draw that all of its vectors have."""
+    """One plan for each draw that all of the plan's vectors have."""
     draws = min((len(by_label[step.label]) for step in plan.steps), default=0)
 
     def drawn(step: Step, number: int) -> Step:
@@ -162,7 +165,7 @@ def _next(codes: Iterable[str]) -> dict[str, str]:
 
 
 def _next_other(code: str, digests: Mapping[str, str]) -> str:
-    """Returns the next locale whose plan is another one."""
+    """Returns the next locale with a different plan."""
     codes = list(digests)
     at = codes.index(code)
     return next(other for other in (*codes[at:], *codes[:at]) if digests[other] != digests[code])

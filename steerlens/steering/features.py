@@ -1,4 +1,4 @@
-"""Steering vectors and the features of sparse autoencoders: which ones a vector activates, and a feature as a vector."""
+"""Steering vectors and the features of sparse autoencoders: the features that a vector activates, and a feature as a vector."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
@@ -21,9 +21,10 @@ from steerlens.tables import ResultTable
 class Features(ResultTable):
     """The features that a steering vector activates most.
 
-    Columns: feature (its index), cosine (of the vector with the feature's row of the decoder), before and after (the mean
-    activation over the residuals without and with the vector added), change (after minus before), active_before and active_after
-    (the shares of residuals at which the feature is not 0). All except the first two are NaN where no residuals were given.
+    Columns: feature (its index), cosine (between the vector and the feature's row of the decoder), before and after (the mean
+    activation over the residuals without and with the vector added), change (after minus before), active_before and
+    active_after (the shares of residuals at which the feature is not 0). All except the first two are NaN if no residuals were
+    given.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("feature", "cosine", "before", "after", "change", "active_before", "active_after"),)
@@ -40,22 +41,23 @@ def features(
 ) -> Features:
     """Returns the features that a vector activates most, the strongest first.
 
-    With residuals these are the features whose mean activation rises most where the vector is added; without them those whose row
-    of the decoder points most in the vector's direction. With ``n=None``, the features that it reduces most are last.
+    With residuals, these are the features whose mean activation rises most when the vector is added. Without residuals, they
+    are the features whose row of the decoder has the largest cosine with the vector. With ``n=None``, the features that the
+    vector reduces most are last.
 
     Args:
         vector: a vector that has the autoencoder's layer.
-        autoencoder: of the same model, read with ``SparseAutoencoder.load``.
+        autoencoder: an autoencoder of the same model, read with ``SparseAutoencoder.load``.
         n: the number of features; all for ``None``.
-        residuals: of the residual stream after the autoencoder's block: a stack that has this layer, or a tensor.
-        strength: the factor on the vector where it is added.
-        check_name: whether the vector's model must have the name that the autoencoder says; its weights cannot be compared.
+        residuals: residuals after the autoencoder's block: a stack that has this layer, or a tensor.
+        strength: the factor on the vector when it is added.
+        check_name: whether the vector's model must have the name given in the autoencoder; its weights cannot be compared.
 
     Raises:
-        VectorError: a model of another name or width, a vector that is zero, or residuals of another shape.
+        VectorError: the model has another name or width, the vector is zero, or the residuals have another shape.
         LayerError: the vector or the stack does not have the autoencoder's layer.
-        FingerprintError: a stack of another model than the vector's.
-        SettingsError: a number of features below 1.
+        FingerprintError: the stack belongs to another model than the vector.
+        SettingsError: the number of features is below 1.
     """
     import pandas as pd
 
@@ -95,7 +97,7 @@ def _residuals_of(given: Any, vector: SteeringVector, autoencoder: SparseAutoenc
 def _changes(
     autoencoder: SparseAutoencoder, residuals: Float[Tensor, "prompt d_model"], added: Float[Tensor, " d_model"]
 ) -> dict[str, Float[Tensor, " feature"]]:
-    """The columns that need residuals, summed up a few residuals at a time."""
+    """The columns that need residuals, accumulated over a few residuals at a time."""
     sums = torch.zeros(4, len(autoencoder), dtype=torch.float64)
     for part in a_few_at_once(residuals):
         for at, own in enumerate((part, part + added)):
@@ -119,20 +121,20 @@ def feature_vector(
 ) -> SteeringVector:
     """Returns a feature's row of the decoder as a steering vector of a model, at the autoencoder's layer.
 
-    Strength 1 adds what the feature adds at an activation of 1. Features are often at 10 or 100 where they are active:
+    Strength 1 adds what the feature adds at an activation of 1. Active features often have activations of 10 or 100:
     ``features(vector, autoencoder, residuals=…)`` measures them in your own residuals.
 
     Args:
-        autoencoder: read with ``SparseAutoencoder.load``.
-        feature: its index.
+        autoencoder: an autoencoder read with ``SparseAutoencoder.load``.
+        feature: the index of the feature.
         model: the model that is to be steered.
-        name: the name of the vector; ``feature`` and its index for ``""``.
+        name: the name of the vector; ``""`` uses ``feature`` and its index.
         locale: the locale whose items it is for; all items for ``""``.
         score: the score that it is meant to raise; ``""`` for none.
-        check_name: whether the model must have the name that the autoencoder says; its weights cannot be compared.
+        check_name: whether the model must have the name given in the autoencoder; its weights cannot be compared.
 
     Raises:
-        VectorError: no such feature, a row that is zero, or a model of another name or width.
+        VectorError: there is no such feature, its row is zero, or the model has another name or width.
         LayerError: the model does not have the autoencoder's layer.
     """
     autoencoder.check(model.fingerprint, check_name=check_name)

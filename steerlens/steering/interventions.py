@@ -1,4 +1,4 @@
-"""Interventions: an edit for each of some layers, with the name, the locale and the model that they belong to."""
+"""Interventions: one edit for each of some layers, with the name, the locale and the model to which they belong."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -24,8 +24,8 @@ SomeIntervention = TypeVar("SomeIntervention", bound="Intervention")
 class Intervention(ABC):
     """An intervention on a model at one of several layers: the base class of steering vectors and of other edits by layer.
 
-    Sweeps, the search, the explorer and vector sets take any intervention. Your own intervention needs these attributes, ``edit``
-    and ``random_like``; in a file it is kept as ``LayerEdits``, with the edit of each layer.
+    Sweeps, the search, the explorer and vector sets accept any intervention. Your own intervention needs these attributes,
+    ``edit`` and ``random_like``. In a file it is stored as ``LayerEdits``, with the edit of each layer.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Intervention(ABC):
     layers: tuple[int, ...]
     """The block indices, ascending."""
     fingerprint: Fingerprint
-    """The model that it was taken from."""
+    """The model from which it was taken."""
     score: str = ""
-    """The score that it is meant to raise; ``""`` if nobody said so."""
+    """The score that it is meant to raise; ``""`` if none was given."""
     notes: Mapping[str, Any] = MappingProxyType({})
-    """Anything else worth keeping, as JSON values."""
+    """Any other information, as JSON values."""
 
     @abstractmethod
     def edit(self, layer: SupportsIndex) -> Edit:
@@ -49,12 +49,12 @@ class Intervention(ABC):
             layer: a block's index.
 
         Raises:
-            LayerError: there is none at this layer.
+            LayerError: there is no edit at this layer.
         """
 
     @abstractmethod
     def random_like(self, key: str, number: int = 0) -> "Intervention":
-        """Returns a control: the same operation and size at each layer, with a direction or map drawn at random.
+        """Returns a control: the same operation with the same size at each layer, with a random direction or map.
 
         Args:
             key: a seed of the draw, used together with the layer.
@@ -63,12 +63,12 @@ class Intervention(ABC):
 
     @property
     def label(self) -> str:
-        """The name and the locale, as ``EN es-ES``."""
+        """The name and the locale, for example ``EN es-ES``."""
         return f"{self.name} {self.locale}".strip()
 
     @property
     def step_label(self) -> str:
-        """What the steps of plans are called."""
+        """The name of the steps of plans with this intervention."""
         return self.label
 
     def layer(self, layer: SupportsIndex) -> int:
@@ -86,26 +86,26 @@ class Intervention(ABC):
         """Returns the plan that makes this edit after one block, or after each of several.
 
         Args:
-            layers: a block's index or several; vectors are added at the same place where they were read.
+            layers: a block's index or several; vectors are added at the same place at which they were read.
             strength: the factor on the raw difference of means; a negative factor reverses the direction. For an ablation or a
                 projection, it is the share of the edit.
-            tokens: ``last_onward`` from the last prompt token, ``all`` except those in front of the text, ``prompt`` only, or
-                ``generated`` only.
+            tokens: ``last_onward`` steers from the last prompt token onward, ``all`` every token except those in front of the
+                text, ``prompt`` only the prompt, ``generated`` only generated tokens.
 
         Raises:
             LayerError: there is no edit at one of the layers.
-            UnknownNameError: no such choice of tokens.
-            VectorError: a strength that is not finite.
+            UnknownNameError: there is no such choice of tokens.
+            VectorError: the strength is not finite.
         """
         wanted = layers_of(layers, self.layers, f"vector {self.label}")
         steps = [Step(self.edit(layer), layer, strength, tokens, self.step_label) for layer in wanted]  # type: ignore[arg-type]
         return SteeringPlan(tuple(steps), self.fingerprint)
 
     def called(self, name: str) -> "Intervention":
-        """Returns the same intervention under another name, so that two of one kind can be used together.
+        """Returns the same intervention with another name, so that two interventions of one kind can be used together.
 
         Args:
-            name: its name in tables and plans.
+            name: the name in tables and plans.
         """
         return altered(self, name=name)
 
@@ -115,19 +115,19 @@ class LayerEdits(Intervention):
     """Edits of any operation, one for each layer."""
 
     edits: Mapping[int, Edit]
-    """By block index."""
+    """The edits by block index."""
     fingerprint: Fingerprint
-    """The model that they were made for."""
+    """The model for which they were made."""
     name: str = "custom"
-    """What they are called, as ``EN ablated``."""
+    """Their name, for example ``EN ablated``."""
     locale: str = ""
     """The locale whose items they are for; all items for ``""``."""
     score: str = ""
-    """The score that they are meant to raise; ``""`` if nobody said so."""
+    """The score that they are meant to raise; ``""`` if none was given."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON values."""
+    """Any other information, as JSON values."""
     source: str = ""
-    """The label of the vector that they were made from, for the words of plans; their own label for ``""``."""
+    """The label of the vector from which they were made, for descriptions of plans; ``""`` uses their own label."""
 
     def __post_init__(self) -> None:
         layers = layers_of(self.edits, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
@@ -149,7 +149,7 @@ class LayerEdits(Intervention):
 
     @property
     def step_label(self) -> str:
-        """The label of the vector that the edits were made from."""
+        """The label of the vector from which the edits were made."""
         return self.source or self.label
 
     def edit(self, layer: SupportsIndex) -> Edit:
@@ -159,12 +159,12 @@ class LayerEdits(Intervention):
             layer: a block's index.
 
         Raises:
-            LayerError: there is none at this layer.
+            LayerError: there is no edit at this layer.
         """
         return self.edits[self.layer(layer)]
 
     def random_like(self, key: str, number: int = 0) -> "LayerEdits":
-        """Returns a control: each edit with a direction or map drawn at random, of the same size.
+        """Returns a control: each edit with a random direction or map of the same size.
 
         Args:
             key: a seed of the draw, used together with the layer.
@@ -178,8 +178,8 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
     """Returns a copy of an intervention with some attributes changed.
 
     Args:
-        vector: a steering vector, edits by layer, or an intervention of the user's own, which need not be a dataclass.
-        fields: the attributes by name.
+        vector: a steering vector, edits by layer, or your own intervention, which need not be a dataclass.
+        fields: the new attributes by name.
     """
     if is_dataclass(vector):
         return cast(SomeIntervention, replace(cast(Any, vector), **fields))
@@ -189,13 +189,13 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
 
 
 def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
-    """Returns the attributes of two combined interventions: those that both have.
+    """Returns the attributes of a combination of two interventions: those that both share.
 
-    The result is for all items where the locales differ.
+    If the locales differ, the result is for all items.
 
     Args:
-        first: one of them.
-        second: the other one.
+        first: the first intervention.
+        second: the second intervention.
     """
     return {
         "locale": first.locale if first.locale == second.locale else "",
@@ -205,5 +205,5 @@ def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
 
 
 def generator(key: str) -> torch.Generator:
-    """Returns the random numbers that belong to a text, the same on every machine."""
+    """Returns the random number generator that belongs to a text. It is the same on every machine."""
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 1)

@@ -26,21 +26,22 @@ def difference_of_means(
 ) -> SteeringVector:
     """Returns the mean over pairs of (positive residual - negative residual), at each layer, accumulated in float64.
 
-    EN and LOC vectors as in Han, Agrawal and Briakou (arXiv 2510.26024): EN contrasts English with the locale over
-    factual concepts, LOC the explicit with the implicit prompt over cultural ones. Difference-of-means steering is
-    contrastive activation addition (Rimsky et al., arXiv 2312.06681). ``take`` does this for several contrasts and locales.
+    EN and LOC vectors are made as in Han, Agrawal and Briakou (arXiv 2510.26024): EN contrasts English with the locale over
+    factual concepts, and LOC contrasts the explicit with the implicit prompt over cultural concepts. Steering with the
+    difference of means is contrastive activation addition (Rimsky et al., arXiv 2312.06681). ``take`` does this for several
+    contrasts and locales.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the prompts to contrast, of the same concepts in the same order.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        positions: the position at which residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
         batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Raises:
-        PromptError: a stack that lacks some of the prompts.
-        LayerError: a layer that the model or the stack does not have.
-        VectorError: residuals that are not finite.
+        PromptError: the stack lacks some of the prompts.
+        LayerError: the model or the stack does not have a layer.
+        VectorError: residuals are not finite.
     """
     (vector,) = differences_of_means(model, [pairs], layers, positions, batch_size=batch_size)
     return vector
@@ -54,7 +55,7 @@ def differences_of_means(
     *,
     batch_size: int | None = None,
 ) -> list[SteeringVector]:
-    """Returns the difference of means of each of several sets of pairs; a prompt that several of them contain is run once.
+    """Returns the difference of means for each of several sets of pairs. A prompt that several of them contain is run once.
 
     The arguments and errors are those of ``difference_of_means``.
 
@@ -62,7 +63,7 @@ def differences_of_means(
         model: the model, or a stack that already contains every prompt of the pairs.
         pairs: the sets of pairs.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where residuals are read, if a model is given.
+        positions: the position at which residuals are read, if a model is given.
         batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
     """
     if isinstance(model, LensModel):
@@ -99,7 +100,8 @@ def _means(
     positions: Positions,
     batch_size: int | None,
 ) -> list[Float[Tensor, "layer d_model"]]:
-    """Returns the mean residual of each side's prompts, from one pass over all prompts; nothing is held of single prompts."""
+    """Returns the mean residual of each side's prompts, from one pass over all prompts. No residuals of single prompts are
+    kept."""
     index = {prompt: at for at, prompt in enumerate(dict.fromkeys(prompt for side in sides for prompt in side))}
     weights = torch.zeros(len(index), len(sides), dtype=torch.float64)
     for column, side in enumerate(sides):
@@ -112,12 +114,12 @@ def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVecto
     """Returns one vector from several: the difference of means over all their pairs together.
 
     Args:
-        vectors: of one model, read at the same layers and positions; each counts as often as it has pairs.
+        vectors: vectors of one model, read at the same layers and positions; each is weighted by its number of pairs.
         locale: the locale whose items it is for; all items for ``""``.
 
     Raises:
-        VectorError: no vectors, one without pairs, or vectors of different layers or positions.
-        FingerprintError: vectors of different models.
+        VectorError: there are no vectors, a vector has no pairs, or the vectors have different layers or positions.
+        FingerprintError: the vectors belong to different models.
     """
     given = list(vectors)
     read_at = {(vector.layers, vector.positions) for vector in given}

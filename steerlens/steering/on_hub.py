@@ -1,4 +1,4 @@
-"""Plans and sets of vectors on the Hugging Face hub: the methods of both that lead to ``steerlens.hub``."""
+"""Plans and sets of vectors on the Hugging Face hub: the methods of both that call ``steerlens.hub``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,14 +35,15 @@ class OnHub:
         """Writes the folder of a repository: the safetensors file, a model card as README.md, and the plane. ``load`` reads it.
 
         The card contains the edits by layer, how to use the artifact, the plane's changes with their intervals, the model's
-        digests and the versions of packages. A path of this machine, where the model was loaded from one, is replaced by
+        digests and the versions of packages. If the model was loaded from a path on this machine, the path is replaced by
         ``base_model``.
 
         Args:
             folder: the folder; it is made if it does not exist.
-            license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
-            base_model: the hub's name of the model, as ``google/gemma-3-270m``; for ``""`` the model's own, if it has that form.
-            plane: its effects, from ``sl.evaluation.plane``. The plane must be of the same model, and must show the plan.
+            license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
+            base_model: the hub's name of the model, such as ``google/gemma-3-270m``; ``""`` uses the model's own name, if it
+                has that form.
+            plane: its effects, from ``sl.evaluation.plane``. The plane must belong to the same model, and must show the plan.
             notes: your own text for the card, in Markdown.
             repo_id: the repository that the card's code names.
 
@@ -50,9 +51,9 @@ class OnHub:
             The folder.
 
         Raises:
-            SettingsError: no licence, no name of a model, or a plane of another model or of other plans, or a plane without this
-                information.
-            FileError: the folder cannot be written to, or it contains an earlier plane and none is given.
+            SettingsError: there is no licence or no name of a model; or the plane belongs to another model or to other plans,
+                or lacks this information.
+            FileError: the folder cannot be written to, or it contains an earlier plane and no plane is given.
         """
         from steerlens.hub import folder_for_hub
 
@@ -72,26 +73,26 @@ class OnHub:
         token: str | None = None,
         message: str = "",
     ) -> "Pushed":
-        """Uploads what ``save_for_hub`` writes to a repository of the Hugging Face hub, as one commit.
+        """Uploads the result of ``save_for_hub`` to a repository on the Hugging Face hub, as one commit.
 
-        A plane that was uploaded before is removed if none is given.
+        A plane that was uploaded before is removed if no plane is given.
 
         Args:
-            repo_id: the repository, as ``user/name``; it is made if it is not there.
-            license: the hub's identifier of the licence, as ``mit`` or ``cc-by-4.0``.
-            base_model: the hub's name of the model; the model's own name for ``""`` if it has that form.
+            repo_id: the repository, as ``user/name``; it is made if it does not exist.
+            license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
+            base_model: the hub's name of the model; ``""`` uses the model's own name, if it has that form.
             plane: its effects, as for ``save_for_hub``.
             notes: your own text for the card, in Markdown.
             private: whether a new repository is private; the account's default for ``None``.
-            token: the token of an account with write access; for ``None`` the one that ``hf auth login`` saved.
+            token: the token of an account with write access; ``None`` uses the token that ``hf auth login`` saved.
             message: the message of the commit.
 
         Returns:
             The repository with its ``revision``, the commit that others should name.
 
         Raises:
-            SettingsError: as for ``save_for_hub``, or no name of a repository.
-            FileError: the hub cannot be reached or refuses it.
+            SettingsError: as for ``save_for_hub``, or ``repo_id`` is not the name of a repository.
+            FileError: the hub cannot be reached or refuses the upload.
         """
         from steerlens.hub import folder_for_hub, pushed
         from steerlens.hub.pushing import check_repo
@@ -105,7 +106,7 @@ class OnHub:
 
 
 def _named_for_others(artifact: Any, base_model: str) -> Any:
-    """The artifact with a name of its model that means something on other machines."""
+    """The artifact with a name of its model that is valid on other machines."""
     name = artifact.fingerprint.name
     if not _is_path(name):
         return artifact
@@ -156,7 +157,7 @@ def _card(artifact: Any, base_model: str, license: str, plane: ResultTable | Non
 
 
 def _plane_for_others(plane: ResultTable | None, name: str) -> ResultTable | None:
-    """The plane with the artifact's name of the model, since its own may be a path of this machine."""
+    """The plane with the artifact's name of the model, since its own name may be a path on this machine."""
     if plane is None or "model" not in plane.meta:
         return plane
     return replace(plane, meta={**plane.meta, "model": {**plane.meta["model"], "name": name}})

@@ -1,4 +1,4 @@
-"""The differences behind a vector, pair by pair, from which vectors of fewer pairs are drawn."""
+"""The differences behind a vector, pair by pair. Vectors from fewer pairs are drawn from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,30 +26,30 @@ class PairDifferences:
     """The positive minus the negative residual of each pair of a contrast, at one layer, in each locale."""
 
     contrast: Contrast
-    """The contrast whose pairs they are."""
+    """The contrast that made the pairs."""
     layer: int
     """The index of the block after which the residuals were read."""
     by_locale: Mapping[str, Float[Tensor, "pair d_model"]]
-    """The differences ``[pair, d_model]`` in float64 by locale; under ``""`` those of a contrast without locales."""
+    """The differences ``[pair, d_model]`` in float64 by locale. A contrast without locales has them under ``""``."""
     fingerprint: Fingerprint
-    """The model that they were taken from."""
+    """The model from which they were taken."""
     positions: str = "last"
-    """Where the residuals were read."""
+    """The position at which the residuals were read."""
 
     @property
     def fewest(self) -> int:
-        """The number of pairs of the locale that has the fewest."""
+        """The number of pairs of the locale with the fewest pairs."""
         return min(map(len, self.by_locale.values()))
 
     def sizes(self, pairs: Sequence[int], most: int) -> list[int]:
-        """Returns the numbers of pairs that are at most ``most``, ascending; ``most`` alone where there are none.
+        """Returns the numbers of pairs that are at most ``most``, ascending. If there are none, returns only ``most``.
 
         Args:
-            pairs: the numbers of pairs that are asked for.
+            pairs: the requested numbers of pairs.
             most: the largest number that is kept.
 
         Raises:
-            PairsError: a number below one, or too few pairs in some locale.
+            PairsError: a number is below one, or a locale has too few pairs.
         """
         if most < 1 or min(pairs, default=1) < 1:
             raise PairsError(
@@ -59,10 +59,10 @@ class PairDifferences:
         return sorted({n for n in pairs if n <= most}) or [most]
 
     def means(self, locale: str, n: int, draws: int, seed: int) -> list[Float[Tensor, " d_model"]]:
-        """Returns the mean difference of ``n`` pairs drawn at random, ``[d_model]`` in float64, as many times as asked for.
+        """Returns the mean difference of ``n`` random pairs, ``[d_model]`` in float64, for each of ``draws`` draws.
 
         Args:
-            locale: one of ``by_locale``.
+            locale: a locale in ``by_locale``.
             n: the number of pairs; for ``fewest``, the only draw is the mean over all pairs of the locale.
             draws: the number of draws, each without replacement.
             seed: the seed of the draws.
@@ -74,7 +74,7 @@ class PairDifferences:
         return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
 
     def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
-        """Returns the vectors of ``n`` pairs drawn at random, converted as the contrast converts its own vectors.
+        """Returns the vectors of ``n`` random pairs, converted in the same way as the contrast's own vectors.
 
         Args:
             locale, n, draws, seed: as for ``means``.
@@ -101,22 +101,23 @@ def pair_differences(
     positions: Positions = "last",
     batch_size: int | None = None,
 ) -> PairDifferences:
-    """Takes the positive minus the negative residual of each pair of a contrast, whose mean is its vector.
+    """Computes the positive minus the negative residual of each pair of a contrast. The mean of these differences is the
+    contrast's vector.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
         contrast: the contrast that makes the pairs.
         layer: the index of a block.
-        items: the items that pairs are made from, as for ``take``.
-        locales: all locales of the items except English for ``None``.
-        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        items: the items from which pairs are made, as for ``take``.
+        locales: the locales; ``None`` takes all locales of the items except English.
+        positions: the position at which residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
         batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Raises:
-        PairsError: a locale whose items give no pairs.
-        PromptError: a stack that lacks some of the prompts.
-        LayerError: a layer that the model or the stack does not have.
-        SettingsError: no items, where the contrast makes its pairs of them.
+        PairsError: a locale's items give no pairs.
+        PromptError: the stack lacks some of the prompts.
+        LayerError: the model or the stack does not have a layer.
+        SettingsError: there are no items, although the contrast makes its pairs from them.
     """
     sets = contrast.pairs_of(items, locales_of_items(items) if locales is None else tuple(locales))
     if isinstance(model, LensModel):

@@ -1,4 +1,4 @@
-"""Steering plans: what is done to the residual stream, where, how strongly and at which tokens; and the hooks that do it."""
+"""Steering plans: the edits of the residual stream, with their layers, strengths and tokens, and the hooks that make them."""
 
 import hashlib
 import json
@@ -33,15 +33,15 @@ KIND = "steering plan"
 class SteeringPlan(Exchanged, OnHub):
     """Steps that are applied in every forward pass. Steps at the same layer are applied in their order.
 
-    Plans add with ``+`` and ``sum()``, and are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which multiplies
-    every step's strength.
+    Plans are added with ``+`` and ``sum()``. They are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which
+    multiplies every step's strength.
     """
 
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
-    """The model whose residual stream the steps belong to."""
+    """The model to whose residual stream the steps belong."""
     source: str = ""
-    """The hub's repository and commit that it was read from, as ``user/name@commit``; ``""`` for any other plan."""
+    """The hub's repository and commit from which it was read, as ``user/name@commit``; ``""`` for any other plan."""
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -60,7 +60,7 @@ class SteeringPlan(Exchanged, OnHub):
         return f"SteeringPlan({self})"
 
     def __add__(self, other: "SteeringPlan | int") -> "SteeringPlan":
-        """Returns the plan of both plans' steps; ``0 + plan`` is the plan, so that ``sum()`` works.
+        """Returns the plan with the steps of both plans. ``0 + plan`` is the plan, so that ``sum()`` works.
 
         Raises:
             FingerprintError: they belong to different models.
@@ -78,7 +78,7 @@ class SteeringPlan(Exchanged, OnHub):
         """Returns the plan with every step's strength multiplied.
 
         Raises:
-            VectorError: the factor is no finite number.
+            VectorError: the factor is not a finite number.
         """
         times = finite_number(factor, "factor", f"plan ({self})")
         steps = tuple(replace(step, strength=times * step.strength) for step in self.steps)
@@ -90,7 +90,7 @@ class SteeringPlan(Exchanged, OnHub):
         """Returns the plan with every step's strength divided.
 
         Raises:
-            VectorError: the divisor is 0, or no finite number.
+            VectorError: the divisor is 0, or not a finite number.
         """
         return self * (1 / divisor_of(divisor, f"plan ({self})"))
 
@@ -99,7 +99,7 @@ class SteeringPlan(Exchanged, OnHub):
         return self * -1
 
     def __sub__(self, other: "SteeringPlan") -> "SteeringPlan":
-        """Returns this plan and the negated other one."""
+        """Returns the sum of this plan and the negated other plan."""
         return self + -other
 
     @property
@@ -109,23 +109,23 @@ class SteeringPlan(Exchanged, OnHub):
 
     @property
     def leaves_prompt(self) -> bool:
-        """Whether no token before the prompt's last one is steered."""
+        """Whether the plan steers no token before the prompt's last token."""
         return all(leaves_prompt(step.tokens) for step in self.steps)
 
     def hooks(self, model: LensModel) -> list[Hook]:
         """Returns ``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
-        Which tokens are in front of the prompt, are padding, belong to the prompt or were generated follows from their columns in
-        the pass, from its attention mask and its key-value cache. A pass that begins a text counts as prompt as a whole, and a
-        token that continues from a cache as generated; ``generate`` of the model, of ``model.tl`` and of Hugging Face says where
-        the prompt ends, and ``steerlens.models.prompt_of`` does in a loop of your own.
+        The role of a token (in front of the prompt, padding, part of the prompt, generated) follows from its column in the
+        pass, from the attention mask and from the key-value cache. A pass that begins a text counts as a whole as the prompt,
+        and a token that continues from a cache counts as generated. ``generate`` of the model, of ``model.tl`` and of Hugging
+        Face announces the end of the prompt; in your own loop, use ``steerlens.models.prompt_of``.
 
         Args:
             model: the model that the hooks are for.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
-            ModelError: the model's backend takes no hooks.
+            ModelError: the model's backend does not support hooks.
         """
         self.check(model)
         check_hooks(model)
@@ -134,12 +134,12 @@ class SteeringPlan(Exchanged, OnHub):
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream after block ``layer`` as this plan leaves it: a pure function.
+        """Returns the residual stream after block ``layer`` as this plan changes it. This is a pure function.
 
         Args:
             layer: a block's index.
             residual: the residual stream after that block.
-            roles: what each token is, as ``steerlens.models.roles`` numbers them.
+            roles: the role of each token, as numbered in ``steerlens.models.roles``.
         """
         for step in self.steps:
             if step.layer == layer:
@@ -150,7 +150,7 @@ class SteeringPlan(Exchanged, OnHub):
     def applied(self, model: LensModel) -> Iterator[LensModel]:
         """Steers every pass inside the block, including generation with its key-value cache, and no pass after it.
 
-        Gradients are not changed. Passes of other threads are refused inside the block.
+        Gradients are not affected. Passes of other threads are refused inside the block.
 
         Args:
             model: the model that is steered.
@@ -164,20 +164,20 @@ class SteeringPlan(Exchanged, OnHub):
             yield model
 
     def check(self, model: LensModel) -> None:
-        """Refuses a model other than the one that the vectors were taken from.
+        """Refuses a model other than the one from which the vectors were taken.
 
         Args:
             model: the model that is to be steered.
 
         Raises:
-            FingerprintError: saying in what the models differ.
+            FingerprintError: the models differ; the error says how.
         """
         self.fingerprint.check(model.fingerprint, f"plan ({self})")
 
     def moved_to(self, model: LensModel) -> "SteeringPlan":
         """Returns the plan for another model of the same shape, for example the original model with an adapter.
 
-        It is not known whether vectors of one model have a meaning in another. Use this method where you intend it.
+        It is not known whether vectors from one model have a meaning in another. Use this method only if you intend this.
 
         Args:
             model: the other model.
@@ -217,7 +217,7 @@ class SteeringPlan(Exchanged, OnHub):
         """Writes the plan with its vectors as one safetensors file.
 
         Args:
-            path: the file, as ``plan.safetensors``.
+            path: the file, such as ``plan.safetensors``.
 
         Raises:
             FileError: the file cannot be written.
@@ -231,13 +231,13 @@ class SteeringPlan(Exchanged, OnHub):
         """Reads a plan that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
-            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which is logged.
+            path: the file, the folder for the hub, or a repository on the hub, as ``user/name``.
+            revision: the commit, branch or tag of a repository that is read; ``None`` reads the newest, which is logged.
 
         Raises:
-            FileError: missing, truncated, not a steering plan, of another version, or with NaN; or it cannot be read from the
-                hub.
-            SettingsError: a revision of something that is not a repository.
+            FileError: the file is missing, truncated, not a steering plan, of another version, or contains NaN; or it cannot be
+                read from the hub.
+            SettingsError: a revision is given for something that is not a repository.
         """
         from steerlens.hub import found
 
@@ -266,16 +266,16 @@ class SteeringPlan(Exchanged, OnHub):
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a plan's file in addition to the tensors."""
+    """The content of a plan's file other than the tensors."""
 
     steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint
 
 
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
-    """Returns the plan that does nothing, to compare with.
+    """Returns the plan that does nothing, for comparisons.
 
     Args:
-        fingerprint: of the model that it is compared on.
+        fingerprint: the fingerprint of the model on which it is compared.
     """
     return SteeringPlan((), fingerprint)

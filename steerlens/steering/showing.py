@@ -1,4 +1,4 @@
-"""What a plan does at each token of a prompt, as a table to read."""
+"""A readable table of the steering at each token of a prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _ROLE_NAMES = {PAD: "padding", FRONT: "in front", PROMPT: "prompt", LAST: "last 
 
 @dataclass(frozen=True)
 class ShownToken:
-    """What a plan does at one token of a prompt."""
+    """The steering at one token of a prompt."""
 
     text: str
     role: str
@@ -26,7 +26,7 @@ class ShownToken:
 
 
 class Shown(tuple[ShownToken, ...]):
-    """The tokens of a prompt, with what a plan does at each; prints as a table."""
+    """The tokens of a prompt with the steering at each. It prints as a table."""
 
     def __str__(self) -> str:
         rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
@@ -38,11 +38,11 @@ class Shown(tuple[ShownToken, ...]):
 
 
 def shown(tokens: Tokens, steps: Sequence[tuple[int, SteeredTokens]]) -> Shown:
-    """Returns what steps do at each of a prompt's tokens.
+    """Returns the steering of steps at each of a prompt's tokens.
 
     Args:
         tokens: the prompt's tokens.
-        steps: the layer of each step, and which tokens it steers.
+        steps: the layer of each step, and the tokens that it steers.
     """
     roles = torch.tensor([Row(tokens.ids, front=tokens.n_front).roles])
     steered = [(layer, steered_tokens(roles, which)[0]) for layer, which in steps]

@@ -1,4 +1,4 @@
-"""Plans without vectors: which vectors are added where, how strongly and at which tokens, the same in every locale."""
+"""Plans without vectors: the names of the vectors, their layers, strengths and tokens. They are the same in every locale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +16,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One vector at one layer and strength, the same in every locale. The vector is each locale's own."""
+    """One vector at one layer and strength, the same in every locale. Each locale uses its own vector."""
 
     vector: str
     """The vector's name."""
@@ -36,7 +36,7 @@ class PlanSpec:
     """Steps that are applied together, without their vectors. Specs add with ``+``."""
 
     steps: tuple[StepSpec, ...] = ()
-    """Empty: unsteered."""
+    """The steps; empty for unsteered."""
 
     @classmethod
     def of(cls, vector: str, layer: int, strength: float = 1.0, tokens: SteeredTokens = "last_onward") -> "PlanSpec":
@@ -62,7 +62,7 @@ class PlanSpec:
 
     @property
     def strength(self) -> float:
-        """The sum of the strengths' sizes."""
+        """The sum of the absolute strengths."""
         return sum((abs(step.strength) for step in self.steps), 0.0)
 
     @property
@@ -74,11 +74,11 @@ class PlanSpec:
         """Returns the plan with one locale's vectors.
 
         Args:
-            vectors: by name, as ``VectorSet.of(locale)`` gives them.
+            vectors: the vectors by name, as returned by ``VectorSet.of(locale)``.
 
         Raises:
-            LayerError: a layer that a vector was not taken at.
-            UnknownNameError: a vector that is not there.
+            LayerError: a vector was not taken at a layer.
+            UnknownNameError: a vector is missing.
         """
         for step in self.steps:
             if step.vector not in vectors:
@@ -93,7 +93,7 @@ class PlanSpec:
     def neighbours(
         self, layers: Sequence[int], strengths: Sequence[float], tokens: Sequence[SteeredTokens]
     ) -> Iterator["PlanSpec"]:
-        """Yields the specs one move away: the next strength, the next layer or other tokens, of one of the steps.
+        """Yields the specs that are one move away: the next strength, the next layer or other tokens, for one of the steps.
 
         No two steps share a layer.
 
@@ -112,6 +112,6 @@ class PlanSpec:
 
 
 def _beside(value: Number, of: Sequence[Number]) -> list[Number]:
-    """Returns the ones before and after a value in an ascending order."""
+    """Returns the values before and after a value in an ascending order."""
     at = list(of).index(value)
     return [of[n] for n in (at - 1, at + 1) if 0 <= n < len(of)]

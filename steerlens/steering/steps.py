@@ -1,4 +1,4 @@
-"""Steps: one edit after one block, how strongly it is made and at which tokens."""
+"""Steps: one edit after one block, with its strength and its tokens."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +16,16 @@ from steerlens.steering.tokens import steered_tokens
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One edit after one block. Numbers of NumPy and PyTorch are converted to Python's own."""
+    """One edit after one block. Numbers from NumPy and PyTorch are converted to Python's own."""
 
     edit: Edit
     layer: int
     """The index of the block."""
     strength: float = 1.0
-    """The factor on a direction that is added; the share of a component that is ablated or set."""
+    """The factor on a direction that is added, or the share of a component that is ablated or set."""
     tokens: SteeredTokens = "last_onward"
     label: str = ""
-    """What the edit's vector or map is called."""
+    """The name of the edit's vector or map."""
 
     def __post_init__(self) -> None:
         if self.tokens not in STEERED_TOKENS:
@@ -43,11 +43,11 @@ class Step:
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream as this step leaves it: a pure function."""
+        """Returns the residual stream as this step changes it. This is a pure function."""
         return self.edit(residual, self.strength, steered_tokens(roles, self.tokens))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values of everything but the tensors."""
+        """Returns plain JSON values of everything except the tensors."""
         own = {name: getattr(self, name) for name in ("layer", "strength", "tokens", "label")}
         return {**own, "operation": self.edit.operation, "edit": self.edit.header}
 
@@ -73,7 +73,7 @@ def restored_step(saved: SavedStep, tensors: dict[str, torch.Tensor], whose: str
         whose: the file and the place in it, for errors.
 
     Raises:
-        FileError: an unknown operation, or fields that cannot be used.
+        FileError: the operation is unknown, or fields cannot be used.
     """
     edit = restored_edit(saved.operation, saved.edit, tensors, whose)
     try:

@@ -1,4 +1,4 @@
-"""Taking the vectors of several contrasts in several locales."""
+"""Takes the vectors of several contrasts in several locales."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,23 +31,24 @@ def take(
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
-        items: the items that pairs are made from, usually the train part of a split. A contrast of given prompts needs none.
-        contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one of pairs of texts.
+        items: the items from which pairs are made, usually the train part of a split. A contrast of given prompts needs none.
+        contrasts: EN and LOC, or others, one or several; ``Contrast.of`` makes one from pairs of texts.
         locales: one or several; all locales of the items except English for ``None``.
         layers: block indices; all layers of the model or the stack for ``None``.
-        positions: where residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
+        positions: the position at which residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
         batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
 
     Returns:
-        A vector by contrast and locale; one without a locale of a contrast whose pairs are the same for all. Its ``notes``
-        contain the concepts that it was taken from, if its prompts have any.
+        A vector for each contrast and locale. A contrast whose pairs are the same for all locales gives one vector without a
+            locale. The ``notes`` of a vector contain the concepts from which it was taken, if its prompts have any.
 
     Raises:
-        PairsError: a locale whose items give no pairs for a contrast, or a contrast whose function makes no pairs of the locale.
-        PromptError: a stack that lacks some of the prompts.
-        LayerError: a layer that the model or the stack does not have.
-        SettingsError: no items or locales, where a contrast makes its pairs of them; two contrasts of one name; no contrasts.
-        VectorError: residuals that are not finite.
+        PairsError: a locale's items give no pairs for a contrast, or a contrast's function makes no pairs of the locale.
+        PromptError: the stack lacks some of the prompts.
+        LayerError: the model or the stack does not have a layer.
+        SettingsError: there are no items or locales, although a contrast makes its pairs from them; two contrasts have the same
+            name; or there are no contrasts.
+        VectorError: residuals are not finite.
     """
     where = locales_of_items(items) if locales is None else (locales,) if isinstance(locales, str) else tuple(locales)
     given = contrasts_of(contrasts)
@@ -63,6 +64,6 @@ def take(
 
 
 def _concepts(pairs: PromptPairs) -> dict[str, list[str]]:
-    """Returns the concepts that pairs ask of, as a vector's note: what is scored on them later was seen before."""
+    """Returns the concepts of pairs as a vector's note. If these concepts are scored later, they were seen before."""
     seen = sorted({prompt.concept for prompt in (*pairs.positive, *pairs.negative) if prompt.concept})
     return {CONCEPTS: seen} if seen else {}

@@ -1,4 +1,4 @@
-"""Which tokens of a pass are steered."""
+"""The tokens of a pass that are steered."""
 
 import torch
 from jaxtyping import Bool, Int
@@ -16,7 +16,7 @@ _STEERED = {
 
 
 def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bool[Tensor, "batch pos"]:
-    """Returns which tokens of a pass are steered. Padding and the tokens in front of the text never are."""
+    """Returns which tokens of a pass are steered. Padding and the tokens in front of the text are never steered."""
     steered = torch.zeros_like(roles, dtype=torch.bool)
     for role in _STEERED[tokens]:
         steered |= roles == role
@@ -24,5 +24,5 @@ def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bo
 
 
 def leaves_prompt(tokens: SteeredTokens) -> bool:
-    """Says whether no token before the prompt's last one is steered."""
+    """Returns whether no token before the prompt's last token is steered."""
     return PROMPT not in _STEERED[tokens]

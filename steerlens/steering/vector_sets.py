@@ -1,4 +1,4 @@
-"""Vector sets: vectors by name and locale, the one container for them everywhere."""
+"""Vector sets: vectors by name and locale, in one container that is used everywhere."""
 
 import hashlib
 import json
@@ -25,8 +25,9 @@ Key = tuple[str, str]
 class VectorSet(OnHub, Mapping[Key, Intervention]):
     """Vectors of one model by name and locale.
 
-    ``vectors["EN", "es-ES"]`` is one vector, ``vectors["formal"]`` the only one of its name, ``vectors.of("es-ES")`` the vectors
-    for a locale's items, ``vectors.named("EN")`` the set of one name. A vector without a locale is for all items.
+    ``vectors["EN", "es-ES"]`` is one vector. ``vectors["formal"]`` is the only vector with this name. ``vectors.of("es-ES")``
+    are the vectors for a locale's items. ``vectors.named("EN")`` is the set of vectors with one name. A vector without a locale
+    is for all items.
     """
 
     def __init__(self, vectors: Iterable[Intervention] = ()) -> None:
@@ -36,12 +37,13 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             vectors: steering vectors or other interventions, each name and locale once.
 
         Raises:
-            SettingsError: two vectors of one name and locale, or one without a locale and one of the same name with a locale.
-            FingerprintError: vectors of different models.
+            SettingsError: two vectors have the same name and locale, or one has no locale and another with the same name has
+                one.
+            FingerprintError: the vectors belong to different models.
         """
         self._vectors: dict[Key, Intervention] = {}
         self.source = ""
-        """The hub's repository and commit that it was read from, as ``user/name@commit``; ``""`` for any other set."""
+        """The hub's repository and commit from which it was read, as ``user/name@commit``; ``""`` for any other set."""
         for vector in vectors:
             self._check(vector)
             self._vectors[vector.name, vector.locale] = vector
@@ -60,10 +62,10 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
                 )
 
     def __getitem__(self, key: Key | str) -> Intervention:
-        """Returns one vector, by name and locale, or by its name alone where there is only one of it.
+        """Returns one vector by name and locale, or only by name if there is one vector with this name.
 
         Raises:
-            UnknownNameError: no such vector, or several of that name.
+            UnknownNameError: there is no such vector, or there are several with this name.
         """
         if isinstance(key, tuple) and key in self._vectors:
             return self._vectors[key]
@@ -74,18 +76,18 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         raise UnknownNameError("vector", key, [(name, code) if code else name for name, code in self._vectors], advice)
 
     def __contains__(self, key: object) -> bool:
-        """Says whether there is a vector of a name and locale, or any of a name."""
+        """Returns whether there is a vector with a name and locale, or any vector with a name."""
         return key in self._vectors or key in self.names
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Returns the vector of a ``key``, as ``vectors[key]`` does, or ``default`` where there is none.
+        """Returns the vector for a ``key``, like ``vectors[key]``, or ``default`` if there is none.
 
         Args:
-            key: a name and locale, or a name alone.
-            default: the result where there is no such vector.
+            key: a name and locale, or only a name.
+            default: the result if there is no such vector.
 
         Raises:
-            UnknownNameError: there are several vectors of a name.
+            UnknownNameError: there are several vectors with the name.
         """
         there = key in self
         return self[key] if there else default
@@ -107,12 +109,12 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales of the vectors, each once; those without a locale give none."""
+        """The locales of the vectors, each once. Vectors without a locale are not counted."""
         return tuple(dict.fromkeys(locale for _, locale in self._vectors if locale))
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The model that all vectors were taken from.
+        """The model from which all vectors were taken.
 
         Raises:
             SettingsError: the set is empty.
@@ -122,21 +124,21 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return next(iter(self._vectors.values())).fingerprint
 
     def of(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors that go with a locale's items by name: the locale's own, and those without a locale.
+        """Returns the vectors for a locale's items by name: the locale's own vectors, and those without a locale.
 
         Args:
-            locale: as ``es-ES``.
+            locale: the locale, for example ``es-ES``.
         """
         return {name: vector for (name, code), vector in self._vectors.items() if code in ("", locale)}
 
     def named(self, *names: str) -> "VectorSet":
-        """Returns the vectors of some names.
+        """Returns the vectors with some names.
 
         Args:
-            names: as ``EN``.
+            names: the names, for example ``EN``.
 
         Raises:
-            UnknownNameError: there is none of a name.
+            UnknownNameError: there is no vector with a name.
         """
         for name in names:
             if name not in self.names:
@@ -144,8 +146,8 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return VectorSet(vector for (name, _), vector in self._vectors.items() if name in names)
 
     def locales_in(self, items: Items) -> tuple[str, ...]:
-        """Returns the locales whose items these vectors are for: the vectors' own, and all except English if a vector is for all
-        items.
+        """Returns the locales whose items these vectors are for: the vectors' own locales and, if a vector is for all items,
+        all locales of the items except English.
 
         Args:
             items: the items to steer.
@@ -173,7 +175,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         """Writes all vectors as one safetensors file.
 
         Args:
-            path: the file, as ``vectors.safetensors``.
+            path: the file, such as ``vectors.safetensors``.
 
         Raises:
             FileError: the file cannot be written.
@@ -187,12 +189,13 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         """Reads a set that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: the file, the folder for the hub, or a repository of the hub, as ``user/name``.
-            revision: of a repository, the commit (or branch, or tag) that is read; for ``None`` the newest, which is logged.
+            path: the file, the folder for the hub, or a repository on the hub, as ``user/name``.
+            revision: the commit, branch or tag of a repository that is read; ``None`` reads the newest, which is logged.
 
         Raises:
-            FileError: missing, truncated, not a vector set, of another version, or with NaN; or it cannot be read from the hub.
-            SettingsError: a revision of something that is not a repository.
+            FileError: the file is missing, truncated, not a vector set, of another version, or contains NaN; or it cannot be
+                read from the hub.
+            SettingsError: a revision is given for something that is not a repository.
         """
         from steerlens.hub import found
 
@@ -211,7 +214,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a set's file in addition to the tensors."""
+    """The content of a set's file other than the tensors."""
 
     vectors: tuple[dict[str, Any], ...]
 
@@ -232,8 +235,8 @@ def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> Ve
         given: a set, a vector or other intervention, or several of these.
 
     Raises:
-        SettingsError: none, or two of one name and locale.
-        FingerprintError: vectors of different models.
+        SettingsError: there are no vectors, or two have the same name and locale.
+        FingerprintError: the vectors belong to different models.
     """
     several = [given] if isinstance(given, Intervention) else given
     made = several if isinstance(several, VectorSet) else VectorSet(several)

@@ -1,4 +1,4 @@
-"""Steering vectors: one direction per layer, with where it came from."""
+"""Steering vectors: one direction per layer, with information on their origin."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,38 +19,39 @@ from steerlens.storage import load_tensors, restored, save_tensors
 
 KIND = "steering vector"
 CONCEPTS = "concepts"
-"""The note of a vector that contains the ids of the concepts that it was taken from."""
+"""The name of the note that contains the ids of the concepts from which a vector was taken."""
 
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector(Intervention):
     """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself.
 
-    Vectors of one model and the same layers add and subtract; a number multiplies and divides. The result is named after its
-    parts and keeps no digest of prompts. A sum has the locale of both parts, and none, for all items, where these differ; and
-    similarly for the score. A negated vector has no score.
+    Vectors of one model with the same layers can be added and subtracted, and multiplied and divided by a number. The result is
+    named after its parts and has no digest of prompts. A sum has the locale of both parts; if the locales differ, it has none
+    and is for all items. The same is true for the score. A negated vector has no score.
     """
 
     directions: Float[Tensor, "layer d_model"]
-    """Float32, on the CPU; other tensors and arrays of numbers are converted. A constant: no gradient flows through it."""
+    """The directions, float32 on the CPU. Other tensors and arrays of numbers are converted. They are constants: no gradient
+    flows through them."""
     layers: tuple[int, ...]
     """The block index of each direction, ascending."""
     fingerprint: Fingerprint
-    """The model that it was taken from."""
+    """The model from which it was taken."""
     name: str = "custom"
     """``EN``, ``LOC`` or the user's own."""
     locale: str = ""
     """The locale whose items it steers; all items for ``""``."""
     n: int = 0
-    """The number of pairs that it was averaged over."""
+    """The number of pairs in the mean."""
     positions: str = "last"
-    """The positions that the residuals were read at."""
+    """The position at which the residuals were read."""
     prompts_sha256: str = ""
-    """The digest of the prompts that it was taken from."""
+    """The digest of the prompts from which it was taken."""
     score: str = ""
     """The score that it is meant to raise; ``""`` if none was given."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON values."""
+    """Any other information, as JSON values."""
     positive: Float[Tensor, " layer"] | None = None
     """The component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
 
@@ -75,7 +76,7 @@ class SteeringVector(Intervention):
             object.__setattr__(self, name, own)
 
     def _component(self) -> Tensor | None:
-        """Returns ``positive``, checked."""
+        """Returns ``positive`` after a check."""
         if self.positive is None:
             return None
         positive = float_tensor(self.positive, f"positive of {self.label}")
@@ -113,7 +114,7 @@ class SteeringVector(Intervention):
         return Add(self.direction(layer))
 
     def __add__(self, other: "SteeringVector | int") -> "SteeringVector":
-        """Returns the sum of both vectors; ``0 + vector`` is the vector, so that ``sum()`` works.
+        """Returns the sum of both vectors. ``0 + vector`` is the vector, so that ``sum()`` works.
 
         Raises:
             FingerprintError: they belong to different models.
@@ -133,7 +134,7 @@ class SteeringVector(Intervention):
     __radd__ = __add__
 
     def __sub__(self, other: "SteeringVector") -> "SteeringVector":
-        """Returns this vector minus the other one. ``+`` says what is raised."""
+        """Returns this vector minus the other one. ``+`` lists the errors."""
         subtracted = self._same_kind(other, "to subtract from")
         return replace(self + -subtracted, name=f"{self.name} - {subtracted.name}")
 
@@ -141,7 +142,7 @@ class SteeringVector(Intervention):
         """Returns the vector times a number.
 
         Raises:
-            VectorError: the factor is no finite number.
+            VectorError: the factor is not a finite number.
         """
         times = finite_number(factor, "factor", self.label)
         return self._made(times * self.directions, f"{times:g} {self.name}", score=self.score if times > 0 else "")
@@ -152,19 +153,19 @@ class SteeringVector(Intervention):
         """Returns the vector divided by a number.
 
         Raises:
-            VectorError: the divisor is 0, or no finite number.
+            VectorError: the divisor is 0, or not a finite number.
         """
         return self * (1 / divisor_of(divisor, self.label))
 
     def __neg__(self) -> "SteeringVector":
-        """Returns the vector that points the other way, of which nobody said what it is meant to raise."""
+        """Returns the vector that points in the opposite direction. It has no score that it is meant to raise."""
         return self._made(-self.directions, f"-{self.name}", score="")
 
     def _made(self, directions: Float[Tensor, "layer d_model"], name: str, **others: Any) -> "SteeringVector":
         return replace(self, directions=directions, name=name, prompts_sha256="", positive=None, **others)
 
     def _same_kind(self, given: Any, doing: str) -> "SteeringVector":
-        """Returns another steering vector of the same model, whatever was given."""
+        """Returns the given object, after a check that it is a steering vector of the same model."""
         if not isinstance(given, SteeringVector):
             raise VectorError(
                 f"{type(given).__name__} given {doing} vector {self.label}: expected a steering vector. Plans add to plans: "
@@ -174,14 +175,15 @@ class SteeringVector(Intervention):
         return given
 
     def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
-        """Returns the cosine of both vectors at each layer that both have, in ascending order of layers; 0 for a zero vector.
+        """Returns the cosine between both vectors at each layer that both have, in ascending order of layers; 0 for a zero
+        vector.
 
         Args:
             other: a vector of the same model.
 
         Raises:
             FingerprintError: they belong to different models.
-            LayerError: they have no layer in common.
+            LayerError: they share no layer.
             VectorError: the other one is not a vector.
         """
         known = self._same_kind(other, "to compare with")
@@ -193,12 +195,12 @@ class SteeringVector(Intervention):
         """Returns the vector with another length at each layer, so that two vectors differ only in direction.
 
         Args:
-            like: the vector whose norms at each layer it is to have, or one norm for all layers.
+            like: the vector whose norm at each layer is used, or one norm for all layers.
 
         Raises:
-            FingerprintError: a vector of another model.
-            LayerError: a vector without one of this one's layers.
-            VectorError: a norm that is not finite, or less than 0.
+            FingerprintError: ``like`` belongs to another model.
+            LayerError: ``like`` lacks a layer of this vector.
+            VectorError: a norm is not finite, or less than 0.
         """
         if isinstance(like, SteeringVector):
             norms = torch.stack([self._same_kind(like, "").direction(layer).norm() for layer in self.layers])
@@ -223,12 +225,12 @@ class SteeringVector(Intervention):
         """Returns the edits that set the residual's component along this vector to one value for all prompts.
 
         Args:
-            to: ``positive`` or ``negative``, the component of those prompts' mean residual, or a number in the residual
+            to: ``positive`` or ``negative`` for the component of those prompts' mean residual, or a number in the residual
                 stream's units.
 
         Raises:
-            UnknownNameError: neither of these words.
-            VectorError: the mean of a vector that does not know it, or the direction of a layer is zero.
+            UnknownNameError: ``to`` is another word.
+            VectorError: the mean is requested and the vector does not have it, or the direction of a layer is zero.
         """
         if isinstance(to, str) and to not in ("positive", "negative"):
             raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
@@ -258,7 +260,7 @@ class SteeringVector(Intervention):
         return LayerEdits(edits, self.fingerprint, name, self.locale, self.score, dict(self.notes), self.label)
 
     def random_like(self, key: str, number: int = 0) -> "SteeringVector":
-        """Returns a control: directions drawn uniformly over the sphere, of this vector's norm at each layer.
+        """Returns a control: directions drawn uniformly from the sphere, with this vector's norm at each layer.
 
         Args:
             key: a seed of the draw, used together with the layer.
@@ -269,7 +271,7 @@ class SteeringVector(Intervention):
         return replace(self, directions=torch.stack(drawn), positive=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values of everything but the tensors."""
+        """Returns plain JSON values of everything except the tensors."""
         names = ("name", "locale", "n", "positions", "prompts_sha256", "score", "notes")
         own = {name: getattr(self, name) for name in names}
         return {"layers": list(self.layers), "fingerprint": self.fingerprint.to_dict(), **own}
@@ -280,10 +282,10 @@ class SteeringVector(Intervention):
         return {"directions": self.directions} | ({} if self.positive is None else {"positive": self.positive})
 
     def save(self, path: str | Path) -> Path:
-        """Writes the vector and where it came from as one safetensors file.
+        """Writes the vector and the information on its origin as one safetensors file.
 
         Args:
-            path: the file, as ``EN-es-ES.safetensors``.
+            path: the file, such as ``EN-es-ES.safetensors``.
 
         Raises:
             FileError: the file cannot be written.
@@ -298,7 +300,7 @@ class SteeringVector(Intervention):
             path: the path of the file.
 
         Raises:
-            FileError: missing, truncated, not a steering vector, of another version, or with NaN.
+            FileError: the file is missing, truncated, not a steering vector, of another version, or contains NaN.
         """
         tensors, header = load_tensors(path, KIND)
         return restored(cls, header, str(path), every=True, **{"positive": None, **tensors})

@@ -1,4 +1,4 @@
-"""Small models whose truth is known, because their weights were written by hand, and judges of them: what must be found."""
+"""Small models with hand-written weights, so that the truth about them is known, and judges that must find this truth."""
 
 from steerlens.testbed.judging import JUDGES, Judge, Judgement, by_plane, by_probing, by_search
 from steerlens.testbed.planted import Planted, Truth, planted

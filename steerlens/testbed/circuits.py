@@ -1,9 +1,9 @@
-"""From circuits written by hand to the weights of a Llama.
+"""Turns circuits written by hand into the weights of a Llama.
 
-A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so that
-every norm divides by nearly the same number; attention weighs all tokens alike (its queries are zero); an MLP's neuron
-``silu(gate) * up`` is a switch times a linear reading. A random rotation then hides the coordinates: with norms whose
-weights are one, it changes nothing that the model computes.
+A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so
+that every norm divides by nearly the same number. Attention weighs all tokens alike (its queries are zero). A neuron of an MLP,
+``silu(gate) * up``, is a switch times a linear reading. A random rotation then hides the coordinates: as the weights of all
+norms are one, the rotation changes nothing that the model computes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,24 @@ from jaxtyping import Float
 from numpy import ndarray
 
 _CONSTANT = 200.0
-"""All other written vectors have a norm below 10, so norms vary by about a thousandth."""
+"""The constant coordinate's value. All other written vectors have a norm below 10, so that norms vary by about a thousandth."""
 _SWITCH = 15.0
-"""What a gate that is on lets through; off, it lets through a millionth."""
+"""The factor of a gate that is on. A gate that is off lets through a millionth."""
 
 Reading = Mapping[str, float]
-"""Weights of coordinates, by name."""
+"""The weight of each coordinate, by name."""
 
 
 class Space:
-    """Names of the residual stream's coordinates."""
+    """The names of the residual stream's coordinates."""
 
     def __init__(self, names: Sequence[str], multiple: int = 4) -> None:
-        """``multiple``: the width is rounded up to it."""
+        """Numbers the coordinates. The width is rounded up to a multiple of ``multiple``."""
         self.index = {name: at for at, name in enumerate(("constant", *names))}
         self.d = -(-len(self.index) // multiple) * multiple
 
     def vector(self, reading: Reading) -> Float[ndarray, " d"]:
-        """A reading, or what is written, as a vector."""
+        """A reading, or the content of a write, as a vector."""
         out = np.zeros(self.d)
         for name, weight in reading.items():
             out[self.index[name]] = weight
@@ -39,7 +39,7 @@ class Space:
 
     @property
     def unit(self) -> float:
-        """What a norm divides by."""
+        """The number that a norm divides by."""
         return _CONSTANT / float(np.sqrt(self.d))
 
 
@@ -49,7 +49,7 @@ class Block:
 
     space: Space
     mixed: Float[ndarray, "d d"] = field(init=False)
-    """From the mean over tokens to what attention writes, ``[to, from]``."""
+    """The matrix from the mean over tokens to the output of attention, ``[to, from]``."""
     gates: list[Float[ndarray, " d"]] = field(default_factory=list)
     ups: list[Float[ndarray, " d"]] = field(default_factory=list)
     downs: list[Float[ndarray, " d"]] = field(default_factory=list)
@@ -58,11 +58,12 @@ class Block:
         self.mixed = np.zeros((self.space.d, self.space.d))
 
     def gather(self, source: str, target: str, weight: float) -> None:
-        """Attention adds ``weight`` times the mean of ``source`` over the tokens so far to ``target``."""
+        """Makes attention add ``weight`` times the mean of ``source`` over the tokens so far to ``target``."""
         self.mixed[self.space.index[target], self.space.index[source]] += weight * self.space.unit
 
     def neuron(self, gate: str | None, up: Reading, down: Reading) -> None:
-        """Where coordinate ``gate`` is 1, not 0 (everywhere for ``None``), writes the reading ``up`` times ``down``."""
+        """Adds a neuron that writes the reading ``up`` times ``down`` in tokens in which coordinate ``gate`` is 1, and nothing
+        in tokens in which it is 0. ``None`` means every token."""
         unit, constant = self.space.unit, self.space.vector({"constant": 1.0}) / _CONSTANT
         switch = constant if gate is None else 2 * self.space.vector({gate: 1.0}) - constant
         reading = self.space.vector({name: weight for name, weight in up.items() if name != "constant"})
@@ -72,7 +73,7 @@ class Block:
         self.downs.append(self.space.vector(down) / _SWITCH)
 
     def random_neuron(self, gate: ndarray, up: ndarray, down: ndarray) -> None:
-        """A neuron without a meaning."""
+        """Adds a neuron without a meaning."""
         self.gates.append(self.space.unit * gate)
         self.ups.append(self.space.unit * up)
         self.downs.append(down)
@@ -85,7 +86,7 @@ def llama_weights(
     unembedding: Float[ndarray, "word d"],
     rotation: Float[ndarray, "d d"],
 ) -> dict[str, Float[ndarray, "..."]]:
-    """Weights by their names in Hugging Face's Llama, everything rotated: residual ``x = rotation @ coordinates``."""
+    """Weights by their names in Hugging Face's Llama. Everything is rotated: residual ``x = rotation @ coordinates``."""
     width = max(len(block.gates) for block in blocks)
     constant = space.vector({"constant": _CONSTANT})
     weights = {

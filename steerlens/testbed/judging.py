@@ -1,4 +1,4 @@
-"""What probing, the search and the plane claim of a planted model, and whether that is what was planted."""
+"""What probing, the search and the plane claim about a planted model, and whether the claims are true."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector,
 from steerlens.testbed.planted import Planted, Truth
 
 ALPHA = 0.05
-"""The significance level of judges, over all that they could claim."""
+"""The significance level of judges, over all claims that they could make."""
 ALIGNED = 0.7
 """The smallest cosine with the planted direction for which a vector counts as that direction: 45 degrees."""
 _SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
@@ -22,31 +22,31 @@ _SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, si
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says of one model."""
+    """A judge's claims about one model."""
 
     claims: tuple[str, ...]
-    """What it claims, in its own words; empty if it claims that there is nothing."""
+    """The claims, in the judge's own words; empty if the judge claims that there is nothing."""
     found: bool | None
-    """Whether it found what was planted; ``None`` where nothing was planted."""
+    """Whether the judge found what was planted; ``None`` if nothing was planted."""
     seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """By measure, its values at each layer, from the first layer."""
+    """The values of each measure at each layer, from the first layer."""
 
 
 Judge = Callable[[Planted], Judgement]
-"""A function of a model whose truth is known. It returns what it claims about the model. A judge may read the truth only to say
-whether it was found."""
+"""A function that gets a model whose truth is known, and returns what it claims about the model. A judge may read the truth
+only to say whether it was found."""
 
 
 def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
-    """Claims the layers at which the kinds are distinguished, corrected over layers, by ``probing.permutation_test``.
+    """Claims the layers at which the kinds can be told apart, by ``probing.permutation_test``, corrected over layers.
 
-    It has found the truth if both planted layers are claimed and have the two highest AUROCs.
+    The truth counts as found if both planted layers are claimed and have the two highest AUROCs.
 
     Args:
         bed: the planted model.
         draws: the number of permutations.
         alpha: the level of the corrected p values.
-        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
+        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     stack = bed.model.residuals(bed.items.of(locale=code).prompts(explicit=False))
@@ -61,16 +61,17 @@ def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale:
 def by_search(
     bed: Planted, *, settings: SearchSettings = _SEARCH, aligned: float = ALIGNED, locale: str | None = None
 ) -> Judgement:
-    """Claims the scores that the one plan which the search prefers raises on test: a paired 95% interval above zero.
+    """Claims the scores that the search's preferred plan raises on the test part: a paired 95% interval above zero.
 
-    It has found the truth if it claims both scores, the plan is EN at its layer and LOC at its own, and both vectors are along
-    the planted directions. One plan, chosen on other concepts, needs no correction.
+    The truth counts as found if the judge claims both scores, the plan consists of EN at its layer and LOC at its layer, and
+    both vectors point along the planted directions. There is only one plan, and it was chosen on other concepts, so no
+    correction is needed.
 
     Args:
         bed: the planted model.
-        settings: of the search; the seed is the bed's.
-        aligned: the least cosine of a vector with the planted direction.
-        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
+        settings: the settings of the search; the seed is the bed's.
+        aligned: the smallest cosine between a vector and the planted direction.
+        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=replace(settings, seed=bed.seed))
@@ -87,18 +88,18 @@ def by_search(
 def by_plane(
     bed: Planted, *, strength: float = 2.0, alpha: float = ALPHA, aligned: float = ALIGNED, locale: str | None = None
 ) -> Judgement:
-    """Claims the scores that EN or LOC at some layer raises on concepts that no vector saw, by sign flips.
+    """Claims the scores that EN or LOC at some layer raises on concepts that no vector was made from, by a sign-flip test.
 
-    p is compared with ``alpha`` over the number of claims that could be made (Bonferroni): both vectors, all layers, both scores.
-    It has found the truth if the largest gain of transfer is EN's at its layer and claimed, the largest of localization LOC's at
-    its own and claimed, and both vectors are along the planted directions.
+    p is compared with ``alpha`` divided by the number of possible claims (Bonferroni): both vectors, all layers, both scores.
+    The truth counts as found if the largest gain in transfer belongs to EN at its layer and is claimed, the largest gain in
+    localization belongs to LOC at its layer and is claimed, and both vectors point along the planted directions.
 
     Args:
         bed: the planted model.
         strength: the strength at which vectors are added.
         alpha: the level over all claims.
-        aligned: the least cosine of a vector with the planted direction.
-        locale: the locale that is judged; for ``None`` the bed's first locale other than English.
+        aligned: the smallest cosine between a vector and the planted direction.
+        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     split = bed.items.split(seed=bed.seed)
@@ -127,12 +128,12 @@ JUDGES: Mapping[str, Judge] = {"probing": by_probing, "search": by_search, "plan
 
 
 def _locale(bed: Planted, given: str | None) -> tuple[str, Mapping[str, Truth]]:
-    """Returns the locale that is judged and its truth, which is empty where nothing was planted."""
+    """Returns the locale that is judged and its truth, which is empty if nothing was planted."""
     code = next(one for one in bed.items.locales if one != ENGLISH) if given is None else given
     return code, bed.truth.get(code, {})
 
 
 def _cosine(vector: Intervention, truth: Truth) -> float:
-    """Returns the cosine of a vector at the planted layer with what was planted there."""
+    """Returns the cosine between a vector at the planted layer and the planted direction."""
     direction = cast(SteeringVector, vector).direction(truth.layer)  # EN and LOC are added as they are
     return float(torch.cosine_similarity(direction, truth.direction, dim=0))

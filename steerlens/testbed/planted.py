@@ -1,12 +1,14 @@
-"""A model in which a factual direction is read at one layer and a cultural one at a deeper one, and one in which nothing is.
+"""A model that reads a factual direction at one layer and a cultural direction at a deeper layer, and a model that reads
+neither.
 
-At block a the last token sees the prompt's language, and on a factual concept writes the direction ``factual``: wholly in
-English, weakly in the other locales, in place of what came in along it. Block a + 1 alone reads it, writes the right answer in
-proportion, and erases it. At block b the last token sees the locale and whether its country is named, and on a cultural concept
-writes that locale's direction ``cultural``: wholly if it is named, weakly if not; block b + 1 reads it and writes the local
-answer. Unsteered, a rival answer (of a cultural concept: the English one) wins where what was written is weak. So EN steering
-raises transfer after block a and nowhere else, LOC steering localization after block b; ``factual`` on a cultural concept feeds
-the English answer, so that EN steering alone erases. Random neurons in every block stir noise into all of this.
+At block a, the last token sees the prompt's language. On a factual concept it writes the direction ``factual``: fully in
+English, weakly in the other locales. This replaces what came in along that direction. Only block a + 1 reads the direction; it
+writes the right answer in proportion and erases the direction. At block b, the last token sees the locale and whether its
+country is named. On a cultural concept it writes that locale's direction ``cultural``: fully if the country is named, weakly if
+not. Block b + 1 reads the direction and writes the local answer. In the unsteered model, a rival answer (for a cultural
+concept: the English one) wins if the direction was written weakly. So EN steering raises transfer after block a and nowhere
+else, and LOC steering raises localization after block b. On a cultural concept, ``factual`` feeds the English answer, so that
+EN steering alone erases local answers. Random neurons in every block add noise to all of this.
 """
 
 import tempfile
@@ -27,30 +29,32 @@ from steerlens.testbed.circuits import Block, Reading, Space, llama_weights
 from steerlens.testbed.world import N_ANSWERS, SPECIAL, World, world
 
 _TOKENS = 5
-"""Of every prompt: BOS, cue, concept, filler or country, cue."""
+"""The number of tokens of every prompt: BOS, cue, concept, filler or country, cue."""
 _SIZE = 5.0
-"""Norm of a planted direction that is written wholly; noise has 0.5 a coordinate."""
+"""The norm of a planted direction that is written fully. Noise has 0.5 per coordinate."""
 _WEAK = (0.05, 0.65)
-"""Range of the share of it that a locale, or a question without its country, writes: drawn for each concept."""
+"""The range of the share of the direction that is written in a locale other than English, or for a question without its
+country. The share is drawn for each concept."""
 _RIVAL = 0.5
-"""The share above which the answer beats its rival, before noise."""
+"""The share above which the answer beats its rival, before noise is added."""
 _ERASURE = 0.25
-"""What ``factual`` feeds the English answer of a cultural concept, where the right one of a factual concept gets 1."""
+"""The amount by which ``factual`` feeds the English answer of a cultural concept. The right answer of a factual concept gets
+1."""
 _FAINT = 0.05
-"""Size of what attention gathers, so that no vector consists of it."""
+"""The size of what attention gathers. It is small, so that no vector consists mainly of it."""
 _NOISE, _NOISES = 0.5, 24
 _STIRRING = 8
-"""Random neurons of each block."""
+"""The number of random neurons in each block."""
 _SHARPNESS = 6.0
-"""Nats by which an answer at 1 exceeds one at 0."""
+"""The number of nats by which an answer at 1 is above an answer at 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The direction that was planted for one vector, and where."""
+    """The direction that was planted for one vector, and its layer."""
 
     layer: int
-    """The only layer after which steering works, and at which the direction is there to be read."""
+    """The only layer after which steering works, and at which the direction can be read."""
     direction: Float[Tensor, " d_model"]
     """The direction, a unit vector ``[d_model]``."""
 
@@ -64,9 +68,9 @@ class Planted:
     items: Items
     """The items that the model answers."""
     truth: Mapping[str, Mapping[str, Truth]]
-    """What was planted, as ``truth["es-ES"]["EN"]`` and ``["LOC"]``; empty if nothing was planted."""
+    """The planted truth, as ``truth["es-ES"]["EN"]`` and ``["LOC"]``; empty if nothing was planted."""
     seed: int
-    """The seed that everything was drawn by."""
+    """The seed of all random draws."""
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -88,13 +92,14 @@ def planted(
 
     Args:
         seed: the seed of everything: layers, directions, words, answers, noise.
-        nothing: leaves the two circuits out; answers are then chance, stirred by noise. A method that claims something is wrong.
+        nothing: leaves the two circuits out. Answers are then chance with noise, and a method that claims something is wrong.
         locales: the locales other than English; only languages with spaces between words.
         concepts: the number of concepts of each kind.
         n_layers: the number of blocks, six or more.
-        layers: the layers of EN and LOC, for all locales or by locale; EN's is one for all. Drawn by the seed for ``None``.
-        folder: where the model's files are kept, so that it can be loaded again, as training and other processes do; nowhere for
-            ``None``.
+        layers: the layers of EN and LOC, for all locales or by locale. EN's layer must be the same for all. ``None`` draws the
+            layers by the seed.
+        folder: the folder for the model's files, so that training and other processes can load it again; ``None`` keeps no
+            files.
 
     Raises:
         SettingsError: there are fewer than six layers or concepts, the layers do not fit, or a locale writes no spaces.
@@ -134,7 +139,7 @@ def _places(
     layers: Mapping[str, tuple[int, int]] | tuple[int, int] | None,
     rng: np.random.Generator,
 ) -> dict[str, tuple[int, int]]:
-    """Layers of EN and LOC in each locale: a before b, each with a block above it that reads."""
+    """The layers of EN and LOC in each locale: a before b, each with a block above it that reads the direction."""
     drawn = (
         int(rng.integers(1, max(2, n_layers // 2))),
         int(rng.integers(n_layers // 2 + 1, max(n_layers - 1, n_layers // 2 + 2))),
@@ -172,12 +177,12 @@ def _answer(number: int) -> str:
 
 
 def _towards(number: int, weight: float = 1.0) -> dict[str, float]:
-    """One answer up and the others down, so that no direction is common to all concepts."""
+    """Raises one answer and lowers the others, so that no direction is common to all concepts."""
     return {_answer(n): weight * (1.0 if n == number else -1.0 / (N_ANSWERS - 1)) for n in range(N_ANSWERS)}
 
 
 def _begin(block: Block, known: World, rng: np.random.Generator, nothing: bool) -> None:
-    """The last token takes up the concept and its noise; each concept favours some of its choices beforehand."""
+    """Makes the last token gather the concept and its noise. Each concept favours some of its choices from the start."""
     for name in [concept.id for concept in known.concepts] + [f"noise {n}" for n in range(_NOISES)]:
         block.gather(name, name, _TOKENS)
     for concept in known.concepts:
@@ -221,13 +226,13 @@ def _plant_cultural(blocks: Sequence[Block], known: World, code: str, layer: int
 
 
 def _erase(direction: str, *blocks: Block) -> None:
-    """What comes in along a direction does not go out: neither from below where it is written, nor above where it is read."""
+    """Removes what comes in along a direction: before the direction is written, and after it is read."""
     for block in blocks:
         block.neuron(None, {direction: 1.0}, {direction: -1.0})
 
 
 def _stir(block: Block, rng: np.random.Generator) -> None:
-    """Random neurons from the noise to coordinates that nobody reads and, a little, to the answers."""
+    """Adds random neurons from the noise to coordinates that nothing reads and, weakly, to the answers."""
     index = block.space.index
     noise, stirred = ([index[f"{what} {n}"] for n in range(_NOISES)] for what in ("noise", "stirred"))
     answers = [index[_answer(n)] for n in range(N_ANSWERS)]
@@ -260,7 +265,7 @@ def _embeddings(known: World, vocabulary: Sequence[str], space: Space, rng: np.r
 def _booted(
     weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequence[str], name: str, kept: str | Path | None
 ) -> LensModel:
-    """Saved as Hugging Face would and loaded as a user's folder is."""
+    """The model, saved in Hugging Face's layout and loaded like a user's folder."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""How often judges find what is planted, and how often they claim something where nothing is."""
+"""How often judges find what is planted, and how often they claim something when nothing is planted."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ PLANTED, NOTHING = "planted", "nothing planted"
 
 @dataclass(frozen=True, eq=False)
 class Rates(ResultTable):
-    """What judges claim of planted models and of their twins, in which nothing is planted: a row for each model and judge.
+    """What judges claim about planted models and about their twins without anything planted: one row for each model and judge.
 
-    Columns: seed, model (``planted`` or ``nothing planted``), en_layer and loc_layer (the planted ones; empty where nothing is),
-    judge, claims (joined by semicolons), found (empty where nothing is planted).
+    Columns: seed, model (``planted`` or ``nothing planted``), en_layer and loc_layer (the planted layers; empty if nothing is
+    planted), judge, claims (joined by semicolons), found (empty if nothing is planted).
     """
 
     seen: "pd.DataFrame | None" = field(default=None, repr=False)
-    """What judges measured by layer, which is not saved: columns seed, model, en_layer, loc_layer, judge, measure, layer,
+    """The judges' measurements by layer, which are not saved. Columns: seed, model, en_layer, loc_layer, judge, measure, layer,
     value."""
 
     columns: ClassVar[tuple[str, ...]] = ("seed", "model", "en_layer", "loc_layer", "judge", "claims", "found")
@@ -36,8 +36,8 @@ class Rates(ResultTable):
         """Returns how often each judge was right.
 
         Returns:
-            Columns judge, found (of how many ``planted`` models it found what is planted), planted, silent (of how many of
-            ``nothing`` it claimed nothing), nothing.
+            Columns: judge; found (the number of planted models in which it found what is planted) and planted (the number of
+                planted models); silent (the number of twins about which it claimed nothing) and nothing (the number of twins).
         """
         import pandas as pd
 
@@ -52,14 +52,14 @@ def rates(
     concepts: int = 80,
     executor: Executor | None = None,
 ) -> Rates:
-    """Has judges judge the planted model of each seed, and its twin in which nothing is planted.
+    """Runs judges on the planted model of each seed, and on its twin in which nothing is planted.
 
     Args:
-        seeds: a model and its twin for each; both take the package's own judges about five seconds on a core.
-        judges: by name; one of your own is a function from ``Planted`` to ``Judgement``.
+        seeds: the seeds; each makes a model and its twin. The package's own judges take about five seconds on a core for both.
+        judges: the judges by name; one of your own is a function from ``Planted`` to ``Judgement``.
         locale: the locale of the models other than English.
         concepts: the number of concepts of each kind.
-        executor: who judges the seeds, as for ``evaluation.sweep``; workers of other processes import the judges.
+        executor: the executor that runs the seeds, as for ``evaluation.sweep``; workers in other processes import the judges.
     """
     import pandas as pd
 
@@ -80,7 +80,7 @@ def rates(
 
 
 def _of_seed(judges: Mapping[str, Judge], locale: str, concepts: int, seed: int) -> tuple[list[dict], list[dict]]:
-    """Returns the rows of both models of a seed, and what was seen by layer."""
+    """Returns the rows of both models of a seed, and the measurements by layer."""
     found: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     for nothing in (False, True):

@@ -1,4 +1,4 @@
-"""The toy world that a planted model knows: its words, concepts and answers."""
+"""The toy world of a planted model: its words, concepts and answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from steerlens.data import ENGLISH, Item, Items, Kind, locale
 from steerlens.errors import SettingsError
 
 N_ANSWERS = 12
-"""Words that serve as answers, the same in every language."""
+"""The number of words that serve as answers. They are the same in every language."""
 N_CHOICES = 4
 SPECIAL = ("<bos>", "<pad>", "<unk>")
 _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
@@ -17,35 +17,36 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
 
 @dataclass(frozen=True)
 class WorldConcept:
-    """One thing asked; each locale has its own word for it, and nothing in the words shows its kind."""
+    """One concept that is asked about. Each locale has its own word for it, and the words do not show its kind."""
 
     id: str
     kind: Kind
     words: Mapping[str, str]
-    """By locale."""
+    """The word in each locale."""
     choices: tuple[int, ...]
-    """Numbers of the answer words that a factual concept offers, the right one first; of a cultural one, each locale's own."""
+    """The numbers of the answer words. For a factual concept: its choices, the right one first. For a cultural concept: each
+    locale's own answer."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Locales (English first), concepts and words, drawn from a seed."""
+    """Locales (English first), concepts and words, drawn by a seed."""
 
     locales: tuple[str, ...]
     concepts: tuple[WorldConcept, ...]
     answers: tuple[str, ...]
     fillers: Mapping[str, str]
-    """By locale: the words of an explicit question that name the country."""
+    """The word that fills the country's place in a question that does not name it, by locale."""
     countries: Mapping[str, str]
 
     def vocabulary(self) -> list[str]:
-        """Every word, special ones and cues first."""
+        """All words; special tokens and cues come first."""
         cues = [word for code in self.locales for word in (locale(code).question, locale(code).answer)]
         words = [word for concept in self.concepts for word in concept.words.values()]
         return list(dict.fromkeys([*SPECIAL, *cues, *self.fillers.values(), *self.countries.values(), *self.answers, *words]))
 
     def items(self) -> Items:
-        """Every concept asked in every locale, cultural ones without and with the country."""
+        """All concepts asked in every locale; cultural concepts are asked without and with the country."""
         return Items(tuple(self._item(concept, code) for concept in self.concepts for code in self.locales), "planted")
 
     def _item(self, concept: WorldConcept, code: str) -> Item:
@@ -60,10 +61,10 @@ class World:
 
 
 def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
-    """A world of ``n`` concepts of each kind.
+    """A world with ``n`` concepts of each kind.
 
     Raises:
-        SettingsError: locales that the toy words cannot be written in, or fewer than six concepts of a kind.
+        SettingsError: the toy words cannot be written in a locale, or there are fewer than six concepts of a kind.
     """
     every = tuple(dict.fromkeys((ENGLISH, *locales)))
     odd = [code for code in every if " " in locale(code).question or locale(code).space != " "]
@@ -90,7 +91,7 @@ def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
 
 
 def _words(n: int, rng: np.random.Generator) -> list[str]:
-    """Different words of three syllables."""
+    """Distinct words of three syllables."""
     found: dict[str, None] = {}
     while len(found) < n:
         found["".join(rng.choice(_SYLLABLES, size=3))] = None

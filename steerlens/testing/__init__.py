@@ -1,6 +1,6 @@
-"""The engine held against Hugging Face alone, on tiny random models of many architectures.
+"""Compares the engine with Hugging Face alone, on tiny random models of many architectures.
 
-``python -m steerlens.testing.architectures`` runs all of it.
+``python -m steerlens.testing.architectures`` runs all comparisons.
 """
 
 from steerlens.testing.families import FAMILIES

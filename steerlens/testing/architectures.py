@@ -43,11 +43,11 @@ CHECKS: dict[Check, tuple[str, ...]] = {
     behaviour.texts: ("generate", "stream", "settings"),
     behaviour.strength_zero: ("strength 0",),
 }
-"""Each check, and the columns that it fills."""
+"""The columns that each check fills."""
 
 
 def examine(family: Family) -> Examined:
-    """All checks of one architecture. What goes wrong is told in the row; nothing is raised."""
+    """Runs all checks of one architecture. Errors are recorded in the row; nothing is raised."""
     started, row = time.process_time(), Examined(family.name)
     torch.manual_seed(0)
     with ExitStack() as stack:
@@ -72,10 +72,10 @@ def examine(family: Family) -> Examined:
 
 
 def examine_all(families: Sequence[Family], told: Callable[[Examined], None] | None = None) -> list[Examined]:
-    """Every architecture's row, on one thread.
+    """Returns the row of every architecture, computed on one thread.
 
     Args:
-        told: called with each row as it comes.
+        told: called with each row as soon as it is ready.
     """
     threads, rows = torch.get_num_threads(), []
     torch.set_num_threads(1)
@@ -90,10 +90,10 @@ def examine_all(families: Sequence[Family], told: Callable[[Examined], None] | N
 
 
 def chosen(names: Sequence[str]) -> list[Family]:
-    """The families whose names begin with one of those given, in any case; all for none.
+    """The families whose names begin with one of the given texts, ignoring case; all families if none are given.
 
     Raises:
-        UnknownNameError: none begins so.
+        UnknownNameError: no name begins with a given text.
     """
     for name in names:
         if not any(_begins(family, name) for family in FAMILIES):
@@ -102,7 +102,7 @@ def chosen(names: Sequence[str]) -> list[Family]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 if nothing that loaded is wrong. What is refused in words is not wrong."""
+    """Runs the command. Returns 0 if no architecture that loaded is wrong. A refusal with an explanation is not wrong."""
     parser = argparse.ArgumentParser(prog="steerlens.testing.architectures", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
     parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
@@ -150,7 +150,8 @@ def _describe(row: Examined, model: sl.LensModel) -> None:
 
 @contextmanager
 def _nothing_installed() -> Iterator[list[str]]:
-    """Commands that would install something are refused inside, and noted: a library may run one while it loads a model."""
+    """Refuses and records commands inside the block that would install something, as a library may run one while it loads a
+    model."""
     asked: list[str] = []
     begin = subprocess.Popen.__init__
 

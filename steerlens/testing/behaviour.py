@@ -1,4 +1,4 @@
-"""The checks of what a model does: the texts that it writes, the hooks that are left, and strength 0."""
+"""Checks of a model's behaviour: the texts that it writes, the hooks that remain, and strength 0."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -15,7 +15,7 @@ from steerlens.testing.bench import TEXTS, Bench, Recipe
 from steerlens.testing.findings import Finding, Tally
 
 _NEW = 6
-"""Tokens that are generated."""
+"""The number of tokens that are generated."""
 _SETTINGS: dict[str, dict[str, Any]] = {
     "use_cache=False": {"use_cache": False},
     "prefill_chunk_size=5": {"prefill_chunk_size": 5},
@@ -24,7 +24,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def texts(bench: Bench) -> dict[str, Finding]:
-    """Greedy texts alone, in a batch, as a stream and with settings of Hugging Face's, unsteered and steered."""
+    """Checks greedy texts: alone, in a batch, as a stream and with Hugging Face's settings, unsteered and steered."""
     generated, streamed, settled = Tally(), Tally(), Tally()
     plain = [_by_hand(bench, text, None, "all") for text in TEXTS]
     settings = {name: values for name, values in _SETTINGS.items() if _takes(bench, values, plain)}
@@ -45,10 +45,10 @@ def texts(bench: Bench) -> dict[str, Finding]:
 
 
 def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
-    """No hook stays after what ran so far, nor after passes that end in an error.
+    """Checks that no hook remains after everything that ran so far, nor after passes that end in an error.
 
     Args:
-        before: hooks when the model had been loaded, ``hooks_at_rest``.
+        before: the number of hooks after the model was loaded, from ``hooks_at_rest``.
     """
     tally, model = Tally(), bench.model
     tally.same("normal ends", hooks(model), before)
@@ -76,7 +76,7 @@ def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
 
 
 def strength_zero(bench: Bench) -> dict[str, Finding]:
-    """Strength 0 gives the unsteered model's scores and texts, bit for bit."""
+    """Checks that strength 0 gives the unsteered model's scores and texts, bit for bit."""
     tally, model = Tally(), bench.model
     with tally.trying("score"):
         scorer = bench.scorer(solved=True)
@@ -92,19 +92,20 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
 
 
 def hooks_at_rest(model: sl.LensModel) -> int:
-    """Hooks on all modules after one plain pass: at the first, both libraries install some of their own that stay."""
+    """The number of hooks on all modules after one plain pass. In the first pass, both libraries install some hooks of their
+    own, which stay."""
     with torch.no_grad(), suppress(Exception):  # where no pass runs, the other checks tell it
         model.backend.logits(model.batch([model.row(model.tokens(TEXTS[0]).ids)]))
     return hooks(model)
 
 
 def hooks(model: sl.LensModel) -> int:
-    """Hooks that stand on a model."""
+    """The number of hooks on a model."""
     return len(model.backend.hooks_on())
 
 
 def _steerings(bench: Bench) -> Iterator[tuple[str, SteeredTokens, Recipe | None]]:
-    """Unsteered, and two layers steered at each choice of tokens."""
+    """Yields no steering, and two steered layers with each choice of tokens."""
     yield "unsteered", "all", None
     yield from ((tokens, tokens, bench.recipe({0: 1.0, 2: 1.0}, tokens)) for tokens in STEERED_TOKENS)
 
@@ -123,9 +124,10 @@ def _decoded(bench: Bench, ids: list[int]) -> str:
 
 
 def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
-    """Hugging Face itself takes a setting for this architecture, and gives the plain greedy text of every prompt with it.
+    """Whether Hugging Face itself supports a setting for this architecture, and writes the plain greedy text of every prompt
+    with it.
 
-    Jamba, prefilled in pieces, gives that of one prompt by chance, with other scores.
+    Jamba, with a prompt processed in pieces, writes that text for one prompt by chance, with other scores.
     """
     for text, expected in zip(TEXTS, plain, strict=True):
         given = torch.tensor([list(bench.model.tokens(text).ids)])
@@ -147,7 +149,7 @@ def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
 
 @contextmanager
 def _failing(model: sl.LensModel) -> Iterator[None]:
-    """Passes inside end in an error in the last block."""
+    """Makes passes inside the block end in an error in the last block of the model."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("an error in the middle of a pass")
@@ -157,7 +159,7 @@ def _failing(model: sl.LensModel) -> Iterator[None]:
 
 
 def _leave_early(bench: Bench, recipe: Recipe) -> None:
-    """Begins a sweep and a stream, and closes both."""
+    """Begins a sweep and a stream, and closes both before they end."""
     unfinished: list[Any] = [stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model))]
     with suppress(Exception):  # a scorer that is refused
         unfinished.append(bench.scorer(solved=False).sweep([recipe.plan]))

@@ -1,4 +1,4 @@
-"""What the checks of one architecture share: the loaded model, the reference, items, vectors and texts."""
+"""The objects that the checks of one architecture share: the loaded model, the reference, items, vectors and texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ TEXTS = (
     "Un río",
     "¿Qué gran río atraviesa la selva de Brasil?",
 )
-"""Texts of unlike lengths; the first repeats itself, so that generation by looking up earlier words has some to find."""
+"""Texts of different lengths. The first repeats itself, so that generation by looking up earlier words finds some."""
 _SHARE = 0.5
-"""Length of a vector, in mean residual norms of its layer."""
+"""The length of a vector, as a multiple of the mean residual norm of its layer."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A plan, and the same thing as vectors by layer for the reference."""
+    """A plan, and the same steering as vectors by layer for the reference."""
 
     plan: SteeringPlan
     directions: dict[int, Tensor]
@@ -39,16 +39,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Case:
-    """One choice behind its prompt, as tokens."""
+    """One choice after its prompt, as tokens."""
 
     ids: tuple[int, ...]
     prompt: int
-    """How many of the tokens are the prompt."""
+    """The number of tokens that belong to the prompt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """One architecture, ready for its checks."""
+    """One architecture with everything that its checks need."""
 
     model: sl.LensModel
     hand: ByHand
@@ -59,7 +59,7 @@ class Bench:
 
     @classmethod
     def of(cls, family: Family, folder: Path, model: sl.LensModel) -> "Bench":
-        """The bench of a tiny model that lies in a folder and was loaded from it."""
+        """The bench of a tiny model that is in a folder and was loaded from it."""
         hand = ByHand(family, folder)
         norms = hand.residuals(model.tokens(TEXTS[0]).ids).norm(dim=-1).mean(dim=-1)
         drawn = torch.randn(len(hand.layers), model.d_model, generator=torch.Generator().manual_seed(2))
@@ -71,27 +71,27 @@ class Bench:
         return Scorer(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
 
     def recipes(self, tokens: SteeredTokens) -> list[Recipe]:
-        """Ten plans: each layer with two strengths, two layers at once, and unsteered."""
+        """Returns ten plans: each layer with two strengths, two layers at once, and unsteered."""
         last = len(self.vectors) - 1
         each = [self.recipe({layer: strength}, tokens) for strength in (1.0, -0.7) for layer in range(last + 1)]
         nothing = Recipe(no_steering(self.model.fingerprint), {})
         return [*each, self.recipe({0: 0.6, last - 1: -0.8}, tokens), nothing]
 
     def recipe(self, strengths: dict[int, float], tokens: SteeredTokens) -> Recipe:
-        """The plan that adds the layers' vectors so strongly."""
+        """The plan that adds the layers' vectors with the given strengths."""
         steps = tuple(Step(Add(self.vectors[layer]), layer, strength, tokens) for layer, strength in strengths.items())
         directions = {layer: strength * self.vectors[layer] for layer, strength in strengths.items()}
         return Recipe(SteeringPlan(steps, self.model.fingerprint), directions)
 
     def cases(self, *, solved: bool) -> list[list[Case]]:
-        """The tokens of every choice of every item. The prompt ends where the first choice leaves its tokens."""
+        """The tokens of every choice of every item. The prompt ends at the first choice whose tokens differ from its own."""
         return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
 
     def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: SteeredTokens) -> Tensor:
-        """Sums of log probabilities of an item's choices by hand, ``[copy, choice]``.
+        """Sums of log probabilities of an item's choices from the reference, ``[copy, choice]``.
 
         Args:
-            directions: what is added after a layer in each copy of the text, ``[copy, d_model]``.
+            directions: the vectors added after each layer in each copy of the text, ``[copy, d_model]``.
         """
         found = []
         for case in cases:
@@ -119,7 +119,7 @@ class Bench:
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the beginning that two sequences share."""
+    """The length of the beginning that two sequences share."""
     return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 

@@ -1,6 +1,7 @@
-"""A second copy of a tiny model, run by Hugging Face alone with plain hooks on its layers, one row at a time and uncached.
+"""A second copy of a tiny model, run by Hugging Face alone with plain hooks on its layers, one row at a time and without a
+cache.
 
-It shares no code with the engine: what it gives is what the engine's results are held against.
+It shares no code with the engine. The engine's results are compared with its results.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from steerlens.steering import SteeredTokens
 from steerlens.testing.family import Family
 
 Added = Mapping[int, Tensor]
-"""What is added to the residual stream after each of some layers, ``[copy, pos, d_model]``."""
+"""The vectors added to the residual stream after each of some layers, ``[copy, pos, d_model]``."""
 
 
 class ByHand:
@@ -38,7 +39,8 @@ class ByHand:
         return ByHand(*self._made_from, attn_implementation="eager")
 
     def logits(self, ids: Sequence[int], added: Added | None = None) -> Tensor:
-        """Logits ``[copy, pos, d_vocab]`` of one text, with something added after some layers, in each copy something else."""
+        """Logits ``[copy, pos, d_vocab]`` of one text, with vectors added after some layers. Each copy may have other
+        vectors."""
         copies = max((len(vectors) for vectors in (added or {}).values()), default=1)
         with self._adding(added or {}):
             output = self.model(input_ids=torch.tensor([list(ids)] * copies), use_cache=False)
@@ -60,7 +62,7 @@ class ByHand:
 
     @torch.no_grad()
     def greedy(self, ids: Sequence[int], count: int, directions: Mapping[int, Tensor], tokens: SteeredTokens) -> list[int]:
-        """The likeliest next tokens, each from a pass over all of the text so far, until one ends the text."""
+        """The most probable next tokens, each from a pass over the whole text so far, until one ends the text."""
         text, length = list(ids), len(ids)
         while len(text) < length + count:
             mask = self.steered(text, length, tokens)[None, :, None]
@@ -71,11 +73,11 @@ class ByHand:
         return text[length:]
 
     def steered(self, ids: Sequence[int], prompt: int, tokens: SteeredTokens) -> Tensor:
-        """1 at the tokens that are steered and 0 elsewhere, ``[pos]``.
+        """1 for tokens that are steered and 0 for the others, ``[pos]``.
 
         Args:
-            ids: the prompt and what follows it.
-            prompt: how many tokens of it are the prompt.
+            ids: the prompt and the tokens after it.
+            prompt: the number of the prompt's tokens.
         """
         place = torch.arange(len(ids))
         inner = place >= self.front(ids)
@@ -83,7 +85,7 @@ class ByHand:
         return at[tokens].float()
 
     def front(self, ids: Sequence[int]) -> int:
-        """How many special tokens stand in front of a text."""
+        """The number of special tokens in front of a text."""
         return next((place for place, token in enumerate(ids) if token not in self.special), len(ids))
 
     @contextmanager
@@ -98,7 +100,8 @@ class ByHand:
 
 
 def _layers(model: Any) -> Any:
-    """The decoder's layers: the longest list of modules that belongs to no vision or audio tower, the outermost of equals."""
+    """The decoder's layers: the longest list of modules that does not belong to a vision or audio tower; of equally long ones,
+    the outermost."""
     lists = [
         (name, module)
         for name, module in model.named_modules()
@@ -108,13 +111,14 @@ def _layers(model: Any) -> Any:
 
 
 def _stream(output: Any) -> Tensor:
-    """The residual stream ``[batch, pos, d_model]`` in what a layer returns; of several (Gemma 3n), the active one."""
+    """The residual stream ``[batch, pos, d_model]`` in the output of a layer. If there are several (Gemma 3n), it is the active
+    one."""
     stream: Tensor = output[0] if isinstance(output, tuple | list) else output
     return stream[0] if stream.ndim == 4 else stream
 
 
 def _with_stream(output: Any, stream: Tensor) -> Any:
-    """What a layer returned, with another residual stream in it."""
+    """The output of a layer with another residual stream."""
     if isinstance(output, tuple | list):
         return type(output)([_with_stream(output[0], stream), *output[1:]])
     return torch.cat([stream[None], output[1:]]) if output.ndim == 4 else stream

@@ -1,4 +1,4 @@
-"""The checks that read numbers: tokens, residuals, scores, sweeps and gradients, each against the reference."""
+"""Checks that compare numbers with the reference: tokens, residuals, scores, sweeps and gradients."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -20,7 +20,7 @@ _PLACES: tuple[str | int, ...] = ("last", "mean", 1)
 
 
 def front(bench: Bench) -> dict[str, Finding]:
-    """The tokens that the model sees are the tokenizer's own."""
+    """Checks that the tokens that the model sees are the tokenizer's own."""
     tally = Tally()
     for text in TEXTS:
         ours, theirs = list(bench.model.tokens(text).ids), list(bench.hand.tokenizer(text)["input_ids"])
@@ -31,7 +31,8 @@ def front(bench: Bench) -> dict[str, Finding]:
 
 
 def reference(bench: Bench) -> dict[str, Finding]:
-    """Hugging Face's eager attention, which TransformerLens asks for, agrees with its default, which the reference runs."""
+    """Checks that Hugging Face's eager attention, which TransformerLens uses, agrees with its default, which the reference
+    uses."""
     tally, ids = Tally(_RESIDUAL), bench.model.tokens(TEXTS[0]).ids
     with tally.trying("eager attention"):
         tally.compare("eager attention", bench.hand.eager().residuals(ids), bench.hand.residuals(ids), relative=True)
@@ -39,7 +40,7 @@ def reference(bench: Bench) -> dict[str, Finding]:
 
 
 def residuals(bench: Bench) -> dict[str, Finding]:
-    """The residual stream at the last token, as a mean and at an index; alone and in batches padded on either side."""
+    """Checks the residual stream at the last token, as a mean and at an index; alone and in batches padded on either side."""
     tally, ids = Tally(_RESIDUAL), [bench.model.tokens(text).ids for text in TEXTS]
     by_hand = [bench.hand.residuals(row) for row in ids]
     for place in _PLACES:
@@ -56,7 +57,7 @@ def residuals(bench: Bench) -> dict[str, Finding]:
 
 
 def scores(bench: Bench) -> dict[str, Finding]:
-    """Scores of the unsteered model, without and with solved examples."""
+    """Checks the scores of the unsteered model, without and with solved examples."""
     tally = Tally(_NATS)
     for solved in (False, True):
         expected = torch.cat([bench.scores(cases, {}, "all")[0] for cases in bench.cases(solved=solved)])
@@ -66,9 +67,10 @@ def scores(bench: Bench) -> dict[str, Finding]:
 
 
 def sweeps(bench: Bench) -> dict[str, Finding]:
-    """Scores and hits under ten plans from one sweep and under a plan a layer from another; scores from a full pass.
+    """Checks scores and hits under ten plans from one sweep, and under one plan per layer from another; also scores from a full
+    pass.
 
-    Plans that begin at one layer are run together, as copies: the second sweep has none.
+    Plans that begin at one layer are run together, as copies. The second sweep has no such plans.
     """
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
@@ -92,7 +94,7 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
 
 
 def gradients(bench: Bench) -> dict[str, Finding]:
-    """Derivatives of the margins, against automatic differentiation through the reference."""
+    """Checks the derivatives of the margins against automatic differentiation through the reference."""
     tally, layers = Tally(_GRADIENT), range(len(bench.vectors))
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
     for solved, tokens in product((False, True), STEERED_TOKENS):
@@ -115,7 +117,7 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _read(seen: Tensor, front: int, place: str | int) -> Tensor:
-    """What is read of one text's residuals ``[layer, pos, d_model]``."""
+    """The part that is read of one text's residuals ``[layer, pos, d_model]``."""
     if place == "mean":
         return seen[:, front:].mean(dim=1)
     return seen[:, -1 if place == "last" else int(place)]

@@ -1,4 +1,4 @@
-"""A job in a process of its own, and the moment of its run at which it is interrupted.
+"""A job in a separate process, and the moment of its run at which it is interrupted.
 
 A process is forked from one that has imported everything, so that a job takes one or two seconds and not ten. Its moments are
 counted in touches: how often Python opened, renamed or removed something in the job's folder. They are the same in every run.
@@ -19,20 +19,21 @@ _TOUCHES = frozenset(
 )
 """Events of ``sys.addaudithook`` whose first argument is a path."""
 _LONGEST = 120.0
-"""Seconds after which a job hangs."""
+"""The number of seconds after which a job counts as hung."""
 _PAUSE = 0.002
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a run is interrupted, and what then happens in its process."""
+    """The time at which a run is interrupted, and what then happens in its process."""
 
     touches: int
-    """The touches before it."""
+    """The number of touches before it."""
     act: Callable[[], bool]
-    """Is called at this touch; where it returns false, again at the next one."""
+    """A function that is called at this touch. If it returns false, it is called again at the next touch."""
     in_worker: bool = False
-    """Whether this happens in a process that the run has started, which counts its own touches, and not in its own one."""
+    """Whether this happens in a process that the run has started, and not in the run's own process. The started process counts
+    its own touches."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Ended:
     """How a run ended."""
 
     status: int
-    """As ``subprocess`` gives it: below zero, the signal that ended the process."""
+    """The status as in ``subprocess``: below zero, it is the signal that ended the process."""
     output: str
-    """What was written to stdout and stderr."""
+    """The text written to stdout and stderr."""
     touches: int
     """How often the job's folder was touched, if the run ended by itself."""
     seconds: float
@@ -51,7 +52,7 @@ class Ended:
 
 
 class Run:
-    """A job that runs in a process group of its own."""
+    """A job that runs in its own process group."""
 
     def __init__(
         self,
@@ -64,11 +65,11 @@ class Run:
         """Starts the job.
 
         Args:
-            job: what is run; it ends by returning or by ``SystemExit``.
+            job: the function that is run; it ends by returning or by ``SystemExit``.
             place: the folder whose touches count.
-            log: the file for what it writes.
-            moment: when it is interrupted; never for ``None``.
-            limit: what is called in the process before the job.
+            log: the file for the job's output.
+            moment: the moment of the interruption; never for ``None``.
+            limit: a function that is called in the process before the job.
         """
         self._log, self._counted, self.began = log, log.with_suffix(".touches"), time.monotonic()
         self._counted.unlink(missing_ok=True)
@@ -83,7 +84,7 @@ class Run:
 
         Args:
             number: the signal.
-            at: when, in seconds of ``time.monotonic``.
+            at: the time, in seconds of ``time.monotonic``.
         """
         while time.monotonic() < at:
             if self._is_over():
@@ -92,7 +93,7 @@ class Run:
         os.kill(self.pid, number)  # which has not been waited for: the number is still its own
 
     def wait(self) -> Ended:
-        """Waits for the end, and ends what the run has started and left."""
+        """Waits for the end, and ends the processes that the run has started and left running."""
         hung, last = False, self.began + _LONGEST
         while not self._is_over():
             if time.monotonic() > last:
@@ -107,12 +108,12 @@ class Run:
         return Ended(status, output, touches, time.monotonic() - self.began, hung)
 
     def _is_over(self) -> bool:
-        """Says whether the process has ended; its number stays its own, since it is not waited for."""
+        """Returns whether the process has ended. Its number is not reused, since nobody has waited for it."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def by_signal(number: int) -> Callable[[], bool]:
-    """Returns what sends a signal to the process itself.
+    """Returns a function that sends a signal to its own process.
 
     Args:
         number: the signal.
@@ -128,7 +129,7 @@ def by_signal(number: int) -> Callable[[], bool]:
 def _child(
     job: Callable[[], None], place: Path, log: Path, counted: Path, moment: Moment | None, limit: Callable[[], None]
 ) -> None:
-    """Runs a job and ends the process; it never returns."""
+    """Runs a job and ends the process. It never returns."""
     status = 1
     try:
         os.setpgrp()
@@ -147,7 +148,7 @@ def _child(
 
 
 def _status(job: Callable[[], None]) -> int:
-    """Returns the status that Python would end with."""
+    """Returns the status with which Python would end."""
     try:
         job()
     except SystemExit as end:
@@ -162,10 +163,10 @@ def _status(job: Callable[[], None]) -> int:
 
 
 def _watched(place: Path, moment: Moment | None) -> Callable[[], int]:
-    """Counts the touches of a folder from here on, and does what is to be done at one of them.
+    """Counts the touches of a folder from now on, and runs the moment's function at one of them.
 
     Returns:
-        What returns their number.
+        A function that returns their number.
     """
     here, prefix, seen, busy, over = os.getpid(), str(place), 0, False, moment is None
 

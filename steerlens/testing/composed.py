@@ -1,4 +1,4 @@
-"""Models that take images or sounds and write text, made with the smallest towers; the checks give them text alone."""
+"""Models that take images or sounds and write text, made with the smallest towers. The checks give them only text."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def _seeing(name: str, stem: str, text: dict[str, Any], vision: dict[str, Any], 
 
 
 def _hearing(name: str, stem: str, text: str, sound: dict[str, Any]) -> Family:
-    """The same with an audio tower, on a text model of a type."""
+    """The same with an audio tower, on a text model of a given type."""
     own = GROUPED | {"model_type": text}
     return Family(name, f"{stem}Config", f"{stem}ForConditionalGeneration", "none", own, {"audio_config": sound})
 

@@ -1,4 +1,4 @@
-"""What a piece of work asks of a machine, in counts that are the same on every machine: block calls, operations, waits."""
+"""The amount of work that code needs, in counts that are the same on every machine: block calls, operations, waits."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,41 +21,42 @@ _EMPTY = {
     "_unsafe_view",
     "_local_scalar_dense",
 }
-"""ATen operations that compute nothing, and are not known as views by their signature."""
+"""ATen operations that compute nothing, but whose signature does not show that they are views."""
 _WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"}
-"""ATen operations whose answer, or the size of whose answer, the processor needs."""
+"""ATen operations whose result, or its size, must be known to the processor."""
 _INDEXED = {"index", "index_put", "index_put_", "_unsafe_index_put"}
-"""ATen operations that read the size of their answer off a mask, if they are given one."""
+"""ATen operations that read the size of their result from a mask, if they are given one."""
 _COPIES = {"_to_copy", "copy_"}
 _READ = {Tensor.cpu, Tensor.tolist}
 
 
 @dataclass
 class Counts:
-    """What was counted so far."""
+    """The counts so far."""
 
     blocks: int = 0
-    """Calls of the model's blocks, on a batch of any size."""
+    """The number of calls of the model's blocks, on a batch of any size."""
     operations: int = 0
-    """ATen operations that compute or copy; views are not among them. On a GPU one such operation is about one kernel."""
+    """The number of ATen operations that compute or copy; views are not counted. On a GPU one such operation is about one
+    kernel."""
     waits: int = 0
-    """Operations at which the processor waits for a device to finish all that it was given. On a CPU those that would make it
-    wait if the tensors lay on a GPU."""
+    """The number of operations at which the processor waits until a device has finished all its work. On a CPU, the number that
+    would wait if the tensors were on a GPU."""
 
 
 @contextmanager
 def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator[Counts]:
-    """Counts the work of the block: calls of the model's blocks, operations, and waits for the device.
+    """Counts the work inside the block: calls of the model's blocks, operations, and waits for the device.
 
-    No hook is put on the model, since results are kept for the hooks that it has. Waits on a GPU are the copies between its
-    memory and the processor's that are not told to go on meanwhile, numbers read off a tensor, and tensors whose size depends
-    on their numbers (``nonzero``, indexing with a mask). On a CPU every call of ``.cpu()`` and ``.tolist()`` counts in place of
-    the copies, also where the tensor would lie on the CPU anyway; a copy to the device, and a tensor that is made on it from
-    numbers, cannot be told from any other.
+    No hook is put on the model, since results are cached for the hooks that it has. The waits on a GPU are blocking copies
+    between its memory and the processor's, numbers that are read from a tensor, and tensors whose size depends on their values
+    (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and ``.tolist()`` counts in place of the copies,
+    even if the tensor would be on the CPU anyway. A copy to the device, and a tensor made on it from numbers, cannot be
+    distinguished from other operations.
 
     Args:
-        blocks: the model's blocks, as ``model.tl.blocks``.
-        device: where the model lies.
+        blocks: the model's blocks, for example ``model.tl.blocks``.
+        device: the device of the model.
 
     Yields:
         The counts, which grow while the block runs.
@@ -74,7 +75,7 @@ def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts ATen operations, and those among them that wait."""
+    """Counts ATen operations, and those that wait."""
 
     def __init__(self, counts: Counts, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -91,7 +92,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Reads(TorchFunctionMode):
-    """Counts, where the model lies on a CPU, the calls that would copy a tensor of a GPU's to the CPU."""
+    """Counts the calls that would copy a tensor from a GPU to the CPU, if the model is on a CPU."""
 
     def __init__(self, counts: Counts, device: torch.device) -> None:
         super().__init__()
@@ -109,13 +110,13 @@ def _name(func: OpOverload) -> str:
 
 
 def _computes(func: OpOverload) -> bool:
-    """Whether an operation does work: not a view, whose result shares the memory of what it was given unwritten."""
+    """Whether an operation does work. A view does not: its result shares unchanged memory with its argument."""
     views = any(found.alias_info is not None and not found.alias_info.is_write for found in func._schema.returns)
     return func.namespace == "aten" and not views and _name(func) not in _EMPTY
 
 
 def _waits(func: OpOverload, args: Sequence[Any], given: Mapping[str, Any], device: torch.device) -> bool:
-    """Whether an operation on tensors of the model's device needs an answer from it."""
+    """Whether an operation on tensors of the model's device waits for a result from the device."""
     if not args or not isinstance(args[0], Tensor) or args[0].device.type != device.type:
         return False
     masks = (index for index in args[1] if isinstance(index, Tensor)) if _name(func) in _INDEXED else ()

@@ -1,4 +1,4 @@
-"""Architectures whose layers all attend and have one MLP, and the multimodal models built on them."""
+"""Architectures in which every layer has attention and one MLP, and the multimodal models built on them."""
 
 from steerlens.testing.family import (
     ALL_HEADS,

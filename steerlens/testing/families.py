@@ -1,4 +1,4 @@
-"""The architectures that the harness makes tiny models of."""
+"""The architectures for which tiny models are made."""
 
 from steerlens.testing.composed import COMPOSED
 from steerlens.testing.dense import DENSE
@@ -6,4 +6,4 @@ from steerlens.testing.family import Family
 from steerlens.testing.mixed import MIXED
 
 FAMILIES: tuple[Family, ...] = (*DENSE, *MIXED, *COMPOSED)
-"""Every one: those with plain attention and one MLP in a layer, others, and those that take more than text."""
+"""All architectures: those with plain attention and one MLP in a layer, others, and those that take more than text."""

@@ -1,34 +1,34 @@
-"""What says how a tiny model of an architecture is made, and the shapes that many share."""
+"""The description of how a tiny model of an architecture is made, and shapes that many architectures share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Front = Literal["bos", "bos, no pad", "eos", "unused", "unused, own pad", "none"]
-"""What a family's tokenizer usually puts in front of a text, and how it pads.
+"""The tokens that a family's tokenizer usually puts in front of a text, and its padding.
 
-``bos``: a BOS, with a padding token; ``bos, no pad``: without one; ``eos``: the end-of-text token serves as BOS and is put in
-front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own pad``: a BOS of its own
-that is declared and not put in front; ``none``: no BOS at all.
+``bos``: a BOS, with a padding token; ``bos, no pad``: the same without a padding token; ``eos``: the end-of-text token is used
+as BOS and is put in front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own
+pad``: a separate BOS is declared and not put in front; ``none``: no BOS at all.
 """
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture, small."""
+    """One architecture with a small configuration."""
 
     name: str
     config: str
-    """Name of the config class in transformers."""
+    """The name of the config class in transformers."""
     model: str
-    """Name of the model class in transformers, which TransformerLens chooses its adapter by."""
+    """The name of the model class in transformers, by which TransformerLens chooses its adapter."""
     front: Front
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the config; of its ``text_config`` if ``outer`` is given."""
     outer: Mapping[str, Any] | None = None
-    """What stands beside the ``text_config`` of a multimodal model."""
+    """The fields of a multimodal model's config other than ``text_config``."""
     towers_need: str = ""
-    """A package that the vision and audio towers need: they are left out, and the package is not asked for."""
+    """A package that the vision and audio towers need. The towers are left out, so the package is not needed."""
 
 
 def causal(name: str, stem: str, front: Front, settings: Mapping[str, Any]) -> Family:
@@ -44,7 +44,7 @@ HEADED = GROUPED | {"head_dim": 16}
 ALL_HEADS = BASE | {"num_key_value_heads": 2}
 GPT: dict[str, Any] = {"n_embd": 32, "n_layer": 4, "n_head": 2, "n_positions": 1024, "initializer_range": 0.2}
 MIXED_WINDOWS: dict[str, Any] = {"layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 512}
-"""Windows that no text of the checks is longer than, in every other layer."""
+"""Attention windows in every other layer, which are longer than all texts of the checks."""
 LINEAR: dict[str, Any] = {
     "linear_key_head_dim": 8,
     "linear_value_head_dim": 8,

@@ -1,4 +1,4 @@
-"""What a check found: agreement, a number that is off, a refusal or an error."""
+"""The result of a check: agreement, a number that is wrong, a refusal or an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +12,19 @@ from steerlens.errors import SteerlensError
 
 Verdict = Literal["ok", "off", "refused", "error", "none"]
 _LONGEST = 500
-"""Letters of an error that are told."""
+"""The number of letters of an error that are shown."""
 _MOST = 12
-"""Places that are told."""
+"""The number of places that are shown."""
 _RANK: tuple[Verdict, ...] = ("none", "ok", "refused", "off", "error")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one check of one architecture."""
+    """The result of one check of one architecture."""
 
     verdict: Verdict
     text: str = ""
-    """What is off and where, or the error's words."""
+    """The differences with their places, or the error's message."""
 
     def __str__(self) -> str:
         return {"none": "–", "ok": "ok"}.get(self.verdict, f"{self.verdict}: {self.text}")
@@ -32,20 +32,21 @@ class Finding:
 
 @dataclass
 class Tally:
-    """Gathers the comparisons of one check, and what was raised meanwhile."""
+    """Collects the comparisons of one check, and the errors raised in it."""
 
     limit: float = 0.0
-    """Above this, a difference counts."""
+    """A difference counts if it is above this limit."""
     compared: int = 0
     worst: float = 0.0
     off: dict[str, float] = field(default_factory=dict)
-    """The largest difference at each place where one counts."""
+    """The largest difference at each place that has a difference above the limit."""
     raised: dict[str, tuple[Verdict, list[str]]] = field(default_factory=dict)
-    """For each error's words, whether it is a refusal, and where it was raised."""
+    """For each error message, whether it is a refusal, and where it was raised."""
     notes: list[str] = field(default_factory=list)
 
     def compare(self, where: str, ours: Tensor, theirs: Tensor, *, relative: bool = False) -> None:
-        """Holds numbers against the reference: the largest absolute difference, or its norm's share of the reference's."""
+        """Compares numbers with the reference: by the largest absolute difference, or by the difference's norm divided by the
+        reference's norm."""
         if ours.shape != theirs.shape:
             self.differ(where, f"shape {tuple(ours.shape)} for {tuple(theirs.shape)}")
             return
@@ -57,7 +58,7 @@ class Tally:
             self.off[where] = max(error, self.off.get(where, 0.0))
 
     def same(self, where: str, ours: object, theirs: object) -> None:
-        """Counts two things that are not numbers as equal or not."""
+        """Compares two things that are not numbers, and counts them as equal or not."""
         self.compared += 1
         if ours != theirs:
             self.differ(where, "")
@@ -70,7 +71,7 @@ class Tally:
 
     @contextmanager
     def trying(self, where: str) -> Iterator[None]:
-        """Notes what is raised inside, and goes on."""
+        """Records errors raised inside the block, and continues."""
         try:
             yield
         except Exception as error:  # whatever an architecture raises is what is to be told
@@ -79,7 +80,7 @@ class Tally:
 
     @property
     def finding(self) -> Finding:
-        """All of it in one state: the gravest verdict, and every place."""
+        """Everything as one result: the most serious verdict, and every place."""
         verdicts: list[Verdict] = [verdict for verdict, _ in self.raised.values()]
         verdicts += ["off"] if self.off else ["ok"] if self.compared else []
         texts = [self._off()] if self.off else []
@@ -94,10 +95,10 @@ class Tally:
 
 
 def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
-    """The state of a check that an error ended: refused, if the package says so itself.
+    """The result of a check that ended in an error. It is a refusal if the package itself raised the error.
 
     Args:
-        renamed: a name that is another in every run, and what is told in its place.
+        renamed: a name that differs in every run, and the text that is shown in its place.
     """
     words = " ".join(str(error).split()) or "no words"
     words = words.replace(*renamed) if renamed[0] else words
@@ -107,13 +108,13 @@ def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
 
 
 def _listed(places: list[str]) -> str:
-    """Some places, and how many more there are."""
+    """Some places, and the number of further ones."""
     more = len(places) - _MOST
     return ", ".join(places[:_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def flat(values: object) -> Tensor:
-    """Nested sequences of numbers as one vector of float64."""
+    """Nested sequences of numbers as one float64 vector."""
     if isinstance(values, list | tuple):
         return torch.cat([flat(value) for value in values]) if values else torch.zeros(0, dtype=torch.float64)
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1)

@@ -1,4 +1,4 @@
-"""Tiny models with a tokenizer, written as Hugging Face writes them."""
+"""Tiny models with a tokenizer, written in Hugging Face's layout."""
 
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,7 @@ _PUT_IN_FRONT: dict[Front, str] = {"bos": _BOS, "bos, no pad": _BOS, "eos": _EOS
 _BPE = "tokenizer.json"
 """The byte-level BPE of all tiny models, trained once on questions and answers in seven languages."""
 _SPREAD = 0.2
-"""Standard deviation of every parameter: large enough for a random model to have opinions."""
+"""The standard deviation of every parameter. It is large enough for a random model to have clear preferences."""
 
 
 def write_model(family: Family, folder: Path) -> None:
@@ -37,10 +37,10 @@ def write_model(family: Family, folder: Path) -> None:
 
 
 def randomize(model: Any) -> None:
-    """Gives every parameter and every saved correction of a router other values: norms and biases too.
+    """Gives new values to every parameter, including norms and biases, and to every saved correction of a router.
 
-    What has one dimension keeps its initial value and gets noise, so that a norm's weights stay near 1; so do the decay rates of
-    state-space layers. Everything else is drawn again.
+    Parameters with one dimension keep their initial value and get noise, so that a norm's weights stay near 1. The same is true
+    for the decay rates of state-space layers. Everything else is drawn again.
     """
     generator = torch.Generator().manual_seed(1)
     corrections = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("correction_bias")]
@@ -61,7 +61,7 @@ def _config(family: Family, tokenizer: Any) -> Any:
 
 
 def tiny_bpe() -> Any:
-    """Returns the byte-level BPE of all tiny models, without special tokens in front: a ``Tokenizer`` of its own."""
+    """Returns the byte-level BPE of all tiny models, without special tokens in front, as a new ``Tokenizer``."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(resources.files(__package__).joinpath(_BPE).read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""What befalls a running job: signals, a full disk, a read-only folder, a lost worker, and a second process in its folder."""
+"""Interruptions of a running job: signals, a full disk, a read-only folder, a lost worker, and a second process in its
+folder."""
 
 import os
 import signal
@@ -15,22 +16,22 @@ from steerlens.testing.children import Ended, Moment, Run, by_signal
 from steerlens.testing.jobs import Job
 
 _SOON = 0.03
-"""Seconds after a touch within which a file that was opened is being written."""
+"""The number of seconds after a touch during which an opened file is being written."""
 _SAID = 8192
-"""More bytes than a job writes to stdout and stderr."""
+"""A number of bytes that is larger than a job's output to stdout and stderr."""
 _MOST = 2
-"""Interruptions of a job before it is run to its end."""
+"""The largest number of interruptions of a job before it is run to its end."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What a job gives when nobody interrupts it."""
+    """The result of a job that is not interrupted."""
 
     job: Job
     place: Path
-    """The folder that it writes into, always the same, since paths stand in some files."""
+    """The folder into which it writes. It is always the same, since some files contain paths."""
     right: Path
-    """A copy of what was in the folder at the end."""
+    """A copy of the folder's content at the end."""
     log: Path
     touches: int
     seconds: float
@@ -39,35 +40,35 @@ class Whole:
         """Starts the job.
 
         Args:
-            moment: when it is interrupted.
-            limit: what is called in its process before it.
-            log: the name of the file for what it writes.
+            moment: the moment of the interruption.
+            limit: a function that is called in its process before it.
+            log: the name of the file for its output.
         """
         return Run(self.job.run, self.place, self.log / f"{log}.txt", moment, limit)
 
 
 @dataclass
 class Round:
-    """What is seen in one round."""
+    """The observations in one round."""
 
     whole: Whole
     random: Random
     told: list[str] = field(default_factory=list)
-    """What was done, in words."""
+    """A description of the actions, in words."""
     faults: list[str] = field(default_factory=list)
     struck: int = 0
-    """How many runs were interrupted; others had come to their end before."""
+    """The number of runs that were interrupted; other runs had already ended."""
     mounted: bool = False
-    """Whether the job's folder is a disk of its own."""
+    """Whether the job's folder is a separate disk."""
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """The finished work that was there when the last run ended."""
+    """The finished work that existed when the last run ended."""
 
     def tell(self, what: str, ended: Ended) -> None:
-        """Notes how a run ended, and looks whether a reader would find something half written.
+        """Records how a run ended, and checks whether a reader would find a half-written file.
 
         Args:
-            what: what befell it.
-            ended: its end.
+            what: what happened to it.
+            ended: how it ended.
         """
         self.told.append(f"{what}: status {ended.status}")
         self.struck += ended.status != 0
@@ -77,7 +78,7 @@ class Round:
         self._look_for_kept()
 
     def finish(self) -> None:
-        """Runs the job to its end, and compares what is in its folder with what an uninterrupted run gives."""
+        """Runs the job to its end, and compares its folder with the result of an uninterrupted run."""
         ended = self.whole.run().wait()
         if ended.status != 0:
             self.faults.append(f"the same command, run again, ends with status {ended.status}: {last_words(ended)}")
@@ -87,7 +88,7 @@ class Round:
         self.faults += places.unlike(self.whole.place, self.whole.right)
 
     def _look_for_kept(self) -> None:
-        """Looks whether the work that was finished in earlier runs is still there and was not done again."""
+        """Checks that the work that was finished in earlier runs still exists and was not done again."""
         self.faults += places.lost(self.whole.place, self.kept)
         self.kept = places.kept(self.whole.place)
 
@@ -98,18 +99,18 @@ class Harm:
 
     name: str
     strike: Callable[[Round], None]
-    """Interrupts the job of a round, and looks whether it says what it must."""
+    """Interrupts the job of a round, and checks its messages."""
     on_disk: bool = False
-    """Whether the job's folder is put on a disk of its own, where root allows it."""
+    """Whether the job's folder is put on a separate disk, if the user is root."""
     pooled: bool = False
-    """Whether it befalls only jobs that are done by a pool of processes."""
+    """Whether it applies only to jobs that a pool of processes runs."""
 
     def befall(self, whole: Whole, seed: int) -> Round:
-        """Does one round: a job in an empty folder, interrupted, and run to its end.
+        """Runs one round: a job in an empty folder, interrupted, and then run to its end.
 
         Args:
             whole: the job.
-            seed: what the moments are drawn by.
+            seed: the seed by which the moments are drawn.
         """
         told = Round(whole, Random(f"{self.name} {whole.job.name} {seed}"))
         places.emptied(whole.place)
@@ -132,10 +133,10 @@ class Harm:
 
 
 def last_words(ended: Ended) -> str:
-    """Returns the last line of what a run wrote.
+    """Returns the last line of a run's output.
 
     Args:
-        ended: its end.
+        ended: how the run ended.
     """
     return (ended.output.strip().splitlines() or ["it said nothing"])[-1][:300]
 
@@ -159,7 +160,7 @@ def _signalled(number: int, right: Callable[[Ended], bool], told: Round) -> None
 
 
 def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
-    """Sends a signal some time after a touch, from outside."""
+    """Sends a signal from outside, some time after a touch."""
     reader, writer = os.pipe()
 
     def act() -> bool:
@@ -176,7 +177,7 @@ def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
 
 
 def _full(told: Round) -> None:
-    """Lets the disk, or else each file, be too small, and makes it larger before the job is run again."""
+    """Makes the disk, or else each file, too small, and makes it larger before the job is run again."""
     limit = (lambda: None) if told.mounted else places.no_larger_files(_too_short(told))
     ended = told.whole.run(limit=limit).wait()
     told.tell("a full disk" if told.mounted else "files may not be so large", ended)
@@ -186,19 +187,19 @@ def _full(told: Round) -> None:
 
 
 def _too_small(told: Round) -> int:
-    """Draws a size of a disk: it is full in the middle of a file of the job, each as likely as the others."""
+    """Draws a size for a disk that is full in the middle of one of the job's files. Each file is equally likely."""
     sizes = places.sizes(told.whole.right)
     at = told.random.randrange(len(sizes))
     return max(1 << 14, sum(sizes[:at]) + told.random.randrange(max(1, sizes[at])))
 
 
 def _too_short(told: Round) -> int:
-    """Draws a size that one of the job's files is larger than, and what the job says is not."""
+    """Draws a size that is smaller than one of the job's files, but larger than the job's messages."""
     return told.random.randrange(_SAID, told.random.choice([size for size in places.sizes(told.whole.right) if size > _SAID]))
 
 
 def _closed(told: Round) -> None:
-    """Makes the folder read-only from a touch on."""
+    """Makes the folder read-only from a given touch onward."""
     place, touch = told.whole.place, told.random.randrange(told.whole.touches) if told.random.random() < 0.8 else 0
     ended = told.whole.run(Moment(touch, partial(places.closed, place, told.mounted))).wait()
     told.tell(f"read-only from touch {touch} on", ended)
@@ -207,7 +208,7 @@ def _closed(told: Round) -> None:
 
 
 def _check_words(told: Round, ended: Ended) -> None:
-    """A run that cannot write must say so in words that name the file, and end with status 2."""
+    """Checks that a run that cannot write names the file in its message, and ends with status 2."""
     if ended.status == 0:
         return
     words = [line for line in ended.output.splitlines() if line.startswith("steerlens: ")]
@@ -229,7 +230,7 @@ def _worker_lost(told: Round) -> None:
 
 
 def _together(told: Round) -> None:
-    """Runs the job twice at once, one of them a little later; sometimes the first is ended on its way."""
+    """Runs the job twice at once, one of them a little later. Sometimes the first is ended before it has finished."""
     random, whole = told.random, told.whole
     killed = random.random() < 0.3
     moment = Moment(random.randrange(whole.touches), by_signal(signal.SIGKILL)) if killed else None
@@ -262,4 +263,4 @@ HARMS: dict[str, Harm] = {
         Harm("two", _together),
     )
 }
-"""Every kind by its name."""
+"""All kinds of interruption, by name."""

@@ -29,7 +29,7 @@ _QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 if nothing is wrong."""
+    """Runs the command. Returns 0 if no fault was found."""
     given = _parsed(arguments)
     os.environ.update(_QUIET)
     import torch
@@ -65,7 +65,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _rounds(root: Path, given: argparse.Namespace) -> Iterator[tuple[Round, str]]:
-    """Does every round, and yields what was seen, with a line for a terminal."""
+    """Runs every round, and yields its observations with a line for a terminal."""
     place = root / "place"
     made = jobs(root, place)
     wholes = [_whole(root, place, made[name]) for name in given.jobs]
@@ -83,7 +83,7 @@ def _whole(root: Path, place: Path, job: Job) -> Whole:
     """Runs a job in an empty folder without an interruption.
 
     Raises:
-        ModelError: it does not come to its end.
+        ModelError: the job does not finish.
     """
     ended = Run(job.run, places.emptied(place), root / "log.txt").wait()
     if ended.status != 0:

@@ -19,11 +19,12 @@ from steerlens.testing.folders import tiny_bpe, write_model
 
 _LOCALE = "es-ES"
 _CONCEPTS = 10
-"""Concepts of each kind: the fewest whose parts train, dev and test hold what every job needs."""
+"""The number of concepts of each kind. It is the smallest number with which train, dev and test contain what every job
+needs."""
 _WIDTH, _INNER, _BLOCKS = 32, 64, 2
 """The shape of the model in the GGUF file."""
 _CONTROL = 3
-"""What GGUF calls the type of a special token."""
+"""GGUF's number for the type of a special token."""
 CACHE = "STEERLENS_CACHE"
 IMPORTED = (
     *(
@@ -36,31 +37,32 @@ IMPORTED = (
     *("steerlens.alignment.training", "steerlens.plotting.page", "sklearn.linear_model", "pyarrow.parquet", "plotly.io", "gguf"),
     *("peft", "transformers.models.llama.modeling_llama", "transformer_lens.model_bridge"),
 )
-"""What jobs import while they run: whoever runs many of them imports it once."""
+"""The modules that jobs import while they run. A process that runs many jobs imports them once."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work that writes into one folder, and that goes on from what it finds there."""
+    """A piece of work that writes into one folder, and continues from the content of the folder."""
 
     name: str
     run: Callable[[], None]
-    """Does the work, as a command: it ends by ``SystemExit`` with a status, after a message where something is wrong."""
+    """Does the work in the same way as a command: it ends by ``SystemExit`` with a status, after a message if something is
+    wrong."""
     exclusive: bool = False
-    """Whether a second process that does the same job at the same time is turned away."""
+    """Whether a second process with the same job at the same time is refused."""
     pooled: bool = False
-    """Whether the work is done by a pool of processes."""
+    """Whether a pool of processes does the work."""
 
 
 def jobs(root: Path, place: Path) -> dict[str, Job]:
-    """Writes what the jobs read, and returns them by name.
+    """Writes the files that the jobs read, and returns the jobs by name.
 
-    ``study`` is the whole chain, as ``steerlens demo``; ``conversion`` is a sweep of a GGUF file, which is converted into the
-    cache first; ``pool`` is a sweep by two processes; the others are the commands of their names.
+    ``study`` is the whole chain, as in ``steerlens demo``. ``conversion`` is a sweep of a GGUF file, which is first converted
+    into the cache. ``pool`` is a sweep by two processes. The others are the commands with the same names.
 
     Args:
         root: a folder that is not interrupted, for models and items.
-        place: the folder that the jobs write into, which need not be there yet.
+        place: the folder into which the jobs write; it need not exist.
     """
     (llama,) = (family for family in FAMILIES if family.name == "Llama")
     model, items = root / "model", root / "items.jsonl"
@@ -157,7 +159,7 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _command(words: str, *more: str) -> Callable[[], None]:
-    """Returns what runs the command line as ``python -m steerlens.cli`` does."""
+    """Returns a function that runs the command line in the same way as ``python -m steerlens.cli``."""
     return partial(_run_command, (*words.split(), *more))
 
 
@@ -167,7 +169,7 @@ def _run_command(given: tuple[str, ...]) -> None:
 
 
 def _pooled(folder: Path, file: Path, out: Path) -> None:
-    """Sweeps by a pool of processes, and says what is wrong as the command line does."""
+    """Sweeps by a pool of processes, and reports errors in the same way as the command line."""
     try:
         model, items = sl.load(folder, "cpu"), sl.data.load_items(file)
         split = items.split(seed=0)

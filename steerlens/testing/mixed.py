@@ -1,4 +1,4 @@
-"""Architectures with experts, and those whose layers keep a state besides keys and values, or instead of them."""
+"""Architectures with experts, and architectures whose layers keep a state in addition to, or instead of, keys and values."""
 
 from steerlens.testing.family import (
     ALL_HEADS,

@@ -1,4 +1,5 @@
-"""The page of the documentation with the state of every architecture: a table, and beneath it why a check did not come out."""
+"""The documentation's page with the state of every architecture: a table, followed by the reasons why a check did not
+succeed."""
 
 import re
 from collections.abc import Sequence
@@ -19,14 +20,14 @@ _HEADER = ("architecture", "class in Transformers", *COLUMNS, "keys reused", "pa
 
 
 def write_page(rows: Sequence[Examined], path: Path) -> None:
-    """Puts the rows of architectures into the page, in place of those that it has of the same ones.
+    """Writes the rows of architectures into the page. They replace the page's rows of the same architectures.
 
     Args:
-        rows: what was found.
+        rows: the results.
         path: the page.
 
     Raises:
-        SettingsError: the page has no place for the table, or rows of other versions of the libraries would stay on it.
+        SettingsError: the page has no place for the table, or rows for other versions of the libraries would remain on it.
     """
     text, versions = path.read_text(encoding="utf-8"), _versions()
     if (found := _BLOCK.search(text)) is None:
@@ -64,7 +65,7 @@ def _versions() -> str:
 
 
 def _counted(lines: Sequence[str]) -> str:
-    """Returns how many architectures come out right, in a sentence."""
+    """Returns a sentence with the number of architectures for which everything is right."""
     cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
     refused = sum(own[2] == "refused" for own in cells)
     part = sum("refused" in own[3:] for own in cells)
@@ -83,7 +84,7 @@ def _row(row: Examined) -> str:
 
 
 def _reasons(row: Examined) -> list[str]:
-    """Returns why checks did not come out right: a line for each reason, with the checks that it is of."""
+    """Returns the reasons why checks did not succeed: one line for each reason, with the checks to which it applies."""
     by_reason: dict[str, list[str]] = {}
     for column, finding in row.wrong.items():
         by_reason.setdefault(_without_places(str(finding)), []).append(column)
@@ -91,7 +92,7 @@ def _reasons(row: Examined) -> list[str]:
 
 
 def _without_places(text: str) -> str:
-    """Returns a finding without the list, in brackets at its end, of where in a check it was made."""
+    """Returns a finding without the list of places in brackets at its end."""
     depth = 0
     for at in range(len(text) - 1, -1, -1):
         depth += (text[at] == ")") - (text[at] == "(")
@@ -101,7 +102,7 @@ def _without_places(text: str) -> str:
 
 
 def _name(line: str) -> str:
-    """Returns the architecture of a line of the table or of the reasons."""
+    """Returns the architecture named in a line of the table or of the reasons."""
     return line[2:].split(" |")[0] if line.startswith("| ") else line[4:].split("**")[0] if line.startswith("- **") else ""
 
 

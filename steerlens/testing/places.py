@@ -1,4 +1,4 @@
-"""The folder that a job writes into: on a small disk, made read-only, and compared with that of a run that nobody interrupted."""
+"""The folder into which a job writes: on a small disk, made read-only, and compared with the folder of an uninterrupted run."""
 
 import json
 import os
@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 _VOLATILE = frozenset(("seconds", "started"))
-"""Fields of JSON files that say when a run was and how long it took."""
+"""Fields of JSON files that contain the time or the duration of a run."""
 _BITS = (".parquet", ".safetensors")
 """Endings of files that are the same in every run, bit for bit."""
 _PAGE = 4096
 _ROOMY = "256m"
 _MARK = "whole"
-"""The file that marks a checkpoint of a training as whole."""
+"""The file that marks a checkpoint of a training as complete."""
 
 
 @contextmanager
 def disk(place: Path, size: int | None = None) -> Iterator[bool]:
-    """Puts a small disk where a folder is: a file system in memory, which only root may mount.
+    """Mounts a small disk at a folder: a file system in memory, which only root may mount.
 
     Args:
         place: an empty folder.
-        size: its bytes; many for ``None``.
+        size: the number of bytes; many for ``None``.
 
     Yields:
-        Whether that was allowed; without it, the folder is left as it is.
+        Whether this was allowed. If not, the folder is unchanged.
     """
     mounted = _mount("-t", "tmpfs", "-o", f"size={size or _ROOMY}", "tmpfs", str(place))
     try:
@@ -44,7 +44,7 @@ def enlarge(place: Path) -> None:
     """Makes a small disk large, and writable again.
 
     Args:
-        place: where it is mounted.
+        place: the folder at which it is mounted.
 
     Raises:
         OSError: it cannot be mounted again.
@@ -54,11 +54,11 @@ def enlarge(place: Path) -> None:
 
 
 def closed(place: Path, mounted: bool) -> bool:
-    """Makes a folder read-only; returns whether that worked: it does not while a file of a disk is being written.
+    """Makes a folder read-only. Returns whether this worked: it does not while a file on a disk is being written.
 
     Args:
         place: the folder.
-        mounted: whether it is a disk of its own. Otherwise, permissions are taken away, which root does not need.
+        mounted: whether it is a separate disk. Otherwise permissions are removed, which has no effect for root.
     """
     if mounted:
         return _mount("-o", "remount,ro", str(place))
@@ -67,7 +67,7 @@ def closed(place: Path, mounted: bool) -> bool:
 
 
 def permissions_count(place: Path) -> bool:
-    """Says whether permissions keep this user from writing into a folder; they do not keep root.
+    """Returns whether permissions can keep this user from writing into a folder. They do not keep root from it.
 
     Args:
         place: an empty folder.
@@ -88,22 +88,22 @@ def opened(place: Path, mounted: bool) -> None:
 
     Args:
         place: the folder.
-        mounted: whether it is a disk of its own.
+        mounted: whether it is a separate disk.
     """
     enlarge(place) if mounted else _permit(place, 0o755)
 
 
 def no_larger_files(size: int) -> Callable[[], None]:
-    """Returns what limits the size of each file that a process writes: where no small disk may be mounted.
+    """Returns a function that limits the size of each file that a process writes. It is used if no small disk may be mounted.
 
     Args:
-        size: the bytes of the largest file.
+        size: the number of bytes of the largest allowed file.
     """
     return partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
 
 
 def sizes(place: Path) -> list[int]:
-    """Returns the bytes that files take on a disk, in the order in which they were last written.
+    """Returns the numbers of bytes that files take on a disk, in the order in which they were last written.
 
     Args:
         place: the folder.
@@ -113,7 +113,7 @@ def sizes(place: Path) -> list[int]:
 
 
 def emptied(place: Path) -> Path:
-    """Returns a folder with nothing in it.
+    """Empties a folder, and returns it.
 
     Args:
         place: the folder.
@@ -124,21 +124,22 @@ def emptied(place: Path) -> Path:
 
 
 def copied(place: Path, to: Path) -> Path:
-    """Keeps a folder elsewhere, with the times of its files.
+    """Copies a folder, with the times of its files.
 
     Args:
         place: the folder.
-        to: where the copy is.
+        to: the path of the copy.
     """
     return Path(shutil.copytree(place, to))
 
 
 def unlike(place: Path, right: Path) -> list[str]:
-    """Returns what of a folder is not as in that of a run that nobody interrupted: files that lack, differ or were left.
+    """Returns the differences between a folder and that of an uninterrupted run: files that are missing, differ or were left
+    behind.
 
     Args:
         place: the folder.
-        right: the other one.
+        right: the folder of the uninterrupted run.
     """
     own, others = _entries(place), _entries(right)
     faults = [f"{name} was left" for name in own.keys() - others.keys()]
@@ -148,11 +149,12 @@ def unlike(place: Path, right: Path) -> list[str]:
 
 
 def half_written(place: Path, right: Path) -> list[str]:
-    """Returns the files of an interrupted run that a reader would find and that are not whole. Hidden ones are nobody's.
+    """Returns the files of an interrupted run that a reader would find and that are not complete. Hidden files are ignored, as
+    nothing reads them.
 
     Args:
         place: the folder.
-        right: that of a run that nobody interrupted.
+        right: the folder of an uninterrupted run.
     """
     bad = []
     for name, path in _files(place).items():
@@ -171,7 +173,7 @@ def half_written(place: Path, right: Path) -> list[str]:
 
 
 def kept(place: Path) -> dict[str, tuple[int, int]]:
-    """Returns the finished work that a job goes on from, each file with what shows that it was not written again.
+    """Returns the finished work from which a job continues. Each file has values that show whether it was written again.
 
     Args:
         place: the folder.
@@ -180,11 +182,11 @@ def kept(place: Path) -> dict[str, tuple[int, int]]:
 
 
 def lost(place: Path, before: dict[str, tuple[int, int]]) -> list[str]:
-    """Returns what of the finished work is not there any more, or was written again.
+    """Returns the finished work that no longer exists, or was written again.
 
     Args:
         place: the folder.
-        before: what ``kept`` has given.
+        before: the result of ``kept``.
     """
     gone = [name for name in before if not (place / name).is_file()]
     again = [name for name, own in before.items() if name not in gone and _stamp(place / name) != own]
@@ -201,11 +203,11 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _content(path: Path) -> Any:
-    """Returns what is compared of a file: of a table its bits, of a page that it has its end, of JSON all but times, of others
-    their bytes.
+    """Returns the part of a file that is compared: a table's bits, whether a page has its end, everything except times in JSON,
+    and the bytes of other files.
 
     Raises:
-        ValueError: a table or JSON that is damaged.
+        ValueError: a table or JSON is damaged.
     """
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text(encoding="utf-8"))) or "nothing"
@@ -217,7 +219,7 @@ def _content(path: Path) -> Any:
 
 
 def _bits(path: Path) -> tuple[bytes, Any]:
-    """Returns the numbers and texts of a table as bytes, and how it was made, without times."""
+    """Returns the numbers and texts of a table as bytes, and its record of how it was made, without times."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""The rows of the harness as Markdown and JSON."""
+"""The rows of the architectures as Markdown and JSON."""
 
 import json
 from collections.abc import Sequence
@@ -29,31 +29,31 @@ COLUMNS = (
 
 @dataclass
 class Examined:
-    """What was found of one architecture."""
+    """The results of one architecture."""
 
     name: str
     model_type: str = ""
     findings: dict[str, Finding] = field(default_factory=dict)
     packs: bool | None = None
-    """Choices are packed behind their prompt."""
+    """Whether choices can be packed after their prompt."""
     reuses_keys: bool | None = None
-    """Keys and values are kept and used again."""
+    """Whether keys and values can be stored and reused."""
     seconds: float = 0.0
-    """Of one core."""
+    """The time on one core in seconds."""
 
     @property
     def loaded(self) -> bool:
-        """The model could be loaded."""
+        """Whether the model could be loaded."""
         return len(self.findings) > 1
 
     @property
     def wrong(self) -> dict[str, Finding]:
-        """The checks that did not come out right."""
+        """The checks that did not succeed."""
         return {name: found for name, found in self.findings.items() if found.verdict not in ("ok", "none")}
 
     @property
     def right(self) -> bool:
-        """It was loaded, and every check came out right."""
+        """Whether the model was loaded, and every check succeeded."""
         return self.loaded and not self.wrong
 
     @property
@@ -76,7 +76,7 @@ class Examined:
 
 
 def summary(rows: Sequence[Examined]) -> str:
-    """How many are right in everything, and what the others are."""
+    """The number of architectures for which everything is right, and the state of the others."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and only_refused(row) for row in rows)
     return (
@@ -87,7 +87,7 @@ def summary(rows: Sequence[Examined]) -> str:
 
 
 def markdown(rows: Sequence[Examined]) -> str:
-    """The table, and beneath it every finding in full."""
+    """The table, followed by every finding in full."""
     heads = ["architecture", "model_type", *COLUMNS, "keys reused", "packs", "s"]
     lines = []
     for row in rows:
@@ -99,7 +99,7 @@ def markdown(rows: Sequence[Examined]) -> str:
 
 
 def write(rows: Sequence[Examined], path: Path) -> None:
-    """Writes the table as Markdown, and as JSON beside it.
+    """Writes the table as Markdown, and as JSON next to it.
 
     Raises:
         FileError: a file cannot be written.
@@ -110,7 +110,7 @@ def write(rows: Sequence[Examined], path: Path) -> None:
 
 
 def only_refused(row: Examined) -> bool:
-    """Says whether nothing of an architecture is wrong: what is not right is refused in words.
+    """Returns whether nothing of an architecture is wrong: everything that is not right is refused with an explanation.
 
     Args:
         row: the architecture.

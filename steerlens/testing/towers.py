@@ -1,4 +1,4 @@
-"""Multimodal models whose vision and audio towers need packages that the checks do without."""
+"""Multimodal models whose vision and audio towers need packages that the checks do not use."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from steerlens.testing.family import Family
 
 @contextmanager
 def without_towers(family: Family) -> Iterator[None]:
-    """Models made or loaded inside have nothing in place of the towers that the family leaves out; texts do not pass them."""
+    """Makes models inside the block have nothing in place of the towers that the family leaves out. Texts do not pass through
+    towers."""
     if not family.towers_need:
         yield
         return
@@ -25,11 +26,11 @@ def without_towers(family: Family) -> Iterator[None]:
     modeling = import_module(_class(family).__module__)
 
     class TextOnly:
-        """Makes language models as ``AutoModel`` does, and nothing else."""
+        """Makes language models in the same way as ``AutoModel``, and nothing else."""
 
         @staticmethod
         def from_config(config: Any, **named: Any) -> Any:
-            """The model of a config, if it is a language model's."""
+            """The model for a config, if it is a language model's config."""
             return auto.from_config(config, **named) if "text" in config.model_type else torch.nn.Identity()
 
     auto = modeling.AutoModel

@@ -1,4 +1,5 @@
-"""Models run by vLLM, for what is too large or too slow for Hugging Face. It needs an environment of its own (extra ``vllm``)."""
+"""Models run by vLLM, for models that are too large or too slow for Hugging Face. It needs a separate environment (extra
+``vllm``)."""
 
 from steerlens.vllm.loading import load
 from steerlens.vllm.model import VllmModel

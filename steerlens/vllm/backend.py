@@ -1,4 +1,4 @@
-"""What runs a model by vLLM: residual streams, log probabilities and texts, each as requests."""
+"""The backend that runs a model with vLLM: residual streams, log probabilities and texts all come from requests."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,14 +31,15 @@ _REFUSED = {
     "attending": "keys and values",
     "next_logits": "logits token by token",
 }
-"""By name, the methods of a backend that vLLM's requests cannot provide, and what they would return."""
+"""The methods of a backend that vLLM's requests cannot provide, by name, and what they would return."""
 
 
 @dataclass(eq=False)
 class VllmBackend:
-    """A ``vllm.LLM``. ``Backend`` says what each method is for; what vLLM's requests do not give is refused.
+    """A ``vllm.LLM``. ``Backend`` documents each method. Methods that vLLM's requests cannot provide are refused.
 
-    It is steered by plans, which go with each request, not by hooks. The weights are vLLM's: nothing here contains them.
+    It is steered by plans, which are sent with each request, and not by hooks. The weights are in vLLM; this object does not
+    contain them.
     """
 
     name: str
@@ -59,7 +60,7 @@ class VllmBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Residual streams, log probabilities and generation, under plans."""
+        """Residual streams, log probabilities and generation, with plans."""
         return Capabilities(
             packed_choices=False,
             key_reuse=False,
@@ -73,23 +74,23 @@ class VllmBackend:
 
     @property
     def weight_processing(self) -> str:
-        """vLLM runs Hugging Face's own numbers."""
+        """The weight processing: none, as vLLM runs Hugging Face's own numbers."""
         return "none"
 
     def tokenizer(self) -> Tokenizer:
-        """That of the model's files."""
+        """The tokenizer in the model's files."""
         return self.own_tokenizer
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """One without numbers, which says the dtype."""
+        """Returns one parameter without values, which shows the dtype."""
         return [torch.nn.Parameter(torch.empty(0, dtype=self.identity.dtype), requires_grad=False)]
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Always the same: nobody changes weights inside vLLM."""
+        """Returns always the same value, as nothing changes weights inside vLLM."""
         return ("vllm",)
 
     def weights_digest(self) -> str:
-        """Over the weights in the model's files."""
+        """A digest of the weights in the model's files."""
         return self.identity.weights_digest()
 
     def hooks_on(self) -> tuple[object, ...]:
@@ -97,11 +98,12 @@ class VllmBackend:
         return self.requests.in_force
 
     def engine(self, model: Any, rows: Sequence[Row], **_: Any) -> VllmEngine:
-        """Returns what scores rows; a backend that has this method scores them itself. How much is run at once is vLLM's."""
+        """Returns the engine that scores rows. A backend with this method scores rows itself. vLLM decides how much runs at
+        once."""
         return VllmEngine(model, rows)
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """A request a row, whose blocks all run."""
+        """Makes one request per row. All blocks run."""
         seen = torch.zeros(len(layers), *batch.tokens.shape, self.d_model)
         wanted = sorted(set(layers))
         rows = [Row(tuple(row.ids), (), row.front) for row in batch.rows]
@@ -115,25 +117,25 @@ class VllmBackend:
         return {layer: read(seen[at]) for at, layer in enumerate(layers)}
 
     def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """No hooks are taken."""
+        """Refuses hooks, which are not supported."""
         return nullcontext() if not hooks else self._refuse("hooks")
 
     def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """No hooks are taken; plans are."""
+        """Refuses hooks, which are not supported. Plans are."""
         return self.hooked(hooks)
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Int[Tensor, "text pos"]:
-        """A request a text."""
+        """Makes one request per text."""
         params = sampling(self.requests.llm, len(batch.rows), max_new_tokens, settings)
         return written(self.requests, batch, params, self.own_tokenizer.pad_id)
 
     def ends(self) -> set[int]:
-        """The tokenizer's end of text."""
+        """The tokenizer's end-of-text token."""
         end = self.own_tokenizer.hf.eos_token_id
         return set() if end is None else {int(end)}
 
     def __getattr__(self, name: str) -> Any:
-        """The other methods of a backend are there, and refuse."""
+        """Returns any other method of a backend. All of them refuse."""
         if name in _REFUSED:
             return lambda *_, **__: self._refuse(_REFUSED[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -146,14 +148,14 @@ class VllmBackend:
 
 
 def residual_stream(output: Any, shape: tuple[int, int, int]) -> Float[Tensor, "layer pos d_model"]:
-    """Returns the residual stream of a request in float32, after the layers that were asked for, ascending.
+    """Returns the residual stream of a request in float32, after the requested layers, ascending.
 
     Args:
-        output: vLLM's output, with what vllm-lens adds to it.
+        output: vLLM's output, with the data that vllm-lens adds.
         shape: the number of layers, of tokens, and the width.
 
     Raises:
-        ModelError: another shape, or none at all.
+        ModelError: the residual stream has another shape, or is missing.
     """
     found = (getattr(output, "activations", None) or {}).get("residual_stream")
     if found is None or tuple(found.shape) != shape:

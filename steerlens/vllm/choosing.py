@@ -1,4 +1,4 @@
-"""How a request to the server says by which plan it is steered, and what no request may say."""
+"""How a request to the server chooses its plan, and which fields a request must not have."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -12,22 +12,23 @@ STEERED = ("/v1/completions", "/v1/chat/completions")
 OPEN = (*STEERED, "/tokenize", "/detokenize")
 """The paths whose requests with a body are accepted. vLLM and vllm-lens have other paths that run code from a request."""
 _INSIDE = ("apply_hooks", "apply_steering_vectors", FIELD)
-"""The fields that a request may not set itself. The first runs code from the request."""
+"""The fields that a request must not set itself. The first one runs code from the request."""
 
 
 def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dict[str, Any]:
-    """Returns a request as vLLM takes it, with the name of its plan where the engine finds it.
+    """Returns a request in vLLM's form, with the name of its plan at the place where the engine looks for it.
 
-    A request names a plan in its ``model``, as ``gemma-3-270m:LOC-es-ES``, or in a field ``plan`` of its own.
+    A request names a plan in its ``model``, such as ``gemma-3-270m:LOC-es-ES``, or in a separate field ``plan``.
 
     Args:
         body: the request's JSON.
-        base: the name of the model, which unsteered requests give.
+        base: the name of the model, which unsteered requests use.
         plans: the plans by name.
 
     Raises:
-        UnknownNameError: no such plan.
-        SettingsError: two plans, a field that no request may have, or a plan with several texts for one prompt.
+        UnknownNameError: there is no such plan.
+        SettingsError: the request has two plans, a field that no request may have, or a plan together with several texts for
+            one prompt.
     """
     given, name = dict(body), body.get("plan")
     by_model = str(body.get("model", base)).removeprefix(base).removeprefix(":") if _names(body.get("model"), base) else None
@@ -52,5 +53,5 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
 
 
 def _names(model: Any, base: str) -> bool:
-    """Says whether a model's name names a plan."""
+    """Returns whether a model's name contains the name of a plan."""
     return isinstance(model, str) and model.startswith(f"{base}:")

@@ -1,4 +1,5 @@
-"""Scoring by vLLM: every choice of every row is a request of its own, whose tokens' log probabilities vLLM gives."""
+"""Scoring with vLLM: every choice of every row is a separate request, for which vLLM returns the log probabilities of its
+tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class VllmEngine:
-    """Rows, each a prompt with its choices, ready to be run under any plan. It has the methods of ``models.engine.Engine``."""
+    """Rows, each a prompt with its choices, that can be run under any plan. It has the methods of ``models.engine.Engine``."""
 
     def __init__(self, model: "VllmModel", rows: Sequence[Row]) -> None:
-        """Makes every choice a request.
+        """Makes a request from every choice.
 
         Args:
-            model: the model that runs them.
+            model: the model that runs the requests.
             rows: prompts with their choices, at least one row.
         """
         self.model, self.rows = model, tuple(rows)
@@ -31,12 +32,12 @@ class VllmEngine:
 
     @property
     def n_batches(self) -> int:
-        """The number of batches of a plan in the progress: one, because vLLM orders requests itself."""
+        """The number of a plan's batches for the progress bar: one, because vLLM orders requests itself."""
         return 1
 
     @property
     def base(self) -> Sums:
-        """The log probabilities without a plan of this engine's, found once for the plan that is applied now."""
+        """The log probabilities without a plan of this engine. They are computed once for the plan that is applied now."""
         hooks = self.model.backend.hooks_on()
         if self._base is None or self._base[0] != hooks:
             self._base = (hooks, self.log_probabilities())
@@ -46,7 +47,7 @@ class VllmEngine:
         """Returns the sum of log probabilities of every choice, by row, in nats.
 
         Args:
-            plan: what the model is steered by; nothing for ``None``.
+            plan: the plan that steers the model; ``None`` for no steering.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -63,7 +64,7 @@ class VllmEngine:
         return sums
 
     def sweep(self, plans: Sequence["SteeringPlan"]) -> Iterator[tuple[int, Sums]]:
-        """Runs every row under every plan, one plan after another: vLLM's passes cannot go on from one another.
+        """Runs every row under every plan, one plan after another, as vLLM's passes cannot continue from each other.
 
         Args:
             plans: any number of plans of this model.
@@ -81,15 +82,15 @@ class VllmEngine:
 
 
 def summed(given: Sequence[Mapping[int, Any] | None] | None, ids: Sequence[int], first: int) -> float:
-    """Returns the sum of the log probabilities of a text's tokens from one of them on.
+    """Returns the sum of the log probabilities of a text's tokens, from a given token onward.
 
     Args:
-        given: vLLM's ``prompt_logprobs``: for each token but the first, by token id, what has a ``logprob`` in nats.
+        given: vLLM's ``prompt_logprobs``: for each token except the first, objects with a ``logprob`` in nats, by token id.
         ids: the tokens of the text.
         first: the index of the first token that counts.
 
     Raises:
-        ModelError: vLLM did not give a log probability of every token.
+        ModelError: vLLM did not return a log probability for every token.
     """
     if given is None or len(given) != len(ids):
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The identity of the model in a folder, so that vectors can be used with either way of running it. vLLM's own weights are not
+"""The identity of the model in a folder, so that vectors can be used with both ways of running it. vLLM's own weights are not
 read."""
 
 import hashlib
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Identity:
-    """A model's folder in Hugging Face's layout, and the type of number that its weights are held in."""
+    """A model's folder in Hugging Face's layout, and the number type of its weights in vLLM."""
 
     folder: Path
     dtype: torch.dtype
@@ -56,12 +56,13 @@ class Identity:
         return int(self.config.hidden_size)
 
     def weights_digest(self) -> str:
-        """Returns the digest that ``steerlens.load`` gives of these files in this dtype, so that vectors go both ways.
+        """Returns the same digest as ``steerlens.load`` for these files in this dtype, so that vectors can be used in both
+        directions.
 
-        It counts tensors that TransformerLens makes of the weights, so the model is read into the CPU's memory, once: the digest
-        is kept in the cache folder for these files. Of a model that does not fit there, or that TransformerLens does not run, the
-        digest is of the files themselves. Vectors that ``steerlens.load`` gave are then refused, and ``plan.moved_to(model)``
-        says that they are meant.
+        The digest includes tensors that TransformerLens makes from the weights, so the model is read into the CPU's memory,
+        once. The digest is then stored in the cache folder for these files. If the model does not fit into memory, or
+        TransformerLens cannot run it, the digest is that of the files themselves. Vectors from ``steerlens.load`` are then
+        refused; use ``plan.moved_to(model)`` if you want to use them.
 
         Raises:
             ModelError: the folder contains no weights in safetensors.
@@ -98,7 +99,7 @@ class Identity:
         return found
 
     def _tensors(self) -> Iterator[tuple[Path, str, list[int]]]:
-        """The file, the name and the shape of each tensor."""
+        """Yields the file, the name and the shape of each tensor."""
         from safetensors import safe_open
 
         for path in self._files():
@@ -107,7 +108,7 @@ class Identity:
                     yield path, name, file.get_slice(name).get_shape()
 
     def _stamp(self) -> str:
-        """Says which files there are, and which versions read them."""
+        """Returns a text that identifies the files, and the versions that read them."""
         places = [(path, path.stat()) for path in (*self._files(), self.folder / "config.json")]
         files = [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in places]
         versions = [version(package) for package in ("torch", "transformers", "transformer-lens")]

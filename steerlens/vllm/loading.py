@@ -1,4 +1,4 @@
-"""``load``: a model by vLLM, with vllm-lens at every block."""
+"""``load``: loads a model in vLLM, with vllm-lens at every block."""
 
 import os
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ from steerlens.vllm.model import VllmModel
 from steerlens.vllm.requests import Requests
 
 FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
-"""The fixed settings of vLLM. Keys of a steered text must not be used for another text, and compiled passes cannot be steered."""
+"""The fixed settings of vLLM. The keys of a steered text must not be used for another text, and compiled passes cannot be
+steered."""
 _CLOSE = 0.05
 """The largest relative error of an added vector, from rounding in half precision."""
 INSTALL = "vLLM needs its own environment: python3.12 -m venv vllm, and in it pip install 'steerlens[vllm]'."
@@ -40,16 +41,16 @@ def load(
 
     Args:
         name: as for ``steerlens.load``: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; for ``None`` float32 on a CPU, bfloat16 on a GPU that computes in it.
-            Vectors that were taken in one dtype are refused in another.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that computes in
+            it. Vectors that were taken in one dtype are refused in another.
         revision: the branch, tag or commit on the hub.
         prepend_bos: as for ``steerlens.load``.
         settings: any other of ``vllm.LLM``'s arguments, such as ``max_model_len``, ``tensor_parallel_size`` and
             ``pipeline_parallel_size``.
 
     Raises:
-        ModelError: vLLM or vllm-lens is not installed, or vLLM cannot read or run the model, or not give its residual streams.
-        SettingsError: a setting that would make steered results wrong.
+        ModelError: vLLM or vllm-lens is not installed, or vLLM cannot read or run the model or return its residual streams.
+        SettingsError: a setting would make steered results wrong.
     """
     check_installed()
     from vllm import LLM
@@ -76,7 +77,7 @@ def unloaded(
     revision: str | None = None,
     prepend_bos: bool | None = None,
 ) -> VllmModel:
-    """Returns a model of which nothing was loaded: it has its tokenizer and its fingerprint, and can run nothing.
+    """Returns a model without weights: it has its tokenizer and its fingerprint, and cannot run.
 
     Args:
         name, dtype, revision, prepend_bos: as for ``load``.
@@ -90,7 +91,7 @@ def unloaded(
 
 
 def check_installed() -> None:
-    """Makes sure that vLLM and vllm-lens are installed, and that vllm-lens is not switched off.
+    """Checks that vLLM and vllm-lens are installed, and that vllm-lens is not switched off.
 
     Raises:
         ModelError: one of them is missing.
@@ -103,13 +104,13 @@ def check_installed() -> None:
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns settings of vLLM, where none of them makes steered results wrong.
+    """Returns settings of vLLM after a check that none of them makes steered results wrong.
 
     Args:
         settings: arguments of ``vllm.LLM``, or of its server.
 
     Raises:
-        SettingsError: one of the settings that are always the same, or a guess of several tokens at once.
+        SettingsError: a fixed setting has another value, or speculative decoding is requested.
     """
     wrong = {name: value for name, value in settings.items() if value != FIXED.get(name, value)}
     if wrong:
@@ -126,7 +127,7 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def folder_of(name: str, revision: str | None = None) -> Path:
-    """Returns the folder of a model's files; those of a model of the hub are downloaded, the weights in safetensors only.
+    """Returns the folder of a model's files. The files of a model on the hub are downloaded, with weights in safetensors only.
 
     Args:
         name: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
@@ -153,10 +154,11 @@ def folder_of(name: str, revision: str | None = None) -> Path:
 
 
 def _try(model: VllmModel) -> None:
-    """Makes sure that residual streams come out of a model, and that a plan adds to them what it says, and only where it says.
+    """Checks that a model returns residual streams, and that a plan adds to them exactly what it should, and only where it
+    should.
 
     Raises:
-        ModelError: they do not, or it does not.
+        ModelError: one of the two is not the case.
     """
     front, layers = len(model.tokenizer.front), sorted({0, model.n_layers - 1})
     row = Row((*model.tokenizer.front, 1, 2, 3), (), front)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from steerlens.steering import SteeringPlan
 
 _TOKENS = 1 << 15
-"""Tokens of a batch of prompts: vLLM itself decides how many of them run at once."""
+"""The number of tokens in a batch of prompts. vLLM itself decides how many of them run at once."""
 
 
 class VllmModel(LensModel):
-    """A model in vLLM. It can be captured, scored, swept, placed on the plane and generated with, unsteered and under plans.
+    """A model in vLLM. It supports capture, scoring, sweeps, the plane and generation, unsteered and under plans.
 
-    Hooks, derivatives, lenses on its logits and executors are refused. ``steerlens.vllm.load`` makes one.
+    Hooks, derivatives, lenses on its logits and executors are refused. ``steerlens.vllm.load`` makes such a model.
     """
 
     pads_left = True
@@ -29,7 +29,7 @@ class VllmModel(LensModel):
         """Wraps a backend.
 
         Args:
-            backend: what runs the model.
+            backend: the backend that runs the model.
         """
         super().__init__(backend)
         self.backend: VllmBackend = backend
@@ -41,7 +41,7 @@ class VllmModel(LensModel):
         return self.requests.llm
 
     def check_unembedding(self) -> None:
-        """Does nothing: vLLM gives log probabilities itself."""
+        """Does nothing, as vLLM returns log probabilities itself."""
 
     @contextmanager
     def steered(self, plan: Plan) -> Iterator[None]:

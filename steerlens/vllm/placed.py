@@ -1,4 +1,4 @@
-"""A plan at the tokens of one request: what vllm-lens calls after every steered block, in vLLM's own processes."""
+"""A plan at the tokens of one request. vllm-lens calls it after every steered block, in vLLM's own processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ from steerlens.steering import SteeringPlan
 
 @dataclass(frozen=True, eq=False)
 class PlacedPlan:
-    """A plan, and where the prompt of one request begins and ends.
+    """A plan, with the places at which the prompt of one request begins and ends.
 
-    vLLM gives the tokens of a request in pieces: the prompt in one or several, then one token at a time. vllm-lens 1.3.0 takes
-    every piece for the beginning of the text when it adds vectors at given positions, so this counts the tokens itself.
+    vLLM runs the tokens of a request in pieces: the prompt in one or more pieces, then one token at a time. When vllm-lens
+    1.3.0 adds vectors at given positions, it treats every piece as the beginning of the text. So this class counts the tokens
+    itself.
     """
 
     plan: SteeringPlan
@@ -28,11 +29,11 @@ class PlacedPlan:
     """The number of first tokens that are in front of the prompt, such as BOS."""
 
     def __call__(self, context: Any, residual: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
-        """Returns the residual stream after a block as the plan leaves it.
+        """Returns the residual stream after a block as the plan changes it.
 
         Args:
-            context: what vllm-lens keeps for this request: ``layer_idx``, the block, and ``saved``, a dictionary. The number of
-                tokens that were seen after each block is kept there.
+            context: vllm-lens' data for this request: ``layer_idx``, the block, and ``saved``, a dictionary in which the number
+                of tokens seen after each block is stored.
             residual: the residual stream after the block at the next tokens of the request.
         """
         layer = int(context.layer_idx)
@@ -42,7 +43,7 @@ class PlacedPlan:
         return self.plan.edit(layer, residual[None], roles[None])[0]
 
     def roles(self, first: int, end: int) -> Int[Tensor, " pos"]:
-        """Returns what the tokens from ``first`` to before ``end`` are, as ``steerlens.models.roles`` numbers them."""
+        """Returns the roles of the tokens from ``first`` to before ``end``, as numbered in ``steerlens.models.roles``."""
         at = torch.arange(first, end)
         roles = torch.where(at < self.prompt, PROMPT, GENERATED)
         roles[at == self.prompt - 1] = LAST
@@ -50,15 +51,16 @@ class PlacedPlan:
         return roles
 
     def check(self, saved: Mapping[str, Mapping[str, int]] | None, given: int, written: int) -> None:
-        """Makes sure that every token of a request went through the plan once at each of its layers.
+        """Checks that every token of a request went through the plan exactly once at each of its layers.
 
-        vllm-lens leaves a step out when something fails in it, and says so in the log only. vLLM runs a request again from its
-        beginning when memory is short, and the tokens were then counted twice.
+        If an error occurs in a step, vllm-lens leaves the step out, and only logs this. If memory is short, vLLM runs a request
+        again from its beginning, and the tokens were then counted twice.
 
         Args:
-            saved: what vllm-lens gives of the request: by the hook's number, the tokens that were seen at each layer.
-            given: the number of tokens of the request: the prompt's, and those after it whose log probabilities are asked for.
-            written: the number of tokens that were generated.
+            saved: vllm-lens' data for the request: for each hook by number, the number of tokens seen at each layer.
+            given: the number of tokens in the request: the prompt's tokens, and those after it whose log probabilities are
+                requested.
+            written: the number of generated tokens.
 
         Raises:
             ModelError: a layer saw another number of tokens.
@@ -75,11 +77,11 @@ class PlacedPlan:
 
 
 def extra_args(placed: PlacedPlan | None, layers: Sequence[int] = ()) -> dict[str, Any]:
-    """Returns the parameters of a request to vllm-lens other than vLLM's own.
+    """Returns the parameters of a request for vllm-lens, in addition to vLLM's own.
 
     Args:
-        placed: the plan at the request's tokens; ``None`` for an unsteered one.
-        layers: the blocks whose residual stream is given back.
+        placed: the plan at the request's tokens; ``None`` for an unsteered request.
+        layers: the blocks whose residual stream is returned.
     """
     given: dict[str, Any] = {"output_residual_stream": list(layers)} if layers else {}
     if placed is not None and placed.plan.layers:

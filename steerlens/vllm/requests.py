@@ -1,4 +1,4 @@
-"""Requests to vLLM: rows of tokens under plans, given in parts that vllm-lens can go through."""
+"""Requests to vLLM: rows of tokens under plans, sent in parts that are not too large for vllm-lens."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from steerlens.steering import SteeringPlan
 
 _AT_ONCE = 64
-"""Requests at once that vllm-lens works on: it looks through all of them for each one, at every block."""
+"""The number of requests that are sent at once. For each request, vllm-lens searches all of them at every block."""
 
 
 class Requests:
-    """What a ``vllm.LLM`` is asked."""
+    """Sends requests to a ``vllm.LLM``."""
 
     def __init__(self, llm: Any) -> None:
-        """Takes the model.
+        """Stores the model.
 
         Args:
             llm: vLLM's ``LLM``, with vllm-lens.
         """
         self.llm = llm
         self.in_force: tuple[SteeringPlan, ...] = ()
-        """The plans that every request is steered by, before the plan of its own."""
+        """The plans that steer every request, before the request's own plan."""
 
     def run(
         self,
@@ -36,15 +36,16 @@ class Requests:
         params: Sequence[Any] | None = None,
         **settings: Any,
     ) -> Iterator[Any]:
-        """Yields vLLM's output of each row, in their order.
+        """Yields vLLM's output for each row, in the order of the rows.
 
         Args:
-            rows: the tokens that are given. Their choices are not run.
-            plan: what the rows are steered by; nothing for ``None``.
-            ends: where the prompt of each row ends, in tokens; for ``None`` with the row. What follows counts as generated.
-            layers: the blocks whose residual stream is given back.
-            params: vLLM's ``SamplingParams`` of each row; for ``None`` those of one greedy token.
-            settings: other parameters of that one, such as ``prompt_logprobs``.
+            rows: the tokens of the requests. Their choices are not run.
+            plan: the plan that steers the rows; ``None`` for no steering.
+            ends: the end of the prompt of each row, in tokens; ``None`` takes the end of the row. Later tokens count as
+                generated.
+            layers: the blocks whose residual stream is returned.
+            params: vLLM's ``SamplingParams`` for each row; ``None`` takes those of one greedy token.
+            settings: other parameters for that one token, such as ``prompt_logprobs``.
 
         Raises:
             ModelError: vLLM did not run a plan at every token.
@@ -66,6 +67,6 @@ class Requests:
                 yield output
 
     def _whole(self, plan: "SteeringPlan | None") -> "SteeringPlan | None":
-        """Returns the plans in force and the given one as one; ``None`` if nothing is steered."""
+        """Returns the plans in force and the given plan as one plan; ``None`` if nothing is steered."""
         plans = [own for own in (*self.in_force, plan) if own is not None and own.layers]
         return sum(plans[1:], plans[0]) if plans else None

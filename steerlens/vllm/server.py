@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server whose requests choose a plan by name: vLLM's, with plans put in on the way to its engine."""
+"""An OpenAI-compatible server whose requests choose a plan by name. It is vLLM's server; plans are added to requests on their
+way to the engine."""
 
 import json
 import shlex
@@ -19,19 +20,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class ChoosePlan:
-    """ASGI middleware: puts the name of a request's plan where the engine finds it, and takes no other requests with a body."""
+    """ASGI middleware that puts the name of a request's plan where the engine finds it, and refuses all other requests with a
+    body."""
 
     base: ClassVar[str] = ""
     """The name of the model."""
     plans: ClassVar[Mapping[str, SteeringPlan]] = {}
-    """The plans by name. vLLM makes the middleware itself, without arguments, so both belong to the class."""
+    """The plans by name. vLLM creates the middleware itself, without arguments, so these two fields belong to the class."""
 
     def __init__(self, app: Any) -> None:
         """Wraps an application."""
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers a request that is not accepted, and passes on any other one."""
+        """Answers a request that is not accepted, and passes on any other request."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await (self.app(scope, receive, send) if scope["type"] in ("http", "lifespan") else _close(send))
             return
@@ -64,17 +66,17 @@ def serve(
     """Runs the server until it is interrupted.
 
     Args:
-        model: the model, as ``steerlens.vllm.loading.unloaded`` gives it: the server loads the weights itself.
+        model: the model, as returned by ``steerlens.vllm.loading.unloaded``, as the server loads the weights itself.
         plans: the plans by name.
-        called: the name of the model in requests; with ``:`` and a plan's name behind it, it is steered by the plan.
-        host: the address that is listened on.
+        called: the name of the model in requests; with ``:`` and a plan's name after it, the plan steers the model.
+        host: the address on which the server listens.
         port: the port.
         options: further options of ``vllm serve``, as on a command line.
 
     Raises:
-        FingerprintError: a plan of another model.
+        FingerprintError: a plan belongs to another model.
         ModelError: vLLM or vllm-lens is not installed.
-        SettingsError: an option that would make steered results wrong.
+        SettingsError: an option would make steered results wrong.
     """
     check_installed()
     for plan in plans.values():
@@ -101,10 +103,10 @@ def serve(
 
 
 def steered(generate: Any, plans: Mapping[str, SteeringPlan], n_front: Callable[[list[int]], int]) -> Any:
-    """Returns the method of vLLM's engine that answers a request, with the plan that the request names.
+    """Returns the method of vLLM's engine that answers a request, extended by the plan that the request names.
 
     Args:
-        generate: the method, as vllm-lens left it.
+        generate: the method, as vllm-lens has changed it.
         plans: the plans by name.
         n_front: a function that returns how many of a text's first tokens are in front of it.
     """
@@ -141,7 +143,8 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _again(content: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read, and after it what else comes, as a client that goes away."""
+    """Returns a function that yields a body that was already read, and then later messages, such as the client's
+    disconnection."""
     given = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def next_message() -> MutableMapping[str, Any]:
@@ -156,7 +159,7 @@ def _headers(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[byte
 
 
 async def _answer(send: Send, status: int, message: str) -> None:
-    """Answers with an error in OpenAI's form."""
+    """Sends an error in OpenAI's form."""
     error = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,4 +1,4 @@
-"""Texts by vLLM, in the form that Hugging Face's ``generate`` returns."""
+"""Texts written by vLLM, in the form that Hugging Face's ``generate`` returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from steerlens.vllm.requests import Requests
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-"""Hugging Face's settings that vLLM has under the same names."""
+"""Hugging Face's settings that have the same names in vLLM."""
 _OURS = ("do_sample", "num_return_sequences", "pad_token_id", "stopping_criteria")
-"""Settings that ``LensModel.generate`` itself gives. A text is cut at its stops there, and vLLM writes on to its end."""
+"""Settings that ``LensModel.generate`` itself sets. It cuts a text at its stops, while vLLM writes on to the text's end."""
 
 
 def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, Any]) -> list[list[Any]]:
-    """Returns vLLM's ``SamplingParams`` of each text of each row. Each text has a seed of its own, which PyTorch draws.
+    """Returns vLLM's ``SamplingParams`` for each text of each row. Each text has its own seed, which PyTorch draws.
 
     Args:
-        llm: vLLM's ``LLM``, whose defaults are those of the model's ``generation_config.json``.
+        llm: vLLM's ``LLM``, whose defaults are those in the model's ``generation_config.json``.
         n_rows: the number of prompts.
         max_new_tokens: the number of tokens after which a text ends if the model does not end it.
-        settings: Hugging Face's generation settings, ``do_sample`` and ``num_return_sequences`` among them.
+        settings: Hugging Face's generation settings, including ``do_sample`` and ``num_return_sequences``.
 
     Raises:
-        SettingsError: a setting that vLLM does not have.
+        SettingsError: vLLM does not have a setting.
     """
     from vllm import SamplingParams
 
@@ -50,13 +50,13 @@ def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, 
 
 
 def written(requests: "Requests", batch: TokenBatch, params: Sequence[Sequence[Any]], pad_id: int) -> Int[Tensor, "text pos"]:
-    """Returns the tokens of texts behind those of their prompts, padded as Hugging Face's ``generate`` pads them.
+    """Returns the tokens of texts after those of their prompts, padded in the same way as by Hugging Face's ``generate``.
 
     Args:
-        requests: asks vLLM.
+        requests: sends requests to vLLM.
         batch: the prompts, padded in front.
         params: the parameters of each text of each row.
-        pad_id: the token that follows a text which ended before the others.
+        pad_id: the token that fills up a text which ended before the others.
     """
     each = [(line, own) for line, several in enumerate(params) for own in several]
     rows = [Row(batch.rows[line].prompt, (), batch.rows[line].front) for line, _ in each]

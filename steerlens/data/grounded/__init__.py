@@ -1,1 +1,2 @@
-"""Items of the atlas made from open data and each locale's grammar; ``python -m steerlens.data.grounded`` writes them again."""
+"""Items of the atlas that are made from open data and each locale's grammar. ``python -m steerlens.data.grounded`` writes them
+again."""

@@ -8,24 +8,25 @@ from typing import Any
 from steerlens.data.locales import atlas_folder
 
 MAKERS = ("facts", "customs")
-"""Modules here that each have a function of their own name, which gives rows per locale, and fill a file of that name."""
+"""The modules that make files. Each has a function of the module's name, which returns rows per locale, and fills a file of
+that name."""
 
 
 def main() -> None:
-    """Writes a file per maker and locale."""
+    """Writes one file for each maker and locale."""
     for maker in MAKERS:
         write(maker)
 
 
 def write(maker: str, folder: Path | None = None) -> list[Path]:
-    """Writes a maker's file of each locale, and gives their paths.
+    """Writes a maker's file for each locale, and returns the paths.
 
     Args:
         maker: one of ``MAKERS``.
-        folder: where to put a copy, which gets a folder per locale; the atlas itself for ``None``.
+        folder: the folder for a copy, which gets a folder for each locale; ``None`` writes into the atlas itself.
 
     Raises:
-        SteerlensError: a package of open data is missing, or no longer says what a concept needs.
+        SteerlensError: a package of open data is missing, or no longer contains what a concept needs.
     """
     files = []
     for code, rows in getattr(import_module(f"steerlens.data.grounded.{maker}"), maker)().items():
@@ -37,7 +38,7 @@ def write(maker: str, folder: Path | None = None) -> list[Path]:
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
-    """The rows as a file contains them."""
+    """The rows as the text of a file."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

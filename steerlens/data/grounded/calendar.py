@@ -1,4 +1,4 @@
-"""Facts of the calendar: which month or day comes before and after which."""
+"""Facts about the calendar: which month or weekday comes before or after another."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _STEPS = {"after": 1, "before": -1}
 
 
 def calendar() -> Iterator[Fact]:
-    """The month and the weekday after and before each."""
+    """Yields the facts about the month and the weekday after and before each."""
     for kind, length in _LENGTHS.items():
         every = tuple(Thing(kind, str(number)) for number in range(1, length + 1))
         for side, step in _STEPS.items():

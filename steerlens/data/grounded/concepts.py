@@ -1,4 +1,4 @@
-"""Facts before they are rows: the question, its answer, and possible other choices."""
+"""Facts before they become rows: the question, its answer, and possible other choices."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,36 +16,37 @@ _CHOICES = 4
 
 @dataclass(frozen=True)
 class Fact:
-    """One concept in no language yet."""
+    """A fact that is not yet written in any language."""
 
     concept: str
-    """Facts that are one read two ways (a symbol's element, an element's symbol) have ids that agree up to ``#``."""
+    """The concept's id. If one fact is asked in two directions (the element of a symbol, the symbol of an element), the two ids
+    are the same up to ``#``."""
     topic: str
     relation: str
     subject: Thing
     answer: Thing
     near: tuple[Thing, ...]
-    """Wrong answers to choose from first."""
+    """Wrong answers that are chosen first."""
     far: tuple[Thing, ...]
-    """Wrong answers for when ``near`` does not contain enough."""
+    """Wrong answers that are used if ``near`` does not contain enough."""
     source: str
     may_resemble: bool = False
-    """Whether subject and answer may begin alike: names of months do, and say nothing by it."""
+    """Whether subject and answer may begin alike. For names of months they may, as this does not give the answer away."""
     difficulty: int = 2
-    """1 a child knows it, 2 it is taught at school, 3 few know it."""
+    """1: a child knows it; 2: it is taught at school; 3: few people know it."""
     popularity: float | None = None
-    """The inhabitants of the country or city that is asked about, as GeoNames has them; ``None`` for other subjects."""
+    """The number of inhabitants of the country or city in the question, from GeoNames; ``None`` for other subjects."""
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A fact with its choices, the answer not yet put in its place."""
+    """A fact with its choices, before the answer has a place among them."""
 
     fact: Fact
     wrong: tuple[Thing, ...]
 
     def row(self, grammar: Grammar, at: int) -> dict[str, Any]:
-        """The row of one locale, the answer at the given place among the choices."""
+        """The row of one locale, with the answer at the given place among the choices."""
         fact = self.fact
         choices = [*self.wrong[:at], fact.answer, *self.wrong[at:]]
         return {
@@ -65,29 +66,30 @@ class Concept:
         }
 
     def is_askable(self, grammar: Grammar) -> bool:
-        """Whether another locale than those it was made for can ask it: nothing gives the answer away, and choices differ."""
+        """Whether a further locale can ask the concept too: its words do not give the answer away, and its choices all
+        differ."""
         texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}
         return not _given_away(self.fact, [grammar]) and len(texts) == _CHOICES
 
 
 def stable(text: str) -> int:
-    """A number that a text alone decides, on every machine and in every run."""
+    """A number that depends on the text alone: it is the same on every machine and in every run."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 def question(fact: Fact, grammar: Grammar, step: int = 0) -> str:
-    """The fact's question; which of the relation's templates comes first is decided by the concept, not by the locale.
+    """The fact's question. The concept, and not the locale, decides which of the relation's templates comes first.
 
     Args:
-        fact: what is asked.
-        grammar: the locale's.
-        step: how many templates further; 0 for the first wording.
+        fact: the fact that is asked.
+        grammar: the locale's grammar.
+        step: how many templates to go on; 0 for the first wording.
     """
     return grammar.ask(fact.relation, fact.subject, (stable(fact.concept) + step) % len(grammar.questions[fact.relation]))
 
 
 def concepts(facts: Iterable[Fact], grammars: Sequence[Grammar]) -> list[Concept]:
-    """The facts that can be asked in every locale, with three wrong answers each, the same in every locale."""
+    """The facts that can be asked in every locale. Each has three wrong answers, which are the same in every locale."""
     return [
         Concept(fact, wrong)
         for fact in facts

@@ -1,4 +1,4 @@
-"""Cultural rows whose answers are looked up in open data: money, time, phone numbers, places, public holidays."""
+"""Cultural rows with answers from open data: money, time, phone numbers, places, public holidays."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -14,10 +14,10 @@ from steerlens.data.grounded.customs_writing import writing
 
 
 def customs() -> dict[str, list[dict[str, Any]]]:
-    """The rows of each asking locale, concepts in the same order everywhere.
+    """The rows of each asking locale, with the concepts in the same order in all of them.
 
     Raises:
-        DataError: a package no longer says what a concept needs, as when a holiday moves.
+        DataError: a package no longer contains what a concept needs, for example because a holiday has moved.
     """
     concepts = list(_concepts())
     return {one.code: [_row(custom, one.code) for custom in concepts] for one in owners()}

@@ -1,4 +1,4 @@
-"""What all grounded customs are made of: one value per owner, and how a value reads in an asking locale."""
+"""The parts of all customs from open data: one value per owner, and how a value is written in an asking locale."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,35 +15,36 @@ from steerlens.errors import DataError
 
 @dataclass(frozen=True)
 class Owner:
-    """What is looked up for one locale: the section ``open_data`` of its ``locale.json``."""
+    """The data that is looked up for one locale, from the section ``open_data`` of its ``locale.json``."""
 
     code: str
     territory: str
-    """ISO 3166 code of the country whose customs the locale owns, as CLDR, GeoNames and the other packages have it."""
+    """ISO 3166 code of the country whose customs belong to the locale. CLDR, GeoNames and the other packages use this code."""
     zone: str
-    """The time zone of the country's capital, as ``Europe/Madrid``."""
+    """The time zone of the country's capital, for example ``Europe/Madrid``."""
     currency_unit: str
-    """The term of the currency's unit. CLDR's names contain the country, as in "Egyptian pound"."""
+    """The term for the currency's unit. CLDR's own names contain the country, for example "Egyptian pound"."""
     area_codes: Mapping[str, tuple[str, str]]
-    """Area code as people know it and city, of the ``capital`` and of the largest ``other`` city; a pair that the geocoder's
-    data does not have is an error."""
+    """Area code, as people know it, and city: for the ``capital`` and for the largest ``other`` city. A pair that is not in the
+    geocoder's data is an error."""
     place: int = 1_000_000
-    """The place of its answer in a row; locales without one come last, in the order of their codes."""
+    """The place of the locale's answer in a row. Locales without a place come last, in the order of their codes."""
     toll_free: str = ""
-    """A toll-free number, where the package's example begins as few do; one of another type is an error."""
+    """A toll-free number, for countries where the package's example does not begin as most of them do. A number of another type
+    is an error."""
     cities: Mapping[str, str] = field(default_factory=dict)
-    """Terms of cities whose spelling by GeoNames is not the term's."""
+    """Terms for cities that GeoNames spells differently from the term."""
     boroughs: tuple[str, ...] = ()
     """Boroughs that GeoNames lists separately from their city."""
     digits: str = "0123456789"
-    """The digits from zero to nine that numbers are written in; babel leaves some of them Western."""
+    """The digits from zero to nine in which the locale writes numbers. babel leaves some numbers in Western digits."""
     holidays: Mapping[str, str] = field(default_factory=dict)
-    """Terms of the holidays, by the package's English names. Names that are one holiday share a term; others keep their own
-    name."""
+    """Terms for the holidays, by the package's English names. Several names of one holiday share a term; a holiday without a
+    term keeps its own name."""
 
 
 def owners() -> tuple[Owner, ...]:
-    """The locales whose customs are looked up, in the order in which answers are listed."""
+    """The locales with customs from open data, in the order in which answers are listed."""
     found = [one for code in atlas_locales() if (one := _owner(code)) is not None]
     return tuple(sorted(found, key=lambda one: one.place))
 
@@ -63,23 +64,23 @@ def by_owner(value: Callable[[Owner], Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Custom:
-    """One concept: the custom of each country, and its wording."""
+    """One concept: the custom of each country, and how it is written."""
 
     concept: str
     topic: str
     source: str
     values: Mapping[str, Any]
-    """The value of each owner locale, as the package gives it."""
+    """The value of each owner locale, as it is in the package."""
     say: Callable[[str, Any], str]
-    """Asking locale and value to the text of the answer."""
+    """The function that turns an asking locale and a value into the text of the answer."""
 
     def answers(self, asking: str) -> dict[str, str]:
-        """Every owner's answer in the asking language. Owners that share a value share the text."""
+        """Every owner's answer in the asking language. Owners with the same value have the same text."""
         return {owner: self.say(asking, value) for owner, value in self.values.items()}
 
 
 def from_package(package: str, key: str) -> str:
-    """The source of a concept: the package with its version, and what was looked up in it."""
+    """The source of a concept: the package with its version, and the key that was looked up in it."""
     return f"{package} {version(package)}: {key}"
 
 
@@ -96,15 +97,16 @@ def wording(locale: str) -> dict[str, Any]:
 
 
 def term(asking: str, key: str) -> str:
-    """A value that is the key of a term: its word in the asking language."""
+    """The word in the asking language for a value that is the key of a term."""
     return str(wording(asking)["terms"][key])
 
 
 def as_written(_asking: str, value: object) -> str:
-    """A value that every language writes alike, such as a phone number."""
+    """A value that is written in the same way in every language, such as a phone number."""
     return str(value)
 
 
 def plain(text: str) -> str:
-    """Text with ordinary spaces and without marks of direction: they can't be seen in an answer, but would be scored."""
+    """The text with ordinary spaces and without direction marks. These characters cannot be seen in an answer, but they would
+    be scored."""
     return " ".join(text.replace("\u200e", "").replace("\u200f", "").replace("\u061c", "").split())

@@ -16,7 +16,7 @@ YEARS = range(2024, 2029)
 
 
 def clocks() -> Iterator[Custom]:
-    """The customs of clocks."""
+    """Yields the customs about clocks."""
     hours = by_owner(lambda one: _winter_hours(one.zone))
     source = from_package("tzdata", "zone of the capital, offset on January 15")
     yield Custom("custom-utc-offset", "time", source, {at: f"UTC{offset:+d}" for at, offset in hours.items()}, as_written)
@@ -31,7 +31,7 @@ def _full_hour(asking: str, hour: int) -> str:
 
 
 def _zone(key: str) -> ZoneInfo:
-    """The zone from the package and not from the system, whose version nobody pins."""
+    """The zone from the package, and not from the system, as the version of the system's data is not pinned."""
     with resources.files("tzdata").joinpath("zoneinfo", *key.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key)
 
@@ -45,7 +45,7 @@ def _winter_hours(key: str) -> int:
 
 
 def _forward(key: str) -> str:
-    """The day on which clocks go forward, as the key of a term: the same in every year looked at."""
+    """The day on which clocks go forward, as the key of a term. It must be the same in every year that is checked."""
     found = [_forward_in(_zone(key), year) for year in YEARS]
     common = frozenset.intersection(*found)
     if not common:
@@ -54,7 +54,8 @@ def _forward(key: str) -> str:
 
 
 def _forward_in(zone: ZoneInfo, year: int) -> frozenset[str]:
-    """All names of the day: its place counted from the month's start and, where it is the last, that too."""
+    """All names of the day: its place counted from the start of the month and, if it is the last of its kind, the name with
+    ``last`` too."""
     noons = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
     steps = [after for before, after in pairwise(noons) if _offset(zone, after) > _offset(zone, before)]
     if not steps:

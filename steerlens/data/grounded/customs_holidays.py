@@ -17,7 +17,7 @@ _Days = list[tuple[date, str]]
 
 
 def festivals() -> Iterator[Custom]:
-    """The customs of public holidays."""
+    """Yields the customs about public holidays."""
     source = from_package("holidays", f"dates that are the same in {FIXED_YEARS[0]} to {FIXED_YEARS[-1]}")
     year = FIXED_YEARS[0]
     autumn, end = date(year, 9, 1), date(year, 12, 25)
@@ -36,7 +36,7 @@ def festivals() -> Iterator[Custom]:
 
 
 def _starts(owner: Owner, year: int) -> dict[str, date]:
-    """First day of each public holiday of one year, by our term or else the package's name."""
+    """The first day of each public holiday of one year, by our term or, if there is none, by the package's name."""
     calendar = holidays.country_holidays(owner.territory, years=year, observed=False, language="en_US")
     first: dict[str, date] = {}
     for day in sorted(calendar):

@@ -11,7 +11,7 @@ PRICE = 25_000
 
 
 def money() -> Iterator[Custom]:
-    """The customs of money."""
+    """Yields the customs about money."""
     codes = by_owner(lambda one: _currency(one.territory))
     territories = from_package("babel", "CLDR currency of the territory")
     yield Custom("custom-currency", "money", territories, by_owner(lambda one: one.currency_unit), term)

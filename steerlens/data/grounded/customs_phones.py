@@ -11,7 +11,7 @@ from steerlens.errors import DataError
 
 
 def phones() -> Iterator[Custom]:
-    """The customs of phone numbers."""
+    """Yields the customs about phone numbers."""
     free = by_owner(lambda one: _national(_toll_free(one)))
     source = from_package("phonenumbers", "example toll-free number (Spain's by hand), national format")
     yield Custom("custom-toll-free", "public life", source, free, as_written)
@@ -50,7 +50,7 @@ def _national(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _zero(territory: str) -> str:
-    """The prefix 0, part of a number as people write it; the American 1 is not."""
+    """The prefix 0, which people write as part of a number. The American prefix 1 is not part of a number."""
     return "0" if phonenumbers.ndd_prefix_for_region(territory, True) == "0" else ""
 
 

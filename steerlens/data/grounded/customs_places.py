@@ -10,7 +10,7 @@ from steerlens.data.grounded.customs_base import Custom, Owner, from_package, ow
 
 
 def places() -> Iterator[Custom]:
-    """Yields the customs of places: the largest cities of each country."""
+    """Yields the customs about places: the largest cities of each country."""
     yield from _cities()
 
 

@@ -12,7 +12,7 @@ SHORT_DATE = date(2024, 7, 9)
 
 
 def writing() -> Iterator[Custom]:
-    """The customs of writing dates and times."""
+    """Yields the customs about writing dates and times."""
     dates = {one.code: own_digits(one, plain(format_date(SHORT_DATE, "short", locale=cldr(one.code)))) for one in owners()}
     source = from_package("babel", f"CLDR short date of {SHORT_DATE}, default numbering system")
     yield Custom("custom-short-date", "writing", source, dates, as_written)
@@ -23,7 +23,7 @@ def writing() -> Iterator[Custom]:
 
 
 def own_digits(owner: Owner, text: str) -> str:
-    """A number or date in the digits that the locale writes; babel leaves some of them Western."""
+    """A number or date in the digits that the locale writes. babel leaves some of them in Western digits."""
     return text.translate(str.maketrans("0123456789", owner.digits))
 
 
@@ -37,7 +37,7 @@ def time_text(asking: str, hour: int, minute: int) -> str:
 
 
 def _clock(locale: str) -> tuple[bool, str]:
-    """Whether the short time counts twelve hours, and the separator of hour and minute."""
+    """Whether the short time format counts twelve hours, and the separator of hour and minute."""
     pattern = str(cldr(locale).time_formats["short"].pattern)
     return "a" in pattern, _separator(pattern)
 

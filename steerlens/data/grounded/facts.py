@@ -32,17 +32,17 @@ RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
     joined,
     tabled,
 )
-"""Where facts come from, in the order of the files."""
+"""The functions that facts come from, in the order of the files."""
 _DIFFICULTY = {
     **dict.fromkeys(("continent", "month-after", "month-before", "weekday-after", "weekday-before"), 1),
     **dict.fromkeys(("calling-code", "domain", "atomic-number"), 3),
 }
-"""How hard a relation made from open data is, where it is not 2."""
+"""The difficulty of each relation made from open data, if it is not 2."""
 
 
 def facts() -> dict[str, list[dict[str, Any]]]:
-    """Rows per locale: the same concepts, choices and places of the answer in each; in further locales but for those whose
-    answer their own words would give away.
+    """Rows per locale. Concepts, choices and the places of the answers are the same in each. Further locales leave out the
+    concepts whose answer their own words would give away.
 
     Raises:
         SteerlensError: a package of open data is missing.
@@ -59,13 +59,13 @@ def facts() -> dict[str, list[dict[str, Any]]]:
 
 
 def _graded(fact: Fact) -> Fact:
-    """The fact with its difficulty, and of a country's with its inhabitants."""
+    """The fact with its difficulty and, if it asks about a country, the number of inhabitants."""
     popularity = people(fact.subject.code) if fact.subject.kind == "country" else fact.popularity
     return replace(fact, difficulty=_DIFFICULTY.get(fact.relation, fact.difficulty), popularity=popularity)
 
 
 def _places(made: list[Concept]) -> dict[str, int]:
-    """The position of each answer: every position equally often within a relation, and over all relations."""
+    """The place of each answer among its choices. Every place is equally frequent within a relation, and over all relations."""
     relations = defaultdict[str, list[str]](list)
     for concept in made:
         relations[concept.fact.relation].append(concept.fact.concept)

@@ -1,4 +1,4 @@
-"""Facts of geography: capitals, continents, where cities are, who borders whom."""
+"""Facts about geography: capitals, continents, the countries of cities, and neighbouring countries."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +14,7 @@ from steerlens.data.scripts import plain
 from steerlens.errors import DataError
 
 _CONTINENTS = {"AF": "002", "AS": "142", "EU": "150", "NA": "003", "SA": "005", "OC": "009"}
-"""GeoNames' codes and CLDR's."""
+"""CLDR's code of each continent, by GeoNames' code."""
 
 
 @cache
@@ -25,12 +25,12 @@ def countries() -> dict[str, Any]:
 
 
 def country(code: str) -> Thing:
-    """A country as a thing to name."""
+    """A country as a thing with a name."""
     return Thing("country", code)
 
 
 def abroad(name: str) -> tuple[str, ...]:
-    """The countries of a list that have no locale in the atlas. Cultural items ask about the others."""
+    """The countries of a list that have no locale in the atlas. Cultural items ask about the countries that have one."""
     own = {one.territory for one in owners()}
     return tuple(code for code in subjects(name) if code not in own)
 
@@ -41,13 +41,13 @@ def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
 
 
 def _region(code: str) -> str:
-    """The continent of a country; America is one."""
+    """The continent of a country. America counts as one continent."""
     continent = str(countries()[code]["continentcode"])
     return "America" if continent in ("NA", "SA") else continent
 
 
 def capitals() -> Iterator[Fact]:
-    """Which city a country is governed from; wrong answers are capitals of its continent."""
+    """Yields the facts about the capital of a country. The wrong answers are capitals on the same continent."""
     known = tuple(code for code in abroad("capitals") if _capital_is_certain(code))
     for code in known:
         zone = "names by hand" if code in grammar("en-US").names["capital"] else f"zone {capital_zone(code)}"
@@ -64,13 +64,13 @@ def capitals() -> Iterator[Fact]:
 
 
 def _capital_is_certain(code: str) -> bool:
-    """Whether the name is CLDR's exemplar city, or one by hand that GeoNames gives too."""
+    """Whether the name is CLDR's exemplar city, or a name written by hand that GeoNames has too."""
     by_hand = grammar("en-US").names["capital"].get(code)
     return capital_zone(code) is not None or (by_hand is not None and plain(by_hand) == plain(countries()[code]["capital"]))
 
 
 def continents() -> Iterator[Fact]:
-    """The continent of a country, among the six that people live on."""
+    """Yields the facts about the continent of a country, one of the six that people live on."""
     for code in subjects("continents"):
         yield Fact(
             concept=f"continent-{code}",
@@ -85,7 +85,7 @@ def continents() -> Iterator[Fact]:
 
 
 def cities() -> Iterator[Fact]:
-    """The country of a well-known city that is not its capital."""
+    """Yields the facts about the country of a well-known city that is not its capital."""
     table = known_cities()
     owners = tuple(dict.fromkeys((*(owner for _, owner, _ in table), *subjects("continents"))))
     for key, owner, name in table:
@@ -120,7 +120,8 @@ def _population(name: str, owner: str) -> int:
 
 
 def neighbours() -> Iterator[Fact]:
-    """A country that shares a border; the wrong answers are of the same continent and share none."""
+    """Yields the facts about a country that shares a border. The wrong answers are on the same continent and share no
+    border."""
     famous = tuple(dict.fromkeys((*subjects("continents"), *subjects("neighbours"))))
     for code in subjects("neighbours"):
         bordering = countries()[code]["neighbours"].split(",")
@@ -142,11 +143,11 @@ def neighbours() -> Iterator[Fact]:
 
 
 def _touch(one: str, other: str) -> bool:
-    """Whether either names the other as a neighbour, or someone might."""
+    """Whether one of the two countries lists the other as a neighbour, or someone might see them as neighbours."""
     named_by = any(b in countries()[a]["neighbours"].split(",") for a, b in ((one, other), (other, one)))
     return named_by or "-".join(sorted((one, other))) in subjects("near_by_sea_or_claim")
 
 
 def people(code: str) -> int:
-    """The inhabitants of a country."""
+    """The number of inhabitants of a country."""
     return int(countries()[code]["population"])

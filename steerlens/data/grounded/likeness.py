@@ -1,4 +1,4 @@
-"""When a name gives another away: Kuwait and Kuwait City, France and French, 法国 and 法语 (or not)."""
+"""Whether one name gives another away, such as Kuwait and Kuwait City, France and French, 法国 and 法语 (or does not)."""
 
 import re
 
@@ -8,14 +8,14 @@ from steerlens.data.scripts import plain
 
 _HAN, _HANGUL = regex.compile(r"\p{Script=Hani}"), regex.compile(r"\p{Script=Hang}")
 _LETTERS = 4
-"""Words that begin alike this far count as alike."""
+"""The number of letters: words whose first letters agree up to this number count as alike."""
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether one name shows a reader who has never heard it that the other belongs to it.
+    """Whether one name shows that the other belongs to it, even to a reader who has never heard it.
 
-    Chinese: two characters in a row in common. Korean: words with the same first two syllables. Other scripts: words
-    with the same first four letters, or the whole of a shorter word.
+    In Chinese: they share two characters in a row. In Korean: they have words with the same first two syllables. In other
+    scripts: they have words with the same first four letters, or one word begins with the whole of a shorter word.
     """
     if _HAN.search(one + other):
         return bool(_pairs(one) & _pairs(other))

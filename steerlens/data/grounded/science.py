@@ -1,4 +1,4 @@
-"""Facts of chemistry: elements, their symbols and their numbers."""
+"""Facts about chemistry: elements, their symbols and their numbers."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -24,7 +24,7 @@ def _every() -> tuple[str, ...]:
 
 
 def _names(symbol: str) -> list[str]:
-    """The element's names in the languages that could give the symbol away."""
+    """The element's names in the languages in which the name could give the symbol away."""
     return latin_names(Thing("element", symbol))
 
 
@@ -33,7 +33,8 @@ def _source(symbol: str) -> str:
 
 
 def symbols() -> Iterator[Fact]:
-    """An element's symbol, where it does not begin the name; wrong ones begin with a letter of name or symbol."""
+    """Yields the facts about an element's symbol, if the name does not begin with it. Wrong symbols begin with a letter of the
+    name or the symbol."""
     every = [symbol for symbol in _every() if len(symbol) == 2]
     for symbol in subjects("symbols"):
         initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}
@@ -51,7 +52,7 @@ def symbols() -> Iterator[Fact]:
 
 
 def elements() -> Iterator[Fact]:
-    """The element of a symbol; names of the wrong ones begin with the symbol's letter where there are such."""
+    """Yields the facts about the element of a symbol. Wrong names begin with the symbol's letter if there are such names."""
     every = _every()
     for symbol in subjects("elements"):
         yield Fact(
@@ -67,7 +68,7 @@ def elements() -> Iterator[Fact]:
 
 
 def atomic_numbers() -> Iterator[Fact]:
-    """An element's number; the wrong ones are those around it."""
+    """Yields the facts about an element's number. The wrong answers are the numbers around it."""
     for symbol in subjects("numbered"):
         number = _number(symbol)
         around = [n for n in range(number - 4, number + 5) if n > 0 and n != number]

@@ -1,4 +1,4 @@
-"""Facts of language, money and communication."""
+"""Facts about language, money and communication."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -11,15 +11,16 @@ from steerlens.data.grounded.subjects import signs, subjects, units
 
 _WIDESPREAD = ("es", "en", "fr", "pt", "de", "it", "nl", "ar", "ru", "fa", "tr", "sw")
 _SPOKEN = 5.0
-"""A language that more than this share of a country's people speak is no wrong answer there, in percent."""
+"""A percentage. A language that more than this share of a country's people speak is not used as a wrong answer for that
+country."""
 _OLD_SIGNS = (("GBP", "lira"),)
-"""Units that had the sign of a currency, too: £ stood for lira."""
+"""Units that also had the sign of another currency: £ was used for lira."""
 _TENDER_ON = date(2025, 1, 1)
-"""The day whose currencies count, so that a later run gives the same."""
+"""The currencies on this day are used, so that a later run gives the same facts."""
 
 
 def languages() -> Iterator[Fact]:
-    """The one official language of a country, as CLDR has it."""
+    """Yields the facts about the one official language of a country, from CLDR."""
     for code in subjects("languages"):
         official = need("babel.languages").get_official_languages(code, de_facto=code in ("MX", "GB"))
         if len(official) != 1:
@@ -39,7 +40,7 @@ def languages() -> Iterator[Fact]:
 
 
 def scripts() -> Iterator[Fact]:
-    """The script that a language is usually written in."""
+    """Yields the facts about the script that a language is usually written in."""
     likely = need("babel.core").get_global("likely_subtags")
     usual = tuple(Thing("script", code) for code in ("Latn", "Cyrl", "Arab", "Deva", "Hebr", "Grek", "Geor", "Armn"))
     for code in subjects("scripts"):
@@ -56,13 +57,14 @@ def scripts() -> Iterator[Fact]:
 
 
 def _tender(code: str) -> str | None:
-    """The only currency of a country, if it has only one."""
+    """The only currency of a country; ``None`` if it has several or none."""
     tender = need("babel.numbers").get_territory_currencies(code, _TENDER_ON)
     return tender[0] if len(tender) == 1 else None
 
 
 def currencies() -> Iterator[Fact]:
-    """The unit of a country's currency; the wrong answers are those of its continent."""
+    """Yields the facts about the unit of a country's currency. The wrong answers are units of countries on the same
+    continent."""
     every, unit_of = subjects("currencies"), units()
     for code in every:
         tender = _tender(code)
@@ -82,7 +84,7 @@ def currencies() -> Iterator[Fact]:
 
 
 def currency_symbols() -> Iterator[Fact]:
-    """The currency of a sign."""
+    """Yields the facts about the currency that a sign stands for."""
     unit_of = units()
     for code, tag in signs().items():
         yield Fact(
@@ -98,7 +100,8 @@ def currency_symbols() -> Iterator[Fact]:
 
 
 def calling_codes() -> Iterator[Fact]:
-    """What is dialled before a number abroad; the wrong answers are as long and, if there are such, begin with the same digit."""
+    """Yields the facts about a country's calling code. The wrong answers have the same length and, if there are such codes, the
+    same first digit."""
     of = need("phonenumbers").country_code_for_region
     codes = {code: str(of(code)) for code in abroad("called")}
     for code, number in codes.items():
@@ -116,7 +119,8 @@ def calling_codes() -> Iterator[Fact]:
 
 
 def domains() -> Iterator[Fact]:
-    """A country's internet domain, where it does not begin the country's name in a language of the Latin script."""
+    """Yields the facts about a country's internet domain, if the country's name does not begin with it in a language of the
+    Latin script."""
     own = {code: str(countries()[code]["tld"]) for code in abroad("domains")}
     for code, domain in own.items():
         names = latin_names(country(code))

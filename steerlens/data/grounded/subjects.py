@@ -1,10 +1,12 @@
-"""What is asked about: well-known countries, cities, languages and elements, typed in ``subjects.json``; the rest is looked up.
+"""The subjects of questions: well-known countries, cities, languages and elements, written by hand in ``subjects.json``.
+Everything else is looked up.
 
-Of ``capitals``, ``called`` and ``domains`` the countries of the atlas's locales are left out, which cultural items ask about.
-``continents`` leaves out countries on two of them (Russia, Turkey, Egypt, Kazakhstan, Indonesia), ``called`` those that share
-a calling code, ``scripts`` languages with two scripts or a script of their own name. ``near_by_sea_or_claim`` are pairs of
-countries that share no border on land, or none beyond dispute: neither is a wrong answer about the other. ``units`` are what
-people call a currency at home; dollars are left out, whose Chinese names tell the country.
+``capitals``, ``called`` and ``domains`` leave out the countries of the atlas's locales, as cultural items ask about these.
+``continents`` leaves out countries on two continents (Russia, Turkey, Egypt, Kazakhstan, Indonesia). ``called`` leaves out
+countries that share a calling code. ``scripts`` leaves out languages with two scripts or with a script of the same name.
+``near_by_sea_or_claim`` contains pairs of countries that have no border on land, or only a disputed one: neither country is
+used as a wrong answer about the other. ``units`` contains the words that people use for a currency at home. It leaves out
+dollars, as their Chinese names contain the country.
 """
 
 import json
@@ -30,10 +32,10 @@ def units() -> dict[str, str]:
 
 
 def signs() -> dict[str, str]:
-    """Currencies that have a sign to themselves, and a locale whose people write it."""
+    """The currencies with a sign that no other currency has, and for each a locale whose people write it."""
     return dict(_all()["signs"])
 
 
 def cities() -> list[tuple[str, str, str]]:
-    """Key, country and GeoNames' name; the key is a time zone where CLDR names the city for one."""
+    """Key, country and GeoNames' name of each city. The key is a time zone if CLDR names the city as its exemplar city."""
     return [(key, owner, name) for key, (owner, name) in _all()["cities"].items()]

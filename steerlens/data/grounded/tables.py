@@ -1,8 +1,8 @@
-"""Facts written as tables: a relation with its questions, its subjects and what answers each.
+"""Facts written as tables: a relation with its questions, its subjects and the answer for each subject.
 
-Data of no particular language is in ``tables.json`` next to this file: the relations, their topics, and for each subject its
-answer, how hard it is, and which answers would be right or arguable, too. Names and questions are in the ``tables.json`` of each
-locale.
+Data that is the same in every language is in ``tables.json`` next to this file: the relations, their topics and, for each
+subject, its answer, how hard it is, and which other answers would be right or arguable. Names and questions are in the
+``tables.json`` of each locale.
 """
 
 import json
@@ -16,18 +16,18 @@ from steerlens.data.grounded.concepts import Fact
 from steerlens.data.grounded.grammar import Thing
 
 SOURCE = "written, common knowledge"
-"""The source of facts that nothing was looked up for."""
+"""The source of facts that were written without looking anything up."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What one fact asks about."""
+    """The subject of one fact."""
 
     key: str
     answer: str
     difficulty: int
     never: tuple[str, ...] = ()
-    """Answers that are no wrong choices here."""
+    """Answers that must not be used as wrong choices for this subject."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Table:
     subjects: tuple[Subject, ...]
 
     def facts(self) -> Iterator[Fact]:
-        """Yields a fact for each subject; wrong answers are those of other subjects, but never the subject itself."""
+        """Yields a fact for each subject. The wrong answers are the answers of other subjects, but never the subject itself."""
         answers = dict.fromkeys(subject.answer for subject in self.subjects)
         for subject in self.subjects:
             wrong = (other for other in answers if other not in (subject.key, subject.answer, *subject.never))
@@ -56,11 +56,11 @@ class Table:
             )
 
     def subject(self, subject: Subject) -> Thing:
-        """What a subject is called by."""
+        """A subject as a thing with a name."""
         return Thing(f"{self.relation} subject", subject.key)
 
     def answer(self, key: str) -> Thing:
-        """What an answer is called by."""
+        """An answer as a thing with a name."""
         return Thing(f"{self.relation} answer", key)
 
 

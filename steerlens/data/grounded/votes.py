@@ -1,8 +1,8 @@
 """Votes for the atlas's cultural answers, counted in BLEnD's annotations.
 
-``python -m steerlens.data.grounded.votes FOLDER`` reads the files in a folder (``Spain_data.json`` and the like, of the data
-set's repository), the table ``atlas/surveys.json`` (which question of a survey asks what a concept asks), and writes
-``atlas/votes.json``: for each concept and locale how many people gave the atlas's answer, by any of its names.
+``python -m steerlens.data.grounded.votes FOLDER`` reads the files in a folder (``Spain_data.json`` and the like, from the data
+set's repository) and the table ``atlas/surveys.json``, which names the survey question for each concept. It writes
+``atlas/votes.json``: for each concept and locale, how many people gave the atlas's answer, under any of its names.
 """
 
 import json
@@ -25,7 +25,7 @@ def main(folder: str) -> None:
     """Writes ``votes.json``.
 
     Args:
-        folder: the folder of BLEnD's annotations.
+        folder: the folder with BLEnD's annotations.
     """
     root = Path(str(atlas_folder(ENGLISH))).parent
     table = json.loads((root / _SURVEYS).read_text(encoding="utf-8"))[_NAME]
@@ -34,14 +34,14 @@ def main(folder: str) -> None:
 
 
 def counted(table: Mapping[str, str], folder: str | Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Returns the votes by concept and locale, of the countries whose files are there.
+    """Returns the votes by concept and locale, for the countries whose files are in the folder.
 
     Args:
         table: the survey's question for each concept.
-        folder: the folder of the annotations.
+        folder: the folder with the annotations.
 
     Raises:
-        FileError: a file is not of the format.
+        FileError: a file does not have the format.
     """
     items = atlas("all", shared=True).of(kind="cultural")
     votes: dict[str, dict[str, dict[str, Any]]] = {concept: {} for concept in table}
@@ -65,7 +65,7 @@ def _votes(item: Item, asked: Asked) -> dict[str, Any]:
 
 
 def _same(names: Iterable[str], answer: Answer) -> bool:
-    """Whether one of an answer's words is one of the names, accents and case aside, or contains it as whole words."""
+    """Whether a word of an answer is one of the names, or contains one as whole words. Accents and case are ignored."""
     words = [f" {' '.join(plain(word).split())} " for word in answer.own]
     return any(f" {' '.join(plain(name).split())} " in word for name in names for word in words)
 

@@ -1,4 +1,4 @@
-"""Parallel texts to train on: a corpus of them, and a loader for each source."""
+"""Parallel texts for training: a corpus class, and a loader for each source."""
 
 from steerlens.data.parallel.aya import aya
 from steerlens.data.parallel.corpus import ParallelCorpus

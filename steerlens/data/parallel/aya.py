@@ -1,4 +1,4 @@
-"""The Aya data set: instructions and answers that people wrote in 65 languages. They are no translations of each other."""
+"""The Aya data set: instructions and answers that people wrote in 65 languages. They are not translations of each other."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from steerlens.progress import progress
 
 _ID = "CohereLabs/aya_dataset"
 _TRADITIONAL = "Traditional"
-"""How the names of languages that are written in traditional Chinese characters begin."""
+"""The first word of the names of languages that are written in traditional Chinese characters."""
 
 
 def aya(
@@ -24,16 +24,16 @@ def aya(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> ParallelCorpus:
-    """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers, each in one locale alone.
+    """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers. Each is in one locale only.
 
     They are for tuning a model in several languages. Methods that align languages cannot learn from them.
 
     Args:
         locales: locales, or names such as ``spa``. English is among them only if it is named.
         split: ``train`` or ``test``.
-        prompt: whether to put each instruction into the form of a question, after the locale's word for "Question" and before the
-            word for "Answer"; for ``False`` it is used alone.
-        revision: a commit hash; for ``None`` what the hub has now.
+        prompt: whether to write each instruction as a question, after the locale's word for "Question" and before its word for
+            "Answer"; ``False`` uses the instruction alone.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:

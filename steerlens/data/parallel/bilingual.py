@@ -1,4 +1,4 @@
-"""Data sets of pairs with English, a language each: translations of the same English text are joined in one row."""
+"""Data sets with one file of English pairs per language. Translations of the same English text are joined in one row."""
 
 from steerlens.data.locales import ENGLISH, locale
 from steerlens.data.parallel.collecting import Collecting
@@ -8,18 +8,19 @@ from steerlens.data.scripts import foreign
 
 
 class Bilingual:
-    """Pairs of an English text and its translation, from which a corpus comes: a row for each English text."""
+    """Collects pairs of an English text and its translation, and makes a corpus with one row for each English text."""
 
     def __init__(self, name: str, license: str) -> None:
         self._collecting = Collecting(name, license)
         self._rows: dict[str, tuple[str, dict[str, str]]] = {}
-        """The key and the texts of a row, by its English in the form in which texts count as the same."""
+        """The key and the texts of each row, by its English text. The English is in the normal form in which equal texts are
+        found."""
 
     def add(self, key: str, english: str, code: str, text: str) -> None:
         """Adds a pair, or counts why it is left out.
 
         Args:
-            key: the row's key, if no pair before had the same English.
+            key: the row's key, if no earlier pair had the same English text.
             english: the English text.
             code: the locale of the translation.
             text: the translation.
@@ -39,10 +40,10 @@ class Bilingual:
         self._collecting.drop(f"{code}: {why}")
 
     def finish(self) -> ParallelCorpus:
-        """All rows, as ``Collecting.finish`` gives them.
+        """All rows, as ``Collecting.finish`` returns them.
 
         Raises:
-            DataError: there is none.
+            DataError: there are no rows.
         """
         for key, texts in self._rows.values():
             self._collecting.add(key, texts)
@@ -50,7 +51,7 @@ class Bilingual:
 
 
 def unusable(english: str, code: str, text: str) -> str:
-    """Why a translation cannot be used, or nothing."""
+    """The reason why a translation cannot be used; empty if it can."""
     if not english or not text:
         return "empty text"
     if same_text(english) == same_text(text):

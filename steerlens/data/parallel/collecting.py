@@ -1,4 +1,4 @@
-"""Rows collected from a source: what could not be used is counted and logged, and each text is kept once."""
+"""Rows collected from a source. Texts that cannot be used are counted and logged, and each text is kept once."""
 
 import logging
 from collections import Counter
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 class Collecting:
-    """Rows, and counts of what was left out, from which a corpus comes."""
+    """Collects rows, and counts of the texts that are left out; it then makes a corpus."""
 
     def __init__(self, name: str, license: str) -> None:
         self.name = name
@@ -20,7 +20,7 @@ class Collecting:
         self._rows: list[ParallelText] = []
 
     def add(self, key: str, texts: dict[str, str], answers: dict[str, str] | None = None, concept: str = "") -> None:
-        """Adds a row. Its key gets the name of the source in front."""
+        """Adds a row. The name of the source is put before its key."""
         self._rows.append(ParallelText(f"{self.name}/{key}", texts, answers or {}, self.name, self.license, concept))
 
     def drop(self, why: str, n: int = 1) -> None:
@@ -28,7 +28,7 @@ class Collecting:
         self.notes[why] += n
 
     def finish(self) -> ParallelCorpus:
-        """All rows with each text once, and with the counts of what was left out as their ``notes``, which are logged too.
+        """All rows, with each text once. Their ``notes`` count what was left out; the counts are also logged.
 
         Raises:
             DataError: nothing is left.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Need = Literal["english", "all", "any"]
 
 _SHOWN = 5
-"""Leaks that an error names."""
+"""The largest number of leaks that an error names."""
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ class ParallelCorpus(Sequence[ParallelText]):
     """An immutable ordered collection of parallel texts. Its methods return new collections.
 
     Raises:
-        DataError: two rows have one key.
+        DataError: two rows have the same key.
     """
 
     rows: Sequence[ParallelText]
@@ -42,7 +42,7 @@ class ParallelCorpus(Sequence[ParallelText]):
     name: str = "parallel texts"
     """The name of the corpus in tables and errors."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """How many texts a loader or a method left out, by reason. It is not part of the digest."""
+    """How many texts a loader or a method left out, by reason. The notes are not part of the digest."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(self.rows))
@@ -84,14 +84,14 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(filter(keep, self.rows)))
 
     def only(self, locales: Iterable[str] | str, *, need: Need = "english") -> "ParallelCorpus":
-        """Returns the texts in English and in some locales, of the rows that contain enough of them.
+        """Returns the texts in English and in some locales, from the rows that contain enough of them.
 
         Args:
             locales: the codes of the locales.
-            need: which rows are kept. ``english``: those with a text in English and in at least one of the locales, which is what
-                aligning each language with English needs. ``all``: those with English and every one of the locales. ``any``:
-                those with a text in one of the locales, as the instructions of ``aya`` are, which are no translations; English is
-                kept where the locales name it.
+            need: which rows are kept. ``english`` keeps rows with a text in English and in at least one of the locales, as
+                needed to align each language with English. ``all`` keeps rows with English and every one of the locales.
+                ``any`` keeps rows with a text in one of the locales, for example the instructions of ``aya``, which are not
+                translations; English is then kept only if the locales name it.
 
         Raises:
             UnknownNameError: no row has a text in one of the locales, or there is no such need.
@@ -106,7 +106,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(_restricted(row, kept) for row in self.rows if _enough(row, kept, need)))
 
     def pairs(self, locale: str, with_: str = ENGLISH) -> list[tuple[str, str]]:
-        """Returns each text in one locale and the same in another, of the rows that contain both; questions with their answers.
+        """Returns each text in one locale with the same text in another, from the rows that contain both. Questions come with
+        their answers.
 
         Args:
             locale: the code of the locale of the first text.
@@ -124,8 +125,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         return found
 
     def sample(self, n: int | None, *, seed: int = 0) -> "ParallelCorpus":
-        """Returns ``n`` rows drawn by ``seed``, in their order; all for ``None`` or where there are fewer. Whether a row is drawn
-        depends on its key, so that a smaller draw is part of a larger one."""
+        """Returns ``n`` rows drawn by ``seed``, in their order; all rows for ``None`` or if there are fewer. Whether a row is
+        drawn depends on its key, so that a smaller draw is part of a larger one."""
         if n is None or n >= len(self):
             return self
         drawn = sorted(self.rows, key=lambda row: place(seed, f"parallel/{row.key}"))[: max(n, 0)]
@@ -139,11 +140,11 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(rows))
 
     def deduplicated(self) -> "ParallelCorpus":
-        """Returns the corpus with each text once in a locale: the first row that has it keeps it.
+        """Returns the corpus with each text only once in a locale. The first row with a text keeps it.
 
-        Texts are compared with their answers, case folded and without white space that differs. A later row loses the repeated
-        text alone and keeps its other ones, unless English is what it loses or only one of several texts is left: then it says
-        nothing of how languages correspond, and goes. ``notes`` counts both.
+        Texts are compared together with their answers. Case and differences in white space are ignored. A later row loses only
+        the repeated text and keeps its other texts. The whole row is removed if it loses its English text, or if only one of
+        several texts is left: it then says nothing about how languages correspond. ``notes`` counts both.
         """
         seen: set[tuple[str, str]] = set()
         rows, notes = [], Counter(self.notes)
@@ -161,12 +162,12 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(rows), notes=dict(notes))
 
     def counts(self) -> "pd.DataFrame":
-        """Returns a row per source and locale.
+        """Returns a table with one row per source and locale.
 
         Returns:
-            A data frame with the columns ``source``, ``license``, ``locale``, ``texts`` and ``answers`` (how many), ``length``
-            (of all texts with their answers) and ``unit``, in which it is counted: ``words``, or ``characters`` where no spaces
-            are written between words, and in Korean.
+            A data frame with the columns ``source``, ``license``, ``locale``, ``texts`` and ``answers`` (their numbers),
+                ``length`` (of all texts with their answers) and ``unit``. The unit of the length is ``words``, or
+                ``characters`` in Korean and in languages that write no spaces between words.
         """
         return counted(self.rows)
 
@@ -193,48 +194,52 @@ class ParallelCorpus(Sequence[ParallelText]):
 
     @classmethod
     def load(cls, path: str | Path) -> "ParallelCorpus":
-        """Reads a corpus that ``save`` wrote, or one of your own: a line has ``key`` and ``texts`` (by the code of the locale),
-        and if wanted ``answers`` (likewise), ``source``, ``license`` and ``concept``.
+        """Reads a corpus that ``save`` wrote, or your own file. Each line has ``key`` and ``texts`` (by the code of the
+        locale), and optionally ``answers`` (by the code of the locale too), ``source``, ``license`` and ``concept``.
 
         Args:
             path: the file, in UTF-8.
 
         Raises:
             FileError: there is no such file, or it is not UTF-8.
-            DataError: lines are bad; each is named with file, line, field, what was given and what was expected.
+            DataError: lines are bad; each is named with file, line, field, the value given and the value expected.
         """
         return cls(read_rows(path), Path(path).name)
 
     def leaks(self, items: Items, n: int = 8) -> list[Leak]:
-        """Returns the rows that contain answers of items, so that training on them would teach what is later tested.
+        """Returns the rows that contain answers of items. Training on these rows would teach the model what is tested later.
 
-        A row is found for one of three reasons. For the first, the row must name its concept. The others look at its texts:
+        A row is found for one of three reasons. The first needs a row that names its concept. The other two look at the row's
+        texts:
 
         ``concept``
-            The row is of a concept of the items; wordings of one concept, and ids that agree up to ``#``, are the same.
+            The row belongs to a concept of the items. Wordings of one concept, and ids that are the same up to ``#``, count as
+            the same concept.
         ``name``
-            A text contains the answer and also everything of the question that is not frame. Frame is what two concepts of the
-            item's relation and a tenth of them ask with, and words that ten concepts and a twentieth of all ask with: of "What is
-            the capital of Japan?" only "Japan" is left, so that "Tokyo has been Japan's capital since 1868" is found. Of a
-            question without a relation two words or four characters must be left. A cultural question has no name.
+            A text contains the answer and also every part of the question that is not frame. Frame is the part that questions
+            share: what two concepts and a tenth of the concepts of the item's relation ask with, and words that ten concepts
+            and a twentieth of all concepts ask with. From "What is the capital of Japan?" only "Japan" is left, so that "Tokyo
+            has been Japan's capital since 1868" is found. For a question without a relation, two words or four characters must
+            be left. A cultural question has no name.
         ``n-gram``
-            A text contains the answer and also ``n`` words in a row of a question without a relation, or all of a shorter
-            question, if no other concept of the items asks with the same words.
+            A text contains the answer and also ``n`` words in a row from a question without a relation, or the whole of a
+            shorter question. No other concept of the items may ask with the same words.
 
-        A frame alone is no leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" gives nothing
-        away about Japan. An answer alone is none either, nor a question without its answer.
+        A frame alone is not a leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" does not
+        give anything away about Japan. An answer alone is not a leak either, nor is a question without its answer.
 
-        Texts are compared with the items of the same language: give the items with English among them, since a row in English
-        teaches what is asked in Spanish; and with several wordings (``atlas(wordings=3)``), from which frames are known better.
-        Words are compared whole, case folded and without accents, so that an inflected name (``Ιαπωνίας`` for ``Ιαπωνία``) or a
-        synonym of the answer is not found, unless the row's text in another language is. Chinese, Japanese, Korean, Thai, Lao,
-        Khmer and Burmese are compared by characters, where a name may be found inside a longer word. All names of an item's
-        answer count; one without letters, digits or a sign of a currency is not looked for. A text that contains name and answer
-        for another reason ("Tokyo is a city in Japan") is found, too: rather a row too few than one too many.
+        Texts are compared with the items of the same language. So give the items with English among them, since a row in
+        English teaches what is asked in Spanish. Give them with several wordings (``atlas(wordings=3)``), as frames are then
+        recognized better. Words are compared as whole words. Case and accents are ignored. So an inflected name (``Ιαπωνίας``
+        for ``Ιαπωνία``) or a synonym of the answer is not found, unless the row's text in another language is found. Chinese,
+        Japanese, Korean, Thai, Lao, Khmer and Burmese are compared by characters, so that a name may be found inside a longer
+        word. All names of an item's answer are looked for, except names without letters, digits or a currency sign. A text that
+        contains name and answer for another reason ("Tokyo is a city in Japan") is found too: it is better to lose a row than
+        to keep a leak.
 
         Args:
-            items: the items that are tested on, as ``split.test``; then those that are chosen by, as ``split.dev``.
-            n: the number of words, or of characters where words are not spaced.
+            items: the items for testing, as ``split.test``; then the items for choosing, as ``split.dev``.
+            n: the number of words, or of characters if words are not separated by spaces.
 
         Returns:
             A leak for each row and concept.
@@ -245,10 +250,10 @@ class ParallelCorpus(Sequence[ParallelText]):
         return leaks(self.rows, items, n)
 
     def without_leaks(self, items: Items, n: int = 8) -> "ParallelCorpus":
-        """Returns the corpus without the rows that ``leaks`` finds. How many they are is logged and counted in ``notes``.
+        """Returns the corpus without the rows that ``leaks`` finds. Their number is logged and counted in ``notes``.
 
         Args:
-            items: the items that are tested on.
+            items: the items for testing.
             n: as in ``leaks``.
 
         Raises:
@@ -261,14 +266,14 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
 
     def check(self, items: Items, n: int = 8) -> None:
-        """Refuses a corpus of which a row gives away what items ask. ``leaks`` says what is found.
+        """Refuses a corpus if one of its rows gives away what items ask. ``leaks`` describes what is found.
 
         Args:
-            items: the items that are tested on.
+            items: the items for testing.
             n: as in ``leaks``.
 
         Raises:
-            DataError: a row does; the first ones are named.
+            DataError: a row gives something away; the error names the first such rows.
             SettingsError: ``n`` is below 2.
         """
         if found := self.leaks(items, n):
@@ -281,13 +286,14 @@ class ParallelCorpus(Sequence[ParallelText]):
 
 
 def _restricted(row: ParallelText, codes: Collection[str]) -> ParallelText:
-    """The row with its texts in some locales alone."""
+    """The row with only its texts in some locales."""
     texts, answers = ({code: text for code, text in some.items() if code in codes} for some in (row.texts, row.answers))
     return replace(row, texts=texts, answers=answers)
 
 
 def _enough(row: ParallelText, kept: Sequence[str], need: Need) -> bool:
-    """Whether a row has a text in one of the locales that are kept, in all of them, or in the first and one of the others."""
+    """Whether a row has enough texts: one in any of the kept locales, one in all of them, or one in the first locale and one in
+    another."""
     held = [code in row.texts for code in kept]
     if need == "english":
         return held[0] and any(held[1:])

@@ -1,4 +1,4 @@
-"""How much text a corpus contains, by source and locale."""
+"""The amount of text in a corpus, by source and locale."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _COLUMNS = ("source", "license", "locale", "texts", "answers", "length", "unit")
 
 
 def counted(rows: Iterable[ParallelText]) -> "pd.DataFrame":
-    """A row per source and locale, as ``ParallelCorpus.counts`` describes it."""
+    """One row per source and locale, as described in ``ParallelCorpus.counts``."""
     import pandas as pd
 
     cells: dict[tuple[str, str, str], Counter[str]] = {}

@@ -1,4 +1,5 @@
-"""Questions about a country's culture with its own answers: texts of one locale each, to be mixed into parallel ones."""
+"""Questions about a country's culture with that country's answers. Each text is in one locale, and is mixed into parallel
+texts."""
 
 from steerlens.data.items import Items
 from steerlens.data.locales import ENGLISH
@@ -11,13 +12,14 @@ from steerlens.data.splits import concept_of
 def culture(items: Items, *, license: str | None = None) -> ParallelCorpus:
     """Returns a row of one locale for each cultural item: its implicit question and the locale's own answer.
 
-    Nothing of it is parallel, since the answer is another one in each locale: it is what alignment may erase. Mixed into parallel
-    texts, as ``facts(split.train) + culture(split.train)``, the language model's loss of a method learns it. Factual items, and
-    cultural ones in English, are left out and counted. Give the train part of a split alone.
+    These texts are not parallel, since each locale has another answer. They contain what alignment may erase. Mix them into
+    parallel texts, as in ``facts(split.train) + culture(split.train)``; the method then learns them through its language-model
+    loss. Factual items, and cultural items in English, are left out and counted. Give only the train part of a split.
 
     Args:
-        items: the items, with the wordings that they were loaded with. Statements are questions whose answer follows, too.
-        license: the licence of their texts; for ``None`` that of the atlas if they are of it, or none.
+        items: the items, with the wordings that they were loaded with. Statements are used as questions too, followed by their
+            answer.
+        license: the licence of their texts; ``None`` uses the atlas's licence for items of the atlas, and none for others.
 
     Raises:
         DataError: there is no cultural item in another locale than English.

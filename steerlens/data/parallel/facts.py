@@ -1,4 +1,4 @@
-"""Parallel texts of facts: the questions that items ask, with their answers, and their statements filled in."""
+"""Parallel texts of facts: the questions of items with their answers, and the completed statements."""
 
 from steerlens.data.items import Item, Items
 from steerlens.data.locales import locale
@@ -8,18 +8,18 @@ from steerlens.data.splits import concept_of
 
 
 def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
-    """Returns a row for each wording of each factual item, with the prompt that the item asks as its text in every locale.
+    """Returns a row for each wording of each factual item. Its text in every locale is the prompt that the item asks.
 
         train = sl.data.atlas(wordings=3, cloze=True).split(seed=0).train
         corpus = sl.data.parallel.facts(train)
 
-    A statement that is to be completed becomes a plain sentence, with its answer filled in. Cultural items are left out and
-    counted, since what they ask has another answer in each locale. Give the train part of a split alone: rows carry their
-    concept, and ``ParallelCorpus.leaks`` finds those that are tested.
+    A statement that is to be completed becomes a plain sentence that includes its answer. Cultural items are left out and
+    counted, since their answer differs by locale. Give only the train part of a split. Each row names its concept, so that
+    ``ParallelCorpus.leaks`` finds rows of tested concepts.
 
     Args:
         items: the items, with the wordings and statements that they were loaded with.
-        license: the licence of their texts; for ``None`` that of the atlas if they are of it, or none.
+        license: the licence of their texts; ``None`` uses the atlas's licence for items of the atlas, and none for others.
 
     Raises:
         DataError: there is no factual item.
@@ -41,5 +41,5 @@ def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
 
 
 def license_of(items: Items) -> str:
-    """Returns the licence of the atlas for its items, and nothing for others."""
+    """Returns the licence of the atlas for items of the atlas, and an empty text for others."""
     return "MIT, with the attributions of the atlas" if items.name == "atlas" else ""

@@ -1,4 +1,4 @@
-"""Parallel texts in JSON Lines: written whole or not at all, and read with every bad line named."""
+"""Parallel texts in JSON Lines. A file is written completely or not at all, and reading names every bad line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from steerlens.storage import write_atomically
 
 _MAPPINGS = ("texts", "answers")
 _DEFAULTS: dict[str, Any] = {"answers": {}, "source": "", "license": "", "concept": ""}
-"""The form of the fields that a line may lack."""
+"""The fields that a line may lack, with the values that they then have."""
 _NAMES = tuple(one.name for one in fields(ParallelText))
 
 
 def line_of(row: ParallelText) -> str:
-    """The JSON of a row, without a line's end."""
+    """The JSON of a row, without a line break at the end."""
     return json.dumps(asdict(row), ensure_ascii=False)
 
 
@@ -38,11 +38,12 @@ def write_rows(path: str | Path, rows: Iterable[ParallelText]) -> Path:
 
 
 def read_rows(path: str | Path) -> tuple[ParallelText, ...]:
-    """The rows of a file; empty lines are passed over.
+    """The rows of a file. Empty lines are skipped.
 
     Raises:
         FileError: there is no such file, or it is not UTF-8.
-        DataError: lines are bad, each named with file, line, field, what was given and what was expected; or there are none.
+        DataError: lines are bad, each named with file, line, field, the value given and the value expected; or there are no
+            rows.
     """
     path, reader, seen = Path(path), RowReader(), dict[str, str]()
     rows, known = [], frozenset(known_locales())
@@ -67,7 +68,7 @@ def read_rows(path: str | Path) -> tuple[ParallelText, ...]:
 
 
 def _check(reader: RowReader, place: str, row: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Remembers what is wrong with the fields of a row."""
+    """Records what is wrong with the fields of a row."""
     for name in (name for name in row if name not in _NAMES):
         reader.fault(place, name, "a field that no row has", f"fields among {', '.join(_NAMES)}")
     for name in _NAMES:
@@ -83,7 +84,7 @@ def _check(reader: RowReader, place: str, row: Mapping[str, Any], known: frozens
 
 
 def _check_texts(reader: RowReader, place: str, name: str, value: Any, known: frozenset[str]) -> None:
-    """Remembers what is wrong with texts by locale; answers may be missing."""
+    """Records what is wrong with texts by locale. Answers may be missing."""
     if not isinstance(value, dict) or (not value and name not in _DEFAULTS):
         reader.fault(place, name, "missing" if value is None else f"{value!r:.60} given", "a text by the code of its locale")
         return

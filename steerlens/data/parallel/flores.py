@@ -1,4 +1,4 @@
-"""FLORES+: sentences of the news, of books for children and of a travel guide, translated by people into 200 languages."""
+"""FLORES+: sentences from news, children's books and a travel guide, translated by people into 200 languages."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,18 +20,18 @@ def flores(
 ) -> ParallelCorpus:
     """Returns the sentences of FLORES+ (arXiv 2207.04672), parallel in all its languages.
 
-    It is made to measure translation: use ``dev`` to train on, and never the part that a model's translations are scored on. The
-    hub asks you to accept its terms first.
+    The data set is made to measure translation. Train on ``dev`` only, never on the part on which a model's translations are
+    scored. The hub asks you to accept its terms first.
 
     Args:
         locales: locales, or names such as ``spa_Latn``. English is always among them.
         split: ``dev`` (997 sentences) or ``devtest`` (1,012).
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
         FileError: the data set cannot be read; without network, give ``path``.
-        DataError: the data set lacks a column, an id comes twice, or nothing can be used.
+        DataError: the data set lacks a column, an id occurs twice, or nothing can be used.
         UnknownNameError: the data set does not have a locale.
     """
     source = checked(Source(_ID, revision or "main", path))

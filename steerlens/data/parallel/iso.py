@@ -1,4 +1,4 @@
-"""What data sets of parallel texts call the languages: ISO 639-3, with a script where it is needed."""
+"""The names of languages in data sets of parallel texts: ISO 639-3 codes, with a script if it is needed."""
 
 from steerlens.data.locales import locale
 from steerlens.data.public.languages import LOCALES
@@ -15,15 +15,15 @@ _CODES = (
 _NAMES: dict[str, tuple[str, ...]] = {
     LOCALES[code]: tuple(names.split("/")) for code, names in (one.split(":") for one in _CODES.split())
 }
-"""Locale to its language and, if it is part of one, its macrolanguage: ``arb`` and ``ara``."""
+"""For each locale its language and, if the language is part of one, its macrolanguage: for example ``arb`` and ``ara``."""
 _SCRIPTS = {"Kore": "Hang"}
 
 
 def language(code: str) -> str:
-    """The language of a locale, as ``arb`` for standard Arabic.
+    """The language of a locale, for example ``arb`` for standard Arabic.
 
     Raises:
-        UnknownNameError: it is not known.
+        UnknownNameError: the language is not known.
     """
     if code not in _NAMES:
         raise UnknownNameError("locale", code, _NAMES, "These are the locales whose language has a name in data sets.")
@@ -31,13 +31,13 @@ def language(code: str) -> str:
 
 
 def macrolanguage(code: str) -> str:
-    """The macrolanguage of a locale, as ``ara`` for Arabic, or its language if it is part of none."""
+    """The macrolanguage of a locale, for example ``ara`` for Arabic. If there is none, the language itself."""
     language(code)
     return _NAMES[code][-1]
 
 
 def with_script(code: str) -> str:
-    """The language of a locale with the script that it is written in, as ``kor_Hang``."""
+    """The language of a locale with the script that it is written in, for example ``kor_Hang``."""
     script = locale(code).script
     return f"{language(code)}_{_SCRIPTS.get(script, script)}"
 

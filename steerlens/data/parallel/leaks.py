@@ -1,4 +1,4 @@
-"""Whether training texts give away what items ask: a concept of theirs, or a question of theirs together with its answer."""
+"""Whether training texts give away what items ask: a text of the same concept, or a question together with its answer."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,13 +16,14 @@ from steerlens.progress import progress
 Why = Literal["concept", "name", "n-gram"]
 
 _FRAME_CONCEPTS, _FRAME_SHARE = 2, 0.1
-"""What so many concepts of a relation, and such a share of them, ask with is their frame."""
+"""A number and a share of concepts. Words that this many concepts of a relation, and this share of them, ask with are frame."""
 _EVERYWHERE, _EVERYWHERE_SHARE = 10, 0.05
-"""Words that so many concepts of any relation, and such a share of them, ask with are frame everywhere, as "which"."""
+"""A number and a share of concepts. Words that this many concepts of any relation, and this share of all, ask with are frame
+for every question, for example "which"."""
 _ENOUGH = 2.0
-"""How much of a question without a relation must be its own: words count 1, characters 1/2."""
+"""The least amount of its own text that a question without a relation must have. Words count 1, characters 1/2."""
 _SHOW_FROM = 20_000
-"""Rows from which on a bar is shown."""
+"""A progress bar is shown for at least this many rows."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,13 @@ class Leak:
     key: str
     """The row's key."""
     concept: str
-    """The concept that is given away, as the items call it, without the number of its wording."""
+    """The concept that is given away, by its name in the items, without the number of its wording."""
     locale: str
-    """The code of the locale of the text that gives it away; the row's first one if the row is of the concept itself."""
+    """The code of the locale of the text that gives it away. If the row belongs to the concept itself, this is the row's first
+    locale."""
     why: Why
-    """``concept``: the row is of the item's concept. ``name``: its text contains what the question asks about, and the answer.
-    ``n-gram``: it contains a part of the question that no other asks with, and the answer."""
+    """``concept``: the row belongs to the item's concept. ``name``: its text contains the subject of the question, and the
+    answer. ``n-gram``: it contains a part of the question that no other question has, and the answer."""
     text: str
     """The text, with its answer."""
 
@@ -51,14 +53,14 @@ class _Asked:
 
     concept: str
     name: tuple[Units, ...]
-    """The parts of the question that are its own; empty if too little is."""
+    """The parts of the question that are its own; empty if they are too short."""
     phrases: tuple[Units, ...]
     """Its n-grams that no other concept asks with; empty for an item with a relation."""
     answers: tuple[Units, ...]
 
 
 class _Language:
-    """The questions of one language, as what is looked for in a text."""
+    """The questions of one language, in the form in which texts are searched for them."""
 
     def __init__(self, items: Sequence[Item], n: int) -> None:
         by_relation: dict[tuple[str, str], list[Item]] = {}
@@ -95,7 +97,8 @@ class _Language:
 
 
 def leaks(rows: Sequence[ParallelText], items: Items, n: int) -> list[Leak]:
-    """The rows that give away what items ask, each once for each concept, in order. ``ParallelCorpus.leaks`` says what is found.
+    """The rows that give away what items ask, once for each concept, in order. ``ParallelCorpus.leaks`` describes what is
+    found.
 
     Raises:
         SettingsError: ``n`` is below 2.
@@ -133,12 +136,13 @@ def _language(code: str) -> str:
 
 
 def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked]:
-    """What is looked for of the items of one kind and relation, or of all of a kind without one, in one language.
+    """Yields what a text must contain, for each item of one kind and relation in one language. Items without a relation form
+    one group per kind.
 
     Args:
         items: the items.
         n: the length of an n-gram.
-        common: n-grams that several concepts ask with, and words that many do.
+        common: n-grams that several concepts ask with, and words that many concepts ask with.
     """
     related, cultural = bool(items[0].relation), items[0].kind == "cultural"
     questions = [units(item.question) for item in items]
@@ -154,21 +158,22 @@ def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked
 
 
 def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
-    """By how many concepts each mark is used."""
+    """The number of concepts that use each mark."""
     return Counter(mark for _, mark in {(group, mark) for group, marks in marked for mark in marks})
 
 
 def _marks(question: Units) -> list[Units]:
-    """The units that identify frames: words, and pairs of which one is a character."""
+    """The units from which frames are recognized: words, and pairs of units that include a character."""
     return [(unit,) for unit in question if not is_character(unit)] + [
         pair for pair in pairwise(question) if any(map(is_character, pair))
     ]
 
 
 def _name(question: Units, frame: set[Units], *, related: bool) -> tuple[Units, ...]:
-    """The parts of a question that are no frame: words one by one, and runs of characters.
+    """The parts of a question that are not frame: single words, and runs of characters.
 
-    All of it, if it is all frame. A question without a relation has no known frame, and too little of its own says nothing.
+    If the whole question is frame, all of it is returned. A question without a relation has no known frame, so if too little of
+    it is its own, nothing is returned.
     """
     own = [not _is_frame(question, at, frame) for at in range(len(question))]
     parts = _parts(question, own if any(own) else [True] * len(question))
@@ -199,7 +204,7 @@ def _parts(question: Units, own: Sequence[bool]) -> tuple[Units, ...]:
 
 
 def _phrases(question: Units, n: int) -> list[Units]:
-    """The n-grams of a question, or all of it if it is shorter."""
+    """The n-grams of a question, or the whole question if it is shorter."""
     if len(question) <= n:
         return [question] if len(question) > 1 else []
     return [question[at : at + n] for at in range(len(question) - n + 1)]

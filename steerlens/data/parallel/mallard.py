@@ -1,4 +1,4 @@
-"""Pages of GNOME's manuals, in Mallard's XML: their texts in order, and their structure."""
+"""Pages of GNOME's manuals in Mallard's XML format: their texts in order, and their structure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,37 +6,37 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 _TEXTS = {"title", "subtitle", "p", "cite"}
-"""Elements that contain text, with others only within their lines."""
+"""Elements that contain text. They contain other elements only within their lines."""
 _OPAQUE = {"code", "screen", "synopsis"}
 """Elements whose text is not translated."""
 _SKIPPED = {"info", "comment"}
-"""Elements about the page: their number differs by language, as translators are named there."""
+"""Elements with information about the page. Their number differs by language, as they name translators."""
 _DEEPEST = 100
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says."""
+    """The content of a page."""
 
     structure: tuple[str, ...]
-    """The names of its elements in order, each with a sign where it begins and ends."""
+    """The names of its elements in order, with a sign at the beginning and the end of each."""
     texts: tuple[str, ...]
-    """The text of each element that contains text, in order, with white space collapsed; empty if it contains a link without
-    words."""
+    """The text of each element that contains text, in order, with white space collapsed. It is empty if it contains a link
+    without words."""
 
 
 class UnreadablePageError(Exception):
-    """A page that is no plain, well-formed XML. The message is the reason."""
+    """A page that is not plain, well-formed XML. The message is the reason."""
 
 
 def page(path: Path) -> Page:
     """Reads a page.
 
-    A page with a document type declaration is refused, as are others with more than a hundred elements in each other: it could
-    define entities that name files or grow without end.
+    A page with a document type declaration is refused, because it could define entities that name files or grow without end. A
+    page with more than a hundred nested elements is refused too.
 
     Raises:
-        UnreadablePageError: it cannot be read.
+        UnreadablePageError: the page cannot be read.
     """
     structure: list[str] = []
     texts: list[str] = []
@@ -86,5 +86,5 @@ def _walk(element: Element, structure: list[str], texts: list[str]) -> None:
 
 
 def _hole(element: Element) -> bool:
-    """Whether a text contains a link for which the reader is shown the title of another page."""
+    """Whether a text contains a link without words. The reader would see the title of another page there."""
     return any(one.tag == "link" and not "".join(one.itertext()).strip() for one in element.iter())

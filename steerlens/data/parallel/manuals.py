@@ -1,4 +1,4 @@
-"""GNOME's manuals, which volunteers translate paragraph by paragraph, aligned by the structure of their pages."""
+"""GNOME's manuals, which volunteers translate paragraph by paragraph. Texts are aligned by the structure of their pages."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,18 +21,18 @@ def manuals(
 ) -> ParallelCorpus:
     """Returns the titles and paragraphs of GNOME's manuals, each in English and in the locales that it is translated into.
 
-    They come with Debian's package ``gnome-user-docs``::
+    The manuals are in Debian's package ``gnome-user-docs``::
 
         apt-get download gnome-user-docs && dpkg -x gnome-user-docs_*.deb FOLDER
 
-    A translated page has the elements of the English one, in the same order, and is aligned element by element. What is left
-    out is counted in ``notes``, by locale: pages that are missing, have another structure or cannot be read (a document type
-    declaration is refused); and texts that are empty, contain a link without words, are the same as in English, or are in another
-    script than the locale's. Code, and what is said about the page itself, is never read.
+    A translated page has the same elements as the English page, in the same order, and is aligned element by element. ``notes``
+    counts, by locale, everything that is left out. Pages are left out if they are missing, have another structure or cannot be
+    read (a document type declaration is refused). Texts are left out if they are empty, contain a link without words, are the
+    same as in English, or are in another script than the locale's. Code and information about the page itself are never read.
 
     Args:
-        folder: the folder that the package was unpacked into, or the one in it with a folder for each language (``C``, ``es``,
-            ``zh_CN``).
+        folder: the folder that the package was unpacked into, or the folder in it with one folder for each language (``C``,
+            ``es``, ``zh_CN``).
         locales: the locales. English is always among them.
         documents: the manuals that are read; a language may have only some of them.
 
@@ -56,10 +56,10 @@ def manuals(
 
 
 def _root(folder: Path) -> Path:
-    """The folder with one for each language.
+    """The folder that contains one folder for each language.
 
     Raises:
-        FileError: there is none.
+        FileError: there is no such folder.
     """
     for below in _BELOW:
         if (folder / below / _ORIGINAL).is_dir():
@@ -68,10 +68,11 @@ def _root(folder: Path) -> Path:
 
 
 def _language_folder(root: Path, code: str) -> Path:
-    """The folder of a locale: that of its country's language, as ``zh_CN``, or of its language, as ``es``.
+    """The folder of a locale: the one for the language in its country, such as ``zh_CN``, or the one for its language, such as
+    ``es``.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: there is no such folder.
     """
     names = (locale(code).code.replace("-", "_"), code.partition("-")[0])
     found = next((root / name for name in names if (root / name).is_dir()), None)
@@ -82,7 +83,7 @@ def _language_folder(root: Path, code: str) -> Path:
 
 
 def _add_page(collecting: Collecting, file: Path, original: Path, folders: dict[str, Path]) -> None:
-    """Adds a row for each text of a page that is translated into some locale."""
+    """Adds a row for each text of a page that is translated into at least one locale."""
     relative = file.relative_to(original)
     try:
         english = page(file)
@@ -106,7 +107,7 @@ def _add_page(collecting: Collecting, file: Path, original: Path, folders: dict[
 
 
 def _translated(file: Path, english: Page) -> Page | str:
-    """A page that is built as the English one, or why there is none."""
+    """A page with the same structure as the English one, or the reason why there is none."""
     if not file.is_file():
         return "missing"
     try:

@@ -1,4 +1,4 @@
-"""Lists of names of languages, territories and currencies, as CLDR has them in each language."""
+"""Lists of names of languages, territories and currencies, from CLDR's data for each language."""
 
 import re
 from collections.abc import Iterable
@@ -13,22 +13,23 @@ from steerlens.errors import DataError, SettingsError
 
 _KINDS = ("languages", "territories", "currencies")
 _REMARK = re.compile(r"[\d()\[\]（）/]")
-"""What a name with a remark contains, as "Myanmar (Burma)": not every language makes the same remark."""
+"""The characters of a name with a remark, such as "Myanmar (Burma)". Languages do not all make the same remark."""
 _NOTHING = frozenset({"und", "mul", "mis", "zxx", "XA", "XB", "ZZ", "XXX", "XTS"})
-"""Codes that name no language, territory or currency."""
+"""Codes that do not name a language, territory or currency."""
 
 
 def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCorpus:
-    """Returns lists of names, such as "Japanese, Dutch, Wolof, Thai, and Czech", the same names in every locale.
+    """Returns lists of names, such as "Japanese, Dutch, Wolof, Thai, and Czech", with the same names in every locale.
 
-    A name alone is too short to train on, and a sentence around it would need each language's grammar. Lists are joined as CLDR
-    joins them in each language. Names that a language lacks, those of continents and regions, and those with digits or a remark
-    in brackets are left out in all locales. A currency's name may name its country: see ``ParallelCorpus.without_leaks``.
+    A single name is too short to train on, and a sentence around it would need each language's grammar. CLDR's rules for each
+    language join the names of a list. A name is left out in all locales if a language lacks it, if it names a continent or
+    region, or if it contains digits or a remark in brackets. A currency's name may name its country: see
+    ``ParallelCorpus.without_leaks``.
 
     Args:
         locales: the locales. English is always among them.
-        size: how many names a list has; 1 gives the bare names.
-        seed: the seed of the order that the names are listed in.
+        size: how many names a list has; 1 gives single names.
+        seed: the seed of the order of the names.
 
     Raises:
         SteerlensError: babel is not installed.
@@ -53,10 +54,10 @@ def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCo
 
 
 def _cldr(code: str) -> Any:
-    """CLDR's data of a locale.
+    """CLDR's data for a locale.
 
     Raises:
-        DataError: it has none.
+        DataError: CLDR does not have the locale.
     """
     try:
         return locale_data(code)
@@ -65,11 +66,12 @@ def _cldr(code: str) -> Any:
 
 
 def _usable(key: str, name: str | None) -> bool:
-    """Whether a code has a plain name. Numbers are codes of continents and regions, which contain other territories."""
+    """Whether a code has a plain name. Codes that are numbers stand for continents and regions, which contain other
+    territories."""
     names_one = bool(name) and name != key and key not in _NOTHING and not key.isdecimal()
     return names_one and _REMARK.search(name or "") is None
 
 
 def _listed(some: list[str], cldr: Any) -> str:
-    """Names as a locale lists them."""
+    """The names as a list in the locale's style."""
     return str(need("babel.lists").format_list(some, style="standard", locale=cldr))

@@ -1,4 +1,4 @@
-"""OPUS-100: up to a million pairs with English in each of 100 languages, of subtitles, software, laws and the like."""
+"""OPUS-100: up to a million pairs with English in each of 100 languages, from subtitles, software, laws and the like."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -29,14 +29,15 @@ def opus100(
 ) -> ParallelCorpus:
     """Returns the pairs of OPUS-100 (Zhang et al., ACL 2020), with translations of the same English text in one row.
 
-    The texts were gathered automatically, and not all of them are translations. Those that are the same as in English or in
-    another script than their locale's are left out and counted, and of several translations of a text all but the first.
+    The texts were collected automatically, and not all of them are translations. A text is left out and counted if it is the
+    same as in English, or in another script than its locale's. If a text has several translations into a language, only the
+    first is kept.
 
     Args:
         locales: locales or language codes. English is always among them.
         split: ``train``, ``validation`` or ``test``.
-        limit: how many pairs of each language are read, from the first; ``None`` reads all, which are a million in most.
-        revision: a commit hash; for ``None`` what the hub has now.
+        limit: how many pairs of each language are read, from the first; ``None`` reads all, a million for most languages.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:

@@ -24,13 +24,15 @@ def tatoeba(
     """Returns the pairs with English of the Tatoeba translation challenge (Tiedemann, WMT 2020), with translations of the same
     English sentence in one row.
 
-    Its files contain a macrolanguage each, as Chinese; of them the lines in the locale's own language and script are read.
+    Each of its files contains a macrolanguage, such as Chinese. Only the lines in the locale's own language and script are
+    read.
 
     Args:
         locales: locales, or names such as ``spa``. English is always among them.
         split: ``validation``, which not every language has, or ``test``.
-        revision: a commit hash or a release, as ``v2023-09-26``; for ``None`` what the hub has now.
-        path: a local folder with the files of the hub, as ``dev/tatoeba-dev.eng-spa.tsv``, or of a release of the challenge.
+        revision: a commit hash or a release such as ``v2023-09-26``; ``None`` reads the current version on the hub.
+        path: a local folder with the files of the hub, such as ``dev/tatoeba-dev.eng-spa.tsv``, or of a release of the
+            challenge.
 
     Raises:
         FileError: a file is missing or cannot be read; without network, give ``path``.
@@ -49,7 +51,8 @@ def tatoeba(
 
 
 def _read(found: Bilingual, file: Path, code: str) -> None:
-    """Adds the pairs of a file that are in a locale's language: the two languages and the two texts of each, between tabs."""
+    """Adds the pairs of a file that are in a locale's language. Each line contains the two languages and the two texts,
+    separated by tabs."""
     own = {language(code), macrolanguage(code), with_script(code)}
     for number, line in enumerate(lines_of(file), 1):
         cells = line.rstrip("\r\n").split("\t")
@@ -68,7 +71,7 @@ def _file(source: Source, part: str, code: str) -> Path:
     """The file of a language.
 
     Raises:
-        FileError: there is none, or the hub cannot be reached.
+        FileError: there is no such file, or the hub cannot be reached.
     """
     pair = "-".join(sorted((_ENGLISH, macrolanguage(code))))
     if source.path is None:

@@ -9,26 +9,26 @@ from steerlens.errors import DataError, UnknownNameError
 
 @dataclass(frozen=True, slots=True)  # a corpus may contain millions of them
 class ParallelText:
-    """A sentence, or a question with its answer, in one locale or in several.
+    """A sentence, or a question with its answer, in one or more locales.
 
     Raises:
-        DataError: there is no key or no text, a text or an answer is empty or has outer white space, or an answer is of a locale
-            that has no text.
+        DataError: there is no key or no text, a text or an answer is empty or has white space at its ends, or an answer is in a
+            locale that has no text.
         UnknownNameError: a locale is unknown.
     """
 
     key: str
-    """The key that identifies the row in its corpus, as ``atlas/capital-JP#2``."""
+    """The key that identifies the row in its corpus, for example ``atlas/capital-JP#2``."""
     texts: Mapping[str, str] = field(hash=False)
-    """By the code of the locale: a plain sentence, or a question as the model gets it, up to the word for "Answer"."""
+    """The text by the code of the locale: a plain sentence, or a question as the model gets it, up to the word for "Answer"."""
     answers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """By the code of the locale: the answer to the question; empty for a plain sentence."""
+    """The answer to the question, by the code of the locale; empty for a plain sentence."""
     source: str = ""
-    """Where the row comes from, as ``atlas`` or ``flores-plus``."""
+    """The source of the row, for example ``atlas`` or ``flores-plus``."""
     license: str = ""
-    """The licence of the source, as ``CC BY-SA 4.0``."""
+    """The licence of the source, for example ``CC BY-SA 4.0``."""
     concept: str = ""
-    """The id of the concept that the row states, without the number of its wording; empty if it states none."""
+    """The id of the concept that the row states, without the number of its wording; empty if it states no concept."""
 
     def __post_init__(self) -> None:
         if not self.key or not self.texts:
@@ -52,14 +52,14 @@ class ParallelText:
         return tuple(self.texts)
 
     def full(self, locale: str) -> str:
-        """Returns the text and, if it has one, the answer behind it, with what the locale puts between them: a space, or nothing
-        in Chinese.
+        """Returns the text and, if there is one, the answer after it. Between them is what the locale puts there: a space, or
+        nothing in Chinese.
 
         Args:
             locale: the code of the locale.
 
         Raises:
-            UnknownNameError: the row has no text in it.
+            UnknownNameError: the row has no text in the locale.
         """
         if locale not in self.texts:
             raise UnknownNameError("locale", locale, self.texts, f"These are the locales of row {self.key!r}.")

@@ -1,4 +1,4 @@
-"""Loaders of public data sets, by name."""
+"""Loaders of public data sets, found by name."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -45,7 +45,7 @@ DATA_SETS: dict[str, Callable[..., Items]] = {
     "mmlu-prox-lite": partial(mmlu_prox, lite=True),
     "mmmlu": mmmlu,
 }
-"""Name to loader."""
+"""The loader of each data set, by name."""
 
 
 def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
@@ -57,9 +57,9 @@ def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
         settings: settings of the data set's own function, such as ``path`` and ``revision``.
 
     Raises:
-        UnknownNameError: there is no such data set; the nearest names are offered.
+        UnknownNameError: there is no such data set; the error offers the nearest names.
         SettingsError: the data set does not have one of the settings.
-        SteerlensError: the data set's function raises it.
+        SteerlensError: the data set's own function raises an error.
     """
     if name not in DATA_SETS:
         raise UnknownNameError("data set", name, DATA_SETS, "For any other on the hub see steerlens.data.from_hub.")

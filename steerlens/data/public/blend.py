@@ -1,4 +1,4 @@
-"""BLEnD: everyday culture asked in parallel of the people of 16 countries, in their languages."""
+"""BLEnD: the same questions about everyday culture, asked of people in 16 countries in their languages."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,7 +17,8 @@ from steerlens.data.rows import same_text
 
 FEWEST_CHOICES = 3
 _ENOUGH = 0.5
-"""The share of a country's highest vote from which an answer counts as the country's, if a higher one has no translation."""
+"""A share of a country's highest vote. An answer with at least this share counts as the country's answer if one with more votes
+has no translation."""
 
 
 def blend(
@@ -29,27 +30,29 @@ def blend(
 ) -> Items:
     """Returns the cultural items of BLEnD (arXiv 2406.09948), joined over countries by the question's id.
 
-    A choice is the answer that most people of a country gave, in the words of the asking country: the English translation of the
-    answer is looked up among all pairs of words that the asking country's people used. What cannot be found is left out; a
-    question with fewer than three choices is dropped. The implicit form is the question without its country; where that cannot be
-    taken out, or where the question means nothing without it, the question is dropped. A question that says "in your country" is
-    implicit as it is, and explicit with the name in its place; one that names none otherwise has no explicit form. Questions that
-    the data set's scorer leaves out (too few knew an answer) are left out. All are counted in ``notes``.
+    A choice is the answer that most people of a country gave, in the words of the asking country. To find these words, the
+    English translation of the answer is looked up among all pairs of words that people of the asking country used. An answer
+    that cannot be found is left out. A question with fewer than three choices is dropped.
 
-    What other countries answered is left out, and counted, if at least as many of the asking country's people gave it as gave the
-    answer: it is as right. What fewer of them gave stays a choice unless ``exclusive`` is true.
+    The implicit form is the question without its country. If the country cannot be removed, or if the question means nothing
+    without it, the question is dropped. A question that says "in your country" is already implicit; its explicit form has the
+    country's name in that place. Any other question that names no country has no explicit form. Questions that the data set's
+    scorer leaves out (too few people knew an answer) are left out here too. ``notes`` counts all of these.
 
-    The tag ``votes:`` says how many of the asking country's people gave each choice, in the choices' order.
+    The answer of another country is left out, and counted, if at least as many people of the asking country gave it as gave
+    their own answer: it is just as right. If fewer of them gave it, it stays a choice unless ``exclusive`` is true.
+
+    The tag ``votes:`` says how many people of the asking country gave each choice, in the order of the choices.
 
     Args:
         locales: locales or the data set's countries (``South_Korea``). US English is always among the items.
-        exclusive: leaves out what other countries answered if some of the asking country's people gave it too.
-        revision: a commit hash; for ``None`` what the hub has now.
+        exclusive: leaves out an answer of another country even if only some people of the asking country gave it.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder with ``Spain_data.json`` and the like, which is read in place of the hub.
 
     Raises:
         FileError: the data set cannot be read; without network, give ``path``.
-        DataError: a file is not of the format.
+        DataError: a file does not have the format.
         UnknownNameError: the data set does not have a locale.
     """
     source = source_of("blend", revision, path)
@@ -99,7 +102,7 @@ def _texts(
 
 
 def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
-    """Another country's answer in the asking country's words, and in English."""
+    """The answer of another country in the words of the asking country, and in English."""
     for answer in _top(there):
         text = words.render(answer, here)
         if text:

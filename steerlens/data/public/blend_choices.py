@@ -18,7 +18,7 @@ from steerlens.storage import json_value
 
 _COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
 _INSTRUCTION = " Without any explanation"
-"""The text in a prompt where the question ends and the form of the answer begins."""
+"""The text in a prompt at which the question ends and the form of the answer begins."""
 
 
 def blend_choices(
@@ -32,16 +32,17 @@ def blend_choices(
 ) -> Items:
     """Returns BLEnD's multiple-choice questions about the countries of some locales (arXiv 2406.09948).
 
-    All questions are in English and name their country, so that each has one right answer: the items are factual, in US English,
-    with the country as their topic. A concept is ``country/question#n``, so that the sets of choices of one question stay on one
-    side of a split. A set with a wrong choice that is the answer of another set of the same question is not drawn.
+    All questions are in English and name their country, so that each has one right answer. The items are therefore factual, in
+    US English, with the country as their topic. A concept is ``country/question#n``, so that all sets of choices of one
+    question stay on the same side of a split. A set is not drawn if one of its wrong choices is the answer of another set of
+    the same question.
 
     Args:
         locales: the locales, or the data set's countries (``South_Korea``), that are asked about.
-        per_question: how many of the many sets of choices of each question are drawn.
-        seed: the seed of the draw of these sets.
+        per_question: how many of each question's many sets of choices are drawn.
+        seed: the seed of this draw.
         split: the data set's split, ``test``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
@@ -72,7 +73,7 @@ def blend_choices(
 
 
 def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether no set of choices of a question has, next to its own answer, the answer of another set."""
+    """For each set of choices of a question, whether it is clear: none of its wrong choices is the answer of another set."""
     texts = [{letter: same_text(str(text)) for letter, text in (_lettered(row) or {}).items()} for row in rows]
     own = [lettered.get(str(row["answer_idx"])) for lettered, row in zip(texts, rows, strict=True)]
     right = set(filter(None, own))
@@ -80,7 +81,7 @@ def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The choices by letter, or ``None`` if they are no JSON object."""
+    """The choices by letter, or ``None`` if they are not a JSON object."""
     try:
         lettered = json_value(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
     except ValueError:

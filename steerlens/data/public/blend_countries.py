@@ -1,4 +1,4 @@
-"""The countries of BLEnD: their locales, what its files call them, and what their own people call them."""
+"""The countries of BLEnD: their locales, their names in its files, and the names that their own people use."""
 
 from dataclasses import dataclass
 
@@ -25,10 +25,10 @@ class Country:
     file: str
     """Its name in file names and in the multiple-choice questions."""
     own: str
-    """Regular expression of its name in its own questions, its people's with it."""
+    """Regular expression for the country's name in its own questions, and for the name of its people."""
     rules: Rules
     yours: tuple[str, str] | None = None
-    """Regular expression of "your country", as which its questions name it, and the name that makes them explicit."""
+    """Regular expression for "your country", if the country's questions use it, and the name that makes them explicit."""
 
 
 COUNTRIES: dict[str, Country] = {

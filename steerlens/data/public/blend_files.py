@@ -1,4 +1,4 @@
-"""BLEnD's annotations as they are in its repository: people's answers, their numbers and their words."""
+"""BLEnD's annotations as they are in its repository: people's answers, with numbers and words."""
 
 import csv
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from steerlens.storage import json_value
 
 _FIELDS = ("question", "annotations", "idks")
 _NO_ANSWER = ("wrong answer", "n/a", "none", "idk")
-"""Texts in some files that are among the words of an answer but are not words."""
+"""Texts that some files list among the words of an answer but that are not an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What some people answered: the words of it in their language and in English, and how many they are."""
+    """An answer that some people gave: its words in their language and in English, and the number of people."""
 
     own: tuple[str, ...]
     english: tuple[str, ...]
@@ -28,21 +28,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question as it was put to the people of one country."""
+    """One question as the people of one country were asked it."""
 
     id: str
     question: str
     answers: tuple[Answer, ...]
-    """The most frequent first."""
+    """The answers, the most frequent first."""
     left_out: bool
-    """Left out by the rule of the data set's scorer: too many people had no answer, or nobody gave one."""
+    """Whether the data set's scorer leaves the question out: too many people had no answer, or nobody gave one."""
 
 
 def folder_of(source: Source) -> Path:
-    """The local folder with the data set's files, fetched from the hub if need be.
+    """The local folder with the data set's files, which are fetched from the hub if necessary.
 
     Raises:
-        FileError: the hub cannot be reached and they are not cached.
+        FileError: the hub cannot be reached and the files are not cached.
     """
     if source.path is not None:
         return Path(source.path)
@@ -61,12 +61,12 @@ def folder_of(source: Source) -> Path:
 
 
 def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, Asked]:
-    """What the people of a country answered, by question id. Answers get a capital first letter (İ for i if ``dotted``),
-    since people write both.
+    """The answers of the people of a country, by question id. Each answer gets a capital first letter (İ for i if ``dotted``),
+    as people write it with and without one.
 
     Raises:
-        FileError: no such file.
-        DataError: it is not of the format.
+        FileError: there is no such file.
+        DataError: the file does not have the format.
     """
     name = f"{country}_data.json"
     found = [root] if root.name == name else sorted(root.rglob(name))
@@ -89,7 +89,7 @@ def topics(root: Path) -> dict[str, str]:
 
 
 def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
-    """Rows by id, from an object keyed by it, a list of rows, or a row a line."""
+    """Rows by id, from an object whose keys are the ids, from a list of rows, or from one row per line."""
     text = "".join(lines_of(file))
     try:
         content = json_value(text)
@@ -143,7 +143,8 @@ def _counts(idks: Any) -> dict[str, int]:
 
 
 def _clean(text: str) -> str:
-    """One line, without the full stop that some put after a phrase: it would set one choice off from the others."""
+    """The text on one line, without the full stop that some people put after a phrase. A full stop would make one choice look
+    different from the others."""
     text = " ".join(text.split())
     return text[:-1] if text.count(".") == 1 and text.endswith(".") else text
 

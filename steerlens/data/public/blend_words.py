@@ -1,4 +1,4 @@
-"""Answers of one country in another's words, found among all that its people answered."""
+"""The answers of one country in another country's words, which are looked up among all the answers of that country's people."""
 
 import unicodedata
 from collections import Counter
@@ -11,7 +11,7 @@ from steerlens.data.scripts import foreign
 
 
 class Words:
-    """The pairs of own and English words in which the people of one country gave all their answers."""
+    """The pairs of own and English words that the people of one country used in all their answers."""
 
     def __init__(self, asked: Mapping[str, Asked], *, english: bool, script: str = "Latn") -> None:
         self._english, self._script = english, script
@@ -28,11 +28,12 @@ class Words:
                         self._best[same_text(word)] = (weight, own)
 
     def render(self, answer: Answer, here: Asked) -> str | None:
-        """An answer of another country in this country's words, or ``None`` if they cannot be found.
+        """An answer of another country in this country's words, or ``None`` if the words cannot be found.
 
         Args:
-            answer: the other country's.
-            here: the same question in this country. Its own answers come first, so that what is the same reads the same.
+            answer: the other country's answer.
+            here: the same question in this country. Its own answers are searched first, so that the same answer has the same
+                text.
         """
         wanted = set(map(same_text, answer.english))
         for own in here.answers:
@@ -53,17 +54,17 @@ class Words:
 
 
 def shown(answer: Answer, script: str = "Latn") -> str:
-    """The word for an answer: its first word in the language's script, in the spelling with accents.
+    """The word that is shown for an answer: its first word in the language's script, in the spelling with accents.
 
     Args:
-        answer: what people answered.
+        answer: an answer that people gave.
         script: ISO 15924 code of the script that the language is written in.
     """
     return _spelled([word for word in answer.own if not foreign(word, script)] or answer.own)
 
 
 def votes(text: str, here: Asked) -> int:
-    """How many of the people asked gave this answer."""
+    """How many of the people who were asked gave this answer."""
     return sum(answer.votes for answer in here.answers if same_text(text) in map(same_text, answer.own))
 
 

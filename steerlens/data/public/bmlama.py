@@ -1,4 +1,4 @@
-"""BMLAMA: facts to fill in, the same on the same line in every language."""
+"""BMLAMA: facts with a blank to fill in. The same fact is on the same line in every language."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from steerlens.data.rows import same_text
 from steerlens.errors import DataError, FileError, SettingsError
 
 BLANK = "___"
-"""The text in a question in place of the word that is asked for."""
+"""The text that replaces the asked word in a question."""
 _MASK = "<mask>"
 _COLUMNS = ["Prompt", "Ans", "Candidate Ans", "Subject"]
 _LANGUAGES = of_codes(
@@ -23,22 +23,23 @@ _LANGUAGES = of_codes(
     "sk sl sq sr sv ta th tr uk ur vi zh"
 )
 _OPEN = "[X] maintains diplomatic relations with ___."
-"""The relation that nearly every candidate answers rightly, whichever of them the file lists."""
+"""A relation for which nearly every candidate is a right answer, although the file lists only some."""
 _MUTUAL = ("[X] and ___ are twin cities.", "[X] shares border with ___.")
-"""Relations that hold both ways, though the file lists many of their facts one way only."""
+"""Relations that hold in both directions, though the file lists many of their facts in one direction only."""
 _LANGUAGE, _MANY = "The official language of [X] is ___.", 4
-"""Where a place has more official languages than this, the file does not list all of them."""
+"""The relation of official languages, and a number. If a place has more official languages than this number, the file does not
+list all of them."""
 _REPOSITORY = "git clone https://github.com/Betswish/Cross-Lingual-Consistency (folder 1_easyrun/BMLAMA53)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """One line of a file: a question, one of its right answers, and candidates that contain it."""
+    """One line of a file: a question, one of its right answers, and the candidates, which include that answer."""
 
     question: str
     candidates: tuple[str, ...]
     right: int
-    """Index into ``candidates``."""
+    """The index of the right answer in ``candidates``."""
     subject: str
 
     @property
@@ -48,34 +49,36 @@ class _Fact:
 
     @property
     def relation(self) -> str:
-        """The question with ``[X]`` for its subject."""
+        """The question with ``[X]`` in place of its subject."""
         return self.question.replace(self.subject, "[X]", 1) if self.subject else self.question
 
 
 def bmlama(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
-    """Returns the factual items of BMLAMA-53 (arXiv 2310.10378), parallel by line number; the blank is written ``___``.
+    """Returns the factual items of BMLAMA-53 (arXiv 2310.10378), parallel by line number. The blank is written ``___``.
 
-    A question with several right answers has a line for each ("The official language of Switzerland is ..."). It is one concept,
-    whose id is the number of its first line, and one item in each locale, with that line's answer. The other lines are counted in
-    ``notes``, and their answers are none of its choices. Nor is what holds the other way round: if Kansas shares a border with
-    Missouri, Kansas is no wrong answer about Missouri. Questions that nearly every candidate answers rightly are left out, and
-    counted: who maintains diplomatic relations with whom, and an official language of a place that has more than four.
+    A question with several right answers has one line for each answer ("The official language of Switzerland is ..."). Here
+    such a question is one concept, whose id is the number of its first line. It is one item in each locale, with the answer of
+    that line. The other lines are counted in ``notes``, and their answers are never among its choices. The same is true for
+    relations that hold in both directions: if Kansas shares a border with Missouri, Kansas is not used as a wrong answer about
+    Missouri. Questions that nearly every candidate answers rightly are left out and counted: which country has diplomatic
+    relations with which, and the official language of a place that has more than four.
 
-    Which lines ask the same question is read from the English file, so that
-    concepts and choices are the same whichever locales are asked for.
+    The English file decides which lines ask the same question, so that concepts and choices are the same whichever locales are
+    asked for.
 
     Args:
         locales: locales or language codes. English is always among the items.
         path: the folder with ``en.tsv`` and the like, or a folder above it; the data set is not on the hub.
-        choices: how many of a fact's candidates, the answer among them, become its choices; fewer where it has fewer.
+        choices: how many of a fact's candidates, including the answer, become its choices. A fact with fewer candidates has
+            fewer choices.
         seed: the seed of the draw, which takes the same places of the candidate list, in the same order, in every language.
-        revision: must be ``None``: check out the commit that you want.
+        revision: must be ``None``; to fix a version, check out the commit that you want.
 
     Raises:
         FileError: there is no such folder or file, or it is not UTF-8.
-        DataError: a line is not of the format, or an answer is not a candidate.
+        DataError: a line does not have the format, or an answer is not a candidate.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: the data set does not have a locale.
     """
@@ -125,12 +128,12 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _unquoted(cell: str) -> str:
-    """The cell without the quotes that some rows of some files were written with, as CSV does."""
+    """The cell without the quotes that CSV puts around some cells in some files."""
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in cell[1:-1] else cell
 
 
 def _facts(gathering: Gathering, root: Path, name: str) -> dict[int, _Fact]:
-    """The facts of a language by line number. Lines that are not of the format become faults."""
+    """The facts of a language by line number. Lines that do not have the format are recorded as faults."""
     facts = {}
     for line, cells in _rows(_file(root, name)):
         place = f"{name}.tsv:{line}"
@@ -157,13 +160,13 @@ def _questions(facts: Mapping[int, _Fact]) -> list[list[int]]:
 
 
 def _open(facts: Sequence[_Fact]) -> bool:
-    """Whether the file names only some of a question's right answers, so that its candidates may be right, too."""
+    """Whether the file lists only some of a question's right answers, so that other candidates may be right too."""
     relation = facts[0].relation
     return relation == _OPEN or (relation == _LANGUAGE and len({same_text(fact.answer) for fact in facts}) > _MANY)
 
 
 def _mutual(facts: Iterable[_Fact]) -> dict[tuple[str, str], set[str]]:
-    """The subjects that have something for an answer, by relation and that answer, of relations that hold both ways."""
+    """The subjects that have a given answer, by relation and answer, for the relations that hold in both directions."""
     found: dict[tuple[str, str], set[str]] = {}
     for fact in facts:
         if fact.relation in _MUTUAL:
@@ -182,9 +185,9 @@ def _gather(
     """Adds the items of one locale.
 
     Args:
-        facts: the locale's, by line.
-        english: the English ones, by line.
-        draws: places of the candidates that become choices, by the first line of each question.
+        facts: the locale's facts, by line.
+        english: the English facts, by line.
+        draws: the places of the candidates that become choices, by the first line of each question.
         first: the first line of the same question, for each English line.
     """
     for line, fact in facts.items():
@@ -215,13 +218,14 @@ def _item(code: str, line: int, fact: _Fact, places: list[int]) -> Item:
 
 
 def _places(first: _Fact, right: set[str], concept: str, draw: tuple[int, int]) -> list[int]:
-    """Places of the candidates that become choices, in their order: of a question's English facts and the seed alone.
+    """The places of the candidates that become choices, in their order. They depend only on a question's English facts and the
+    seed.
 
     Args:
-        first: the fact of the question's first line, whose list the places are of.
-        right: what is no wrong choice.
+        first: the fact on the question's first line; the places refer to its list of candidates.
+        right: texts that must not be wrong choices.
         concept: the question's concept.
-        draw: how many choices there are, and the seed.
+        draw: the number of choices, and the seed.
     """
     n, seed = draw
     drawn = random.Random(f"{seed}/{concept}")

@@ -1,4 +1,4 @@
-"""CulturalBench: everyday culture of 45 countries, asked in English with the country named."""
+"""CulturalBench: everyday culture of 45 countries. Its questions are in English and name the country."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,16 +27,16 @@ def cultural_bench(
 ) -> Items:
     """Returns the items of CulturalBench (arXiv 2410.02677).
 
-    Its questions name their country, so that each has one right answer wherever it is asked: the items are factual, with the
-    country as their topic.
+    Its questions name their country, so that each has one right answer wherever it is asked. The items are therefore factual,
+    with the country as their topic.
 
     Args:
         locales: must be English, the data set's only language.
-        level: ``easy`` has four choices. ``hard`` has the four choices one by one, to be called true or false; the concept is
-            ``question#n``, so that the four stay on one side of a split; the data set's own score counts a question if all four
-            are right.
+        level: ``easy`` has four choices. ``hard`` shows the four choices one by one, and each is to be called true or false.
+            Its concept is ``question#n``, so that the four items stay on one side of a split. The data set's own score counts a
+            question as right only if all four are right.
         split: the data set's split, ``test``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:

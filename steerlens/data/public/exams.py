@@ -60,15 +60,15 @@ def global_mmlu(
 ) -> Items:
     """Returns the items of Global-MMLU (arXiv 2412.03304): MMLU in 42 languages, with labels of cultural sensitivity.
 
-    Items are factual, and parallel: the concept is the sample's id. Their ``tags`` contain the label (``CS`` culturally
+    Items are factual and parallel: the concept is the sample's id. Their ``tags`` contain the label (``CS`` culturally
     sensitive, ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
 
     Args:
         locales: locales or the data set's language codes. English is always among the items.
         lite: reads the smaller, balanced Global-MMLU-Lite.
         split: ``test`` or ``dev``.
-        sensitivity: only the items with this label, ``CS``, ``CA`` or ``-``, are kept; all for ``None``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        sensitivity: keeps only the items with this label: ``CS``, ``CA`` or ``-``; ``None`` keeps all.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
@@ -102,13 +102,13 @@ def mmlu_prox(
 ) -> Items:
     """Returns the items of MMLU-ProX (arXiv 2503.10497): MMLU-Pro, with up to ten choices, in 29 languages.
 
-    Items are factual, and parallel by their ``question_id`` where rows have one, or else by row.
+    Items are factual. They are parallel by ``question_id`` if the rows have one, and otherwise by row number.
 
     Args:
         locales: locales or the data set's language codes. English is always among the items.
         lite: reads the smaller MMLU-ProX-Lite.
         split: the data set's split, such as ``test`` or ``validation``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
@@ -136,7 +136,7 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
     Args:
         locales: locales or the data set's codes, such as ``ES_LA``.
         split: the data set's split, ``test``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
@@ -152,15 +152,15 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
 
 
 def include(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
-    """Returns the items of INCLUDE (arXiv 2411.19799): exams of the countries themselves, in 44 languages.
+    """Returns the items of INCLUDE (arXiv 2411.19799): exams from the countries themselves, in 44 languages.
 
-    Items are factual and, since each language has its own questions, not parallel. The data set has no English part. ``tags``
-    contain ``country:``, ``domain:`` and ``regional:``.
+    Items are factual. They are not parallel, since each language has its own questions. The data set has no English part.
+    ``tags`` contain ``country:``, ``domain:`` and ``regional:``.
 
     Args:
         locales: locales or the data set's names of languages, such as ``Spanish``.
         split: the data set's split, such as ``test`` or ``validation``.
-        revision: a commit hash; for ``None`` what the hub has now.
+        revision: a commit hash; ``None`` reads the current version on the hub.
         path: a local folder that is read in place of the hub.
 
     Raises:
@@ -184,7 +184,7 @@ def include(locales: Iterable[str], *, split: str = "test", revision: str | None
 
 
 def _annotations(row: dict[str, Any]) -> list[str]:
-    """Tags of the annotation columns, which contain lists written as text."""
+    """Tags from the annotation columns, which contain lists written as text."""
     tags = []
     for column in _ANNOTATED:
         try:

@@ -1,4 +1,5 @@
-"""Items gathered from a public data set: what could not be used is counted, what should not be is an error."""
+"""Items collected from a public data set. Questions that cannot be used are counted; rows that contradict the format are an
+error."""
 
 import logging
 from collections import Counter
@@ -13,11 +14,12 @@ _log = logging.getLogger(__name__)
 
 
 class Gathering:
-    """Items and counts of what was left out, from which ``Items`` come.
+    """Collects items, and counts of the questions that are left out; it then makes ``Items``.
 
-    A question has one concept: a data set that asks the same question on several rows would be trained on and tested with the
-    same prompt. The first row is kept and the later ones are left out; what they count as right is right for the first too.
-    English decides for all locales, so that what is left out of one does not depend on which others are asked for.
+    A question belongs to one concept. If a data set asks the same question on several rows, a model would be trained and tested
+    with the same prompt. So the first row is kept and the later ones are left out; the answers that they count as right are
+    right for the first row too. English decides for all locales, so that the rows left out of one locale do not depend on which
+    other locales are asked for.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,9 +28,9 @@ class Gathering:
         self.notes: Counter[str] = Counter()
         self._seen: set[tuple[str, str]] = set()
         self._first: dict[tuple[str, str], str] = {}
-        """What asked a question first: ``group_of`` its concept, by locale and question."""
+        """The concept (after ``group_of``) that asked a question first, by locale and question."""
         self._repeated: set[str] = set()
-        """Concepts whose English question another one asked before."""
+        """Concepts whose English question another concept asked before."""
         self._right: dict[tuple[str, str], set[str]] = {}
         """All right answers of a question, by locale and question."""
 
@@ -37,13 +39,12 @@ class Gathering:
         self.notes[f"{locale}: {why}"] += 1
 
     def right(self, locale: str, question: str, answer: str) -> None:
-        """Remembers a right answer of a question, also one of a row that gives no item: it is no wrong choice."""
+        """Remembers a right answer of a question, even if its row becomes no item: the answer is not a wrong choice."""
         self._right.setdefault((locale, same_text(question)), set()).add(same_text(answer))
 
     def add(self, place: str, item: Item) -> None:
-        """Adds an item, or counts it as left out: its question is empty, its choices repeat or are fewer than two, or another
-        concept asked its question before.
-        """
+        """Adds an item, or counts it as left out. It is left out if its question is empty, its choices repeat or are fewer than
+        two, or another concept asked its question before."""
         if not item.concept:
             self.reader.fault(place, "concept", "empty", "an id")
             return
@@ -91,11 +92,11 @@ class Gathering:
         return kept
 
     def finish(self) -> Items:
-        """All items but those with a second right answer among their choices, with the counts of what was left out as their
-        ``notes``, which are logged too.
+        """All items except those with a second right answer among their choices. Their ``notes`` count what was left out; the
+        counts are also logged.
 
         Raises:
-            DataError: rows that contradict the data set's own format, or nothing is left.
+            DataError: rows contradict the data set's own format, or nothing is left.
         """
         if not self.reader.items and not self.reader.faults:
             raise self._nothing()

@@ -1,7 +1,7 @@
-"""Rows of a data set on the Hugging Face hub, or of a local folder laid out like it.
+"""Rows of a data set on the Hugging Face hub, or of a local folder with the same layout.
 
-Data sets change under their name. Give ``revision`` a commit hash of the data set's page, and write it down with your results.
-No remote code is ever run.
+A data set can change while its name stays the same. Give ``revision`` a commit hash from the data set's page, and report it
+with your results. No remote code is ever run.
 """
 
 import logging
@@ -26,12 +26,12 @@ REVISIONS: dict[str, tuple[str, str]] = {
     "mmlu-prox-lite": ("li-lab/MMLU-ProX-Lite", "main"),
     "mmmlu": ("openai/MMMLU", "main"),
 }
-"""By name, the hub id and the default revision. ``main`` can change: give a commit hash to pin it."""
+"""The hub id and the default revision of each data set, by name. ``main`` can change: give a commit hash to pin it."""
 _PROBE_SECONDS = 3.0
 
 
 class Source(NamedTuple):
-    """The source of rows: a hub id at a revision, or a local folder instead."""
+    """The source of rows: a hub id at a revision, or a local folder in its place."""
 
     id: str
     revision: str = "main"
@@ -42,7 +42,7 @@ class Source(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """What is written into an item's ``source``."""
+        """The text in an item's ``source``."""
         return f"{self.id}@{self.revision}" if self.path is None else self.id
 
 
@@ -57,7 +57,7 @@ def source_of(name: str, revision: str | None, path: str | Path | None) -> Sourc
 
 
 def checked(source: Source) -> Source:
-    """The same source.
+    """Returns the same source after a check.
 
     Raises:
         FileError: its ``path`` does not exist.
@@ -68,7 +68,7 @@ def checked(source: Source) -> Source:
 
 
 def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows with their places, as in ``CohereLabs/Global-MMLU/es/test:12``.
+    """Rows with their places, for example ``CohereLabs/Global-MMLU/es/test:12``.
 
     Raises:
         FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
@@ -97,10 +97,10 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
 
 
 def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
-    """A split, read without taking "None" or "NA" in a CSV file for nothing: they are answers.
+    """Reads a split. "None" and "NA" in a CSV file are kept as texts, since they are answers.
 
-    Local files are streamed: the library distinguishes its copies of them only by their time, and could return another file's
-    rows.
+    Local files are streamed. The library distinguishes its cached copies of local files only by their time, and could return
+    the rows of another file.
     """
     import datasets
 
@@ -119,7 +119,7 @@ def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, 
 
 @contextmanager
 def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
-    """Turns what the libraries raise about a data set into a ``FileError`` with the way out."""
+    """Turns any error that the libraries raise about a data set into a ``FileError`` that says what to do."""
     try:
         yield
     except SteerlensError:
@@ -150,11 +150,11 @@ def need_columns(place: str, row: Mapping[str, Any], columns: tuple[str, ...]) -
 
 
 def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
-    """The path of a data set that has to be fetched by hand.
+    """The path of a data set that must be downloaded by hand.
 
     Raises:
-        SettingsError: none was given.
-        FileError: it does not exist.
+        SettingsError: no path was given.
+        FileError: the path does not exist.
     """
     if path is None:
         raise SettingsError(f"{data_set} cannot be read from the hub: get it with {where} and give path=...")
@@ -163,7 +163,8 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
 
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
-    """Without network the hub's libraries retry for half a minute. Then they are set to offline mode and use only their cache."""
+    """Sets the hub's libraries to offline mode if there is no network, so that they use only their cache. Otherwise they would
+    retry for half a minute."""
     from huggingface_hub import constants
 
     with _offline(not constants.HF_HUB_OFFLINE and not _reachable(constants.ENDPOINT)):
@@ -199,7 +200,7 @@ def _reachable(endpoint: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The hub's libraries without their progress bars, because each file would show one."""
+    """Switches off the progress bars of the hub's libraries, because each file would show one."""
     import datasets
 
     shown, level = datasets.utils.is_progress_bar_enabled(), logging.getLogger("datasets").level

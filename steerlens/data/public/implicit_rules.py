@@ -1,6 +1,6 @@
-"""Rules that take the country out of a question: English, Spanish, Indonesian, Korean.
+"""Rules that remove the country from a question: English, Spanish, Indonesian, Korean.
 
-Each was read against the questions of BLEnD that it changes.
+The effect of each rule was read on the questions of BLEnD that it changes.
 """
 
 from steerlens.data.public.implicit import Rules

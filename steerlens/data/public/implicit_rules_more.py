@@ -1,8 +1,8 @@
-"""Rules that take the country out of a question: Chinese, Greek, Arabic, Persian, Azerbaijani, Sundanese, Hausa, Amharic,
+"""Rules that remove the country from a question: Chinese, Greek, Arabic, Persian, Azerbaijani, Sundanese, Hausa, Amharic,
 Assamese.
 
-They take out less than those for the four languages of ``implicit_rules``: what is not surely grammatical is left in, and the
-question is then dropped.
+They remove less than the rules for the four languages in ``implicit_rules``. If a result may not be grammatical, the country is
+left in and the question is dropped.
 """
 
 from steerlens.data.public.implicit import Rules

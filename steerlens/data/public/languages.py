@@ -1,4 +1,4 @@
-"""The names of languages in public data sets, and their locales here."""
+"""Names of languages in public data sets, and the locales that they belong to."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,25 +18,25 @@ LOCALES: dict[str, str] = {
     "zh_hk": "zh-HK",
     "zh_tw": "zh-TW",
 }
-"""Language code to locale: the language with its default region."""
+"""The locale of each language code: the language with its default region."""
 
 
 def of_codes(codes: str) -> dict[str, str]:
-    """Locale to what a data set calls it, for the codes of a data set, separated by spaces."""
+    """The data set's code for each locale, from the data set's codes separated by spaces."""
     return {LOCALES[code]: code for code in codes.split()}
 
 
 def chosen(locales: Iterable[str], have: Mapping[str, str], data_set: str, *, english: bool = True) -> dict[str, str]:
-    """The wanted locales of a data set, each with what the data set calls it.
+    """The wanted locales of a data set, each with the data set's name for it.
 
     Args:
         locales: locale codes or the data set's own names.
-        have: locale to the data set's name, for all that it has.
-        english: put English first whether asked for or not, since EN pairs need it.
+        have: the data set's name for each locale that it has.
+        english: puts English first even if it is not asked for, since EN pairs need it.
 
     Raises:
-        UnknownNameError: a locale that the data set does not have.
-        DataError: no locale given.
+        UnknownNameError: the data set does not have a locale.
+        DataError: no locale is given.
     """
     if isinstance(locales, str):
         locales = (locales,)

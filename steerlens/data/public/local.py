@@ -13,16 +13,16 @@ from steerlens.storage import read_json
 
 _STANDALONE = ".huggingface.yaml"
 _ELSEWHERE = re.compile(r"://|::|^[/~\\]|^\w:|(^|[/\\])\.\.($|[/\\])")
-"""The marks of a path that leads out of a folder, or to the web."""
+"""The marks of a path that points outside a folder or to the web."""
 _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
 def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[str]] | None:
-    """The kind and the files of a config's split, or ``None`` where the folder's README names its configs and the
-    ``datasets`` library finds them itself.
+    """The kind and the files of a config's split. ``None`` if the folder's README names its configs, so that the ``datasets``
+    library finds them itself.
 
-    They are looked for as ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv``, ``es.tsv`` and the
-    like: the config's folder or name first, then the files whose name contains the split, else all of them.
+    The names ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv``, ``es.tsv`` and the like are tried:
+    first the config's folder or name, then the files whose name contains the split, or else all files.
     """
     if root.is_file():
         return _of_one_kind([root])
@@ -43,7 +43,7 @@ def check_card(root: Path) -> None:
     """Refuses a folder whose card says that files of its configs are elsewhere: on the web, or outside the folder.
 
     Raises:
-        FileError: it does.
+        FileError: the card says so.
     """
     import yaml
     from huggingface_hub import DatasetCard
@@ -63,14 +63,14 @@ def check_card(root: Path) -> None:
 
 
 def check_files(files: Mapping[str, Iterable[str]]) -> None:
-    """Refuses files that a card names and that are of other formats, and Parquet that takes far more memory than its size.
+    """Refuses files that a card names and that have other formats, and Parquet files that need far more memory than their size.
 
     Args:
-        files: their paths by split.
+        files: the paths of the files, by split.
 
     Raises:
-        FileError: another format.
-        ValueError: Parquet that unfolds, or that cannot be read.
+        FileError: a file has another format.
+        ValueError: a Parquet file grows too large in memory, or cannot be read.
     """
     for path in (Path(file) for several in files.values() for file in several):
         if path.suffix not in _KINDS:
@@ -80,13 +80,14 @@ def check_files(files: Mapping[str, Iterable[str]]) -> None:
 
 
 def json_rows(files: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yields the rows of JSON files: one object per line, or a list of objects. What a row lacks and one before it has is
-    ``None``.
+    """Yields the rows of JSON files: one object per line, or a list of objects. If a row lacks a field that a row before it
+    has, the field is ``None``.
 
-    The ``datasets`` library reads them with Arrow, which ends the process where the first row is ``null`` or nested deeply.
+    The ``datasets`` library is not used, as it reads JSON with Arrow, which ends the process if the first row is ``null`` or
+    deeply nested.
 
     Args:
-        files: their paths.
+        files: the paths of the files.
 
     Raises:
         FileError: a file cannot be read, or contains something else.
@@ -113,10 +114,10 @@ def _listed(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _texts(value: object) -> list[str]:
-    """The texts in a value of YAML.
+    """The texts in a YAML value.
 
     Raises:
-        FileError: a part of it is repeated in it, so that a few lines can make billions.
+        FileError: a part of the value occurs in it again as an alias. With aliases, a few lines could make billions of texts.
     """
     found, left, seen = [], [value], set[int]()
     while left:
@@ -132,7 +133,8 @@ def _texts(value: object) -> list[str]:
 
 
 def _words(file: Path) -> list[str]:
-    """The parts of a file's name that can name a config or split: all it could be cut into at ``-``, ``_`` or ``.``."""
+    """The parts of a file's name that can name a config or split: the whole, each part between ``-``, ``_`` or ``.``, and each
+    two neighbouring parts."""
     stem = file.name.removesuffix(file.suffix)
     pieces = stem.replace("_", "-").replace(".", "-").split("-")
     joined = [f"{a}{mark}{b}" for a, b in pairwise(pieces) for mark in "-_"]

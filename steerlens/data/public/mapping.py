@@ -1,4 +1,4 @@
-"""Any multiple-choice data set: which of its columns are question, choices, answer, concept and topic."""
+"""Any multiple-choice data set, given the columns with the question, the choices, the answer, the concept and the topic."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,24 +15,25 @@ from steerlens.storage import json_value
 
 AnswerForm = Literal["letter", "index", "text", "guess"]
 _DIGITS = 10
-"""An index has fewer."""
+"""An index has fewer digits than this."""
 _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a data set's columns, by what they contain."""
+    """The names of a data set's columns, by their content."""
 
     question: str
-    """The column of the question."""
+    """The column with the question."""
     choices: tuple[str, ...]
-    """A column per choice, where empty ones are passed over, or one column with a list."""
+    """One column for each choice, where empty ones are skipped, or one column with a list of the choices."""
     answer: str
-    """The column of the answer."""
+    """The column with the answer."""
     concept: str = ""
-    """The column with the same value for the same question in every language; the row's number if none is named."""
+    """The column with a value that is the same for the same question in every language. If none is named, the row's number is
+    used."""
     topic: str = ""
-    """The column of the topic; none for ``""``."""
+    """The column with the topic; ``""`` if there is none."""
     tags: tuple[str, ...] = ()
     """The columns whose values become tags."""
     answers: AnswerForm = "guess"
@@ -40,7 +41,7 @@ class Columns:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Columns that a row must have."""
+        """The columns that a row must have."""
         return tuple(filter(None, (self.question, *self.choices, self.answer, self.concept, self.topic, *self.tags)))
 
 
@@ -59,25 +60,25 @@ def from_hub(
 
         sl.data.from_hub("owner/name", {"question": "q", "choices": ["a", "b", "c"], "answer": "label"}, locale="de-DE")
 
-    A question that a later row asks again under another concept is left out there, so that no split trains on it and tests it;
-    ids that agree up to ``#`` are one concept's. An item is left out too if one of its wrong choices is the answer of such a row.
-    ``notes`` counts both.
+    If a later row asks the same question under another concept, the later row is left out, so that no split can train and test
+    on the same question. Ids that are the same up to ``#`` belong to one concept. An item is also left out if one of its wrong
+    choices is the answer of such a row. ``notes`` counts both cases.
 
     Args:
         id: the data set's id, such as ``owner/name``.
-        columns: names of its columns, by what they contain: ``question``, ``choices`` (a list of columns, or one column that
-            contains a list), ``answer``, and if wanted ``concept`` (the same in every language), ``topic`` and ``tags``.
-        locale: the locale that its questions are asked in. Read one language at a time and add the items.
+        columns: the names of its columns, by their content: ``question``, ``choices`` (a list of columns, or one column that
+            contains a list), ``answer``, and optionally ``concept`` (the same in every language), ``topic`` and ``tags``.
+        locale: the locale of its questions. Read one language at a time and add the items.
         config: the data set's configuration; ``None`` if it has only one.
         split: the data set's split.
         revision: a commit hash, or a branch such as ``main``, which can change.
         path: a local folder or file that is read in place of the hub.
-        answers: what the answer column contains: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` decides by
-            each value.
+        answers: the content of the answer column: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` decides
+            from each value.
 
     Raises:
         FileError: the data set cannot be read; without network, give ``path``.
-        DataError: the data set lacks a column, an answer is not among the choices, or a concept comes twice.
+        DataError: the data set lacks a column, an answer is not among the choices, or a concept occurs twice.
         UnknownNameError: the locale or a key of ``columns`` is unknown.
         SettingsError: a key of ``columns`` is missing.
     """
@@ -97,7 +98,8 @@ def gather(
     columns: Columns,
     change: Callable[[dict[str, Any], Item], Item | None] = lambda _, item: item,
 ) -> None:
-    """Adds the items of one part of a data set; ``change`` may alter each with its row at hand, or leave it out."""
+    """Adds the items of one part of a data set. ``change`` gets each item with its row, and may alter the item or leave it
+    out."""
     number = -1
     for number, (place, row) in enumerate(rows(source, config, split)):
         if number == 0:
@@ -140,7 +142,8 @@ def _columns(columns: Mapping[str, str | Sequence[str]], answers: AnswerForm) ->
 
 
 def _choices(row: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """The choices, and whether one before the last is empty, so that letters and indices would not point where they should."""
+    """The choices, and whether an empty choice comes before a non-empty one: letters and indices would then point to wrong
+    choices."""
     given: Iterable[Any] = [row[column] for column in columns]
     if len(columns) == 1:
         given = row[columns[0]]
@@ -164,7 +167,7 @@ def _listed(text: str) -> list[Any]:
 
 
 def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str:
-    """The index of the answer, or what was expected of it."""
+    """The index of the answer, or a text that says what was expected."""
     text, letters = _text(given), string.ascii_uppercase[: len(choices)]
     is_index = isinstance(given, int) and not isinstance(given, bool)
     if form == "index" or (form == "guess" and (is_index or (text.isdecimal() and text not in choices))):

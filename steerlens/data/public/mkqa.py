@@ -1,4 +1,4 @@
-"""MKQA: open questions in 26 languages, given choices here."""
+"""MKQA: open questions in 26 languages. The choices are added here."""
 
 import gzip
 import random
@@ -18,9 +18,9 @@ from steerlens.storage import is_parsed
 
 _LANGUAGES = of_codes("ar da de en es fi fr he hu it ja km ko ms nl no pl pt ru sv th tr vi zh_cn zh_hk zh_tw")
 _WITHOUT_TEXT = {"unanswerable", "long_answer", "binary"}
-"""Types that have no answer, no text, or only yes and no, of which no four choices can be made."""
+"""Answer types that have no answer, no text, or only yes and no, so that four choices cannot be made."""
 _LEAST, _FOLD = 1 << 26, 50
-"""So many bytes may be unpacked of a file, or so many times its size."""
+"""Limits for unpacking a file: this many bytes or this many times the file's size, whichever is more."""
 _REPOSITORY = "git clone https://github.com/apple/ml-mkqa (file dataset/mkqa.jsonl.gz)"
 
 
@@ -29,20 +29,20 @@ def mkqa(
 ) -> Items:
     """Returns the factual items of MKQA (arXiv 2007.15207), parallel by example.
 
-    The data set has no distractors: the other choices are answers of the same type (entity, date, number …) of other questions,
-    the same in every language. No answer or alias of a question is among its other choices, also where a later example asks it
-    again, which is left out.
+    The data set has no distractors. The wrong choices are answers of other questions with the same type of answer (entity,
+    date, number …), and they are the same in every language. No right answer or alias of a question is among its wrong choices.
+    This includes the answers of a later example that asks the same question; that example is left out.
 
     Args:
         locales: locales or language codes. English is always among the items.
-        path: ``mkqa.jsonl.gz`` (or unpacked), or a folder that contains it.
+        path: ``mkqa.jsonl.gz`` (or the unpacked file), or a folder that contains it.
         choices: how many choices an item has.
-        seed: the seed of the draw of the other choices.
-        revision: must be ``None``: check out the commit that you want.
+        seed: the seed of the draw of the wrong choices.
+        revision: must be ``None``; to fix a version, check out the commit that you want.
 
     Raises:
         FileError: there is no such file, or it cannot be unpacked.
-        DataError: a line is not of the format.
+        DataError: a line does not have the format.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: the data set does not have a locale.
     """
@@ -114,7 +114,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _are_answers(given: Any) -> bool:
-    """Whether something is a list of answers by language."""
+    """Whether a value is a list of answers by language."""
     if not is_parsed(given, dict[str, tuple[dict[str, Any], ...]]):
         return False
     each = [answer for answers in given.values() for answer in answers]
@@ -129,7 +129,8 @@ def _type(place: str, row: dict[str, Any], wanted: dict[str, str]) -> str:
 
 
 def _query(row: dict[str, Any]) -> str:
-    """What makes two examples one question: the English text, so that it does not depend on the locales asked for."""
+    """The text by which two examples count as one question. It is the English text, so that it does not depend on the locales
+    asked for."""
     return same_text(str(row["queries"]["en"]))
 
 
@@ -148,10 +149,10 @@ def _add(
     """Adds an example's item in every locale.
 
     Args:
-        rows: the examples whose answers have its type, from which the other choices are drawn.
-        index: of the example among ``rows``.
+        rows: the examples with the same type of answer, from which the wrong choices are drawn.
+        index: the index of the example in ``rows``.
         again: later examples of the same question, whose answers are right too.
-        draw: how many choices, and the seed.
+        draw: the number of choices, and the seed.
     """
     place, row = rows[index]
     concept = str(row["example_id"])
@@ -175,7 +176,8 @@ def _add(
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two questions have no answer in common, in any language: the draw must not depend on which are loaded."""
+    """Whether two questions have no answer in common in any language. All languages are compared, as the draw must not depend
+    on the loaded locales."""
     return all(not (_names(one, name) & _names(other, name)) for name in one["answers"].keys() & other["answers"].keys())
 
 

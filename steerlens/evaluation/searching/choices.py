@@ -1,4 +1,4 @@
-"""The choices for one locale, or for several together: each contrast alone, all of them, and the best of these."""
+"""The choices for one locale, or for several together: each contrast alone, all contrasts together, and the best of these."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ log = logging.getLogger("steerlens")
 
 
 class Chooser:
-    """Chooses for some locales at a time; what was run for one choice serves the next."""
+    """Makes choices for groups of locales. Plans that were run for one choice are reused for the next."""
 
     def __init__(
         self,
@@ -39,15 +39,15 @@ class Chooser:
         settings: SearchSettings,
         vectors: VectorSet,
     ) -> None:
-        """Runs one strength of every contrast at the first layers, and takes the derivatives.
+        """Runs one strength of every contrast at the first layers, and computes the derivatives.
 
         Args:
-            cache: what is scored, and what was run of it.
+            cache: the items that are scored, and the results so far.
             aims: the score that each contrast is meant to raise.
-            objective: what combinations are chosen by.
+            objective: the objective by which combinations are chosen.
             layers: the layers that are tried.
-            settings: what is tried and what may be spent.
-            vectors: what choices are made with at last.
+            settings: the settings of the search, with its budget.
+            vectors: the vectors with which the final choices are made.
         """
         self.cache, self.aims, self.objective, self.settings, self.vectors = cache, dict(aims), objective, settings, vectors
         self.strengths = tuple(sorted(dict.fromkeys(map(float, settings.strengths))))
@@ -60,10 +60,11 @@ class Chooser:
         self._moves = partial(PlanSpec.neighbours, layers=layers, strengths=self.strengths, tokens=settings.tokens)
 
     def choices(self, locales: Sequence[str], name: str) -> dict[str, Chosen]:
-        """Returns the choice of every contrast, of all together (``surgical``) and the best of them, for these locales together.
+        """Returns the choice of every contrast, of all together (``surgical``) and the best of them, for these locales
+        together.
 
-        ``surgical`` leaves out contrasts that do not help. Where no plan of a method keeps within the limits and is better than
-        unsteered, it does nothing.
+        ``surgical`` leaves out contrasts that do not help. If no plan of a method is both within the limits and better than
+        unsteered, the choice is unsteered.
         """
         here, limits = tuple(locales), self.settings.limits
         singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
@@ -84,7 +85,8 @@ class Chooser:
         }
 
     def _best(self, joint: Aim, found: Mapping[PlanSpec, Expected | None]) -> tuple[PlanSpec, Expected | None]:
-        """Returns what the objective prefers of what was chosen, each by cross-fitting; unsteered, where it is above none."""
+        """Returns the choice that the objective prefers; each was made by cross-fitting. If none is better than unsteered,
+        returns unsteered."""
         top = next(iter(joint.ordered(found)), PlanSpec())
         gains, nothing = (joint.rank(self.cache.gains(spec, joint.locales)) for spec in (top, PlanSpec()))
         return (top, found[top]) if top.steps and gains > nothing else (PlanSpec(), None)
@@ -101,7 +103,8 @@ class Chooser:
         return [*run, *alone, *(cell for cells in each for cell in cells)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
-        """Returns every cell of one contrast that was run in these locales, after half the budget went to promising ones."""
+        """Returns every cell of one contrast that was run in these locales, after half the budget was used on promising
+        ones."""
         budget, aim = self.settings.singles, self.aims[contrast]
         fresh = [spec for spec in self.grid if spec.name == contrast and spec not in self.anchors]
         starts = promising(self.predictor, Aim(self.cache, here, net_score(aim)), fresh, -(-budget // 2))

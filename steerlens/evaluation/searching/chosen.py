@@ -1,4 +1,4 @@
-"""Choices: the plan spec taken for a contrast, or for all together, with its vectors and what dev said of it."""
+"""Choices: the plan spec that was chosen for a contrast, or for all together, with its vectors and its results on dev."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,23 +12,24 @@ from steerlens.storage import restored
 
 @dataclass(frozen=True)
 class Chosen:
-    """The plan spec taken for a method, and what dev said of it: it was the best of many, so read test, not this."""
+    """The plan spec that was chosen for a method, and its results on dev. It was the best of many there, so report results on
+    test, not these."""
 
     name: str
     """A contrast's name, ``surgical`` for a combination, or ``best``."""
     spec: PlanSpec
-    """Empty where no plan helped, so that the model stays unsteered."""
+    """The spec. It is empty if no plan helped, so that the model stays unsteered."""
     gains: Gains
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
     """The vectors of the spec's steps."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """The effect expected on new concepts, and the reason where the choice is unsteered; ``None`` where this is not known."""
+    """The effect expected on new concepts, and the reason if the choice is unsteered; ``None`` if this is not known."""
 
     def __str__(self) -> str:
         return str(self.spec)
 
     def explained(self) -> str:
-        """Returns in words what was chosen, what it gained where it was chosen, and what is expected of it elsewhere."""
+        """Returns in words the choice, its gain on the concepts on which it was chosen, and its expected gain on others."""
         if self.expected is None:
             return str(self.spec)
         return f"{self.spec}: {self.expected}" if self.expected.helps else str(self.expected)
@@ -40,7 +41,7 @@ class Chosen:
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales in which there are all vectors of the steps; none where these go with all items."""
+        """The locales that have all vectors of the steps; none if these vectors are for all items."""
         names = [step.vector for step in self.steps] or [self.name]
         named = [name for name in names if name in self.vectors.names] or self.vectors.names
         each = [own for name in named if (own := self.vectors.named(name).locales)]
@@ -61,10 +62,10 @@ class Chosen:
         return self.spec.plan(own)
 
     def plans(self, locales: tuple[str, ...] | None = None) -> dict[str, SteeringPlan]:
-        """Returns the plan of each locale; of all that there are vectors for with ``None``.
+        """Returns the plan of each locale.
 
         Args:
-            locales: the locales that are steered; all that there are vectors for with ``None``.
+            locales: the locales that are steered; ``None`` takes all locales that have vectors.
         """
         return {locale: self.plan(locale) for locale in (self.locales if locales is None else locales)}
 
@@ -72,7 +73,7 @@ class Chosen:
         """Returns the same choice with other vectors.
 
         Args:
-            vectors: a set that has the vectors of the spec's steps.
+            vectors: a set that contains the vectors of the spec's steps.
         """
         return replace(self, vectors=vectors)
 
@@ -88,8 +89,8 @@ class Chosen:
 
         Args:
             values: JSON values.
-            whose: the file that they were read from, for errors.
-            vectors: what the spec's steps are made with.
+            whose: the file that the values were read from, for errors.
+            vectors: the vectors for the spec's steps.
 
         Raises:
             FileError: a field is missing, unknown or of another type.
@@ -102,7 +103,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A choice in a file."""
+    """The form of a choice in a file."""
 
     method: str
     steps: tuple[StepSpec, ...]

@@ -1,4 +1,4 @@
-"""What a choice gains where it was not made: the winner's curse taken off by cross-fitting over concepts."""
+"""The gain of a choice on concepts on which it was not made. Cross-fitting over concepts removes the winner's curse."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,23 +22,23 @@ Rank = Callable[[Gains], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Expected:
-    """The change that the best of some plans makes on concepts that it was not chosen on: for each fold of the concepts, the best
-    plan is chosen again on the other folds and measured on this one.
+    """The change that the best of some plans makes on concepts on which it was not chosen. For each fold of the concepts, the
+    best plan is chosen again on the other folds and measured on this one.
 
-    The plans themselves are given. A screened or halved sweep, a climb or a choice of cells to combine may have picked them on
-    the same concepts. This is not corrected, so the change is still a little too large for a few plans out of many.
+    The plans themselves are given. A screened or halved sweep, a climb or a choice of cells to combine may have selected them
+    on the same concepts. This is not corrected, so if the plans are a few out of many, the change is still a little too large.
     """
 
     best: PlanSpec
-    """The plan that was taken: the best on all concepts, or the weakest strength at the same layer that is not worse than it by
+    """The plan that was taken: the best on all concepts, or the weakest strength at the same layer whose score is not lower by
     more than one standard error."""
     tried: int
-    """The number of plans that were run; this one was the best of them."""
+    """The number of plans that were run. The chosen plan was the best of them."""
     gains: Mapping[str, tuple[float, float, float]]
-    """For each score that the contrasts are meant to raise: its mean change on held-out concepts, and the low and high end of the
-    95% interval over concepts. Empty where there were too few concepts to hold some out."""
+    """For each score that the contrasts are meant to raise: its mean change on held-out concepts, and the low and high end of
+    the 95% interval over concepts. Empty if there were too few concepts to hold some out."""
     on_dev: Mapping[str, float]
-    """The change of the same scores under the best plan on all concepts, which are also the concepts that it was chosen on."""
+    """The change of the same scores under the best plan on all concepts, on which the plan was also chosen."""
     helps: bool
     """Whether the change is better than unsteered. If not, unsteered was chosen."""
 
@@ -71,19 +71,19 @@ class KeptExpected:
     helps: bool
 
     def made(self) -> Expected:
-        """Returns what it describes."""
+        """Returns the object that this form describes."""
         return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps)
 
 
 class Changes:
-    """The changes of each score by concept under some plans: sums over the concept's items, and the number of items that have the
-    score."""
+    """The changes of each score by concept under some plans: sums over the concept's items, and the number of items that have
+    the score."""
 
     def __init__(self, cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec]) -> None:
-        """Adds up what was measured; a concept's wordings and locales are one concept.
+        """Adds up the results. A concept's wordings and locales count as one concept.
 
         Args:
-            cache: what was run.
+            cache: the results.
             locales: the locales that count.
             specs: plans that were run on the same items of these locales.
         """
@@ -105,22 +105,24 @@ class Changes:
                 self.counts[line, :, at] = np.bincount(of_item[told], minlength=len(order))
 
     def gains(self, concepts: Int[ndarray, " some"], of: Int[ndarray, " some"] | int) -> Gains:
-        """Returns the mean changes over items of some concepts, each under the plan of its index (or all under one)."""
+        """Returns the mean changes over items of some concepts, each under the plan with its index (or all under one plan)."""
         sums, counts = (part[:, concepts, of].sum(axis=1) for part in (self.sums, self.counts))
         names = [score.name for score in self.cache.scores]
         means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
         return Gains(means, tuple(aim for aim in self.cache.aims if aim in means))
 
     def as_good(self, best: int, concepts: Int[ndarray, " some"], aim: str) -> int:
-        """Returns the index of the weakest plan of the same step at a smaller strength that is as good as the best one.
+        """Returns the index of the weakest plan that is the same step as the best one at a smaller strength, and as good as the
+        best.
 
-        It is as good if it raises a score by less by no more than one standard error of the difference, paired by concept: the
-        one-standard-error rule of Breiman et al. (1984, section 3.4.3), with strength as what is kept small.
+        A plan is as good if it raises the score by less, but by no more than one standard error of the difference, paired by
+        concept. This is the one-standard-error rule of Breiman et al. (1984, section 3.4.3), applied to keep the strength
+        small.
 
         Args:
             best: the index of the best plan.
-            concepts: those that it was found to be best by.
-            aim: the score that the plans are meant to raise, which is compared by degrees.
+            concepts: the concepts on which it was found to be best.
+            aim: the score that the plans are meant to raise. Its graded form is compared.
         """
         lines = {own.name: at for at, own in enumerate(self.cache.scores)}
         line = lines.get(score_of(aim).graded, lines.get(aim))
@@ -137,7 +139,7 @@ class Changes:
         return best
 
     def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " measured"]:
-        """Returns each concept's mean change of a score under the plans that it is judged by; those it is not measured on are
+        """Returns each concept's mean change of a score under the plans that it is assigned to. Concepts without the score are
         left out."""
         line, every = self.cache.line(score), np.arange(len(self.kinds))
         with np.errstate(invalid="ignore"):
@@ -148,16 +150,17 @@ class Changes:
 def expected(
     cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec], rank: Rank, aims: Sequence[str], seed: int = 0
 ) -> Expected:
-    """Says what the best of some plans gains on concepts that it was not chosen by, and whether that is better than nothing.
+    """Estimates the gain of the best of some plans on concepts on which it was not chosen, and decides whether it is better
+    than unsteered.
 
     Args:
-        cache: contains what the plans did; all were run on the same items, with finite scores.
-        locales: the locales that the choice is made for.
+        cache: the results of the plans, which were all run on the same items, with finite scores.
+        locales: the locales for which the choice is made.
         specs: the plans, the best first.
-        rank: what they are ordered by; ties go to the earlier one.
-        aims: the scores that the contrasts in question are meant to raise. Of one contrast's plans, the weakest is taken that is
-            as good as the best at its layer.
-        seed: of the folds and the intervals.
+        rank: the order of the plans; ties go to the earlier one.
+        aims: the scores that the contrasts are meant to raise. Among one contrast's plans, the weakest plan is taken that is as
+            good as the best at its layer.
+        seed: the seed of the folds and the intervals.
     """
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
@@ -185,7 +188,7 @@ def expected(
 
 
 def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:
-    """Says whether a plan is the same step as another one at a smaller strength."""
+    """Returns whether a plan is the same step as another one at a smaller strength."""
     if len(spec.steps) != 1 or len(than.steps) != 1:
         return False
     own, other = spec.steps[0], than.steps[0]
@@ -193,7 +196,7 @@ def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:
 
 
 def ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Returns the order of some gains; behind all others, if they are not finite or lack a score that the order needs."""
+    """Returns the rank of some gains. They come last if they are not finite, or lack a score that the ranking needs."""
     try:
         return rank(gains) if gains.valid else ()
     except UnknownNameError:

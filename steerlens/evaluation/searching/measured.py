@@ -1,4 +1,4 @@
-"""What plan specs did to items: each is run once in a locale and remembered."""
+"""The results of plan specs on items. Each spec is run once in a locale, and its results are remembered."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = Float[ndarray, "score item"]
-"""The scores of items; NaN where a score is not measured on an item's kind, or is not finite."""
+"""The scores of items; NaN if a score is not measured on an item's kind, or is not finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was made of a locale's items."""
+    """The results on a locale's items."""
 
     values: Values
-    """A row for each score; NaN where the score is not measured on an item's kind or cannot be computed."""
+    """One row for each score; NaN if the score is not measured on an item's kind or cannot be computed."""
     valid: Bool[ndarray, " item"]
-    """Whether the model's scores of the item are finite; where they are not, all values are NaN."""
+    """Whether the model's scores of the item are finite. If they are not, all its values are NaN."""
 
     @property
     def untold(self) -> Bool[ndarray, "score item"]:
@@ -51,12 +51,12 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Items of one locale, and the vectors that they are steered with: taken from other concepts."""
+    """Items of one locale, and the vectors with which they are steered. The vectors were taken from other concepts."""
 
     locale: str
     items: Items
     vectors: Mapping[str, Intervention]
-    """By name."""
+    """The vectors by name."""
 
 
 class ScoreCache:
@@ -78,20 +78,20 @@ class ScoreCache:
         """Makes an empty cache; nothing is run yet.
 
         Args:
-            model: what items are scored with.
-            parts: what is scored, and with which vectors.
-            aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and the
-                log probability of the answers' text are measured with them.
-            scoring: how choices are put and compared.
+            model: the model with which items are scored.
+            parts: the items that are scored, with their vectors.
+            aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and
+                the log probability of the answers' text are measured with them.
+            scoring: how choices are presented and compared.
             batch_size: the number of items in a batch; chosen for the device for ``None``.
             running: how tasks are run.
             scores: further scores to measure.
             max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-            items: what the parts' items were drawn from, where scores find the English items that they compare with; ``None``:
-                there are none.
+            items: the items from which the parts' items were drawn. Scores find the English items with which they compare
+                there; ``None`` if there are none.
 
         Raises:
-            SettingsError: a score of held-out text.
+            SettingsError: there is a score of held-out text.
         """
         self.model, self.scoring, self.batch_size, self.running = model, scoring, batch_size, running
         self.max_new_tokens, self.aims = max_new_tokens, tuple(dict.fromkeys(aims))
@@ -110,16 +110,16 @@ class ScoreCache:
         self._english: English | None = None
 
     def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str, like: PlanSpec | None = None) -> None:
-        """Runs those of the specs that were not run before, and unsteered.
+        """Runs those specs that were not run before, and the unsteered model.
 
         Args:
-            specs: what is run.
-            locales: the locales whose items it is run on.
+            specs: the specs.
+            locales: the locales on whose items the specs are run.
             title: the title of the progress bar.
-            like: a spec that was run: only the items that it was run on are used. All items for ``None``.
+            like: a spec that was run; only the items on which it was run are used. All items for ``None``.
 
         Raises:
-            ModelError: scores of the unsteered model that are not finite.
+            ModelError: scores of the unsteered model are not finite.
         """
         places = [(x, at) for x in locales for at in (range(len(self.parts[x])) if like is None else self._run_parts(x, like))]
         todo = {place: self._todo(*place, specs) for place in places}
@@ -152,7 +152,7 @@ class ScoreCache:
         return ScoringTask(tuple(part.items), plans, self.scoring, self.batch_size)
 
     def _texts(self, specs: Mapping[tuple[str, int], Sequence[PlanSpec]]) -> dict[tuple[str, int, PlanSpec], list[Writing]]:
-        """Returns what is written under the specs of each part, if a score is of that."""
+        """Returns the texts written under the specs of each part, if a score needs them."""
         if not are_written(self.scores):
             return {}
         tasks = {(x, at, spec): self._text(self.parts[x][at], spec) for (x, at), own in specs.items() for spec in own}
@@ -164,29 +164,30 @@ class ScoreCache:
 
     @property
     def english(self) -> English:
-        """The unsteered English outcomes that scores compare with, taken once."""
+        """The unsteered English outcomes with which scores compare, computed once."""
         if self._english is None:
             common = (self.scores, self.scoring, self.batch_size, self.running)
             self._english = english_outcomes(self.model, self._given, self.locales, *common)
         return self._english
 
     def base(self, locale: str) -> list[Outcome]:
-        """Returns the unsteered outcomes of a locale in which something was run."""
+        """Returns the unsteered outcomes of a locale in which a spec was run."""
         return [outcome for at in range(len(self.parts[locale])) for outcome in self._bases[locale, at]]
 
     def of_outcomes(self, outcomes: Sequence[Outcome], writings: Sequence[Writing] | None = None) -> Measured:
-        """Returns as numbers how a locale's items were scored, and what was written to them, if that is known."""
+        """Returns the scores of a locale's outcomes and, if they are given, of the texts written for its items, as numbers."""
         texts: Sequence[Writing | None] = writings if writings is not None else [None] * len(outcomes)
         each = list(zip(outcomes, texts, strict=True))
         rows = [[value_of(score, outcome, self.english, writing) for outcome, writing in each] for score in self.scores]
         return Measured(np.array(rows, dtype=float), np.array([outcome.valid for outcome in outcomes]))
 
     def note(self, locale: str, at: int, spec: PlanSpec, measured: Measured) -> None:
-        """Remembers what was run on a part of a locale, here or elsewhere."""
+        """Stores the results on a part of a locale, which may come from elsewhere."""
         self._measured[locale, at, spec] = measured
 
     def forget_incomplete(self, specs: Iterable[PlanSpec]) -> None:
-        """Forgets what was noted of specs without one of the scores that the contrasts are meant to raise, so that it is run."""
+        """Removes the stored results of specs that lack one of the scores that the contrasts are meant to raise, so that these
+        specs are run."""
         for x, at, spec in [key for key in self._measured if key[2].steps and key[2] in set(specs)]:
             kinds = {item.kind for item in self.parts[x][at].items}
             lines = [self.line(aim) for aim in self.aims if kinds & set(score_of(aim).kinds)]
@@ -194,26 +195,27 @@ class ScoreCache:
                 del self._measured[x, at, spec]
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run on all parts of these locales, in the order in which they were, with unsteered."""
+        """Returns the specs that were run on all parts of these locales, including unsteered, in the order in which they were
+        run."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
         first = parts[0]
         specs = [spec for x, at, spec in self._measured if (x, at) == first]
         return [spec for spec in specs if all((*part, spec) in self._measured for part in parts)]
 
     def measured(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns what a spec made of those parts of a locale's items that it was run on."""
+        """Returns the results of a spec on those parts of a locale's items on which it was run."""
         return self._joined(locale, spec, spec)
 
     def values(self, locale: str, spec: PlanSpec) -> Values:
-        """Returns the same as numbers alone."""
+        """Returns only the values of the same results."""
         return self.measured(locale, spec).values
 
     def base_values(self, locale: str, spec: PlanSpec) -> Values:
-        """Returns what unsteered made of the items that a spec was run on."""
+        """Returns the unsteered values of the items on which a spec was run."""
         return self._joined(locale, PlanSpec(), spec).values
 
     def measured_items(self, locale: str, spec: PlanSpec) -> list[Item]:
-        """Returns the items of a locale that a spec was run on."""
+        """Returns the items of a locale on which a spec was run."""
         return [item for at in self._run_parts(locale, spec) for item in self.parts[locale][at].items]
 
     def _joined(self, locale: str, spec: PlanSpec, of: PlanSpec) -> Measured:
@@ -224,15 +226,15 @@ class ScoreCache:
         return [at for at in range(len(self.parts[locale])) if (locale, at, spec) in self._measured]
 
     def line(self, score: str) -> int:
-        """Returns the row of the values that has a score."""
+        """Returns the row of a score in the values."""
         return [own.name for own in self.scores].index(score)
 
     def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
-        """Returns mean changes over the items of some locales that the spec was run on."""
+        """Returns mean changes over the items of some locales on which the spec was run."""
         return self._gains(spec, [self.measured(x, spec) for x in locales], locales)
 
     def gains_of(self, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
-        """Returns the same of numbers that come from elsewhere: those of all items of one locale after the other."""
+        """Returns the same for numbers from elsewhere: those of all items, one locale after another."""
         return self._gains(PlanSpec(), measured, locales)
 
     def _gains(self, of: PlanSpec, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
@@ -242,16 +244,16 @@ class ScoreCache:
         return mean_gains(self.scores, self.aims, before, after, kinds)
 
     def told(self, locale: str, score: Score, specs: Sequence[PlanSpec] = ()) -> Bool[ndarray, " item"]:
-        """Returns which of a locale's items have a score, unsteered and under some specs."""
+        """Returns which of a locale's items have a score, both unsteered and under some specs."""
         line = self.line(score.name)
         untold = [self.measured(locale, spec).untold[line] for spec in (PlanSpec(), *specs)]
         return np.isin([item.kind for item in self.items[locale]], score.kinds) & ~np.any(untold, axis=0)
 
     def check_aims(self, locales: Sequence[str]) -> None:
-        """Refuses aims of which nothing is known: no plan could be chosen by them.
+        """Refuses aims that cannot be measured, as no plan could be chosen by them.
 
         Args:
-            locales: those that a plan is chosen for together; something was run in each.
+            locales: the locales for which a plan is chosen together; specs were run in each of them.
 
         Raises:
             SettingsError: a score that the contrasts are meant to raise cannot be measured on any item, unsteered.
@@ -266,7 +268,7 @@ class ScoreCache:
                 )
 
     def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
-        """Returns a row for each spec, item and score, with every step's vector, layer, strength and tokens."""
+        """Returns one row for each spec, item and score, with every step's vector, layer, strength and tokens."""
         import pandas as pd
 
         return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
@@ -287,16 +289,16 @@ class ScoreCache:
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
     """Returns the mean change of each score over the items that have it both unsteered and steered.
 
-    It is NaN where steering took the model's scores of one of these items out of its numbers. A score of which there are no items
-    is left out, and so is one that has no value at all where one of those that the contrasts are meant to raise has, and the
-    margin and the answer's text where items of a kind have none: a sweep may contain fewer scores than a search.
+    It is NaN if steering made the model's scores of one of these items overflow. Some scores are left out, as a sweep may
+    contain fewer scores than a search: a score without items; a score without any value, if a score that the contrasts are
+    meant to raise has values; and the margin and the answer's text, if the items of a kind have no values.
 
     Args:
-        scores: what the rows contain.
+        scores: the scores in the rows.
         aims: the scores that the contrasts are meant to raise.
-        before: unsteered.
-        after: steered.
-        kinds: of each item.
+        before: the unsteered values.
+        after: the steered results.
+        kinds: the kind of each item.
     """
     means: dict[str, float] = {}
     lacking = set()

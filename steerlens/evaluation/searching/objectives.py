@@ -1,4 +1,4 @@
-"""What a plan is chosen by: its gains, a number made of them, and limits on what it may cost."""
+"""The criteria for choosing a plan: its gains, an objective computed from them, and limits on its costs."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +13,12 @@ from steerlens.settings import LESSER_GAIN, Limits
 
 @dataclass(frozen=True, eq=False)
 class Gains(Mapping[str, float]):
-    """What a plan did to some items against unsteered: ``gains["transfer"]`` is the mean change of that score over items."""
+    """The changes that a plan makes on some items against unsteered: ``gains["transfer"]`` is the mean change of that score
+    over items."""
 
     changes: Mapping[str, float]
-    """The mean change of each score that was measured; NaN where the model's scores were not finite. Others are left out."""
+    """The mean change of each measured score; NaN if the model's scores were not finite. Scores that were not measured are left
+    out."""
     aims: tuple[str, ...]
     """The scores that the contrasts are meant to raise."""
 
@@ -29,11 +31,11 @@ class Gains(Mapping[str, float]):
         return score in self.changes
 
     def get(self, score: str, default: Any = None) -> Any:
-        """Returns the change of a score, or something else if it was not measured.
+        """Returns the change of a score, or a default if it was not measured.
 
         Args:
             score: the name of the score.
-            default: what is returned for one that was not measured.
+            default: the result for a score that was not measured.
         """
         return self.changes.get(score, default)
 
@@ -45,7 +47,7 @@ class Gains(Mapping[str, float]):
 
     @property
     def valid(self) -> bool:
-        """Whether all changes are finite. Under a plan that takes some item's scores out of the model's numbers, they are NaN."""
+        """Whether all changes are finite. They are NaN if the plan makes the model's scores of an item overflow."""
         return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
@@ -61,18 +63,18 @@ class Gains(Mapping[str, float]):
         return change if score_of(score).higher_is_better else -change
 
     def finer(self, score: str) -> float:
-        """Returns the gain of a score's companion, as the margin of transfer; 0 for a score without one that was measured.
+        """Returns the gain of a score's companion, such as the margin for transfer; 0 if there is no measured companion.
 
         Args:
-            score: the name of the score whose companion is meant.
+            score: the name of the score whose companion is used.
         """
         companion = score_of(score).companion
         return self.gain(companion) if companion in self else 0.0
 
     def by_degrees(self) -> "Gains":
-        """Returns the same with what says each aim by degrees, as the preference for the right answer, in the place of the aim:
-        what choices are made by, because it needs fewer items. For an aim without such a score it is the companion, or the
-        aim."""
+        """Returns the same gains with the graded form of each aim, such as the preference for the right answer, in place of the
+        aim. Choices are made by these, because they need fewer items. An aim without a graded form is replaced by its companion
+        or, if there is none, kept."""
         changes = dict(self.changes)
         for aim in self.aims:
             known = score_of(aim)
@@ -84,7 +86,7 @@ class Gains(Mapping[str, float]):
 
     @property
     def worst(self) -> float:
-        """The least gain among the scores that the contrasts are meant to raise."""
+        """The smallest gain among the scores that the contrasts are meant to raise."""
         return min(map(self.gain, self.aims))
 
     @property
@@ -94,20 +96,22 @@ class Gains(Mapping[str, float]):
 
     @property
     def margins(self) -> float:
-        """The sum of these scores' companions' gains."""
+        """The sum of the gains of these scores' companions."""
         return sum(map(self.finer, self.aims))
 
     @property
     def perplexity(self) -> float | None:
-        """The perplexity of the right (and local) answers' text over what it is unsteered; ``None`` if it was not measured.
+        """The perplexity of the right (and local) answers' text, divided by its unsteered value; ``None`` if it was not
+        measured.
 
-        Above 1 where steering makes even the right text unlikely.
+        It is above 1 if steering makes even the right text unlikely.
         """
         change = self.changes.get(ANSWER.name, math.nan)
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns what both would do if nothing of the one touched the other: of the scores that were measured for both.
+        """Returns the gains that both plans together would have if neither affected the other, for the scores that were
+        measured for both.
 
         Args:
             other: gains of another plan on the same items.
@@ -131,8 +135,8 @@ def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
     """Returns an objective and its name.
 
     Raises:
-        UnknownNameError: no such objective.
-        SettingsError: a score with the name of a built-in one.
+        UnknownNameError: there is no such objective.
+        SettingsError: a score has the name of a built-in one.
     """
     if isinstance(given, Score):
         return objective_of(score_of(given).name)

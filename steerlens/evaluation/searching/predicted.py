@@ -1,4 +1,4 @@
-"""What vectors would do at strengths that were not run."""
+"""Predicts the effects of vectors at strengths that were not run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,14 +14,15 @@ from steerlens.steering import PlanSpec, SteeredTokens, SteeringVector
 
 
 class Predictor:
-    """Predicts what a vector does at strengths that were not run, from one that was at the same layer, and the derivative."""
+    """Predicts the effect of a vector at strengths that were not run, from one strength that was run at the same layer, and the
+    derivative."""
 
     def __init__(self, cache: ScoreCache, anchors: Sequence[PlanSpec]) -> None:
-        """Runs a pass forward and one backward for each part.
+        """Runs one forward and one backward pass for each part.
 
         Args:
-            cache: contains what the anchors did.
-            anchors: specs of one step, run in every locale, all at the same tokens.
+            cache: contains the results of the anchors.
+            anchors: specs with one step, run in every locale, all at the same tokens.
         """
         self.cache = cache
         self._anchors = {(spec.steps[0].vector, spec.steps[0].layer): spec for spec in anchors}
@@ -32,7 +33,7 @@ class Predictor:
         self._known = {(x, name): self._anchored(x, name, own, anchors) for x, own in pieces.items() for name in layers}
 
     def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, Attribution]]]:
-        """Returns the slopes of each locale's parts, by vector and layer; none of interventions that are no additions."""
+        """Returns the slopes of each locale's parts, by vector and layer. Interventions that are not additions have none."""
         cache, parts = self.cache, {}
         for x, each in cache.parts.items():
             for at, part in enumerate(each):
@@ -45,7 +46,7 @@ class Predictor:
     def _anchored(
         self, locale: str, name: str, pieces: Sequence[Mapping[str, Attribution]], anchors: Sequence[PlanSpec]
     ) -> Attribution:
-        """Returns how a vector's items answer, bent through what was run."""
+        """Returns how the scores of a vector's items change, bent through the strength that was run."""
         known = Attribution.unknown(name)
         if all(name in piece for piece in pieces):
             known = joined([piece[name] for piece in pieces])
@@ -65,8 +66,8 @@ class Predictor:
         return self.cache.gains_of([self._predicted(locale, spec) for locale in locales], locales)
 
     def _predicted(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns the predicted effect of a step. Generated text has no derivative, so its scores are interpolated linearly from
-        the cells that were run."""
+        """Returns the predicted results of a step. Generated text has no derivative, so its scores are interpolated linearly
+        from the cells that were run."""
         (step,) = spec.steps
         change = self._known[locale, step.vector].predict(step.layer, step.strength)
         moved = [outcome.moved(own) for outcome, own in zip(self.cache.base(locale), change.tolist(), strict=True)]

@@ -1,4 +1,5 @@
-"""What a search found, as a frozen result: choices, everything tried, test results and regret; saved, loaded, drawn."""
+"""The results of a search, as a frozen object: choices, everything tried, test results and regret. They can be saved, loaded
+and drawn."""
 
 import json
 from collections.abc import Mapping
@@ -22,34 +23,35 @@ if TYPE_CHECKING:
 class Tried(ResultTable):
     """Every plan that was run on dev, in each locale and over all of them.
 
-    Columns: locale (``all``: over all of them), plan, method, a column for each score (changes; transfer, localization and
-    english_centric for EN and LOC), perplexity (ratio of the right answers' text), objective, allowed (within the limits), front
-    (allowed, and no other such plan gains as much on all scores of the contrasts and more on one of them).
+    Columns: locale (``all``: over all of them), plan, method, one column for each score (changes; transfer, localization and
+    english_centric for EN and LOC), perplexity (of the right answers' text, as a ratio), objective, allowed (within the
+    limits), front (allowed, and no other allowed plan gains as much on all scores of the contrasts and more on one of them).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")
 
     def front(self, locale: str = ALL) -> "ResultTable":
-        """Returns the Pareto front of one locale, or of all together, by the rising change of the first score (transfer).
+        """Returns the Pareto front of one locale, or of all together, by ascending change of the first score (transfer).
 
         Args:
-            locale: one of those searched, or ``all``.
+            locale: one of the searched locales, or ``all``.
 
         Raises:
-            UnknownNameError: a locale that was not searched.
+            UnknownNameError: the locale was not searched.
         """
         part = self.frame[(self.frame["locale"] == self.having("locale", locale)) & self.frame["front"]]
         return Tried(part.sort_values(self.frame.columns[3], kind="stable").reset_index(drop=True))
 
     def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
-        """Draws every plan of one locale, or of all locales together, in the plane of the first two gains, with the Pareto front.
+        """Draws every plan of one locale, or of all locales together, in the plane of the first two gains, with the Pareto
+        front.
 
         Args:
-            chosen: by method, the plan that is drawn large; ``best`` gets a ring.
-            locale: one of those searched, or ``all``.
+            chosen: for each method, the plan that is drawn large; ``best`` gets a ring.
+            locale: one of the searched locales, or ``all``.
 
         Raises:
-            UnknownNameError: a locale that was not searched.
+            UnknownNameError: the locale was not searched.
         """
         from steerlens.plotting import front_figure
 
@@ -58,11 +60,11 @@ class Tried(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Tested(ResultTable):
-    """The choices on test, each against unsteered with a paired 95% interval over concepts.
+    """The choices on test, each compared with unsteered, with a paired 95% interval over concepts.
 
-    Columns: choice (``own``: each locale's, ``all``: the one for all), method (a contrast's name, surgical, best), locale
-    (``mean`` over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change, low, high, p
-    (two-sided, of no change; correct it if you make claims about several plans).
+    Columns: choice (``own``: each locale's own, ``all``: the choice for all locales), method (a contrast's name, surgical,
+    best), locale (``mean`` over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change,
+    low, high, p (two-sided, for the hypothesis of no change; correct it if you make claims about several plans).
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -80,14 +82,14 @@ class Tested(ResultTable):
     )
 
     def plot(self, locale: str | None = None, choice: str = "own") -> "Figure":
-        """Draws the choices' changes with their intervals, a panel per score.
+        """Draws the choices' changes with their intervals, with one panel per score.
 
         Args:
-            locale: one of those searched; for ``None`` ``mean``, or the only one.
-            choice: ``own``, each locale's, or ``all``, the one for all.
+            locale: one of the searched locales; ``None`` takes ``mean``, or the only locale.
+            choice: ``own`` for each locale's own choice, or ``all`` for the choice for all locales.
 
         Raises:
-            UnknownNameError: no such locale or choice.
+            UnknownNameError: there is no such locale or choice.
         """
         from steerlens.plotting import forest_figure, forest_rows
 
@@ -103,10 +105,10 @@ class Tested(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Regret(ResultTable):
-    """The loss of a locale with another locale's best plan, or with the plan for all, relative to its own best plan.
+    """The loss of a locale under another locale's best plan, or under the plan for all, relative to its own best plan.
 
-    Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``, or
-    ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval, n
+    Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``,
+    or ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval, n
     (concepts of both kinds; not in tables of earlier versions).
     """
 
@@ -149,11 +151,11 @@ class Search:
         """Returns a locale's choice, or the choice for all locales.
 
         Args:
-            locale: one of those searched, or ``all``.
+            locale: one of the searched locales, or ``all``.
             method: a contrast's name, ``surgical`` or ``best``.
 
         Raises:
-            UnknownNameError: no such locale or method.
+            UnknownNameError: there is no such locale or method.
         """
         for what, given, known in (("locale", locale, self.choices), ("method", method, self.choices[ALL])):
             if given not in known:
@@ -161,7 +163,7 @@ class Search:
         return self.choices[locale][method]
 
     def plan(self, locale: str, method: str = BEST, choice_of: str | None = None) -> SteeringPlan:
-        """Returns the plan to steer one locale with.
+        """Returns the plan that steers one locale.
 
         Args:
             locale: the locale that is steered.
@@ -170,7 +172,7 @@ class Search:
                 steered locale's own.
 
         Raises:
-            UnknownNameError: no such locale or method.
+            UnknownNameError: there is no such locale or method.
         """
         return self.chosen(choice_of or locale, method).plan(locale)
 
@@ -180,7 +182,7 @@ class Search:
         return tuple(locale for locale in self.choices if locale != ALL)
 
     def methods(self, choice_of: str | None = None) -> dict[str, dict[str, SteeringPlan]]:
-        """Returns every contrast's and the surgical plans of every locale, as ``plane`` takes them.
+        """Returns the plans of every contrast and the surgical plans, for every locale, in the form that ``plane`` takes.
 
         Args:
             choice_of: the locale whose choice is used, or ``all``; each locale's own for ``None``.
@@ -192,13 +194,13 @@ class Search:
         }
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Draws everything tried on dev in the plane of the first two gains, with the Pareto front and the choices.
+        """Draws every plan tried on dev in the plane of the first two gains, with the Pareto front and the choices.
 
         Args:
-            locale: one of those searched, or ``all``.
+            locale: one of the searched locales, or ``all``.
 
         Raises:
-            UnknownNameError: a locale that was not searched.
+            UnknownNameError: the locale was not searched.
         """
         self.chosen(locale)
         return self.tried.scatter(locale, {method: str(choice) for method, choice in self.choices[locale].items()})
@@ -230,10 +232,10 @@ class Search:
         """Reads a search that ``save`` wrote.
 
         Args:
-            folder: what ``save`` was given.
+            folder: the folder given to ``save``.
 
         Raises:
-            FileError: the folder lacks a file, or one is damaged.
+            FileError: the folder lacks a file, or a file is damaged.
         """
         path = Path(folder)
         again = "Search again, or copy the whole folder."

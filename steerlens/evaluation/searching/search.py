@@ -1,4 +1,5 @@
-"""The search: layers, strengths and tokens of each contrast and of all together, chosen by cross-fitting and tested elsewhere."""
+"""The search: layers, strengths and tokens of each contrast and of all together, chosen by cross-fitting and tested on other
+items."""
 
 import math
 import time
@@ -52,36 +53,38 @@ def search(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Search:
-    """Chooses a plan for each locale, and one for all, and says what each does on test.
+    """Chooses a plan for each locale, and one for all locales, and measures each on test.
 
-    Concepts of ``items`` give vectors and are scored, none under its own: a fold is scored under vectors from the other folds.
-    Each vector is run at ``first_layers`` of the layers at one strength; that and derivatives predict the other strengths (as
-    ``sweep`` does in mode ``screened``) and the most promising cells are run; the best cells of all contrasts are combined, since
-    they interact; and the best of each is improved by a step of layer, strength or tokens at a time. Only what was run, within
-    the limits, is chosen from. The final vectors are taken from all folds.
+    Vectors are made from concepts of ``items``, and the same concepts are scored, but none under its own vector: a fold is
+    scored under vectors from the other folds. Each vector is run at ``first_layers`` of the layers at one strength. From this
+    and the derivatives, the other strengths are predicted (as by ``sweep`` in mode ``screened``), and the most promising cells
+    are run. The best cells of all contrasts are combined, since they interact. The best plan of each is then improved by one
+    step of layer, strength or tokens at a time. The choice is made only among plans that were run and are within the limits.
+    The final vectors are taken from all folds.
 
     Args:
         model: the model.
-        items: what vectors are taken from and choices rest on; of a split, train and dev, and its test for ``test``.
-        locales: searched one by one and together.
+        items: the items for vectors and choices; from a split, train and dev are used, and its test part for ``test``.
+        locales: the locales, which are searched one by one and together.
         objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
             or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
-        contrasts: what vectors are taken from, one contrast or several; each knows its score, which may be one of your own.
-        scores: further scores to measure and report, also for an objective that is a function.
-        settings: what is tried and what may be spent; the defaults for ``None``.
-        test: items that no choice sees. Without them, regret is that on dev, where each locale's own choice is among the best by
-            construction.
+        contrasts: one contrast or several from which vectors are taken; each knows its score, which may be your own.
+        scores: further scores to measure and report, which an objective function can also use.
+        settings: the settings of the search, with its budget; the defaults for ``None``.
+        test: items that no choice uses. Without them, the regret is measured on dev, where each locale's own choice is among
+            the best by construction.
         max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
         batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: what runs the tasks, as for ``sweep``.
-        resume: a folder where the result of every finished task is kept, as for ``sweep``.
+        executor: the executor that runs the tasks, as for ``sweep``.
+        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
 
     Raises:
-        UnknownNameError: no such objective, or a locale without items.
-        SettingsError: no locales, English among them, no contrasts, two of one name, one without a score, a score of held-out
-            text, or one that cannot be measured on any item of a locale; fewer than two layers.
-        DataError: fewer concepts of a kind than folds; a concept both in ``items`` and in ``test``.
-        PairsError: a locale whose items give no pairs for a contrast in some fold.
+        UnknownNameError: there is no such objective, or a locale has no items.
+        SettingsError: there are no locales, or English is among them; there are no contrasts, two have the same name, or one
+            has no score; there is a score of held-out text, or one that cannot be measured on any item of a locale; there are
+            fewer than two layers.
+        DataError: a kind has fewer concepts than folds, or a concept is both in ``items`` and in ``test``.
+        PairsError: a locale's items give no pairs for a contrast in some fold.
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
@@ -112,7 +115,7 @@ def search(
 def _manifest(
     model: LensModel, items: Items, test: Items | None, vectors: VectorSet, settings: SearchSettings, **own: Any
 ) -> dict[str, Any]:
-    """Returns how a search was made."""
+    """Returns a description of how a search was made."""
     return provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), test_items="" if test is None else test.digest(),
         vectors=vectors.digest(), settings=settings.to_dict(), **own,
@@ -120,7 +123,7 @@ def _manifest(
 
 
 def _choices(chooser: Chooser, cache: ScoreCache) -> ChoicesByLocale:
-    """Returns what is chosen in each locale, and for all of them together."""
+    """Returns the choices in each locale, and for all of them together."""
     _check_each(cache)
     locales = cache.locales
     found = {x: chooser.choices((x,), x) for x in locales}
@@ -128,7 +131,7 @@ def _choices(chooser: Chooser, cache: ScoreCache) -> ChoicesByLocale:
 
 
 def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | None]:
-    """Returns the items that are searched on, and those that are tested on: of a split, train and dev, and test."""
+    """Returns the items for the search and the items for the test. From a split, these are train and dev, and test."""
     if not isinstance(items, Split):
         return items, test
     return Items((*items.train, *items.dev), items.train.name), items.test if test is None else test
@@ -160,7 +163,7 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
 
 
 def _judge(cache: ScoreCache, test: Items, vectors: VectorSet, settings: SearchSettings) -> ScoreCache:
-    """Returns what test items are scored with."""
+    """Returns the cache with which test items are scored."""
     some = test.sample(settings.test_concepts, seed=settings.seed)
     parts = [Part(x, some.of(locale=x), vectors.of(x)) for x in cache.locales]
     return ScoreCache(
@@ -175,7 +178,7 @@ def _check_each(cache: ScoreCache) -> None:
 
 
 def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
-    """Returns every spec that was run, in each locale and, where it was run in all, over all."""
+    """Returns every spec that was run, in each locale and, if it was run in all of them, over all."""
     import pandas as pd
 
     rows, names = [], [score.name for score in tested_scores(cache)]

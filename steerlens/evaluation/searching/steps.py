@@ -1,4 +1,5 @@
-"""The steps of a search: cells screened, the promising ones run, contrasts combined, and the best improved step by step."""
+"""The steps of a search: cells are screened, promising ones are run, contrasts are combined, and the best is improved step by
+step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,20 +13,20 @@ from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
 _CLOSE = 1e-3
-"""Two plans with equally many right answers count as equal if their gains by degrees differ by less than this: a tenth of a
+"""Two plans with the same number of right answers count as equal if their graded gains differ by less than this: a tenth of a
 point."""
 CANDIDATES = 3
 """The number of cells of each contrast whose combinations are run."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the order by the gain of one score by degrees, which is more precise than hits on a few items; ties go to hits,
-    then to the margin."""
+    """Returns the order by the graded gain of one score, which is more precise than hits on a few items. Ties are decided by
+    hits, then by the margin."""
     return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
-    """Returns the order by the same minus what it costs the other contrasts' scores."""
+    """Returns the same order after subtracting the losses in the other contrasts' scores."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
         fine = gains.by_degrees()
@@ -35,18 +36,19 @@ def net_score(aim: str) -> Rank:
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns the order by the objective of the gains by degrees; ties go to that of hits, the sum of gains, then of margins."""
+    """Returns the order by the objective of the graded gains. Ties are decided by the objective of hits, then by the sum of
+    gains, then by margins."""
     return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total, _told(gains.margins))
 
 
 def _told(gain: float) -> float:
-    """Returns a gain without what rounding in float32 makes of it, which may not decide that something helps."""
+    """Returns a gain without the rounding error of float32, which must not decide that a plan helps."""
     return round(gain, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """Whose gains count, in what order, within what limits."""
+    """The locales whose gains count, the order of plans, and the limits."""
 
     cache: ScoreCache
     locales: tuple[str, ...]
@@ -54,7 +56,8 @@ class Aim:
     limits: Limits = NO_LIMITS
 
     def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
-        """Returns specs that were run, the best first: those within the limits before the others; ties go to less strength."""
+        """Returns specs that were run, the best first. Specs within the limits come before the others; ties go to the smaller
+        strength."""
 
         def key(spec: PlanSpec) -> tuple[bool, tuple[float, ...], float]:
             gains = self.cache.gains(spec, self.locales)
@@ -63,19 +66,20 @@ class Aim:
         return sorted(specs, key=key, reverse=True)
 
     def allowed(self, spec: PlanSpec) -> bool:
-        """Says whether a spec that was run keeps within the limits."""
+        """Returns whether a spec that was run is within the limits."""
         return self.limits.allow(self.cache.gains(spec, self.locales))
 
     def choice(self, specs: Iterable[PlanSpec], aims: Sequence[str], seed: int = 0) -> tuple[PlanSpec, Expected | None]:
-        """Returns the best of some specs that were run, or unsteered, if it is not expected to help; with what is expected of it.
+        """Returns the best of some specs that were run, with its expected effect. If it is not expected to help, returns
+        unsteered.
 
-        Of one contrast's specs, the weakest strength at the best one's layer is taken that is as good as the best
-        (``Changes.as_good``): a strong plan breaks texts and moves more than it is meant to.
+        Among one contrast's specs, the weakest strength at the best spec's layer is taken that is as good as the best
+        (``Changes.as_good``): a strong plan breaks texts and has more effects than intended.
 
         Args:
-            specs: what was run; those that do not keep within the limits are passed over.
+            specs: the specs that were run; those outside the limits are skipped.
             aims: the scores that are reported.
-            seed: of the folds.
+            seed: the seed of the folds.
         """
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
         ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
@@ -87,16 +91,17 @@ class Aim:
         return (found.best if found.helps else PlanSpec()), found
 
     def run(self, specs: Iterable[PlanSpec], title: str, like: PlanSpec | None = None) -> None:
-        """Runs specs in this aim's locales, on the items that a spec ``like`` was run on, or on all items for ``None``."""
+        """Runs specs in the locales of this aim, on the items on which the spec ``like`` was run, or on all items for
+        ``None``."""
         self.cache.run(specs, self.locales, title, like)
 
 
 def weakest_of_best(specs: Sequence[PlanSpec], ranks: Sequence[tuple[float, ...]]) -> PlanSpec:
-    """Returns the weakest of those specs that do as much as the first one.
+    """Returns the weakest of those specs that are as good as the first one.
 
     Args:
-        specs: what was run, the best first.
-        ranks: what they were ordered by.
+        specs: specs that were run, the best first.
+        ranks: the ranks by which they were ordered.
     """
     first, *then = ranks[0]
     same = [spec for spec, rank in zip(specs, ranks, strict=True) if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
@@ -115,14 +120,15 @@ def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int)
 def candidates(
     cache: ScoreCache, locales: tuple[str, ...], cells: Sequence[PlanSpec], aim: str, limits: Limits = NO_LIMITS
 ) -> list[PlanSpec]:
-    """Returns the cells of one contrast that are worth combining: the best by its own score, then those by their net gain."""
+    """Returns the cells of one contrast that are combined: the best by the contrast's own score, then the best by their net
+    gain."""
     best = Aim(cache, locales, own_score(aim), limits).ordered(cells)[:1]
     return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
 
 
 def at_other_layers(ordered: Sequence[PlanSpec], n: int = CANDIDATES) -> list[PlanSpec]:
-    """Returns the best cell and the best ones of other layers, of cells of one contrast in order: those that are combined, and
-    that alone are run on what the other contrasts are for.
+    """Returns the best cell and the best cells at other layers, from cells of one contrast in order. Only these are run on the
+    items of the other contrasts and combined.
 
     Args:
         ordered: the cells, the best first.
@@ -135,10 +141,11 @@ def at_other_layers(ordered: Sequence[PlanSpec], n: int = CANDIDATES) -> list[Pl
 
 
 def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanSpec]]) -> list[PlanSpec]:
-    """Returns every combination of cells of two or more contrasts at layers of their own; those of all contrasts come first.
+    """Returns every combination of cells of two or more contrasts at different layers. Combinations of all contrasts come
+    first.
 
-    Where some contrasts have none, the first cells of all of them but the last are combined with the first of the last one's
-    other cells that is at another layer.
+    If some contrasts have no such combination, the first cells of all of them except the last are combined with the first of
+    the last one's other cells that is at another layer.
 
     Args:
         each: the cells of each contrast.
@@ -152,7 +159,7 @@ def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanS
 
 
 def _of_all(each: Sequence[Sequence[PlanSpec]], others: Sequence[PlanSpec]) -> list[PlanSpec]:
-    """Returns every combination of a cell of each of some contrasts."""
+    """Returns every combination with one cell of each of some contrasts."""
     found = [_together(cells) for cells in product(*each)]
     apart = [spec for spec in found if spec is not None]
     return apart or [spec for other in others if (spec := _together([*(own[0] for own in each[:-1]), other])) is not None][:1]
@@ -164,7 +171,7 @@ def _together(cells: Sequence[PlanSpec]) -> PlanSpec | None:
 
 
 def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
-    """Returns the ``n`` combinations that would do best if the gains of their cells, which were run, added up."""
+    """Returns the ``n`` combinations that would be best if the gains of their cells, which were run, simply added up."""
 
     def key(spec: PlanSpec) -> tuple[float, ...]:
         first, *others = (aim.cache.gains(cell, aim.locales) for cell in spec.apart())
@@ -178,10 +185,10 @@ def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpe
 def climb(
     aim: Aim, starts: Sequence[PlanSpec], moves: Callable[[PlanSpec], Iterable[PlanSpec]], budget: int, title: str
 ) -> list[PlanSpec]:
-    """Runs the starts, then the moves from the best so far (hill climbing), until none is better or ``budget`` specs were run.
+    """Runs the starts, and then moves from the best so far (hill climbing), until none is better or ``budget`` specs were run.
 
     Returns:
-        Everything that was run, the best first.
+        All specs that were run, the best first.
     """
     tried = list(dict.fromkeys(starts))[:budget]
     aim.run(tried, title)

@@ -1,4 +1,4 @@
-"""What the choices do on items that no choice saw, and what another locale's choice costs."""
+"""The results of the choices on items that no choice used, and the cost of another locale's choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,28 +21,29 @@ from steerlens.steering import PlanSpec
 ALL = "all"
 """The choice made for all locales together."""
 BEST = "best"
-"""The choice that the objective prefers, which may be to do nothing."""
+"""The choice that the objective prefers. It may be unsteered."""
 OWN = "own"
 ChoicesByLocale = Mapping[str, Mapping[str, Chosen]]
-"""``choices["es-ES"]["surgical"]``; the locales and ``all``, each with every contrast, surgical and best."""
+"""The choices, as ``choices["es-ES"]["surgical"]``: for the locales and ``all``, each with every contrast, surgical and
+best."""
 _DRAWS = 2000
 
 
 def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None:
-    """Runs in every locale its own choices, and the best for all and for every other locale."""
+    """Runs in every locale its own choices, and the best choices for all locales and for every other locale."""
     for locale in cache.locales:
         wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
         cache.run([choice.spec for choice in wanted], (locale,), title)
 
 
 def tested_scores(cache: ScoreCache) -> list[Score]:
-    """Returns the scores that choices are reported by: without companions, margins and the answer's text."""
+    """Returns the scores that are reported for choices: without companions, margins and the answer's text."""
     names = set(without_companions(score.name for score in cache.scores)) - {ANSWER.name, MARGIN.name}
     return [score for score in cache.scores if score.name in names or score.name in cache.aims]
 
 
 def tested_table(cache: ScoreCache, choices: ChoicesByLocale, seed: int) -> pd.DataFrame:
-    """Returns a row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
+    """Returns one row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
     rows = []
     several = len(cache.locales) > 1
     for choice in (OWN, ALL) if several else (OWN,):
@@ -57,7 +58,8 @@ def tested_table(cache: ScoreCache, choices: ChoicesByLocale, seed: int) -> pd.D
 
 
 def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list[dict[str, Any]]:
-    """Returns value and paired change of each score; over several locales a concept counts once, with their mean."""
+    """Returns the value and the paired change of each score. Over several locales a concept counts once, with the mean of its
+    locales."""
     rows = []
     for score in tested_scores(cache):
         line, parts = cache.line(score.name), []
@@ -75,7 +77,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
 
 
 def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int) -> pd.DataFrame:
-    """Returns how much less each locale gains with the best plan of another, or of all, than with its own."""
+    """Returns how much less each locale gains under the best plan of another locale, or of all, than under its own."""
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
     for locale in cache.locales:
@@ -95,9 +97,9 @@ def _gain_of(aim: str) -> Objective:
 
 
 def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
-    """Returns each spec's gains, then those of bootstrap draws of each score's concepts; the same draws for every spec.
+    """Returns each spec's gains, followed by those in bootstrap draws of each score's concepts. All specs have the same draws.
 
-    A score is averaged over the items that have it under all of the specs. It is left out where there are none.
+    A score is averaged over the items that have it under all of the specs. It is left out if there are none.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []
@@ -111,5 +113,5 @@ def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: 
 
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
-    """Returns the mean over items, then those of draws with replacement."""
+    """Returns the mean over items, followed by the means of draws with replacement."""
     return np.vstack([changes.mean(axis=1), bootstrap_means(changes.T, draws=_DRAWS, seed=seed)])

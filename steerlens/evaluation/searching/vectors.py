@@ -1,4 +1,4 @@
-"""Cross-fitting: each concept is scored under vectors that were taken from the others."""
+"""Cross-fitting: each concept is scored under vectors that were taken from the other concepts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet
 
 
 def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
-    """Returns the vector of all pairs that some vectors were taken from: their mean, each weighed by its number of pairs.
+    """Returns the vector of all pairs behind some vectors: their mean, each weighted by its number of pairs.
 
-    Its component of the positive prompts' mean is not known.
+    The component of the positive prompts' mean is not known for it.
     """
     n = sum(piece.n for piece in pieces)
     directions = torch.stack([piece.directions.double() * (piece.n / n) for piece in pieces]).sum(dim=0).float()
@@ -26,7 +26,7 @@ def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
 
 
 class CrossFit:
-    """The vectors of some contrasts and locales, taken from all folds but one, for each of them; and from all."""
+    """The vectors of some contrasts and locales: for each fold, taken from all other folds, and also from all folds."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class CrossFit:
 
         Args:
             model: the model.
-            items: what pairs are made of and what is scored.
+            items: the items for pairs and for scoring.
             locales: the locales that are searched.
-            contrasts: what vectors are taken from.
+            contrasts: the contrasts from which vectors are taken.
             layers: block indices.
-            settings: the folds, and how many concepts are used for what.
-            batch_size: prompts or items at once.
-            running: how the prompts are read; here, and kept nowhere, for ``None``.
+            settings: the folds, and the numbers of concepts for vectors and for scoring.
+            batch_size: the number of prompts or items at once.
+            running: how the prompts are read; ``None`` reads them in this process and stores nothing.
 
         Raises:
-            DataError: fewer concepts of a kind than folds.
-            PairsError: a locale without pairs in a fold.
+            DataError: a kind has fewer concepts than folds.
+            PairsError: a locale has no pairs in a fold.
         """
         self.model, self.locales, self.settings, self.batch_size = model, tuple(locales), settings, batch_size
         by_items = [contrast for contrast in contrasts if contrast.needs_items]
@@ -77,7 +77,8 @@ class CrossFit:
                 bar.update()
 
     def vectors(self, without: int | None = None) -> VectorSet:
-        """Returns the vectors of every contrast and locale, from all folds, or all but one; those of given pairs always whole."""
+        """Returns the vectors of every contrast and locale, from all folds, or from all but one. Contrasts with given pairs
+        always use all pairs."""
         made = (self._made(name, locale, pieces, without) for (name, locale), pieces in self._pieces.items())
         return VectorSet([*made, *self._given.values()])
 
@@ -88,7 +89,8 @@ class CrossFit:
         return contrast.made(replace(vector, name=name, score=contrast.score, prompts_sha256=digest)).called(name)
 
     def parts(self) -> list[Part]:
-        """Returns what each locale is scored on: dev concepts, spread over the folds, with the other folds' vectors."""
+        """Returns the parts on which each locale is scored: dev concepts, spread over the folds, with the vectors of the other
+        folds."""
         dev = [self._spread(fold, self.settings.dev_concepts) for fold in self.folds]
         fitted = [self.vectors(without=at) for at in range(len(self.folds))]
         return [
@@ -96,5 +98,5 @@ class CrossFit:
         ]
 
     def _spread(self, fold: Items, concepts: int | None) -> Items:
-        """Returns a fold's share of so many concepts of each kind."""
+        """Returns a fold's share of ``concepts`` concepts of each kind."""
         return fold.sample(None if concepts is None else -(-concepts // len(self.folds)), seed=self.settings.seed)

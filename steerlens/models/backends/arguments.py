@@ -1,6 +1,6 @@
-"""The arguments of a block other than its residual stream, cut to the last columns and repeated for copies of a batch.
+"""The arguments of a block except its residual stream, cut to the last columns and repeated for copies of a batch.
 
-What is done to a tensor follows from the name of the argument that it is given as, never from its shape.
+The name under which an argument is given decides what is done to it, never its shape.
 """
 
 import inspect
@@ -18,29 +18,29 @@ Arguments = dict[str, Any]
 """A block's arguments by name, without its residual stream."""
 
 _BY_TOKEN = {"position_ids", "position_embeddings", "per_layer_input", "original_hidden_states", "mamba_attention_mask"}
-"""``[row, pos, …]``: something for each token. One row may serve all."""
+"""``[row, pos, …]``: one value for each token. One row may serve all rows."""
 _MASKS = {"attention_mask", "causal_mask"}
-"""``[row, 1 or head, query, key]``, or ``[row, pos]`` where a block keeps a state."""
+"""``[row, 1 or head, query, key]``, or ``[row, pos]`` if a block keeps a state."""
 _BY_COLUMN = {"cache_position"}
-"""``[pos]``: something for each column."""
+"""``[pos]``: one value for each column."""
 _BY_KEY = {"alibi"}
-"""``[row x head, 1, key]``: something for each token that is attended to."""
+"""``[row x head, 1, key]``: one value for each token that is attended to."""
 _WHOLE = {"position_bias"}
-"""``[head, 1, key]``: the same for all rows and columns."""
+"""``[head, 1, key]``: the same values for all rows and columns."""
 _SHARED = {"shared_kv_states"}
-"""Keys and values that blocks share; blocks that run again write theirs into it."""
+"""Keys and values that blocks share. Blocks that run again write their own into it."""
 
 
 def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """A call's arguments by the names that the block's own ``forward`` gives them, without the residual stream.
+    """A call's arguments by their names in the block's own ``forward``, without the residual stream.
 
     Args:
         block: a block of a bridge.
-        args: its positional arguments, of which the first is the residual stream if there are any.
+        args: its positional arguments; the first, if there are any, is the residual stream.
         kwargs: its named arguments.
 
     Raises:
-        NotImplementedError: more positional arguments than have a name.
+        NotImplementedError: there are more positional arguments than names.
     """
     known = _names(type(block.original_component).forward)  # TransformerLens may have put another forward on the module itself
     if len(args) > max(1, len(known)):
@@ -54,7 +54,7 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
 
 @cache
 def _names(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's positional arguments, without that of the object itself."""
+    """The names of a method's positional arguments, without ``self``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds)[1:]
 
@@ -65,15 +65,15 @@ class Fitted:
 
     start: int
     length: int
-    """Columns of the batch."""
+    """The number of columns of the batch."""
     rows: int
     copies: int
     done: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
-    """By the argument's name and the value's identity; the value is held, so that no other takes its place. Blocks share
-    their masks."""
+    """The results by the argument's name and the value's identity. The value is kept too, so that no other value can have the
+    same identity. Blocks share their masks."""
 
     def grown(self, copies: int) -> "Fitted":
-        """The same for more copies, of which the first are those of now: what blocks wrote for these is kept."""
+        """The same for more copies. The first of them are the present copies, and what blocks wrote for these is kept."""
         more = replace(self, copies=copies, done={})
         for key, (recorded, running) in self.done.items():
             if isinstance(recorded, UserDict):
@@ -84,7 +84,7 @@ class Fitted:
         """The arguments for the columns and copies that are run.
 
         Raises:
-            NotImplementedError: a tensor under a name that is not known, or of another form than the name says.
+            NotImplementedError: a tensor has an unknown name, or another form than its name says.
         """
         return {name: self._value(name, value) for name, value in arguments.items()}
 
@@ -128,7 +128,7 @@ class Fitted:
         )
 
     def _shared(self, value: UserDict) -> UserDict:
-        """A copy for one run, so that the recorded one stays as it is; what is attended to is not cut."""
+        """A copy for one run, so that the recorded value does not change. The tokens that are attended to are not cut."""
         copied = copy(value)
         for name, pair in value.items():
             copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)
@@ -136,10 +136,10 @@ class Fitted:
 
 
 def _joined(running: UserDict, repeated: UserDict, before: int, copies: int) -> UserDict:
-    """The keys and values that blocks wrote for the first copies, and behind them the recorded ones of the copies that join.
+    """The keys and values that blocks wrote for the first copies, followed by the recorded ones of the copies that join.
 
     Args:
-        running: what blocks wrote for the first copies.
+        running: the keys and values that blocks wrote for the first copies.
         repeated: the recorded ones for all copies, a new object, which is filled in and returned.
         before: the number of the first copies.
         copies: the number of all copies.

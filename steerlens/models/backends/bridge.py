@@ -1,4 +1,4 @@
-"""Models that TransformerLens runs: a ``TransformerBridge`` around a model of Hugging Face's."""
+"""Models that TransformerLens runs: a ``TransformerBridge`` around a Hugging Face model."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,21 +29,21 @@ from steerlens.models.unembedding import Unembedding
 
 
 class _SeenEnough(Exception):
-    """Ends a pass whose remaining blocks nobody needs."""
+    """Ends a pass whose remaining blocks are not needed."""
 
 
 class BridgeBackend:
-    """A model in TransformerLens. ``Backend`` says what each method is for."""
+    """A model in TransformerLens. ``Backend`` documents each method."""
 
     def __init__(self, tl: Any, name: str = "") -> None:
-        """Wraps a bridge and has its passes noted.
+        """Wraps a bridge, and from then on notes its passes.
 
         Args:
             tl: the ``TransformerBridge``.
-            name: what the model is called; the bridge's own name for ``""``.
+            name: the model's name; ``""`` uses the bridge's own name.
 
         Raises:
-            ModelError: an encoder-decoder model, a model that is no single sequence of blocks, a Falcon with ALiBi, or a bridge
+            ModelError: an encoder-decoder model, a model that is not one sequence of blocks, a Falcon with ALiBi, or a bridge
                 without a tokenizer.
         """
         _check(tl, name or "this model")
@@ -57,15 +57,16 @@ class BridgeBackend:
         self.state = watch(tl)
         self.wrappers = Wrappers(self)
         self.kept = kept_elsewhere(tl.original_model)
-        """What offloaded weights are read from."""
+        """The tensors and files from which offloaded weights are read."""
         self.offloaded = is_offloaded(tl.original_model)
         """Whether some weights are kept in the CPU's memory or on disk until a block needs them."""
         self.quantization = quantization_of(tl.original_model.config)
-        """How the weights are quantized; ``None`` where they are not."""
+        """How the weights are quantized; ``None`` if they are not."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything, but for models that Hugging Face gives no ``generate``, and quantized ones without derivatives."""
+        """Everything, except generation for models without Hugging Face's ``generate``, and gradients for quantized models
+        without derivatives."""
         generates = callable(getattr(self.tl.original_model, "generate", None))
         return Capabilities(
             packed_choices=True,
@@ -80,28 +81,29 @@ class BridgeBackend:
 
     @property
     def device(self) -> torch.device:
-        """The device of the embedding, which is given the tokens."""
+        """The device of the embedding, which receives the tokens."""
         return device_of(getattr(self.tl, "embed", self.tl.original_model))
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on, which need not be where its weights are kept."""
+        """The device that each block runs on. Its weights may be kept elsewhere."""
         return tuple(map(device_of, self.tl.blocks))
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """The devices of the embedding, of the blocks and of the unembedding, each once."""
+        """The devices of the embedding, the blocks and the unembedding, each once."""
         end = getattr(self.tl, "unembed", None)
         return tuple(dict.fromkeys((self.device, *self.block_devices, *(() if end is None else (device_of(end),)))))
 
     @cached_property
     def _differentiates(self) -> bool:
-        """Not so of some kernels for quantized weights; it is tried once, with these."""
+        """Whether the model can be differentiated. Some kernels for quantized weights cannot, so for these it is tested
+        once."""
         return self.quantization is None or lets_derivatives_through(self)
 
     @property
     def attention_window(self) -> int | None:
-        """The narrowest of the windows that the configuration names."""
+        """The narrowest window in the configuration."""
         config = self.tl.original_model.config.get_text_config()
         sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         windows = (sliding, getattr(config, "window_size", None), getattr(config, "attention_chunk_size", None))
@@ -109,29 +111,29 @@ class BridgeBackend:
 
     @property
     def weight_processing(self) -> str:
-        """Returns ``compatibility`` after ``enable_compatibility_mode()``, else ``none``."""
+        """Returns ``compatibility`` after ``enable_compatibility_mode()``, otherwise ``none``."""
         return "compatibility" if getattr(self.tl, "compatibility_mode", False) else "none"
 
     def tokenizer(self) -> Tokenizer:
-        """The bridge's, with what its files, where they are at hand, say of the tokens in front."""
+        """The bridge's tokenizer. The tokens in front are read from its files, if these are available."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Those of Hugging Face's model."""
+        """The parameters of Hugging Face's model."""
         each = (own for module in modules_of(self.tl.original_model) for own in module._parameters.values())
         return dict.fromkeys(parameter for parameter in each if parameter is not None)
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """The memory, version and dtype of each weight; of those on disk the files with their times and sizes."""
+        """The memory, version and dtype of each weight. For weights on disk, the files with their times and sizes."""
         return (*(stamp(own) for own in self.parameters() if not own.is_meta), *stamp_of(self.kept))
 
     def weights_digest(self) -> str:
-        """Over parameters and buffers, under Hugging Face's names."""
+        """A digest of parameters and buffers, under Hugging Face's names."""
         state = state_of(self.tl.original_model)
         return weights_digest({name.replace("._original_component", ""): t for name, t in state.items()})
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Those on all modules, but for the one that notes passes."""
+        """The hooks on all modules, except the one that notes passes."""
         return hooks_on(self.tl)
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
@@ -143,7 +145,7 @@ class BridgeBackend:
         return output.last_hidden_state.to(batch.tokens.device)
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """The pass ends after the highest of the layers."""
+        """Reads the residual streams. The pass ends after the highest of the layers."""
         seen: dict[int, Tensor] = {}
         highest = max(layers)
 
@@ -161,7 +163,7 @@ class BridgeBackend:
         return self.tl.ln_final(residual).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """The weights of the bridge, with the factor and the soft cap that the configuration names."""
+        """The weights of the bridge, with the factor and the soft cap in the configuration."""
         config = self.tl.original_model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         head, own = self.tl.unembed, getattr(self.tl.unembed.original_component, "weight", None)
@@ -179,29 +181,29 @@ class BridgeBackend:
         return Unembedding(weight, kept, cap, _logit_factor(config), device=device_of(head))
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """Those of Hugging Face's model, which finds the mask and the positions itself."""
+        """The logits of Hugging Face's model, which finds the mask and the positions itself."""
         return self.tl.original_model(batch.tokens, use_cache=False).logits.to(batch.tokens.device)
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """Those of Hugging Face's model."""
+        """The embeddings of Hugging Face's model."""
         return self.tl.original_model.get_input_embeddings()(ids)
 
     @contextmanager
     def hooked(self, hooks: Sequence[Hook]) -> Iterator[None]:
-        """By the bridge's own ``hooks``."""
+        """Sets hooks with the bridge's own ``hooks``."""
         with self.claimed(), self.tl.hooks(fwd_hooks=[(name, of_this_thread(hook)) for name, hook in hooks]):
             yield
 
     @contextmanager
     def applied(self, hooks: Sequence[Hook]) -> Iterator[None]:
-        """By the bridge's own ``hooks``."""
+        """Sets hooks with the bridge's own ``hooks``."""
         with steered_here(self.state, self._is_training), self.tl.hooks(fwd_hooks=list(hooks)):
             yield
 
     def cached_pass(
         self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
     ) -> CachedPass:
-        """Keeps what each block was called with."""
+        """Runs the batch once and keeps the arguments of each block."""
         return cached_pass(self, batch, layers, start, before)
 
     def resume(
@@ -213,17 +215,18 @@ class BridgeBackend:
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Calls the blocks one after another; the bridge's own ``start_at_layer`` runs those below too."""
+        """Calls the blocks one after another. The bridge's own ``start_at_layer`` would also run the blocks below."""
         return resume(self, cached, entering, before, keep, a_copy_each=a_copy_each)
 
     @contextmanager
     def attending(self, before: KeyValues | None, keep: int) -> Iterator[KeyValues]:
-        """By a cache of Hugging Face's kind that each block's attention is given."""
+        """Gives each block's attention a cache of Hugging Face's kind."""
         with attending(self, before, keep) as kept:
             yield kept
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Calls Hugging Face's own ``generate``, which takes an embedding that is kept elsewhere for one on another device."""
+        """Calls Hugging Face's own ``generate``. It would treat an embedding that is kept elsewhere as one on another
+        device."""
         with self.claimed(), self.wrappers.aside(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*the model is on meta")
             return self.tl.original_model.generate(
@@ -234,7 +237,8 @@ class BridgeBackend:
             )
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
-        """One pass of the last token, or of the whole text at first and where the model gives no cache to go on from."""
+        """Runs the last token in one pass. At the first call, and if the model returns no cache to continue from, the whole
+        text runs."""
         takes, device = signature(self.tl.original_model.forward).parameters, self.device
         new = torch.tensor([list(ids) if not cache else list(ids[-1:])], device=device)
         given: dict[str, Any] = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long, device=device), **(cache or {})}
@@ -250,7 +254,7 @@ class BridgeBackend:
         return output.logits[0, -1], kept
 
     def ends(self) -> set[int]:
-        """Those of the generation's configuration, else the tokenizer's."""
+        """The end tokens of the generation's configuration, or, if it has none, of the tokenizer."""
         ends = getattr(getattr(self.tl.original_model, "generation_config", None), "eos_token_id", None)
         if ends is None:
             ends = self.tl.tokenizer.eos_token_id
@@ -286,10 +290,10 @@ def _check(tl: Any, name: str) -> None:
 
 
 def _logit_factor(config: Any) -> float:
-    """The factor that a model's configuration puts on its logits: Cohere multiplies by ``logit_scale`` and Falcon H1 by
-    ``lm_head_multiplier``; Granite divides by ``logits_scaling``, as HyperCLOVA X multiplies by it.
+    """The factor that a model's configuration puts on its logits. Cohere multiplies by ``logit_scale``, Falcon H1 by
+    ``lm_head_multiplier`` and HyperCLOVA X by ``logits_scaling``; Granite divides by ``logits_scaling``.
 
-    Whether this is all that happens to the logits is checked against the model's own (``LensModel.check_unembedding``).
+    Whether anything else happens to the logits is checked against the model's own logits (``LensModel.check_unembedding``).
     """
 
     def number(name: str) -> float:

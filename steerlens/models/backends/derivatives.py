@@ -1,4 +1,4 @@
-"""Whether derivatives come back through the parts of a model's blocks, which kernels for quantized weights need not let."""
+"""Checks whether derivatives pass back through the parts of a model's blocks. Kernels for quantized weights may stop them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @torch.inference_mode(False)
 def lets_derivatives_through(backend: "BridgeBackend") -> bool:
-    """Says whether what every part of the blocks above the first gives depends, to PyTorch, on what it was given.
+    """Returns whether, for PyTorch, the output of every part of the blocks above the first depends on its input.
 
-    A kernel without a derivative would leave that of the residual stream around it, which is a number, and a wrong one.
+    If a kernel has no derivative, only the derivative of the residual stream around it would be left. The result would be a
+    number, but a wrong one.
 
     Args:
-        backend: the model, whose parameters ask for no gradient meanwhile.
+        backend: the model. Its parameters need no gradient during the check.
     """
     from steerlens.models.gradients import frozen
 
@@ -56,7 +57,7 @@ def lets_derivatives_through(backend: "BridgeBackend") -> bool:
 
 
 def _numbers(value: Any) -> Iterator[Tensor]:
-    """The tensors of floating-point numbers in what a module is given or gives."""
+    """The tensors of floating-point numbers in a module's input or output."""
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield value

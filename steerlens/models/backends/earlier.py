@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, in the form in which a block of Hugging Face's asks for them."""
+"""Keys and values of earlier tokens, in the form that a Hugging Face block needs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,18 @@ from transformers.cache_utils import Cache
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """What one block's attention sees in front of its own tokens, and what is kept of them."""
+    """The earlier tokens that one block's attention sees in front of its own, and the keys and values that are kept."""
 
     index: int
-    """Which block."""
+    """The index of the block."""
     before: tuple[Tensor, Tensor] | None
     """Keys and values of the earlier tokens, ``[row, head, key, d_head]`` each."""
     keep: int
-    """Of the block's own tokens, as many are kept."""
+    """The number of the block's own tokens that are kept."""
     kept: dict[int, tuple[Tensor, Tensor]]
-    """By block, where the keys and values of the earlier tokens and of the first ``keep`` own ones are put."""
+    """The kept keys and values by block: of the earlier tokens and of the first ``keep`` own ones."""
     a_copy_each: bool
-    """``before`` contains a row for each copy of the batch, not for each of its rows."""
+    """Whether ``before`` contains one row for each copy of the batch, and not for each of its rows."""
 
     def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The keys and values that the block's queries see."""
@@ -33,22 +33,22 @@ class Earlier:
 
 
 class EarlierCache(Cache):  # type: ignore[misc]
-    """A cache for one block, which never grows: each pass sees the same earlier tokens."""
+    """A cache for one block that never grows: each pass sees the same earlier tokens."""
 
     def __init__(self, earlier: Earlier) -> None:
         super().__init__(layers=[])
         self.earlier = earlier
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """The keys and values that the block's queries see, whatever the number under which the block asks."""
+        """The keys and values that the block's queries see. The block's number in the call does not matter."""
         return self.earlier.joined(key_states, value_states)
 
     def get_seq_length(self, *_: Any, **__: Any) -> int:
-        """How many earlier tokens there are."""
+        """The number of earlier tokens."""
         return 0 if self.earlier.before is None else int(self.earlier.before[0].shape[2])
 
     def get_mask_sizes(self, query_length: int, *_: Any, **__: Any) -> tuple[int, int]:
-        """How many keys the block's queries see; the first is at position 0."""
+        """The number of keys that the block's queries see. The first is at position 0."""
         return self.get_seq_length() + query_length, 0
 
 

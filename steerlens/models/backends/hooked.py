@@ -1,7 +1,7 @@
-"""Models of TransformerLens 2 and 3 that run on weights of their own: a ``HookedTransformer``.
+"""Models of TransformerLens 2 and 3 that run on their own weights: a ``HookedTransformer``.
 
-TransformerLens 4 has none, so nothing of it is imported here: the class is known by its name. Read and tested were
-TransformerLens 2.16.1 and 3.7.3.
+TransformerLens 4 has no such class, so nothing is imported here: the class is recognized by its name. The code was read and
+tested with TransformerLens 2.16.1 and 3.7.3.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,28 +28,28 @@ from steerlens.models.tokens import Tokenizer, tokenizer_of_bridge
 from steerlens.models.unembedding import Unembedding
 
 _WRITING = ("W_E", "W_pos", "W_O", "b_O", "W_out", "b_out")
-"""Names of weights whose last dimension is the residual stream."""
+"""The names of weights whose last dimension is the residual stream."""
 _NO_KEYS = "keys and values of a HookedTransformer are not used again: every pass runs all columns."
 
 
 def is_hooked_transformer(model: object) -> bool:
-    """Says whether a model is a ``HookedTransformer`` of TransformerLens, or of a class derived from it."""
+    """Returns whether a model is a ``HookedTransformer`` of TransformerLens, or of a class derived from it."""
     names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(model).__mro__}
     return ("transformer_lens", "HookedTransformer") in names
 
 
 class HookedBackend:
-    """A ``HookedTransformer``. ``Backend`` says what each method is for."""
+    """A ``HookedTransformer``. ``Backend`` documents each method."""
 
     def __init__(self, tl: Any, name: str = "") -> None:
-        """Wraps a ``HookedTransformer`` and has its passes noted.
+        """Wraps a ``HookedTransformer``, and from then on notes its passes.
 
         Args:
             tl: the ``HookedTransformer``.
-            name: what the model is called; its own name for ``""``.
+            name: the model's name; ``""`` uses its own name.
 
         Raises:
-            ModelError: it has no tokenizer, attends in both directions, or predicts something else than its own tokens.
+            ModelError: the model has no tokenizer, attends in both directions, or predicts something other than its own tokens.
         """
         _check(tl, name or "this model")
         tl.eval()
@@ -64,7 +64,8 @@ class HookedBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Choices are packed where attention takes a mask and positions are not counted by column; keys are not used again."""
+        """The operations that are supported. Choices can be packed if attention accepts a mask and positions are not counted by
+        column. Keys are not reused."""
         positions, config = self.tl.cfg.positional_embedding_type, self.tl.cfg
         takes_masks = all("additive_attention_mask" in signature(block.attn.forward).parameters for block in self.tl.blocks)
         return Capabilities(
@@ -85,15 +86,16 @@ class HookedBackend:
 
     @property
     def attention_window(self) -> int | None:
-        """The window of the layers whose attention is local."""
+        """The window of the layers with local attention."""
         config = self.tl.cfg
         return int(config.window_size) if config.use_local_attn and "local" in config.attn_types else None
 
     @property
     def weight_processing(self) -> str:
-        """Returns what configuration and weights show of TransformerLens' processing; ``none`` for Hugging Face's own numbers.
+        """Returns the processing by TransformerLens that can be seen in configuration and weights; ``none`` for Hugging Face's
+        own numbers.
 
-        That value biases were folded and that attention was refactored cannot be seen; both change the weights' digest.
+        Folded value biases and refactored attention cannot be seen, but both change the weights' digest.
         """
         stamp = (self.weights_stamp(), self.tl.cfg.normalization_type)
         if self._processing is None or self._processing[0] != stamp:
@@ -101,12 +103,12 @@ class HookedBackend:
         return self._processing[1]
 
     def tokenizer(self) -> Tokenizer:
-        """The model's, with what its files, where they are at hand, say of the tokens in front: ``default_prepend_bos`` is not
-        asked."""
+        """The model's tokenizer. The tokens in front are read from its files, if these are available; ``default_prepend_bos``
+        is not used."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Those of the ``HookedTransformer``, the embedding first."""
+        """The parameters of the ``HookedTransformer``, the embedding first."""
         return self.tl.parameters()
 
     def weights_stamp(self) -> tuple[object, ...]:
@@ -114,20 +116,20 @@ class HookedBackend:
         return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in self.parameters())
 
     def weights_digest(self) -> str:
-        """Over parameters, under TransformerLens' names. Buffers follow from the configuration, and some grow as passes get
-        longer."""
+        """A digest of the parameters, under TransformerLens' names. Buffers follow from the configuration, and some grow as
+        passes get longer."""
         return weights_digest(dict(self.tl.named_parameters()))
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Those on all modules, but for the ones that note passes."""
+        """The hooks on all modules, except those that note passes."""
         return hooks_on(self.tl)
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream that the blocks end in, and ``ln_final`` of it."""
+        """The residual stream after the last block, normed by ``ln_final``."""
         return self.final_norm(self._run(batch, batch.tokens, stop_at_layer=self.n_layers))
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """The pass ends after the highest of the layers."""
+        """Reads the residual streams. The pass ends after the highest of the layers."""
         seen: dict[int, Tensor] = {}
 
         def keep(residual: Tensor, hook: Any, layer: int) -> None:
@@ -138,34 +140,34 @@ class HookedBackend:
         return seen
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """Applies ``ln_final``, which a model without norms does not have."""
+        """Applies ``ln_final``. A model without norms does not have it."""
         if self.tl.cfg.normalization_type is None:
             return residual
         return self.tl.ln_final(residual.to(self.block_devices[-1])).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """The weights of ``unembed``, with the soft cap of the configuration."""
+        """The weights of ``unembed``, with the soft cap in the configuration."""
         cap, bias = float(self.tl.cfg.output_logits_soft_cap), self.tl.unembed.b_U.detach()
         return Unembedding(self.tl.unembed.W_U.detach().T, bias if bool(bias.any()) else None, cap if cap > 0 else None)
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """Those of the ``HookedTransformer``, which finds positions itself."""
+        """The logits of the ``HookedTransformer``, which finds positions itself."""
         with self.claimed(), announced(self.state, batch.roles):
             return self.tl(batch.tokens, attention_mask=(batch.roles != PAD).long())
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """Those of ``embed``, a norm of them included where the model has one."""
+        """The output of ``embed``, including its norm if the model has one."""
         return self.tl.embed(ids[None])[0]
 
     @contextmanager
     def hooked(self, hooks: Sequence[Hook]) -> Iterator[None]:
-        """By the model's own ``hooks``."""
+        """Sets hooks with the model's own ``hooks``."""
         with self.claimed(), self.tl.hooks(fwd_hooks=[(name, of_this_thread(hook)) for name, hook in hooks]):
             yield
 
     @contextmanager
     def applied(self, hooks: Sequence[Hook]) -> Iterator[None]:
-        """By the model's own ``hooks``."""
+        """Sets hooks with the model's own ``hooks``."""
         with steered_here(self.state, _draws), self.tl.hooks(fwd_hooks=list(hooks)):
             yield
 
@@ -173,10 +175,10 @@ class HookedBackend:
     def cached_pass(
         self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
     ) -> CachedPass:
-        """All columns are kept.
+        """Runs the batch once and keeps all columns.
 
         Raises:
-            NotImplementedError: keys and values are asked for.
+            NotImplementedError: keys and values are requested.
         """
         if start or before:
             raise NotImplementedError(_NO_KEYS)
@@ -197,10 +199,10 @@ class HookedBackend:
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """By the model's own ``start_at_layer``.
+        """Continues with the model's own ``start_at_layer``.
 
         Raises:
-            NotImplementedError: keys and values are given or asked for.
+            NotImplementedError: keys and values are given or requested.
         """
         if before or keep or a_copy_each:
             raise NotImplementedError(_NO_KEYS)
@@ -213,7 +215,7 @@ class HookedBackend:
         return self.final_norm(residual).to(cached.batch.tokens.device), {}
 
     def attending(self, before: KeyValues | None, keep: int) -> NoReturn:
-        """Refuses, as ``capabilities`` say.
+        """Refuses, in agreement with ``capabilities``.
 
         Raises:
             NotImplementedError: always.
@@ -221,20 +223,20 @@ class HookedBackend:
         raise NotImplementedError(_NO_KEYS)
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Calls Hugging Face's ``generate`` on this model's logits: TransformerLens' own takes neither masks nor stops. Every
-        token is a whole pass."""
+        """Calls Hugging Face's ``generate`` on this model's logits, as TransformerLens' own accepts neither masks nor stops.
+        Every token needs a whole pass."""
         with self.claimed():
             return written_by(self, batch, max_new_tokens, settings)
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:  # noqa: ARG002 (none is kept)
-        """A pass of the whole text."""
+        """Runs the whole text in one pass."""
         tokens = torch.tensor([list(ids)], device=next(iter(self.parameters())).device)
         with self.claimed():
             residual = self.tl(tokens, attention_mask=torch.ones_like(tokens), stop_at_layer=self.n_layers)
         return self.unembedding().logits(self.final_norm(residual)[0, -1:])[0], None
 
     def ends(self) -> set[int]:
-        """The tokenizer's end of text."""
+        """The tokenizer's end-of-text token."""
         end = self.tl.tokenizer.eos_token_id
         return set() if end is None else {int(end)}
 
@@ -245,14 +247,14 @@ class HookedBackend:
             yield
 
     def _run(self, batch: TokenBatch, entering: Tensor, **layers: int) -> Float[Tensor, "row pos d_model"]:
-        """The residual stream after some blocks, of tokens or of residuals of one or more copies of a batch."""
+        """The residual stream after some blocks, from tokens or from residuals of one or more copies of a batch."""
         copies = len(entering) // len(batch.rows)
         with self.claimed(), announced(self.state, batch.roles.repeat(copies, 1)), packed(self.tl, batch, copies):
             return self.tl(entering, attention_mask=padding_of(batch, copies), **layers).to(entering.device)
 
 
 def _draws() -> bool:
-    """Whether passes draw random numbers: those of a ``HookedTransformer`` never do, in training mode neither."""
+    """Whether passes draw random numbers. Passes of a ``HookedTransformer`` never do, not even in training mode."""
     return False
 
 
@@ -270,7 +272,7 @@ def _check(tl: Any, name: str) -> None:
 
 
 def _processing(tl: Any) -> str:
-    """What was done to the weights, in words."""
+    """A description in words of how the weights were processed."""
     writing = (own for name, own in tl.named_parameters() if name.rpartition(".")[2] in _WRITING)
     found = {
         "folded norms": str(tl.cfg.normalization_type).endswith("Pre"),
@@ -282,7 +284,7 @@ def _processing(tl: Any) -> str:
 
 @torch.no_grad()
 def _centred(weight: Tensor) -> bool:
-    """Whether the mean over the last dimension is zero everywhere, but for rounding in the weight's dtype."""
+    """Whether the mean over the last dimension is zero everywhere, except for rounding in the weight's dtype."""
     if not weight.is_floating_point():  # 4 bits to a number
         return False
     length = weight.shape[-1]

@@ -1,7 +1,7 @@
-"""Choices that follow one prompt in one row of a ``HookedTransformer``: which tokens they attend to, and their positions.
+"""Choices after one prompt in one row of a ``HookedTransformer``: the tokens that they attend to, and their positions.
 
-A block of it takes a mask of padding only, and counts positions by that. Its attention takes an additive mask besides
-(TransformerLens 2.16 and 3.7), and its hook points are where positions are set right.
+A block of this model accepts only a padding mask, and counts positions by it. Its attention also accepts an additive mask
+(TransformerLens 2.16 and 3.7), and hooks on its hook points correct the positions.
 """
 
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ from steerlens.models.hooks import Hook
 from steerlens.models.roles import PAD
 
 PLACED = ("standard", "rotary", "shortformer")
-"""Kinds of position embeddings that tokens can be given whatever their columns are. ALiBi counts columns."""
+"""Kinds of position embeddings with which tokens can have positions other than their columns. ALiBi counts columns."""
 
 
 def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
     """Returns the mask that a ``HookedTransformer`` is given, 1 for a token and 0 for padding.
 
-    Of packed rows all columns count as tokens, so that positions are columns, and ``packed`` says the rest.
+    For packed rows all columns count as tokens, so that positions are columns. ``packed`` then corrects this.
 
     Args:
         batch: the rows.
-        copies: how often they are repeated one after another.
+        copies: how often the rows are repeated, one copy after another.
     """
     mask = torch.ones_like(batch.tokens) if batch.mask.ndim == 4 else (batch.roles != PAD).long()
     return mask.repeat(copies, 1)
@@ -36,12 +36,13 @@ def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
 
 @contextmanager
 def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
-    """Lets tokens inside see what a batch's mask lets them see, at the batch's positions. Other batches are left alone.
+    """Makes attention and positions follow the batch's mask and positions, for passes inside the block. Other batches are not
+    changed.
 
     Args:
         tl: the ``HookedTransformer``, which is given ``padding_of(batch, copies)``.
         batch: the rows.
-        copies: how often they are repeated one after another.
+        copies: how often the rows are repeated, one copy after another.
     """
     if batch.mask.ndim != 4:
         yield
@@ -63,7 +64,7 @@ def _seeing(
 
 
 def _placing(tl: Any, positions: Int[Tensor, "row pos"]) -> list[Hook]:
-    """Hooks that give tokens their positions in place of their columns."""
+    """Hooks that give tokens their positions instead of their columns."""
     if tl.cfg.positional_embedding_type != "rotary":
         return [("hook_pos_embed", partial(_embedded, tl.pos_embed.W_pos, positions))]
     back = torch.arange(positions.shape[1], device=positions.device) - positions
@@ -74,14 +75,15 @@ def _placing(tl: Any, positions: Int[Tensor, "row pos"]) -> list[Hook]:
 def _embedded(
     table: Float[Tensor, "_ d_model"], positions: Int[Tensor, "row pos"], embedding: Tensor, hook: Any
 ) -> Float[Tensor, "row pos d_model"]:
-    """The position embeddings of some positions."""
+    """The position embeddings of the given positions."""
     return table[positions]
 
 
 def _turned(
     attention: Any, back: Int[Tensor, "row pos"], rotated: Float[Tensor, "row pos head d_head"], hook: Any
 ) -> Float[Tensor, "row pos head d_head"]:
-    """Queries or keys that were rotated by their columns, rotated back by some positions: two rotations are one by the sum."""
+    """Queries or keys that were rotated by their columns, rotated back by some positions. Two rotations equal one rotation by
+    the sum."""
     width, back = attention.cfg.rotary_dim, back.to(attention.rotary_cos.device)
     turning, rest = rotated[..., :width], rotated[..., width:]
     cosine, sine = attention.rotary_cos[back][:, :, None], attention.rotary_sin[back][:, :, None]

@@ -1,8 +1,9 @@
-"""Noting every pass and every generation of a ``HookedTransformer``, whoever runs it, so that hooks know what its tokens are.
+"""Notes every pass and every generation of a ``HookedTransformer``, whoever runs it, so that hooks know the roles of its
+tokens.
 
-Its ``run_with_hooks`` and ``generate`` call ``forward`` itself, past PyTorch's hooks of a module, so ``forward`` is wrapped. And
-``generate`` gives its passes embeddings in place of tokens (TransformerLens 2.16 and 3.7), so what was embedded since it began is
-noted too.
+Its ``run_with_hooks`` and ``generate`` call ``forward`` directly, without PyTorch's module hooks, so ``forward`` is wrapped. In
+its passes, ``generate`` uses embeddings instead of tokens (TransformerLens 2.16 and 3.7), so the tokens that were embedded
+since it began are noted too.
 """
 
 import inspect
@@ -22,14 +23,14 @@ from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPas
 
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 _embedded: "WeakKeyDictionary[torch.nn.Module, list[Tensor]]" = WeakKeyDictionary()
-"""By the embedding of a model that generates: the prompt's tokens, and those that were taken after it."""
+"""For the embedding of a model that is generating: the prompt's tokens, and the tokens generated so far."""
 
 
 def watch(tl: Any) -> ModelState:
-    """Has every pass and every generation of a ``HookedTransformer`` noted, once for all that wrap it.
+    """Starts to note every pass and every generation of a ``HookedTransformer``, once for all objects that wrap it.
 
     Returns:
-        What is noted, one and the same state for all that wrap the model.
+        The state with the notes, the same one for all objects that wrap the model.
     """
     if tl not in _states:
         _states[tl] = ModelState()
@@ -40,14 +41,14 @@ def watch(tl: Any) -> ModelState:
 
 
 def hooks_on(tl: Any) -> tuple[object, ...]:
-    """Returns every hook that somebody put on a ``HookedTransformer``, without the one that notes tokens."""
+    """Returns every hook that was put on a ``HookedTransformer``, without the one that notes tokens."""
     kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
     each = (hook for module in modules_of(tl) for kind in kinds for hook in getattr(module, kind).values())
     return tuple(hook for hook in each if hook is not _note_tokens)
 
 
 def _forward(tl: Any, *args: Any, **kwargs: Any) -> Any:
-    """The model's own ``forward``, noted while it runs."""
+    """Runs the model's own ``forward``, and notes it while it runs."""
     state = _states.get(tl)
     if state is None:  # a copy of a watched model
         return type(tl).forward(tl, *args, **kwargs)
@@ -64,7 +65,7 @@ def _forward(tl: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _generate(tl: Any, *args: Any, **settings: Any) -> Any:
-    """The model's own ``generate``, with its tokens noted for the passes inside."""
+    """Runs the model's own ``generate``, and notes its tokens for the passes inside."""
     state = _states.get(tl)
     if state is None:  # a copy of a watched model
         return type(tl).generate(tl, *args, **settings)
@@ -81,13 +82,13 @@ def _generate(tl: Any, *args: Any, **settings: Any) -> Any:
 
 
 def _note_tokens(embed: Any, args: tuple[Any, ...]) -> None:
-    """Notes what is embedded while the model generates."""
+    """Notes the tokens that are embedded while the model generates."""
     if embed in _embedded:
         _embedded[embed].append(args[0])
 
 
 def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
-    """A pass of somebody else's, or ``None`` if its tokens are not known."""
+    """A pass that other code runs, or ``None`` if its tokens are not known."""
     held, mask = given.get("past_kv_cache"), given.get("attention_mask")
     past = 0 if held is None else int(held[0].past_keys.shape[1])
     tokens = _tokens(tl, given, past)
@@ -106,7 +107,8 @@ def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
 
 
 def _tokens(tl: Any, given: dict[str, Any], past: int) -> Int[Tensor, "batch pos"] | None:
-    """The tokens of a pass: those that it is given, those of its texts, or those of a generation by the columns that it runs."""
+    """The tokens of a pass: its input tokens, the tokens of its input texts, or those tokens of a generation that belong to its
+    columns."""
     entering, first = given["input"], given.get("start_at_layer")
     if first is not None:
         embedded = _embedded.get(tl.embed)

@@ -1,6 +1,6 @@
-"""Texts of a ``HookedTransformer``, written by Hugging Face's ``generate``.
+"""Texts that a ``HookedTransformer`` writes with Hugging Face's ``generate``.
 
-TransformerLens' own ``generate`` takes no mask, no stopping criteria and no beams, and in 2.16 attends to padding.
+TransformerLens' own ``generate`` has no mask, no stopping criteria and no beams, and in 2.16 attends to padding.
 """
 
 from functools import cache
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from steerlens.models.backends.hooked import HookedBackend
 
 _FOR_SPEED = ("use_cache", "cache_implementation", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
-"""Settings that need a cache and change how soon a text is written, not which text: they are left out."""
+"""Settings that need a cache. They change how fast a text is written, but not the text itself, so they are left out."""
 
 
 def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int, settings: dict[str, Any]) -> Any:
-    """Returns what Hugging Face's ``generate`` gives, each token from a whole pass.
+    """Returns the result of Hugging Face's ``generate``. Each token comes from a whole pass.
 
     Args:
         backend: the model.
         batch: the prompts, padded in front.
-        max_new_tokens: the number of tokens after which generation stops if the model does not.
+        max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
         settings: Hugging Face's generation settings.
     """
     from transformers import PretrainedConfig
@@ -42,14 +42,15 @@ def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int,
 
 
 def _roles(batch: TokenBatch, rows: int, length: int) -> Int[Tensor, "row pos"]:
-    """The roles of a text's tokens and of the tokens generated after it. Each prompt has as many rows as texts are written."""
+    """The roles of a text's tokens and of the tokens generated after it. Each prompt has one row for each text that is
+    written."""
     prompts = batch.roles.repeat_interleave(rows // len(batch.rows), dim=0)
     return torch.nn.functional.pad(prompts, (0, length - prompts.shape[1]), value=GENERATED)
 
 
 @cache
 def _writer() -> Any:
-    """The class of a model of Hugging Face's that has no weights and asks a backend for its logits."""
+    """A Hugging Face model class that has no weights and asks a backend for its logits."""
     from transformers import GenerationMixin, PreTrainedModel
     from transformers.modeling_outputs import CausalLMOutput
 

@@ -1,7 +1,7 @@
-"""Where accelerate has the parts of a model run, and the weights that it keeps in the CPU's memory or on disk until then.
+"""The devices on which accelerate runs the parts of a model, and the weights that it keeps in the CPU's memory or on disk.
 
-accelerate puts a hook on each part of a model that a map of devices was given for. It moves the part's inputs to its device; a
-part that is offloaded contains weights on PyTorch's ``meta`` device, without numbers, and the hook brings them for each call.
+accelerate puts a hook on each part of a model that has a device map. The hook moves the part's inputs to the part's device. An
+offloaded part has weights on PyTorch's ``meta`` device, without values, and the hook brings the values for each call.
 """
 
 from collections import ChainMap
@@ -17,13 +17,13 @@ from steerlens.models.backends.watching import modules_of
 
 
 def device_of(module: torch.nn.Module) -> torch.device:
-    """Returns the device that a part of a model runs on: accelerate's, else that of its first weight.
+    """Returns the device that a part of a model runs on: the one that accelerate chose, or else the device of its first weight.
 
     Args:
         module: the part.
 
     Raises:
-        ModelError: it has no weights, or weights without numbers that nobody brings.
+        ModelError: the part has no weights, or its weights have no values and no hook brings them.
     """
     for each in modules_of(module):
         hook = _hook(each)
@@ -40,7 +40,7 @@ def device_of(module: torch.nn.Module) -> torch.device:
 
 
 def is_offloaded(module: torch.nn.Module) -> bool:
-    """Says whether some weights of a module or its parts are kept elsewhere until it runs.
+    """Returns whether some weights of a module or its parts are kept elsewhere until it runs.
 
     Args:
         module: a model or a part of one.
@@ -49,7 +49,7 @@ def is_offloaded(module: torch.nn.Module) -> bool:
 
 
 def lacks_numbers(model: torch.nn.Module) -> bool:
-    """Says whether a model has weights or buffers without numbers that nobody brings.
+    """Returns whether a model has weights or buffers without values that no hook brings.
 
     Args:
         model: the model.
@@ -63,14 +63,14 @@ def lacks_numbers(model: torch.nn.Module) -> bool:
 
 
 def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
-    """Returns a weight or a buffer with its numbers: the module's own, or, of one that is kept elsewhere, what is kept.
+    """Returns a weight or a buffer with its values: the module's own tensor or, if it is offloaded, the stored one.
 
     Args:
-        module: the module that has it.
-        name: its name there, such as ``weight``.
+        module: the module that has the weight.
+        name: the name of the weight in it, such as ``weight``.
 
     Raises:
-        ModelError: it has no numbers, and no hook of accelerate's brings them.
+        ModelError: the weight has no values, and no hook of accelerate brings them.
     """
     own: Tensor = getattr(module, name)
     if not own.is_meta:
@@ -86,7 +86,8 @@ def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
 
 
 def state_of(model: torch.nn.Module) -> dict[str, Tensor | Callable[[], Tensor]]:
-    """Returns the weights and buffers of a model by name: the tensors, or, of those that are kept elsewhere, what reads them.
+    """Returns the weights and buffers of a model by name. Offloaded ones are functions that read the tensor; the others are
+    tensors.
 
     Args:
         model: the model.
@@ -100,7 +101,8 @@ def state_of(model: torch.nn.Module) -> dict[str, Tensor | Callable[[], Tensor]]
 
 
 def kept_elsewhere(model: torch.nn.Module) -> list[Tensor | Path]:
-    """Returns what the offloaded weights of a model are read from: tensors in the CPU's memory, and files, each once.
+    """Returns the places from which the offloaded weights of a model are read: tensors in the CPU's memory, and files, each
+    once.
 
     Args:
         model: the model.
@@ -114,19 +116,19 @@ def kept_elsewhere(model: torch.nn.Module) -> list[Tensor | Path]:
 
 
 def stamp_of(kept: list[Tensor | Path]) -> tuple[object, ...]:
-    """Returns values that change when offloaded weights do. The weights are not read for it.
+    """Returns values that change when offloaded weights change. The weights are not read for this.
 
     Args:
-        kept: what they are read from.
+        kept: the tensors and files that the weights are read from.
     """
     return tuple(_file(each) if isinstance(each, Path) else stamp(each) for each in kept)
 
 
 def stamp(weight: Tensor) -> tuple[object, ...]:
-    """Returns the memory, version and dtype of a weight, which change when it is replaced or changed in place.
+    """Returns the memory, version and dtype of a weight. They change when the weight is replaced or changed in place.
 
     Args:
-        weight: a weight with numbers.
+        weight: a weight with values.
     """
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version, weight.dtype
 
@@ -134,7 +136,7 @@ def stamp(weight: Tensor) -> tuple[object, ...]:
 def misplaced(model: torch.nn.Module) -> str:
     """Returns a description of a weight that is on another device than the part that uses it; ``""`` if there is none.
 
-    accelerate places weights that two parts share, as an embedding and an unembedding do, only once.
+    accelerate places weights that two parts share, such as an embedding and an unembedding, only once.
 
     Args:
         model: the model.
@@ -151,7 +153,7 @@ def misplaced(model: torch.nn.Module) -> str:
 
 
 def _offloaded(model: torch.nn.Module) -> Iterator[tuple[Any, str]]:
-    """The hooks of the modules whose weights are kept elsewhere, and the weights' names there."""
+    """Yields the hooks of the modules whose weights are kept elsewhere, and the names of these weights."""
     for module in modules_of(model):
         hook = _hook(module)
         if hook is not None and hook.offload:
@@ -159,7 +161,8 @@ def _offloaded(model: torch.nn.Module) -> Iterator[tuple[Any, str]]:
 
 
 def _hook(module: torch.nn.Module) -> Any:
-    """accelerate's hook on a module that says where it runs, the one that offloads before others; ``None`` without one."""
+    """accelerate's hook on a module that knows its device. Hooks that offload come before others; ``None`` if there is no
+    hook."""
     left, found = [module.__dict__.get("_hf_hook")], None
     while left:
         hook = left.pop()
@@ -170,7 +173,7 @@ def _hook(module: torch.nn.Module) -> Any:
 
 
 def _source(weights: Any, name: str) -> Tensor | Path | None:
-    """What a weight is read from, without reading it; ``None`` where that cannot be known."""
+    """The tensor or file from which a weight is read, found without reading it; ``None`` if it cannot be known."""
     if isinstance(weights, ChainMap):
         own = next((each for each in weights.maps if type(each) is dict and name in each), weights.maps[-1])
         return _source(own, name)

@@ -1,4 +1,4 @@
-"""What steerlens needs of whatever runs a model."""
+"""The interface that steerlens needs from any library that runs a model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,17 +16,18 @@ from steerlens.models.tokens import Tokenizer
 from steerlens.models.unembedding import Unembedding
 
 KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor, "_ head key d_head"]]]
-"""Keys and values by layer, of tokens that later ones attend to. One row serves any number of rows."""
+"""Keys and values by layer, for tokens that later tokens attend to. One row serves any number of rows."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do at all. Whether a model of it does the first three right is found by trial (``capabilities.py``)."""
+    """The operations that a backend supports at all. A trial finds out whether a model does the first three correctly
+    (``capabilities.py``)."""
 
     packed_choices: bool
-    """Batches whose mask is ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
+    """Batches with a mask ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
     key_reuse: bool
-    """``attending`` works, and passes can be cached from a later column on."""
+    """``attending`` works, and passes can be cached from a later column onward."""
     left_padding: bool
     """Rows can be padded in front."""
     cached_passes: bool
@@ -43,32 +44,33 @@ class Capabilities:
 
 @dataclass(frozen=True, eq=False)
 class CachedPass:
-    """What a pass left for ``Backend.resume``."""
+    """The result of a pass that ``Backend.resume`` can continue from."""
 
     batch: TokenBatch
     """The rows that were run."""
     start: int
     """The first column that is kept and run again. The columns before it do not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
-    """The residual stream after each of the layers asked for, from ``start`` on."""
+    """The residual stream after each of the requested layers, from column ``start`` onward."""
     final: Float[Tensor, "batch pos d_model"]
-    """The residual stream after all blocks and the final norm, from ``start`` on."""
+    """The residual stream after all blocks and the final norm, from column ``start`` onward."""
     own: Any
-    """Other data that only the backend uses."""
+    """Data that only the backend itself uses."""
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """A model, and everything that steerlens does with it.
+    """A model, with everything that steerlens does with it.
 
-    Its methods return tensors on the device of the batch that they were given; roles are on it too. A hook is given the residual
-    stream on the device of its block, where ``CachedPass.residuals`` stay, too. A backend whose first parameter is not where
-    tokens go has ``device`` (that of the embedding). One of several devices has ``block_devices``, one for each block, and
-    ``devices``, each once, if it has others too; ``offloaded`` says that weights are kept elsewhere.
+    Its methods return tensors on the device of the given batch; the roles are on this device too. A hook gets the residual
+    stream on the device of its block, and ``CachedPass.residuals`` stay on that device too. A backend has ``device`` (that of
+    the embedding) if its first parameter is not on the device that receives tokens. A backend on several devices has
+    ``block_devices``, one for each block, and, if there are others, ``devices``, each once. ``offloaded`` says that weights are
+    kept elsewhere.
 
-    A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm, which the
-    unembedding turns into logits. Hooks of a residual stream are called as TransformerLens does, under the names that
-    ``residual_hook`` gives; a hook that runs in a pass of the backend's own finds the tokens' roles in ``state``.
+    A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm; the unembedding
+    turns it into logits. Hooks on a residual stream are called as in TransformerLens, under the names from ``residual_hook``. A
+    hook that runs in a pass of the backend's own finds the tokens' roles in ``state``.
     """
 
     name: str
@@ -84,28 +86,29 @@ class Backend(Protocol):
     attention_window: int | None
     """The number of tokens that the narrowest layer attends to; ``None`` if all layers attend to the whole text."""
     state: ModelState
-    """The passes that run on the model now. Passes of the backend say in it what their tokens are (``passes.announced``)."""
+    """The passes that are running on the model now. The backend announces the roles of its own passes' tokens in it
+    (``passes.announced``)."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this backend can do at all with this model."""
+        """The operations that this backend supports for this model."""
 
     @property
     def weight_processing(self) -> str:
-        """What was done to the weights since they were read: ``none``, or a word for it. It is part of the fingerprint."""
+        """How the weights were changed since they were read: ``none``, or a word for it. It is part of the fingerprint."""
 
     def tokenizer(self) -> Tokenizer:
         """Returns the model's own tokenizer.
 
         Raises:
-            ModelError: it has none.
+            ModelError: the model has no tokenizer.
         """
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Returns all weights. The first says the device, and the first that is not quantized the dtype."""
+        """Returns all weights. The first decides the device, and the first that is not quantized decides the dtype."""
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Returns values that change when a weight is replaced or changed in place. The weights are not read for it."""
+        """Returns values that change when a weight is replaced or changed in place. The weights are not read for this."""
 
     def weights_digest(self) -> str:
         """Returns a digest over the name, shape and bytes of all weights."""
@@ -117,40 +120,41 @@ class Backend(Protocol):
         """Returns the final residuals of a ``batch``. Nothing is unembedded."""
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """Returns what ``read`` makes of the residual stream after each of some layers. Blocks above the highest need not run.
+        """Returns the result of ``read`` for the residual stream after each of some layers. Blocks above the highest layer need
+        not run.
 
         Args:
             batch: the rows.
             layers: block indices.
-            read: called with the residual stream ``[batch, pos, d_model]`` after each of these blocks.
+            read: a function that is called with the residual stream ``[batch, pos, d_model]`` after each of these blocks.
 
         Returns:
-            By layer, what ``read`` returned.
+            The result of ``read`` by layer.
         """
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         """Returns a ``residual`` after the norm between the last block and the unembedding."""
 
     def unembedding(self) -> Unembedding:
-        """Returns the function from final residuals to logits, with the weights that the model has now."""
+        """Returns the function from final residuals to logits, with the model's current weights."""
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """Returns the model's own logits of a ``batch``, with which the unembedding is compared once."""
+        """Returns the model's own logits for a ``batch``. The unembedding is compared with them once."""
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """Returns the rows of the embedding's table for some tokens, as they enter block 0, without position embeddings.
+        """Returns the rows of the embedding matrix for some tokens, as they enter block 0, without position embeddings.
 
         Args:
             ids: the tokens, ``[pos]``, on the weights' device.
         """
 
     def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Runs passes inside with these ``hooks``; however the block ends, these and no others are removed. Other threads
-        wait."""
+        """Runs passes inside the block with these ``hooks``. When the block ends, with or without an error, exactly these hooks
+        are removed. Other threads wait."""
 
     def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Sets ``hooks`` for passes that anybody runs inside, the user's too, and removes them. Passes of other threads are
-        refused."""
+        """Sets ``hooks`` for all passes inside the block, including the user's own, and removes them afterwards. Passes of
+        other threads are refused."""
 
     def cached_pass(
         self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
@@ -173,50 +177,54 @@ class Backend(Protocol):
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Returns what the cached pass would have ended in, had the residual stream after some blocks been these ones.
+        """Returns the results that the cached pass would have had if the residual stream after some blocks had been the given
+        one.
 
-        The blocks are climbed once: what enters after a block joins what entered below it, and the blocks above run on both.
+        The blocks run once, from the lowest upward. A residual stream that enters after a block joins those that entered below
+        it, and the blocks above run on all of them.
 
         Args:
             cached: the pass.
-            entering: by the index of a block, the residual stream after it of the batch's rows, or of several copies of them one
-                after another, each edited in its own way. Only blocks above the lowest run, and only on the columns from
-                ``cached.start`` on.
-            before: keys and values of the tokens before ``start``; for ``None`` those of the cached pass.
+            entering: by the index of a block, the residual stream after it for the batch's rows, or for several copies of the
+                rows one after another, each edited in its own way. Only blocks above the lowest index run, and only on the
+                columns from ``cached.start`` onward.
+            before: keys and values of the tokens before ``start``; ``None`` uses those of the cached pass.
             keep: the number of columns whose keys and values are kept.
-            a_copy_each: whether ``before`` contains a row for each copy that has entered below the block, not for each row of the
-                batch.
+            a_copy_each: whether ``before`` contains one row for each copy that has entered below the block, and not for each
+                row of the batch.
 
         Returns:
-            The final residuals, those that entered lower first, and the keys and values kept.
+            The final residuals, those that entered lower first, and the kept keys and values.
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
-        """Lets attention inside see other tokens in front of a pass's own ones.
+        """Makes attention inside the block see other tokens in front of a pass's own tokens.
 
         Args:
             before: the keys and values of these tokens; ``None`` for none.
             keep: the number of the pass's first tokens whose keys and values are kept.
 
         Yields:
-            The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
+            The keys and values of ``before`` and of the first ``keep`` tokens, which are filled in as blocks run.
         """
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Returns what Hugging Face's ``generate`` gives for a batch padded in front: the prompts' ids and those that follow.
+        """Returns the result of Hugging Face's ``generate`` for a batch padded in front: the prompts' ids and the generated ids
+        after them.
 
         Args:
             batch: the prompts.
-            max_new_tokens: the number of tokens after which generation stops if the model does not.
+            max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
             settings: Hugging Face's generation settings.
         """
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
-        """Returns the logits of the token that follows a text, and what the next call is given as ``cache``.
+        """Returns the logits of the token after a text, and the ``cache`` for the next call.
 
         Args:
-            ids: all of the text so far.
-            cache: ``None`` for a text's first call; for later ones, which have one token more, what the call before gave.
+            ids: all tokens of the text so far.
+            cache: ``None`` at a text's first call. A later call has one token more, and gets the cache that the call before
+                returned.
         """
 
     def ends(self) -> set[int]:

@@ -1,7 +1,7 @@
-"""A bridge's pass that is kept, so that it can go on from any layer with another residual, and from the prompt's last token.
+"""A cached pass of a bridge that can continue from any layer with another residual, and from the prompt's last token.
 
-Blocks below the first edited block are not computed again, and neither are tokens before the first token that is: those tokens'
-keys and values are all that the others see of them.
+Blocks below the first edited block are not computed again. Tokens before the first edited token are not computed again either:
+later tokens see only their keys and values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class _Own:
     """What a cached pass of a bridge keeps in addition to what all backends keep."""
 
     calls: tuple[Arguments, ...]
-    """What each block was given in addition to its residual: mask, positions, rotary embeddings."""
+    """The arguments of each block in addition to its residual: mask, positions, rotary embeddings."""
     before: KeyValues
     """The keys and values of the shared prefix and of the columns before the pass' start."""
 
@@ -44,7 +44,7 @@ def cached_pass(
     Args:
         backend: the model.
         batch: the rows.
-        layers: after these the residual stream is kept.
+        layers: the layers after which the residual stream is kept.
         start: the first column that is kept.
         before: keys and values of a prefix that all rows share.
     """
@@ -77,12 +77,12 @@ def resume(
     *,
     a_copy_each: bool = False,
 ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-    """What the cached pass would have ended in, had the residual stream after some blocks been these ones.
+    """The results that the cached pass would have had if the residual stream after some blocks had been the given one.
 
-    The arguments, what is returned and what it means are said by ``Backend.resume``.
+    ``Backend.resume`` documents the arguments and the result.
 
     Raises:
-        NotImplementedError: a block is given a tensor of which it is not known which part belongs to which token.
+        NotImplementedError: a block gets a tensor, and it is not known which part belongs to which token.
     """
     batch, own, lowest = cached.batch, cached.own, min(entering)
     seen = own.before if before is None else before
@@ -107,10 +107,11 @@ def resume(
 
 @contextmanager
 def attending(backend: "BridgeBackend", before: KeyValues | None, keep: int, *, a_copy_each: bool = False) -> Iterator[KeyValues]:
-    """Attention inside sees ``before`` in front of its own tokens: a row of it for each row, or for each copy of the batch.
+    """Makes attention inside the block see ``before`` in front of its own tokens: one row of it for each row, or for each copy
+    of the batch.
 
     Yields:
-        The keys and values of ``before`` and of the first ``keep`` tokens, filled in as blocks run.
+        The keys and values of ``before`` and of the first ``keep`` tokens, which are filled in as blocks run.
     """
     kept: dict[int, tuple[Tensor, Tensor]] = dict(before or {})
     if not (before or keep):
@@ -132,7 +133,8 @@ _on_both: "WeakSet[Any]" = WeakSet()
 
 
 def stands_on_both(hook: object) -> bool:
-    """Whether a hook is on a wrapper and on Hugging Face's module inside, and has the same effect wherever it runs, or twice."""
+    """Whether a hook is both on a wrapper and on Hugging Face's module inside it, and has the same effect wherever it runs,
+    even if it runs twice."""
     return hook in _on_both
 
 

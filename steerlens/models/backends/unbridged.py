@@ -1,4 +1,4 @@
-"""Models of Hugging Face with no bridge around them: the digest that their weights have within one."""
+"""The digest of a Hugging Face model without a bridge. It is the same as the digest of its weights within a bridge."""
 
 import copy
 from collections import OrderedDict
@@ -14,20 +14,20 @@ from steerlens.models.quiet import quiet_transformers
 from steerlens.models.untouched import untouched
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-"""Where a module keeps its hooks, which may contain what cannot be copied, as locks."""
+"""The attributes in which a module keeps its hooks. These may contain objects that cannot be copied, such as locks."""
 
 
 def unbridged_digest(model: Any) -> str:
-    """Returns the digest that a Hugging Face model's weights have in a fingerprint, and leaves the model as it is.
+    """Returns the digest that a Hugging Face model's weights have in a fingerprint. The model is not changed.
 
-    A bridge has its own names for some weights in addition to Hugging Face's, and adds a few weights. So it is put around a copy
-    of the modules that shares all tensors with the model and has none of its hooks.
+    A bridge has its own names for some weights in addition to Hugging Face's, and adds a few weights. So a bridge is put around
+    a copy of the modules. The copy shares all tensors with the model and has none of its hooks.
 
     Args:
         model: a ``PreTrainedModel``.
 
     Raises:
-        ModelError: TransformerLens does not bridge this model.
+        ModelError: TransformerLens cannot make a bridge for this model.
     """
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -55,7 +55,7 @@ def unbridged_digest(model: Any) -> str:
 
 
 def _any_tokenizer() -> Any:
-    """Returns a tokenizer of one word, which a bridge is given so that it looks for none."""
+    """Returns a tokenizer of one word. It is given to a bridge so that the bridge does not look for another."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Which versions of TransformerLens have a bridge that steerlens runs models by."""
+"""The versions of TransformerLens that have a bridge with which steerlens can run models."""
 
 from importlib.metadata import version
 from typing import Any
@@ -8,14 +8,14 @@ from packaging.version import Version
 from steerlens.errors import ModelError
 
 _FIRST = "4.3"
-"""The first version whose bridge is tested, the lower bound in pyproject.toml."""
+"""The first version whose bridge is tested; the lower bound in pyproject.toml."""
 
 
 def bridge_class() -> Any:
     """Returns TransformerLens' class ``TransformerBridge``.
 
     Raises:
-        ModelError: this TransformerLens is older than the first one whose bridge is tested. Version 2 has no bridge.
+        ModelError: this TransformerLens is older than the first version whose bridge is tested. Version 2 has no bridge.
     """
     installed = version("transformer-lens")
     if Version(installed) < Version(_FIRST):

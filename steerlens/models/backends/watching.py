@@ -1,4 +1,5 @@
-"""Noting every pass and every generation of a Hugging Face model, whoever runs it, so that hooks know what its tokens are."""
+"""Notes every pass and every generation of a Hugging Face model, whoever runs it, so that hooks know the roles of its
+tokens."""
 
 import inspect
 import threading
@@ -17,7 +18,7 @@ from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPas
 
 
 def body_of(model: Any) -> Any:
-    """The part of a Hugging Face model that gives the final residual: the model without its unembedding."""
+    """The part of a Hugging Face model that returns the final residual: the model without its unembedding."""
     for body in (model.base_model, model.get_decoder()):
         if body is not model:
             return body
@@ -25,15 +26,15 @@ def body_of(model: Any) -> Any:
 
 
 _READERS = ("transformers.utils.output_capturing", "transformer_lens.model_bridge.generalized_components")
-"""The modules of hooks that libraries put on a model to read what it computes; they change nothing."""
+"""The modules of hooks with which libraries read what a model computes. These hooks change nothing."""
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 
 
 def watch(tl: Any) -> ModelState:
-    """Has every pass and every generation of a bridge's model noted, once for all that wrap it.
+    """Starts to note every pass and every generation of a bridge's model, once for all objects that wrap it.
 
     Returns:
-        What is noted, one and the same state for all that wrap the model.
+        The state with the notes, the same one for all objects that wrap the model.
     """
     model = tl.original_model
     if model in _states:
@@ -51,13 +52,14 @@ def watch(tl: Any) -> ModelState:
 
 @contextmanager
 def watched(model: Any) -> Iterator[ModelState]:
-    """Has every pass and every generation of a Hugging Face model noted inside the block, and leaves nothing on it.
+    """Notes every pass and every generation of a Hugging Face model inside the block, and removes its hooks afterwards.
 
     Args:
         model: the model itself, without a bridge.
 
     Yields:
-        What is noted. Of a model that is noted already, as one in a bridge is, it is that state, which stays.
+        The state with the notes. If the model's passes are noted already, as for a model in a bridge, this is the existing
+            state, which stays.
     """
     if model in _states:
         yield _states[model]
@@ -82,13 +84,14 @@ def watched(model: Any) -> Iterator[ModelState]:
 
 
 def only_reads(hook: object) -> bool:
-    """Whether a hook changes nothing: the one that ``watch`` installed, or one of the libraries that reads what is computed."""
+    """Whether a hook changes nothing: the hook that ``watch`` installed, or a hook with which a library reads what is
+    computed."""
     return hook is _note or str(getattr(hook, "__module__", "")).startswith(_READERS)
 
 
 def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
-    """The owner's own ``generate``, its class's or one that stood on it alone, with the prompt's length noted for the passes
-    inside."""
+    """Runs the owner's own ``generate`` (of its class, or set on this object alone), and notes the prompt's length for the
+    passes inside."""
     generate, state = _own or MethodType(type(owner).generate, owner), _states.get(owner)
     if state is None:  # a copy of a watched model
         return generate(*args, **settings)
@@ -101,7 +104,7 @@ def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
 
 
 def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Notes how the model is called, before it runs."""
+    """Notes the arguments of a call of the model, before it runs."""
     state = _states.get(base)
     if state is None:  # a copy of a watched model
         return
@@ -125,7 +128,8 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _prompt(state: ModelState, tokens: Tensor, past: int) -> tuple[int | None, bool]:
-    """Where the prompt of the running generation ends, and whether it cannot be known what this pass continues from."""
+    """The column at which the prompt of the running generation ends, and whether it is unknown what this pass continues
+    from."""
     if not state.generations:
         return None, False
     running = state.generations[-1]
@@ -141,7 +145,7 @@ def _signature(forward: Any) -> inspect.Signature:
 
 
 def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
-    """How many tokens the cache contains."""
+    """The number of tokens in the cache."""
     held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
     masked = max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
     if held is None or masked:  # a mask spans the cached tokens too; caches of several kinds of layers may miscount
@@ -160,7 +164,7 @@ def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor
 
 
 def modules_of(*roots: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Yields every module once, in the order of ``Module.modules``, several times as fast: no names are put together."""
+    """Yields every module once, in the order of ``Module.modules``. It is several times as fast, as no names are built."""
     seen: set[torch.nn.Module] = set()
     for root in roots:
         left: list[torch.nn.Module | None] = [root]
@@ -173,9 +177,9 @@ def modules_of(*roots: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def hooks_on(tl: Any) -> tuple[object, ...]:
-    """Every hook that somebody put on the model: what numbers that are kept depend on.
+    """Every hook that was put on the model. Cached results depend on these hooks.
 
-    Those of the libraries that only read, and the one that notes passes, are not among them.
+    Hooks of libraries that only read, and the hook that notes passes, are left out.
     """
     return tuple(
         hook

@@ -1,8 +1,9 @@
 """Passes without TransformerLens' wrappers around the parts of a block that have no hooks.
 
-A bridge wraps every part of a block (attention, its projections, the MLP, norms) so that it can have hooks. Where it has none,
-the wrapper gives what Hugging Face's module inside gives, after Python work that can take longer than a GPU computes. Whether it
-gives the same is tried once for a model. Blocks themselves, on which plans put their hooks, stay wrapped.
+A bridge wraps every part of a block (attention, its projections, the MLP, norms) so that it can have hooks. If a part has no
+hook, its wrapper returns the same as Hugging Face's module inside, but its Python code can take longer than the computation on
+a GPU. Whether the results are the same is tested once for a model. The blocks themselves stay wrapped, as plans put their hooks
+on them.
 """
 
 import logging
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FORKS = ("use_split_qkv_input", "use_attn_in", "use_attn_result", "use_hook_mlp_in")
-"""Settings of a bridge with which its blocks compute more than Hugging Face's."""
+"""Settings of a bridge with which its blocks compute more than Hugging Face's blocks."""
 _ALIKE = {torch.float32: 1e-5, torch.float64: 1e-5}
-"""The largest relative difference of a final residual, from rounding. In half precision 0.02."""
+"""The largest relative difference of a final residual, from rounding. In half precision it is 0.02."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class _Part:
     """A part of Hugging Face's block that a wrapper has replaced."""
 
     owner: MutableMapping[str, nn.Module | None]
-    """The parts of what it is a part of."""
+    """The module dictionary that contains the part."""
     name: str
     wrapper: nn.Module
     own: nn.Module
@@ -60,7 +61,7 @@ class Wrappers:
     def __init__(self, backend: "BridgeBackend") -> None:
         self._backend = backend
         self._alike: bool | None = None
-        """Whether passes without them give the same; ``None`` until that was tried."""
+        """Whether passes without the wrappers give the same result; ``None`` until this is tested."""
 
     @cached_property
     def _parts(self) -> list[_Part]:
@@ -68,7 +69,8 @@ class Wrappers:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Inside, parts of blocks without a hook are Hugging Face's own modules, if these give the same results."""
+        """Replaces parts of blocks without a hook by Hugging Face's own modules, inside the context, if these give the same
+        results."""
         if self._alike is None:
             self._alike = self._tried()
         removed = [part for part in self._parts if self._may_leave(part)] if self._alike and not self._forks() else []
@@ -87,7 +89,7 @@ class Wrappers:
         return self._backend.weight_processing != "none" or any(getattr(self._backend.tl.cfg, name, False) for name in _FORKS)
 
     def _tried(self) -> bool:
-        """Says whether a few tokens end in the same final residuals with the wrappers and without them."""
+        """Returns whether a few tokens have the same final residuals with the wrappers and without them."""
         try:
             with torch.no_grad(), _unhooked(self._backend.tl.blocks):
                 self._alike = False
@@ -117,7 +119,7 @@ def _is_point(module: nn.Module) -> bool:
 
 @contextmanager
 def _unhooked(blocks: Any) -> Iterator[None]:
-    """The hook points of blocks carry no hooks inside: a plan's would be given tokens that it does not know."""
+    """Removes the hooks from blocks inside the context: the hooks of a plan would get tokens whose roles they do not know."""
     points = [point for block in blocks for point in block.children() if _is_point(point)]
     kept = [point._forward_hooks for point in points]
     for point in points:
@@ -130,7 +132,8 @@ def _unhooked(blocks: Any) -> Iterator[None]:
 
 
 def _finals(backend: "BridgeBackend") -> list[Tensor]:
-    """The final residuals of a few tokens, in one pass, and in one that sees the first of them by their keys and values."""
+    """The final residuals of a few tokens: from one pass, and from one that sees the first of them only through their keys and
+    values."""
     rows = [Row(tuple(range(first, first + length))) for first, length in ((1, 6), (4, 5))]
     place = (backend.device, number_of(backend.parameters()))
     whole, after = (token_batch(some, 0, *place) for some in (rows, [row.after(3) for row in rows[:1]]))

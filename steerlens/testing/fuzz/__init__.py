@@ -1,8 +1,8 @@
 """Damaged and hostile files, given to every loader: ``python -m steerlens.testing.fuzz --cases 10000`` (``make fuzz``).
 
-A target is a loader with valid files for it. A case is a target and a number: the number and the seed say how the valid files are
-damaged. Each case must end in a ``SteerlensError`` or in a right result, in ten seconds, without much memory, with nothing
-executed and nothing left behind.
+A target is a loader with valid files for it. A case is a target and a number. The number and the seed decide how the valid
+files are damaged. Each case must end in a ``SteerlensError`` or in a right result, within ten seconds, without much memory,
+without executing code and without leaving files behind.
 """
 
 from steerlens.testing.fuzz.judging import Verdict, judged

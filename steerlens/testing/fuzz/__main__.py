@@ -18,7 +18,7 @@ from steerlens.testing.fuzz.targets import TARGETS, shares
 
 
 def main() -> int:
-    """Runs the cases; 1 if one of them found a fault."""
+    """Runs the cases. Returns 1 if one of them found a fault."""
     parser = argparse.ArgumentParser(prog="python -m steerlens.testing.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=f"The targets. Default: all of {', '.join(TARGETS)}.")
     parser.add_argument("--cases", type=int, default=10_000, help="How many cases. Default: %(default)s.")
@@ -74,12 +74,12 @@ def write_case(folder: Path, name: str, seed: int, number: int, verdict: Verdict
     """Writes a case into one JSON file, from which it can be run again.
 
     Args:
-        folder: where.
-        name: the target's.
-        seed: of the run.
-        number: of the case.
-        verdict: what became of it.
-        tree: its files.
+        folder: the folder for the file.
+        name: the name of the target.
+        seed: the seed of the run.
+        number: the number of the case.
+        verdict: the result of the case.
+        tree: the files of the case.
 
     Returns:
         The file.

@@ -1,4 +1,4 @@
-"""Targets: what steerlens itself saves."""
+"""Targets: the files that steerlens itself saves."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,7 +37,7 @@ def vectors() -> Any:
 
 
 def plan() -> Any:
-    """Returns a plan of three operations."""
+    """Returns a plan with three operations."""
     vector = _vector()
     return vector.at(1, 2.0) + vector.ablation().at(2, 0.5, "all") + vector.projection("negative").at([0, 3])
 
@@ -94,7 +94,7 @@ def _stack_load(folder: Path) -> None:
 
 
 def _same(found: Any, load: Callable[[Path], Any], seen: Callable[[Any], Any]) -> None:
-    """Saves what was loaded, and loads it again."""
+    """Saves a loaded object, and loads it again."""
     try:
         found.save(_AGAIN)
         right(seen(load(_AGAIN)) == seen(found), "another object where it is saved and loaded again")
@@ -103,7 +103,7 @@ def _same(found: Any, load: Callable[[Path], Any], seen: Callable[[Any], Any]) -
 
 
 def _frame(columns: tuple[str, ...], **known: Any) -> Any:
-    """A table of two rows with some columns: numbers but where known columns are texts."""
+    """A table of two rows with some columns. They contain numbers, except known columns with texts."""
     import pandas as pd
 
     texts = {"method": "EN", "locale": "es-ES", "score": "transfer", "kind": "factual", "vector": "EN", "tokens": "all"}
@@ -269,4 +269,4 @@ ARTIFACTS = (
     Target("caches", _caches_write, _caches_load, 20),
     Target("aligned", _card_write, _card_load, 40),
 )
-"""What steerlens itself saves."""
+"""The files that steerlens itself saves."""

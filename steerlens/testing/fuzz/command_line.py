@@ -41,7 +41,7 @@ _ODD = (
     *_WORDS.split(),
     *("", " ", "'", '"', "x\x00y", "\udcff", "\u202e", "9" * 30, "9" * 5_000, "x" * 10_000),
 )
-"""What is put among arguments, or in the place of one."""
+"""Values that are inserted among arguments, or replace one."""
 
 
 def _write(folder: Path) -> None:
@@ -52,7 +52,7 @@ def _write(folder: Path) -> None:
 
 
 def _damage(valid: Tree, random: Random) -> Tree:
-    """Arguments alone are changed: what else the command reads has targets of its own."""
+    """Changes only arguments. The other inputs of the command have their own targets."""
     given = shlex.split(random.choice(_COMMANDS))
     for _ in range(random.choice((1, 1, 2, 3))):
         at, how = random.randrange(len(given) + 1), random.randrange(6)
@@ -69,7 +69,7 @@ def _damage(valid: Tree, random: Random) -> Tree:
 
 
 def _load(folder: Path) -> None:
-    """Runs a command up to the place where a model would be read. Paths that lead out of the folder are left out."""
+    """Runs a command up to the point at which a model would be read. Paths that point outside the folder are left out."""
     from steerlens import cli
     from steerlens.models import loading
 

@@ -1,4 +1,4 @@
-"""Damage in the words of files that are no texts: tensors, tables, archives of arrays, and GGUF."""
+"""Damage in the format of binary files: tensors, tables, archives of arrays, and GGUF."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from steerlens.testing.fuzz.values import damaged_json
 
 PAYLOAD = b"cos\nmkdir\n(S'executed'\ntR."
-"""A serialized object of Python that makes a folder ``executed`` where it is restored."""
+"""A serialized Python object that makes a folder ``executed`` when it is restored."""
 
 
 _ODD: tuple[Any, ...] = (
@@ -22,17 +22,17 @@ _SHAPES = (
     *("()", "(0,)", "(-1,)", "(2**40,)", f"({2**40},)", f"({2**31}, {2**31})", f"({2**29},)"),
     *("(1,)", "(4, 4)", "1", "'a'"),
 )
-"""NumPy's words for types of number and shapes, wrong ones among them."""
+"""NumPy's names for number types and shapes, including wrong ones."""
 _KEYS = (
     *(b"general.architecture", b"tokenizer.ggml.tokens", b"tokenizer.ggml.bos_token_id", b"block_count"),
     *(b"token_type", b"direction.", b"weight"),
 )
 _NUMBERS = (0, 1, 6, 7, 8, 9, 10, 13, 255, 2**20, 2**31, 2**32 - 1, 2**40, 2**61, 2**62, 2**63, 2**64 - 1)
-"""Keys of GGUF, and what is written behind them: lengths, types and offsets."""
+"""Numbers that are written after keys of GGUF: lengths, types and offsets."""
 
 
 def safetensors(content: bytes, random: Random) -> bytes:
-    """Changes the header of tensors, what steerlens keeps in it, its length, or the numbers."""
+    """Changes the header of a tensor file, steerlens' data in it, its length, or the numbers."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data, how = content[8 + length :], random.randrange(5)
@@ -54,7 +54,7 @@ def safetensors(content: bytes, random: Random) -> bytes:
 
 
 def _steerlens(header: Any) -> Any:
-    """What steerlens keeps in the header; ``None`` where there is none, or none that can be read."""
+    """The data of steerlens in the header; ``None`` if there is none, or it cannot be read."""
     try:
         return json.loads(header["__metadata__"]["steerlens"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -62,7 +62,7 @@ def _steerlens(header: Any) -> Any:
 
 
 def parquet(content: bytes, random: Random) -> bytes:
-    """Changes a column of a table, or what its schema says beside."""
+    """Changes a column of a table, or the metadata in its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -92,7 +92,7 @@ def parquet(content: bytes, random: Random) -> bytes:
 
 
 def _column(pa: Any, n: int, random: Random) -> Any:
-    """A column of values that do not belong there."""
+    """A column of values that do not belong in it."""
     value: Any = random.choice(_ODD)
     mixed = [value if random.random() < 0.7 else None for _ in range(n)]
     if random.random() < 0.15:
@@ -101,12 +101,12 @@ def _column(pa: Any, n: int, random: Random) -> Any:
 
 
 def object_array(descr: str = "|O", shape: str = "(1,)", data: bytes = PAYLOAD) -> bytes:
-    """Returns the bytes of NumPy's file of an array: by default one of objects, which runs code where it is restored.
+    """Returns the bytes of a NumPy array file. By default it is an array of objects, which runs code when it is restored.
 
     Args:
-        descr: NumPy's word for the type of number.
-        shape: as the header says it.
-        data: what follows the header.
+        descr: NumPy's name for the number type.
+        shape: the shape in the header.
+        data: the bytes after the header.
     """
     header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
@@ -132,7 +132,7 @@ def npz(content: bytes, random: Random) -> bytes:
 
 
 def gguf(content: bytes, random: Random) -> bytes:
-    """Puts a number where a length, a type or an offset may stand: in front, or behind the name of a key."""
+    """Puts a number at a place for a length, a type or an offset: at the start, or after the name of a key."""
     found = [content.find(key) + len(key) for key in _KEYS if key in content]
     at = random.choice([*found, 4, 8, 16]) + random.choice((0, 0, 4, 8, 12, 16))
     width = random.choice((4, 8))

@@ -12,7 +12,7 @@ from steerlens.testing.fuzz.target import Target, write_json, write_lines, write
 
 
 def _hub(folder: Path, parts: Mapping[str, Rows], split: str = "test", *, readme: bool = False, kind: str = "parquet") -> None:
-    """Writes a folder as ``hf download`` leaves it."""
+    """Writes a folder in the same layout as ``hf download``."""
     lines = ["---", "configs:"]
     for config, rows in parts.items():
         (write_rows if kind == "parquet" else write_lines)(folder / config / f"{split}-00000-of-00001.{kind}", rows)

@@ -1,4 +1,4 @@
-"""Targets: files and objects of other software: vectors, autoencoders and results of harnesses."""
+"""Targets: files and objects of other software, such as vectors, autoencoders and results of harnesses."""
 
 import base64
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def _vllm_load(folder: Path) -> None:
 
 
 def _objects_write(folder: Path) -> None:
-    """Directions by layer as JSON, of which the objects of repeng and steering-vectors are made."""
+    """Directions by layer as JSON, from which the objects of repeng and steering-vectors are made."""
     write_json(
         folder / "directions.json", {"directions": {"1": [0.5] * WIDTH, "2": [1.0] * WIDTH}, "layer_type": "decoder_block"}
     )
@@ -142,7 +142,7 @@ def _lm_eval_load(folder: Path) -> None:
 
 
 def _placed(read: Any) -> None:
-    """Reads answers and puts them on the plane; scores that were made known are forgotten again."""
+    """Reads answers and puts them on the plane. Scores that were registered are removed again."""
     from steerlens.evaluation import placed
     from steerlens.scores import SCORES
 
@@ -171,7 +171,7 @@ def _logs_load(folder: Path) -> None:
     from steerlens.harness.inspect_logs import GENERATION
 
     def made(name: str, value: Any) -> Any:
-        """Makes of JSON what Inspect's classes are made of: objects, but where they hold dictionaries."""
+        """Turns JSON into the parts of Inspect's classes: objects, except at places where they contain dictionaries."""
         if isinstance(value, Mapping):
             own = {key: made(key, one) for key, one in value.items()}
             more = dict.fromkeys(GENERATION) if name == "config" else {}

@@ -1,4 +1,4 @@
-"""Targets: items, locales and parallel texts of the user's own."""
+"""Targets: the user's own items, locales and parallel texts."""
 
 import csv
 import io
@@ -75,10 +75,10 @@ def _items_load(name: str, folder: Path) -> None:
 
 
 def sound(items: Any) -> None:
-    """Refuses items that no loader may give.
+    """Refuses items that no loader may return.
 
     Args:
-        items: what a loader gave.
+        items: the result of a loader.
     """
     from steerlens.data import check, known_locales
 
@@ -96,10 +96,10 @@ def sound(items: Any) -> None:
 
 
 def texts_sound(corpus: Any) -> None:
-    """Refuses parallel texts that no loader may give.
+    """Refuses parallel texts that no loader may return.
 
     Args:
-        corpus: what a loader gave.
+        corpus: the result of a loader.
     """
     from steerlens.data.parallel import ParallelCorpus
 
@@ -152,7 +152,7 @@ def _further_write(folder: Path) -> None:
 
 
 def _locale_load(folder: Path) -> None:
-    """Adds a locale and reads its items; what is known of locales is put back."""
+    """Adds a locale and reads its items. The known locales are restored afterwards."""
     from steerlens.data import add_locale, atlas, known_locales, locales
 
     known: tuple[dict[str, Any], ...] = (locales._locales(), locales._folders(), locales._further())
@@ -176,4 +176,4 @@ ITEMS = (
     Target("further-locale", _further_write, _locale_load, 8),
     Target("parallel", corpus_write, _corpus_load, 60),
 )
-"""Items, locales and parallel texts of the user's own."""
+"""The user's own items, locales and parallel texts."""

@@ -1,4 +1,4 @@
-"""One case: files are written, loaded and judged by what the load did."""
+"""One case: files are written and loaded, and the load is judged by its actions."""
 
 import logging
 import os
@@ -20,25 +20,25 @@ from steerlens.testing.fuzz.mutations import Tree
 from steerlens.testing.fuzz.target import Target
 
 SECONDS = 10
-"""The most that a load may take."""
+"""The largest number of seconds that a load may take."""
 GROWTH = 2 << 30
-"""The most bytes that a load may add to the memory of the process."""
+"""The largest number of bytes that a load may add to the memory of the process."""
 _FORBIDDEN = {
     *("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"),
     *("socket.connect", "socket.getaddrinfo"),
 }
-"""What Python tells its audit hooks where a program does what no load may do."""
+"""Events of Python's audit hooks for actions that no load may take."""
 _LONGEST = 25_000
-"""The most characters of an error's message."""
+"""The largest number of characters in an error's message."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a case."""
+    """The result of a case."""
 
     outcome: Literal["loaded", "refused", "fault"]
     said: str = ""
-    """The message of the error, or what was wrong."""
+    """The message of the error, or a description of the fault."""
 
 
 class _HungError(BaseException):
@@ -46,7 +46,7 @@ class _HungError(BaseException):
 
 
 class _Watched:
-    """What a load did that it may not do. Audit hooks cannot be taken away: one stays, and is told where to look."""
+    """Forbidden actions of a load. Audit hooks cannot be removed: one hook stays, and is told when to record."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -55,7 +55,7 @@ class _Watched:
 
     @contextmanager
     def watching(self, folder: Path) -> Iterator[list[str]]:
-        """Notes what is done in the block; writing is allowed below a folder."""
+        """Records actions inside the block. Writing is allowed only inside a folder."""
         if not self.installed:
             sys.addaudithook(self._hook)
             self.installed = True
@@ -93,12 +93,12 @@ def _below(path: str, folder: str) -> bool:
 
 
 def judged(target: Target, tree: Tree, around: Path) -> Verdict:
-    """Loads the files of a case in a folder of its own, which is removed again, and says what became of it.
+    """Loads the files of a case in a separate folder, which is removed afterwards, and returns the result.
 
     Args:
         target: the loader.
         tree: the files.
-        around: an existing folder where the case has its own.
+        around: an existing folder in which the case's folder is made.
     """
     folder = Path(tempfile.mkdtemp(dir=around))
     given = folder / "input"
@@ -137,7 +137,7 @@ def _loaded(target: Target, given: Path) -> Verdict:
 
 
 def _place(error: BaseException) -> str:
-    """The last lines of ours, and of anybody's, that an error came from."""
+    """The last lines of our code, and of any code, from which an error came."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if f"steerlens{os.sep}" in frame.filename and f"{os.sep}fuzz{os.sep}" not in frame.filename]
     chosen = [*own[-1:], *frames[-1:]]
@@ -160,7 +160,7 @@ def _time_limit() -> Iterator[None]:
 
 @contextmanager
 def _surroundings(folder: Path) -> Iterator[None]:
-    """Works in the folder, with caches and temporary files there, and without what is logged."""
+    """Works in the folder, with caches and temporary files in it, and without log messages."""
     cache, here, temporary = os.environ.get("STEERLENS_CACHE"), Path.cwd(), tempfile.tempdir
     written = sys.dont_write_bytecode
     (folder / "tmp").mkdir()
@@ -183,7 +183,7 @@ def _surroundings(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _own_cache(folder: Path) -> Iterator[None]:
-    """Gives the datasets library, which reads its cache's place once, another one."""
+    """Gives the datasets library another cache, as it reads the path of its cache only once."""
     import datasets
 
     before, datasets.config.HF_DATASETS_CACHE = datasets.config.HF_DATASETS_CACHE, folder / "cache"
@@ -194,7 +194,7 @@ def _own_cache(folder: Path) -> Iterator[None]:
 
 
 def _left(folder: Path, *, refused: bool) -> list[str]:
-    """The files that are there after a load and should not be. After one that was refused, all but locks."""
+    """The files that exist after a load and should not. After a refused load, these are all files except locks."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() and path.suffix != ".lock"]
     others = [path for path in found if path.parts[0] != "input"]
     return [str(path) for path in others if refused or path.parts[0] == "tmp" or path.suffix in (".part", ".incomplete")]
@@ -208,7 +208,7 @@ def _listing(folder: Path) -> dict[str, Any]:
 
 
 def _peak(*, reset: bool = False) -> int:
-    """The most memory of the process in bytes: since the last reset where Linux tells it, else since the process began."""
+    """The peak memory of the process in bytes: since the last reset if Linux reports it, otherwise since the process began."""
     status, peak = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     try:
         if reset:
@@ -224,7 +224,7 @@ def write_tree(tree: Tree, folder: Path) -> None:
 
     Args:
         tree: the files.
-        folder: is made.
+        folder: the folder, which is made.
     """
     folder.mkdir(parents=True)
     for name, content in tree.items():
@@ -239,9 +239,9 @@ def write_tree(tree: Tree, folder: Path) -> None:
 
 
 def read_tree(folder: Path) -> Tree:
-    """Returns the files below a folder.
+    """Returns the files inside a folder.
 
     Args:
-        folder: where they lie.
+        folder: the folder.
     """
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

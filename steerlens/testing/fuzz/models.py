@@ -10,9 +10,10 @@ from typing import Any
 from steerlens.testing.fuzz.target import Target, right, write_json
 
 LAYERS, WIDTH = 4, 32
-"""Of the tiny model."""
+"""The number of layers and the width of the tiny model."""
 _TEMPORARY = gettempdir()
-"""Where the tiny model is kept: not in the folder of a case, which has temporary files of its own and is removed."""
+"""The folder in which the tiny model is stored. It is not the folder of a case, which has its own temporary files and is
+removed."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Damage to files: their bytes, what they hold in the words of their format, and what stands in their place."""
+"""Damage to files: to their bytes, to their content within the file's format, and to the file itself, which is replaced."""
 
 import codecs
 import gzip
@@ -12,12 +12,12 @@ from steerlens.testing.fuzz.containers import PAYLOAD, object_array
 from steerlens.testing.fuzz.formats import FORMATS
 
 Tree = dict[str, bytes | str | None]
-"""The files of a case by their path below its folder: the bytes of a file, the target of a symbolic link, or ``None`` for a
+"""The files of a case, by their path inside its folder: the bytes of a file, the target of a symbolic link, or ``None`` for a
 folder."""
 
 _ROUNDS = (1, 1, 1, 1, 2, 2, 3)
 _NUMBERS = (0, 1, -1, 127, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
-"""Lengths and offsets that a header is given."""
+"""Lengths and offsets that are written into a header."""
 _PIECES = (
     *(b"\x00", b"\x00" * 64, b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3\x28", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"),
     *(b"\r\n", b"\r", b"\n", b"\x1a", b"\x1b[31m", b"\xe2\x80\xa8", b"\x85", b"\t", b'"', b"'", b",", b"|", b"../../"),
@@ -27,11 +27,11 @@ _PIECES = (
 
 
 def mutated(valid: Tree, random: Random) -> Tree:
-    """Returns the files of a case, damaged.
+    """Returns the damaged files of a case.
 
     Args:
-        valid: files that the target reads.
-        random: what the damage is drawn from.
+        valid: files that the target can read.
+        random: the source of random numbers for the damage.
     """
     tree = dict(valid)
     for _ in range(random.choice(_ROUNDS)):
@@ -50,12 +50,12 @@ def mutated(valid: Tree, random: Random) -> Tree:
 
 
 def damaged(name: str, content: bytes, random: Random) -> bytes:
-    """Returns the bytes of a file, changed in the words of its format, or without a look at it.
+    """Returns the changed bytes of a file. The change either respects the file's format or ignores it.
 
     Args:
-        name: the file's, whose ending says the format.
+        name: the file's name, whose ending decides the format.
         content: the bytes.
-        random: what the damage is drawn from.
+        random: the source of random numbers for the damage.
     """
     known = FORMATS.get(name.rpartition(".")[2])
     if known is not None and random.random() < 0.75:
@@ -79,7 +79,7 @@ def _flipped(content: bytes, random: Random) -> bytes:
 
 
 def _overwritten(content: bytes, random: Random) -> bytes:
-    """Puts a number into the file, as a header holds it."""
+    """Writes a number into the file, in the form of a header."""
     width, number = random.choice((1, 2, 4, 8)), random.choice(_NUMBERS)
     at = _at(content, random)
     return content[:at] + (number % 256**width).to_bytes(width, "little") + content[at + width :]
@@ -115,7 +115,7 @@ def _moved(content: bytes, random: Random) -> bytes:
 
 
 def _lines(content: bytes, random: Random) -> bytes:
-    """Changes whole lines: one is left out, doubled, or all end otherwise."""
+    """Changes whole lines: one is left out or doubled, or all get another line end."""
     lines, how = content.split(b"\n"), random.randrange(5)
     at = random.randrange(len(lines))
     if how == 0:
@@ -126,14 +126,14 @@ def _lines(content: bytes, random: Random) -> bytes:
 
 
 def _encoded(content: bytes, random: Random) -> bytes:
-    """Writes a text in another encoding, or with a mark that says so."""
+    """Writes a text in another encoding, or with a byte order mark."""
     text = content.decode("utf-8", errors="replace")
     how = random.choice(("utf-16", "utf-32", "utf-8-sig", "latin-1", "cp037", "utf-7", "marked twice"))
     return codecs.BOM_UTF8 * 2 + content if how == "marked twice" else text.encode(how, errors="replace")
 
 
 def _at(content: bytes | bytearray, random: Random) -> int:
-    """A place in the bytes; in every other draw among the first 256, where headers stand."""
+    """A place in the bytes. In every other draw it is among the first 256, which contain headers."""
     return random.randrange(max(1, min(len(content), 256) if random.random() < 0.5 else len(content)))
 
 
@@ -159,7 +159,7 @@ def _replaced(tree: Tree, name: str, random: Random) -> None:
 
 
 def _other(tree: Tree, name: str, random: Random) -> None:
-    """Puts another file of the case in the place of one."""
+    """Replaces a file of the case by another file of the case."""
     tree[name] = random.choice([content for content in tree.values() if isinstance(content, bytes)])
 
 
@@ -169,7 +169,7 @@ def _renamed(tree: Tree, name: str, random: Random) -> None:
 
 
 def _beside(tree: Tree, name: str, random: Random) -> None:
-    """Puts a file beside one that a careless loader would read, or run."""
+    """Puts a file next to another that a careless loader would read, or run."""
     folder = name.rpartition("/")[0]
     new = random.choice(("pytorch_model.bin", "adapter_model.bin", "sitecustomize.py", "modeling.py", "README.md", "params.npz"))
     tree[f"{folder}/{new}".lstrip("/")] = random.choice(_CONTENTS)()
@@ -181,7 +181,7 @@ _PLACES: tuple[Callable[[Tree, str, Random], None], ...] = (
 
 
 def _zipped() -> bytes:
-    """An archive whose names lead out of the folder that it would be unpacked in."""
+    """An archive with names that point outside the folder into which it would be unpacked."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("../../executed", "/tmp/executed", "..\\..\\executed", "w_enc.npy"):
@@ -209,4 +209,4 @@ _CONTENTS: tuple[Callable[[], bytes], ...] = (
     lambda: b"1",
     lambda: gzip.compress(b'{"a": 1}\n', mtime=0),
 )
-"""What stands in the place of a file."""
+"""Functions that replace a file."""

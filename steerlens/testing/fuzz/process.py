@@ -1,4 +1,4 @@
-"""A process that judges cases, so that one that hangs or ends the process is told from the others."""
+"""A process that judges cases, so that a case that hangs or ends the process does not affect the others."""
 
 import multiprocessing
 import os
@@ -13,24 +13,26 @@ from steerlens.testing.fuzz.mutations import Tree
 from steerlens.testing.fuzz.targets import TARGETS
 
 _PATIENCE = 6 * SECONDS
-"""Seconds after which a process that reports nothing is ended: code that is not Python's cannot be interrupted from inside."""
+"""The number of seconds after which a process that reports nothing is ended. Code outside Python cannot be interrupted from
+inside."""
 _NET = 6 << 30
-"""Bytes that the process may have beside what it began with, so that a case that takes all memory ends no other process."""
+"""The number of bytes that the process may use in addition to its memory at the start, so that a case that uses all memory ends
+no other process."""
 _SETTINGS = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 class Judge:
-    """A process that judges cases of all targets. Where a case ends it, another one is started."""
+    """A process that judges cases of all targets. If a case ends the process, another process is started."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._ready: set[str] = set()
 
     def judged(self, name: str, tree: Tree) -> Verdict:
-        """Returns what became of a case.
+        """Returns the result of a case.
 
         Args:
-            name: the target's.
+            name: the name of the target.
             tree: the files.
 
         Raises:
@@ -72,7 +74,8 @@ class Judge:
 
 
 def _work(pipe: Any, folder: str) -> None:
-    """Judges what comes through a pipe. Valid files are loaded twice, since the first load imports what it needs."""
+    """Judges the cases that arrive through a pipe. Valid files are loaded twice, since the first load imports the modules that
+    it needs."""
     os.environ["HF_HOME"] = tempfile.tempdir = folder
     import torch
 
@@ -90,7 +93,7 @@ def _work(pipe: Any, folder: str) -> None:
 
 
 def _limit() -> None:
-    """Limits the memory of the process to somewhat more than it has now, where Linux tells how much that is."""
+    """Limits the memory of the process to somewhat more than it uses now, if Linux reports how much that is."""
     import resource
 
     if sys.platform == "linux":

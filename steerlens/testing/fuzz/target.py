@@ -14,7 +14,7 @@ from steerlens.testing.fuzz.mutations import Tree, mutated
 
 
 class WrongResultError(AssertionError):
-    """Raised where a load ended well and what it gave cannot be right."""
+    """Raised if a load succeeded and its result cannot be right."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Target:
     write: Callable[[Path], None]
     """Writes valid files into an empty folder."""
     load: Callable[[Path], object]
-    """Loads what lies in the folder, uses it, and raises ``WrongResultError`` if that cannot be right."""
+    """Loads the files in the folder, uses the result, and raises ``WrongResultError`` if it cannot be right."""
     share: int = 10
-    """How many of the cases it gets, against the others: few where a load takes long."""
+    """The target's share of the cases, relative to the other targets. It is small if a load takes long."""
     damage: Callable[[Tree, Random], Tree] = mutated
     """Damages valid files."""
     needs: str = ""
-    """A package without which there is nothing to load."""
+    """A package without which nothing can be loaded."""
 
     @property
     def available(self) -> bool:
@@ -47,37 +47,37 @@ class Target:
             return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     def case(self, seed: int, number: int) -> Tree:
-        """Returns the files of a case, which the seed and the number alone decide.
+        """Returns the files of a case. They depend only on the seed and the number.
 
         Args:
-            seed: of the run.
-            number: of the case.
+            seed: the seed of the run.
+            number: the number of the case.
         """
         return self.damage(self.valid, Random(f"{seed}/{self.name}/{number}"))
 
 
 def right(condition: bool, what: str) -> None:
-    """Refuses a result.
+    """Refuses a result if a condition is false.
 
     Args:
-        condition: what must hold of it.
-        what: what is wrong if it does not, in words.
+        condition: the condition that the result must fulfil.
+        what: a description of the fault if it does not.
 
     Raises:
-        WrongResultError: it does not.
+        WrongResultError: the condition is false.
     """
     if not condition:
         raise WrongResultError(what)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON into a file, whose folder is made."""
+    """Writes JSON into a file, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes an object of JSON a line."""
+    """Writes one JSON object per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
@@ -92,10 +92,10 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_any(path: Path) -> Any:
-    """Returns what a file of a case holds as JSON, which is no part of what is tested.
+    """Returns the JSON content of a file of a case. This reading is not itself tested.
 
     Raises:
-        SteerlensError: it holds none.
+        SteerlensError: the file does not contain JSON.
     """
     from steerlens.errors import FileError
 

@@ -11,14 +11,14 @@ from steerlens.testing.fuzz.target import Target
 TARGETS: dict[str, Target] = {
     target.name: target for target in (*ARTIFACTS, *ITEMS, *DATA_SETS, *MODELS, *FOREIGN, *COMMAND_LINE)
 }
-"""Every target by its name."""
+"""All targets by name."""
 
 
 def shares(cases: int, chosen: dict[str, Target]) -> dict[str, int]:
     """Returns how many of the cases each target gets, at least one.
 
     Args:
-        cases: how many there are in all.
+        cases: the number of all cases.
         chosen: the targets by name.
     """
     whole = sum(target.share for target in chosen.values())

@@ -1,4 +1,4 @@
-"""Damage to values of JSON."""
+"""Damage to JSON values."""
 
 import json
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ _VALUES = (
     *('"\\udfff x"', '"\\u202ex"', '"é"', '"' + "x" * 70_000 + '"', "[]", "{}", "[[]]", "[null]", "[0, 0]", '{"a": 1}', '["a"]'),
     *('"../../x"', '"/etc/passwd"', '"file:///etc/passwd"', '"http://127.0.0.1:9/x"', '"{in}{in}"', '"("', '"(a+)+$"'),
 )
-"""Values of JSON that are put in the place of others."""
+"""JSON values that replace others."""
 _BROKEN = (*("[" * 20_000 + "]" * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000, "'x'", "", ",", "0x10", "01", "+1", "tru"),)
-"""Texts that are no values of JSON, or ones that are nested deeply."""
+"""Texts that are not JSON values, or that are deeply nested."""
 _MARK = "\ue000"
-"""What stands in a value for a text that is no JSON."""
+"""The mark that replaces, in a value, a text that is not JSON."""
 
 
 def damaged_json(value: Any, random: Random) -> str:
     """Returns the text of a JSON value in which one thing is changed.
 
     Args:
-        value: what a valid file holds; it is changed.
-        random: what the damage is drawn from.
+        value: the content of a valid file; it is changed.
+        random: the source of random numbers for the damage.
     """
     places = list(_places(value))
     raw = random.choice(_VALUES if random.random() < 0.9 else _BROKEN)
