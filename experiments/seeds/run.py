@@ -11,7 +11,7 @@ from steerlens.evaluation import MEAN, answered, placed
 from steerlens.steering import LOC, UNSTEERED
 from steerlens.tables import markdown_table
 
-_COLUMNS = ["method", "n", "value", "change", "low", "high"]
+_COLUMNS = ["method", "score", "n", "value", "change", "low", "high"]
 
 
 def run(context: Context) -> None:
