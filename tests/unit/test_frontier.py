@@ -146,7 +146,7 @@ def test_concepts_of_both_axes_are_drawn_for_both_at_once() -> None:
 
 
 def test_axes_without_concepts_are_refused() -> None:
-    with pytest.raises(SettingsError, match="20 and 0 concepts"):
+    with pytest.raises(SettingsError, match="20 concepts of the first axis and 0 of the second axis"):
         front_shares(_gains("c"), _gains("c")[:0])
     with pytest.raises(SettingsError, match="0 draws"):
         front_shares(_gains("c"), _gains("c"), draws=0)
