@@ -41,7 +41,7 @@ class ResidualStack:
         residuals = float_tensor(self.residuals, "this stack")
         layers = layers_of(self.layers, range(_EMBEDDING, self.fingerprint.n_layers), self.fingerprint.name or "the model")
         if list(layers) != list(self.layers):
-            raise VectorError(f"a stack of layers {list(self.layers)} given: expected each once, in ascending order.")
+            raise VectorError(f"a stack of layers {list(self.layers)} given: expected each layer only once, in ascending order.")
         expected = (len(layers), len(self.prompts), self.fingerprint.d_model)
         if tuple(residuals.shape) != expected:
             raise VectorError(f"residuals have shape {tuple(residuals.shape)}: expected [layer, prompt, d_model] = {expected}.")
@@ -86,7 +86,9 @@ class ResidualStack:
         """
         rows = [row for row, prompt in enumerate(self.prompts) if keep(prompt)]
         if not rows:
-            raise PromptError(f"no prompt of {self!r} is left by this condition: loosen it, or capture more prompts.")
+            raise PromptError(
+                f"no prompt of {self!r} satisfies this condition. Use a less strict condition, or capture more prompts."
+            )
         return self._rows(rows)
 
     def of(self, prompts: Sequence[Prompt]) -> "ResidualStack":
@@ -99,8 +101,8 @@ class ResidualStack:
         missing = [prompt for prompt in prompts if prompt not in index]
         if missing:
             raise PromptError(
-                f"{len(missing)} of {len(prompts)} prompts are not in this stack, the first of them {missing[0].text!r}. "
-                "Capture them with model.residuals(...), or pass the model instead of the stack."
+                f"{len(missing)} of {len(prompts)} prompts are not in this stack; the first one is {missing[0].text!r}. "
+                "Capture these prompts with model.residuals(...), or pass the model instead of the stack."
             )
         return self._rows([index[prompt] for prompt in prompts])
 

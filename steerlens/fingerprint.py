@@ -56,8 +56,8 @@ class Fingerprint:
         if differences:
             raise FingerprintError(
                 f"{whose} was taken from {self.name or 'another model'} and cannot be used with {model.name or 'this model'}. "
-                f"They differ in (taken from, given): {'; '.join(differences)}. "
-                "Load the model that it was taken from, or take it again."
+                f"The two models differ in (taken from, given): {'; '.join(differences)}. Load "
+                f"{self.name or 'that other model'}, or take {whose} again from {model.name or 'this model'}."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def seconds_of(given: str | float) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(given))
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
     if not seconds > 0:
-        raise SettingsError(f"time {given!r} given: expected seconds, or a text such as '90s', '5m' or '1.5h', above 0.")
+        raise SettingsError(
+            f"time {given!r} given: expected a number of seconds above 0, or a text such as '90s', '5m' or '1.5h'."
+        )
     return seconds
 
 
@@ -68,7 +70,7 @@ def divisor_of(given: SupportsFloat, whose: str) -> float:
     """
     divisor = finite_number(given, "divisor", whose)
     if divisor == 0:
-        raise VectorError(f"{whose} cannot be divided by 0: give another number.")
+        raise VectorError(f"{whose} cannot be divided by 0. Give another number.")
     return divisor
 
 
@@ -123,7 +125,9 @@ def float_tensor(given: Any, what: str) -> "Tensor":
     try:
         tensor = given.detach() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise VectorError(f"{what} cannot be made a tensor ({error}): expected a tensor or an array of real numbers.") from error
+        raise VectorError(
+            f"{what} cannot be converted to a tensor ({error}): expected a tensor or an array of real numbers."
+        ) from error
     if tensor.is_complex() or tensor.dtype == torch.bool or tensor.layout != torch.strided:
         raise VectorError(
             f"{what} contains {tensor.dtype} in layout {tensor.layout}: expected real numbers in a plain tensor or array."
@@ -138,4 +142,7 @@ def check_finite(tensor: "Tensor", what: str) -> None:
         VectorError: there are such numbers.
     """
     if not bool(tensor.isfinite().all()):
-        raise VectorError(f"{what} contains NaN or infinity: expected finite numbers. Take it again, in bfloat16 or float32.")
+        raise VectorError(
+            f"{what} contains NaN or infinity: expected finite numbers. Compute these numbers again, with the model in "
+            "bfloat16 or float32."
+        )

@@ -135,5 +135,5 @@ def _one_expected(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return f"values separated by commas, each {_one_expected(get_args(kind)[0])}"
+        return f"values separated by commas, each one {_one_expected(get_args(kind)[0])}"
     return _WORDS[kind]

@@ -30,7 +30,7 @@ def check_unfolded(path: Path) -> None:
     for part in pq.ParquetFile(path, read_dictionary=texts).iter_batches():
         held += sum(map(_bytes_of, part.columns))
         if held > most:
-            raise ValueError(f"it unfolds to more than {most:,} bytes")
+            raise ValueError(f"its content takes more than {most:,} bytes, which is too much for a file of this size")
 
 
 def _bytes_of(array: "pa.Array") -> int:

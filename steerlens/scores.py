@@ -51,7 +51,7 @@ class Score:
         if self.kind is not None and self.kind not in KINDS:
             raise UnknownNameError(f"kind of items of score {self.name!r}", self.kind, KINDS, "None means both kinds.")
         if not self.name or not callable(self.of):
-            raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name and a function.")
+            raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name that is not empty, and a function.")
 
     @property
     def title(self) -> str:
@@ -90,7 +90,9 @@ class Score:
         try:
             return float(found)
         except (TypeError, ValueError) as error:
-            raise SettingsError(f"score {self.name!r} gave {found!r:.60}: expected a number, True or False, or None.") from error
+            raise SettingsError(
+                f"the function of score {self.name!r} returned {found!r:.60}: expected a number, True, False or None."
+            ) from error
 
 
 SCORES: dict[str, Score] = {}
@@ -115,7 +117,10 @@ def register(score: Score) -> Score:
     """
     _load_built_in()
     if BUILT_IN.get(score.name, score) != score:
-        raise SettingsError(f"score {score.name!r} given: steerlens has a built-in score of this name. Give yours another name.")
+        raise SettingsError(
+            f"score {score.name!r} given: expected another name, because steerlens has a built-in score with this name. Give "
+            "your score another name."
+        )
     SCORES[score.name] = score
     return score
 
@@ -136,7 +141,7 @@ def register_read(meta: Mapping[str, Any]) -> None:
         _load_built_in()
         if name in SCORES and SCORES[name].of is not _read_only:
             raise SettingsError(
-                f"score {name!r} of a harness has the name of one of your scores: register yours under another name."
+                f"score {name!r} of a harness has the same name as one of your scores. Register your score under another name."
             )
         register(Score(name, _read_only, unit=told.unit, higher_is_better=told.higher_is_better))
 
@@ -150,7 +155,10 @@ class _ReadScore:
 
 
 def _read_only(*_: Any) -> float:
-    raise SettingsError("this score was read from the results of a harness. Only the harness can measure it.")
+    raise SettingsError(
+        "this score was read from the results of a harness, so only the harness can measure it. Measure it there, or use "
+        "another score."
+    )
 
 
 def score_of(given: GivenScore) -> Score:
@@ -167,7 +175,7 @@ def score_of(given: GivenScore) -> Score:
         return register(given)
     _load_built_in()
     if given not in SCORES:
-        raise UnknownNameError("score", given, SCORES, "Or give a Score of your own.")
+        raise UnknownNameError("score", given, SCORES, "Or give your own Score.")
     return SCORES[given]
 
 

@@ -87,7 +87,10 @@ class Scoring:
         """
         made = cls() if values is None else restored(cls, values, "the scoring")
         if wrong := [item.concept for item in made.examples if not 0 <= item.answer < len(item.choices)]:
-            raise FileError(f"the scoring has solved examples whose answer is not one of their choices ({wrong[0]!r:.80}).")
+            raise FileError(
+                f"the scoring has solved examples whose answer is not one of the choices (the first one is {wrong[0]!r:.80}). "
+                "Correct these examples."
+            )
         return made
 
 
@@ -121,9 +124,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
-            raise SettingsError(
-                f"{self} given: expected an English-centric rise of 0 or more and a perplexity ratio of 1 or more, or None."
-            )
+            raise SettingsError(f"{self} given: expected english_centric of 0 or more and perplexity of 1 or more, or None.")
 
     @property
     def of_text(self) -> "Limits":
@@ -199,19 +200,26 @@ class StudySettings:
         if self.tokens not in STEERED_TOKENS:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         if self.budget is not None and self.mode != "halving":
-            raise SettingsError(f"budget {self.budget!r} given for mode {self.mode!r}: only mode 'halving' has a budget.")
+            raise SettingsError(
+                f"budget {self.budget!r} given for mode {self.mode!r}: only mode 'halving' has a budget. Remove the budget, or "
+                "use mode 'halving'."
+            )
         if self.budget is not None:
             seconds_of(self.budget)
         if self.mode not in get_args(StudyMode):
             raise UnknownNameError(
-                "mode of a study", self.mode, get_args(StudyMode), "A plan is chosen from cells that were run."
+                "mode of a study",
+                self.mode,
+                get_args(StudyMode),
+                "Other modes are not possible here, because a plan is chosen from cells that were run.",
             )
         counts = (self.train_concepts, self.dev_concepts, self.test_concepts)
         pairs = [count if isinstance(count, tuple) else (count, count) for count in counts if count is not None]
         if not self.strengths or 0 in self.strengths or any(len(pair) != len(KINDS) or min(pair) < 1 for pair in pairs):
             raise SettingsError(
-                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than 0 "
-                "and at least one concept of each kind (one number, or factual and cultural as 8,16), or None for all."
+                f"strengths {self.strengths} and {counts} concepts of train, dev and test given: expected strengths other than "
+                "0, and at least one concept of each kind. Give one number, two numbers (factual and cultural, such as 8,16), "
+                "or None for all."
             )
 
     def parts(self, items: Items) -> Split:
@@ -245,7 +253,9 @@ class StudySettings:
             raise SettingsError(f"layers {self.layers!r} given: expected 'all', 'half', 'strided' or block indices.")
         layers = model.layers(chosen)
         if len(layers) < least:
-            raise SettingsError(f"layers {layers} given: surgical steering adds two vectors at two layers. Give two or more.")
+            raise SettingsError(
+                f"layers {layers} given: expected two or more, because surgical steering adds two vectors at two layers."
+            )
         return layers
 
 
@@ -315,8 +325,8 @@ class SearchSettings:
         )
         if not self.strengths or 0 in self.strengths or not self.tokens or min(counts) < 1:
             raise SettingsError(
-                f"{self} given: expected strengths other than 0, at least one choice of tokens, two first layers and folds, "
-                "and one each of the concepts, singles and combinations."
+                f"{self} given: expected strengths other than 0, at least one choice of tokens, at least two first_layers and "
+                "n_folds, and at least one concept, one of singles and one of combinations."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -130,8 +130,8 @@ def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header
         content = json.dumps({"kind": kind, "format": _FORMAT, **header}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise FileError(
-            f"cannot write {path}: the description of the {kind} is not JSON ({error}). Give notes and names as text, Python's "
-            "own numbers, lists and dictionaries."
+            f"cannot write {path}: the description of the {kind} cannot be written as JSON ({error}). In notes and names, use "
+            "only texts, numbers, lists and dictionaries of Python."
         ) from error
 
     def write(part: Path) -> None:
@@ -179,8 +179,8 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     if not isinstance(header, dict) or header.get("kind") != kind or header.get("format") != _FORMAT:
         header = header if isinstance(header, dict) else {}
         said = f"a {header.get('kind')!s:.80}, format {header.get('format')!r:.80}"
-        found = said if "kind" in header else "a file of other software"
-        raise FileError(f"{path} contains {found}: expected a {kind}, format {_FORMAT}. Give such a file, saved by steerlens.")
+        found = said if "kind" in header else "a file that other software wrote"
+        raise FileError(f"{path} contains {found}: expected a {kind}, format {_FORMAT}. Give a file that steerlens saved.")
     return tensors, {name: value for name, value in header.items() if name not in ("kind", "format")}
 
 
@@ -212,7 +212,7 @@ def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **gi
         FileError: a field is missing, unknown or of another type, or the object refuses its fields.
     """
     if not isinstance(values, Mapping):
-        raise _other_version(f"{whose} contains {values!r:.80}, where fields were expected")
+        raise _other_version(f"{whose} contains {values!r:.80}, but fields were expected")
     hints, known = get_type_hints(cls), {field.name: field for field in fields(cast(Any, cls))}
     if unknown := [name for name in (*values, *given) if name not in known or (name in values and name in given)]:
         raise _other_version(f"{whose} has unknown fields: {', '.join(map(repr, unknown))}")
@@ -282,6 +282,6 @@ def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
 
 def _other_version(fault: str) -> FileError:
     return FileError(
-        f"{fault:.1000}. It was written by another version of steerlens, or it was changed: read it with the version that wrote "
-        "it, or make it again with this version."
+        f"{fault:.1000}. The file was written by another version of steerlens, or was changed later. Read the file with the "
+        "version that wrote it, or make it again with this version."
     )

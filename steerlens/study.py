@@ -116,7 +116,8 @@ def run_study(
 def _check_locales(locales: Sequence[str], items: Items) -> None:
     if not locales or ENGLISH in locales:
         raise SettingsError(
-            f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which the others are compared with."
+            f"locales {tuple(locales)} given: expected at least one locale, none of them {ENGLISH}, because the other locales "
+            f"are compared with {ENGLISH}."
         )
     for locale in (ENGLISH, *locales):
         items.of(locale=locale)
@@ -132,7 +133,7 @@ def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
     nothing is chosen by them."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
-        log.info("Too few concepts are alike in form, so all train prompts are probed")
+        log.info("Too few factual and cultural concepts are similar in form, so all train prompts are probed")
         return ()
     return tuple(pairs.prompts(explicit=False))
 

@@ -67,8 +67,8 @@ class ResultTable:
         if wrong:
             listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
             raise SettingsError(
-                f"this {type(self).__name__} was made in a different way from what is used with it ({listed}). Give what it was "
-                "made with, or make it again."
+                f"this {type(self).__name__} does not fit what is used with it ({listed}). Give what the table was made with, "
+                "or make the table again."
             )
 
     def save(self, path: str | Path) -> Path:
@@ -108,22 +108,25 @@ class ResultTable:
                 table = pq.ParquetFile(path).read()
                 frame, meta = table.to_pandas(), json_value((table.schema.metadata or {}).get(_META, b"{}"))
                 if not isinstance(meta, dict) or not frame.columns.is_unique:
-                    raise ValueError("its metadata is no JSON object, or two columns share a name")
+                    raise ValueError("the metadata is not a JSON object, or two columns have the same name")
             except Exception as error:  # pyarrow and pandas raise whatever the content leads them to
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 said = f"{type(error).__name__}: {error!s:.300}"
-                raise FileError(f"{path} is truncated or not Parquet ({said}). Write it again, or copy it whole.") from error
+                raise FileError(
+                    f"{path} is truncated or is not a Parquet file ({said}). Copy the whole file, or write it again."
+                ) from error
         missing = [name for name in cls.columns if name not in frame.columns]
         if missing:
             raise FileError(
-                f"{path} lacks columns {', '.join(missing)}: expected a table of {cls.__name__}. Give one; if another version of "
-                "steerlens wrote this one, read it with that version, or make it again."
+                f"{path} lacks the columns {', '.join(missing)}: expected a table of {cls.__name__}. Give such a table. If "
+                "another version of steerlens wrote this file, read it with that version, or make the table again."
             )
         if wrong := [f"{name} ({frame[name].dtype})" for name in cls.columns if not _is_of_its_type(frame[name])]:
             raise FileError(
-                f"{path} contains other types than a table of {cls.__name__} in columns {', '.join(wrong)}: expected texts in "
-                "columns that name something, and numbers in the others. Write it again with save."
+                f"{path} has values of the wrong type for a table of {cls.__name__} in the columns {', '.join(wrong)}: "
+                "expected texts in columns that name something, and numbers in the other columns. Write the table again with "
+                "save."
             )
         return cls(frame, meta)
 

@@ -40,12 +40,14 @@ class TrainingSettings:
         given = {name: (getattr(self, name), least) for name, least in {**from_one, "seed": 0}.items()}
         wrong = [f"{name} {own!r}" for name, (own, least) in given.items() if not _is_whole(own) or own < least]
         if wrong:
-            raise SettingsError(f"{', '.join(wrong)} given for training: expected whole numbers from 1, a seed from 0.")
+            raise SettingsError(
+                f"{', '.join(wrong)} given for training: expected whole numbers of at least 1, and a seed of at least 0."
+            )
         rate, warmup = self.learning_rate, self.warmup
         if not _is_share(rate) or rate == 0 or not _is_share(warmup):
             raise SettingsError(
-                f"learning_rate {rate!r} and warmup {warmup!r} given for training: expected a rate between 0 and 1, as 2e-4, and "
-                "a share of the steps from 0 to below 1."
+                f"learning_rate {rate!r} and warmup {warmup!r} given for training: expected a learning_rate between 0 and 1, "
+                "such as 2e-4, and a warmup of at least 0 and below 1 (a share of the steps)."
             )
         if self.layers is not None:
             several = self.layers if isinstance(self.layers, list | tuple) else (self.layers,)  # a file gives a list

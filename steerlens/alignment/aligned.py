@@ -84,11 +84,11 @@ class Aligned(Method):
         field_of(card.training, ["steps"], int, str(path / CARD))
         if not card.done:
             raise FileError(
-                f"the training of {path} did not finish (see {CARD}): repeat the same call, which continues from its last "
+                f"the training of {path} did not finish (see {CARD}). Repeat the same call: it continues from the last "
                 "checkpoint."
             )
         if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
-            raise FileError(f"{path} lacks {', '.join(lacking)}, which {CARD} lists: copy the whole folder, or train again.")
+            raise FileError(f"{path} lacks {', '.join(lacking)}, which {CARD} lists. Copy the whole folder, or train again.")
         return cls(path, card)
 
     @property

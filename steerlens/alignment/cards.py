@@ -83,7 +83,7 @@ class Card:
             FileError: the card is missing or damaged.
         """
         path = folder / CARD
-        values = read_json(path, "Give the folder of an adapter that sl.alignment made, or make it again.")
+        values = read_json(path, "Give the folder of an adapter that sl.alignment made, or train the adapter again.")
         return restored(cls, values, str(path))
 
 

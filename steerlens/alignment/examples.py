@@ -136,6 +136,6 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         if len(ids) > _PER_CHARACTER * characters or lost > _UNKNOWN:
             how = f"{len(ids) / max(1, characters):.1f} tokens per character, {lost:.0%} of them unknown"
             raise DataError(
-                f"the model's tokenizer makes {how}, of {code}: it splits this language into bytes, or does not know it. "
-                "Leave the locale out (locales=…), or take a model that was trained on it."
+                f"the model's tokenizer makes {how}, for texts in {code}: the tokenizer splits this language into bytes or "
+                "does not know it. Leave this locale out (locales=…), or use a model that was trained on this language."
             )

@@ -36,7 +36,9 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise FileError(f"another process is training in {folder}: wait for it, or give another folder as out=….") from error
+            raise FileError(
+                f"another process is training in {folder}. Wait until it has finished, or give another folder as out=…."
+            ) from error
     try:
         remove_abandoned(folder)
         yield
@@ -61,11 +63,11 @@ def begun(folder: Path, card: Card) -> Card:
             return there
         if there.done or whole(folder):
             raise SettingsError(
-                f"{folder} contains an adapter of another run ({there.method}; it differs in {', '.join(other)}): give another "
-                "folder as out=…, or remove this one."
+                f"{folder} contains an adapter of another run ({there.method}; the two runs differ in {', '.join(other)}). "
+                "Give another folder as out=…, or remove this folder."
             )
     elif foreign := [name for name in (*ADAPTER, CHECKPOINTS, LOG) if (folder / name).exists()]:
-        raise SettingsError(f"{folder} contains {foreign[0]}, which sl.alignment did not write: give another folder as out=….")
+        raise SettingsError(f"{folder} contains {foreign[0]}, which sl.alignment did not write. Give another folder as out=….")
     card.save(folder)
     return card
 

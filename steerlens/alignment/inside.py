@@ -92,7 +92,10 @@ def inside(
     import pandas as pd
 
     if BEFORE in methods:
-        raise SettingsError(f"a method called {BEFORE!r} given: this is the name of the base model, which is always included.")
+        raise SettingsError(
+            f"a method called {BEFORE!r} given: this name is reserved for the base model, which is always included. Give your "
+            "method another name."
+        )
     wanted = model.layers() if layers is None else layers_of(layers, model.layers(), f"model {model.name}")
     locales = tuple(code for code in items.locales if code != ENGLISH)
     rows: list[dict[str, Any]] = []
@@ -117,7 +120,9 @@ def _model(given: Method | LensModel, base: LensModel, name: str) -> LensModel:
         return given
     prepared = given.prepared(base, "")
     if prepared.plan is not None or prepared.hooks:
-        raise SettingsError(f"method {name!r} steers: expected methods that change the model itself, as an adapter.")
+        raise SettingsError(
+            f"method {name!r} steers: expected only methods that change the weights of the model, such as an adapter."
+        )
     return prepared.model
 
 

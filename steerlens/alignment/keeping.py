@@ -54,12 +54,12 @@ class Keep:
             SettingsError: a locale has no vector with one direction.
             LayerError: the vectors were not taken at the layer.
         """
-        self.vectors.fingerprint.check(model.fingerprint, "a vector that alignment is to keep prompts along")
+        self.vectors.fingerprint.check(model.fingerprint, "the vector given to keep")
         found = [item for item in self.items.of(kind="cultural") if item.locale in locales]
         if lacking := [code for code in locales if code not in {item.locale for item in found}]:
             raise DataError(
-                f"{self.items!r} contain no cultural items of {', '.join(lacking)} whose component could be kept: give the items "
-                "of train."
+                f"{self.items!r} contain no cultural items of {', '.join(lacking)}: expected cultural items of every trained "
+                "locale, because their component along the vector is kept. Give the items of train."
             )
         for code in locales:
             self.direction(code)
@@ -91,8 +91,8 @@ class Keep:
         edit: Any = None if own is None else own.edit(layer_of(self.layer, own.layers, f"vector {own.label}"))
         if not hasattr(edit, "direction"):
             raise SettingsError(
-                f"no vector {self.name!r} with one direction given for {locale}: expected steering vectors, as "
-                "sl.steering.take(model, split.train, sl.steering.LOC)."
+                f"no vector {self.name!r} with one direction given for {locale}: expected steering vectors, for example those "
+                "of sl.steering.take(model, split.train, sl.steering.LOC)."
             )
         return edit.direction
 

@@ -133,8 +133,8 @@ class Learner:
         if not torch.allclose(ours, plain, rtol=tolerance, atol=tolerance):
             raise ModelError(
                 f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a full pass (log "
-                f"probabilities {ours.tolist()} and {plain.tolist()}): it cannot be trained here. Expected a decoder-only model "
-                "whose output weights are applied token by token."
+                f"probabilities {ours.tolist()} and {plain.tolist()}), so steerlens cannot train this model. Expected a "
+                "decoder-only model that applies its output weights to each token separately."
             )
 
         self._check_base(texts, base, tolerance)
@@ -150,8 +150,8 @@ class Learner:
         apart = (own - before).norm(dim=1) / before.norm(dim=1)
         if not (apart < 10 * tolerance).all():
             raise ModelError(
-                f"the model read from {base.name} for training differs from the one given (residuals differ by "
-                f"{apart.max().item():.0%}): its files or its revision have changed. Load it again, with its revision pinned."
+                f"the model that was read from {base.name} for training differs from the given model (residuals differ by "
+                f"{apart.max().item():.0%}): the files or the revision have changed. Load the model again, with revision=."
             )
 
     @contextmanager

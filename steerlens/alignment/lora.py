@@ -35,14 +35,16 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ModelError("alignment by training needs the packages of an extra: pip install 'steerlens[alignment]'.") from error
+        raise ModelError(
+            "alignment by training needs packages that are not installed. Install them with: pip install 'steerlens[alignment]'"
+        ) from error
     layers = model.layers(None if settings.layers is None else layers_of(settings.layers, model.layers(), f"model {model.name}"))
     hf = hugging_face_of(model.spec).to(model.device)
     names = names_of_blocks(hf, model.n_layers)
     targets = [target for layer in layers for target in _linear(hf, names[layer], weights)]
     if not targets:
         kind = "linear maps that attend" if weights == "attention" else "linear maps"
-        raise ModelError(f"{model.name} has no {kind} in blocks {list(layers)}: expected some to train.")
+        raise ModelError(f"{model.name} has no {kind} in blocks {list(layers)}: expected at least one, to train an adapter.")
     for module in hf.modules():  # the model before training is compared with: noise would be a difference
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -74,7 +76,9 @@ def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
     for name, module in hf.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
             return [f"{name}.{at}" for at in range(n_layers)]
-    raise ModelError(f"{type(hf).__name__} has no list of its {n_layers} blocks: it cannot be trained here.")
+    raise ModelError(
+        f"the list of the {n_layers} blocks of {type(hf).__name__} cannot be found, so steerlens cannot train this model."
+    )
 
 
 def _linear(hf: Any, block: str, weights: Weights) -> list[str]:

@@ -73,7 +73,11 @@ class MidAlign(Objective):
         both = learner.residuals([*english, *own], self.layer)
         both = both - both.mean(dim=0) if self.centred else both
         if len({example.about for example in batch}) == 1:
-            _log.warning("a batch of %d examples is all about %s: its contrastive loss is 0", len(batch), batch[0].about)
+            _log.warning(
+                "all examples in a batch of %d are about %s, so the contrastive loss of this batch is 0",
+                len(batch),
+                batch[0].about,
+            )
         same = torch.tensor([[_same(one, other) for other in batch] for one in batch], device=both.device)
         return {"contrastive": contrastive_loss(both[len(batch) :], both[: len(batch)], self.temperature, same)}
 

@@ -65,7 +65,9 @@ def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Exec
     """
     folders = [training.folder for training in trainings]
     if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
-        raise SettingsError(f"several trainings were given the folder {', '.join(twice)}: expected one for each.")
+        raise SettingsError(
+            f"several trainings were given the same folder {', '.join(twice)}: expected a separate folder for each training."
+        )
     done = []
     with progress(len(trainings), "Trainings", "adapter", show=len(trainings) > 1) as bar:
         for found in _done(model, trainings, executor):
@@ -108,7 +110,7 @@ def _seen_from_here(folder: Path, card: Card) -> Aligned:
         found, reason = None, str(error)
     if found is None or found.card != card:
         raise FileError(
-            f"a worker trained an adapter in {folder}, and this machine does not have it there ({reason}): expected "
-            "a folder that all machines share. Give such a one as out=…"
+            f"a worker trained an adapter in {folder}, but this machine does not have this adapter in that folder ({reason}): "
+            "expected a folder that all machines share. Give a shared folder as out=…"
         )
     return found

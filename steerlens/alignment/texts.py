@@ -64,7 +64,7 @@ def some(found: tuple[Example, ...], what: str) -> tuple[Example, ...]:
     """
     if not found:
         raise DataError(
-            f"the parallel texts contain no {what}: this method has nothing to learn from. Give others, as "
+            f"the parallel texts contain no {what}, so this method has nothing to learn from. Give other texts, for example "
             "sl.data.parallel.facts(split.train)."
         )
     return found

@@ -108,8 +108,9 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             parts[KEPT] = self.keep.loss(self.learner, batch.kept)
         if fixed := [name for name, part in parts.items() if not part.requires_grad]:
             raise SettingsError(
-                f"{', '.join(map(repr, fixed))} of the loss does not depend on the adapter: expected an adapter at or below the "
-                "layer whose residuals are read. Give `layers=` of TrainingSettings blocks up to that layer, or read a later one."
+                f"the part {', '.join(map(repr, fixed))} of the loss does not depend on the adapter: expected an adapter in "
+                "the layer whose residuals are read, or in a lower layer. In `layers=` of TrainingSettings, give blocks up to "
+                "that layer, or read a later layer."
             )
         for name, part in parts.items():
             self.seen.setdefault(name, []).append(float(part.detach()))
@@ -147,8 +148,9 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             folder = Path(self.args.output_dir).parent
             kept = ", ".join(map(str, whole(folder))) or "none yet"
             raise FileError(
-                f"the checkpoint of step {self.state.global_step} cannot be written into {folder} ({error!s:.200}). Those of "
-                f"steps {kept} are kept: free some space, and repeat the same call, which continues from the last of them."
+                f"the checkpoint of step {self.state.global_step} cannot be written into {folder} ({error!s:.200}). "
+                f"Checkpoints that are kept: {kept}. Free some space, and repeat the same call: it continues from the last "
+                "checkpoint."
             ) from error
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
@@ -196,8 +198,8 @@ def _check_diverging(part: str, state: Any, rate: float) -> None:
 def _diverging(state: Any, what: str, rate: float) -> ModelError:
     seen = [f"{row['part']} {row['value']:.2f}" for row in state.log_history[-5:] if "part" in row]
     return ModelError(
-        f"the loss diverges ({what}). Before: {', '.join(seen) or 'nothing'}. The checkpoints so far are kept. Train with a "
-        f"lower learning rate than {rate:g} (TrainingSettings(learning_rate=…)), into another folder."
+        f"the loss diverges ({what}). Last values before: {', '.join(seen) or 'none'}. The checkpoints so far are kept. Train "
+        f"again into another folder, with a learning rate below {rate:g} (TrainingSettings(learning_rate=…))."
     )
 
 
@@ -209,7 +211,8 @@ def _check_device(own: torch.device, others: torch.device) -> None:
     """
     if own.type == "cuda" and own != others:
         raise SettingsError(
-            f"a model on {own} given: training runs on {others}. Set CUDA_VISIBLE_DEVICES={own.index} and load it on cuda:0."
+            f"a model on {own} given, but training runs on {others}. Set CUDA_VISIBLE_DEVICES={own.index}, and load the model "
+            "on cuda:0."
         )
 
 

@@ -76,8 +76,8 @@ def train(
     check_languages(model.tokenizer, corpus, (ENGLISH, *codes))
     if model.dtype is torch.bfloat16:
         _log.warning(
-            "%s is in bfloat16, which rounds off small changes when an adapter is merged into it. Load it in float32 to see all "
-            "that is learned, above all in early checkpoints.",
+            "%s is in bfloat16: when an adapter is merged into such weights, small changes are lost by rounding. Load the "
+            "model in float32 to see everything that is learned, above all in early checkpoints.",
             model.name,
         )
     streams, left_out = _usable(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
@@ -87,7 +87,7 @@ def train(
         card = begun(folder, _card(model, corpus, objective, codes, chosen, keep))
         if card.done:
             strip(folder)
-            _log.info("%s contains this adapter already: it is not trained again", folder)
+            _log.info("%s already contains this adapter, so it is not trained again", folder)
             return Aligned.load(folder)
         began = perf_counter()
         with quiet_transformers(), _own_random_numbers(model):
@@ -104,11 +104,12 @@ def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple
     wanted = tuple(there if given is None else [given] if isinstance(given, str) else dict.fromkeys(given))
     if lacking := [code for code in wanted if code not in there]:
         raise SettingsError(
-            f"locales {lacking} given: expected some of {', '.join(there)}, which {corpus!r} contains in addition to {ENGLISH}."
+            f"locales {lacking} given: expected only locales that {corpus!r} contains besides {ENGLISH}: {', '.join(there)}."
         )
     if not wanted:
         raise SettingsError(
-            f"{corpus!r} contains only texts in {', '.join(corpus.locales)}: expected other locales to align with {ENGLISH}."
+            f"{corpus!r} contains only texts in {', '.join(corpus.locales)}: expected at least one other locale, to align it "
+            f"with {ENGLISH}."
         )
     return wanted
 
@@ -116,8 +117,8 @@ def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple
 def _check_batch(objective: Objective, size: int) -> None:
     if size < objective.least_batch:
         raise SettingsError(
-            f"batch size {size} given for {objective.name}: expected {objective.least_batch} or more examples, which it compares "
-            "with each other."
+            f"batch size {size} given for {objective.name}: expected {objective.least_batch} or more examples, because this "
+            "method compares the examples of a batch with each other."
         )
 
 
@@ -154,11 +155,13 @@ def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], i
     left_out = every - sum(map(len, kept))
     if not all(kept):
         raise DataError(
-            f"all examples of one kind are longer than {most} tokens, or have one token: expected texts of a length between. "
-            "Give others, or a larger max_tokens."
+            f"all examples of one kind are longer than {most} tokens or have only one token: expected texts of 2 to {most} "
+            "tokens. Give other texts, or a larger max_tokens."
         )
     if left_out:
-        _log.info("%d of %d examples are longer than %d tokens, or have one token, and are left out", left_out, every, most)
+        _log.info(
+            "%d of %d examples are left out, because they are longer than %d tokens or have only one token", left_out, every, most
+        )
     return kept, left_out
 
 
@@ -212,13 +215,13 @@ class _Run:
             smaller = size // 2 if size % 2 == 0 else 1
             if size == 1 or smaller < self.objective.least_batch:
                 raise ModelError(
-                    f"memory does not hold {size} examples of {self.objective.name} at once ({said:.200}). Expected shorter "
-                    "texts (max_tokens), a smaller model or more memory."
+                    f"{size} examples of {self.objective.name} do not fit into memory at once ({said:.200}). Use shorter texts "
+                    "(max_tokens), a smaller model or more memory."
                 )
             size, accumulate = smaller, accumulate * (size // smaller)
             _log.warning(
-                "memory does not hold a batch of this size: training continues with batches of %d, and %d of them per update. A "
-                "contrastive loss then has fewer wrong answers.",
+                "a batch of this size does not fit into memory: training continues with batches of %d, and %d of them per "
+                "update. A contrastive loss then compares with fewer wrong answers.",
                 *(size, accumulate),
             )
 

@@ -27,15 +27,16 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
     given = own or atlas(codes)
     if english and ENGLISH not in given.locales:
         raise DataError(
-            f"{given.name} has no items in {ENGLISH}, which the other locales are compared with. Add rows in {ENGLISH}."
+            f"{given.name} has no items in {ENGLISH}: expected some, because the other locales are compared with {ENGLISH}. "
+            f"Add rows in {ENGLISH}."
         )
     for code in (*((ENGLISH,) if english else ()), *codes):
         held = given.of(locale=code)
         for kind in kinds:
             if not held.of(kind=kind):
                 raise DataError(
-                    f"{given.name} has no {kind} items in {code}: expected {' and '.join(kinds)} items there. Add rows of this "
-                    "kind, or ask for another locale."
+                    f"{given.name} has no {kind} items in {code}: expected {' and '.join(kinds)} items in this locale. Add "
+                    "rows of this kind, or choose another locale."
                 )
     return given.where(lambda item: item.locale in (ENGLISH, *codes)), codes
 
@@ -45,7 +46,9 @@ def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[
     others = tuple(code for code in have if code != ENGLISH)
     if "locale" in args:
         if args.locale is None and from_file and len(others) != 1:
-            raise SettingsError(f"{args.items} contains items in {', '.join(have)}: choose one with --locale.")
+            raise SettingsError(
+                f"{args.items} contains items in {', '.join(have)}: expected a choice of one locale. Choose it with --locale."
+            )
         return (args.locale or (others[0] if from_file else args.atlas_locale),)
     text = args.locales or ("all" if from_file else args.atlas_locales)
     return others if text == "all" else value_of("locales", text, tuple[str, ...])
@@ -72,6 +75,6 @@ def _sizes(text: str | None) -> dict[str | int, str | int] | None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(place.strip() and size.strip() for place, _, size in pairs):
-        raise SettingsError(f"--max-memory {text!r} given: expected a size for each device, as 0=20GiB,cpu=60GiB.")
+        raise SettingsError(f"--max-memory {text!r} given: expected a size for each device, such as 0=20GiB,cpu=60GiB.")
     named = [(place.strip(), size.strip()) for place, _, size in pairs]
     return {int(place) if place.isdecimal() else place: int(size) if size.isdecimal() else size for place, size in named}

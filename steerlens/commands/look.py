@@ -76,7 +76,10 @@ def data(args: Namespace) -> str:
     if args.locale is not None or args.kind is not None:
         items = items.of(locale=args.locale, kind=args.kind)
     if not len(items):
-        raise DataError(f"no items match topic {args.topic!r}, kind {args.kind!r} and locale {args.locale!r}: loosen a filter.")
+        raise DataError(
+            f"no items match topic {args.topic!r}, kind {args.kind!r} and locale {args.locale!r}. Remove or change one of "
+            "these filters."
+        )
     return {"count": _counted, "show": _shown, "check": _checked}[args.action](items, args)
 
 
@@ -116,7 +119,7 @@ def _checked(items: Items, args: Namespace) -> str:
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"{len(problems)} problems in {items.name}; please correct them:\n{listing}")
+        raise DataError(f"{len(problems)} problems in {items.name}. Correct them:\n{listing}")
     said = f"No problems in {len(items)} items of {len(items.locales)} locales."
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
         return f"{said} There are too few concepts of one kind to measure how well form distinguishes the kinds."

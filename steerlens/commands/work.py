@@ -144,8 +144,9 @@ def align(args: Namespace) -> str:
     figure = _write(made.plot(), Path(args.out) / "training.html")
     return (
         f"{made.card.method} of {', '.join(locales)}: {settings.steps} steps in {made.card.seconds:.0f} seconds. Each part of "
-        f"the loss, mean of its first and of its last {_ENDS} values:\n{seen}\n\nAdapter: {made.folder.resolve()}\n{figure}\n\n"
-        f"To place it on the plane: {shlex.join(_placing(args, locales[0], made.card.method))}"
+        f"the loss, as the mean of the first and of the last {_ENDS} values:\n{seen}\n\nAdapter: "
+        f"{made.folder.resolve()}\n{figure}\n\nTo place it on the plane: "
+        f"{shlex.join(_placing(args, locales[0], made.card.method))}"
     )
 
 
@@ -160,9 +161,9 @@ def plane(args: Namespace) -> str:
     """Measures saved plans and adapters on the test part of the atlas."""
     plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
-        raise SettingsError("no methods given: expected --plan NAME=FILE, --adapter NAME=FOLDER, or several of them.")
+        raise SettingsError("no methods given: expected at least one --plan NAME=FILE or --adapter NAME=FOLDER.")
     if twice := sorted(set(plans) & set(adapters)):
-        raise SettingsError(f"{twice[0]!r} names both a plan and an adapter: give each method its own name.")
+        raise SettingsError(f"the name {twice[0]!r} is given to both a plan and an adapter. Give each method a different name.")
     folder = Folder.ready(args.out)
     items, (locale,) = arguments.items(args, (), english=False)
     methods: dict[str, Any] = {name: {locale: SteeringPlan.load(file)} for name, file in plans.items()}
@@ -189,9 +190,9 @@ def named(what: str, given: list[str]) -> dict[str, str]:
     """
     named = [text.partition("=") for text in given]
     if any(not name or not file for name, _, file in named):
-        raise SettingsError(f"--{what} {given} given: expected NAME=FILE, as in surgical=plan.safetensors.")
+        raise SettingsError(f"--{what} {given} given: expected NAME=FILE, for example surgical=plan.safetensors.")
     if len({name for name, _, _ in named}) < len(named):
-        raise SettingsError(f"--{what} {given} given: a name is used for two {what}s. Give each {what} its own name.")
+        raise SettingsError(f"--{what} {given} given: two {what}s have the same name. Give each {what} a different name.")
     return {name: file for name, _, file in named}
 
 
@@ -203,7 +204,7 @@ def _adapter(folder: str) -> Method:
     if (path / CARD).is_file():
         return Aligned.load(path)
     if not (path / "adapter_config.json").is_file():
-        raise SettingsError(f"--adapter {folder} given: expected the folder of an adapter, with adapter_config.json in it.")
+        raise SettingsError(f"--adapter {folder} given: expected the folder of an adapter, which contains adapter_config.json.")
     if (path.parent.parent / CARD).is_file() and (found := Aligned.load(path.parent.parent).at(path)) is not None:
         return found
     return Checkpoint(path)

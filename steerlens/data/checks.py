@@ -62,12 +62,12 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
     if len(distinct) < len(item.choices):
         yield f"choices repeat: {', '.join(item.choices)}"
     if len(distinct) < least:
-        yield f"{len(distinct)} choices differ: expected at least {least}"
+        yield f"only {len(distinct)} different choices: expected at least {least}"
     for form, text in (("question", item.question), ("explicit question", item.explicit)):
         if _stands_in(item.choices[item.answer], text, place.script):
-            yield f"the {form} {text!r} contains its answer {item.choices[item.answer]!r}"
+            yield f"the {form} {text!r} contains the right answer {item.choices[item.answer]!r}"
         if foreign(text, place.script) and own_letters(text, place.script) < _SENTENCE:
-            yield f"the {form} {text!r} is not in script {place.script}"
+            yield f"the {form} {text!r} is not written in the script {place.script}"
     if item.kind == "cultural":
         yield from _named(item, place)
 
@@ -87,7 +87,7 @@ def _named(item: Item, place: Locale) -> Iterator[str]:
         if place.names and (found := re.search(place.names, choice)):
             yield f"choice {choice!r} names {found.group()!r}"
     if place.own_country and item.explicit and not re.search(place.own_country, item.explicit):
-        yield f"the explicit question {item.explicit!r} does not name its country"
+        yield f"the explicit question {item.explicit!r} does not name the country of its locale"
 
 
 def _unclear(items: Items) -> Iterator[Problem]:
@@ -100,7 +100,7 @@ def _unclear(items: Items) -> Iterator[Problem]:
         answers = right[item.locale, same_text(item.question)]
         for n, choice in enumerate(item.choices):
             if n != item.answer and (other := answers.get(same_text(choice))):
-                what = f"{choice!r} among the choices is the answer of {other}, which asks the same question"
+                what = f"the wrong choice {choice!r} is the right answer of {other}, which asks the same question"
                 yield Problem(item.locale, item.concept, what)
 
 
@@ -110,7 +110,7 @@ def _repeats(items: Items) -> Iterator[Problem]:
         for text in filter(None, (item.question, item.explicit)):
             first = seen.setdefault((item.locale, same_text(text)), item.concept)
             if first != item.concept or text == item.question == item.explicit:
-                yield Problem(item.locale, item.concept, f"the question {text!r} repeats, first asked for {first}")
+                yield Problem(item.locale, item.concept, f"the question {text!r} is asked twice, first for the concept {first}")
 
 
 def _missing(items: Items) -> Iterator[Problem]:
@@ -144,4 +144,7 @@ def _lopsided(at: Iterable[int], width: int) -> Iterator[str]:
     for position in range(width):
         if abs(counts[position] - n * share) > _TOLERANCE * spread:
             letter = ascii_uppercase[position]
-            yield f"{counts[position]} of {n} answers are at letter {letter} of {width}: expected about {n * share:.0f}"
+            yield (
+                f"{counts[position]} of {n} right answers have the letter {letter} (of {width} letters): expected about "
+                f"{n * share:.0f}"
+            )

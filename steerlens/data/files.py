@@ -51,7 +51,7 @@ def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> I
     path = Path(path)
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if path.suffix not in readers:
-        raise FileError(f"{path} given: items are read from .jsonl and .csv files. Rename or convert it.")
+        raise FileError(f"{path} given: expected a file whose name ends in .jsonl or .csv. Rename or convert the file.")
     reader = RowReader(wordings=_wordings(wordings), cloze=cloze)
     readers[path.suffix](reader, path.name, lines_of(path))
     return reader.finish(path.name)
@@ -122,7 +122,7 @@ def _votes(item: Item) -> int:
 
 def _wordings(given: int) -> int:
     if given < 1:
-        raise DataError(f"{given} wordings asked for: expected at least one.")
+        raise DataError(f"{given} wordings given: expected at least one.")
     return given
 
 

@@ -38,12 +38,12 @@ def _own(code: str) -> Own:
     try:
         given = json_value(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {file}: {error}. Expected JSON with the answers of {code}, by concept.") from error
+        raise FileError(f"cannot read {file}: {error}. Expected JSON with the answers of {code} by concept.") from error
     known = {"answers": dict[str, Any], "words": dict[str, str], "wordings": dict[str, dict[str, Any]]}
     if not isinstance(given, dict) or "answers" not in given or not given.keys() <= known.keys():
         said = f"the fields {', '.join(given)}" if isinstance(given, dict) else f"a {type(given).__name__}"
         raise DataError(
-            f"{file} contains {said:.200}. Expected the fields answers, words and wordings, the first of them at least."
+            f"{file} contains {said:.200}. Expected an object with the field answers, and if needed words and wordings."
         )
     for name, value in given.items():
         if not is_parsed(value, known[name]):

@@ -106,7 +106,9 @@ class Item:
         choice = next((index for index, owners in enumerate(self.owners) if country in owners), None)
         if not self.template or choice is None:
             lacking = "no template with a slot for a country" if not self.template else f"no answer of {country}"
-            raise DataError(f"item {self.concept!r} in {self.locale} has {lacking}: so it cannot name another country.")
+            raise DataError(
+                f"item {self.concept!r} in {self.locale} has {lacking}, so the item cannot name the country of another locale."
+            )
         return replace(self, question=filled(self.template, self.locale, country), explicit="", template="", answer=choice)
 
     @property
@@ -137,8 +139,8 @@ class Item:
         """
         if form == "explicit" and not self.explicit:
             raise DataError(
-                f"item {self.concept!r} in {self.locale} has no explicit question: only cultural items name a country. "
-                "Ask for its implicit prompt, or give the item an 'explicit' field."
+                f"item {self.concept!r} in {self.locale} has no explicit question: only cultural items have a question that "
+                "names a country. Use the implicit prompt, or give the item a field 'explicit'."
             )
         question = self.explicit if form == "explicit" else self.question
         text = question if self.cloze else locale(self.locale).prompt(question)
@@ -230,8 +232,8 @@ class Items(Sequence[Item]):
         named = tuple(item.about(country) for item in self.items if _can_name(item, country))
         if not named:
             raise DataError(
-                f"no item of {self.name!r} has a template and another answer of {country}: give cultural items of other locales "
-                "that contain its answers, such as those of the atlas."
+                f"no item of {self.name!r} has both a template and a different answer for {country}: expected cultural items "
+                f"of other locales that contain the answers of {country}. Give such items, for example those of the atlas."
             )
         return replace(self, items=named)
 
@@ -361,7 +363,9 @@ class Items(Sequence[Item]):
         for kind in KINDS:
             relations = {group_of(item.concept): item.relation for item in self.items if item.kind == kind}
             if 0 < len(relations) < 3:
-                raise DataError(f"{len(relations)} {kind} concepts given: a split in three needs at least 3 of a kind.")
+                raise DataError(
+                    f"{len(relations)} {kind} concepts given: a split into three parts needs at least 3 concepts of each kind."
+                )
             held = {group: relation for group, relation in relations.items() if relation and holdout == "relation"}
             side |= sides(relations.keys() - held.keys(), shares, seed) | sides_by_relation(held, shares, seed)
         parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
@@ -381,7 +385,10 @@ class Items(Sequence[Item]):
         for kind in KINDS:
             groups = dealt((group_of(item.concept) for item in self.items if item.kind == kind), n, seed)
             if n < 1 or 0 < len(groups) < n:
-                raise DataError(f"{len(groups)} {kind} concepts given for {n} folds: expected at least one each, and one fold.")
+                raise DataError(
+                    f"{len(groups)} {kind} concepts given for {n} folds: expected at least one fold, and at least one concept "
+                    "for each fold."
+                )
             part |= groups
         return tuple(self.where(lambda item, at=at: part[group_of(item.concept)] == at) for at in range(n))  # type: ignore[misc]
 

@@ -34,9 +34,9 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
     except UnicodeDecodeError as error:
         byte, found = line[error.start], _OTHER_BOMS.get(line[:2]) if number == 1 else None
         raise FileError(
-            f"cannot read {path}: line {number}, byte {error.start + 1} (0x{byte:02x}) is not UTF-8; the file seems to be in "
-            f"{found or 'another encoding'}. Convert it to UTF-8, for example with: "
-            f"iconv -f {found or 'ENCODING'} -t UTF-8 {path.name} > utf8-{path.name}"
+            f"cannot read {path}: line {number}, byte {error.start + 1} (0x{byte:02x}) is not UTF-8. The file seems to be in "
+            f"{found or 'another encoding'}. Convert the file to UTF-8, for example with: iconv -f {found or 'ENCODING'} -t "
+            f"UTF-8 {path.name} > utf8-{path.name}"
         ) from error
 
 

@@ -115,7 +115,8 @@ def _read(folder: Traversable) -> Locale:
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]
     if lacking or other:
         raise DataError(
-            f"{_FILE} in {folder} lacks {lacking} and has other fields {other}: expected fields among {', '.join(known)}."
+            f"{_FILE} in {folder} lacks the fields {lacking} and has the unknown fields {other}: expected only these fields: "
+            f"{', '.join(known)}."
         )
     return Locale(**given)
 
@@ -143,12 +144,14 @@ def _check(made: Locale) -> None:
         DataError: the code is not a BCP 47 code, or a regular expression is not valid.
     """
     if not _CODE.fullmatch(made.code):
-        raise DataError(f"code {made.code!r:.80} given for a locale: expected a BCP 47 code, as es-PE.")
+        raise DataError(f"code {made.code!r:.80} given for a locale: expected a BCP 47 code, such as es-PE.")
     for name in ("own_country", "names", "capitals"):
         try:
             re.compile(getattr(made, name))
         except (re.error, RecursionError, OverflowError) as error:
-            raise DataError(f"{name} of {made.code} is no regular expression ({error}): expected one, as Perú|peruan.") from error
+            raise DataError(
+                f"{name} of {made.code} is not a valid regular expression ({error}): expected one such as Perú|peruan."
+            ) from error
 
 
 def _ordered(codes: Iterable[str]) -> tuple[str, ...]:

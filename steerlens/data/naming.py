@@ -25,7 +25,9 @@ def filled(template: str, code: str, country: str | None = None) -> str:
     """
     slots = list(SLOT.finditer(template))
     if len(slots) != 1:
-        raise DataError(f"template {template!r} of {code} has {len(slots)} slots: expected one of {{in}}, {{of}} and {{front}}.")
+        raise DataError(
+            f"template {template!r} of {code} has {len(slots)} slots: expected exactly one slot, {{in}}, {{of}} or {{front}}."
+        )
     slot = slots[0]
     start, end = template[: slot.start()], template[slot.end() :]
     text = _put(slot, code, country)
@@ -40,12 +42,18 @@ def _put(slot: re.Match[str], code: str, country: str | None) -> str:
     place, form = locale(code), slot[1]
     if country is None:
         if slot[2] and form not in place.here:
-            raise DataError(f"locale {code} has no text for {slot.group()} without a country: give it 'here'.")
+            raise DataError(
+                f"locale {code} has no text for the slot {slot.group()} in questions without a country. Add this text to the "
+                "field 'here' of the locale."
+            )
         return place.here[form] if slot[2] else ""
     if country not in place.countries:
         raise UnknownNameError(f"country in the language of {code}", country, tuple(place.countries))
     if form not in place.countries[country]:
-        raise DataError(f"locale {code} has no text for {slot.group()} of {country}: give its country {form!r}.")
+        raise DataError(
+            f"locale {code} has no text for the slot {slot.group()} with the country of {country}. Add {form!r} to this "
+            "country in the field 'countries' of the locale."
+        )
     return place.countries[country][form]
 
 

@@ -36,9 +36,9 @@ class PromptPairs:
             object.__setattr__(self, side, tuple(_prompt(given, side) for given in getattr(self, side)))
         if not self.positive or not self.negative or len(self.positive) != len(self.negative):
             raise PairsError(
-                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: "
-                "expected as many of one as of the other, and at least one. Check that the items contain both sides "
-                "(English and the locale for EN pairs, explicit questions for LOC pairs)."
+                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: expected "
+                "the same number of both, and at least one of each. Check that the items contain both sides (English and the "
+                "locale for EN pairs, explicit questions for LOC pairs)."
             )
 
     def __len__(self) -> int:
@@ -55,9 +55,7 @@ def _prompt(given: object, side: str) -> Prompt:
         return Prompt(given)
     if isinstance(given, Prompt):
         return given
-    raise PairsError(
-        f"{type(given).__name__} given among the {side} prompts: expected texts or prompts, {given!r:.60} is neither."
-    )
+    raise PairsError(f"{type(given).__name__} given among the {side} prompts ({given!r:.60}): expected only texts or prompts.")
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:
@@ -72,11 +70,13 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
         PairsError: there is no such concept, or the locale's language is English.
     """
     if locale == ENGLISH:
-        raise PairsError(f"EN pairs contrast a locale with {ENGLISH} and were asked for {ENGLISH} itself. Name another locale.")
+        raise PairsError(
+            f"locale {ENGLISH} given for EN pairs: expected another locale, because EN pairs contrast a locale with {ENGLISH}."
+        )
     if asks_in_english(locale):
         raise PairsError(
-            f"EN pairs were asked for {locale}, which asks in English, too: both prompts would be the same. Take other "
-            "contrasts of it, as contrasts=[steerlens.steering.LOC]."
+            f"locale {locale} given for EN pairs: this locale also asks in English, so both prompts of a pair would be the "
+            "same. Use another contrast for this locale, for example contrasts=[steerlens.steering.LOC]."
         )
     asked = [prompt for prompt in prompts if prompt.kind == kind and prompt.form != "explicit"]
     english = {prompt.concept: prompt for prompt in asked if prompt.locale == ENGLISH}
@@ -132,7 +132,8 @@ def named_country(code: str, explicit: Iterable[str]) -> str:
     found = [match.group() for question in explicit if pattern and (match := re.search(pattern, question))]
     if not found:
         raise PairsError(
-            f"no explicit question of {code} names its country (pattern {pattern!r}): give the name, as in country='España'."
+            f"no explicit question of {code} names the country of this locale (pattern {pattern!r}). Give the name, for "
+            "example country='España'."
         )
     return Counter(found).most_common(1)[0][0]
 

@@ -144,7 +144,9 @@ class RowReader:
         for doubt in doubts:
             self.doubts[doubt] += 1
             if self.doubts[doubt] == 1 and self.warn:
-                _log.warning("%s: %s (%s, %s); others of this kind are counted in notes", place, doubt, item.locale, script)
+                _log.warning(
+                    "%s: %s (%s, %s); later rows with this problem are only counted, in notes", place, doubt, item.locale, script
+                )
 
     def finish(self, name: str) -> Items:
         """All items that were read.
@@ -154,9 +156,11 @@ class RowReader:
         """
         if self.faults:
             listing = "\n".join(f"  {fault}" for fault in self.faults)
-            more = f"\n  … and {self.more_faults:,} faults more" if self.more_faults else ""
+            more = f"\n  … and {self.more_faults:,} more faults" if self.more_faults else ""
             rows = f"{self.bad_rows:,} bad row{'s' if self.bad_rows > 1 else ''}"
-            raise DataError(f"{rows} in {name}; nothing was loaded. Correct these rows and load again:\n{listing}{more}")
+            raise DataError(
+                f"{rows} in {name}: nothing was loaded. Correct these rows, and load the file again:\n{listing}{more}"
+            )
         if not self.items:
             raise DataError(f"{name} contains no items: expected at least one row.")
         items = tuple(self.items) if isinstance(self.items, list) else self.items
@@ -192,7 +196,10 @@ class RowReader:
         if code and code not in self._known:
             near = difflib.get_close_matches(code, sorted(self._known), n=3, cutoff=0.3) or ["es-ES"]
             self.fault(
-                place, name, f"{code!r} given", f"a known locale, as {', '.join(near)}, or one that you add: sl.data.add_locale"
+                place,
+                name,
+                f"{code!r} given",
+                f"a known locale, such as {', '.join(near)}, or a locale that you add with sl.data.add_locale",
             )
 
     def _once(self, place: str, text: Mapping[str, str]) -> None:
@@ -247,7 +254,12 @@ class RowReader:
             texts = [*given, statement] if statement else given
             own = [Wording(filled(text, code), filled(text, code, code), text) for text in texts]
         except SteerlensError as error:
-            self.fault(place, "templates", str(error), "one slot for the country in each, and a locale that fills it")
+            self.fault(
+                place,
+                "templates",
+                str(error),
+                "exactly one slot for the country in each text, and a locale that has a text for this slot",
+            )
             return [], None
         return own[: len(given)], replace(own[-1], cloze=True) if statement else None
 
@@ -268,7 +280,7 @@ class RowReader:
         """A list of texts that may be missing."""
         given = row.get(name) or []
         if not isinstance(given, list) or not all(isinstance(text, str) and text and text == text.strip() for text in given):
-            self.fault(place, name, f"{given!r} given", "a list of texts without outer white space")
+            self.fault(place, name, f"{given!r} given", "a list of texts without white space at their beginning or end")
             return []
         return given
 
@@ -277,7 +289,12 @@ class RowReader:
         named = [tuple(choice) if isinstance(choice, list) and choice else (choice,) for choice in choices]
         texts = [text for names in named for text in names]
         if not all(isinstance(text, str) and text.strip() and text == text.strip() for text in texts):
-            self.fault(place, name, "an empty choice, one with outer white space or one that is no text", "texts")
+            self.fault(
+                place,
+                name,
+                "an empty choice, a choice with white space at its beginning or end, or a choice that is not a text",
+                "texts",
+            )
             return ()
         if len(named) < 2:
             self.fault(place, name, f"{len(named)} choices", "at least two")

@@ -65,8 +65,8 @@ def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -
     members: dict[str, list[str]] = {}
     if 0 < len(set(relations.values())) < len(shares):
         raise DataError(
-            f"{len(set(relations.values()))} relations given ({', '.join(sorted(set(relations.values())))}): holding relations "
-            "out needs at least 3. Split by concept instead."
+            f"{len(set(relations.values()))} relations given ({', '.join(sorted(set(relations.values())))}): holding out whole "
+            "relations needs at least 3. Split by concept instead."
         )
     for group, relation in relations.items():
         members.setdefault(relation, []).append(group)

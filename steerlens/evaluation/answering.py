@@ -179,8 +179,8 @@ def answered(
                 gc.collect()  # the parts of a model that was let go hold each other
     if not rows:
         raise SettingsError(
-            f"{items!r} contains no items in {', '.join(codes)} that {', '.join(score.name for score in measured)} are measured "
-            "on: give items of these kinds, or other scores."
+            f"{items!r} contains no items in {', '.join(codes)} that can be used to measure "
+            f"{', '.join(score.name for score in measured)}. Give items of the right kind, or choose other scores."
         )
     meta = provenance(
         model=model.fingerprint.to_dict(), items=items.digest(), scoring=asdict(marker.scoring),

@@ -54,8 +54,8 @@ class Attribution:
         """
         if layer not in self.slopes:
             raise SettingsError(
-                f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, since it adds no fixed "
-                "direction: use mode 'exact' or 'screened'."
+                f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, because "
+                f"{self.unknown_of} does not add a fixed direction. Use mode 'exact' or 'screened'."
             )
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it is infinite or NaN, and reported as such
             return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)

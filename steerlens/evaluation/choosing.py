@@ -83,8 +83,8 @@ class Choices(Mapping[str, Chosen]):
         """
         if SURGICAL not in self.each:
             raise SettingsError(
-                f"contrasts that were swept together: {', '.join(self.each)}. Surgical steering combines two or more that have a "
-                "locale in common: sweep such ones."
+                f"only these contrasts were swept together: {', '.join(self.each)}. Surgical steering combines two or more "
+                "contrasts that have a locale in common. Sweep such contrasts together."
             )
         return self.each[SURGICAL]
 
@@ -95,7 +95,8 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(
-            f"the sweep lacks scores {sorted(lacking)}, which its contrasts are meant to raise: add these scores to the sweep."
+            f"the sweep lacks the scores {sorted(lacking)}, which its contrasts are meant to raise. Sweep again with these "
+            "scores."
         )
     cache = ScoreCache(
         source.model, _parts(source, swept), list(aims.values()), source.scoring, source.batch_size, source.running,
@@ -151,8 +152,8 @@ def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
     strengths = set(swept.frame.loc[swept.frame["vector"] == spec.name, "strength"])
     if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info(
-            "%s was chosen at the largest swept strength: a larger strength may gain more. sweep(..., mode='exact', extend=%d) "
-            "then doubles the largest strength.",
+            "%s was chosen at the largest swept strength, so a larger strength may be better. To try larger strengths, use "
+            "sweep(..., mode='exact', extend=%d), which doubles the largest strength as long as the best cell is there.",
             *(spec, swept.meta.get("extend", 0) + 2),
         )
 
@@ -192,8 +193,14 @@ def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tu
     both = tuple(code for code in both if code != ENGLISH or ENGLISH in vectors.locales) or both
     if len(locales) > 1 and any(len(vectors.named(name).locales or both) > len(both) for name in locales):
         listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in locales.items())
-        how = f"all together by {', '.join(both)}, which they have in common" if both else "nothing together"
-        log.warning("The contrasts were swept in different locales (%s): each is chosen by its own locales, and %s.", listed, how)
+        how = (
+            f"combinations are chosen by {', '.join(both)}, which all contrasts have in common"
+            if both
+            else "no combination is chosen"
+        )
+        log.warning(
+            "The contrasts were swept in different locales (%s). Each contrast is chosen by its own locales, and %s.", listed, how
+        )
     return both
 
 
@@ -209,9 +216,9 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     if not all(counts.values()) or (len(aims) > 1 and layers < 2):
         listed = " and ".join(f"{n} {name}" for name, n in counts.items())
         raise SettingsError(
-            f"the sweep contains {listed} cells that were run with finite scores, at {layers} layers: choosing needs cells of "
-            "every contrast that were run, not predicted, at two layers or more. Sweep all, with more layers, in mode 'exact' or "
-            "'screened'."
+            f"the sweep contains {listed} cells that were run and have finite scores, at {layers} layers: expected such cells "
+            "for every contrast, at two layers or more (cells that were only predicted do not count). Sweep all contrasts, at "
+            "more layers, in mode 'exact' or 'screened'."
         )
     specs = _noted(cache, run)
     return {name: [spec for spec in specs if spec.name == name] for name in aims}
@@ -224,11 +231,14 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
         SettingsError: there are no combinations, or none has finite scores.
     """
     if not combinations:
-        raise SettingsError("no cells of all contrasts are at different layers: sweep more layers, or fewer contrasts.")
+        raise SettingsError(
+            "the cells of the contrasts cannot be combined, because each contrast needs a different layer. Sweep more layers, "
+            "or fewer contrasts."
+        )
     joint.run(combinations, "Surgical")
     if not any(joint.allowed(spec) for spec in combinations):
         raise SettingsError(
-            f"every combination gives NaN or infinite scores, {combinations[0]} among them: sweep smaller strengths, or load the "
+            f"every combination, such as {combinations[0]}, gives NaN or infinite scores. Sweep smaller strengths, or load the "
             "model in bfloat16 or float32."
         )
     return joint.ordered(combinations)
@@ -267,8 +277,8 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
                 continue  # no vector of this locale is measured on these items
             if set(rows["concept"]) != order.keys():
                 raise SettingsError(
-                    f"the sweep and the items differ in {locale}: give the items that were swept, and the vectors of the same "
-                    "locales."
+                    f"the sweep and the given items differ in {locale}: expected the items that were swept, and vectors for "
+                    "the same locales. Give those."
                 )
             base = _unknown(lines, order)  # filled by the cells of every vector, which may contain different scores
             for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):

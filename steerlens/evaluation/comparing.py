@@ -48,8 +48,9 @@ def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[s
     rows = [row for name in scores for row in _difference(part, first, second, name, seed)]
     if not rows:
         raise SettingsError(
-            f"{first!r} and {second!r} have no item in common that was scored by {' or '.join(scores)}"
-            f"{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both kinds."
+            f"no item was scored for both {first!r} and {second!r} by "
+            f"{' or '.join(scores)}{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both "
+            "kinds."
         )
     return Comparison(pd.DataFrame(rows).assign(locale=locale or MEAN)[list(Comparison.columns)])
 

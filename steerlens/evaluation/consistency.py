@@ -24,7 +24,9 @@ def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
     """
     n = len(scores)
     if n != len(others) or not n:
-        raise PromptError(f"{n} and {len(others)} candidates given: expected as many in both languages, and at least one.")
+        raise PromptError(
+            f"{n} and {len(others)} candidates given: expected the same number in both languages, and at least one."
+        )
     first, second = (np.argsort(-np.asarray(given, dtype=float), kind="stable") for given in (scores, others))
     overlap = [len(set(first[:j]) & set(second[:j])) / j for j in range(1, n + 1)]
     weights = np.exp(-np.arange(n, dtype=float))

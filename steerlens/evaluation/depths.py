@@ -130,7 +130,7 @@ def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFram
     table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths], names=["layer", "strength"])).dropna()
     if table.empty:
         raise SettingsError(
-            f"no item has a finite {score} in all cells of {vector}. Sweep items that it is measured on, under all cells."
+            f"no item has a finite {score} in all cells of {vector}. Sweep items on which {score} can be measured, in all cells."
         )
     return table
 
@@ -139,7 +139,8 @@ def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, s
     vectors, known = (tuple(dict.fromkeys(frame[column])) for column in ("vector", "score"))
     if not scores:
         raise SettingsError(
-            f"no score is named for any of the vectors {', '.join(vectors)}. Give scores, as {{{vectors[0]!r}: 'transfer'}}."
+            f"no scores given for the vectors {', '.join(vectors)}: expected a score for at least one of them, for example "
+            f"scores={{{vectors[0]!r}: 'transfer'}}."
         )
     for vector, score in scores.items():
         for what, given, names in (("vector", vector, vectors), ("score of a sweep", score, known)):

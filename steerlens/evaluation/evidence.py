@@ -41,6 +41,6 @@ def check_of_items(scores: Iterable[Score], whose: str) -> None:
     bad = [score.name for score in scores if score.evidence == "reading"]
     if bad:
         raise SettingsError(
-            f"scores {bad} of held-out text given for {whose}: expected scores of items. Give them to answered, plane or "
-            "side_effects, which read such text."
+            f"scores {bad} given for {whose}: expected scores of items, but these are scores of held-out text. Give them to "
+            "answered, plane or side_effects, which read such text."
         )

@@ -39,16 +39,17 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
     """
     if (whole_number(extend) or 0) < 0 or whole_number(extend) is None:
         raise SettingsError(
-            f"extend {extend!r} given: expected the number of times that the largest strength may be doubled, 0 or more."
+            f"extend {extend!r} given: expected a whole number, 0 or more (how many times the largest strength may be doubled)."
         )
     if extend and mode != "exact":
         raise SettingsError(
-            f"extend {extend} given for mode {mode!r}: only mode 'exact' runs every cell, so that the best cell is known. Use "
-            "mode 'exact', or extend 0 and larger strengths."
+            f"extend {extend} given for mode {mode!r}: expected mode 'exact', because the best cell is known only if every "
+            "cell is run. Use mode 'exact', or give extend=0 and larger strengths."
         )
     if extend and max(strengths) <= 0:
         raise SettingsError(
-            f"extend {extend} given with strengths {list(strengths)}: expected a largest strength above 0 to double."
+            f"extend {extend} given with strengths {list(strengths)}: expected at least one strength above 0, because the "
+            "largest strength is doubled."
         )
 
 
@@ -70,7 +71,7 @@ def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run
         more = [cell for name, score in scores.items() for cell in _beyond(frame[frame["vector"] == name], score)]
         if not more:
             break
-        log.info("The best cell is at the largest strength. Twice that strength is also run: %s", ", ".join(map(str, more)))
+        log.info("The best cell is at the largest strength, so twice this strength is also run: %s", ", ".join(map(str, more)))
         frame = pd.concat([frame, run(more, "Sweep, larger strengths")], ignore_index=True)
     return frame
 

@@ -97,8 +97,8 @@ def fewer_pairs(
 
     if score is None and not differences.contrast.score:
         raise SettingsError(
-            f"no score given for contrast {differences.contrast.name!r}, which is meant to raise none: give score='transfer', or "
-            "another name of evaluation.SCORES."
+            f"no score given, and contrast {differences.contrast.name!r} does not name a score that it is meant to raise. Give "
+            "score='transfer', or another name of evaluation.SCORES."
         )
     known, most = score_of(score or differences.contrast.score), differences.fewest
     sizes = list(dict.fromkeys([*differences.sizes(pairs, max(1, most - 1)), most]))

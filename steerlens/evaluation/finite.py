@@ -50,4 +50,4 @@ def advice(dtype: str) -> str:
 
 
 def _wider(dtype: str) -> str:
-    return "load it in bfloat16 or float32" if dtype == "float16" else ""
+    return "load the model in bfloat16 or float32" if dtype == "float16" else ""

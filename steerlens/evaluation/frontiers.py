@@ -165,7 +165,7 @@ def frontier(
     points = points_of(paths)
     both = _names_of(axes, items)
     if (whole_number(draws) or 0) < 1:
-        raise SettingsError(f"draws={draws!r} given: expected a whole number of resamples, 1 or more.")
+        raise SettingsError(f"draws={draws!r} given: expected the number of resamples, a whole number of 1 or more.")
     scores_of(scores)  # which refuses what is no list of scores
     wanted = dict.fromkeys([*(score_of(score).name for score in scores), *both])
     given = answered(
@@ -196,7 +196,9 @@ def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 
     gains, shared = (first[points], second[points]), first.index.isin(second.index)
     apart = first.index[~shared], second.index[~second.index.isin(first.index)]
     if not (len(first) and len(second)):
-        raise SettingsError(f"{len(first)} and {len(second)} concepts of the two axes given: expected at least one of each.")
+        raise SettingsError(
+            f"{len(first)} concepts of the first axis and {len(second)} of the second axis given: expected at least one of each."
+        )
     sums = np.zeros((draws, len(points), 2))
     for at, concepts in enumerate((*apart, first.index[shared])):
         if len(concepts):
@@ -243,9 +245,8 @@ def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
     changes = table.sub(table[UNSTEERED], axis=0).dropna() if UNSTEERED in table else table[:0]
     if changes.empty:
         raise SettingsError(
-            f"{axis!r} cannot be measured on the unsteered model and on all points for any item in common: choose other axes, or "
-            "give "
-            "other items."
+            f"there is no item on which {axis!r} can be measured for the unsteered model and for all points. Choose other "
+            "axes, or give other items."
         )
     concepts = changes.index.get_level_values("concept").map(group_of)
     return changes.groupby(concepts, sort=False).mean() * (1.0 if score_of(axis).higher_is_better else -1.0)
@@ -263,6 +264,7 @@ def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, s
     for score in known:
         if not any(item.kind in score.kinds for item in items):
             raise SettingsError(
-                f"{items!r} contain no {score.kind} items, which {score.name} is measured on: give some, or other axes."
+                f"{items!r} contain no {score.kind} items: expected some, because {score.name} is measured on {score.kind} "
+                "items. Give such items, or choose other axes."
             )
     return known[0].name, known[1].name

@@ -48,13 +48,15 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
         SettingsError: there are no methods, something is not a method, or a name is reserved for a method of comparison.
     """
     if given is not None and not isinstance(given, Mapping):
-        raise SettingsError(f"{type(given).__name__} given as methods: expected them by name, as {{'mine': …}}.")
+        raise SettingsError(
+            f"{type(given).__name__} given as methods: expected a dict of methods by name, such as {{'mine': …}}."
+        )
     if not given:
-        raise SettingsError("no methods given: expected at least one, as {'surgical': chosen.surgical}.")
+        raise SettingsError("no methods given: expected at least one, such as {'surgical': chosen.surgical}.")
     taken = [name for name in given if name in (UNSTEERED, EXPLICIT)]
     if taken:
         raise SettingsError(
-            f"a method called {taken[0]!r} given: this name is for what methods are compared with, which is always included. "
+            f"a method called {taken[0]!r} given: this name is reserved for a method that is always included, for comparison. "
             "Give your method another name."
         )
     return {name: method_of(own, name) for name, own in given.items()}
@@ -72,12 +74,16 @@ def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str
     if any(found != first for found in own.values()) or (wanted and first is not None and not set(wanted) <= first):
         named = {name: sorted(found) for name, found in own.items()}
         raise SettingsError(
-            f"methods must be given, all for the same locales{f', {wanted} among them' if wanted else ''}: {named}"
+            "the methods are for different locales: expected all methods for the same "
+            f"locales{f', with {wanted} among them' if wanted else ''}. The given methods are for: {named}"
         )
     if wanted:
         return tuple(wanted)
     ordered = next((method.locales for method in methods.values() if method.locales is not None), None)
     codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
     if not codes:
-        raise SettingsError(f"no locales to score in: {items!r} contain {', '.join(items.locales)} alone. Name locales to score.")
+        raise SettingsError(
+            f"no locales to score in: {items!r} contain only {', '.join(items.locales)}. Give locales=[…], or items in other "
+            "locales."
+        )
     return codes

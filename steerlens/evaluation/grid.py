@@ -173,7 +173,9 @@ class Grid:
         """
         strengths = sorted({cell.strength for cell in self.cells} - {0.0}, key=abs)
         if not strengths:
-            raise SettingsError("a screened sweep of strength 0 alone was asked for: give other strengths.")
+            raise SettingsError(
+                "only strength 0 given for a screened sweep: expected at least one other strength. Give other strengths."
+            )
         anchor = strengths[len(strengths) // 2]
         cells = [cell for cell in self.cells if cell.strength == anchor]
         anchors = self.run(cells, "Sweep, one strength", short=True, is_wanted=self._is_meant)

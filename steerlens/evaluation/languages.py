@@ -57,8 +57,8 @@ def _classifier() -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         log.warning(
-            "py3langid is not installed, so the language of texts in Latin and other shared scripts is not checked: "
-            "pip install 'steerlens[language]'"
+            "py3langid is not installed, so the language of texts in Latin and in other scripts of several languages is not "
+            "checked. Install it with: pip install 'steerlens[language]'"
         )
         return None
     return LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -32,8 +32,8 @@ class Prepared:
     def __post_init__(self) -> None:
         if not isinstance(self.model, LensModel):
             raise SettingsError(
-                f"a method's model is {self.model!r:.60}: expected a LensModel, as sl.load returns it. The function of a Trained "
-                "method must return the model that it trained."
+                f"{self.model!r:.60} given as the model of a method: expected a LensModel, as sl.load returns. The function of "
+                "a Trained method must return the model that it trained."
             )
 
     def described(self) -> str:
@@ -155,8 +155,9 @@ class Checkpoint(Method):
     def _adapted(self, model: LensModel) -> LensModel:
         if model.spec.adapter is not None:
             raise SettingsError(
-                f"adapter {self.source} given for {model.name}, which has adapter {model.spec.adapter} already: expected a "
-                "model without one. Merge the first into the weights, save that model and load it as the base."
+                f"adapter {self.source} given for {model.name}, which already has adapter {model.spec.adapter}: expected a "
+                "model without an adapter. Merge its adapter into the weights, save the merged model, and load that model as "
+                "the base."
             )
         return replace(model.spec, adapter=str(self._path)).load()
 
@@ -247,15 +248,15 @@ class Hooked(Method):
         """
         hooks = tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks)
         if any(not isinstance(hook, tuple) or len(hook) != 2 or not callable(hook[1]) for hook in hooks):
-            raise SettingsError(f"{hooks!r:.80} given as hooks: expected (hook_name, function) for each.")
+            raise SettingsError(f"{hooks!r:.80} given as hooks: expected a list of pairs (hook_name, function).")
         try:
             with model.backend.hooked(hooks):  # nothing runs: the model says whether it has these places
                 return Prepared(model, hooks=hooks)
         except LookupError as error:
             names = ", ".join(str(name) for name, _ in hooks)
             raise SettingsError(
-                f"hooks at {names} given, and {model.name} does not have all of these hook points ({error}): expected names of "
-                f"TransformerLens, as {residual_hook(0)!r}."
+                f"hooks at {names} given, but {model.name} does not have all of these hook points ({error}): expected names of "
+                f"TransformerLens, such as {residual_hook(0)!r}."
             ) from error
 
 
@@ -291,8 +292,8 @@ class Composed(Method):
         below = self.first.prepared(model, locale)
         if below.model is not model and _replaces(self.second, locale):
             raise SettingsError(
-                f"a whole checkpoint was put on top of {below.model.name}, which it would replace: expected an adapter, a plan "
-                "or hooks there. Give them as two methods."
+                f"a whole checkpoint was put on top of {below.model.name}, but a checkpoint would replace this model: expected "
+                "an adapter, a plan or hooks on top. Give the two as separate methods."
             )
         above = self.second.prepared(below.model, locale)
         among = (model, below.model, above.model)

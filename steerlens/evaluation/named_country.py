@@ -74,7 +74,8 @@ def named_country(
     named = countries if countries is not None else tuple(dict.fromkeys(code for item in cultural for code in item.answers))
     if isinstance(named, str) or not named:
         raise SettingsError(
-            f"countries={countries!r} given: expected a list of codes of locales whose answers the items contain."
+            f"countries={countries!r} given: expected a list of locale codes. The items must contain the answers of these "
+            "locales."
         )
     rows, codes = [], locales_of(items, methods_of(methods), locales)
     for country in named:

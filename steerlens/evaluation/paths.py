@@ -39,7 +39,7 @@ def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors
     if not isinstance(method, Steered):
         raise SettingsError(f"{type(given).__name__} given to strengths: expected a plan, the plan of each locale, or a choice.")
     if not numbers:
-        raise SettingsError("no factors given to strengths: expected at least one, as (0.5, 1, 2).")
+        raise SettingsError("no factors given to strengths: expected at least one, such as (0.5, 1, 2).")
     plans = method.plans
     if isinstance(plans, SteeringPlan):
         return {number: Steered(number * plans) for number in numbers}
@@ -57,18 +57,18 @@ def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]
     """
     if not isinstance(paths, Mapping) or not paths:
         what = "no paths" if isinstance(paths, Mapping) or paths is None else f"{type(paths).__name__} as paths"
-        raise SettingsError(f"{what} given: expected them by name, as {{'LOC': strengths(plan, (0.5, 1, 2))}}.")
+        raise SettingsError(f"{what} given: expected a dict of paths by name, such as {{'LOC': strengths(plan, (0.5, 1, 2))}}.")
     found: dict[str, tuple[Point, Method]] = {}
     for path, given in paths.items():
         if not isinstance(path, str) or path in (UNSTEERED, EXPLICIT):
             raise SettingsError(
-                f"a path called {path!r} given: expected a text, and not {UNSTEERED!r} or {EXPLICIT!r}, which methods are "
-                "compared with. Give paths by name, as {'LOC': strengths(plan, (0.5, 1, 2))}."
+                f"a path called {path!r} given: expected a text other than {UNSTEERED!r} and {EXPLICIT!r}, which are always "
+                f"included for comparison. Give paths by name, such as {{'LOC': strengths(plan, (0.5, 1, 2))}}."
             )
         for at, method in sorted(_path(path, given), key=lambda point: point[0]):
             name = point_name(path, at)
             if name in found:
-                raise SettingsError(f"two points of path {path!r} are at {at:.15g}: expected each number once.")
+                raise SettingsError(f"path {path!r} has two points at {at:.15g}: expected each number only once.")
             found[name] = (path, at), method_of(method, name)
     return found
 
@@ -85,15 +85,16 @@ def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
         return
     if not isinstance(own, Mapping) or not own:
         raise SettingsError(
-            f"path {name!r} has no points: expected a method for each number, as {{100: …, 200: …}}, or one method."
+            f"path {name!r} has no points: expected a dict with a method for each number, such as {{100: …, 200: …}}, or one "
+            "method."
         )
     for key, method in own.items():
         try:
             yield finite_number(key, "number", "a path") + 0.0, method  # -0.0 becomes 0.0
         except VectorError as error:
             raise SettingsError(
-                f"a point of path {name!r} is at {key!r}: expected a finite number, as a training step or a strength. One "
-                "method may be the plan of each locale, as {'es-ES': plan}."
+                f"path {name!r} has a point at {key!r}: expected a finite number, such as a training step or a strength. To "
+                f"give the plan of each locale as one method, use their codes: {{'es-ES': plan}}."
             ) from error
 
 

@@ -87,8 +87,8 @@ class Plane(ScoredTable):
         there, names = tuple(dict.fromkeys(self.frame["score"])), tuple(score_of(axis).name for axis in axes)
         if len(set(names)) != 2 or not set(names) <= set(there):
             raise SettingsError(
-                f"axes {names} given for a plane of {', '.join(there)}: expected two of these scores, as "
-                "axes=('transfer', 'localization'). Measure them with scores=[…], or see all changes in summary()."
+                f"axes {names} given for a plane with the scores {', '.join(there)}: expected two of these scores, such as "
+                "axes=('transfer', 'localization'). Measure other scores with scores=[…], or see all changes in summary()."
             )
         return names[0], names[1]
 
@@ -128,7 +128,10 @@ class Plane(ScoredTable):
         )
         both = sorted(set(effects.frame["score"]) & set(self.frame["score"]))
         if both:
-            raise SettingsError(f"{both} are in both the plane and the side effects: choose other scores for the side effects.")
+            raise SettingsError(
+                f"the scores {both} are in both the plane and the side effects: expected each score in only one of them. "
+                "Choose other scores for the side effects."
+            )
         own = effects.frame[effects.frame["method"].isin(self.frame["method"])]
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 

@@ -94,7 +94,9 @@ def power(
     else:
         found = [row for score in known for row in _of_answers(given, score)]
     if not found:
-        raise SettingsError(f"no items that {' or '.join(score.name for score in known)} is measured on: give some.")
+        raise SettingsError(
+            f"there are no items on which {' or '.join(score.name for score in known)} can be measured. Give such items."
+        )
     for row in found:
         row["detectable"] = detectable(row["spread"], row["n"], power=power, level=level)
         row["needed"] = None if change is None else needed(row["spread"], change, power=power, level=level)

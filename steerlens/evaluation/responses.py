@@ -84,7 +84,8 @@ class Response(ResultTable):
             found.append(pd.DataFrame({"slope": slope}, index=margins.index).reset_index().assign(score=score))
         if not found:
             raise SettingsError(
-                f"scores {self.scores} could not be measured on any item at every strength: answer more items, or others."
+                f"none of the scores {self.scores} could be measured on any item at every strength. Answer more items, or "
+                "other items."
             )
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
@@ -206,7 +207,7 @@ def response(
     if len(wanted) < 2 or len(given.names) != 1:
         raise SettingsError(
             f"strengths {strengths} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
-            "strengths other than 0, and one vector, or that of several locales."
+            "strengths other than 0, and one vector, or the vectors of several locales with one name."
         )
     swept = sweep(
         model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring,
@@ -216,7 +217,7 @@ def response(
     bad = sorted(set(frame.loc[~frame["valid"], "strength"]))
     if bad:
         raise VectorError(
-            f"{given.names[0]} at layer {layer} gives NaN or infinite scores at strengths {bad} in {dtype}: leave them out, "
-            f"or {advice(dtype)}."
+            f"{given.names[0]} at layer {layer} gives NaN or infinite scores at the strengths {bad} in {dtype}. Leave these "
+            f"strengths out, or {advice(dtype)}."
         )
     return Response(frame, swept.meta)

@@ -91,7 +91,7 @@ class Running:
         if not resume:
             running.forget()
         if found := len(running._files()):
-            log.info("%d finished tasks are in %s: they are not run again", found, kept)
+            log.info("%d finished tasks are in %s; these tasks are not run again", found, kept)
         return running
 
     def forget(self) -> None:
@@ -139,8 +139,9 @@ class Running:
             return self
         if self.executor is not None:
             raise ModelError(
-                f"{model.name} has hooks, and an executor's workers would run it without them. Leave the plan's "
-                "`with` block or remove the hooks first, give the plan as a method, or leave executor= out."
+                f"{model.name} has hooks, but the workers of an executor would run the model without these hooks. Leave the "
+                "`with` block of the plan, or remove the hooks first. Or give the plan as a method, or remove the argument "
+                "executor."
             )
         return Running()
 
@@ -172,10 +173,12 @@ class Running:
                 advance(bar, task.size)
                 yield found
         except BrokenExecutor as error:
-            kept = "no resume= was given, so nothing is kept" if self.folder is None else f"finished tasks are in {self.folder}"
+            kept = (
+                "nothing is kept, because no resume= was given" if self.folder is None else f"finished tasks are in {self.folder}"
+            )
             raise ModelError(
-                f"a worker of the executor died ({error}); {kept}. Often there is not enough memory for a model in each worker. "
-                "Make a new executor, with fewer workers if it happens again, and repeat the call."
+                f"a worker of the executor died ({error}); {kept}. Often there is too little memory for one model in each "
+                "worker. Make a new executor and repeat the call. If a worker dies again, use fewer workers."
             ) from error
 
 
@@ -218,7 +221,7 @@ def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
     try:
         return ResultTable.load(path).frame
     except FileError as error:
-        log.warning("a finished task is run again: %s", error)
+        log.warning("the result of a finished task cannot be used, so the task is run again: %s", error)
         return _done(task, model, path, lambda _: None)
 
 

@@ -148,7 +148,7 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
             score.
     """
     if isinstance(given, str | Score):
-        raise SettingsError(f"scores={given!r} given: expected a list, as scores=['transfer'].")
+        raise SettingsError(f"scores={given!r} given: expected a list, such as scores=['transfer'].")
     found = {}
     for score in map(score_of, given):
         found[score.name] = score
@@ -165,8 +165,9 @@ def _companion(score: Score, name: str) -> Score:
     finer = score_of(name)
     if not set(score.kinds) <= set(finer.kinds) or "reading" in (score.evidence, finer.evidence):
         raise SettingsError(
-            f"score {score.name!r} of {' and '.join(score.kinds)} items has the companion {finer.name!r} of "
-            f"{' and '.join(finer.kinds)} items: expected a finer score of all its items, as 'margin' for both kinds."
+            f"score {score.name!r} of {' and '.join(score.kinds)} items has the companion {finer.name!r}, which is measured on "
+            f"{' and '.join(finer.kinds)} items: expected a finer score that is measured on all items of {score.name!r}, such "
+            "as 'margin', which is measured on both kinds."
         )
     return finer
 

@@ -43,8 +43,8 @@ class SentModel:
         spec, here = model.spec, model.device.type
         if device == "cpu" and here == "cuda":
             raise SettingsError(
-                f"{model.name} is on {model.device}, and the workers have no GPU: they would be slow, and their rounding would "
-                "differ. Expected workers of the same kind: give sl.ray(num_gpus=1), or load the model with device='cpu'."
+                f"{model.name} is on {model.device}, but the workers have no GPU: they would be slow, and rounding would "
+                "differ. Expected workers with a GPU. Give executor=sl.ray(num_gpus=1), or load the model with device='cpu'."
             )
         if device is not None:
             adapter = None if spec.adapter is None else _absolute(spec.adapter)
@@ -86,6 +86,7 @@ def _check_is_here(name: str) -> None:
     """Refuses a path that another machine has and this one does not have."""
     if Path(name).is_absolute() and not Path(name).exists():
         raise ModelError(
-            f"{name} is not on the machine {socket.gethostname()}, where a worker runs: expected the model's files at the same "
-            "path on every machine. Put them into a folder that all machines share, or load the model by its id on the hub."
+            f"{name} is not on the machine {socket.gethostname()}, where a worker runs: expected the files of the model at the "
+            "same path on every machine. Put the files into a folder that all machines share, or load the model by its id on "
+            "the Hugging Face hub."
         )

@@ -112,7 +112,10 @@ def sweep(
     _check(measured, mode)
     limit = None if budget is None else seconds_of(budget)
     if limit is not None and mode != "halving":
-        raise SettingsError(f"budget {budget!r} given for mode {mode!r}: only mode 'halving' has a budget.")
+        raise SettingsError(
+            f"budget {budget!r} given for mode {mode!r}: only mode 'halving' has a budget. Remove this argument, or use mode "
+            "'halving'."
+        )
     cells = _cells(model, given, layers, strengths, tokens)
     check_extend(extend, mode, {cell.strength for cell in cells})
     source = SweptFrom(model, items, given, scoring or Scoring(), batch_size, Running.of(executor, resume), max_new_tokens)
@@ -168,7 +171,8 @@ def _check(scores: Sequence[Score], mode: Mode) -> None:
         bad = [score.name for score in scores if score.evidence == "writing"]
         why = "runs nothing" if mode == "attribution" else "is guided by choices"
         raise SettingsError(
-            f"scores {bad} of what is written given for mode {mode!r}, which {why}: use mode 'exact' or 'screened'."
+            f"scores {bad} given for mode {mode!r}: these scores are measured on written texts, but this mode {why}. Use mode "
+            "'exact' or 'screened'."
         )
 
 
@@ -197,7 +201,8 @@ def _parts(source: SweptFrom, scores: Sequence[Score]) -> dict[Place, Items]:
         parts |= parts_of(source.items, [ENGLISH], kinds_of(of_english) if of_english else ()) if parts else {}
     if not parts:
         raise SettingsError(
-            f"{source.items!r} contains no {' or '.join(kinds)} items of the vectors' locales: there is nothing to score."
+            f"{source.items!r} contains no {' or '.join(kinds)} items in the locales of the vectors, so there is nothing to "
+            "score."
         )
     return parts
 
@@ -225,9 +230,9 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
         seen = swept & {str(concept) for own in noted if isinstance(own, list | tuple) for concept in own}  # or a user's own note
         if seen:
             log.warning(
-                "%s was taken from %d of the %d concepts that are swept, so its gain on these is overestimated. Take vectors "
-                "from one part of a split and sweep another: split = items.split(), take(model, split.train), sweep(model, "
-                "split.dev, …).",
+                "%s was taken from %d of the %d concepts that are swept, so the gain of this vector on these concepts is "
+                "overestimated. Take vectors from one part of a split and sweep another part: split = items.split(), "
+                "take(model, split.train), sweep(model, split.dev, …).",
                 *(name, len(seen), len(swept)),
             )
 
@@ -240,7 +245,7 @@ def _warn(swept: Sweep, dtype: str) -> None:
         counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
         worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
         log.warning(
-            "%d of %d cells give NaN or infinite scores in %s (%s%s). They are not valid answers: these cells are NaN and are "
-            "never chosen. To measure them, %s.",
+            "%d of %d cells give NaN or infinite scores in %s (%s%s). Such scores are not valid answers: the results of these "
+            "cells are NaN, and these cells are never chosen. To measure these cells, %s.",
             *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
         )

@@ -110,8 +110,8 @@ class Sweep(ResultTable):
         where = locale or (", ".join(locales) if len(locales) <= _NAMED else f"{len(locales)} locales")
         if known.name in set(self.frame["score"]) and known.name not in set(own["score"]):
             raise SettingsError(
-                f"{vector} was swept by {', '.join(without_companions(own['score']))} alone: sweep with {known.name!r} among the "
-                "scores, as scores=['transfer', 'localization']."
+                f"{vector} was swept only with the scores {', '.join(without_companions(own['score']))}. To see "
+                f"{known.name!r}, sweep again with this score too, for example scores=['transfer', 'localization']."
             )
         rows = cell_means(own, CELL, known, locale)
         if rows.empty:
@@ -218,7 +218,10 @@ class Sweep(ResultTable):
         kept = self.source
         own = (model or (kept and kept.model), items or (kept and kept.items), vectors or (kept and kept.vectors))
         if not (own[0] and own[1] and own[2]):
-            raise SettingsError("this sweep was loaded from a file: give the model, items and vectors that it was made from.")
+            raise SettingsError(
+                "this sweep was loaded from a file, which does not contain the model, the items and the vectors: expected all "
+                "three as arguments. Give those that the sweep was made with."
+            )
         self.check(model=own[0].fingerprint.to_dict(), items=own[1].digest(), vectors=own[2].digest())
         scoring = kept.scoring if kept else Scoring.from_dict(self.meta.get("scoring"))
         running = kept.running if kept else Running()

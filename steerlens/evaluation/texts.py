@@ -72,5 +72,5 @@ def _row(model: LensModel, text: str) -> Row:
     ids = model.tokenizer.ids(text)
     first = 1 + model.tokenizer.n_front(ids)
     if len(ids) <= first:
-        raise PromptError(f"text {text!r} has one token: expected at least two, since the first is not predicted.")
+        raise PromptError(f"text {text!r} has only one token: expected at least two, because the first token is not predicted.")
     return model.row(ids[:first], [ids[first:]])

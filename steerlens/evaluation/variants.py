@@ -66,5 +66,5 @@ def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) ->
         if model.tokenizer.ids(text) != other.tokenizer.ids(text):
             raise SettingsError(
                 f"method {name!r} is {other.name}, which splits {text.text!r} into other tokens than {model.name}: expected a "
-                "checkpoint or adapter of the same model. Place another model on its own plane."
+                "checkpoint or an adapter of the same model. Place the other model on a separate plane."
             )

@@ -50,7 +50,8 @@ def wordings(answers: "pd.DataFrame") -> Wordings:
             rows.append({"method": method, "locale": locale, "score": score, **_spread(table)})
     if not rows:
         raise DataError(
-            "no concept of these answers has two wordings: answer items that have several, as of sl.data.atlas(wordings=3)."
+            "no concept of these answers has two wordings: expected answers to items with several wordings, such as those of "
+            "sl.data.atlas(wordings=3)."
         )
     return Wordings(pd.DataFrame(rows))
 

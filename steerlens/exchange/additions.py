@@ -58,12 +58,15 @@ def additions(plan: Any, tool: str) -> list[Addition]:
         VectorError: the plan has no steps, or does more than add vectors.
     """
     if not plan.steps:
-        raise VectorError(f"the plan without steps was given for {tool}: expected one that adds a vector, as vector.at(layer).")
+        raise VectorError(
+            f"the plan for {tool} has no steps: expected a plan that adds a vector. Make such a plan with vector.at(layer)."
+        )
     for step in plan.steps:
         if step.edit.operation != "add":
             raise VectorError(
-                f"{tool} can add vectors and nothing else: step ({step}) of the plan is of operation {step.edit.operation!r}. "
-                "Leave the step out, or run the plan in PyTorch with plan.torch_hooks(model), which makes every edit."
+                f"{tool} can add vectors and nothing else, but step ({step}) of the plan is of operation "
+                f"{step.edit.operation!r}. Leave this step out, or run the plan in PyTorch with plan.torch_hooks(model), which "
+                "makes every edit."
             )
     chosen = [tokens for tokens in STEERED_TOKENS if any(step.tokens == tokens for step in plan.steps)]
     return [_together([step for step in plan.steps if step.tokens == tokens], tokens) for tokens in chosen]
@@ -83,8 +86,8 @@ def only_addition(plan: Any, tool: str) -> Addition:
     if len(several) > 1:
         kinds = ", ".join(repr(one.tokens) for one in several)
         raise VectorError(
-            f"the steps of plan ({plan}) are at different tokens ({kinds}), and {tool} steers only one choice of tokens. Give "
-            "the steps of one choice, or use the vectors at the same tokens."
+            f"the steps of plan ({plan}) steer different tokens ({kinds}), but {tool} can use only one choice of tokens. "
+            "Export the steps of each choice as a separate plan, or use all vectors at the same tokens."
         )
     return several[0]
 
@@ -100,8 +103,8 @@ def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
     notes = []
     if addition.tokens != "all":
         notes.append(
-            f"{tool} adds the vector at every token, and the plan steers {WORDS[addition.tokens]}: what was measured for the "
-            "plan may not be true there. Measure it with tokens='all'."
+            f"{tool} adds the vector at every token, but the plan steers {WORDS[addition.tokens]}. What was measured for the "
+            f"plan may therefore not be true in {tool}. Measure the plan with tokens='all'."
         )
     if plan.fingerprint.front:
         notes.append(

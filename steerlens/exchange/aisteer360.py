@@ -37,8 +37,8 @@ def to_aisteer360(plan: Any) -> dict[str, Any]:
     added = only_addition(plan, "AI Steerability 360")
     if added.tokens not in _SCOPES:
         raise VectorError(
-            f"plan ({plan}) steers {WORDS[added.tokens]}, for which AI Steerability 360 has no token_scope. Take the vector at "
-            "tokens='all', 'last_onward' or 'generated'."
+            f"plan ({plan}) steers {WORDS[added.tokens]}, but AI Steerability 360 has no token_scope for this choice. Use the "
+            "vector with tokens='all', 'last_onward' or 'generated'."
         )
     return {
         "model_type": plan.fingerprint.name or "unknown",
@@ -58,7 +58,10 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
         FileError: the file's name does not end in ``.svec``, or it cannot be written.
     """
     if path.suffix != _ENDING:
-        raise FileError(f"{path} given: expected a name that ends in {_ENDING}, which AI Steerability 360 adds if it is missing.")
+        raise FileError(
+            f"{path} given: the file name must end in {_ENDING}, because AI Steerability 360 adds this ending to any other "
+            "name and would not find the file."
+        )
     content, added = to_aisteer360(plan), only_addition(plan, "AI Steerability 360")
     write_text(path, json.dumps(content))
     use = (
@@ -69,8 +72,12 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
     notes = []
     if added.tokens == "all" and plan.fingerprint.front:
         notes.append(
-            f"'all' also steers the {len(plan.fingerprint.front)} tokens in front of the prompt, which the plan does not steer."
+            f"token_scope='all' also steers the {len(plan.fingerprint.front)} tokens in front of the prompt, which the plan "
+            "does not steer."
         )
     if added.tokens == "last_onward":
-        notes.append("last_k=1 steers the plan's tokens where a key-value cache is used and prompts are padded in front.")
+        notes.append(
+            "last_k=1 steers the same tokens as the plan only if a key-value cache is used and the padding is in front of the "
+            "prompts."
+        )
     return Exported(path, "AI Steerability 360", use, said(notes))

@@ -25,7 +25,7 @@ _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "m
 """The names of the last projection of a block, by architecture."""
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
 """The largest relative difference of the residual stream, from rounding. In half precision it is 0.1."""
-_OUT = "Run it with plan.torch_hooks(model), or with plan.applied(model) after sl.load."
+_OUT = "Run the plan with plan.torch_hooks(model), or load the model with sl.load and use plan.applied(model)."
 
 
 def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
@@ -52,24 +52,27 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
     added = only_addition(plan, "a bias")
     if added.tokens != "all":
         raise VectorError(
-            f"plan ({plan}) steers {WORDS[added.tokens]}, and a bias is added at every token. Use the vector at tokens='all', "
-            f"and measure it in that way. {_OUT}"
+            f"plan ({plan}) steers {WORDS[added.tokens]}, but a bias is added at every token. Use the vector with "
+            f"tokens='all', and measure the effect in this way. {_OUT}"
         )
     if plan.fingerprint.front and not front:
         raise VectorError(
-            f"plan ({plan}) does not steer the tokens in front of a prompt (token ids {list(plan.fingerprint.front)}), and a "
-            f"bias is added there too. Give front=True to allow this. {_OUT}"
+            f"plan ({plan}) does not steer the tokens in front of a prompt (token ids {list(plan.fingerprint.front)}), but a "
+            f"bias is added at these tokens too. Give front=True to allow this. {_OUT}"
         )
     if is_offloaded(model):
         raise ModelError(
-            "weights of the model are kept in the CPU's memory or on disk until a part runs, so a copy of it cannot be changed: "
-            f"expected a model that contains its weights. Load it without offloading. {_OUT}"
+            "the model is offloaded: some of its weights are kept in the CPU's memory or on disk until they are needed, so a "
+            f"copy of the model cannot be changed. Load the model without offloading. {_OUT}"
         )
     if any(part.training for part in model.modules()):
-        raise ModelError("the model is in training mode, in which dropout makes its numbers random: call model.eval() first.")
+        raise ModelError("the model is in training mode, so dropout makes its outputs random. Call model.eval() first.")
     hooks = [hook for part in model.modules() for own in (part._forward_pre_hooks, part._forward_hooks) for hook in own.values()]
     if not all(map(only_reads, hooks)):
-        raise ModelError("the model has hooks, and its copy would have them too: remove them, or leave the plan's block.")
+        raise ModelError(
+            "the model has hooks, and the copy would have the same hooks. Remove the hooks first, or leave the `with` block "
+            "of the plan."
+        )
     baked = copy.deepcopy(model)
     blocks = blocks_of(baked, plan.fingerprint)
     biases = _biases(baked, blocks, added.layers)
@@ -100,15 +103,18 @@ def _output_of(block: nn.Module, architecture: str) -> Any:
     for name in _OUTPUTS:
         if isinstance(getattr(parts.get(name), "weight", None), Tensor) and hasattr(parts[name], "bias"):
             return parts[name]
-    raise ModelError(f"{architecture} has no last projection of a block with a known name. {_OUT}")
+    raise ModelError(
+        f"{architecture} has blocks whose last projection has none of the names that steerlens knows ({', '.join(_OUTPUTS)}). "
+        f"{_OUT}"
+    )
 
 
 def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
     """Gives every projection of every MLP a bias of zeros, if the configuration can record it."""
     if getattr(model.config, "mlp_bias", None) is not False:
         raise ModelError(
-            f"{type(model).__name__} has no bias at the end of a block, and its configuration has no setting for one, so a saved "
-            f"model would be loaded without it. {_OUT}"
+            f"the blocks of {type(model).__name__} have no bias at their end, and the model's configuration has no setting for "
+            f"such a bias. A saved copy would therefore be loaded without the bias. {_OUT}"
         )
     model.config.mlp_bias = True
     each: Any = blocks
@@ -119,7 +125,10 @@ def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
     with torch.device("meta"):
         expected = type(model)(model.config).state_dict()
     if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in model.state_dict().items()}:
-        raise ModelError(f"{type(model).__name__} with mlp_bias has other weights than those that were written. {_OUT}")
+        raise ModelError(
+            f"a saved copy of {type(model).__name__} could not be loaded again: with mlp_bias=True, this model expects other "
+            f"weights than those that it has after steerlens added the biases. {_OUT}"
+        )
 
 
 @torch.no_grad()
@@ -148,8 +157,9 @@ def _compare(
     )
     if not far <= _CLOSE.get(plain.dtype, 0.1):
         raise ModelError(
-            f"a bias changes the residual stream differently from an added vector, by {far:.1e} of the stream: something "
-            f"follows the last projection of {type(plain).__name__}'s blocks, as a norm does in Gemma. {_OUT}"
+            f"a bias does not change the residual stream in the same way as an added vector (the two differ by {far:.1e} of "
+            f"the stream). Something follows the last projection in the blocks of {type(plain).__name__}, such as a norm in "
+            f"Gemma. {_OUT}"
         )
 
 

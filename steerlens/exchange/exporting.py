@@ -46,6 +46,10 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
     path = Path(path)
     tool = _ENDINGS.get(path.suffix, path.suffix) if to is None else to
     if tool not in TOOLS:
-        advice = "A file's ending names the tool: " + ", ".join(f"{ending} {name}" for ending, name in _ENDINGS.items()) + "."
-        raise UnknownNameError("tool", tool, TOOLS, f"Give it as export(path, to=...). {advice}")
+        advice = (
+            "Without to=, the ending of the file names the tool: "
+            + ", ".join(f"{ending} {name}" for ending, name in _ENDINGS.items())
+            + "."
+        )
+        raise UnknownNameError("tool", tool, TOOLS, f"Name the tool with export(path, to=...). {advice}")
     return TOOLS[tool](plan, path)

@@ -36,29 +36,30 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
 
     if not isinstance(model, PreTrainedModel):
         raise ModelError(
-            f"{type(model).__name__} given: expected a model of Hugging Face, as AutoModelForCausalLM.from_pretrained returns "
-            "it. A LensModel is steered with plan.applied(model)."
+            f"{type(model).__name__} given: expected a model of the library transformers, as "
+            "AutoModelForCausalLM.from_pretrained returns. To steer a LensModel, use plan.applied(model)."
         )
     if model.base_model is model and model.get_output_embeddings() is None:
         raise ModelError(
-            f"{type(model).__name__} given, which ends with its last block: expected a model with its unembedding, as "
-            "AutoModelForCausalLM.from_pretrained returns it."
+            f"{type(model).__name__} given: this model ends after its last block, but a model with an unembedding was "
+            "expected. Load the model with AutoModelForCausalLM.from_pretrained."
         )
     if not same_weights:
         return
     if fingerprint.weight_processing != "none":
         raise FingerprintError(
-            f"{whose} was made with weights that TransformerLens had processed ({fingerprint.weight_processing}), and Hugging "
-            "Face's own residual stream is another. Take the vectors again from the model as sl.load gives it."
+            f"{whose} was made with weights that TransformerLens had processed ({fingerprint.weight_processing}), so the "
+            "residual stream of the Hugging Face model is a different one. Load the model with sl.load, which does not "
+            "process weights, and take the vectors again."
         )
     dtype = described_number(number_of(model.parameters()), quantization_of(model.config))
     weights = unbridged_digest(model) if dtype == fingerprint.dtype else "not read"
     given = replace(fingerprint, weights=weights, dtype=dtype)
     if differences := fingerprint.differences(given):
         raise FingerprintError(
-            f"{whose} was made for {fingerprint.name or 'another model'}, and the model given is another one. They differ in "
-            f"(made for, given): {'; '.join(differences)}. Load the same revision with dtype={fingerprint.dtype!r}; or, if "
-            "another model is intended, give same_weights=False."
+            f"{whose} was made for {fingerprint.name or 'another model'}, but a different model was given. The two models "
+            f"differ in (made for, given): {'; '.join(differences)}. Load the same revision with dtype={fingerprint.dtype!r}. "
+            "If you want to use a different model, give same_weights=False."
         )
 
 
@@ -84,8 +85,8 @@ def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
     if len(outermost) != 1:
         names = ", ".join(one[1] for one in outermost) or "none"
         raise ModelError(
-            f"the {fingerprint.n_layers} blocks of {type(model).__name__} cannot be found: lists of modules of that length are "
-            f"{names}. Expected one. Load the model with sl.load and steer it with plan.applied(model)."
+            f"the {fingerprint.n_layers} blocks of {type(model).__name__} cannot be found: expected one list of modules with "
+            f"this length, found {names}. Load the model with sl.load and steer it with plan.applied(model)."
         )
     return outermost[0][2]
 
@@ -104,8 +105,8 @@ def stream_of(output: Any, d_model: int) -> Tensor:
     if not isinstance(stream, torch.Tensor) or stream.ndim != 3 or stream.shape[-1] != d_model:
         shape = tuple(getattr(stream, "shape", ()))
         raise ModelError(
-            f"a block returned {type(stream).__name__} of shape {shape}: expected the residual stream, [batch, pos, {d_model}]. "
-            "Steer this architecture with sl.load and plan.applied(model)."
+            f"a block of the model returned {type(stream).__name__} of shape {shape}: expected the residual stream, [batch, "
+            f"pos, {d_model}]. Load this model with sl.load and steer it with plan.applied(model)."
         )
     return stream
 

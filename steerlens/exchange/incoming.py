@@ -26,8 +26,8 @@ def model_fingerprint(model: Any, whose: str) -> Fingerprint:
     if not isinstance(model, LensModel):
         given = "no model" if model is None else type(model).__name__
         raise VectorError(
-            f"{whose} does not say which model it was taken from, and {given} was given: give model=, the LensModel that "
-            "sl.load returned, whose residual stream the vector belongs to."
+            f"{whose} does not say from which model it was taken: expected model=, the LensModel that the vector belongs to, "
+            f"but {given} was given. Give the model that sl.load returned."
         )
     return model.fingerprint
 
@@ -49,7 +49,7 @@ def incoming_vector(
         VectorError: there are no directions, a direction has another width than the model, or numbers are not real and finite.
     """
     if not directions:
-        raise VectorError(f"{whose} contains no directions: expected one for a layer at least.")
+        raise VectorError(f"{whose} contains no directions: expected a direction for at least one layer.")
     width, known = fingerprint.d_model, range(fingerprint.n_layers)
     taken = {}
     for key, given in directions.items():

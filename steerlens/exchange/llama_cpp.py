@@ -53,11 +53,14 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
     added = only_addition(plan, "llama.cpp")
     if 0 in added.layers:
         raise VectorError(
-            f"plan ({plan}) steers after block 0, which llama.cpp cannot: its control vectors begin after block 1. Take layer 1, "
-            "or run the plan in PyTorch with plan.torch_hooks(model)."
+            f"plan ({plan}) steers after block 0, but the control vectors of llama.cpp can steer only from block 1 on. Steer "
+            "at layer 1 or later, or run the plan in PyTorch with plan.torch_hooks(model)."
         )
     if set(":,") & set(str(path)):
-        raise FileError(f"{path} cannot be named in llama.cpp's command, which cuts names at ':' and ','. Give another path.")
+        raise FileError(
+            f"{path} given: expected a path without ':' and ',', because the command of llama.cpp splits names there. Give "
+            "another path."
+        )
     first, last = added.layers[0], added.layers[-1]
     scaled = f"{shlex.quote(str(path))}:{added.strength!r}"
     command = f"llama-cli -m model.gguf --control-vector-scaled {scaled} --control-vector-layer-range {first} {last}"
@@ -153,7 +156,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
     with readable_errors(path, "read"):
         size = path.stat().st_size
     if size > _MOST:
-        raise refused(path, f"has {size:,} bytes", f"a control vector, of {_MOST:,} bytes at most")
+        raise refused(path, f"has {size:,} bytes", f"a control vector of at most {_MOST:,} bytes")
     try:
         metadata = read_metadata(path)
         architecture = metadata.get("general.architecture")
@@ -165,8 +168,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
         raise FileError(f"cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
     except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
         raise FileError(
-            f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). It may be truncated, or not be a GGUF file. Copy "
-            "the whole file, or write it again."
+            f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). The file may be truncated, or may not be a GGUF "
+            "file. Copy the whole file, or write it again."
         ) from error
 
 
@@ -177,12 +180,14 @@ def _directions(path: Path, architecture: Any, tensors: Any) -> dict[int, np.nda
     for tensor in tensors:
         number = tensor.name.removeprefix(_DIRECTION)
         if number == tensor.name or not (number.isascii() and number.isdecimal()):
-            raise refused(path, f"contains a tensor {tensor.name!r}", "direction.{layer}, with a block's index, alone")
+            raise refused(
+                path, f"contains a tensor {tensor.name!r}", "only tensors with names direction.N, where N is the index of a block"
+            )
         if int(number) in found:
             raise refused(path, f"contains layer {int(number)} twice", "each layer once")
         if tensor.tensor_type.name not in _PLAIN:
             kinds = ", ".join(_PLAIN)
-            raise refused(path, f"contains {tensor.name} in {tensor.tensor_type.name}", f"one of {kinds}: plain numbers")
+            raise refused(path, f"contains {tensor.name} in {tensor.tensor_type.name}", f"numbers of one of the types {kinds}")
         found[int(number)] = np.asarray(tensor.data)
     return found
 
@@ -191,12 +196,17 @@ def _fingerprint(text: Any, path: Path) -> Fingerprint:
     try:
         return Fingerprint.from_dict(json_value(text))
     except (TypeError, ValueError, FileError) as error:
-        raise FileError(f"{path} names its model in a way that cannot be read ({error}). Write it again.") from error
+        raise FileError(
+            f"{path} contains a description of its model that cannot be read ({error}). Write the file again."
+        ) from error
 
 
 def _package() -> Any:
     try:
         import gguf
     except ModuleNotFoundError as error:
-        raise ModelError("GGUF files are written and read with the package gguf: pip install 'steerlens[demo]'.") from error
+        raise ModelError(
+            "writing and reading GGUF files needs the package gguf, which is not installed. Install it with: pip install "
+            "'steerlens[demo]'"
+        ) from error
     return gguf

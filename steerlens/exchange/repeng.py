@@ -50,8 +50,8 @@ def from_repeng(vector: Any, model: Any, name: str = "repeng") -> SteeringVector
     directions = getattr(vector, "directions", None)
     if not isinstance(directions, Mapping):
         raise VectorError(
-            f"{type(vector).__name__} given: expected repeng's ControlVector, with directions by block index. Of a file that its "
-            "export_gguf wrote, give the path to sl.exchange.from_gguf."
+            f"{type(vector).__name__} given: expected the class ControlVector of repeng, whose directions are stored by block "
+            "index. To read a file that export_gguf of repeng wrote, give its path to sl.exchange.from_gguf."
         )
     notes = {"model_type": str(getattr(vector, "model_type", ""))}
     return incoming_vector(directions, model_fingerprint(model, "repeng's vector"), "repeng's vector", name, notes)
@@ -62,8 +62,8 @@ def _control_vector() -> Any:
         from repeng import ControlVector
     except (ImportError, AttributeError) as error:  # 0.4 looks for np.float_, which NumPy 2 does not have
         raise ModelError(
-            f"repeng cannot be imported here ({type(error).__name__}: {error}). Install it with pip install repeng; where it "
-            "needs another NumPy than steerlens, write plan.export('x.gguf', 'repeng') and read it in repeng's own environment "
-            "with ControlVector.import_gguf('x.gguf')."
+            f"repeng cannot be imported here ({type(error).__name__}: {error}). Install it with: pip install repeng. If repeng "
+            "needs a different NumPy than steerlens, write the file with plan.export('x.gguf', 'repeng'), and read the file "
+            "in a separate environment for repeng, with ControlVector.import_gguf('x.gguf')."
         ) from error
     return ControlVector

@@ -39,9 +39,10 @@ def to_steering_vectors(plan: Any) -> Any:
         import steering_vectors
     except ImportError as error:
         raise ModelError(
-            f"steering-vectors cannot be imported here ({error}). Install it with pip install steering-vectors; where it needs "
-            "another transformers than steerlens, write plan.export('x.safetensors', 'steering-vectors') and read it in an "
-            "environment of its own."
+            f"steering-vectors cannot be imported here ({error}). Install it with: pip install steering-vectors. If "
+            "steering-vectors needs a different version of transformers than steerlens, write the file with "
+            "plan.export('x.safetensors', 'steering-vectors'), and read the file in a separate environment for "
+            "steering-vectors."
         ) from error
     said(_notes(plan, added))
     return steering_vectors.SteeringVector(layer_activations=added.vectors, layer_type=_BLOCK)
@@ -90,13 +91,13 @@ def from_steering_vectors(vector: Any, model: Any, name: str = "steering-vectors
     directions, place = getattr(vector, "layer_activations", None), getattr(vector, "layer_type", None)
     if not isinstance(directions, Mapping):
         raise VectorError(
-            f"{type(vector).__name__} given: expected the SteeringVector of steering-vectors, with layer_activations by block "
-            "index."
+            f"{type(vector).__name__} given: expected the class SteeringVector of the package steering-vectors, whose "
+            "layer_activations are stored by block index."
         )
     if place != _BLOCK:
         raise VectorError(
-            f"the vector is for {place!r}: steerlens adds after whole blocks, {_BLOCK!r}. Train it there, with layer_type="
-            f"{_BLOCK!r}."
+            f"the vector has layer_type {place!r}: expected {_BLOCK!r}, because steerlens adds vectors after whole blocks. "
+            f"Train the vector again with layer_type={_BLOCK!r}."
         )
     whose = "the vector of steering-vectors"
     return incoming_vector(directions, model_fingerprint(model, whose), whose, name, {})
@@ -112,11 +113,15 @@ _APPLY: dict[SteeredTokens, str] = {
 
 def _notes(plan: Any, added: Addition) -> list[str]:
     """Returns sentences on the arguments of ``apply`` that steer the plan's tokens."""
-    front = f" It also steers the first {n} tokens, which the plan does not steer." if (n := len(plan.fingerprint.front)) else ""
+    front = (
+        f" steering-vectors also steers the first {n} tokens, which the plan does not steer."
+        if (n := len(plan.fingerprint.front))
+        else ""
+    )
     if added.tokens == "all" and not front:
         return []
     return [
-        f"the plan steers {WORDS[added.tokens]}; steering-vectors steers what the arguments min_token_index and token_indices of "
-        "apply say, every token without them, counted again in each pass: with a key-value cache a generated token is number 0."
-        + front
+        f"the plan steers {WORDS[added.tokens]}. In steering-vectors, the arguments min_token_index and token_indices of apply "
+        "choose the tokens; without these arguments, every token is steered. The count begins again in each pass: with a "
+        "key-value cache, a generated token has number 0." + front
     ]

@@ -96,7 +96,7 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
             is a fixed vector), another width or another number type; or numbers are not finite.
     """
     if isinstance(source, str | Path):
-        content = read_json(Path(source), "Write it again, or give the list of vectors itself.")
+        content = read_json(Path(source), "Write the file again, or give the list of vectors instead of a path.")
         with file_errors(source):
             return _joined(content, model, str(source), name)
     return _joined(source, model, "the vector of vllm-lens", name)
@@ -126,13 +126,14 @@ def _fields(one: Any, whose: str) -> dict[str, Any]:
     held = one if isinstance(one, Mapping) else {key: getattr(one, key) for key in names if hasattr(one, key)}
     fields: dict[str, Any] = {key: held.get(key, other) for key, other in names.items()}
     if fields["activations"] is None or not isinstance(fields["layer_indices"], Sequence) or not fields["layer_indices"]:
-        raise VectorError(f"{whose} lacks activations or layer_indices: expected both, as vllm-lens' SteeringVector has them.")
+        raise VectorError(f"{whose} lacks activations or layer_indices: expected both, as in SteeringVector of vllm-lens.")
     if len(set(map(repr, fields["layer_indices"]))) != len(fields["layer_indices"]):
-        raise VectorError(f"{whose} names layers {fields['layer_indices']}: expected each once.")
+        raise VectorError(f"{whose} names layers {fields['layer_indices']}: expected each layer only once.")
     if fields["norm_match"] is not False or fields["position_indices"] is not None:
         raise VectorError(
             f"{whose} has norm_match={fields['norm_match']!r} and position_indices={fields['position_indices']!r}: expected "
-            "False and None. What it adds depends on the residual stream or the position, which no fixed vector can do."
+            "False and None. With other values, the added vector depends on the residual stream or on the position, but "
+            "steerlens reads only fixed vectors."
         )
     return fields
 
@@ -156,7 +157,9 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
     size = math.prod(shape) * kind.itemsize
     data = _bytes(given, size, whose)
     if len(data) != size:
-        raise VectorError(f"{whose} contains {len(data)} bytes for shape {list(shape)}: expected {size}. Copy it whole.")
+        raise VectorError(
+            f"{whose} contains {len(data)} bytes for shape {list(shape)}: expected {size} bytes. Copy all of the data again."
+        )
     return float_tensor(torch.frombuffer(bytearray(data), dtype=kind).reshape(shape), whose)
 
 
@@ -164,19 +167,25 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
     """Returns the bytes of a tensor in JSON, at most ``size`` plus one."""
     text, compression = given.get("data"), given.get("compression")
     if not isinstance(text, str) or compression not in (None, "zstd"):
-        raise VectorError(f"{whose} contains no base64 text, or is compressed with {compression!r}: expected zstd, or none.")
+        raise VectorError(
+            f"{whose} contains no base64 text, or names the compression {compression!r}: expected base64 text, either "
+            "compressed with zstd or not compressed."
+        )
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's among it
-        raise VectorError(f"{whose} contains data that is no base64 ({error}). Copy it whole.") from error
+        raise VectorError(f"{whose} contains data that is not base64 ({error}). Copy all of the data again.") from error
     if compression is None:
         return raw
     try:
         import zstandard
     except ModuleNotFoundError as error:
-        raise ModelError(f"{whose} is compressed with zstd, which is read with: pip install zstandard.") from error
+        raise ModelError(
+            f"{whose} is compressed with zstd. Reading it needs the package zstandard, which is not installed. Install it "
+            "with: pip install zstandard"
+        ) from error
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(raw)) as reader:
             return bytes(reader.read(size + 1))
     except zstandard.ZstdError as error:
-        raise VectorError(f"{whose} contains data that is no zstd ({error}). Copy it whole.") from error
+        raise VectorError(f"{whose} contains data that is not zstd ({error}). Copy all of the data again.") from error

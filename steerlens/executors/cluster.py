@@ -54,7 +54,9 @@ def ray(
         if number is not None and number < least:
             raise SettingsError(f"{name} {number} given for workers of Ray: expected {least} or more.")
     if num_gpus is not None and num_gpus > 1 and num_gpus != int(num_gpus):
-        raise SettingsError(f"num_gpus {num_gpus} given for workers of Ray: expected a share of one GPU, or whole GPUs.")
+        raise SettingsError(
+            f"num_gpus {num_gpus} given for workers of Ray: expected a fraction of one GPU (below 1), or a whole number of GPUs."
+        )
     package = _package()
     own = not package.is_initialized()
     if own:
@@ -62,11 +64,11 @@ def ray(
             package.init(address=address)
         except Exception as error:  # each way of failing has its own
             raise SettingsError(
-                f"Ray cannot be reached at {address or 'this machine'} ({_short(error)}). Expected the address of a cluster "
-                "that was started (ray start --head), or none, to start Ray here."
+                f"Ray cannot be reached at {address or 'this machine'} ({_short(error)}). Expected the address of a running "
+                "cluster. Start a cluster with `ray start --head`, or give no address to start Ray on this machine."
             ) from error
     elif address not in (None, "auto", package.get_runtime_context().gcs_address):
-        log.warning("This program has already started Ray, and its workers are used. The address %s is ignored", address)
+        log.warning("This program has already started Ray, so its workers are used, and the address %s is ignored", address)
     gpus = num_gpus if num_gpus is not None else min(1, package.cluster_resources().get("GPU", 0))
     return RayExecutor(workers, gpus, num_cpus, retries, owns_ray=own)
 
@@ -76,7 +78,8 @@ def _package() -> Any:
         import ray as package
     except ImportError as error:
         raise SettingsError(
-            f"Ray cannot be imported ({error}): expected the package ray. Install it with pip install 'steerlens[ray]'."
+            f"Ray cannot be imported ({error}), because the package ray is not installed or does not work. Install it with: "
+            "pip install 'steerlens[ray]'"
         ) from error
     return package
 
@@ -171,7 +174,7 @@ class RayExecutor:
         """
         if not self._ray.is_initialized():
             raise SettingsError(
-                "work was given to workers of Ray that were closed: expected it before the close. Call sl.ray again."
+                "work was given to workers of Ray that are already closed. Call sl.ray again to start new workers."
             )
         own = _Round(next(self._rounds), function, list(values), report, keep)
         own.todo.extend(range(len(own.values)))
@@ -200,9 +203,9 @@ class RayExecutor:
         if room < 1:
             there = sorted({f"{has.get('GPU', 0):g} and {has.get('CPU', 0):g}" for has in machines})
             raise SettingsError(
-                f"workers with {self.num_gpus:g} GPUs and {self.num_cpus:g} cores each were asked for, and Ray's machines have "
-                f"{'; '.join(there)}: expected room for one worker on a machine. Ask for less, or give workers=… on a cluster "
-                "that grows."
+                f"workers with {self.num_gpus:g} GPUs and {self.num_cpus:g} cores each were requested, but the machines of Ray "
+                f"have {'; '.join(there)}: expected room for at least one worker on one machine. Request fewer GPUs or cores. "
+                "On a cluster that adds machines when needed, give workers=…."
             )
         return room
 
@@ -260,16 +263,16 @@ class RayExecutor:
             return
         of.deaths[number] += 1
         if of.deaths[number] <= self.retries:
-            log.warning("A worker of Ray died, and another one continues (%s)", _short(error))
+            log.warning("A worker of Ray died; another worker continues its work (%s)", _short(error))
             if number is not None:
                 of.todo.appendleft(number)
             return
-        what = "as they started" if number is None else f"at the same work, number {number + 1} of {len(of.values)}"
+        what = "when they started" if number is None else f"at the same piece of work, number {number + 1} of {len(of.values)}"
         of.errors.append(
             ModelError(
-                f"{of.deaths[number]} workers of Ray died {what} (the last: {_short(error)}). Expected enough memory for a model "
-                "and its batches in each, and steerlens on every machine. Use fewer workers on a machine, or a smaller "
-                "batch_size. Ray's logs on the worker's machine have details."
+                f"{of.deaths[number]} workers of Ray died {what} (the last error: {_short(error)}). Expected enough memory in "
+                "each worker for a model and its batches, and steerlens on every machine. Use fewer workers on a machine, or "
+                "a smaller batch_size. The logs of Ray on the worker's machine have details."
             )
         )
 

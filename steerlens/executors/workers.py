@@ -31,8 +31,9 @@ class Worker:
         other = [f"{name} {own.get(name)}, not {version}" for name, version in versions.items() if own.get(name) != version]
         if other:
             raise SettingsError(
-                f"a worker of Ray has other packages than the process that sends it work ({'; '.join(other)}): expected the same "
-                "on every machine. Install the same environment everywhere, for example with the pins of constraints.txt."
+                f"a worker of Ray has other package versions than the process that sends work to it ({'; '.join(other)}): "
+                "expected the same versions on every machine. Install the same environment everywhere, for example with the "
+                "pins of constraints.txt."
             )
         import torch
 

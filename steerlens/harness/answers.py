@@ -74,7 +74,10 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
     wanted = there if scores is None else tuple(scores)
     places = {task: (locales or {}).get(task, task) for task in tasks}
     if not wanted:
-        raise SettingsError(f"the results of {', '.join(tasks)} contain no score of single items: expected one at least.")
+        raise SettingsError(
+            f"the results of {', '.join(tasks)} contain no score that was measured for single items: expected at least one "
+            "such score."
+        )
     rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
     read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
     told = _told({name: results.told for name, results in measured.items()}, places)
@@ -124,7 +127,10 @@ def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Ma
     known = {name: {task: own for task, own in each.items() if own is not None} for name, each in told.items()}
     steered = [own["method"] for own in known[UNSTEERED].values() if own.get("steered")]
     if steered:
-        raise SettingsError(f"results called {UNSTEERED!r} given that are of {steered[0]}: give them another name.")
+        raise SettingsError(
+            f"results called {UNSTEERED!r} given, but they were made with {steered[0]}: expected results of the unsteered "
+            "model. Give these results another name."
+        )
     methods: dict[str, dict[str, str]] = {}
     for name, each in known.items():
         for task, own in each.items() if name != UNSTEERED else ():
@@ -138,27 +144,30 @@ def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Ma
 def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
     if UNSTEERED not in measured or len(measured) < 2:
         raise SettingsError(
-            f"results of {', '.join(measured) or 'nothing'} given: expected those of {UNSTEERED!r} and of at least one method, "
-            "by name."
+            f"results of {', '.join(measured) or 'nothing'} given: expected results of {UNSTEERED!r} and of at least one "
+            "method, by name."
         )
     for method, several in measured.items():
         most = Counter((one.task, one.item, one.score) for one in several).most_common(1)
         if most and most[0][1] > 1:
-            raise SettingsError(f"results of {method!r} contain {most[0][0]} twice: give each task once for each method.")
+            raise SettingsError(
+                f"results of {method!r} contain {most[0][0]} twice: expected each task only once for each method. Remove one "
+                "of the two."
+            )
     own = {(one.task, one.item, one.score): one.asked for one in measured[UNSTEERED]}
     for method, several in measured.items():
         theirs = {(one.task, one.item, one.score): one.asked for one in several}
         missing = [key for key in own.keys() | theirs.keys() if key not in own or key not in theirs]
         if missing:
             raise SettingsError(
-                f"results of {method!r} and of {UNSTEERED!r} are not of the same items: {len(missing)} scores are in only one of "
-                f"them, as {min(missing)}. Run both with the same tasks and limit."
+                f"results of {method!r} and of {UNSTEERED!r} are not for the same items: {len(missing)} scores are in only one "
+                f"of the two, for example {min(missing)}. Run both with the same tasks and the same limit."
             )
         changed = [key for key in own if own[key] != theirs[key]]
         if changed:
             raise SettingsError(
-                f"{method!r} was not asked the same as {UNSTEERED!r} in {len(changed)} of {len(own)} scores, as in "
-                f"{changed[0]}. Run both with the same examples, seeds, settings of generation and versions of the tasks."
+                f"in {len(changed)} of {len(own)} scores, {method!r} was not asked the same as {UNSTEERED!r}, for example in "
+                f"{changed[0]}. Run both with the same examples, seeds, generation settings and task versions."
             )
 
 
@@ -167,7 +176,8 @@ def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
     directions = {one.higher_is_better for one in own}
     if len(directions) > 1:
         raise SettingsError(
-            f"score {own[0].score!r} is better when higher in one task and when lower in another: give these tasks separately."
+            f"for score {own[0].score!r}, a higher value is better in one task and a lower value is better in another: "
+            "expected the same direction in all tasks. Give these tasks separately."
         )
     shares = all(math.isnan(one.value) or 0 <= one.value <= 1 for one in own)
     return {"unit": "share" if shares else "of the metric", "higher_is_better": directions.pop()}

@@ -79,8 +79,8 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
         log = _read(Path(one)) if isinstance(one, str | Path) else one
         if getattr(log, "status", None) != "success" or not getattr(log, "samples", None):
             raise SettingsError(
-                f"a log called {name!r} is {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected the log "
-                "of a finished task, with log_samples."
+                f"log {name!r} has the status {getattr(log, 'status', type(log).__name__)!r}, or has no samples: expected the "
+                "log of a finished task. Run the task with log_samples, and give its log."
             )
         _check(name, log)
         yield log
@@ -95,8 +95,8 @@ def _check(name: str, log: Any) -> None:
             sample.id, sample.error, _asked(sample, settings), dict(_parts(sample))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(
-            f"a log called {name!r} is not a log of Inspect ({type(error).__name__}: {error!s:.200}): expected what "
-            "inspect_ai.eval returned, or the file that it wrote."
+            f"log {name!r} is not a log of Inspect ({type(error).__name__}: {error!s:.200}): expected what inspect_ai.eval "
+            "returned, or the file that inspect_ai.eval wrote."
         ) from error
 
 
@@ -115,7 +115,7 @@ def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: Concep
     found: dict[tuple[str, str, str, str], list[float]] = {}
     for sample in log.samples:
         if sample.error is not None:
-            raise SettingsError(f"sample {sample.id!r} of {task} under {name!r} ended in an error: run the task again.")
+            raise SettingsError(f"sample {sample.id!r} of {task} under {name!r} ended with an error. Run the task again.")
         named = plain_concept(task, str(sample.id)) if concept is None else concept(task, sample)
         for score, value in _parts(sample):
             if scores is None or score in scores:
@@ -141,8 +141,8 @@ def _number(value: Any, whose: str) -> float:
         found = None
     if found is None or (isinstance(value, str) and not math.isfinite(found)):
         raise SettingsError(
-            f"{whose} is {value!r:.80}: expected a number, or one of C, I, P and N. Choose others with scores=, or another "
-            "scorer."
+            f"{whose} is {value!r:.80}: expected a number, or one of C, I, P and N. Choose other scores with scores=, or use "
+            "another scorer."
         )
     return found
 

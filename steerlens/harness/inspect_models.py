@@ -87,8 +87,8 @@ class InspectRequests:
         given = [name for name in _REFUSED if getattr(config, name, None)]
         if tools or given:
             raise SettingsError(
-                f"{'tools' if tools else ', '.join(given)} given to a steered model: it writes texts alone, by max_tokens, "
-                "temperature, top_p, top_k, stop_seqs, seed and num_choices."
+                f"{'tools' if tools else ', '.join(given)} given to a steered model: expected none of this, because the model "
+                "only writes texts. It accepts max_tokens, temperature, top_p, top_k, stop_seqs, seed and num_choices."
             )
         return self._output(self._tokens(input), config)
 
@@ -100,8 +100,8 @@ class InspectRequests:
         others = [message["role"] for message in chat if message["role"] not in ("system", "user")]
         if others:
             raise PromptError(
-                f"messages of {', '.join(others)} given to {self.running.model.name}, whose tokenizer has no chat template: "
-                "it is a base model, and is given the texts of users and of the system alone."
+                f"messages of {', '.join(others)} given to {self.running.model.name}: expected only messages of users and of "
+                "the system, because this is a base model (its tokenizer has no chat template)."
             )
         return tokenizer.ids("\n\n".join(message["content"] for message in chat))
 
@@ -110,7 +110,10 @@ class InspectRequests:
         row, wanted = model.row(ids), config.max_tokens or _MAX_TOKENS
         new = min(wanted, (model.backend.context or len(ids) + wanted) - len(ids))
         if new < 1:
-            raise PromptError(f"messages of {len(ids)} tokens given: {model.name} has a context of {model.backend.context}.")
+            raise PromptError(
+                f"messages of {len(ids)} tokens given, but the context of {model.name} is only {model.backend.context} tokens. "
+                "Shorten the messages."
+            )
         stops, n, seen = stops_of(config.stop_seqs or ()), config.num_choices or 1, _Seen(len(ids))
         settings = {**_sampling(config, n, stops), "stopping_criteria": [seen]}
         seed = None if config.seed is None else config.seed + self.asked[tuple(ids)]
@@ -166,5 +169,5 @@ def _sampling(config: Any, n: int, stops: Sequence[str]) -> dict[str, Any]:
 def _text(message: Any) -> str:
     content = message.content
     if not isinstance(content, str) and any(part.type != "text" for part in content):
-        raise PromptError(f"a message with {', '.join(part.type for part in content)} given: expected text alone.")
+        raise PromptError(f"a message with {', '.join(part.type for part in content)} given: expected only text.")
     return str(message.text)

@@ -124,5 +124,5 @@ def _refuse(running: SteeredRun, found: list[list[Likelihood]]) -> None:
             f"gives NaN or infinite log likelihoods for {bad} of {len(sums)} continuations in {running.model.fingerprint.dtype}"
         )
         if running.prepared.plan is None:
-            raise ModelError(f"{running.model.name} {what}: check its weights, or load it in bfloat16 or float32.")
+            raise ModelError(f"{running.model.name} {what}: check the weights, or load the model in bfloat16 or float32.")
         raise VectorError(f"plan {running.prepared.plan} {what}: lower the strength, or load the model in bfloat16 or float32.")

@@ -93,7 +93,10 @@ class LmEvalRequests:
         known = (self.running.model.tokenizer.bos_id, self.eot_token_id)
         found = next((index for index in known if index is not None), None)
         if found is None:
-            raise PromptError("a text without a context was given, and the tokenizer has neither BOS nor EOS to put before it.")
+            raise PromptError(
+                "a text without a context was given, but the tokenizer has neither a BOS nor an EOS token to put before this "
+                "text."
+            )
         return found
 
     @property
@@ -159,7 +162,8 @@ class LmEvalRequests:
         over = len(context) + len(continuation) - (self.max_length + 1)
         if over >= len(context):
             raise PromptError(
-                f"a continuation of {len(continuation)} tokens given: {self.running.model.name} takes {self.max_length}."
+                f"a continuation of {len(continuation)} tokens given, but {self.running.model.name} takes at most "
+                f"{self.max_length} tokens."
             )
         return tuple(context[max(0, over) :]), over
 
@@ -232,8 +236,8 @@ class LmEvalRequests:
         room = self.max_length - new
         if room < 1 or (sample and not temperature > 0):
             raise SettingsError(
-                f"{new} tokens at temperature {temperature} asked for, sampling {sample}: expected fewer tokens than the model's "
-                f"context of {self.max_length}, and a temperature above 0 to sample. Set gen_kwargs."
+                f"{new} new tokens at temperature {temperature} requested, with sampling {sample}: expected fewer tokens than "
+                f"the model's context of {self.max_length}, and a temperature above 0 for sampling. Set these in gen_kwargs."
             )
         given = sampling_settings(sample, temperature if sample else 1.0, 1, stops, normalized)
         whole = [self.tok_encode(context) or [self.prefix_token_id] for context in contexts]
@@ -261,8 +265,8 @@ class LmEvalRequests:
         except TemplateError as error:
             others = [message for message in chat_history if message["role"] != "system"]
             if len(others) == len(chat_history):
-                raise PromptError(f"the model's chat template refuses a task's messages ({error}).") from error
-            _log.warning("the chat template refuses messages of the system (%s): they are left out", error)
+                raise PromptError(f"the model's chat template refuses the messages of a task ({error}).") from error
+            _log.warning("the chat template refuses system messages (%s), so these messages are left out", error)
             return str(self.tokenizer.apply_chat_template(others, **how))
 
     def get_model_info(self) -> dict[str, Any]:
@@ -284,8 +288,8 @@ class LmEvalRequests:
         if kept is not None:
             if len(kept) and kept.get(_CACHED) != mine:
                 raise SettingsError(
-                    "use_cache names a file with the responses of another model or method: expected a separate file for each. "
-                    "The harness would return them as this model's responses."
+                    "use_cache names a file with the responses of another model or method, and the harness would return these "
+                    "as responses of this model. Give a separate file for each model and method."
                 )
             kept[_CACHED] = mine
         self.cache_hook = cache_hook

@@ -48,15 +48,14 @@ def lm_eval_answers(
     for name, several in read.items():
         if any(not isinstance(own, Mapping) or not own.get("samples") for own in several):
             raise SettingsError(
-                f"results called {name!r} contain no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) "
-                "returns."
+                f"results {name!r} contain no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) returns."
             )
         for own in several:
             _check(name, own)
     every = [own for several in read.values() for own in several]
     left_out = {column for own in every for column in _columns(own) if not _is_mean(own, column)}
     for task, metric in sorted({(task, metric) for task, metric, _ in left_out}):
-        _log.warning("%s of %s is not a mean over items and is left out", metric, task)
+        _log.warning("%s of %s is left out, because this metric is not a mean over items", metric, task)
     tasks = {task: version for own in every for task, version in own.get("versions", {}).items()}
     version = next((own["lm_eval_version"] for own in every if "lm_eval_version" in own), None)
     measured = {
@@ -80,8 +79,8 @@ def _check(name: str, results: Any) -> None:
         info_in(results.get("config")), dict(results.get("versions", {}))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(
-            f"results called {name!r} are not what lm_eval.simple_evaluate(..., log_samples=True) returns "
-            f"({type(error).__name__}: {error!s:.200}). Give what it returned, or the same read again from a file."
+            f"results {name!r} are not what lm_eval.simple_evaluate(..., log_samples=True) returns ({type(error).__name__}: "
+            f"{error!s:.200}). Give what this function returned, or the same content read from a file."
         ) from error
 
 

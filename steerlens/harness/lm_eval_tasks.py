@@ -25,8 +25,8 @@ def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
     spaces = {locale(item.locale).space for item in items}
     if len(spaces) != 1:
         raise SettingsError(
-            f"{items!r} given for one task: expected items of locales that all write a space before an answer, or that all write "
-            "none. Make one task for each locale."
+            f"{items!r} given for one task: expected only locales that write a space before an answer, or only locales that do "
+            "not. Make a separate task for each locale."
         )
     rows = [
         {

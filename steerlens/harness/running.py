@@ -41,7 +41,10 @@ class SteeredRun:
         """
         prepared = Prepared(model) if method is None else method_of(method).prepared(model, locale)
         if prepared.form == "explicit":
-            raise SettingsError("a method that asks explicit prompts given: the tasks of a harness have their own prompts.")
+            raise SettingsError(
+                "a method that asks explicit prompts given: expected another method, because the tasks of a harness have "
+                "their own prompts."
+            )
         if prepared.plan is not None:
             prepared.plan.check(prepared.model)
         return cls(prepared)
@@ -70,8 +73,8 @@ class SteeredRun:
         plan = self.prepared.plan
         if plan is not None and any(step.tokens == "prompt" for step in plan.steps):
             raise SettingsError(
-                f"plan ({plan}) steers the tokens of prompts, and {whose} have no prompt, so they would be scored unsteered. "
-                "Give a plan for other tokens, as 'last_onward' or 'all', or leave these tasks out."
+                f"plan ({plan}) steers only the tokens of prompts, but {whose} have no prompt and would be scored unsteered. "
+                "Give a plan for other tokens, such as 'last_onward' or 'all', or leave these tasks out."
             )
 
     def info(self) -> dict[str, Any]:
@@ -101,5 +104,5 @@ def needed(package: str, name: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise ModelError(
-            f"{name} is needed here and cannot be imported ({error}). Install it with: pip install 'steerlens[harness]'."
+            f"{name} is needed here but cannot be imported ({error}). Install it with: pip install 'steerlens[harness]'"
         ) from error

@@ -54,18 +54,20 @@ class ModelCard:
     def __post_init__(self) -> None:
         if not isinstance(self.license, str) or not _LICENCE.fullmatch(self.license):
             raise SettingsError(
-                f"license={self.license!r} given: expected an identifier of the hub, as 'mit', 'apache-2.0' or 'cc-by-4.0'; "
-                "'other' for one that it does not list."
+                f"license={self.license!r} given: expected a licence identifier of the Hugging Face hub, such as 'mit', "
+                "'apache-2.0' or 'cc-by-4.0'. For a licence that the hub does not list, give 'other'."
             )
         if self.plane is not None:
             if "model" not in self.plane.meta:
                 raise SettingsError(
-                    "the plane given does not say which model it was measured on: give one of sl.evaluation.plane."
+                    "the given plane does not say on which model it was measured: expected a plane that sl.evaluation.plane made."
                 )
             self.plane.check(model=self.fingerprint.to_dict())
             missing = [name for name in _PLANE if name not in self.plane.frame.columns]
             if missing:
-                raise SettingsError(f"the plane given lacks columns {', '.join(missing)}: expected one of sl.evaluation.plane.")
+                raise SettingsError(
+                    f"the given plane lacks the columns {', '.join(missing)}: expected a plane that sl.evaluation.plane made."
+                )
 
     def text(self, repo_id: str) -> str:
         """Returns the card as Markdown with the hub's YAML header.
@@ -162,7 +164,7 @@ class ModelCard:
         return "\n\n".join(["## Provenance", _table(["", ""], rows)])
 
     def _licence(self) -> str:
-        return f"## Licence\n\nThis repository: `{self.license}`. The model that it steers has a licence of its own."
+        return f"## Licence\n\nThis repository: `{self.license}`. The model that is steered has a separate licence."
 
     def _versions(self) -> dict[str, str]:
         return dict(provenance()["versions"])

@@ -54,17 +54,22 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     if revision is None and (Path(given).exists() or not is_repo(given)):
         return Found(Path(given))
     if not is_repo(given):
-        raise SettingsError(f"revision {revision!r} given for {str(given)!r}: expected a repository of the hub, as 'user/name'.")
+        raise SettingsError(
+            f"revision {revision!r} given for {str(given)!r}: expected a repository of the Hugging Face hub, such as 'user/name'."
+        )
     if revision is not None and (not isinstance(revision, str) or not _REVISION.fullmatch(revision) or ".." in revision):
         raise SettingsError(f"revision {revision!r} given: expected a commit, a branch or a tag.")
     folder = _snapshot(str(given), file, revision)
     if not _COMMIT.fullmatch(folder.name) or (revision and _COMMIT.fullmatch(revision) and folder.name != revision):
         raise FileError(
-            f"{given} was downloaded as {folder}, which is not the commit {revision or 'of its main branch'}. Remove that folder."
+            f"{given} was downloaded to {folder}, which is not the folder of the commit {revision or 'of the main branch'}. "
+            "Remove that folder, and repeat the call."
         )
     path = _inside(folder, file)
     if revision is None or not _COMMIT.fullmatch(revision):
-        _log.warning("%s was read at commit %s. Give revision=%r to read the same again.", given, folder.name, folder.name)
+        _log.warning(
+            "%s was read at commit %s. To read the same version again, give revision=%r.", given, folder.name, folder.name
+        )
     return Found(path, f"{given}@{folder.name}")
 
 
@@ -77,7 +82,8 @@ def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
     except Exception as error:  # of the network, of the hub, of what the cache lacks
         raise FileError(
             f"{repo_id} is not a file here and cannot be read from the Hugging Face hub at revision {revision or 'main'} "
-            f"({type(error).__name__}: {error}). Check the name and the network; private ones need 'hf auth login'."
+            f"({type(error).__name__}: {error}). Check the name and the network. For a private repository, log in with 'hf "
+            "auth login'."
         ) from error
 
 
@@ -85,8 +91,8 @@ def _inside(folder: Path, file: str) -> Path:
     """A file in a folder. It must really be inside the folder or, in the hub's cache, among the blobs of its repository."""
     path, root = folder / file, folder.resolve()
     if not path.is_file():
-        raise FileError(f"{folder} contains no {file}: expected a folder or repository that save_for_hub or push_to_hub wrote.")
+        raise FileError(f"{folder} contains no {file}: expected a folder or a repository that save_for_hub or push_to_hub wrote.")
     own = root.parent.parent if root.parent.name == "snapshots" else root
     if own not in path.resolve().parents:
-        raise FileError(f"{path} is a link to {path.resolve()}, outside its folder: it is not read.")
+        raise FileError(f"{path} is a link to {path.resolve()}, which is outside this folder, so the file is not read.")
     return path

@@ -27,7 +27,9 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
     if place.exists() and not place.is_dir():
         raise FileError(f"{place} is not a folder: expected a folder, or a name that does not exist.")
     if card.plane is None and (place / PLANE_FILE).exists():
-        raise FileError(f"{place} contains {PLANE_FILE} of an earlier {card.kind}: remove it, or give the new plane with plane=.")
+        raise FileError(
+            f"{place} contains {PLANE_FILE} of an earlier {card.kind}. Remove this file, or give the new plane with plane=."
+        )
     names = [card.file, "README.md"]
     save(place / card.file)
     if card.plane is not None:

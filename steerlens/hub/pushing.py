@@ -34,7 +34,7 @@ def check_repo(repo_id: str) -> str:
         SettingsError: it has another form.
     """
     if not is_repo(repo_id):
-        raise SettingsError(f"repository {repo_id!r} given: expected 'user/name', of letters, digits, '-', '_' and '.'.")
+        raise SettingsError(f"repository {repo_id!r} given: expected 'user/name', with only letters, digits, '-', '_' and '.'.")
     return repo_id
 
 
@@ -70,7 +70,7 @@ def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | 
         )
     except Exception as error:  # of the network, of the hub, of a missing account
         raise FileError(
-            f"{repo_id} cannot be written on the Hugging Face hub ({type(error).__name__}: {error}). Log in with "
-            "'hf auth login' and a token that may write, or write the folder with save_for_hub and upload it by hand."
+            f"{repo_id} cannot be written to the Hugging Face hub ({type(error).__name__}: {error}). Log in with 'hf auth "
+            "login', with a token that has write access. Or write the folder with save_for_hub, and upload it yourself."
         ) from error
     return Pushed(name, commit.oid, commit.commit_url)

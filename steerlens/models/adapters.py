@@ -22,7 +22,10 @@ def adapter_folder(adapter: str) -> Path:
     try:
         import peft  # noqa: F401
     except ImportError as error:
-        raise ModelError(f"adapter {adapter} needs the package peft: pip install 'steerlens[peft]'.") from error
+        raise ModelError(
+            f"reading adapter {adapter} needs the package peft, which is not installed. Install it with: pip install "
+            "'steerlens[peft]'"
+        ) from error
     from huggingface_hub import snapshot_download
 
     folder = Path(adapter).expanduser()
@@ -30,16 +33,16 @@ def adapter_folder(adapter: str) -> Path:
         folder = Path(snapshot_download(adapter, allow_patterns=list(_FILES)))
     if not (folder / _FILES[1]).is_file():  # peft would read another format instead
         raise ModelError(
-            f"adapter {adapter} has no weights in safetensors: expected adapter_config.json and {_FILES[1]}. Weights in another "
-            "format, as adapter_model.bin, are not read, as that can run code hidden in them. Convert them, where you "
-            "trust them, with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), adapter)"
-            ".save_pretrained(new_folder)."
+            f"adapter {adapter} has no weights in safetensors format: expected adapter_config.json and {_FILES[1]}. steerlens "
+            "does not read other formats, such as adapter_model.bin, because code that is hidden in such files could run. If "
+            "you trust the adapter, convert it with PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), "
+            "adapter).save_pretrained(new_folder)."
         )
-    config = read_json(folder / _FILES[0], "Copy the adapter whole.")
+    config = read_json(folder / _FILES[0], "Copy all files of the adapter again.")
     if not isinstance(config, dict) or config.get("megatron_config"):  # of which peft imports a module that the file names
         raise ModelError(
-            f"{_FILES[0]} of adapter {adapter} contains no settings of an adapter, or such as need Megatron: expected those of "
-            "an adapter of a Hugging Face model, without megatron_config."
+            f"{_FILES[0]} of adapter {adapter} does not contain the settings of an adapter, or contains megatron_config: "
+            "expected the settings of an adapter for a Hugging Face model, without megatron_config."
         )
     return folder
 
@@ -62,7 +65,7 @@ def merged(model: Any, folder: Path) -> Any:
     # with embeddings, of which peft would else ask the hub whether the base model has others
     placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=True))
     if lost := sorted(_names(folder) - placed):
-        raise ValueError(f"{len(lost)} of its weights have no place in the model, the first {lost[0]}")
+        raise ValueError(f"{len(lost)} weights of the adapter have no place in the model, the first one is {lost[0]}")
     return adapted.merge_and_unload()
 
 

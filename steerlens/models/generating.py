@@ -146,8 +146,8 @@ def _written(
     output = model.backend.generate(batch, max_new_tokens, **given)
     if not isinstance(output, Tensor):
         raise SettingsError(
-            "generate was asked for more than tokens (return_dict_in_generate): expected settings that give texts. Call "
-            "model.tl.original_model.generate for the rest."
+            "return_dict_in_generate was given to generate: expected only settings that return texts. To get other outputs, "
+            "call model.tl.original_model.generate."
         )
     texts = [completed(model.tokenizer, ids[width:].tolist(), stops) for ids in output]
     each = len(texts) // len(rows)

@@ -54,7 +54,10 @@ def _folder_name(name: str, sha256: str) -> str:
     try:
         versions = [f"{package}-{version(package)}" for package in _CONVERTERS]
     except PackageNotFoundError as error:
-        raise ModelError(f"{name} is a GGUF file, read with the package {error.name}: pip install 'steerlens[demo]'.") from error
+        raise ModelError(
+            f"{name} is a GGUF file. Reading it needs the package {error.name}, which is not installed. Install it with: pip "
+            "install 'steerlens[demo]'"
+        ) from error
     return "-".join([name, sha256[:12], str(_FORMAT), *versions])
 
 
@@ -69,7 +72,7 @@ def converted_file(path: Path) -> Path:
     with readable_errors(path, "read"), path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start != _MAGIC:
-        raise ModelError(f"{path} is not a GGUF file: it begins with {start!r}, expected {_MAGIC!r}.")
+        raise ModelError(f"{path} is not a GGUF file: the file begins with {start!r}, but {_MAGIC!r} was expected.")
     return cached(_folder_name(path.stem, file_sha256(path)), lambda folder: convert(path, folder, path.name))
 
 
@@ -99,9 +102,9 @@ def convert(path: Path, folder: Path, called: str) -> None:
             raise
         except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
             raise ModelError(
-                f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error!s:.300}). It may be truncated, or of an "
-                "architecture that Transformers does not convert. Compare its size and hash with the original's, or give "
-                "the model in safetensors."
+                f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error!s:.300}). The file may be truncated, or "
+                "Transformers may not convert this architecture. Compare the size and the hash with those of the original "
+                "file, or give the model in safetensors format."
             ) from error
         try:
             before = probed(tokenizer)
@@ -112,8 +115,8 @@ def convert(path: Path, folder: Path, called: str) -> None:
             bar.update()
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of numbers that cannot be right
             raise ModelError(
-                f"the content of {path.name} cannot be used ({type(error).__name__}: {error!s:.300}). It may be damaged: compare "
-                "its hash with the original's, or give the model in safetensors."
+                f"the content of {path.name} cannot be used ({type(error).__name__}: {error!s:.300}). The file may be damaged. "
+                "Compare its hash with the hash of the original file, or give the model in safetensors format."
             ) from error
 
 

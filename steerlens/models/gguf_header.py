@@ -27,11 +27,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         magic, version, _, count = struct.unpack("<4sIQQ", _read(file, 24))
         if magic != b"GGUF" or version not in (2, 3):
-            raise ValueError(f"begins with {magic!r} and version {version}: expected b'GGUF' and 2 or 3, little-endian")
+            raise ValueError(
+                f"the file begins with {magic!r} and version {version}: expected b'GGUF' and version 2 or 3, little-endian"
+            )
         for _ in range(count):
             key = _text(file)
             if key in found:
-                raise ValueError(f"its metadata has the key {key!r:.80} twice")
+                raise ValueError(f"the metadata contains the key {key!r:.80} twice")
             found[key] = _value(file, *_numbers(file, "I", 1))
     return found
 
@@ -42,7 +44,7 @@ def _value(file: BinaryIO, kind: int, depth: int = 0) -> Any:
     if kind in _NUMBERS:
         return _numbers(file, _NUMBERS[kind], 1)[0]
     if kind != _ARRAY or depth == _DEEPEST:
-        raise ValueError(f"its metadata has a value of type {kind}, which is not known, or lists that are nested too deeply")
+        raise ValueError(f"the metadata contains a value of the unknown type {kind}, or lists that are nested too deeply")
     (inner,), (count,) = _numbers(file, "I", 1), _numbers(file, "Q", 1)
     if inner in _NUMBERS:
         return list(_numbers(file, _NUMBERS[inner], count))
@@ -63,5 +65,5 @@ def _read(file: BinaryIO, length: int) -> bytes:
     """The next bytes. The length in a header is not trusted: before memory is used, a long piece must fit the file."""
     found = file.read(length) if length <= _SHORT or length <= os.fstat(file.fileno()).st_size else b""
     if len(found) < length:
-        raise ValueError("its metadata is cut short")
+        raise ValueError("the metadata is cut short")
     return found

@@ -115,15 +115,22 @@ def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[i
     if saved.get("type") == "BPE" and not saved.get("merges") and vocabulary.has_long_pieces:
         raise _refused(called, "has no merges, so it cuts a text into single characters")
     if share < _RIGHT:
-        raise _refused(called, f"finds {share:.2f} of the file's own pieces, where a right one finds {_RIGHT} or more")
+        raise _refused(
+            called,
+            f"finds only {share:.2f} of the pieces in the vocabulary of the file; a correct tokenizer finds {_RIGHT} or more",
+        )
     if probed(tokenizer) != [list(ids) for ids in before]:
         raise _refused(called, "gives other tokens after it was saved and read again")
     special = {name: getattr(tokenizer, name) for name in vocabulary.special}
     if special != vocabulary.special:
-        raise _refused(called, f"has the special tokens {special}: the file says {vocabulary.special}")
+        raise _refused(called, f"has the special tokens {special}, but the file says {vocabulary.special}")
     front, behind = _around(tokenizer)
     if (front, behind) != (_front(vocabulary), []):
-        raise _refused(called, f"puts {front} before and {behind} behind a text: the file says {_front(vocabulary)} and nothing")
+        raise _refused(
+            called,
+            f"puts the tokens {front} before a text and {behind} after it, but the file says {_front(vocabulary)} before and "
+            "nothing after",
+        )
     return share
 
 
@@ -157,7 +164,7 @@ def _refused(called: str, what: str) -> ModelError:
     import transformers
 
     return ModelError(
-        f"the tokenizer that Transformers {transformers.__version__} makes of {called} is broken: it {what}. Nothing was kept. "
-        f"Expected the tokenizer that the GGUF file describes. Install a version that was tested: pip install "
-        f"'transformers=={TESTED}', or give the model in Hugging Face's layout."
+        f"the tokenizer that Transformers {transformers.__version__} makes from {called} is broken: the tokenizer {what}. "
+        "Nothing was saved. Expected the tokenizer that the GGUF file describes. Install a tested version with: pip install "
+        f"'transformers=={TESTED}', or give the model as a folder in Hugging Face's layout."
     )

@@ -59,8 +59,8 @@ def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence
     for device in model.devices:
         remember_halving(model, memory_of(device))
     _log.warning(
-        "%d rows or plans at once did not fit the memory of %s: they are run in halves, and batches hold at most %d tokens now. "
-        "Where a call takes batch_size, give it to begin with smaller ones.",
+        "%d rows or plans at once did not fit into the memory of %s. They are now run in two halves, and from now on a batch "
+        "holds at most %d tokens. To begin with smaller batches, give batch_size where a call takes this argument.",
         *(len(many), " or ".join(map(str, model.devices)), model.token_budget),
     )
     middle = len(many) // 2

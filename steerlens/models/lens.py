@@ -232,7 +232,10 @@ class LensModel(ModelPlaces, TextGeneration):
             SettingsError: padding on the left changes what this architecture computes.
         """
         if padding_side == "left" and not self.pads_left:
-            raise SettingsError(f"{self.name} keeps a state that runs through padding in front: pad on the right, the default.")
+            raise SettingsError(
+                f"padding_side='left' given: {self.name} keeps a state that runs through padding in front, so the results "
+                "would change. Use padding_side='right', the default."
+            )
         given, wanted = prompts_of(prompts), self.layers(layers)
         out = torch.empty(len(wanted), len(given), self.d_model)
         for indices, seen in brought_home(read_all(self, given, wanted, positions, batch_size, padding_side)):

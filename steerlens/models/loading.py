@@ -27,8 +27,11 @@ from steerlens.models.untouched import untouched
 from steerlens.models.whole import check_config, nothing_missing
 
 _log = logging.getLogger(__name__)
-_PLACED = " If it loads on one device, without device_map and quantization, then its map or its weights are the cause."
-_HELP = "Other names are taken as a Hugging Face model id, a local folder, or a .gguf file."
+_PLACED = (
+    " If the model can be loaded on one device, without device_map and quantization, then the device map or the quantized "
+    "weights are the cause."
+)
+_HELP = "Any other name is read as a model id of the Hugging Face hub, a local folder, or a .gguf file."
 
 
 _one_at_a_time = threading.RLock()
@@ -86,7 +89,8 @@ def load(
     if not isinstance(name, str | Path):
         if placing is not None:
             raise ModelError(
-                "device_map was given with a model whose weights are already on a device: place it where it is made."
+                "device_map was given with a model that is already on a device: expected the name or path of a model. Remove "
+                "this argument, and choose the device where you make the model."
             )
         bridge = _own_bridge(name, device, dtype, adapter, revision)
         return LensModel(bridge, tokenizer=tokenizer_of_bridge(bridge, prepend_bos))
@@ -136,16 +140,17 @@ def hugging_face_of(spec: LoadSpec) -> Any:
 
     if spec.adapter is not None:
         raise ModelError(
-            f"{spec.name} has adapter {spec.adapter} already: expected a model without one. Merge it into the weights, save that "
-            "model and load it as the base."
+            f"{spec.name} already has adapter {spec.adapter}: expected a model without an adapter. Merge the adapter into the "
+            "weights, save the merged model, and load it as the base."
         )
     source = source_of(spec.name)
     wanted: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
     if spec.device_map is not None or (quantized := checkpoint_quantization(source, **wanted)) is not None:
         lies = "several devices" if spec.device_map is not None else f"weights quantized by {quantized}"
         raise ModelError(
-            f"{spec.name} was loaded with {lies}, and training runs on one device with weights that are not quantized. Load it "
-            "with device= and no device_map, or load the checkpoint that it was made from."
+            f"{spec.name} was loaded with {lies}, but training needs a model on one device, with weights that are not "
+            "quantized. Load the model with device= and without device_map, or load the original checkpoint, which is not "
+            "quantized."
         )
     settings = {"dtype": choose_dtype(spec.dtype, choose_device(spec.device)), **wanted}
     try:
@@ -178,9 +183,9 @@ def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
     except Exception as error:  # an architecture raises what it likes
         kind = type(model.tl.original_model).__name__
         raise ModelError(
-            f"{model.name} is a {kind} and was loaded, but a pass of it fails ({reason(error)}). Expected an architecture that "
-            "these versions of TransformerLens and Transformers run: another one, or other versions."
-            f"{'' if expected is None else _PLACED}"
+            f"{model.name} is a {kind}. The model was loaded, but running it fails ({reason(error)}). Expected an architecture "
+            "that these versions of TransformerLens and Transformers can run. Use another architecture, or other versions of "
+            f"these packages.{'' if expected is None else _PLACED}"
         ) from error
     if found is not None and expected is not None:
         check_same(model.name, found, expected, model.dtype)
@@ -207,8 +212,8 @@ def source_of(name: str) -> str:
             )
         if not (weights := list(path.glob("*.safetensors"))):
             raise ModelError(
-                f"folder {path} has no weights in safetensors: expected *.safetensors. Weights in another format are not read, "
-                "as that can run code hidden in them. Convert them, where you trust them, with "
+                f"folder {path} has no weights in safetensors format: expected *.safetensors. steerlens does not read other "
+                "formats, because code that is hidden in such files could run. If you trust the files, convert them with "
                 "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)."
             )
         check_config(path / "config.json", name, sum(file.stat().st_size for file in weights))
@@ -220,7 +225,7 @@ def source_of(name: str) -> str:
     if "/" not in name and difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.6):
         raise UnknownNameError("model", name, EMBEDDED, _HELP)
     if path.parent != Path() and path.parent.is_dir():
-        _log.warning("there is no folder %s in %s: the Hugging Face hub is asked for this name", path.name, path.parent)
+        _log.warning("there is no folder %s in %s, so this name is looked up on the Hugging Face hub", path.name, path.parent)
     return name
 
 
@@ -239,8 +244,8 @@ def _ask_hub(name: str, revision: str | None) -> None:
             "model",
             name,
             EMBEDDED,
-            f"{_HELP} As a Hugging Face id it could not be loaded ({reason(error)}); "
-            "check the id and the connection to the hub; for a gated model, accept its licence and run `hf auth login`.",
+            f"{_HELP} As a model id of the hub, this name could not be loaded ({reason(error)}). Check the id and the "
+            "connection to the hub. For a gated model, accept its licence on the hub and run `hf auth login`.",
         ) from error
     check_config(Path(config), name)
 
@@ -280,15 +285,25 @@ def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str
         )
     what = "HookedTransformer" if hooked else "bridge"
     if adapter is not None:
-        raise ModelError(f"an adapter was given with a {what}: give the model's name or path, or merge it before the {what}.")
+        raise ModelError(
+            f"an adapter was given with a {what}: expected the name or path of a model. Give the model's name or path, or "
+            f"merge the adapter into the weights before you make the {what}."
+        )
     weights = next(bridge.parameters() if hooked else bridge.original_model.parameters())
     place = weights.device if hooked else device_of(getattr(bridge, "embed", bridge.original_model))
     if revision is not None:
         raise ModelError(
-            f"revision {revision!r} was given with a {what}, whose weights are already loaded: boot it from that revision."
+            f"revision {revision!r} was given with a {what}, whose weights are already loaded. Remove this argument, and make "
+            f"the {what} from that revision."
         )
     if device is not None and (wanted := choose_device(device)) != place:
-        raise ModelError(f"device {wanted} was given with a {what} on {place}: boot it there, or leave the device out.")
+        raise ModelError(
+            f"device {wanted} was given with a {what} on {place}, which steerlens does not move. Make the {what} on that "
+            "device, or remove this argument."
+        )
     if dtype is not None and (kind := choose_dtype(dtype, place)) != weights.dtype:
-        raise ModelError(f"dtype {kind} was given with a {what} of {weights.dtype}: boot it in that, or leave the dtype out.")
+        raise ModelError(
+            f"dtype {kind} was given with a {what} of {weights.dtype}, which steerlens does not convert. Make the {what} in "
+            "that dtype, or remove this argument."
+        )
     return bridge

@@ -45,8 +45,9 @@ def whole_model(source: str, **settings: Any) -> Any:
     model, said = AutoModelForImageTextToText.from_pretrained(source, use_safetensors=True, output_loading_info=True, **settings)
     if absent := sorted([*map(str, said["missing_keys"]), *map(str, said["mismatched_keys"])]):
         raise ModelError(
-            f"{source} lacks {len(absent)} of the weights of a {type(model).__name__}, the first {absent[0]}: they would be "
-            "random. Expected a checkpoint that is whole. Download it again, or correct `architectures` in its config.json."
+            f"{source} lacks {len(absent)} of the weights of a {type(model).__name__} (the first one is {absent[0]}); they "
+            "would be random numbers. Expected a complete checkpoint. Download it again, or correct `architectures` in its "
+            "config.json."
         )
     return model.eval()
 
@@ -84,7 +85,7 @@ def text_model(whole: Any, name: str) -> Any:
         with torch.device("meta"):
             text = kind(config)
         if type(text.get_decoder()) is not type(decoder):
-            raise _refused(whole, name, f"its text part is a {type(decoder).__name__}, not a {type(text.get_decoder()).__name__}")
+            raise _refused(whole, name, f"the text part is a {type(decoder).__name__}, not a {type(text.get_decoder()).__name__}")
         for own, real in ((text.get_decoder(), decoder), (text.get_output_embeddings(), head)):
             setattr(text, _called(text, own), real)
     if text.base_model is text:  # Llama 4's is a part of the whole, and says so in this name
@@ -129,15 +130,16 @@ def _nearest(places: dict[str, Any], name: str) -> Any:
 @torch.no_grad()
 def _check(whole: Any, text: Any, name: str) -> None:
     if lacks_numbers(text):
-        raise _refused(whole, name, "its text model has weights that the checkpoint lacks")
+        raise _refused(whole, name, "the text model has weights that the checkpoint lacks")
     ids = torch.tensor([_TRIED], device=device_of(text.get_input_embeddings()))
     expected, found = (model(input_ids=ids, use_cache=False).logits.float() for model in (whole, text))
     if not (found - expected).norm() <= 1e-3 * expected.norm():
-        raise _refused(whole, name, "its text model alone gives other logits on text than the whole model")
+        raise _refused(whole, name, "on text, the text model alone gives other logits than the whole model")
 
 
 def _refused(whole: Any, name: str, why: str) -> ModelError:
     return ModelError(
-        f"{name} is a {type(whole).__name__}, which takes images, and steerlens runs its text model: {why}. Load a text-only "
-        "checkpoint of this family, or boot a TransformerBridge yourself and give that to load."
+        f"{name} is a {type(whole).__name__}, which also takes images. Of such a model, steerlens runs only the text model, "
+        f"but this is not possible here: {why}. Load a text-only checkpoint of this family, or make a TransformerBridge "
+        "yourself and give it to steerlens.load."
     )

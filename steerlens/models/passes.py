@@ -21,8 +21,8 @@ from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.roles import roles_of
 
 TWO_THREADS = (
-    "two threads run this model at once, and one of them has hooks on it that would change the other's pass. Run a model in one "
-    "thread at a time, or load it once for each thread."
+    "two threads are running this model at the same time, and hooks of one thread would change the results of the other. Run "
+    "a model in one thread at a time, or load the model once for each thread."
 )
 """The error for a thread whose pass would run through another thread's hooks."""
 
@@ -108,14 +108,15 @@ def running_roles(
         seen = state.seen
         if seen.lost:
             raise PromptError(
-                "the model keeps earlier tokens in a way that steerlens does not know, so it is not known which tokens of this "
-                "generation are steered. Generate with use_cache=False."
+                "the model keeps earlier tokens in a way that steerlens does not know, so steerlens cannot know which tokens "
+                "of this generation to steer. Generate with use_cache=False."
             )
         if seen.prompt is None and seen.past and seen.tokens.shape[1] > 1:
             raise PromptError(
-                f"{seen.tokens.shape[1]} tokens go on from a key-value cache of {seen.past}: it is not known whether they belong "
-                "to the prompt or were generated. Wrap your loop in steerlens.models.prompt_of(model, length), with the "
-                "prompt's length in tokens, padding included; or use model.generate."
+                f"{seen.tokens.shape[1]} tokens continue from a key-value cache of {seen.past} tokens: steerlens cannot know "
+                "whether they belong to the prompt or were generated. Wrap your loop in `with "
+                "steerlens.models.prompt_of(model, length):`, where length is the number of tokens in the prompt, with "
+                "padding. Or use model.generate."
             )
         key = (front, bos_id, pad_id)
         if state.read is None or state.read[0] is not seen or state.read[1] != key:  # once a pass, not once a layer

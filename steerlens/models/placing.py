@@ -66,23 +66,29 @@ def placing_of(
     if device_map is None:
         if max_memory is not None or offload_folder is not None:
             raise SettingsError(
-                "max_memory or offload_folder was given without device_map, which a model on one device does not need. Add "
-                "device_map='auto', or leave it out."
+                "max_memory or offload_folder was given without device_map: expected these arguments only with device_map, "
+                "for a model that does not fit on one device. Add device_map='auto', or remove the argument."
             )
         return None
     if device is not None:
         raise SettingsError(
-            f"device {str(device)!r} and a device_map were given: a map already says where the weights are. Leave one of them "
-            "out."
+            f"device {str(device)!r} and a device_map were given: expected only one of them, because a device_map already says "
+            "where the weights are. Remove one of the two arguments."
         )
     folder = None if offload_folder is None else str(Path(str(offload_folder)).expanduser())
     if isinstance(device_map, str):
         if device_map not in DIRECTIVES:
-            advice = "For a model on one device give device; for a place of each part a dict by the parts' names."
+            advice = (
+                "To put the model on one device, give device=. To choose a place for each part, give a dict with the names of "
+                "the parts."
+            )
             raise UnknownNameError("device map", device_map, DIRECTIVES, advice)
         return Placing(device_map, None if max_memory is None else _checked_memory(max_memory), folder)
     if max_memory is not None:
-        raise SettingsError("max_memory was given with a map that already places each part. Leave one of them out.")
+        raise SettingsError(
+            "max_memory was given with a device_map that already places each part: expected only one of them. Remove one of "
+            "the two arguments."
+        )
     return Placing(_checked_map(device_map), None, folder)
 
 
@@ -113,8 +119,8 @@ def _checked_memory(max_memory: MaxMemory) -> dict[str | int, str | int]:
     for place, size in max_memory.items():
         if not isinstance(place, int) and place not in (*OFFLOADED, "mps"):
             raise SettingsError(
-                f"max_memory has a size for {place!r}: expected the number of a GPU, as 0, or 'cpu'. Write max_memory={{0: "
-                "'20GiB', 'cpu': '60GiB'}."
+                f"max_memory has a size for {place!r}: expected the number of a GPU, such as 0, or 'cpu'. Write, for example, "
+                f"max_memory={{0: '20GiB', 'cpu': '60GiB'}}."
             )
         try:
             convert_file_size_to_int(size)

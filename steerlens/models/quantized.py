@@ -49,16 +49,17 @@ class Quantization:
         """
         if adapter is not None:
             raise ModelError(
-                f"adapter {adapter} cannot be merged into {name}, whose weights are quantized by {self}: what it adds would be "
-                "rounded away. Merge it into the checkpoint that is not quantized, save that with save_pretrained, and load the "
-                "folder."
+                f"adapter {adapter} cannot be merged into {name}: the weights of the model are quantized by {self}, and "
+                "rounding would remove the effect of the adapter. Merge the adapter into the original checkpoint, which is "
+                "not quantized. Save the merged model with save_pretrained, and load that folder."
             )
         absent = [package for module, package in _PACKAGES.get(self.method, {}).items() if find_spec(module) is None]
         if absent:
             raise ModelError(
-                f"the weights of {name} are quantized by {self}, and to read them Transformers needs {' and '.join(absent)}, "
-                f"which is not installed. Install it with: pip install {' '.join(absent)}. Or load the checkpoint that it was "
-                "made from, which is not quantized."
+                f"the weights of {name} are quantized by {self}. Reading them needs the "
+                f"package{'s' if len(absent) > 1 else ''} {' and '.join(absent)}, which {'are' if len(absent) > 1 else 'is'} "
+                f"not installed. Install with: pip install {' '.join(absent)}. Or load the original checkpoint, which is not "
+                "quantized."
             )
 
 

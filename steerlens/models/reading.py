@@ -66,19 +66,22 @@ def _placed(source: str, name: str, adapter: str | None, images: bool, placing: 
         return _read(source, name, adapter, images, **settings)
     except ImportError as error:
         raise ModelError(
-            f"{name} cannot be read without a package that is not installed ({reason(error)}). Install it, and load it again."
+            f"reading {name} needs a package that is not installed ({reason(error)}). Install this package, and load the model "
+            "again."
         ) from error
     except ValueError as error:
         if placing is None or "device_map" not in str(error):
             raise
         if "offload_folder" in str(error):
             raise ModelError(
-                f"weights of {name} that go to the disk are stored in the checkpoint in another form than the model uses: "
-                "expected a folder with enough space where they can be written. Give it as offload_folder."
+                f"some weights of {name} are to be kept on disk, but the checkpoint stores these weights in another form than "
+                "the model uses: expected a folder with enough free space to write them. Give this folder as "
+                "offload_folder=..."
             ) from error
         raise ModelError(
-            f"{name} cannot be placed in this way ({reason(error)}). Expected device_map='auto', or a dict that gives a place "
-            "to every part of the model by its name in Hugging Face's model, as 'model.layers.0'."
+            f"{name} cannot be placed on the devices in this way ({reason(error)}). Expected device_map='auto', or a dict with "
+            "a place for every part of the model. The dict uses the names of the parts in the Hugging Face model, such as "
+            "'model.layers.0'."
         ) from error
 
 
@@ -110,8 +113,8 @@ def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any)
         raise
     except Exception as error:  # peft, hub and safetensors each raise their own
         raise ModelError(
-            f"adapter {adapter} cannot be merged into {name} ({reason(error)}). Expected a PEFT adapter made for this model: "
-            "adapter_config.json and adapter_model.safetensors, of a kind whose weights can be merged, as LoRA."
+            f"adapter {adapter} cannot be merged into {name} ({reason(error)}). Expected a PEFT adapter that was made for this "
+            "model (adapter_config.json and adapter_model.safetensors), of a kind that can be merged, such as LoRA."
         ) from error
 
 
@@ -119,8 +122,8 @@ def _checked(model: Any, name: str) -> Any:
     """Returns the model, with its weights on the devices that use them."""
     if wrong := misplaced(model):
         raise ModelError(
-            f"{name} cannot be placed in this way: {wrong}. Weights that two parts share, as an embedding and an unembedding, "
-            "are in one place: give both parts the same device in device_map, or use device_map='auto'."
+            f"{name} cannot be placed in this way: {wrong}. Two parts that share weights, such as an embedding and an "
+            "unembedding, must be in one place. Give both parts the same device in device_map, or use device_map='auto'."
         )
     return model
 
@@ -128,9 +131,9 @@ def _checked(model: Any, name: str) -> Any:
 def _check_is_here(base: Any, name: str, adapter: str) -> None:
     if is_offloaded(base):
         raise ModelError(
-            f"adapter {adapter} cannot be merged into {name} while some of its weights are kept in the CPU's memory or on disk: "
-            "expected a map whose devices hold all weights. Merge it on a CPU with peft (merge_and_unload), save the model with "
-            "save_pretrained, and load that folder with the same device_map."
+            f"adapter {adapter} cannot be merged into {name}, because some weights of the model are kept in the CPU's memory "
+            "or on disk: expected a device_map that keeps all weights on the devices. Or merge the adapter on a CPU with peft "
+            "(merge_and_unload), save the model with save_pretrained, and load that folder with the same device_map."
         )
 
 
@@ -181,9 +184,9 @@ def check_same(
     difference = (found.float().cpu() - expected).norm() / expected.norm()
     if not difference <= _ALIKE.get(number, 0.05):
         raise ModelError(
-            f"{name} gives other logits in TransformerLens than in Hugging Face's model alone (they differ by {difference:.2g} "
-            "of their norm), so nothing read from it would be correct. Load it on one device or without quantization, or boot a "
-            "TransformerBridge yourself and give that to load."
+            f"{name} gives other logits in TransformerLens than in Hugging Face's Transformers alone (the difference is "
+            f"{difference:.2g} of their norm), so nothing that steerlens reads from the model would be correct. Load the model "
+            "on one device or without quantization. Or make a TransformerBridge yourself and give it to steerlens.load."
         )
 
 

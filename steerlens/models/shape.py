@@ -33,12 +33,13 @@ def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
     """
     for name in _LAYERS:
         if _number(settings, name) > _MOST:
-            raise ValueError(f"{name} is {settings[name]!r:.40}, and {_MOST:,} at most was expected")
+            raise ValueError(f"{name} is {settings[name]!r:.40}, but at most {_MOST:,} was expected")
     width = max((_number(settings, name) for name in _WIDTH), default=0)
     for name in (*_LAYERS, *_OTHERS):
         if size is not None and width * _number(settings, name) > _WEIGHTS * size:
             raise ValueError(
-                f"{name} is {settings[name]!r:.40} and the width {width}, which is more than {size:,} bytes of weights can hold"
+                f"{name} is {settings[name]!r:.40} and the width is {width}, but {size:,} bytes of weights are too few for "
+                "this shape"
             )
 
 

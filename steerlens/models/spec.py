@@ -69,15 +69,18 @@ def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
     Raises:
         ModelError: the model was made from a live bridge or backend, or its weights were changed.
     """
-    way_out = "Save it with Hugging Face's save_pretrained, and load the folder; or load what a HookedTransformer was made of."
+    way_out = (
+        "Save the model with save_pretrained of Hugging Face, and load that folder with steerlens.load. Instead of a "
+        "HookedTransformer, load the checkpoint that it was made from."
+    )
     if spec is None:
         raise ModelError(
-            f"{name} was made from a live model, so it cannot be loaded again elsewhere: expected a model from "
+            f"{name} was made from a model object, so another process cannot load it again: expected a model from "
             f"steerlens.load(name or path). {way_out}"
         )
     if changed:
         raise ModelError(
-            f"the weights of {name} were changed or moved since it was loaded, so loading it again would give another "
-            f"model. {way_out}"
+            f"the weights of {name} were changed or moved after the model was loaded, so loading it again would give a "
+            f"different model. {way_out}"
         )
     return spec

@@ -29,7 +29,7 @@ def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
     wrong = [each for each in stops if not isinstance(each, str) or not each]
     if wrong:
         raise SettingsError(
-            f"stop {wrong[0]!r} given: expected texts of at least one character. Leave it out, or write the text."
+            f"stop {wrong[0]!r} given: expected texts of at least one character. Write such a text, or remove this argument."
         )
     return stops
 

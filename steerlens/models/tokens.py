@@ -75,7 +75,9 @@ class Tokenizer:
         eos_id: int | None = own.eos_token_id
         self.pad_id: int = next((i for i in (own.pad_token_id, eos_id, self.bos_id) if i is not None), 0)
         if prepend_bos and self.bos_id is None:
-            raise ModelError("prepend_bos=True was given, but this model's tokenizer declares no BOS token. Leave it out.")
+            raise ModelError(
+                "prepend_bos=True was given, but this model's tokenizer declares no BOS token. Remove this argument."
+            )
         self.front: tuple[int, ...] = _front_of(own) if prepend_bos is None else ()
         if prepend_bos and self.bos_id is not None:
             self.front = (self.bos_id,)
@@ -103,8 +105,8 @@ class Tokenizer:
             ids = [*self.front, *ids]
         if len(ids) == self.n_front(ids) or not text.strip():
             raise PromptError(
-                f"prompt {text!r} is empty: expected at least one token other than those that the tokenizer puts in front. "
-                "Leave it out or fill it."
+                f"prompt {text!r} is empty: expected at least one token besides the tokens that the tokenizer puts in front. "
+                "Write a text, or leave this prompt out."
             )
         return ids
 
@@ -128,8 +130,8 @@ class Tokenizer:
             return prompt
         if not is_chat(prompt):
             raise PromptError(
-                f"{type(prompt).__name__} given as a prompt: expected a text, a Prompt, or a chat, a list of messages such as "
-                "[{'role': 'user', 'content': '…'}]."
+                f"{type(prompt).__name__} given as a prompt: expected a text, a Prompt, or a chat. A chat is a list of "
+                f"messages such as [{{'role': 'user', 'content': '…'}}]."
             )
         if not getattr(self.hf, "chat_template", None):
             raise PromptError(
@@ -141,8 +143,8 @@ class Tokenizer:
         except Exception as error:  # templates are programs: they raise what they like
             roles = ", ".join(str(message.get("role")) for message in prompt)
             raise PromptError(
-                f"the model's chat template refuses messages of the roles {roles} ({error}). Many templates take no 'system' "
-                "message, and expect 'user' and 'assistant' in turn: put instructions into the first 'user' message."
+                f"the model's chat template refuses messages of the roles {roles} ({error}). Many templates accept no 'system' "
+                "message, and expect 'user' and 'assistant' messages in turn. Put instructions into the first 'user' message."
             ) from error
 
     def tokens(self, prompt: Text) -> Tokens:
@@ -250,15 +252,17 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
         ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS; or there is no tokenizer.
     """
     if tl.tokenizer is None:
-        raise ModelError("the model has no tokenizer: give it one, by boot_transformers(..., tokenizer=...) or set_tokenizer.")
+        raise ModelError(
+            "the model has no tokenizer. Give it a tokenizer with boot_transformers(..., tokenizer=...) or set_tokenizer(...)."
+        )
     source, own = getattr(tl.tokenizer, "name_or_path", ""), None
     try:
         own = own_tokenizer(source, local_files_only=True) if source else None
     except Exception as error:
         _log.warning(
-            "the model's tokenizer cannot be read again from %s (%s). The tokenizer that TransformerLens made is used; it may "
-            "put a BOS in front of prompts, with which the model was not trained. See model.tokens(prompt), and load's "
-            "prepend_bos.",
+            "the model's own tokenizer cannot be read again from %s (%s), so the tokenizer that TransformerLens made is used. "
+            "This tokenizer may put a BOS token in front of prompts, even if the model was trained without BOS. Look at "
+            "model.tokens(prompt), and set prepend_bos of steerlens.load.",
             source,
             type(error).__name__,
         )

@@ -63,14 +63,19 @@ def by_trust(
         if same(result):
             model.trusted[way] = True
             return result
-        reason = "its numbers differ from those of whole passes"
+        reason = "the faster way gave other numbers"
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:
         reason = f"{type(error).__name__}: {error}"
     served = plain()
     model.trusted[way] = False
-    _log.warning("%s is run in whole passes for %s, which is slower (%s)", model.name, way[0], reason)
+    _log.warning(
+        "%s: whole passes are used for %s, which is slower, because the faster way does not work for this model (%s)",
+        model.name,
+        way[0],
+        reason,
+    )
     return served
 
 

@@ -55,8 +55,8 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
         )
         if "install" in words and any(PurePath(word).name in _INSTALLERS for word in words):
             raise ModelError(
-                f"loading this model would run {' '.join(words)!r}, which can replace the PyTorch that is installed. Nothing was "
-                "installed. Install what the model needs yourself, in an environment of its own, and load it again."
+                f"loading this model would run {' '.join(words)!r}, which can replace the installed PyTorch. The command was "
+                "not run. In a separate environment, install what the model needs, and load the model there."
             )
         original(process, args, *rest, **named)
 
@@ -65,7 +65,7 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _no_load(*_: Any, **__: Any) -> Any:
     raise ModelError(
-        "the weights are not in safetensors, and reading their format can run code that is hidden in the file: expected "
-        "*.safetensors. Choose a revision of the model that has them, or convert it, where you trust it, with "
-        "AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder), and load that folder."
+        "the weights are not in safetensors format, and code that is hidden in other formats could run when they are read: "
+        "expected *.safetensors. Choose a revision of the model that has such files. If you trust the model, you can also "
+        "convert it with AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder), and load that folder."
     )

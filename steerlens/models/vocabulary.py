@@ -111,7 +111,7 @@ def _check(said: Mapping[str, Any]) -> None:
     """Refuses tokens, types and ids whose type or number is wrong."""
     tokens, types = said.get("tokens"), said.get("token_type", [])
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
-        raise ValueError(f"it has no {_PREFIX}tokens, or ones that are no texts")
+        raise ValueError(f"{_PREFIX}tokens is missing, or contains tokens that are not texts")
     whole = isinstance(types, list) and all(isinstance(kind, int) for kind in types)
     if not whole or len(types) not in (0, len(tokens)):
         raise ValueError(f"{_PREFIX}token_type does not contain a type for each of {len(tokens)} tokens")

@@ -26,7 +26,9 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
     """
     left: list[Any] = [read_json(path, "Copy the model whole.")]
     if not isinstance(left[0], dict):
-        raise ModelError(f"config.json of {name} contains a {type(left[0]).__name__}: expected an object with its settings.")
+        raise ModelError(
+            f"config.json of {name} contains a {type(left[0]).__name__}: expected an object with the settings of the model."
+        )
     while left:
         settings = left.pop()
         left += [value for value in settings.values() if isinstance(value, dict)]
@@ -34,7 +36,8 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
             check_shape(settings, size)
         except ValueError as error:
             raise ModelError(
-                f"{name} cannot be loaded: by its config.json {error}. Copy the model whole, or correct the file."
+                f"{name} cannot be loaded because of its config.json: {error}. Copy all files of the model again, or correct "
+                "this file."
             ) from error
 
 
@@ -77,8 +80,8 @@ def nothing_missing(name: str) -> Iterator[None]:
         quantized = getattr(model, "hf_quantizer", None) is not None and "gguf_file" not in settings
         if missing and threading.get_ident() == own and not quantized:
             raise ModelError(
-                f"{name} lacks {len(missing)} of the weights of a {type(model).__name__}, the first {missing[0]}: they would be "
-                "random numbers. Expected a checkpoint that is whole. Download it again, or correct its config.json."
+                f"{name} lacks {len(missing)} of the weights of a {type(model).__name__} (the first one is {missing[0]}); they "
+                "would be random numbers. Expected a complete checkpoint. Download it again, or correct its config.json."
             )
         return (model, said) if output_loading_info else model
 

@@ -74,7 +74,8 @@ def explore(
         from steerlens.notebook.explorer import Explorer
     except ModuleNotFoundError as error:
         raise SteerlensError(
-            f"the explorer needs {error.name}: pip install 'steerlens[notebook]', then restart the kernel."
+            f"the explorer needs the package {error.name}, which is not installed. Install it with: pip install "
+            "'steerlens[notebook]'. Then restart the kernel."
         ) from error
     from steerlens.notebook.given import checked_items, checked_model, checked_prompts, checked_vectors
     from steerlens.notebook.specimen import free_specimen, item_specimen

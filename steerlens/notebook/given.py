@@ -95,7 +95,7 @@ def checked_model(model: object) -> LensModel:
     """
     if isinstance(model, LensModel):
         return model
-    advice = f"load it: sl.explore(sl.load({model!r}))" if isinstance(model, str) else "make one of it with sl.load(…)"
+    advice = f"load it: sl.explore(sl.load({model!r}))" if isinstance(model, str) else "make a LensModel with sl.load(…)"
     raise SettingsError(f"{_kind(model)} given as the model: expected a LensModel. {advice[0].upper()}{advice[1:]}.")
 
 
@@ -109,7 +109,7 @@ def checked_items(items: object) -> Items | Split | None:
         return items
     each = [items] if isinstance(items, str | Prompt) else list(items) if isinstance(items, list | tuple) else []
     texts = bool(each) and all(isinstance(one, str | Prompt) for one in each)
-    advice = "Give texts by name, as prompts=[…]" if texts else "Read items with sl.data.load_items(…) or sl.data.atlas(…)"
+    advice = "Give texts with the argument prompts=[…]" if texts else "Read items with sl.data.load_items(…) or sl.data.atlas(…)"
     raise SettingsError(f"{_kind(items)} given as items: expected Items or a Split. {advice}.")
 
 
@@ -121,7 +121,7 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
     """
     if prompts is None:
         return ()
-    advice = 'Give texts, as prompts=["The capital of France is"]'
+    advice = 'Give texts, for example prompts=["The capital of France is"]'
     if not isinstance(prompts, str | Prompt | Sequence):
         raise SettingsError(f"{_kind(prompts)} given as prompts: expected a list of texts. {advice}.")
     each = [prompts] if isinstance(prompts, str | Prompt) else list(prompts)
@@ -147,8 +147,8 @@ def checked_vectors(vectors: object) -> Any:
     wrong = next((one for one in each if not isinstance(one, Intervention)), None) if wrong is None else wrong
     if wrong is not None:
         raise SettingsError(
-            f"{_kind(wrong)} given as vectors: expected a vector set, or steering vectors. Take some with "
-            "sl.steering.take(model, split.train), or make one of a tensor with sl.steering.SteeringVector(…)."
+            f"{_kind(wrong)} given as vectors: expected a vector set, or steering vectors. Take vectors with "
+            "sl.steering.take(model, split.train), or make a vector from a tensor with sl.steering.SteeringVector(…)."
         )
     return each if not isinstance(vectors, list) else vectors
 

@@ -118,7 +118,8 @@ class Selection(traitlets.HasTraits):
     def _within(self, proposal: Any) -> float:
         if not -self._limit <= proposal["value"] <= self._limit:
             raise traitlets.TraitError(
-                f"strength {proposal['value']} given: expected -{self._limit:g} to {self._limit:g}. explore(limit=…) sets it."
+                f"strength {proposal['value']} given: expected a number from -{self._limit:g} to {self._limit:g}. To change "
+                "this limit, use explore(limit=…)."
             )
         return float(proposal["value"])
 

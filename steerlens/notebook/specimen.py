@@ -54,7 +54,10 @@ class Specimen:
             SettingsError: there are no items.
         """
         if self.studied is None:
-            raise SettingsError("no items were given to sl.explore: expected some. Give them to look at margins and choices.")
+            raise SettingsError(
+                "no items were given to sl.explore: expected items, because margins and choices are measured on items. Give "
+                "items=…."
+            )
         return self.studied.item(locale, concept)
 
 
@@ -104,7 +107,10 @@ def item_specimen(
     english = given is not None and ENGLISH in given.locales
     looked = split.dev.sample(concepts, seed=seed).where(lambda item: english or item.locale != ENGLISH)
     if not looked:
-        raise SettingsError(f"{split.dev!r} holds no locale besides {ENGLISH}: give items of at least one.")
+        raise SettingsError(
+            f"{split.dev!r} contains no locale besides {ENGLISH}: expected at least one other locale. Give items of another "
+            "locale."
+        )
     own = take(model, split.train.sample(train_concepts, seed=seed), locales=looked.locales) if given is None else given
     there = set(own.locales_in(looked))
     looked = looked.where(lambda item: item.locale in there)
@@ -130,5 +136,7 @@ def _common(model: LensModel, vectors: VectorSet) -> tuple[int, ...]:
     model_of.check(model.fingerprint, f"vectors {', '.join(vectors.names)}")
     layers = sorted(set.intersection(*(set(vector.layers) for vector in vectors.values())))
     if not layers:
-        raise SettingsError("the vectors have no layer in common: take them at the same layers.")
+        raise SettingsError(
+            "the vectors have no layer in common: expected vectors at the same layers. Take them at the same layers."
+        )
     return tuple(layers)

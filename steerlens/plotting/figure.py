@@ -16,7 +16,9 @@ WIDTHS = {"half": 460, "page": 860}
 6.9)."""
 OFFLINE = {"showSendToCloud": False}
 """The Plotly settings that keep a figure on the user's machine. The button "Share chart" would upload it to a server."""
-_SOFTWARE = "Pictures are drawn by kaleido in a browser: pip install 'steerlens[notebook]', and install Chrome or Chromium"
+_SOFTWARE = (
+    "To draw pictures, kaleido and a browser are needed: pip install 'steerlens[notebook]', and install Chrome or Chromium"
+)
 
 
 class Figure(go.Figure):  # type: ignore[misc]
@@ -121,13 +123,16 @@ def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:
     def write(part: Path) -> None:
         if find_spec("kaleido") is None:
             raise FileError(
-                f"cannot draw {path}: kaleido is not installed. {_SOFTWARE}, or save it as .html, which needs neither."
+                f"cannot draw {path}: kaleido is not installed. {_SOFTWARE}. Or save the figure as .html, which needs no other "
+                "software."
             )
         try:
             picture = draw()
         except Exception as error:  # kaleido and the browser raise their own
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise FileError(f"cannot draw {path}: {reason} {_SOFTWARE}, or save it as .html, which needs neither.") from error
+            raise FileError(
+                f"cannot draw {path}: {reason} {_SOFTWARE}. Or save the figure as .html, which needs no other software."
+            ) from error
         part.write_bytes(picture)
 
     return write

@@ -154,8 +154,8 @@ def in_column(fig: Figure) -> Figure:
     starts = {tuple(axis.domain or (0, 1)) for axis in made.select_xaxes()}
     if len(starts) > 1 or not noted:
         raise SettingsError(
-            "this figure has panels side by side, or is not a figure of steerlens: it does not fit into a column. Save it as "
-            "wide as a page, or draw it without panels, as plane.plot(by_locale=False)."
+            "this figure does not fit into a column, because it has panels side by side or is not a figure of steerlens. Save "
+            "the figure as wide as a page, or draw it without panels, for example with plane.plot(by_locale=False)."
         )
     if noted["width"] == "half":
         return made

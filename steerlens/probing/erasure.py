@@ -90,7 +90,7 @@ def erasure(
     import pandas as pd
 
     if directions < 1:
-        raise SettingsError(f"{directions} directions given: expected at least 1 to erase.")
+        raise SettingsError(f"directions={directions} given: expected at least 1 direction to erase.")
     if method not in _METHODS:
         raise UnknownNameError("method of erasure", method, _METHODS)
     (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), labelled(stack)
@@ -126,8 +126,8 @@ def _leace() -> Erase:
         from concept_erasure import LeaceEraser
     except ImportError as error:
         raise SteerlensError(
-            "LEACE was asked for and the package concept-erasure is not installed: pip install 'steerlens[erasure]', or take "
-            "method='means'."
+            "method LEACE needs the package concept-erasure, which is not installed. Install it with: pip install "
+            "'steerlens[erasure]'. Or use method='means'."
         ) from error
 
     def erase(features: Tensor, rows: Tensor, labels: Tensor) -> Tensor:

@@ -207,13 +207,16 @@ def _held_out(
     labels: Sequence[int], groups: Sequence[str], n_folds: int, seed: int, what: str, names: tuple[str, str]
 ) -> Bool[Tensor, "fold row"]:
     if n_folds < 2:
-        raise SettingsError(f"n_folds={n_folds} given: expected at least 2, so that there are rows to train on.")
+        raise SettingsError(
+            f"n_folds={n_folds} given: expected at least 2, because each fold is tested with probes that were trained on the "
+            "other folds."
+        )
     y = np.asarray(labels)
     per_label = [len({group for group, label in zip(groups, labels, strict=True) if label == value}) for value in (0, 1)]
     if min(per_label) < 2:
         raise DataError(
-            f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} given: cross-validation needs at least 2 of each. "
-            "Capture more prompts, of both kinds."
+            f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} given: expected at least 2 of each, for "
+            "cross-validation. Capture more prompts of both kinds."
         )
     n_folds = min(n_folds, *per_label)
     own = np.array(fold_of_rows(tuple(y.tolist()), tuple(groups), n_folds, seed))
@@ -224,5 +227,8 @@ def _held_out(
 def _each(places: Sequence[str]) -> tuple[Bool[Tensor, "place row"], tuple[str, ...]]:
     names = tuple(dict.fromkeys(places))
     if len(names) < 2:
-        raise DataError(f"prompts of {len(names)} locale given: to hold one out takes two or more. Capture prompts of another.")
+        raise DataError(
+            f"prompts of only {len(names)} locale given: expected two or more, to hold one locale out. Capture prompts of "
+            "another locale."
+        )
     return torch.tensor([[own == name for own in places] for name in names]), names

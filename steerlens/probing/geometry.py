@@ -111,8 +111,8 @@ def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: s
             bar.update()
     if not rows:
         raise DataError(
-            f"no locale of {stack!r} has {_LEAST} factual and {_LEAST} cultural concepts in common with {ENGLISH}, nor pairs for "
-            f"a vector: capture prompts of {ENGLISH} and of another locale."
+            f"no locale of {stack!r} has {_LEAST} factual and {_LEAST} cultural concepts in common with {ENGLISH}, and none "
+            f"has pairs for a vector. Capture prompts of {ENGLISH} and of another locale."
         )
     return Geometry(pd.DataFrame(rows, columns=list(Geometry.columns)))
 

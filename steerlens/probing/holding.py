@@ -77,14 +77,14 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
     """
     for what, given in (("labels", labels), ("groups", groups)):
         if given is not None and len(given) != len(stack.prompts):
-            raise DataError(f"{len(given)} {what} given for {len(stack.prompts)} prompts: expected one for each.")
+            raise DataError(f"{len(given)} {what} given for {len(stack.prompts)} prompts: expected the same number of both.")
     held = dict(zip(stack.prompts, groups if groups is not None else concepts_of(stack.prompts), strict=True))
     if labels is None:
         told = implicit(stack)
         return Labelled(told, dict(zip(told.prompts, labels_of(told.prompts), strict=True)), held)
     wrong = [label for label in labels if label not in (0, 1)]
     if wrong:
-        raise DataError(f"label {wrong[0]!r} given: expected 1 and 0, or True and False.")
+        raise DataError(f"label {wrong[0]!r} given: expected only 1 and 0, or only True and False.")
     found: dict[Prompt, int] = {}
     for prompt, label in zip(stack.prompts, map(int, labels), strict=True):
         if found.setdefault(prompt, label) != label:
@@ -158,7 +158,7 @@ def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:
     if any(not prompt.topic for prompt in prompts):
         bare = next(prompt.text for prompt in prompts if not prompt.topic)
         raise DataError(
-            f"some prompts carry no topic, as {bare!r}, so no {hold_out} can be held out. "
-            "Capture prompts of items that have one (items.prompts())."
+            f"some prompts have no topic (for example {bare!r}), so no {hold_out} can be held out. Capture prompts of items "
+            "that have a topic (items.prompts())."
         )
     return [prompt.topic if hold_out == "topic" else f"{prompt.topic}/{prompt.relation}" for prompt in prompts]

@@ -97,7 +97,10 @@ def logit_lens(
     model.check_unembedding()
     wanted, asked = model.layers(layers), [question for item in items if (question := _asked(model, item))]
     if not asked:
-        raise PromptError("no item was given whose answers begin with different tokens: give factual or other cultural items.")
+        raise PromptError(
+            "no given item has answers that begin with different tokens: expected at least one such item. Give factual items "
+            "or other cultural items."
+        )
     frames = []
     for code in dict.fromkeys(question.item.locale for question in asked):
         own = [question for question in asked if question.item.locale == code]

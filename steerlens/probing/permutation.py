@@ -87,7 +87,7 @@ def permutation_test(
     import pandas as pd
 
     if draws < 1:
-        raise SettingsError(f"{draws} draws given: expected at least 1, and 1,000 for a p value that can be quoted.")
+        raise SettingsError(f"{draws} draws given: expected at least 1. For a p value that can be published, use at least 1,000.")
     told, rows = labelled(stack, labels, groups), []
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     parts = parts_of(told, "concept", n_folds, seed)

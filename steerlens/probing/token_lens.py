@@ -75,7 +75,7 @@ def token_lens(
 
     model.check_unembedding()
     if last is not None and last < 1:
-        raise SettingsError(f"the last {last} tokens were asked for: expected at least 1, or None for all.")
+        raise SettingsError(f"last={last} given: expected at least 1 token, or None for all tokens.")
     tokens, wanted = model.tokens(prompt), model.layers(layers)
     first = max(tokens.n_front, len(tokens) - (last or len(tokens)))
     positions = list(range(first, len(tokens)))

@@ -56,7 +56,8 @@ def paired_difference(
     """
     if not len(first) == len(second) == len(concepts):
         raise SettingsError(
-            f"{len(first)} and {len(second)} scores and {len(concepts)} concepts given: expected one of each for every item."
+            f"{len(first)} first scores, {len(second)} second scores and {len(concepts)} concepts given: expected one of each "
+            "for every item."
         )
     of_item = _numbered(concepts)
     changes = _means(first - second, of_item)

@@ -38,7 +38,10 @@ def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0
         SettingsError: The spread is below 0, the change is 0, or the power or level is not between 0 and 1.
     """
     if not change:
-        raise SettingsError("a change of 0 given: no number of concepts detects it. Give the change that must be detected.")
+        raise SettingsError(
+            "a change of 0 given: expected another number, because no number of concepts can detect a change of 0. Give the "
+            "change that must be detected."
+        )
     return max(2, math.ceil((detectable(spread, 1, power=power, level=level) / abs(change)) ** 2))
 
 
@@ -60,8 +63,8 @@ def spread_of_change(moved: float, items: float, correlation: float) -> float:
     """
     if not (0 <= moved <= 1 and 0 <= correlation <= 1 and items >= 1):
         raise SettingsError(
-            f"share {moved} of items that change, correlation {correlation} and {items} items of a concept given: expected "
-            "shares between 0 and 1, and at least one item."
+            f"moved={moved}, correlation={correlation} and items={items} given: expected moved and correlation between 0 and "
+            "1, and at least one item."
         )
     return math.sqrt(moved * (1 + (items - 1) * correlation) / items)
 
@@ -69,6 +72,6 @@ def spread_of_change(moved: float, items: float, correlation: float) -> float:
 def _check(spread: float, n: int, power: float, level: float) -> None:
     if not (spread >= 0 and n >= 1 and 0 < power < 1 and 0 < level < 1):
         raise SettingsError(
-            f"spread {spread}, {n} concepts, power {power} and level {level} given: expected a spread of 0 or more, at least one "
-            "concept, and a power and level between 0 and 1."
+            f"spread {spread}, {n} concepts, power {power} and level {level} given: expected a spread of 0 or more, at least "
+            "one concept, and a power and a level between 0 and 1."
         )

@@ -41,7 +41,9 @@ def cross_fitted(
     strata = {group: [at for at, own in enumerate(groups) if own == group] for group in dict.fromkeys(groups)}
     least = min(map(len, strata.values()), default=0)
     if least < 2:
-        raise SettingsError(f"{least} concepts of a kind given: expected two or more, so that one is chosen by and one judged.")
+        raise SettingsError(
+            f"{least} concepts of a kind given: expected two or more, at least one to choose with and one to judge with."
+        )
     rng, k = np.random.default_rng(seed), min(folds, least)
     every, found = np.arange(len(groups)), []
     for _ in range(repeats if k < len(groups) else 1):

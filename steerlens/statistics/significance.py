@@ -82,7 +82,7 @@ def max_statistic_p(values: Float[ndarray, "draw test"]) -> tuple[Float[ndarray,
         SettingsError: There are no draws in addition to the observed row.
     """
     if len(values) < 2:
-        raise SettingsError(f"{len(values)} rows given: expected the observed row and at least one draw.")
+        raise SettingsError(f"{len(values)} rows given: expected at least two, the observed row and one draw.")
     spread = values.std(axis=0, ddof=1)
     varies = spread > _ROUNDING  # a test that is the same in all draws shows nothing
     standard = np.where(varies, (values - values.mean(axis=0)) / np.where(varies, spread, 1), 0.0)

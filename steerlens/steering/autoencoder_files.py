@@ -40,21 +40,30 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
         found = _sae_lens(path)
     else:
         raise FileError(
-            f"{path} contains no known kind of autoencoder: expected a folder with cfg.json and sae_weights.safetensors "
-            "(SAELens), params.npz (Gemma Scope), or a folder with params.safetensors (Gemma Scope 2)."
+            f"{path} contains no autoencoder of a known kind: expected a folder with cfg.json and sae_weights.safetensors "
+            "(SAELens), a folder with params.safetensors (Gemma Scope 2), or a file params.npz (Gemma Scope)."
         )
     for name, said in {"layer": layer, "model_name": model_name, "centred": centred}.items():
         if said is not None and found[name] not in (None, "", said):
-            raise FileError(f"{name}={said!r} given for {path}, which is of {found[name]!r}. Leave it out.")
+            raise FileError(
+                f"{name}={said!r} given, but {path} says {name}={found[name]!r}: expected the same value, or no value. Remove "
+                "this argument."
+            )
         found[name] = said if said is not None else found[name]
     if not isinstance(found["model_name"], str | None):
-        raise FileError(f"{path} says that its model is {found['model_name']!r:.80}: expected a name. Copy its settings whole.")
+        raise FileError(
+            f"{path} names {found['model_name']!r:.80} as the model of the autoencoder: expected a name. Copy the whole file "
+            "with the settings."
+        )
     if found["layer"] is None:
-        raise FileError(f"{path} does not say which layer it was trained after: give layer=, the index of the block.")
+        raise FileError(
+            f"{path} does not say after which layer the autoencoder was trained. Give layer=, the index of the block."
+        )
     if found["centred"] is None:
         raise FileError(
-            f"{path} is of a SAELens before version 6 and does not say whether the residuals of its training were centred "
-            "(center_writing_weights). Give centred=True if its publisher says so, as for gpt2-small-res-jb, else centred=False."
+            f"{path} was made with a version of SAELens before 6, and does not say whether the residuals were centred in "
+            "training (center_writing_weights). Give centred=True if the publisher says so, as for gpt2-small-res-jb; "
+            "otherwise give centred=False."
         )
     return {**found, "model_name": found["model_name"] or "", "name": _name(path)}
 
@@ -77,13 +86,19 @@ def _sae_lens(folder: Path) -> dict[str, Any]:
     tensors = _tensors(folder / "sae_weights.safetensors")
     scale = tensors.pop("scaling_factor", None)
     if scale is not None and not bool((scale == 1).all()):
-        raise FileError(f"{folder} scales its features (scaling_factor), which is not supported. Fold it in, and save it again.")
+        raise FileError(
+            f"{folder} scales its features (scaling_factor), which steerlens does not support. Fold the factor into the "
+            "weights, and save the autoencoder again."
+        )
     if "log_threshold" in tensors:
         tensors["threshold"] = tensors.pop("log_threshold").exp()
     fields = _named(tensors, folder, needs_threshold=cfg.get("architecture") == "jumprelu")
     k = cfg.get("k", (cfg.get("activation_fn_kwargs") or {}).get("k")) if _is_top_k(cfg) else None
     if _is_top_k(cfg) and k is None:
-        raise FileError(f"{folder / 'cfg.json'} is of a TopK autoencoder and names no k.")
+        raise FileError(
+            f"{folder / 'cfg.json'} belongs to a TopK autoencoder, but does not say the number k: expected k. Copy the whole "
+            "file."
+        )
     return {
         **fields,
         "layer": place,
@@ -118,16 +133,17 @@ def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
         raise FileError(f"{folder} contains an autoencoder with activation {activation!r}: expected relu or topk.")
     if cfg.get("normalize_activations") not in (None, "none", False):
         raise FileError(
-            f"{folder} scales what it is given ({cfg['normalize_activations']}), so its features are in other units than the "
-            "residual stream. Fold the factor in with SAELens (fold_activation_norm_scaling_factor), and save it again."
+            f"{folder} scales its input ({cfg['normalize_activations']}), so the units of its features differ from those of "
+            "the residual stream. Fold the factor into the weights with SAELens (fold_activation_norm_scaling_factor), and "
+            "save the autoencoder again."
         )
     name = str(cfg.get("hook_name", cfg.get("hook_point", "")))
     found = _PLACE.fullmatch(name)
     layer = int(found[1]) - (found[2] in ("resid_pre", "in")) if found else -1
     if layer < 0 or cfg.get("reshape_activations", "none") != "none":
         raise FileError(
-            f"{folder} is an autoencoder of {name!r}: expected the residual stream after a block, as "
-            "blocks.12.hook_resid_post, or before one but the first."
+            f"{folder} is an autoencoder of {name!r}: expected the residual stream after a block, such as "
+            "blocks.12.hook_resid_post, or before a block other than the first."
         )
     return layer
 
@@ -146,13 +162,14 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
             raise
         except Exception as error:  # of a zip file that is cut, and of objects of Python
             raise FileError(
-                f"{file} is damaged, or contains other things than numbers ({error!s:.300}). Copy it whole."
+                f"{file} is damaged, or does not contain only numbers ({error!s:.300}). Copy the whole file again."
             ) from error
     text = file.absolute().as_posix()
     size = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(\w+)", text)
     if size and size[3] != "res":
         raise FileError(
-            f"{file} is of gemma-scope's {size[3]!r}: expected the residual stream's, gemma-scope-{size[1]}-{size[2]}-res."
+            f"{file} belongs to {size[3]!r} of Gemma Scope: expected an autoencoder of the residual stream, "
+            f"gemma-scope-{size[1]}-{size[2]}-res."
         )
     if size and "/embedding/" in text[size.start() :]:
         raise FileError(f"{file} is an autoencoder of the embedding: expected the residual stream after a block.")
@@ -176,7 +193,7 @@ def _check_arrays(archive: Any, most: int) -> None:
     from numpy.lib import format as npy
 
     if (unfolded := sum(member.file_size for member in archive.infolist())) > most:
-        raise ValueError(f"it unfolds to {unfolded:,} bytes")
+        raise ValueError(f"its content takes {unfolded:,} bytes, which is too much for a file of this size")
     for member in archive.infolist():
         with archive.open(member) as file:
             first = npy.read_magic(file) == (1, 0)
@@ -196,7 +213,8 @@ def _gemma_scope_2(folder: Path) -> dict[str, Any]:
         raise FileError(f"{folder} is an autoencoder of {place!r}: expected the residual stream after a block (resid_post).")
     if cfg.get("architecture", "jump_relu") != "jump_relu" or cfg.get("hf_hook_point_out") is not None:
         raise FileError(
-            f"{folder} contains a {cfg.get('architecture')!r} transcoder or autoencoder: expected a JumpReLU autoencoder."
+            f"{folder} contains a transcoder, or an autoencoder of the architecture {cfg.get('architecture')!r}: expected a "
+            "JumpReLU autoencoder."
         )
     layer, size = (
         of_residuals or re.match(r"layer_(\d+)", folder.absolute().name),
@@ -228,7 +246,7 @@ def _notes(cfg: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(path: Path) -> dict[str, Any]:
     found = read_json(path, "Copy it whole.")
     if not isinstance(found, dict) or not isinstance(found.get("metadata", {}), dict):
-        raise FileError(f"{path} contains no settings of an autoencoder. Copy it whole.")
+        raise FileError(f"{path} contains no settings of an autoencoder. Copy the whole file again.")
     return found
 
 
@@ -240,4 +258,4 @@ def _tensors(path: Path) -> dict[str, Any]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise FileError(f"{path} is truncated or not a safetensors file ({error}). Copy it whole.") from error
+            raise FileError(f"{path} is truncated or is not a safetensors file ({error}). Copy the whole file again.") from error

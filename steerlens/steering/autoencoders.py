@@ -66,11 +66,13 @@ class SparseAutoencoder:
         for name, shape in shapes.items():
             if name in own and tuple(own[name].shape) != shape:
                 raise VectorError(
-                    f"{name} of {self.name} has shape {tuple(own[name].shape)}: expected {shape}, since its encoder has d_model "
-                    f"{d_model} and {n} features."
+                    f"{name} of {self.name} has shape {tuple(own[name].shape)}: expected {shape}, because the encoder has "
+                    f"d_model {d_model} and {n} features."
                 )
         if self.k is not None and not 1 <= (whole_number(self.k) or 0) <= n:
-            raise VectorError(f"k={self.k!r} given for {self.name}: expected a number of its {n} features, at least 1.")
+            raise VectorError(
+                f"k={self.k!r} given for {self.name}: expected a whole number from 1 to {n}, the number of features."
+            )
         for name, tensor in own.items():
             object.__setattr__(self, name, tensor)
 
@@ -96,7 +98,7 @@ class SparseAutoencoder:
         """
         number = whole_number(index)
         if number is None or not 0 <= number < len(self):
-            raise VectorError(f"feature {index!r} of {self.name} asked for: expected a whole number from 0 to {len(self) - 1}.")
+            raise VectorError(f"feature {index!r} given for {self.name}: expected a whole number from 0 to {len(self) - 1}.")
         return number
 
     @torch.no_grad()
@@ -143,13 +145,16 @@ class SparseAutoencoder:
         """
         if check_name and (not self.model_name or _plain(self.model_name) != _plain(model.name)):
             raise VectorError(
-                f"{self.name} was trained on {self.model_name or 'a model that its files do not name'}, and "
-                f"{model.name or 'a model without a name'} was given: expected the same name, but for folders. If this is that "
-                "model under another name, give check_name=False."
+                f"{self.name} was trained on {self.model_name or 'a model that its files do not name'}, but "
+                f"{model.name or 'a model without a name'} was given: expected the same model name (folders in the name are "
+                "ignored). If the given model is the right one under another name, give check_name=False."
             )
         if model.d_model != self.d_model:
-            raise VectorError(f"{self.name} has d_model {self.d_model}: {model.name or 'the model'} has {model.d_model}.")
-        layer_of(self.layer, range(model.n_layers), f"{model.name or 'the model'}, and {self.name} is of it")
+            raise VectorError(
+                f"{self.name} has d_model {self.d_model}, but {model.name or 'the model'} has {model.d_model}: expected the "
+                "same. Give the model that the autoencoder was trained on."
+            )
+        layer_of(self.layer, range(model.n_layers), f"{model.name or 'the model'}, which was given for {self.name}")
 
     @classmethod
     def load(

@@ -34,8 +34,9 @@ class Contrast:
     def __post_init__(self) -> None:
         if not callable(self.pairs) and not isinstance(self.pairs, PromptPairs):
             raise PairsError(
-                f"{type(self.pairs).__name__} given as the pairs of contrast {self.name!r}: expected a function from items and a "
-                "locale to PromptPairs, or PromptPairs. Contrast.of makes a contrast of a list of pairs of texts."
+                f"{type(self.pairs).__name__} given as the pairs of contrast {self.name!r}: expected PromptPairs, or a "
+                "function that takes items and a locale and returns PromptPairs. To make a contrast from a list of pairs of "
+                "texts, use Contrast.of."
             )
         if isinstance(self.score, Score):
             object.__setattr__(self, "score", score_of(self.score).name)
@@ -58,7 +59,8 @@ class Contrast:
         if wrong or not given:
             shown = repr(wrong[0]) if wrong else "no pairs"
             raise PairsError(
-                f"{shown:.80} given for contrast {name!r}: expected pairs of texts (positive, negative), at least one."
+                f"{shown:.80} given for contrast {name!r}: expected at least one pair of texts (positive, negative), and only "
+                "such pairs."
             )
         positive, negative = zip(*given, strict=True)
         return cls(name, PromptPairs(positive, negative, name), score)  # type: ignore[arg-type]
@@ -82,7 +84,9 @@ class Contrast:
         if isinstance(self.pairs, PromptPairs):
             return [self.pairs]
         if items is None:
-            raise SettingsError(f"no items given: contrast {self.name!r} makes its pairs of items. Give items, as split.train.")
+            raise SettingsError(
+                f"no items given: contrast {self.name!r} makes its pairs from items. Give items, for example split.train."
+            )
         return [self._made_of(items, locale) for locale in locales]
 
     def _made_of(self, items: Items, locale: str) -> PromptPairs:
@@ -91,7 +95,7 @@ class Contrast:
         if not isinstance(found, PromptPairs) or found.locale not in ("", locale):
             kind = f"pairs of {found.locale}" if isinstance(found, PromptPairs) else type(found).__name__
             raise PairsError(
-                f"contrast {self.name!r} made {kind} of the items of {locale}: expected PromptPairs of that locale, as "
+                f"contrast {self.name!r} made {kind} from the items of {locale}: expected PromptPairs of that locale, such as "
                 f"PromptPairs(positive, negative, {self.name!r}, locale)."
             )
         return replace(found, locale=locale)
@@ -139,8 +143,8 @@ def aim_of(given: Intervention | Contrast) -> str:
     if aim := given.score or builtin_aim(given.name):
         return aim
     raise SettingsError(
-        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Give it: "
-        "Contrast(name, pairs, score='localization') or dataclasses.replace(vector, score='localization')."
+        f"contrast {given.name!r} was given without a score: expected the score that its vectors are meant to raise. Name the "
+        "score with Contrast(name, pairs, score='localization') or dataclasses.replace(vector, score='localization')."
     )
 
 
@@ -155,13 +159,13 @@ def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
     if wrong:
         known = ", ".join(f"sl.steering.{name}" for name in CONTRASTS)
         raise SettingsError(
-            f"{wrong[0]!r:.60} given as a contrast: expected {known}, or one of your own, as Contrast.of makes it."
+            f"{wrong[0]!r:.60} given as a contrast: expected {known}, or your own contrast, made with Contrast.of."
         )
     names = [contrast.name for contrast in several]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
         what = f"two contrasts called {twice[0]!r}" if twice else "no contrasts"
-        raise SettingsError(f"{what} given: expected at least one, each under a name of its own.")
+        raise SettingsError(f"{what} given: expected at least one contrast, and a different name for each.")
     return several
 
 

@@ -74,8 +74,8 @@ def shuffled_vectors(
     stack.fingerprint.check(vector.fingerprint, "this stack")
     if len(pairs) < 2 or pairs.digest() != vector.prompts_sha256:
         raise PairsError(
-            f"{len(pairs)} pairs {pairs.name} {pairs.locale} given to shuffle {vector.label}: expected two or more, and the ones "
-            "that it was taken from."
+            f"{len(pairs)} pairs {pairs.name} {pairs.locale} given to shuffle {vector.label}: expected two or more pairs, and "
+            "the same ones that the vector was taken from."
         )
     own = stack.at_layers(vector.layers)
     differences = own.of(pairs.positive).residuals.double() - own.of(pairs.negative).residuals.double()
@@ -99,7 +99,10 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
         VectorError: there are fewer than two locales.
     """
     if len(vectors) < 2:
-        raise VectorError(f"vectors of {', '.join(vectors) or 'no locale'} given: exchanging them needs two locales or more.")
+        raise VectorError(
+            f"vectors of {', '.join(vectors) or 'no locale'} given: expected vectors of two locales or more, because they are "
+            "exchanged between locales."
+        )
     following = _next(vectors).items()
     return {code: _control(vectors[code], f"of {other}", vectors[other], locale=code) for code, other in following}
 
@@ -182,4 +185,4 @@ def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **othe
 
 def _check(draws: int) -> None:
     if draws < 1:
-        raise SettingsError(f"{draws} draws of a control given: expected at least 1, better {DRAWS} or more.")
+        raise SettingsError(f"{draws} draws of a control given: expected at least 1. {DRAWS} or more are better.")

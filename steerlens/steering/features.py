@@ -64,9 +64,9 @@ def features(
     autoencoder.check(vector.fingerprint, check_name=check_name)
     direction = vector.direction(autoencoder.layer)
     if not bool(direction.any()):
-        raise VectorError(f"{vector.label} is zero at layer {autoencoder.layer}: expected a direction.")
+        raise VectorError(f"{vector.label} is zero at layer {autoencoder.layer}: expected a vector that is not zero.")
     if n is not None and (whole_number(n) or 0) < 1:
-        raise SettingsError(f"n={n!r} features asked for: expected at least 1, or None for all.")
+        raise SettingsError(f"n={n!r} features given: expected at least 1, or None for all.")
     times = finite_number(strength, "strength", vector.label)
     found = {"cosine": torch.cosine_similarity(autoencoder.decoder, direction[None], dim=1)}
     if residuals is not None:
@@ -87,8 +87,8 @@ def _residuals_of(given: Any, vector: SteeringVector, autoencoder: SparseAutoenc
     tensor = float_tensor(given, "residuals")
     if tensor.ndim != 2 or tensor.shape[1] != autoencoder.d_model or not len(tensor):
         raise VectorError(
-            f"residuals of shape {tuple(tensor.shape)} given: expected [prompt, d_model] with d_model {autoencoder.d_model}, "
-            "of at least one prompt."
+            f"residuals of shape {tuple(tensor.shape)} given: expected [prompt, d_model] with at least one prompt and d_model "
+            f"{autoencoder.d_model}."
         )
     check_finite(tensor, "residuals")
     return tensor
@@ -141,7 +141,10 @@ def feature_vector(
     index = autoencoder.feature(feature)
     direction = autoencoder.decoder[index]
     if not bool(direction.any()):
-        raise VectorError(f"feature {index} of {autoencoder.name} has a row of zeros: expected a direction. Choose another one.")
+        raise VectorError(
+            f"feature {index} of {autoencoder.name} has only zeros in the decoder, so it has no direction. Choose another "
+            "feature."
+        )
     if autoencoder.by_norm:  # an activation counts along the row's direction
         direction = direction / direction.norm()
     return SteeringVector(

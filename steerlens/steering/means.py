@@ -125,8 +125,9 @@ def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVecto
     read_at = {(vector.layers, vector.positions) for vector in given}
     if len(read_at) != 1 or not all(vector.n for vector in given):
         raise VectorError(
-            f"vectors {[vector.label for vector in given]} cannot be pooled: expected at least one, each averaged over pairs and "
-            "all read at the same layers and positions. Take them with difference_of_means from the same stack."
+            f"vectors {[vector.label for vector in given]} cannot be pooled: expected at least one vector, each one a mean "
+            "over pairs, and all read at the same layers and positions. Take the vectors with difference_of_means from the "
+            "same stack."
         )
     first, n = given[0], sum(vector.n for vector in given)
     for vector in given:

@@ -130,8 +130,8 @@ def _base_model(fingerprint: Fingerprint, given: str) -> str:
     name = given or fingerprint.name
     if not is_repo(name) or (not given and _is_path(name)):
         raise SettingsError(
-            f"base_model={given!r} given for a model called {fingerprint.name!r}: expected its name on the hub, as "
-            "base_model='google/gemma-3-270m'."
+            f"base_model={given!r} given for a model called {fingerprint.name!r}: expected the name of the model on the "
+            "Hugging Face hub, such as base_model='google/gemma-3-270m'."
         )
     return name
 
@@ -166,10 +166,11 @@ def _plane_for_others(plane: ResultTable | None, name: str) -> ResultTable | Non
 def _of_plan(plan: Any, plane: ResultTable | None) -> dict[str, Any]:
     shown = None if plane is None else plane.meta.get("methods", {})
     if shown == {}:
-        raise SettingsError("the plane given does not say which plans it shows: give one of sl.evaluation.plane.")
+        raise SettingsError("the given plane does not say which plans it shows: expected a plane that sl.evaluation.plane made.")
     if shown is not None and not any(plan.digest()[:12] in said for own in shown.values() for said in own.values()):
         raise SettingsError(
-            f"a plane of {', '.join(shown)} given for plan ({plan}), which it does not show: give the plane of this very plan."
+            f"a plane of {', '.join(shown)} given for plan ({plan}), but this plane does not show the plan: expected a plane "
+            "on which this plan was measured."
         )
     rows: list[Sequence[Any]] = [[step.label, step.layer, step.edit.operation, step.strength, step.tokens] for step in plan.steps]
     return {

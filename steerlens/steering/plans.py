@@ -247,7 +247,9 @@ class SteeringPlan(Exchanged, OnHub):
         kept = restored(_Header, header, str(path))
         own = [under(f"step{i}.", tensors) for i in range(len(kept.steps))]
         if sum(map(len, own)) != len(tensors):
-            raise FileError(f"{path} contains tensors {sorted(tensors)} for {len(own)} steps. Write it again.")
+            raise FileError(
+                f"{path} contains tensors {sorted(tensors)}, which do not fit its {len(own)} steps. Write the file again."
+            )
         steps = tuple(
             restored_step(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
         )

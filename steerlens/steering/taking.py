@@ -54,7 +54,7 @@ def take(
     given = contrasts_of(contrasts)
     if items is not None and not where and any(contrast.needs_items for contrast in given):
         names = ", ".join(contrast.name for contrast in given)
-        raise SettingsError(f"no locales given to take {names} in: expected at least one that the items contain.")
+        raise SettingsError(f"no locales given to take {names} in: expected at least one locale that the items contain.")
     wanted = [(contrast, pairs) for contrast in given for pairs in contrast.pairs_of(items, where)]
     found = differences_of_means(model, [pairs for _, pairs in wanted], layers, positions, batch_size=batch_size)
     return VectorSet(

@@ -57,8 +57,8 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             vector.fingerprint.check(known.fingerprint, f"vector {vector.label}")
             if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
                 raise SettingsError(
-                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}: they could not be "
-                    "distinguished. Name them, as in vector.called('mine')."
+                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}, so their names do "
+                    "not distinguish them. Give one of them another name, for example with vector.called('mine')."
                 )
 
     def __getitem__(self, key: Key | str) -> Intervention:
@@ -72,7 +72,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         own = [vector for (name, _), vector in self._vectors.items() if name == key]
         if len(own) == 1:
             return own[0]
-        advice = f"There is one for each of {', '.join(v.locale for v in own)}: name the locale too." if own else ""
+        advice = f"There is one vector for each of {', '.join(v.locale for v in own)}: name the locale too." if own else ""
         raise UnknownNameError("vector", key, [(name, code) if code else name for name, code in self._vectors], advice)
 
     def __contains__(self, key: object) -> bool:
@@ -205,7 +205,9 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         listed = restored(_Header, header, str(path)).vectors
         held = [under(f"{at}.", tensors) for at in range(len(listed))]
         if sum(map(len, held)) != len(tensors):
-            raise FileError(f"{path} contains tensors {sorted(tensors)} for {len(listed)} vectors. Write it again.")
+            raise FileError(
+                f"{path} contains tensors {sorted(tensors)}, which do not fit its {len(listed)} vectors. Write the file again."
+            )
         each = enumerate(zip(listed, held, strict=True))
         made = cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
         made.source = place.source

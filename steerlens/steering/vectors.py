@@ -59,9 +59,9 @@ class SteeringVector(Intervention):
         directions, n = float_tensor(self.directions, self.label), whole_number(self.n)
         layers = layers_of(self.layers, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
         if list(layers) != list(self.layers):
-            raise VectorError(f"{self.label} has layers {list(self.layers)}: expected each once, in ascending order.")
+            raise VectorError(f"{self.label} has layers {list(self.layers)}: expected each layer only once, in ascending order.")
         if n is None or n < 0:
-            raise VectorError(f"{self.label} has n={self.n!r}: expected the number of its pairs, 0 or more.")
+            raise VectorError(f"{self.label} has n={self.n!r}: expected the number of pairs, 0 or more.")
         expected = (len(layers), self.fingerprint.d_model)
         if tuple(directions.shape) != expected:
             raise VectorError(f"{self.label} has shape {tuple(directions.shape)}: expected [layer, d_model] = {expected}.")
@@ -69,8 +69,8 @@ class SteeringVector(Intervention):
         if not finite.all():
             bad = [layer for layer, good in zip(layers, finite.tolist(), strict=True) if not good]
             raise VectorError(
-                f"{self.label} contains NaN or infinity at layers {bad}: expected finite numbers. "
-                "Take it again; with float16 weights, load the model in bfloat16 or float32."
+                f"{self.label} contains NaN or infinity at layers {bad}: expected finite numbers. Take the vector again. If "
+                "the weights are in float16, load the model in bfloat16 or float32 first."
             )
         for name, own in {"directions": directions, "layers": layers, "n": n, "positive": self._component()}.items():
             object.__setattr__(self, name, own)
@@ -82,7 +82,8 @@ class SteeringVector(Intervention):
         positive = float_tensor(self.positive, f"positive of {self.label}")
         if tuple(positive.shape) != (len(self.layers),):
             raise VectorError(
-                f"positive of {self.label} has shape {tuple(positive.shape)}: expected [{len(self.layers)}], a layer each."
+                f"positive of {self.label} has shape {tuple(positive.shape)}: expected [{len(self.layers)}], one number for "
+                "each layer."
             )
         check_finite(positive, f"positive of {self.label}")
         return positive
@@ -125,7 +126,7 @@ class SteeringVector(Intervention):
         added = self._same_kind(other, "to add to")
         if added.layers != self.layers:
             raise VectorError(
-                f"{self.label} has layers {self.layers} and {added.label} {added.layers}: expected the same layers."
+                f"{self.label} has layers {self.layers}, but {added.label} has layers {added.layers}: expected the same layers."
             )
         read_at = ", ".join(dict.fromkeys((self.positions, added.positions)))
         both = {"n": self.n + added.n, "positions": read_at, **in_common(self, added)}
@@ -168,8 +169,8 @@ class SteeringVector(Intervention):
         """Returns the given object, after a check that it is a steering vector of the same model."""
         if not isinstance(given, SteeringVector):
             raise VectorError(
-                f"{type(given).__name__} given {doing} vector {self.label}: expected a steering vector. Plans add to plans: "
-                "say where the vector goes, as vector.at(layer)."
+                f"{type(given).__name__} given {doing} vector {self.label}: expected a steering vector. A plan can be added "
+                "only to a plan. To make a plan from this vector, use vector.at(layer)."
             )
         given.fingerprint.check(self.fingerprint, f"vector {given.label}")
         return given
@@ -206,7 +207,7 @@ class SteeringVector(Intervention):
             norms = torch.stack([self._same_kind(like, "").direction(layer).norm() for layer in self.layers])
         elif (norm := finite_number(like, "norm", self.label)) < 0:
             raise VectorError(
-                f"norm {norm:g} given for {self.label}: expected 0 or more. Negate the vector to reverse its direction."
+                f"norm {norm:g} given for {self.label}: expected 0 or more. To reverse the direction, negate the vector."
             )
         else:
             norms = torch.full((len(self.layers),), norm)
@@ -243,8 +244,8 @@ class SteeringVector(Intervention):
             return finite_number(to, "value", self.label)
         if self.positive is None:
             raise VectorError(
-                f"{self.label} does not know its component of the {to} prompts' mean: take it with difference_of_means, "
-                "or give the component as a number."
+                f"{self.label} does not contain the mean of the {to} prompts along its direction. Take the vector with "
+                "difference_of_means, or give this mean as a number."
             )
         mean = float(self.positive[self.layers.index(layer)])
         return mean - (float(self.direction(layer).norm()) if to == "negative" else 0.0)

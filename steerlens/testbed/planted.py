@@ -148,8 +148,9 @@ def _places(
     fit = all(0 < a < b < n_layers - 1 for a, b in given.values())
     if n_layers < 6 or set(given) != set(locales) or len({a for a, _ in given.values()}) != 1 or not fit:
         raise SettingsError(
-            f"{n_layers} layers and planted layers {layers} given for {tuple(locales)}: expected six layers or more and a pair "
-            "for each locale, EN's the same in all, above 0 and below LOC's, which leaves one above it."
+            f"{n_layers} layers and planted layers {layers} given for {tuple(locales)}: expected six layers or more, and for "
+            "each locale a pair (EN layer, LOC layer). The EN layer must be above 0 and the same for all locales. The LOC "
+            "layer must be above the EN layer and below the last layer."
         )
     return {code: given[code] for code in locales}
 

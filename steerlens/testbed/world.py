@@ -70,8 +70,9 @@ def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
     odd = [code for code in every if " " in locale(code).question or locale(code).space != " "]
     if odd or not 2 <= len(every) <= N_ANSWERS or n < 6:
         raise SettingsError(
-            f"locales {tuple(locales)} and {n} concepts of each kind given: expected at least six concepts and one to "
-            f"{N_ANSWERS - 1} locales other than {ENGLISH} whose cue is one word followed by a space, as es-ES or ko-KR."
+            f"locales {tuple(locales)} and {n} concepts of each kind given: expected at least six concepts, and 1 to "
+            f"{N_ANSWERS - 1} locales other than {ENGLISH}. The word for 'Question' in these locales must be one word with a "
+            "space after it, as in es-ES or ko-KR."
         )
     words = iter(_words(2 * n * len(every) + 2 * len(every) + N_ANSWERS, rng))
     answers = tuple(next(words) for _ in range(N_ANSWERS))

@@ -142,8 +142,8 @@ class VllmBackend:
 
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(
-            f"{self.name} is run by vLLM, which does not provide {what}. It provides residual streams, scores of choices and "
-            "texts, unsteered and under plans. Load the model with steerlens.load for the rest."
+            f"{self.name} is run by vLLM, which does not provide {what}. With vLLM, steerlens can read residual streams, score "
+            "choices and write texts, with and without plans. For everything else, load the model with steerlens.load."
         )
 
 
@@ -159,9 +159,10 @@ def residual_stream(output: Any, shape: tuple[int, int, int]) -> Float[Tensor, "
     """
     found = (getattr(output, "activations", None) or {}).get("residual_stream")
     if found is None or tuple(found.shape) != shape:
-        given = "none" if found is None else f"one of shape {list(found.shape)}"
+        given = "none" if found is None else f"a tensor of shape {list(found.shape)}"
         raise ModelError(
-            f"vllm-lens gave {given} for a residual stream of shape {list(shape)} (layer, token, d_model). Its log has the "
-            "reason. Expected vllm-lens 1.3 with the vLLM that it is made for, and VLLM_LENS_DISABLE not set."
+            f"vllm-lens returned {given} for a residual stream of shape {list(shape)} (layer, token, d_model). The log of "
+            "vllm-lens says why. Expected vllm-lens 1.3 with the vLLM version that it is made for, and VLLM_LENS_DISABLE not "
+            "set."
         )
     return found.float().cpu()

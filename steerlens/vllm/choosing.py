@@ -34,12 +34,20 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
     by_model = str(body.get("model", base)).removeprefix(base).removeprefix(":") if _names(body.get("model"), base) else None
     given.pop("plan", None)
     if name is not None and by_model is not None and name != by_model:
-        raise SettingsError(f"plan {name!r} and model {body['model']!r} given: expected one plan. Leave out one of them.")
+        raise SettingsError(
+            f"plan {name!r} and model {body['model']!r} given, which name two different plans: expected one plan. Remove one "
+            "of the two."
+        )
     inside = given.get("vllm_xargs") or {}
     if not isinstance(inside, Mapping) or not isinstance(name, str | None):
-        raise SettingsError(f"plan {name!r:.80} and vllm_xargs {inside!r:.80} given: expected a name and an object.")
+        raise SettingsError(
+            f"plan {name!r:.80} and vllm_xargs {inside!r:.80} given: expected a name as plan, and an object as vllm_xargs."
+        )
     if found := sorted({*inside, *given}.intersection(_INSIDE)):
-        raise SettingsError(f"{', '.join(found)} given: this server steers only by its own plans. Name one of them as 'plan'.")
+        raise SettingsError(
+            f"{', '.join(found)} given: expected none of these, because this server steers only with the plans that it was "
+            "started with. Name one of these plans as 'plan'."
+        )
     chosen = by_model if name is None else name
     if chosen is None:
         return given
@@ -47,7 +55,7 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
         raise UnknownNameError("plan", chosen, plans)
     if given.get("n", 1) not in (None, 1) or given.get("best_of") not in (None, 1) or given.get("use_beam_search"):
         raise SettingsError(
-            "n, best_of or beam search given with a plan: expected one text per prompt. Send the request several times."
+            "n, best_of or beam search given with a plan: expected only one text for each prompt. Send the request several times."
         )
     return {**given, "vllm_xargs": {**inside, FIELD: chosen}}
 

@@ -94,10 +94,10 @@ def summed(given: Sequence[Mapping[int, Any] | None] | None, ids: Sequence[int],
     """
     if given is None or len(given) != len(ids):
         raise ModelError(
-            f"vLLM gave log probabilities of {len(given or ())} tokens of {len(ids)}: expected one of each. Install the vLLM "
-            "that the extra vllm names."
+            f"vLLM returned log probabilities of {len(given or ())} tokens, but the text has {len(ids)}: expected one for "
+            "each. Install the version of vLLM that the extra vllm names."
         )
     each = [(given[at] or {}).get(ids[at]) for at in range(first, len(ids))]
     if None in each:
-        raise ModelError(f"vLLM gave no log probability of token {ids[first + each.index(None)]}, which the text has.")
+        raise ModelError(f"vLLM returned no log probability of token {ids[first + each.index(None)]}, which is in the text.")
     return float(sum(float(own.logprob) for own in each if own is not None))

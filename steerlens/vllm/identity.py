@@ -75,7 +75,8 @@ class Identity:
             digest = load(self.folder, "cpu", self.dtype).backend.weights_digest()
         except SteerlensError as error:
             _log.warning(
-                "vectors of steerlens.load are refused by %s in vLLM, because its weights are not read there: %s",
+                "vectors of steerlens.load cannot be used with %s in vLLM, because its weights could not be read to compare "
+                "them: %s",
                 self.folder,
                 error,
             )
@@ -90,7 +91,7 @@ class Identity:
         needed = 2 * self.dtype.itemsize * sum(math.prod(shape) for _, _, shape in self._tensors())
         free = int(psutil.virtual_memory().available)
         if needed > free:
-            raise ModelError(f"it takes {needed >> 20} MiB of the CPU's memory, and {free >> 20} MiB are free.")
+            raise ModelError(f"this takes {needed >> 20} MiB of the CPU's memory, but only {free >> 20} MiB are free.")
 
     def _files(self) -> list[Path]:
         found = sorted(self.folder.glob("*.safetensors"))

@@ -26,7 +26,9 @@ FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
 steered."""
 _CLOSE = 0.05
 """The largest relative error of an added vector, from rounding in half precision."""
-INSTALL = "vLLM needs its own environment: python3.12 -m venv vllm, and in it pip install 'steerlens[vllm]'."
+INSTALL = (
+    "vLLM needs a separate environment. Make one with: python3.12 -m venv vllm. Then install there: pip install 'steerlens[vllm]'"
+)
 
 
 def load(
@@ -62,8 +64,9 @@ def load(
         model.requests.llm = LLM(model=str(identity.folder), dtype=str(identity.dtype).removeprefix("torch."), **given)
     except Exception as error:  # vLLM raises what it likes
         raise ModelError(
-            f"{model.name} cannot be run by vLLM ({reason(error)}). Expected an architecture that this vLLM knows, and memory "
-            "for it: see its log above; gpu_memory_utilization=, max_model_len= and tensor_parallel_size= are settings of vLLM."
+            f"{model.name} cannot be run by vLLM ({reason(error)}); the log of vLLM above says more. Expected an architecture "
+            "that this vLLM knows, and enough memory. Settings of vLLM that change the memory are gpu_memory_utilization=, "
+            "max_model_len= and tensor_parallel_size=."
         ) from error
     model.backend.context = int(model.llm.llm_engine.model_config.max_model_len)
     _try(model)
@@ -100,7 +103,7 @@ def check_installed() -> None:
         if find_spec(package) is None:
             raise ModelError(f"the package {package.replace('_', '-')} is not installed here. {INSTALL}")
     if os.environ.get("VLLM_LENS_DISABLE", "").strip().lower() in ("1", "true", "yes", "on"):
-        raise ModelError("VLLM_LENS_DISABLE is set, so vllm-lens does nothing: expected it to be unset.")
+        raise ModelError("VLLM_LENS_DISABLE is set, so vllm-lens does nothing. Unset this environment variable.")
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,13 +118,13 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     wrong = {name: value for name, value in settings.items() if value != FIXED.get(name, value)}
     if wrong:
         raise SettingsError(
-            f"{wrong} given: expected {FIXED}. Keys and values that were computed under a plan must not be used for another "
-            "request, and compiled passes cannot be steered. Leave it out."
+            f"{wrong} given, but steerlens always sets {FIXED}: attention keys and values that were computed under a plan must "
+            "not be used for another request, and compiled passes cannot be steered. Remove this argument."
         )
     if settings.get("speculative_config") is not None:
         raise SettingsError(
-            "speculative_config given: rejected tokens would be counted as the text's, so plans would steer the wrong tokens. "
-            "Leave it out."
+            "speculative_config given: expected none, because rejected tokens would be counted as tokens of the text, and "
+            "plans would then steer the wrong tokens. Remove this argument."
         )
     return settings
 
@@ -148,8 +151,8 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         )
     except Exception as error:  # the hub raises what it likes
         raise ModelError(
-            f"{name} is not a folder, a file or an embedded model, and it could not be downloaded as a Hugging Face id "
-            f"({reason(error)}). Check the name, and the connection to the hub."
+            f"{name} is not a folder, a file or an embedded model, and could not be downloaded from the Hugging Face hub under "
+            f"this name ({reason(error)}). Check the name, and the connection to the hub."
         ) from error
 
 
@@ -173,6 +176,7 @@ def _try(model: VllmModel) -> None:
     off = float((after[0] - before[0] - expected).norm() / expected.norm())
     if not off <= _CLOSE or not before.isfinite().all() or torch.equal(after[-1], before[-1]):
         raise ModelError(
-            f"{model.name} was loaded by vLLM, and a vector that was added after block 0 is not in its residual stream (off by "
-            f"{off:.2g} of its norm), so steered results would be wrong. Expected the vLLM and vllm-lens of the extra vllm."
+            f"{model.name} was loaded by vLLM, but a vector that was added after block 0 does not appear correctly in the "
+            f"residual stream (the difference is {off:.2g} of the vector's norm), so steered results would be wrong. Install "
+            "the versions of vLLM and vllm-lens that the extra vllm names."
         )

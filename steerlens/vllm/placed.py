@@ -70,9 +70,10 @@ class PlacedPlan:
         wrong = {layer: seen.get(str(layer), 0) for layer in self.plan.layers if seen.get(str(layer), 0) - least not in (0, 1)}
         if wrong:
             raise ModelError(
-                f"plan ({self.plan}) was expected to steer {least} tokens of a request, and vLLM gave it these numbers by "
-                f"layer: {wrong}. More of them mean that vLLM ran the request again from its beginning: give it more memory, or "
-                "fewer requests at once (max_num_seqs=). Fewer mean that vllm-lens could not run it: its log has the reason."
+                f"plan ({self.plan}) was expected to steer {least} tokens of a request, but vLLM steered these numbers of "
+                f"tokens by layer: {wrong}. If a number is larger, vLLM ran the request again from its beginning: give vLLM "
+                "more memory, or fewer requests at once (max_num_seqs=). If a number is smaller, vllm-lens could not run the "
+                "plan: the log of vllm-lens says why."
             )
 
 

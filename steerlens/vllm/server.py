@@ -39,7 +39,7 @@ class ChoosePlan:
             return
         path = scope["path"].rstrip("/")
         if path not in OPEN:
-            await _answer(send, 403, f"{path} is not served here: expected one of {', '.join(OPEN)}.")
+            await _answer(send, 403, f"{path} is not available on this server: expected one of {', '.join(OPEN)}.")
             return
         content = await _body(receive)
         if path in STEERED:

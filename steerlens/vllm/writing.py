@@ -36,8 +36,8 @@ def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, 
     unknown = sorted(name for name, value in settings.items() if name not in (*_SAMPLING, *_OURS) and value is not None)
     if unknown:
         raise SettingsError(
-            f"{', '.join(unknown)} given to a model that vLLM runs: expected sample, temperature, n, seed, stop, "
-            f"{', '.join(_SAMPLING[1:])}. Leave it out, or load the model with steerlens.load."
+            f"{', '.join(unknown)} given to a model that vLLM runs: expected only sample, temperature, n, seed, stop, "
+            f"{', '.join(_SAMPLING[1:])}. Remove this argument, or load the model with steerlens.load."
         )
     draws, default = settings["do_sample"], llm.get_default_sampling_params()
     given = {name: getattr(default, name) if settings.get(name) is None else settings[name] for name in _SAMPLING}

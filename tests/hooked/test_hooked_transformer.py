@@ -196,7 +196,7 @@ def test_tokens_are_the_tokenizers_own(folders: dict[str, Path], models: dict[st
 
 
 def test_it_cannot_be_loaded_again_moved_or_cast(llama: sl.LensModel) -> None:
-    with pytest.raises(ModelError, match=r"made from a live model, .* what a HookedTransformer was made of"):
+    with pytest.raises(ModelError, match=r"made from a model object, .* Instead of a HookedTransformer"):
         _ = llama.spec
     with pytest.raises(ModelError, match=r"dtype torch\.bfloat16 was given with a HookedTransformer of torch\.float32"):
         sl.load(llama.tl, dtype="bfloat16")
@@ -211,10 +211,10 @@ def test_it_cannot_be_loaded_again_moved_or_cast(llama: sl.LensModel) -> None:
 def test_what_is_no_language_model_is_refused(folders: dict[str, Path]) -> None:
     hooked = hooked_transformer("Llama", folders["Llama"])
     hooked.cfg.attention_dir = "bidirectional"
-    with pytest.raises(ModelError, match="attends in both directions"):
+    with pytest.raises(ModelError, match="sees later tokens too"):
         sl.load(hooked)
     hooked.cfg.attention_dir, hooked.cfg.d_vocab_out = "causal", 2
-    with pytest.raises(ModelError, match="takes 600 tokens and predicts 2"):
+    with pytest.raises(ModelError, match="reads 600 different tokens but predicts 2"):
         sl.load(hooked)
     hooked.cfg.d_vocab_out, hooked.tokenizer = 600, None
     with pytest.raises(ModelError, match="has no tokenizer"):
@@ -223,7 +223,7 @@ def test_what_is_no_language_model_is_refused(folders: dict[str, Path]) -> None:
 
 def test_names_and_paths_need_a_bridge(folders: dict[str, Path]) -> None:
     for given in (folders["Llama"], "nobody/nothing", 7):
-        with pytest.raises(ModelError, match=r"is installed: names, paths and bridges need 4\.3 or later"):
+        with pytest.raises(ModelError, match=r"is installed: .* needs version 4\.3 or later"):
             sl.load(given)
 
 

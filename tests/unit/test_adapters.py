@@ -79,7 +79,7 @@ def test_mistakes(
         sl.load(model_folders["gpt2"], adapter=adapter)
     with pytest.raises(ModelError, match=r"adapter_config\.json"):
         sl.load(model_folders["llama"], adapter=tmp_path)
-    with pytest.raises(ModelError, match="before the bridge"):
+    with pytest.raises(ModelError, match="before you make the bridge"):
         sl.load(loaded["llama"].tl, adapter=adapter)
     with pytest.raises(SettingsError, match="into other tokens"):
         plane(loaded["llama"], items, {"other": loaded["qwen2"]})  # which has no BOS

@@ -230,13 +230,13 @@ def test_as_a_frame(used: Items) -> None:
     ("change", "said"),
     [
         ({"choices": ("Mal", "mal", "Bien")}, "choices repeat"),
-        ({"choices": ("Uno", "Dos"), "owners": (("en-US",), ("es-ES",))}, "2 choices differ"),
-        ({"question": "¿Se desayuna tostada?"}, "contains its answer"),
-        ({"question": "아침에 무엇을 먹습니까?"}, "not in script Latn"),
+        ({"choices": ("Uno", "Dos"), "owners": (("en-US",), ("es-ES",))}, "only 2 different choices"),
+        ({"question": "¿Se desayuna tostada?"}, "contains the right answer"),
+        ({"question": "아침에 무엇을 먹습니까?"}, "not written in the script Latn"),
         ({"question": "¿Qué se desayuna en España?"}, "names 'España'"),
         ({"question": "¿Qué desayuna un griego?"}, "names 'grieg'"),
         ({"question": "¿Qué se desayuna en Madrid?"}, "names 'Madrid'"),
-        ({"explicit": "¿Qué se desayuna aquí?"}, "does not name its country"),
+        ({"explicit": "¿Qué se desayuna aquí?"}, "does not name the country of its locale"),
         ({"choices": ("Tortitas", "Tostada", "Sopa china")}, "names 'china'"),
     ],
 )
@@ -258,19 +258,19 @@ def test_the_check_finds(change: dict, said: str) -> None:
 def test_the_check_finds_what_concerns_several_items(used: Items) -> None:
     some = list(used.of(kind="factual", locale="es-ES"))[:30]
     again = replace(some[0], concept="again")
-    assert any("repeats" in problem.what for problem in check(Items((*some, again))))
+    assert any("is asked twice" in problem.what for problem in check(Items((*some, again))))
     english = list(used.of(kind="factual", locale="en-US"))[:29]
     missing = check(Items((*some, *english)))
     assert [(p.locale, p.concept) for p in missing] == [("en-US", some[29].concept)]
-    assert any("answers are at letter" in problem.what for problem in check(Items(tuple(_always_a(list(used)[:200])))))
+    assert any("right answers have the letter" in problem.what for problem in check(Items(tuple(_always_a(list(used)[:200])))))
 
 
 def test_an_answer_within_a_word_is_none() -> None:
     item = Item("c", "factual", "en-US", "How many are a hundred?", ("Red", "Blue", "Green"), 0)
     assert check(Items((item,))) == []
-    assert "contains its answer" in check(Items((replace(item, question="What is red?"),)))[0].what
+    assert "contains the right answer" in check(Items((replace(item, question="What is red?"),)))[0].what
     korean = Item("c", "factual", "ko-KR", "김치를 먹습니까?", ("김치", "밥", "국"), 0)
-    assert "contains its answer" in check(Items((korean,)))[0].what
+    assert "contains the right answer" in check(Items((korean,)))[0].what
 
 
 def test_matching_lowers_what_form_gives_away(used: Items) -> None:

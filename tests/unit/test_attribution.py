@@ -135,7 +135,7 @@ def test_modes_agree_where_cells_were_run(llama: sl.LensModel, items: Items) -> 
 def test_choice_rests_on_cells_that_were_run(llama: sl.LensModel, items: Items) -> None:
     own = take(llama, items, locales=["es-ES"])
     some = items.of(locale="es-ES")
-    with pytest.raises(SettingsError, match="not predicted"):
+    with pytest.raises(SettingsError, match="only predicted do not count"):
         sweep(llama, some, own, mode="attribution").choose()
     screened = sweep(llama, some, own, mode="screened")
     run = {(r.vector, r.layer, r.strength) for r in screened.frame[screened.frame["exact"]].itertuples()}
@@ -195,7 +195,7 @@ def test_bad_grids(llama: sl.LensModel, items: Items) -> None:
     only = sweep(llama, items, [vector], [1], [1.0], scores=["transfer"])
     with pytest.raises(UnknownNameError, match="localization"):
         only.heatmap("EN", "localization")
-    with pytest.raises(SettingsError, match="strength 0 alone"):
+    with pytest.raises(SettingsError, match="only strength 0 given"):
         sweep(llama, items, [vector], strengths=[0.0], mode="screened")
 
 

@@ -199,7 +199,7 @@ def test_what_it_cannot_do_is_refused_in_words(
         check_gradients(toy)
     with pytest.raises(ModelError, match="not by TransformerLens"):
         _ = toy.tl
-    with pytest.raises(ModelError, match="made from a live model"):
+    with pytest.raises(ModelError, match="made from a model object"):
         _ = toy.spec
 
 
@@ -234,7 +234,7 @@ def test_arguments_without_names_are_named_by_the_blocks_signature(llama: sl.Len
     block, residual, mask = llama.tl.blocks[0], torch.zeros(1), torch.ones(1)
     assert named(block, (residual, mask), {"position_ids": residual}) == {"attention_mask": mask, "position_ids": residual}
     assert named(block, (), {"hidden_states": residual, "attention_mask": mask}) == {"attention_mask": mask}
-    with pytest.raises(NotImplementedError, match="the meaning of the others is not known"):
+    with pytest.raises(NotImplementedError, match="The meaning of the other arguments is not known"):
         named(block, (residual,) * 40, {})
 
 
@@ -252,7 +252,7 @@ def test_an_argument_that_is_not_known_is_not_guessed(
         found = swept(Scorer(model, some), plans)
     for mine, theirs in zip(found, expected, strict=True):
         close(mine, theirs)
-    assert "a block is given a tensor 'position_" in caplog.text
+    assert "a block was given a tensor 'position_" in caplog.text
 
 
 def test_earlier_keys_come_in_hugging_faces_own_cache() -> None:

@@ -104,9 +104,9 @@ def _table(path: Path, table: pa.Table, **meta: str) -> Path:
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ({"steerlens": "[1]"}, "no JSON object"),
+        ({"steerlens": "[1]"}, "not a JSON object"),
         ({"steerlens": "[" * 9_999}, "deeply"),
-        ({"pandas": '{"index_columns": [1], "columns": [5]}'}, "truncated or not Parquet"),
+        ({"pandas": '{"index_columns": [1], "columns": [5]}'}, "truncated or is not a Parquet file"),
     ],
 )
 def test_metadata_of_tables(tmp_path: Path, meta: dict[str, str], said: str) -> None:
@@ -115,7 +115,7 @@ def test_metadata_of_tables(tmp_path: Path, meta: dict[str, str], said: str) -> 
 
 
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="two columns share a name"):
+    with pytest.raises(FileError, match="two columns have the same name"):
         ResultTable.load(_table(tmp_path / "x.parquet", pa.Table.from_arrays([pa.array([1])] * 2, names=["a", "a"])))
 
 
@@ -129,7 +129,7 @@ def test_tables_that_unfold_are_not_unfolded(tmp_path: Path) -> None:
     ):
         path = _table(tmp_path / "x.parquet", pa.table({"a": column}))
         assert path.stat().st_size < 4_000
-        with pytest.raises(FileError, match="unfolds to more than"):
+        with pytest.raises(FileError, match="its content takes more than"):
             ResultTable.load(path)
     frame = ResultTable.load(_table(tmp_path / "y.parquet", pa.table({"a": ["x" * 1_000] * 50_000}))).frame
     assert len(frame) == 50_000
@@ -141,7 +141,7 @@ def test_scores_that_a_table_makes_known(tmp_path: Path) -> None:
             register_read({"read_scores": read})
     table = ResultTable.load(_write("table", tmp_path / "t") / "answers.parquet")
     Answers(table.frame, {"model": []}).check(items="x")
-    with pytest.raises(SettingsError, match="made in a different way"):
+    with pytest.raises(SettingsError, match="does not fit what is used with it"):
         Answers(table.frame, {"model": []}).check(model={"name": "x"})
 
 
@@ -155,7 +155,7 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
     del weights["model.layers.2.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(
-        ModelError, match=r"lacks 1 of the weights of a LlamaForCausalLM, the first model\.layers\.2\.mlp\.up_proj"
+        ModelError, match=r"lacks 1 of the weights of a LlamaForCausalLM \(the first one is model\.layers\.2\.mlp\.up_proj"
     ):
         sl.load(folder, "cpu")
 
@@ -163,8 +163,8 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
 def test_shapes_beyond_the_weights(tmp_path: Path) -> None:
     folder = _write("model-folder", tmp_path / "m")
     for settings, said in (
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, and 2,000 at most"),
-        ({"hidden_size": 10**7}, "the width 10000000, which is more than"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, but at most 2,000"),
+        ({"hidden_size": 10**7}, "the width is 10000000, but"),
         ({"text_config": {"n_layer": 5_000}}, "n_layer is 5000"),
         ({"num_hidden_layers": 6}, "lacks 18 of the weights"),
     ):
@@ -211,7 +211,7 @@ def test_vocabularies_and_shapes_of_gguf(tmp_path: Path, monkeypatch: pytest.Mon
     content = (_write("gguf", tmp_path / "g") / "tiny.gguf").read_bytes()
     for key, old, new, said in (
         (b"llama.block_count", 1, 3_000, "block_count is 3000"),
-        (b"llama.embedding_length", 16, 2**30, "the width 1073741824"),
+        (b"llama.embedding_length", 16, 2**30, "the width is 1073741824"),
         (b"llama.block_count", 1, 3, "lacks 18 of the weights"),
         (b"tokenizer.ggml.token_type", 5, 6, "token_type"),
     ):
@@ -238,7 +238,7 @@ def test_autoencoders(tmp_path: Path) -> None:
         member.write(object_array("|i1", f"({320 << 20},)", b""))
         for _ in range(320):
             member.write(bytes(1 << 20))
-    with pytest.raises(FileError, match="unfolds to 335,54"):
+    with pytest.raises(FileError, match="its content takes 335,54"):
         SparseAutoencoder.load(_write("gemma-scope", tmp_path / "s", params_npz=packed.getvalue()), layer=3)
     with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:  # a header that asks for six gigabytes
         archive.writestr("W_enc.npy", object_array("<U3", f"({1 << 29},)", bytes(64)))
@@ -246,7 +246,7 @@ def test_autoencoders(tmp_path: Path) -> None:
         SparseAutoencoder.load(tmp_path / "params.npz", layer=3)
     folder = _write("sae-lens", tmp_path / "l")
     _edited(folder / "cfg.json", lambda cfg: cfg["metadata"].update(model_name=[5]))
-    with pytest.raises(FileError, match=r"its model is \[5\]: expected a name"):
+    with pytest.raises(FileError, match=r"names \[5\] as the model of the autoencoder: expected a name"):
         SparseAutoencoder.load(folder)
 
 
@@ -270,10 +270,10 @@ def test_json_lines_of_data_sets_do_not_end_the_process(tmp_path: Path, first: s
 @pytest.mark.parametrize(
     ("configs", "said"),
     [
-        ("\n- config_name: es\n  data_files: ../../secret.csv", "outside its folder"),
-        ("\n- config_name: es\n  data_files: https://127.0.0.1:9/x.csv", "outside its folder"),
-        ('\n- config_name: es\n  data_files: "\\x2fetc\\x2fhostname"', "outside its folder"),
-        ("\n- config_name: es\n  data_files: zip://x.csv::x.zip", "outside its folder"),
+        ("\n- config_name: es\n  data_files: ../../secret.csv", "outside this folder"),
+        ("\n- config_name: es\n  data_files: https://127.0.0.1:9/x.csv", "outside this folder"),
+        ('\n- config_name: es\n  data_files: "\\x2fetc\\x2fhostname"', "outside this folder"),
+        ("\n- config_name: es\n  data_files: zip://x.csv::x.zip", "outside this folder"),
         ("!!python/object/apply:os.mkdir ['executed']", "could not determine a constructor"),
         ("[&a [x], *a, *a]", "without aliases"),
         ("\n- config_name: en\n  data_files: x.tar", "has a format that cannot be read"),
@@ -315,7 +315,7 @@ def test_public_data_sets_of_another_form(tmp_path: Path) -> None:
     ):
         TARGETS["blend"].write(folder)
         _edited(folder / "Spain_data.json", lambda rows, own=change: rows["a"].update(own))
-        with pytest.raises(DataError, match="annotations or idks of another form"):
+        with pytest.raises(DataError, match="annotations or the field idks has another form"):
             sl.data.blend(["es-ES"], path=folder)
 
 
@@ -323,9 +323,9 @@ def test_mkqa_that_unfolds_or_is_damaged(tmp_path: Path) -> None:
     folder = _write("mkqa", tmp_path / "m")
     packed, row = (folder / "mkqa.jsonl.gz").read_bytes(), {"example_id": 1, "queries": {"en": "q"}, "answers": {"en": [5]}}
     for content, said in (
-        (gzip.compress(b"[" * (1 << 27)), "unfolds to far more"),
-        (packed[:30] + bytes(40) + packed[70:], "Expected MKQA's gzipped"),
-        (gzip.compress(json.dumps(row).encode()), "another form"),
+        (gzip.compress(b"[" * (1 << 27)), "far larger than a file of this size"),
+        (packed[:30] + bytes(40) + packed[70:], "Expected the complete file of MKQA"),
+        (gzip.compress(json.dumps(row).encode()), "has another form"),
     ):
         (folder / "mkqa.jsonl.gz").write_bytes(content)
         with pytest.raises(SteerlensError, match=said):
@@ -359,7 +359,7 @@ def test_numbers_of_rows(tmp_path: Path) -> None:
     [
         ("code", 5, "field 'code' contains 5; expected a text"),
         ("code", "../x", "expected a BCP 47 code"),
-        ("names", "(", "no regular expression"),
+        ("names", "(", "not a valid regular expression"),
         ("countries", {"es-PE": 1}, "texts by the name of their slot, by the code"),
         ("script", ["Latn"], "field 'script'"),
         ("like", {"a": 1}, "field 'like'"),
@@ -400,7 +400,7 @@ def test_items_of_ones_own_locales(tmp_path: Path) -> None:
     TARGETS["locale"].write(folder)
     _edited(folder / "locale.json", lambda own: own["countries"]["es-PE"].pop("in"))
     sl.data.add_locale(folder)
-    with pytest.raises(DataError, match="give its country 'in'"):
+    with pytest.raises(DataError, match="Add 'in' to this country"):
         sl.data.atlas(["es-PE"])
     further = _write("further-locale", tmp_path / "es-PE-2")
     changes = ({"answers": 5}, "'answers' contains 5"), ({"wordings": {"a": 1}}, "'wordings'"), ({"x": 1}, "the fields")
@@ -434,10 +434,10 @@ def test_results_of_harnesses_of_another_form(tmp_path: Path, caplog: pytest.Log
             harness.lm_eval_answers(given)
     for own in results.values():
         own["results"] = {"quiz": {"acc,none": 0.123}}
-    with pytest.raises(SettingsError, match="no score of single items"):
+    with pytest.raises(SettingsError, match="no score that was measured for single items"):
         harness.lm_eval_answers(results)
     for log in (SimpleNamespace(status="success", samples=[1]), SimpleNamespace(status="success"), 5):
-        with pytest.raises(SettingsError, match="a log called 'mine'"):
+        with pytest.raises(SettingsError, match="log 'mine'"):
             harness.inspect_answers({"mine": log})
 
 
@@ -445,10 +445,10 @@ def test_requests_and_vectors_of_vllm(tmp_path: Path) -> None:
     from steerlens.vllm.choosing import with_plan
 
     for body in ({"vllm_xargs": ["a"]}, {"plan": ["EN"]}):
-        with pytest.raises(SettingsError, match="expected a name and an object"):
+        with pytest.raises(SettingsError, match="expected a name as plan, and an object"):
             with_plan(body, "tiny", ("EN",))
     folder = _write("vllm-lens", tmp_path / "v")
     _edited(folder / "vector.json", lambda own: own[0]["activations"].update(data="é"))
-    with pytest.raises(FileError, match="no base64"):
+    with pytest.raises(FileError, match="not base64"):
         TARGETS["vllm-lens"].load(folder)
     shutil.rmtree(folder)

@@ -183,7 +183,7 @@ def test_a_sweep_needs_only_the_kind_that_its_vector_is_taken_from(
     assert "Change of transfer" in printed
     assert "localization" not in printed
     assert main(["sweep", *shared, "--items", str(facts), "--vector", "LOC", *grid]) == 2
-    assert "facts.jsonl has no cultural items in ko-KR: expected cultural items there" in capsys.readouterr().err
+    assert "facts.jsonl has no cultural items in ko-KR: expected cultural items in this locale" in capsys.readouterr().err
 
 
 def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items: sl.data.Items) -> None:
@@ -195,7 +195,7 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
     assert arguments.items(parsed(["sweep"]))[1] == ("es-ES",)
     assert arguments.items(parsed(["probe"]))[1] == arguments.items(parsed(["search"]))[1] == QUICK.locales
     assert arguments.items(parsed(["demo"]))[1] == StudySettings().locales
-    with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: choose one with --locale"):
+    with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: expected a choice of one locale"):
         arguments.items(parsed(["sweep", "--items", str(mine)]))
     with pytest.raises(UnknownNameError, match="the locales that the items contain"):
         arguments.items(parsed(["sweep", "--items", str(korean), "--locale", "es-ES"]))
@@ -204,7 +204,9 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
 def test_items_without_english_or_a_kind_are_refused(items: sl.data.Items, tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
     file.write_text(_rows(items.of(locale="ko-KR")), encoding="utf-8")
-    with pytest.raises(DataError, match=r"some\.jsonl has no items in en-US, which the other locales are compared with"):
+    with pytest.raises(
+        DataError, match=r"some\.jsonl has no items in en-US: expected some, because the other locales are compared"
+    ):
         arguments.items(parsed(["demo", "--items", str(file)]))
     assert arguments.items(parsed(["plane", "--items", str(file), "--plan", "a=b"]), (), english=False)[1] == ("ko-KR",)
     file.write_text(_rows(items.where(lambda item: (item.locale, item.kind) != ("ko-KR", "cultural"))), encoding="utf-8")
@@ -227,13 +229,13 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         (["demo", *shared, "--mode", "screen", "--out", str(tmp_path / "c")], "Did you mean screened"),
         (["steer", *shared, "--plan", str(tmp_path / "plan.safetensors"), "--prompt", "x"], "truncated"),
         (["plane", *shared, "--plan", "nothing"], "NAME=FILE"),
-        (["plane", *shared, "--plan", "a=x.safetensors", "--plan", "a=y.safetensors"], "a name is used for two plans"),
+        (["plane", *shared, "--plan", "a=x.safetensors", "--plan", "a=y.safetensors"], "two plans have the same name"),
         (["sweep", *shared, "--vector", "XX"], "unknown vector"),
         (["data", "--items", "missing.csv"], "cannot read"),
         (["data", "--locale", "ko-KP"], "Did you mean ko-KR"),
         (["data", "show", "--topic", "foot"], "Did you mean food"),
         (["data", "--topic", "festivals", "--kind", "factual"], "no items match"),
-        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "contains its answer"),
+        (["data", "check", "--items", str(tmp_path / "bad.jsonl")], "contains the right answer"),
     ):
         assert main(given) == 2, given
         captured = capsys.readouterr()
@@ -265,7 +267,7 @@ def test_options_are_the_settings() -> None:
     assert given_as(changed.strengths) == "0.5,4"
     assert settings_of(StudySettings, parsed(["demo", "--dev-concepts", "3,5"])).dev_concepts == (3, 5)
     for bad in ("0,5", "3,5,7"):
-        with pytest.raises(SettingsError, match="factual and cultural as 8,16"):
+        with pytest.raises(SettingsError, match="factual and cultural, such as 8,16"):
             settings_of(StudySettings, parsed(["demo", "--test-concepts", bad]))
 
 

@@ -61,7 +61,7 @@ def test_what_cannot_be_compared_is_said(answers: Answers) -> None:
         answers.compare("EN", "random", "transfers")
     with pytest.raises(UnknownNameError, match="unknown locale"):
         answers.compare("EN", "random", locale="fr-FR")
-    with pytest.raises(SettingsError, match="have no item in common that was scored by localization"):
+    with pytest.raises(SettingsError, match=r"no item was scored for both .* by localization"):
         answers.compare("EN", "prompt", "localization")
     with pytest.raises(SettingsError, match="or consistency in ko-KR"):
         answers.compare("EN", "prompt", locale="ko-KR")
@@ -183,7 +183,7 @@ def test_depths_of_vectors_and_scores_that_are_not_there() -> None:
         swept.depth({"EN": "localization"})  # it is there, of other items than this vector's
     with pytest.raises(SettingsError, match="no item has a finite transfer in all cells of EN"):
         Sweep(alone.frame.assign(value=np.nan)).depth({"EN": "transfer"})
-    with pytest.raises(SettingsError, match=r"Give scores, as \{'formal': 'transfer'\}"):
+    with pytest.raises(SettingsError, match=r"for example scores=\{'formal': 'transfer'\}"):
         Sweep(alone.frame.assign(vector="formal")).depth()
 
 

@@ -68,7 +68,7 @@ def test_plain_texts_make_a_vector_without_locale_or_culture(llama: sl.LensModel
 )
 @pytest.mark.usefixtures("as_users_run_it")
 def test_wrong_pairs_are_refused_before_any_pass(llama: sl.LensModel, bad: list) -> None:
-    with rows_run(llama) as rows, pytest.raises(PairsError, match="expected pairs of texts"):
+    with rows_run(llama) as rows, pytest.raises(PairsError, match="expected at least one pair of texts"):
         take(llama, contrasts=[Contrast.of("formal", PAIRS), Contrast.of("bad", bad)])
     assert not rows
     assert len(take(llama, contrasts=[Contrast.of("good", [list(pair) for pair in PAIRS])])) == 1  # the control
@@ -77,7 +77,7 @@ def test_wrong_pairs_are_refused_before_any_pass(llama: sl.LensModel, bad: list)
 def test_what_cannot_be_taken_is_said_before_any_pass(llama: sl.LensModel, items: Items, formal: Contrast) -> None:
     cases: list[tuple[dict, type[Exception], str]] = [
         ({}, SettingsError, "no items given: contrast 'EN'"),
-        ({"items": items.of(kind="cultural")}, PairsError, "as many of one as of the other"),
+        ({"items": items.of(kind="cultural")}, PairsError, "the same number of both"),
         ({"contrasts": []}, SettingsError, "no contrasts"),
         ({"contrasts": [formal, formal]}, SettingsError, "two contrasts called 'formal'"),
         ({"items": items, "locales": []}, SettingsError, "no locales"),
@@ -117,7 +117,7 @@ def test_a_vector_set_finds_its_vectors(vectors: VectorSet, mine: VectorSet, ite
     assert list(every.named("LOC", "formal")) == [("LOC", "es-ES"), ("LOC", "ko-KR"), ("formal", "")]
     assert list(every) == list(dict(every))
     assert vectors.locales_in(items) == every.locales_in(items) == mine.locales_in(items) == ("es-ES", "ko-KR")
-    with pytest.raises(UnknownNameError, match="one for each of es-ES, ko-KR: name the locale too"):
+    with pytest.raises(UnknownNameError, match="one vector for each of es-ES, ko-KR: name the locale too"):
         every["EN"]
     for unknown in ("FORMAL", ("EN", "fr-FR"), ("EN", "")):
         with pytest.raises(UnknownNameError, match="unknown vector"):
@@ -257,7 +257,7 @@ def test_a_vector_without_a_locale_goes_with_all_items(llama: sl.LensModel, item
 
 def test_a_contrast_knows_what_it_is_meant_to_raise(llama: sl.LensModel, items: Items, mine: VectorSet) -> None:
     silent = take(llama, contrasts=[Contrast.of("silent", PAIRS)])
-    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Give it"):
+    with pytest.raises(SettingsError, match=r"contrast 'silent' was given without a score: .* Name the score"):
         sweep(llama, items, silent, [1], [1.0]).choose()
     said = VectorSet(replace(vector, score="localization") for vector in silent.values())
     chosen = sweep(llama, items, said, [1], [1.0]).choose()
@@ -335,7 +335,7 @@ def test_contrasts_that_are_none_are_refused_before_any_pass(llama: sl.LensModel
     def other(pairs: object) -> Contrast:
         return Contrast("mine", lambda items, locale: pairs)  # noqa: ARG005 (what contrasts are called with)
 
-    for pairs, words in ((PAIRS, "made list of the items of es-ES"), (items.english_pairs("ko-KR"), "made pairs of ko-KR")):
+    for pairs, words in ((PAIRS, "made list from the items of es-ES"), (items.english_pairs("ko-KR"), "made pairs of ko-KR")):
         with rows_run(llama) as rows, pytest.raises(PairsError, match=words):
             take(llama, items, [EN, other(pairs)], locales=["es-ES"])
         assert not rows

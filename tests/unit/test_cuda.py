@@ -245,6 +245,6 @@ def test_what_memory_does_not_hold_is_run_in_halves(
     prompts = [f"{number} " + "¿Qué se desayuna? " * 40 for number in range(2000)]
     assert len(llamas.here.tokens(prompts[0])) >= 200
     found = llamas.here.residuals(prompts, batch_size=len(prompts)).residuals
-    assert "run in halves" in caplog.text
+    assert "run in two halves" in caplog.text
     assert llamas.here.token_budget < 65536
     torch.testing.assert_close(found[:, ::500], llamas.cpu.residuals(prompts[::500]).residuals, atol=1e-3, rtol=1e-3)

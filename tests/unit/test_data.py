@@ -99,7 +99,7 @@ def test_pairs_are_parallel(items: Items) -> None:
 
 
 def test_pairs_that_cannot_be(items: Items) -> None:
-    with pytest.raises(PairsError, match="en-US itself"):
+    with pytest.raises(PairsError, match="locale en-US given for EN pairs"):
         items.english_pairs("en-US")
     with pytest.raises(UnknownNameError, match="es-ES"):
         items.english_pairs("el-GR")
@@ -172,7 +172,7 @@ def test_every_bad_row_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"read from \.jsonl and \.csv"):
+    with pytest.raises(FileError, match=r"ends in \.jsonl or \.csv"):
         load_items("items.xlsx")
     with pytest.raises(FileError, match="cannot read"):
         load_items(tmp_path / "missing.jsonl")

@@ -136,7 +136,7 @@ def test_it_is_swept_exactly_and_screened(llama: sl.LensModel, items: Items, vec
     both = screened[screened["exact"]].merge(swept.frame, on=keys, suffixes=("", "_run"))
     assert len(both)
     np.testing.assert_allclose(both["value"], both["value_run"], atol=1e-4)
-    with pytest.raises(SettingsError, match=r"effect of mine at layer 1 cannot be predicted.*use mode 'exact' or 'screened'"):
+    with pytest.raises(SettingsError, match=r"effect of mine at layer 1 cannot be predicted.*Use mode 'exact' or 'screened'"):
         sweep(llama, some, own, [1], [1.0], mode="attribution", tokens=tokens)
 
 

@@ -213,7 +213,7 @@ def test_what_memory_does_not_hold_is_run_in_halves(
     torch.testing.assert_close(llama.residuals(prompts).residuals, residuals, atol=1e-4, rtol=1e-3)
     assert max(sizes) > 6
     assert llama.token_budget < 2048  # what is batched from now on is smaller
-    assert "run in halves" in caplog.text
+    assert "run in two halves" in caplog.text
     monkeypatch.setattr(type(llama.backend), "final", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
     with pytest.raises(torch.OutOfMemoryError, match="not even one"):
         llama.residuals(prompts)

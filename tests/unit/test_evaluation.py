@@ -146,11 +146,11 @@ def test_vectors_of_different_locales_are_chosen_where_each_has_them(
     apart = sweep(llama, items, [korean, spanish], [1, 2], [0.5]).choose()
     assert set(apart) == {"EN", "LOC"}
     assert "EN: ko-KR; LOC: es-ES" in caplog.text
-    assert "nothing together" in caplog.text
+    assert "no combination is chosen" in caplog.text
     with pytest.raises(SettingsError, match="have a locale in common"):
         _ = apart.surgical
     some = sweep(llama, items, [*vectors.named("EN").values(), spanish], [1, 2], [0.5]).choose()
-    assert "all together by es-ES, which they have in common" in caplog.text
+    assert "combinations are chosen by es-ES, which all contrasts have in common" in caplog.text
     assert set(some.tried.frame["locale"]) == {"es-ES"}
     assert some["EN"].locales == ("es-ES", "ko-KR")
 
@@ -168,11 +168,11 @@ def test_choices_are_named(llama: sl.LensModel, items: Items, vectors: VectorSet
 
 def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     swept = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("LOC", 2, 1.0): (1, 1)}))
-    with pytest.raises(SettingsError, match="the sweep and the items differ in es-ES"):
+    with pytest.raises(SettingsError, match="the sweep and the given items differ in es-ES"):
         swept.choose(llama, items, _spanish(vectors))
-    with pytest.raises(SettingsError, match="the sweep and the items differ in ko-KR"):
+    with pytest.raises(SettingsError, match="the sweep and the given items differ in ko-KR"):
         swept.choose(llama, Items((*_ten_each(items), *items.of(locale="ko-KR"))), vectors)
-    with pytest.raises(SettingsError, match="give the model, items and vectors"):
+    with pytest.raises(SettingsError, match="which does not contain the model, the items and the vectors"):
         swept.choose(llama, items)
 
 
@@ -258,7 +258,7 @@ def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(FileError, match="truncated"):
         Sweep.load(path)
     torch.manual_seed(0)
-    with pytest.raises(FileError, match="lacks columns"):
+    with pytest.raises(FileError, match="lacks the columns"):
         Plane.load(Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))
 
 

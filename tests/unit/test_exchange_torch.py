@@ -122,7 +122,7 @@ def test_plans_inside_one_another(plain: dict[str, Any], llama: sl.LensModel) ->
     with vector.at(1).torch_hooks(alone), vector.at(2).torch_hooks(alone):
         given = alone(**batch).logits
     assert torch.equal(given, expected)
-    with vector.at(1).torch_hooks(alone), pytest.raises(ModelError, match="the model has hooks, and its copy"):
+    with vector.at(1).torch_hooks(alone), pytest.raises(ModelError, match="the model has hooks, and the copy"):
         vector.at(1, tokens="all").bake(alone, front=True, same_weights=False)
 
 
@@ -146,7 +146,7 @@ def test_another_model_is_refused(plain: dict[str, Any], llama: sl.LensModel, mo
         pass
     with pytest.raises(ModelError, match=r"LensModel given.*plan\.applied"), plan.torch_hooks(llama):
         pass
-    with pytest.raises(ModelError, match="LlamaModel given, which ends with its last block"), plan.torch_hooks(other.model):
+    with pytest.raises(ModelError, match="LlamaModel given: this model ends after its last block"), plan.torch_hooks(other.model):
         pass
 
 
@@ -157,7 +157,7 @@ def test_passes_whose_tokens_are_not_known_are_refused(plain: dict[str, Any], ll
         alone(inputs_embeds=embedded)
     with plan.torch_hooks(alone, same_weights=False):
         begun = alone(input_ids=batch["input_ids"][:, :2], use_cache=True)
-        with pytest.raises(PromptError, match="tokens go on from a key-value cache"):
+        with pytest.raises(PromptError, match="tokens continue from a key-value cache"):
             alone(input_ids=batch["input_ids"][:, 2:], past_key_values=begun.past_key_values)
 
 
@@ -199,12 +199,12 @@ def test_llama_takes_it_with_mlp_bias(plain: dict[str, Any], llama: sl.LensModel
 
 
 def test_where_a_bias_is_not_exact_it_is_refused(plain: dict[str, Any], loaded: Mapping[str, sl.LensModel]) -> None:
-    for name, said in (("gemma3", "no setting for one"), ("qwen2", "no setting for one")):
+    for name, said in (("gemma3", "no setting for such a bias"), ("qwen2", "no setting for such a bias")):
         plan = _vector(loaded[name]).at(1, tokens="all")
         with pytest.raises(ModelError, match=rf"{said}.*torch_hooks"):
             plan.bake(plain[name], front=True, same_weights=False)
     vector = _vector(loaded["gpt2"])
-    with pytest.raises(VectorError, match=r"from the prompt's last one onward alone, and a bias is added at every token"):
+    with pytest.raises(VectorError, match=r"from the prompt's last one onward alone, but a bias is added at every token"):
         vector.at(1).bake(plain["gpt2"], same_weights=False)
     with pytest.raises(VectorError, match="a bias can add vectors and nothing else"):
         vector.ablation().at(1, tokens="all").bake(plain["gpt2"], same_weights=False)
@@ -228,11 +228,11 @@ def test_a_factor_behind_the_projection_is_found_out(dtype: torch.dtype, strengt
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
     granite = GraniteForCausalLM(GraniteConfig(vocab_size=600, residual_multiplier=0.5, **shape)).to(llama.device, dtype).eval()
     plan = _vector(llama).at(1, strength, tokens="all")
-    with pytest.raises(ModelError, match="something follows the last projection of GraniteForCausalLM"):
+    with pytest.raises(ModelError, match="Something follows the last projection in the blocks of GraniteForCausalLM"):
         plan.bake(granite, front=True, same_weights=False)
 
 
 def test_offloaded_weights_are_not_baked_into(model_folders: Mapping[str, Path], loaded: Mapping[str, sl.LensModel]) -> None:
     offloaded = cpu_offload(_hugging_face(model_folders["llama"], loaded["llama"]), execution_device=torch.device("cpu"))
-    with pytest.raises(ModelError, match="Load it without offloading"):
+    with pytest.raises(ModelError, match="Load the model without offloading"):
         _vector(loaded["llama"]).at(1, tokens="all").bake(offloaded, front=True, same_weights=False)

@@ -122,7 +122,7 @@ def test_a_run_goes_on_from_what_is_kept(
         return sweep(bed.model, bed.items, vectors, strengths=WEAK, extend=8, resume=tmp_path)
 
     pd.testing.assert_frame_equal(run().frame, rising.frame)
-    monkeypatch.setattr("steerlens.evaluation.tasks.ScoringTask.run", lambda *_: pytest.fail("a finished task is run again"))
+    monkeypatch.setattr("steerlens.evaluation.tasks.ScoringTask.run", lambda *_: pytest.fail("the task is run again"))
     pd.testing.assert_frame_equal(run().frame, rising.frame)
 
 
@@ -188,8 +188,8 @@ def test_a_choice_at_the_edge_names_what_goes_on(
 ) -> None:
     with caplog.at_level(logging.INFO):
         sweep(bed.model, bed.items, vectors, strengths=WEAK).choose()
-    assert "0.25 × EN at layer 2 was chosen at the largest swept strength: a larger strength may gain more." in caplog.text
-    assert "sweep(..., mode='exact', extend=2) then doubles" in caplog.text
+    assert "0.25 × EN at layer 2 was chosen at the largest swept strength, so a larger strength may be better." in caplog.text
+    assert "sweep(..., mode='exact', extend=2), which doubles" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
         rising.choose()
@@ -198,18 +198,18 @@ def test_a_choice_at_the_edge_names_what_goes_on(
 
 @pytest.mark.parametrize("mode", ["attribution", "screened", "halving"])
 def test_only_what_runs_every_cell_is_extended(llama: sl.LensModel, items: Items, mode: str) -> None:
-    with pytest.raises(SettingsError, match=f"extend 1 given for mode '{mode}': only mode 'exact' runs every cell"):
+    with pytest.raises(SettingsError, match=f"extend 1 given for mode '{mode}': expected mode 'exact'"):
         sweep(llama, items, take(llama, items), mode=mode, extend=1)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"extend": -1}, "extend -1 given: expected the number of times"),
-        ({"extend": 1.5}, "extend 1.5 given: expected the number of times"),
-        ({"extend": True}, "extend True given: expected the number of times"),
-        ({"extend": 1, "strengths": [0]}, "expected a largest strength above 0"),
-        ({"extend": 1, "strengths": [-2, -1]}, "expected a largest strength above 0"),
+        ({"extend": -1}, "extend -1 given: expected a whole number"),
+        ({"extend": 1.5}, "extend 1.5 given: expected a whole number"),
+        ({"extend": True}, "extend True given: expected a whole number"),
+        ({"extend": 1, "strengths": [0]}, "expected at least one strength above 0"),
+        ({"extend": 1, "strengths": [-2, -1]}, "expected at least one strength above 0"),
     ],
 )
 def test_doublings_that_cannot_be(llama: sl.LensModel, items: Items, given: dict, said: str) -> None:

@@ -80,7 +80,7 @@ def test_says_that_the_browser_is_missing(drawn: Figure, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("steerlens.plotting.figure.find_spec", lambda _: True)
     monkeypatch.setattr(go.Figure, "to_image", no_browser)
-    with pytest.raises(FileError, match=r"requires Google Chrome.*install Chrome or Chromium, or save it as \.html"):
+    with pytest.raises(FileError, match=r"requires Google Chrome.*install Chrome or Chromium\. Or save the figure as \.html"):
         drawn.save(tmp_path / "figure.pdf")
     assert not list(tmp_path.iterdir())
 

@@ -52,7 +52,7 @@ def test_only_the_first_faults_are_listed(tmp_path: Path) -> None:
         load_items(_file(tmp_path / "mine.jsonl", [_row(n, answer="c") for n in range(2000)]))
     message = str(caught.value)
     assert message.startswith("2,000 bad rows in mine.jsonl")
-    assert message.endswith("and 1,950 faults more")
+    assert message.endswith("and 1,950 more faults")
     assert len(message.splitlines()) == 52
 
 
@@ -62,7 +62,7 @@ def test_another_encoding_is_said_with_its_place(tmp_path: Path, encoding: str, 
     file = tmp_path / f"mine.{suffix}"
     first = _row(0) if suffix == "jsonl" else "concept,kind,locale,question,choices,answer"
     file.write_bytes(f"{first}\n{_row(1, question='Café?')}\n".encode(encoding))
-    with pytest.raises(FileError, match=f"{said}.*Convert it to UTF-8"):
+    with pytest.raises(FileError, match=f"{said}.*Convert the file to UTF-8"):
         load_items(file)
 
 

@@ -144,7 +144,7 @@ def test_one_direction_twice_is_saved(vector: SteeringVector, tmp_path: Path) ->
 
 
 def test_notes_that_are_no_json(vector: SteeringVector, tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is not JSON"):
+    with pytest.raises(FileError, match="cannot be written as JSON"):
         replace(vector, notes={"when": np.float32(1)}).save(tmp_path / "v.safetensors")
     assert not list(tmp_path.iterdir())
 

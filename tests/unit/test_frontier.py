@@ -146,7 +146,7 @@ def test_concepts_of_both_axes_are_drawn_for_both_at_once() -> None:
 
 
 def test_axes_without_concepts_are_refused() -> None:
-    with pytest.raises(SettingsError, match="20 and 0 concepts"):
+    with pytest.raises(SettingsError, match="20 concepts of the first axis and 0 of the second axis"):
         front_shares(_gains("c"), _gains("c")[:0])
     with pytest.raises(SettingsError, match="0 draws"):
         front_shares(_gains("c"), _gains("c"), draws=0)
@@ -154,7 +154,7 @@ def test_axes_without_concepts_are_refused() -> None:
     hidden = answers.frame.assign(
         value=answers.frame["value"].where((answers.frame["method"] != "unsteered") | (answers.frame["score"] != "transfer"))
     )
-    with pytest.raises(SettingsError, match="'transfer' cannot be measured on the unsteered model"):
+    with pytest.raises(SettingsError, match="'transfer' can be measured for the unsteered model"):
         frontier_of(Answers(hidden), {"a": ("a", 1.0)}, AXES, 10, 0)
 
 
@@ -211,7 +211,7 @@ def test_strengths_are_the_plan_scaled(llama: sl.LensModel, plans: Plans) -> Non
         ({"EN": {NAN: "plan"}}, "at nan: expected a finite number"),
         ({"EN": {1: "plan", "es-ES": "plan"}}, "at 'es-ES': expected a finite number"),
         ({"EN": {True: "plan"}}, "at True: expected a finite number"),
-        ({"EN": {torch.tensor(1.0): "plan", 1: "plan"}}, "two points of path 'EN' are at 1"),
+        ({"EN": {torch.tensor(1.0): "plan", 1: "plan"}}, "path 'EN' has two points at 1"),
         ({0.5: {1: "plan"}}, "a path called 0.5 given"),
         ({"unsteered": {1: "plan"}}, "a path called 'unsteered' given"),
         ({"explicit prompt": {1: "plan"}}, "a path called 'explicit prompt' given"),

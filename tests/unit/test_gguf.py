@@ -103,9 +103,9 @@ def _no_bos(file: dict[str, Any]) -> None:
     [
         ("llama", _no_merges, "has no merges"),
         ("gpt2", _no_merges, "has no merges"),
-        ("llama", _characters, r"finds 0\.0. of the file's own pieces"),
-        ("gpt2", _characters, r"finds 0\.0. of the file's own pieces"),
-        ("llama", _unigram, "of the file's own pieces"),
+        ("llama", _characters, r"finds only 0\.0. of the pieces in the vocabulary"),
+        ("gpt2", _characters, r"finds only 0\.0. of the pieces in the vocabulary"),
+        ("llama", _unigram, "of the pieces in the vocabulary"),
         ("gpt2", _other_text, "other tokens after it was saved"),
         ("llama", _no_bos, "other tokens after it was saved"),
     ],
@@ -136,7 +136,7 @@ def test_a_tokenizer_that_puts_something_else_in_front_is_refused(
     write_gguf: WriteGguf, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(converting, "prepare", lambda tokenizer, _: setattr(tokenizer, "add_bos_token", True))
-    with pytest.raises(ModelError, match=r"puts \[1\] before and \[\] behind a text: the file says \[\]"):
+    with pytest.raises(ModelError, match=r"puts the tokens \[1\] before a text and \[\] after it, but the file says \[\]"):
         sl.load(write_gguf("gpt2", "gpt-2", add_bos_token=False))
 
 

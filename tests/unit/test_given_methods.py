@@ -122,13 +122,13 @@ def _nothing(model: sl.LensModel) -> Any:
 @pytest.mark.parametrize(
     ("methods", "said"),
     [
-        (lambda plan: plan, "SteeringPlan given as methods: expected them by name"),
+        (lambda plan: plan, "SteeringPlan given as methods: expected a dict of methods by name"),
         (lambda plan: [plan], "list given as methods"),
         (lambda _: {"f": {}}, "an empty mapping given as method 'f'"),
         (lambda _: {"f": [("blocks.99.hook_resid_post", print)]}, r"hooks at blocks.99.hook_resid_post given.*blocks.0.hook_"),
-        (lambda _: {"f": Hooked([("blocks.1.hook_resid_post", 3)])}, r"expected \(hook_name, function\)"),
-        (lambda _: {"f": Trained(_nothing)}, "a method's model is None: expected a LensModel"),
-        (lambda plan: {"f": Trained(_nothing) + Steered(plan)}, "a method's model is None: expected a LensModel"),
+        (lambda _: {"f": Hooked([("blocks.1.hook_resid_post", 3)])}, r"expected a list of pairs \(hook_name, function\)"),
+        (lambda _: {"f": Trained(_nothing)}, "None given as the model of a method: expected a LensModel"),
+        (lambda plan: {"f": Trained(_nothing) + Steered(plan)}, "None given as the model of a method: expected a LensModel"),
     ],
 )
 def test_mistakes_are_told_in_words(

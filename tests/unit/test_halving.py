@@ -102,5 +102,5 @@ def test_times(given: str | float, seconds: float) -> None:
 
 @pytest.mark.parametrize("given", ["five minutes", "0", "-3", "5 d", ""])
 def test_no_times(given: str) -> None:
-    with pytest.raises(SettingsError, match="expected seconds, or a text such as '90s'"):
+    with pytest.raises(SettingsError, match="expected a number of seconds above 0, or a text such as '90s'"):
         seconds_of(given)

@@ -281,7 +281,7 @@ def test_results_that_cannot_be_paired_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="lm_eval f1"):
         harness.lm_eval_answers({"unsteered": base, "mine": mine}, scores=["lm_eval f1"])
     steered = {"steerlens": {"model": {}, "method": "weights …, 3 × EN", "steered": True}}
-    with pytest.raises(SettingsError, match="give them another name"):
+    with pytest.raises(SettingsError, match="Give these results another name"):
         harness.lm_eval_answers({"unsteered": _results(RIGHT, config=steered), "mine": mine})
 
 
@@ -291,7 +291,7 @@ def test_items_are_a_task(llama: sl.LensModel) -> None:
     rows = task["custom_dataset"]()["test"]
     assert [row["prompt"] for row in rows] == [item.prompt().text for item in items]
     assert (task["target_delimiter"], task["metadata"]["version"]) == (" ", items.digest()[:12])
-    with pytest.raises(SettingsError, match="expected items"):
+    with pytest.raises(SettingsError, match="expected only locales"):
         harness.lm_eval_task(sl.data.Items([]), "none")
 
 
@@ -369,7 +369,7 @@ def test_logs_that_say_nothing_certain_are_refused(tmp_path: Path) -> None:
     assert found.scores == ("inspect match",)
     failed = _log(["C", "I"])
     failed.samples[0].error = "out of memory"
-    with pytest.raises(SettingsError, match="ended in an error"):
+    with pytest.raises(SettingsError, match="ended with an error"):
         harness.inspect_answers({"unsteered": good, "mine": failed})
 
 

@@ -49,14 +49,14 @@ def test_a_model_without_a_tokenizer_is_refused() -> None:
     with pytest.raises(ModelError, match="has no tokenizer"):
         sl.load(given)
     given.cfg = SimpleNamespace()
-    with pytest.raises(ModelError, match=r"has no tokenizer: give the HookedTransformer one with set_tokenizer"):
+    with pytest.raises(ModelError, match=r"has no tokenizer. Give the HookedTransformer a tokenizer with set_tokenizer"):
         sl.LensModel(given)
 
 
 def test_older_versions_say_what_they_can_load(monkeypatch: pytest.MonkeyPatch, model_folders: dict[str, Path]) -> None:
     assert bridge_class().__name__ == "TransformerBridge"
     monkeypatch.setattr("steerlens.models.backends.versions.version", lambda _: "3.7.3")
-    with pytest.raises(ModelError, match=r"TransformerLens 3\.7\.3 is installed: .* HookedTransformer is taken"):
+    with pytest.raises(ModelError, match=r"TransformerLens 3\.7\.3 is installed: .* make a HookedTransformer"):
         sl.load(model_folders["llama"])
 
 

@@ -159,7 +159,7 @@ def test_what_a_card_cannot_do_without_is_asked_for(plan: SteeringPlan, tmp_path
         plan.save_for_hub(tmp_path, plane=_plane(2 * plan), **GIVEN)
     other = _plane(plan)
     other.meta["model"] = {**other.meta["model"], "weights": "0" * 64}
-    with pytest.raises(SettingsError, match="a different way"):
+    with pytest.raises(SettingsError, match="does not fit what is used with it"):
         plan.save_for_hub(tmp_path, plane=other, **GIVEN)
     for lost in ("model", "methods"):
         silent = _plane(plan)
@@ -209,9 +209,9 @@ def test_ways_out_of_a_folder_are_refused(plan: SteeringPlan, cache: Path, tmp_p
     secret = plan.save(tmp_path / "elsewhere.safetensors")
     (snapshot / "plan.safetensors").unlink()
     (snapshot / "plan.safetensors").symlink_to(secret)
-    with pytest.raises(FileError, match="outside its folder"):
+    with pytest.raises(FileError, match="outside this folder"):
         SteeringPlan.load("someone/surgical", revision=COMMIT)
-    with pytest.raises(FileError, match="outside its folder"):
+    with pytest.raises(FileError, match="outside this folder"):
         SteeringPlan.load(snapshot)
     for given in ("../../etc/passwd", "someone/..", "someone/../x"):
         with pytest.raises(FileError):
@@ -219,7 +219,7 @@ def test_ways_out_of_a_folder_are_refused(plan: SteeringPlan, cache: Path, tmp_p
     for revision in ("../../main", "", "a b"):
         with pytest.raises(SettingsError, match="expected a commit"):
             SteeringPlan.load("someone/surgical", revision=revision)
-    with pytest.raises(SettingsError, match="repository of the hub"):
+    with pytest.raises(SettingsError, match="repository of the Hugging Face hub"):
         SteeringPlan.load(secret, revision=COMMIT)
     (snapshot.parent.parent / "refs" / "main").write_text("../../..")
     with pytest.raises(FileError):

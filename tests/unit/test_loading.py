@@ -183,7 +183,7 @@ def test_encoder_decoder_is_refused(llama: sl.LensModel, monkeypatch: pytest.Mon
 def test_a_model_of_several_sequences_of_blocks_is_refused(llama: sl.LensModel) -> None:
     """As HRM text, of which TransformerLens shows no ``blocks``."""
     bridge = SimpleNamespace(original_model=llama.tl.original_model, tokenizer=llama.tl.tokenizer)
-    with pytest.raises(ModelError, match="mine is a LlamaForCausalLM, which is no single sequence of blocks"):
+    with pytest.raises(ModelError, match="mine is a LlamaForCausalLM, which is not a single sequence of blocks"):
         BridgeBackend(bridge, "mine")
 
 

@@ -216,7 +216,7 @@ def test_what_is_no_method(
             answered(llama, items, {"mine": bad})
     with pytest.raises(SettingsError, match="no methods given"):
         answered(llama, items, {})
-    with pytest.raises(SettingsError, match="all for the same locales"):
+    with pytest.raises(SettingsError, match="all methods for the same locales"):
         answered(llama, items, {"EN": plans, "spanish": {"es-ES": plans["es-ES"]}})
     with pytest.raises(SettingsError, match=r"es-ES.* among them"):
         answered(llama, items, {"korean": {"ko-KR": plans["ko-KR"]}}, locales=CODES)

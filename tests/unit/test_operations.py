@@ -132,7 +132,7 @@ def test_mistakes(llama: sl.LensModel) -> None:
     with pytest.raises(VectorError, match="points nowhere"):
         vector.ablation()
     directed = replace(vector, directions=torch.ones(4, llama.d_model))
-    with pytest.raises(VectorError, match="does not know its component"):
+    with pytest.raises(VectorError, match="does not contain the mean"):
         directed.projection()
     with pytest.raises(VectorError, match="value inf"):
         directed.projection(float("inf"))

@@ -148,5 +148,5 @@ def test_a_choice_and_a_manifest(change: tuple) -> None:
 @pytest.mark.parametrize("lost", Sweep.columns)
 def test_a_sweep_without_a_column(lost: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({name: [1] for name in Sweep.columns if name != lost})
-    with pytest.raises(FileError, match=f"lacks columns {lost}: expected a table of Sweep"):
+    with pytest.raises(FileError, match=f"lacks the columns {lost}: expected a table of Sweep"):
         Sweep.load(Sweep(frame).save(tmp_path / "sweep.parquet"))

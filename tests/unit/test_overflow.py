@@ -78,7 +78,7 @@ def test_a_plan_that_overflows_is_an_error_that_names_it(llama: sl.LensModel, it
         nats_per_token(llama, ["Hello there, you"], plan)
     with pytest.raises(VectorError, match="texts in float32"):
         side_effects(llama, some, {"EN": {"es-ES": plan}}, max_new_tokens=2)
-    with pytest.raises(VectorError, match=r"at strengths \[1e\+39\]"):
+    with pytest.raises(VectorError, match=r"at the strengths \[1e\+39\]"):
         response(llama, some, vectors["EN", "es-ES"], 1, [1.0, 2.0, HUGE])
 
 
@@ -86,7 +86,7 @@ def test_half_precision_is_told_what_is_wider(model_folders: dict[str, Path], it
     model = sl.load(model_folders["llama"], DEVICE, torch.float16)
     vector = SteeringVector(torch.ones(4, model.d_model), (0, 1, 2, 3), model.fingerprint, "EN", "es-ES")
     some = items.of(locale="es-ES")
-    with pytest.raises(VectorError, match="in float16: lower the strength, or load it in bfloat16 or float32"):
+    with pytest.raises(VectorError, match="in float16: lower the strength, or load the model in bfloat16 or float32"):
         plane(model, some, {"EN": {"es-ES": vector.at(1, 1e6)}})
     assert all(outcome.valid for outcome in Scorer(model, some).score(vector.at(1, 1.0)))
 
@@ -171,7 +171,7 @@ def test_they_are_never_chosen(llama: sl.LensModel, items: Items, vectors: Vecto
     without = Sweep(swept.frame[swept.frame["strength"] == 1.0]).choose(llama, items, vectors)
     assert dict(chosen) == dict(without) == dict(swept.choose())
     assert chosen.tried.frame["value"].notna().all()
-    with pytest.raises(SettingsError, match="0 EN and 0 LOC cells that were run with finite scores"):
+    with pytest.raises(SettingsError, match="0 EN and 0 LOC cells that were run and have finite scores"):
         Sweep(swept.frame[swept.frame["strength"] == HUGE]).choose(llama, items, vectors)
 
 

@@ -47,7 +47,7 @@ def test_no_locale_is_asked_for_more_pairs_than_it_has() -> None:
     assert split_halves(few, [100], halves=5).frame["pairs"].unique().tolist() == [4]  # the most that can be split
     with pytest.raises(PairsError, match="two pairs or more in every locale"):
         split_halves(_differences(3.0, n=1))
-    with pytest.raises(PairsError, match="numbers from 1"):
+    with pytest.raises(PairsError, match="whole numbers of at least 1"):
         split_halves(few, [0, 2])
 
 
@@ -91,7 +91,7 @@ def test_texts_of_ones_own_need_no_locale(bed: Planted) -> None:
     mine = Contrast.of("mine", list(zip(prompts[:4], prompts[4:], strict=True)))
     own = pair_differences(bed.model, mine, 3)
     test = bed.items.split(seed=0).test.sample(3)
-    with pytest.raises(SettingsError, match="no score given for contrast 'mine'"):
+    with pytest.raises(SettingsError, match="no score given, and contrast 'mine'"):
         fewer_pairs(bed.model, test, own)
     assert split_halves(own, halves=3).frame["locale"].unique().tolist() == [""]
     assert fewer_pairs(bed.model, test, own, score="transfer", pairs=[2], draws=1).frame["vector"].unique().tolist() == ["mine"]

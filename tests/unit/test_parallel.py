@@ -43,9 +43,9 @@ def test_a_question_is_read_with_its_answer() -> None:
     ("texts", "answers", "said"),
     [
         ({}, {}, "at least one text"),
-        ({ENGLISH: " x"}, {}, "outer white space"),
-        ({ENGLISH: "x"}, {"es-ES": "y"}, "an answer in es-ES"),
-        ({ENGLISH: "x"}, {ENGLISH: ""}, "among its answers"),
+        ({ENGLISH: " x"}, {}, "without white space at its beginning"),
+        ({ENGLISH: "x"}, {"es-ES": "y"}, "an answer but no text in es-ES"),
+        ({ENGLISH: "x"}, {ENGLISH: ""}, "in the field answers"),
     ],
 )
 def test_bad_rows_are_refused(texts: dict[str, str], answers: dict[str, str], said: str) -> None:
@@ -94,7 +94,7 @@ def test_only_keeps_what_can_be_aligned(corpus: ParallelCorpus) -> None:
 def test_pairs_hold_both_locales(corpus: ParallelCorpus) -> None:
     assert corpus.pairs("es-ES") == [("Un gato duerme.", "A cat sleeps."), ("Llueve.", "It rains.")]
     assert corpus.pairs("es-ES", with_="ko-KR")[1] == ("Hace frío.", "춥다.")
-    with pytest.raises(PairsError, match="no row contains a text in zh-CN"):
+    with pytest.raises(PairsError, match="no row contains both a text in zh-CN"):
         corpus.pairs("zh-CN")
 
 

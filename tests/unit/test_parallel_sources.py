@@ -45,7 +45,7 @@ def test_culture_is_of_one_locale_each_and_not_of_english(items: sl.data.Items) 
         ((code, text),) = row.texts.items()
         item = asked[text]
         assert (code, row.answers, row.concept) == (item.locale, {code: item.choices[item.answer]}, item.concept)
-    with pytest.raises(DataError, match="gives no parallel texts"):
+    with pytest.raises(DataError, match="contains no usable parallel texts"):
         sl.data.parallel.culture(items.of(kind="factual"))
 
 
@@ -96,7 +96,7 @@ def test_manuals_are_aligned_by_their_structure(tmp_path: Path) -> None:
         "es-ES: texts left out, empty text": 1,
         "es-ES: pages left out, another structure": 1,
         "es-ES: pages left out, document type declaration": 1,
-        "es-ES: pages left out, no well-formed XML": 1,
+        "es-ES: pages left out, not well-formed XML": 1,
         "es-ES: pages left out, missing": 1,
         "ko-KR: texts left out, in another script than its locale's": 1,
         "ko-KR: pages left out, missing": len(names) - 1,

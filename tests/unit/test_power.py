@@ -35,10 +35,10 @@ def test_the_spread_of_hits_is_that_of_their_draws() -> None:
 def test_what_has_no_power(bad: tuple[float, int]) -> None:
     with pytest.raises(SettingsError, match="expected a spread of 0 or more"):
         detectable(*bad)
-    with pytest.raises(SettingsError, match="no number of concepts detects it"):
+    with pytest.raises(SettingsError, match="no number of concepts can detect a change of 0"):
         needed(0.1, 0)
     for share in ((30, 2, 0.1), (0.1, 2, -0.5), (0.1, 0.5, 0.1)):
-        with pytest.raises(SettingsError, match="expected shares between 0 and 1"):
+        with pytest.raises(SettingsError, match="expected moved and correlation between 0 and 1"):
             spread_of_change(*share)
 
 
@@ -60,7 +60,7 @@ def test_before_a_run_and_after_it(llama: sl.LensModel) -> None:
     assert after.loc[("LOC", MEAN), "spread"] == pytest.approx(changes.std(ddof=1))
     assert after.loc[("LOC", MEAN), "n"] == len(changes)
     assert of_plane.loc[("LOC", MEAN), "detectable"] == pytest.approx(after.loc[("LOC", MEAN), "detectable"], rel=0.15)
-    with pytest.raises(SettingsError, match="no items that transfer is measured on"):
+    with pytest.raises(SettingsError, match="no items on which transfer can be measured"):
         power(items, scores=["transfer"])
 
 

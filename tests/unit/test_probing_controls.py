@@ -161,7 +161,7 @@ def test_what_cannot_be_held_out_is_said() -> None:
         separability(_stack(_prompts(5)), hold_out="relatoin")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="1 locale"):
         separability(_stack(_prompts(5)), hold_out="locale")
-    with pytest.raises(DataError, match="carry no topic"):
+    with pytest.raises(DataError, match="have no topic"):
         separability(_stack([replace(p, topic="") for p in _prompts(5)]), hold_out="topic")
     with pytest.raises(UnknownNameError, match="Did you mean logistic"):
         separability(_stack(_prompts(5)), probes=["logistics"])

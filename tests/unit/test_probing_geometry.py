@@ -112,7 +112,7 @@ def test_geometry_is_drawn_and_needs_english(tmp_path: Path) -> None:
         table.plot("CKA")
     with pytest.raises(UnknownNameError, match="gap"):
         table.heatmap("cosine", "gap")
-    with pytest.raises(DataError, match="capture prompts of en-US"):
+    with pytest.raises(DataError, match="Capture prompts of en-US"):
         geometry(stack.where(lambda p: p.locale == LOCALE and p.form == "implicit"))
 
 

@@ -82,7 +82,7 @@ def test_labels_that_cannot_be_used(stack: sl.ResidualStack) -> None:
         separability(stack, labels=[0, 1, 1])
     with pytest.raises(DataError, match="39 groups given"):
         separability(stack, labels=LABELS, groups=GROUPS[1:])
-    with pytest.raises(DataError, match="label 2 given: expected 1 and 0"):
+    with pytest.raises(DataError, match="label 2 given: expected only 1 and 0"):
         separability(stack, labels=[2, *LABELS[1:]])
     with pytest.raises(DataError, match="0 positive and 20 negative"):
         separability(stack, labels=[0] * 40, groups=GROUPS)

@@ -116,12 +116,12 @@ def test_without_network_the_error_names_the_way_out(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("socket.create_connection", unreachable)
     columns = {"question": "q", "choices": "c", "answer": "a"}
-    with pytest.raises(SteerlensError, match=r"Without network.*path='FOLDER'"):
+    with pytest.raises(SteerlensError, match=r"Without a network.*path='FOLDER'"):
         sl.data.from_hub("steerlens-tests/not-a-data-set", columns, locale="de-DE")
-    with pytest.raises(SteerlensError, match=r"Without network.*path='FOLDER'"):
+    with pytest.raises(SteerlensError, match=r"Without a network.*path='FOLDER'"):
         sl.data.blend(["es-ES"], revision="0" * 40)
     for name in ("bmlama", "mkqa"):
-        with pytest.raises(SettingsError, match=r"git clone .* give path="):
+        with pytest.raises(SettingsError, match=r"git clone .* give its place as path="):
             sl.data.public(name, ["es-ES"])
 
 
@@ -161,7 +161,7 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     assert [item.answer for item in load("c", answers="letter")] == [1, 0]
     with pytest.raises(UnknownNameError, match="Did you mean question"):
         sl.data.from_hub("own/scorer", {"qestion": "q"}, locale="en-US", path=tmp_path)
-    with pytest.raises(SettingsError, match="expected choices, answer too"):
+    with pytest.raises(SettingsError, match="expected columns for choices, answer too"):
         sl.data.from_hub("own/scorer", {"question": "q"}, locale="en-US", path=tmp_path)
 
 

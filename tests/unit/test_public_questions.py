@@ -227,8 +227,8 @@ def test_the_check_names_a_right_answer_among_wrong_choices() -> None:
 
     one = item("a", ("Maltese", "English", "Thai"))
     problems = sl.data.check(Items((one, item("b", ("english", "Urdu", "Thai")))))
-    found = [problem for problem in problems if "'English' among the choices" in problem.what]
+    found = [problem for problem in problems if "the wrong choice 'English'" in problem.what]
     assert [(problem.concept, problem.locale) for problem in found] == [("a", "en-US")]
-    assert any("repeats, first asked for a" in problem.what for problem in problems)
+    assert any("is asked twice, first for the concept a" in problem.what for problem in problems)
     apart = sl.data.check(Items((one, item("b", ("English", "Urdu", "Thai"), "What is spoken in Fiji?"))))
     assert apart == []

@@ -109,7 +109,7 @@ def test_the_table_is_that_of_one_process_when_a_worker_is_killed(
     monkeypatch.setattr(running, "run_told", partial(_noted, notes))
     there = run(executor=workers, resume=store)
     pd.testing.assert_frame_equal(here.frame, there.frame, check_exact=True)
-    assert "A worker of Ray died, and another one continues" in caplog.text
+    assert "A worker of Ray died; another worker continues" in caplog.text
     begun = Counter(line for path in notes.iterdir() for line in path.read_text().splitlines())
     assert finished == list(range(1, len(begun) + 1))  # each is in the store as soon as it came
     assert len(list(notes.iterdir())) >= 2  # both had work
@@ -168,7 +168,7 @@ def test_work_that_kills_its_workers_is_given_up(workers: Any, monkeypatch: pyte
     monkeypatch.setattr(workers, "retries", 0)
     found = workers.map(_die, [1, 2])
     assert next(found) == 1
-    with pytest.raises(ModelError, match=r"1 workers of Ray died at the same work, number 2 of 2"):
+    with pytest.raises(ModelError, match=r"1 workers of Ray died at the same piece of work, number 2 of 2"):
         next(found)
 
 
@@ -177,7 +177,7 @@ def test_work_that_kills_its_workers_is_given_up(workers: Any, monkeypatch: pyte
     [
         ({"workers": 0}, "workers 0 given for workers of Ray: expected 1 or more"),
         ({"num_gpus": -1}, "num_gpus -1 given"),
-        ({"num_gpus": 1.5}, "num_gpus 1.5 given for workers of Ray: expected a share of one GPU, or whole GPUs"),
+        ({"num_gpus": 1.5}, "num_gpus 1.5 given for workers of Ray: expected a fraction of one GPU"),
         ({"retries": -1}, "retries -1 given"),
     ],
 )
@@ -188,7 +188,7 @@ def test_numbers_out_of_range_are_refused(asked: dict[str, Any], message: str) -
 
 def test_workers_without_room_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "num_gpus", 1)
-    with pytest.raises(SettingsError, match=r"1 GPUs and 1 cores each were asked for, and Ray's machines have 0 and 2"):
+    with pytest.raises(SettingsError, match=r"1 GPUs and 1 cores each were requested, but the machines of Ray have 0 and 2"):
         list(workers.map(_fail, [1]))
 
 
@@ -201,7 +201,7 @@ def test_room_is_that_of_each_machine(workers: Any, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(workers, "num_cpus", cores)
         assert workers._room() == room
     monkeypatch.setattr(workers, "num_cpus", 5)
-    with pytest.raises(SettingsError, match="0 and 4: expected room for one worker on a machine"):
+    with pytest.raises(SettingsError, match="0 and 4: expected room for at least one worker on one machine"):
         workers._room()
 
 
@@ -245,7 +245,7 @@ def test_closed_workers_take_no_work() -> None:
     closed = RayExecutor(1, 0, 1, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "is_initialized", lambda: False)
-        with pytest.raises(SettingsError, match="workers of Ray that were closed"):
+        with pytest.raises(SettingsError, match="workers of Ray that are already closed"):
             list(closed.map(_fail, [1]))
 
 
@@ -334,7 +334,7 @@ def test_several_trainings(stored: sl.LensModel, items: Items, tmp_path: Path, m
     assert made[0].card.model == made[1].card.model
     again = train_all(stored, two)  # what is there is not trained again
     assert [one.card for one in again] == [one.card for one in made]
-    with pytest.raises(SettingsError, match="expected one for each"):
+    with pytest.raises(SettingsError, match="expected a separate folder for each"):
         train_all(stored, [two[0], two[0]])
     monkeypatch.setattr(several, "_trained_elsewhere", lambda _: replace(made[0].card, seconds=0.0))
     with ThreadPoolExecutor(1) as pool, pytest.raises(FileError, match="a folder that all machines share"):

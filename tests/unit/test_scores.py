@@ -176,7 +176,7 @@ def test_what_could_not_be_told_is_left_out_and_no_cell_is_lost(llama: sl.LensMo
 def test_a_score_that_gives_no_number(llama: sl.LensModel, items: Items, bad: object) -> None:
     some = items.of(locale="es-ES", kind="factual")
     plan = sl.steering.no_steering(llama.fingerprint)
-    with pytest.raises(SettingsError, match=r"score 'bad' gave .*: expected a number, True or False, or None"):
+    with pytest.raises(SettingsError, match=r"score 'bad' returned .*: expected a number, True, False or None"):
         answered(llama, some, {"still": plan}, scores=[Score("bad", lambda _: bad)])
     for good in (1, True, 0.5, torch.tensor(2.0)):  # the control
         assert Score("good", lambda _, good=good: good).value(Outcome(some[0], (0.0, 1.0))) == float(good)
@@ -187,7 +187,7 @@ def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) 
     assert register(TOP_TWO) is TOP_TWO  # the same again is no mistake
     again = register(Score("top_two", lambda _: 1))  # nor is a cell of a notebook that runs twice
     assert SCORES["top_two"] is again
-    with pytest.raises(SettingsError, match="steerlens has a built-in score of this name"):
+    with pytest.raises(SettingsError, match="steerlens has a built-in score with this name"):
         sweep(llama, items, vectors, [1], [1.0], scores=[Score("transfer", lambda _: 1)])
     assert register(SCORES["transfer"]) is SCORES["transfer"]
     with pytest.raises(UnknownNameError, match="Did you mean transfer"):
@@ -199,7 +199,7 @@ def test_names_of_scores(llama: sl.LensModel, items: Items, vectors: VectorSet) 
     with pytest.raises(UnknownNameError, match=r"kind of items of score 'odd' 'fact'.*Did you mean factual"):
         Score("odd", lambda _: 1, "fact")
     for name, of in (("", lambda _: 1), ("odd", None)):
-        with pytest.raises(SettingsError, match="expected a name and a function"):
+        with pytest.raises(SettingsError, match="expected a name that is not empty, and a function"):
             Score(name, of)
 
 

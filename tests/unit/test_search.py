@@ -225,7 +225,7 @@ def test_limits_and_objectives() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean lesser gain"):
         objective_of("least gain")
     for bad in ((-0.1, 1.2), (0.1, 0.9), (float("nan"), 1.2)):
-        with pytest.raises(SettingsError, match="rise of 0 or more"):
+        with pytest.raises(SettingsError, match="english_centric of 0 or more"):
             Limits(*bad)
 
 
@@ -331,7 +331,7 @@ def test_figures(found: Search) -> None:
 
 def test_what_cannot_be_searched(bed: Planted) -> None:
     split = bed.items.split(seed=0)
-    with pytest.raises(DataError, match="both searched on and tested"):
+    with pytest.raises(DataError, match="used both for the search and for the test"):
         search(bed.model, bed.items, ["es-ES"], test=split.test)
     for locales in ([], ["en-US"]):
         with pytest.raises(SettingsError, match="at least one"):
@@ -341,7 +341,7 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     with pytest.raises(SettingsError, match="two or more"):
         search(bed.model, split, ["es-ES"], settings=SearchSettings(layers=(2,)))
     for bad in ({"strengths": (0.0, 1.0)}, {"tokens": ()}, {"n_folds": 1}, {"dev_concepts": 0}, {"singles": 0}):
-        with pytest.raises(SettingsError, match="two first layers and folds"):
+        with pytest.raises(SettingsError, match="two first_layers and n_folds"):
             SearchSettings(**bad)
     assert StepSpec("EN", 1) == PlanSpec.of("EN", 1, 1.0, "last_onward").steps[0]
     with pytest.raises(SettingsError, match="without a score"):

@@ -278,7 +278,7 @@ def test_the_spec_loads_it_the_same_way(pair_of: Callable[[str, str], Pair], mod
     assert again.tl.original_model.hf_device_map == model.tl.original_model.hf_device_map
     assert again.fingerprint == model.fingerprint
     beside = Checkpoint(model_folders["gpt2"]), Checkpoint(model_folders["llama"])
-    with pytest.raises(ModelError, match="a place to every part"):
+    with pytest.raises(ModelError, match="a place for every part"):
         beside[0].prepared(model, "es-ES")  # this map is not for it
     assert beside[1].prepared(model, "es-ES").model.spec.device_map == model.spec.device_map
 
@@ -303,7 +303,7 @@ def test_offloaded_weights_are_part_of_the_fingerprint(
             os.utime(kept, ns=(1, 1))
         else:
             kept.add_(1.0)
-    with pytest.raises(ModelError, match="changed or moved since it was loaded"):
+    with pytest.raises(ModelError, match="changed or moved after the model was loaded"):
         _ = model.spec
 
 
@@ -342,7 +342,7 @@ def test_two_models_in_one_offload_folder(model_folders: dict[str, Path], llama:
         MixtralForCausalLM(config).save_pretrained(tmp_path / str(seed))
         llama.tokenizer.hf.save_pretrained(tmp_path / str(seed))
     where = tmp_path / "offloaded"
-    with pytest.raises(ModelError, match="Give it as offload_folder"):
+    with pytest.raises(ModelError, match="Give this folder as offload_folder"):
         sl.load(tmp_path / "0", dtype="float32", device_map={"": "disk"})
     model = sl.load(tmp_path / "0", dtype="float32", device_map={"": "disk"}, offload_folder=where)
     before = model.residuals("Hello").residuals
@@ -369,7 +369,7 @@ def test_a_place_is_written_as_pytorch_writes_it(model_folders: dict[str, Path],
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"device": "cpu", "device_map": "auto"}, "Leave one of them out"),
+        ({"device": "cpu", "device_map": "auto"}, "Remove one of the two arguments"),
         ({"max_memory": {"cpu": "1GB"}}, "Add device_map='auto'"),
         ({"device_map": {"": "cpu"}, "max_memory": {"cpu": "1GB"}}, "already places"),
         ({"device_map": "auto", "max_memory": {"gpu": "1GB"}}, "the number of a GPU"),
@@ -385,11 +385,11 @@ def test_settings_that_do_not_go_together(model_folders: dict[str, Path], settin
 
 
 def test_maps_that_cannot_be(model_folders: dict[str, Path], llama: sl.LensModel) -> None:
-    with pytest.raises(ModelError, match="are already on a device"):
+    with pytest.raises(ModelError, match="is already on a device"):
         sl.load(llama.tl, device_map="auto")
     with pytest.raises(UnknownNameError, match="Did you mean balanced"):
         sl.load(model_folders["llama"], device_map="balance")
-    with pytest.raises(ModelError, match="a place to every part"):
+    with pytest.raises(ModelError, match="a place for every part"):
         sl.load(model_folders["llama"], device_map={"model.embed_tokens": "cpu", "lm_head": "disk"})
 
 
@@ -397,7 +397,7 @@ def test_training_and_adapters_are_refused_in_words(model_folders: dict[str, Pat
     from steerlens.models.loading import hugging_face_of
 
     model = sl.load(model_folders["llama"], dtype="float32", device_map=waiting())
-    with pytest.raises(ModelError, match=r"loaded with several devices.*training runs on one device"):
+    with pytest.raises(ModelError, match=r"loaded with several devices.*training needs a model on one device"):
         hugging_face_of(model.spec)
     peft = pytest.importorskip("peft")
     base = AutoModelForCausalLM.from_pretrained(model_folders["llama"])

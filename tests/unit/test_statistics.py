@@ -132,7 +132,7 @@ def test_nothing_to_take_an_interval_of() -> None:
         draws_interval(np.zeros((0, 3)))
     with pytest.raises(SettingsError, match="1 rows"):
         max_statistic_p(np.zeros((1, 3)))
-    with pytest.raises(SettingsError, match="2 and 2 scores and 1 concepts"):
+    with pytest.raises(SettingsError, match="2 first scores, 2 second scores and 1 concepts"):
         paired_difference(np.zeros(2), np.zeros(2), ["a"])
 
 

@@ -50,7 +50,7 @@ def test_how_a_table_was_made_survives_its_file(
     assert ResultTable.load(plain.save(tmp_path / "plain.parquet")).meta == {}
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "others.parquet")  # written by other software
     assert ResultTable.load(tmp_path / "others.parquet").meta == {}
-    with pytest.raises(FileError, match="lacks columns"):
+    with pytest.raises(FileError, match="lacks the columns"):
         Sweep.load(tmp_path / "plain.parquet")
 
 
@@ -82,7 +82,7 @@ def test_check_names_what_differs(
         "tokens": "all",
     }
     for name, value in wrong.items():
-        with pytest.raises(SettingsError, match=f"this Sweep was made in a different way from what is used with it \\({name}: "):
+        with pytest.raises(SettingsError, match=f"this Sweep does not fit what is used with it \\({name}: "):
             swept.check(**{**right, name: value})
     with pytest.raises(SettingsError, match=r"items: .* in the table, .* given; tokens: 'last_onward' in the table, 'all' given"):
         swept.check(items=wrong["items"], tokens="all")
@@ -97,18 +97,18 @@ def test_a_sweep_from_a_file_chooses_as_before_and_with_nothing_else(
     assert {name: one.spec for name, one in again.items()} == expected
     tried = [choices.tried.frame for choices in (again, swept.choose())]
     pd.testing.assert_frame_equal(*tried)  # scored as the sweep was
-    with pytest.raises(SettingsError, match="loaded from a file: give the model, items and vectors"):
+    with pytest.raises(SettingsError, match="loaded from a file, which does not contain the model"):
         loaded_again.choose()
-    with pytest.raises(SettingsError, match="give the model, items and vectors"):
+    with pytest.raises(SettingsError, match="which does not contain the model"):
         loaded_again.choose(llama, items)
-    with pytest.raises(SettingsError, match=r"a different way .*\(items: "):
+    with pytest.raises(SettingsError, match=r"does not fit .*\(items: "):
         loaded_again.choose(llama, items.of(locale="es-ES"), vectors)
     changed = VectorSet(replace(vector, directions=1.01 * vector.directions) for vector in vectors.values())
-    with pytest.raises(SettingsError, match=r"a different way .*\(vectors: "):
+    with pytest.raises(SettingsError, match=r"does not fit .*\(vectors: "):
         loaded_again.choose(llama, items, changed)
     with pytest.raises((SettingsError, FingerprintError), match="model"):
         loaded_again.choose(loaded["qwen2"], items, vectors)
-    with pytest.raises(SettingsError, match=r"a different way .*\(items: "):
+    with pytest.raises(SettingsError, match=r"does not fit .*\(items: "):
         swept.choose(items=items.of(locale="es-ES"))  # which knows what it was made from
 
 
@@ -165,5 +165,7 @@ def test_a_column_of_another_type_is_refused(column: str, values: list[object], 
     good = pd.DataFrame([row | {"concept": c, "score": "transfer", "value": 1.0, "base": None, "valid": True} for c in "ab"])
     assert len(Sweep.load(Sweep(good).save(tmp_path / "good.parquet")).frame) == 2  # a column of nothing has no type
     Sweep(good.assign(**{column: values})).save(tmp_path / "bad.parquet")
-    with pytest.raises(FileError, match=rf"bad\.parquet contains other types than a table of Sweep in columns {named} \("):
+    with pytest.raises(
+        FileError, match=rf"bad\.parquet has values of the wrong type for a table of Sweep in the columns {named} \("
+    ):
         Sweep.load(tmp_path / "bad.parquet")

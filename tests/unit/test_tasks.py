@@ -145,7 +145,7 @@ def test_nothing_is_kept_or_sent_under_hooks(stored: sl.LensModel, items: Items,
     tasks, running = _asked(items, [plan]), Running(None, tmp_path)
     with plan.applied(stored):
         steered = list(running.results(tasks, stored, tqdm(disable=True)))
-        with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="has hooks, and an executor"):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="has hooks, but the workers of an executor"):
             list(Running(pool).results(tasks, stored, tqdm(disable=True)))
     assert not list(tmp_path.glob("*.parquet"))
     free = next(iter(running.results(tasks, stored, tqdm(disable=True))))
@@ -200,7 +200,7 @@ def test_a_damaged_or_vanished_result_is_made_again(
     vanishing.unlink()
     for own, right in zip([*found, *again], first, strict=True):
         pd.testing.assert_frame_equal(own, right, check_exact=True)
-    assert caplog.text.count("a finished task is run again") == 2
+    assert caplog.text.count("the task is run again") == 2
     assert damaged.stat().st_size
     assert vanishing.is_file()
 
@@ -219,7 +219,7 @@ def test_a_lost_worker_is_said_in_words(stored: sl.LensModel, items: Items, vect
     with pytest.raises(ModelError, match=r"worker of the executor died .*abruptly.*; finished tasks are in .*\. .*fewer workers"):
         list(Running(_Dying(), tmp_path).results(tasks, stored, tqdm(disable=True)))
     assert len(list(tmp_path.glob("*.parquet"))) == 1
-    with pytest.raises(ModelError, match=r"no resume= was given, so nothing is kept"):
+    with pytest.raises(ModelError, match=r"nothing is kept, because no resume= was given"):
         list(Running(_Dying()).results(tasks, stored, tqdm(disable=True)))
 
 

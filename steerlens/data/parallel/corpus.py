@@ -49,7 +49,9 @@ class ParallelCorpus(Sequence[ParallelText]):
         if len({row.key for row in self.rows}) < len(self.rows):
             often = Counter(row.key for row in self.rows).most_common(3)
             listed = ", ".join(f"{key!r} ({n} times)" for key, n in often if n > 1)
-            raise DataError(f"{self.name}: rows share the keys {listed}: expected each key once. Add each source only once.")
+            raise DataError(
+                f"{self.name}: several rows have the same key: {listed}. Expected each key only once. Add each source only once."
+            )
 
     @overload
     def __getitem__(self, index: int) -> ParallelText: ...
@@ -119,8 +121,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         found = [(row.full(locale), row.full(with_)) for row in self.rows if locale in row.texts and with_ in row.texts]
         if not found:
             raise PairsError(
-                f"{self.name}: no row contains a text in {locale} and in {with_}; the locales are {', '.join(self.locales)}. "
-                "Load the texts with both locales."
+                f"{self.name}: no row contains both a text in {locale} and a text in {with_}. The locales are "
+                f"{', '.join(self.locales)}. Load the texts with both locales."
             )
         return found
 
@@ -262,7 +264,13 @@ class ParallelCorpus(Sequence[ParallelText]):
         found = self.leaks(items, n)
         keys = {leak.key for leak in found}
         by_reason = Counter(f"rows that leak by {leak.why}, left out" for leak in {leak.key: leak for leak in found}.values())
-        _log.info("%s: %d of %d rows leak what %s ask, and are left out", self.name, len(keys), len(self), items.name)
+        _log.info(
+            "%s: %d of %d rows give away answers to questions of %s; these rows are left out",
+            self.name,
+            len(keys),
+            len(self),
+            items.name,
+        )
         return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
 
     def check(self, items: Items, n: int = 8) -> None:
@@ -280,8 +288,8 @@ class ParallelCorpus(Sequence[ParallelText]):
             listed = "\n".join(f"  {leak}" for leak in found[:_SHOWN])
             more = f"\n  … and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
             raise DataError(
-                f"{self.name} leaks what {items.name} ask, in {len({leak.key for leak in found}):,} of {len(self):,} rows. Train "
-                f"on corpus.without_leaks(items) instead:\n{listed}{more}"
+                f"{self.name} gives away answers to questions of {items.name}, in {len({leak.key for leak in found}):,} of "
+                f"{len(self):,} rows. Train on corpus.without_leaks(items) instead:\n{listed}{more}"
             )
 
 

@@ -90,6 +90,6 @@ def _check_texts(reader: RowReader, place: str, name: str, value: Any, known: fr
         return
     for code, text in value.items():
         if code not in known:
-            reader.fault(place, name, f"locale {code!r} given", "a known locale, as es-ES (data.known_locales() lists them)")
+            reader.fault(place, name, f"locale {code!r} given", "a known locale, such as es-ES (data.known_locales() lists them)")
         if not isinstance(text, str) or not text or text != text.strip():
             reader.fault(place, name, f"{text!r:.60} in {code}", "a text without outer white space")

@@ -44,7 +44,9 @@ def flores(
                     need_columns(place, row, ("id", "text"))
                 texts = sentences.setdefault(str(row["id"]), {})
                 if code in texts:
-                    raise DataError(f"{place}: id {row['id']!r} given twice: expected each sentence once. Give one split alone.")
+                    raise DataError(
+                        f"{place}: id {row['id']!r} is given twice: expected each sentence only once. Give only one split."
+                    )
                 texts[code] = " ".join(str(row["text"] or "").split())
             bar.update()
     collecting = Collecting("flores-plus", "CC BY-SA 4.0")

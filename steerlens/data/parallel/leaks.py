@@ -44,7 +44,7 @@ class Leak:
     """The text, with its answer."""
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.locale}) gives away {self.concept} by {self.why}: {self.text!r:.120}"
+        return f"{self.key} ({self.locale}) gives away the answer of {self.concept} by {self.why}: {self.text!r:.120}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def leaks(rows: Sequence[ParallelText], items: Items, n: int) -> list[Leak]:
         SettingsError: ``n`` is below 2.
     """
     if n < 2:
-        raise SettingsError(f"n-grams of {n} given: expected at least 2 words or characters.")
+        raise SettingsError(f"n={n} given for n-grams: expected at least 2 words or characters.")
     groups: dict[str, str] = {}
     by_language: dict[str, list[Item]] = {}
     for item in items:

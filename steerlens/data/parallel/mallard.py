@@ -69,7 +69,7 @@ def _parsed(path: Path) -> Element:
     try:
         parser.Parse(path.read_bytes(), True)
     except (expat.ExpatError, OSError, ValueError, LookupError) as error:  # the last two of an encoding that it names
-        raise UnreadablePageError("no well-formed XML") from error
+        raise UnreadablePageError("not well-formed XML") from error
     return builder.close()
 
 

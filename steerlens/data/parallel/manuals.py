@@ -46,7 +46,9 @@ def manuals(
     folders = {code: _language_folder(root, code) for code in others if code != ENGLISH}
     pages = [file for name in documents for file in sorted((root / _ORIGINAL / name).glob("*.page"))]
     if not pages:
-        raise FileError(f"no English pages in {root / _ORIGINAL}: expected {', '.join(documents)}. Get them with: {_GET}")
+        raise FileError(
+            f"no English pages in {root / _ORIGINAL}: expected pages of {', '.join(documents)}. Get the manuals with: {_GET}"
+        )
     collecting = Collecting("gnome-user-docs", "CC BY-SA 3.0")
     with progress(len(pages), "manuals", "page") as bar:
         for file in pages:

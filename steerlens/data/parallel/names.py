@@ -38,7 +38,7 @@ def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCo
         UnknownNameError: a locale is unknown.
     """
     if size < 1:
-        raise SettingsError(f"lists of {size} names asked for: expected at least 1.")
+        raise SettingsError(f"lists of {size} names given: expected at least 1 name in a list.")
     codes = tuple(dict.fromkeys((ENGLISH, *((locales,) if isinstance(locales, str) else locales))))
     data = {locale(code).code: _cldr(code) for code in codes}
     collecting = Collecting("cldr", "Unicode License v3")

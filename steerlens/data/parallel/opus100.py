@@ -55,7 +55,7 @@ def opus100(
                     need_columns(place, row, ("translation",))
                 pair = row["translation"]
                 if not isinstance(pair, dict) or not {"en", name} <= pair.keys():
-                    raise DataError(f"{place}: translation {pair!r:.80} given; expected texts by 'en' and {name!r}.")
+                    raise DataError(f"{place}: translation {pair!r:.80} given; expected a text for 'en' and a text for {name!r}.")
                 found.add(f"{config}/{split}/{number + 1}", str(pair["en"] or ""), code, str(pair[name] or ""))
             bar.update()
     return found.finish()

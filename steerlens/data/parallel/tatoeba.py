@@ -83,5 +83,8 @@ def _file(source: Source, part: str, code: str) -> Path:
     root = Path(source.path)
     files = [root] if root.is_file() else sorted(root.rglob(f"tatoeba-{part}*.{pair}.t[sx][vt]"))
     if not files:
-        raise FileError(f"no tatoeba-{part}.{pair}.tsv in {root}: expected the files of {source.id} as they are on the hub.")
+        raise FileError(
+            f"no tatoeba-{part}.{pair}.tsv in {root}: expected the files of {source.id} with the same names as on the Hugging "
+            "Face hub."
+        )
     return files[0]

@@ -39,12 +39,15 @@ class ParallelText:
                 known_locale(code)
                 if not isinstance(text, str) or not text or text != text.strip():
                     raise DataError(
-                        f"row {self.key!r} has {text!r:.60} among its {name} ({code}): expected a text without outer white "
-                        "space. Leave out a locale that has none."
+                        f"row {self.key!r} has {text!r:.60} in the field {name} ({code}): expected a text without white space "
+                        "at its beginning or end. Leave out a locale that has no text."
                     )
             object.__setattr__(self, name, given)
         if lost := [code for code in self.answers if code not in self.texts]:
-            raise DataError(f"row {self.key!r} has an answer in {', '.join(lost)} and no text there: give the question, too.")
+            raise DataError(
+                f"row {self.key!r} has an answer but no text in {', '.join(lost)}: expected a question for each answer. Add "
+                "the question."
+            )
 
     @property
     def locales(self) -> tuple[str, ...]:

@@ -62,10 +62,12 @@ def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
         SteerlensError: the data set's own function raises an error.
     """
     if name not in DATA_SETS:
-        raise UnknownNameError("data set", name, DATA_SETS, "For any other on the hub see steerlens.data.from_hub.")
+        raise UnknownNameError(
+            "data set", name, DATA_SETS, "To read another data set of the Hugging Face hub, use steerlens.data.from_hub."
+        )
     try:
         return DATA_SETS[name](locales, **settings)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise SettingsError(f"{name}: {error}. Expected the settings of its own function.") from error
+        raise SettingsError(f"{name}: {error}. Expected only the settings of this data set's own function.") from error

@@ -54,8 +54,8 @@ def folder_of(source: Source) -> Path:
             found = snapshot_download(source.id, repo_type="dataset", revision=source.revision, allow_patterns=patterns)
     except Exception as error:  # a dozen kinds, of five libraries
         raise FileError(
-            f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without network, get it "
-            "on another machine (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
+            f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without a network, "
+            "download the data set on another machine (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
         ) from error
     return Path(found)
 
@@ -71,7 +71,7 @@ def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, 
     name = f"{country}_data.json"
     found = [root] if root.name == name else sorted(root.rglob(name))
     if not found:
-        raise FileError(f"no {name} in {root}: expected BLEnD's annotations, a file per country.")
+        raise FileError(f"no {name} in {root}: expected the annotations of BLEnD, one file for each country.")
     rows = _rows(found[0])
     return {id: _asked(f"{name}: {id}", id, row, dotted=dotted) for id, row in rows.items()}
 
@@ -104,7 +104,9 @@ def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
         listed = content if isinstance(content, list) else [content]
         rows = {str(row.get("ID")): row for row in listed if isinstance(row, dict)}
         if len(rows) < len(listed) or "None" in rows:
-            raise DataError(f"{file}: {len(listed) - len(rows)} ids twice or missing; expected an ID of its own in every row.")
+            raise DataError(
+                f"{file}: {len(listed) - len(rows)} ids are missing or given twice; expected a different ID in every row."
+            )
     if not rows:
         raise DataError(f"{file} is empty: expected an object keyed by question id.")
     return rows
@@ -119,8 +121,8 @@ def _asked(place: str, id: str, row: Mapping[str, Any], *, dotted: bool) -> Aske
         answers, unsure = _answers(row["annotations"], dotted=dotted), _counts(row["idks"])
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
-            f"{place}: annotations or idks of another form ({error!s:.200}); expected a list of answers, each with answers and "
-            "en_answers (lists of texts) and a count, and numbers by reason."
+            f"{place}: the field annotations or the field idks has another form ({error!s:.200}); expected annotations as a "
+            "list of answers, each with answers and en_answers (lists of texts) and a count, and idks as numbers by reason."
         ) from error
     left_out = unsure.get("no-answer", 0) + unsure.get("not-applicable", 0) >= 3 or unsure.get("idk", 0) >= 5 or not answers
     question = " ".join(str(row["question"] or "").split())

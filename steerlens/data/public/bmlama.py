@@ -83,9 +83,12 @@ def bmlama(
         UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
-        raise SettingsError("BMLAMA is read from a folder: check out the commit that you want, and leave revision out.")
+        raise SettingsError(
+            "revision given for BMLAMA, which is read from a folder: expected no revision. Check out the commit that you want "
+            "in this folder, and remove this argument."
+        )
     if choices < 2:
-        raise SettingsError(f"{choices} choices asked for: expected at least 2.")
+        raise SettingsError(f"choices={choices} given: expected at least 2.")
     root, gathering = need_path("BMLAMA", path, _REPOSITORY), Gathering("bmlama")
     wanted = chosen(locales, _LANGUAGES, "BMLAMA")
     english = _facts(gathering, root, wanted[ENGLISH])
@@ -107,10 +110,13 @@ def bmlama(
 def _file(root: Path, name: str) -> Path:
     found = [root] if root.name == f"{name}.tsv" else sorted(root.rglob(f"{name}.tsv"))
     if not found:
-        raise FileError(f"no {name}.tsv in {root}: expected BMLAMA's files, a tab-separated one per language.")
+        raise FileError(f"no {name}.tsv in {root}: expected the files of BMLAMA, one tab-separated file for each language.")
     if len(found) > 1:
         listed = ", ".join(str(file) for file in found[:4])
-        raise FileError(f"{len(found)} files {name}.tsv in {root} ({listed}): give the folder of one of them as path.")
+        raise FileError(
+            f"{len(found)} files with the name {name}.tsv are in {root} ({listed}): expected only one. Give the folder of one "
+            "of these files as path."
+        )
     return found[0]
 
 

@@ -63,7 +63,9 @@ def checked(source: Source) -> Source:
         FileError: its ``path`` does not exist.
     """
     if source.path is not None and not Path(source.path).exists():
-        raise FileError(f"{source.path} does not exist: expected a folder with {source.id} in the layout of the hub.")
+        raise FileError(
+            f"{source.path} does not exist: expected a folder with the files of {source.id} as they are on the Hugging Face hub."
+        )
     return source
 
 
@@ -128,13 +130,14 @@ def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
         where = f"config {config!r}, split {split!r}"
         if source.path is not None:
             message = (
-                f"cannot read {source.path} ({where}): {error!s:.500}. Expected the files of {source.id} as they are on the hub."
+                f"cannot read {source.path} ({where}): {error!s:.500}. Expected the files of {source.id} as they are on the "
+                "Hugging Face hub."
             )
         else:
             message = (
                 f"cannot read {source.id} ({where}, revision {source.revision!r}) from the Hugging Face hub: {error!s:.500}. "
-                "Without network, download the data set elsewhere (hf download --repo-type dataset "
-                f"{source.id} --local-dir FOLDER) and give path='FOLDER'."
+                f"Without a network, download the data set on another machine (hf download --repo-type dataset {source.id} "
+                "--local-dir FOLDER) and give path='FOLDER'."
             )
         raise FileError(message) from error
 
@@ -144,8 +147,8 @@ def need_columns(place: str, row: Mapping[str, Any], columns: tuple[str, ...]) -
     missing = [column for column in columns if column not in row]
     if missing:
         raise DataError(
-            f"{place}: no column {', '.join(map(repr, missing))}; the columns are {', '.join(map(repr, row))}. "
-            "Check config and revision, or name the columns with steerlens.data.from_hub."
+            f"{place}: no column {', '.join(map(repr, missing))}; the columns are {', '.join(map(repr, row))}. Check the "
+            "arguments config and revision, or give the names of the columns with steerlens.data.from_hub."
         )
 
 
@@ -157,7 +160,10 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
         FileError: the path does not exist.
     """
     if path is None:
-        raise SettingsError(f"{data_set} cannot be read from the hub: get it with {where} and give path=...")
+        raise SettingsError(
+            f"{data_set} cannot be read from the Hugging Face hub. Download the data set with {where}, and give its place as "
+            "path=..."
+        )
     return Path(checked(Source(data_set, path=path)).path or "")
 
 

@@ -48,5 +48,5 @@ def chosen(locales: Iterable[str], have: Mapping[str, str], data_set: str, *, en
             raise UnknownNameError("locale", name, have, f"These are the locales of {data_set}.")
         wanted.append(code)
     if not wanted:
-        raise DataError(f"no locales given: expected some of {data_set}'s, as {', '.join(list(have)[:3])}.")
+        raise DataError(f"no locales given: expected some locales of {data_set}, such as {', '.join(list(have)[:3])}.")
     return {code: have[code] for code in dict.fromkeys(wanted)}

@@ -59,7 +59,10 @@ def check_card(root: Path) -> None:
         each = [one for one in configs if isinstance(one, dict)] if isinstance(configs, list) else []
         for text in _texts([one.get(name) for one in each for name in ("data_files", "data_dir")]):
             if _ELSEWHERE.search(text):
-                raise FileError(f"the card in {root} names {text!r:.200}, outside its folder: expected files inside it.")
+                raise FileError(
+                    f"the card in {root} names the file {text!r:.200}, which is outside this folder: expected only files "
+                    "inside the folder."
+                )
 
 
 def check_files(files: Mapping[str, Iterable[str]]) -> None:
@@ -126,7 +129,7 @@ def _texts(value: object) -> list[str]:
             found.append(one)
         elif isinstance(one, dict | list) and one:
             if id(one) in seen:
-                raise FileError("the card refers to a part of itself: expected YAML without aliases.")
+                raise FileError("the card contains YAML aliases, which repeat a part of the card: expected YAML without aliases.")
             seen.add(id(one))
             left += [*one, *one.values()] if isinstance(one, dict) else one
     return found

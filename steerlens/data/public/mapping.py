@@ -130,7 +130,9 @@ def _columns(columns: Mapping[str, str | Sequence[str]], answers: AnswerForm) ->
             raise UnknownNameError("field", name, _FIELDS)
     missing = [name for name in _FIELDS[:3] if not columns.get(name)]
     if missing:
-        raise SettingsError(f"columns given for {', '.join(columns) or 'nothing'}: expected {', '.join(missing)} too.")
+        raise SettingsError(
+            f"columns given only for {', '.join(columns) or 'nothing'}: expected columns for {', '.join(missing)} too."
+        )
     if answers not in get_args(AnswerForm):
         raise UnknownNameError("form of answers", answers, get_args(AnswerForm))
     many = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in columns.items()}
@@ -175,12 +177,16 @@ def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str
         return int(text) if inside else f"an index from 0 to {len(choices) - 1}"
     is_text, is_letter = text in choices and form in ("text", "guess"), len(text) == 1 and text in letters
     if is_text and is_letter and form == "guess" and choices[letters.index(text)] != text:
-        return "a letter or a choice, not a text that could be either (choose with answers=...)"
+        return "a letter or a choice, but not a text that could be both (choose with answers=...)"
     if is_text:
         return choices.index(text)
     if is_letter and form in ("letter", "guess"):
         return letters.index(text)
-    return f"one of {', '.join(letters)}" if form == "letter" else f"one of the {len(choices)} choices, its letter or index"
+    return (
+        f"one of {', '.join(letters)}"
+        if form == "letter"
+        else f"one of the {len(choices)} choices, or the letter or index of a choice"
+    )
 
 
 def _text(value: Any) -> str:

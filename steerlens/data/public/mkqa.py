@@ -47,9 +47,12 @@ def mkqa(
         UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
-        raise SettingsError("MKQA is read from a file: check out the commit that you want, and leave revision out.")
+        raise SettingsError(
+            "revision given for MKQA, which is read from a file: expected no revision. Check out the commit that you want for "
+            "this file, and remove this argument."
+        )
     if choices < 2:
-        raise SettingsError(f"{choices} choices asked for: expected at least 2.")
+        raise SettingsError(f"choices={choices} given: expected at least 2.")
     file, gathering = _file(need_path("MKQA", path, _REPOSITORY)), Gathering("mkqa")
     wanted = chosen(locales, _LANGUAGES, "MKQA")
     usable: dict[str, list[tuple[str, dict[str, Any]]]] = {}
@@ -90,12 +93,12 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise DataError(f"{file.name}:{number}: {given}; expected an object with example_id, queries and answers.")
             if not is_parsed(row["queries"], dict[str, Any]) or not _are_answers(row["answers"]):
                 raise DataError(
-                    f"{file.name}:{number}: queries or answers of another form; expected a text, and a list of answers with "
-                    "text, aliases and type, by language."
+                    f"{file.name}:{number}: the field queries or the field answers has another form; expected, for each "
+                    "language, a text as the query, and a list of answers with text, aliases and type."
                 )
             yield f"{file.name}:{number}", row
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise FileError(f"cannot read {file}: {error}. Expected MKQA's gzipped JSON Lines, whole.") from error
+        raise FileError(f"cannot read {file}: {error}. Expected the complete file of MKQA, in gzipped JSON Lines.") from error
     if number == 0:
         raise DataError(f"{file} is empty: expected one question per line.")
 
@@ -109,7 +112,7 @@ def _lines(file: Path) -> Iterator[str]:
         while line := packed.readline(left + 1):
             left -= len(line)
             if left < 0:
-                raise ValueError("it unfolds to far more than its size")
+                raise ValueError("its content is far larger than a file of this size should contain")
             yield line.decode("utf-8")
 
 

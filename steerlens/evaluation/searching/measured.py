@@ -262,9 +262,8 @@ class ScoreCache:
             if not any(self.told(locale, aim).any() for locale in locales):
                 raise SettingsError(
                     f"score {aim.name!r}, which a contrast is meant to raise, cannot be measured on any item in "
-                    f"{', '.join(locales)}: "
-                    f"expected {' or '.join(aim.kinds)} items that it can be measured on (for consistency, items that are also "
-                    "in English)."
+                    f"{', '.join(locales)}: expected {' or '.join(aim.kinds)} items on which this score can be measured. For "
+                    "consistency, the same items must also be there in English."
                 )
 
     def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":

@@ -24,7 +24,12 @@ class Gains(Mapping[str, float]):
 
     def __getitem__(self, score: str) -> float:
         if score not in self.changes:
-            raise UnknownNameError("score of these gains", score, self.changes, "Others were not measured, or not on any item.")
+            raise UnknownNameError(
+                "score of these gains",
+                score,
+                self.changes,
+                "Other scores were not measured, or could not be measured on any item.",
+            )
         return self.changes[score]
 
     def __contains__(self, score: object) -> bool:
@@ -146,7 +151,9 @@ def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
         return given, OBJECTIVES[given]
     if given in SCORES:
         return given, lambda gains: gains.gain(given)
-    raise UnknownNameError("objective", given, (*OBJECTIVES, *SCORES), "Or give a function from Gains to a number.")
+    raise UnknownNameError(
+        "objective", given, (*OBJECTIVES, *SCORES), "Or give a function that takes Gains and returns a number."
+    )
 
 
 NO_LIMITS = Limits(None, None)

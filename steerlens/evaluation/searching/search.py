@@ -140,14 +140,15 @@ def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | Non
 def _layers(model: LensModel, settings: SearchSettings) -> tuple[int, ...]:
     layers = model.layers(settings.layers)
     if len(layers) < 2:
-        raise SettingsError(f"layers {layers} given: a search adds vectors at two layers. Give two or more.")
+        raise SettingsError(f"layers {layers} given: expected two or more, because a search adds vectors at two layers.")
     return layers
 
 
 def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[str, ...]:
     if not locales or ENGLISH in locales:
         raise SettingsError(
-            f"locales {tuple(locales)} given: expected at least one, and not {ENGLISH}, which is the source of EN pairs."
+            f"locales {tuple(locales)} given: expected at least one locale, none of them {ENGLISH}, because English is the "
+            "source side of every EN pair."
         )
     for locale in locales:  # before anything is run
         for asked in (items, test):
@@ -155,9 +156,9 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
     both = set(map(group_of, items.concepts)) & set(map(group_of, test.concepts if test else ()))
     if both:
         raise DataError(
-            f"{len(both)} concepts are both searched on and tested, {sorted(both)[0]!r} among them: a choice that is tested on "
-            "the concepts it was made on looks better than it is. Give items and test with different concepts, as items.split() "
-            "makes them."
+            f"{len(both)} concepts, such as {sorted(both)[0]!r}, are used both for the search and for the test: a choice looks "
+            "better than it is when it is tested on the concepts that it was made on. Give items and test with different "
+            "concepts, for example the parts that items.split() makes."
         )
     return tuple(dict.fromkeys(locales))
 

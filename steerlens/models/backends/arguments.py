@@ -45,8 +45,8 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
     known = _names(type(block.original_component).forward)  # TransformerLens may have put another forward on the module itself
     if len(args) > max(1, len(known)):
         raise NotImplementedError(
-            f"a block is called with {len(args)} arguments without names, and its forward names {len(known)} "
-            f"({', '.join(known)}): the meaning of the others is not known."
+            f"a block was called with {len(args)} positional arguments, but its forward method has names for only {len(known)} "
+            f"({', '.join(known)}). The meaning of the other arguments is not known."
         )
     given = {**dict(zip(known[1:], args[1:], strict=False)), **kwargs}
     return {name: value for name, value in given.items() if name != "hidden_states"}
@@ -116,8 +116,9 @@ class Fitted:
         if name in _MASKS | _BY_TOKEN and value.ndim in (2, 3) and value.shape[1] == self.length:
             return self._repeated(value[:, self.start :])
         raise NotImplementedError(
-            f"a block is given a tensor {name!r} of shape {tuple(value.shape)} in a batch of {self.rows} rows and {self.length} "
-            f"columns: it is not known which part of it belongs to a token. Known names are {', '.join(sorted(_KNOWN))}."
+            f"a block was given a tensor {name!r} of shape {tuple(value.shape)} in a batch of {self.rows} rows and "
+            f"{self.length} columns, but steerlens does not know which part of this tensor belongs to which token. The known "
+            f"names are {', '.join(sorted(_KNOWN))}."
         )
 
     def _repeated(self, value: Tensor) -> Tensor:

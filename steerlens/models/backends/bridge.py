@@ -170,8 +170,9 @@ class BridgeBackend:
         if own is None or not own.is_floating_point() or own.dtype.itemsize < 2:
             kind = type(head.original_component).__name__ if own is None else own.dtype
             raise ModelError(
-                f"the unembedding of {self.name} is quantized ({kind}), so its logits cannot be computed token by token: "
-                "expected a checkpoint that leaves lm_head as it is. Residuals, vectors and steered texts work."
+                f"the unembedding of {self.name} is quantized ({kind}), so steerlens cannot compute logits token by token: "
+                "scoring needs a checkpoint whose lm_head is not quantized. With this checkpoint, you can still read "
+                "residuals, take vectors and write steered texts."
             )
         weight = whole_tensor(head.original_component, "weight") if head.W_U.is_meta else head.W_U.detach().T
         bias = head.b_U
@@ -276,17 +277,17 @@ def _check(tl: Any, name: str) -> None:
         raise ModelError(f"{name} is an encoder-decoder model: expected a decoder-only language model.")
     if getattr(config, "model_type", "") == "falcon" and config.alibi:
         raise ModelError(
-            f"{name} is a Falcon with ALiBi: Transformers' eager attention, which TransformerLens runs, adds "
-            "ALiBi twice, so residuals would be wrong by a tenth. Expected another architecture, or a Falcon with rotary "
+            f"{name} is a Falcon with ALiBi. TransformerLens runs this model with the eager attention of Transformers, which "
+            "adds ALiBi twice, so residuals would be wrong by about 10%. Use another architecture, or a Falcon with rotary "
             "positions."
         )
     if not hasattr(tl, "blocks"):
         raise ModelError(
-            f"{name} is a {type(tl.original_model).__name__}, which is no single sequence of blocks: expected a decoder-only "
-            "language model with one residual stream."
+            f"{name} is a {type(tl.original_model).__name__}, which is not a single sequence of blocks: expected a "
+            "decoder-only language model with one residual stream."
         )
     if tl.tokenizer is None:
-        raise ModelError(f"{name} has no tokenizer: give the bridge one, as in boot_transformers(..., tokenizer=...).")
+        raise ModelError(f"{name} has no tokenizer. Give the bridge a tokenizer with boot_transformers(..., tokenizer=...).")
 
 
 def _logit_factor(config: Any) -> float:

@@ -29,7 +29,7 @@ from steerlens.models.unembedding import Unembedding
 
 _WRITING = ("W_E", "W_pos", "W_O", "b_O", "W_out", "b_out")
 """The names of weights whose last dimension is the residual stream."""
-_NO_KEYS = "keys and values of a HookedTransformer are not used again: every pass runs all columns."
+_NO_KEYS = "attention keys and values of a HookedTransformer cannot be used again: every pass computes all columns."
 
 
 def is_hooked_transformer(model: object) -> bool:
@@ -261,13 +261,16 @@ def _draws() -> bool:
 def _check(tl: Any, name: str) -> None:
     config = tl.cfg
     if tl.tokenizer is None:
-        raise ModelError(f"{name} has no tokenizer: give the HookedTransformer one with set_tokenizer(...).")
+        raise ModelError(f"{name} has no tokenizer. Give the HookedTransformer a tokenizer with set_tokenizer(...).")
     if config.attention_dir != "causal":
-        raise ModelError(f"{name} attends in both directions: expected a decoder-only language model.")
+        raise ModelError(
+            f"the attention of {name} sees later tokens too: expected a decoder-only language model, whose attention sees only "
+            "earlier tokens."
+        )
     if config.d_vocab_out != config.d_vocab:
         raise ModelError(
-            f"{name} takes {config.d_vocab} tokens and predicts {config.d_vocab_out}: expected a language model, which predicts "
-            "its own tokens."
+            f"{name} reads {config.d_vocab} different tokens but predicts {config.d_vocab_out}: expected a language model, "
+            "which reads and predicts the same tokens."
         )
 
 

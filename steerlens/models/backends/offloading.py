@@ -36,7 +36,10 @@ def device_of(module: torch.nn.Module) -> torch.device:
         for buffer in each._buffers.values():
             if buffer is not None and not buffer.is_meta:
                 return buffer.device
-    raise ModelError(f"a {type(module).__name__} has no weights that contain numbers: load the model with its weights.")
+    raise ModelError(
+        f"a {type(module).__name__} has only weights without numbers (on the meta device). Load the model together with its "
+        "weights."
+    )
 
 
 def is_offloaded(module: torch.nn.Module) -> bool:
@@ -78,8 +81,8 @@ def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
     hook = _hook(module)
     if hook is None or not hook.offload or hook.weights_map is None:
         raise ModelError(
-            f"{name} of a {type(module).__name__} is on the meta device, which has no numbers, and no hook of "
-            "accelerate's loads them. Load the model with steerlens.load(name, device_map=...)."
+            f"{name} of a {type(module).__name__} is on the meta device, so it contains no numbers, and no hook of accelerate "
+            "loads the numbers. Load the model with steerlens.load(name, device_map=...)."
         )
     kept: Tensor = hook.weights_map[name]
     return kept.detach().to(own.dtype)  # as accelerate itself does for each call
@@ -148,7 +151,7 @@ def misplaced(model: torch.nn.Module) -> str:
         expected = torch.device(hook.execution_device)
         for name, tensor in module._parameters.items():
             if tensor is not None and not tensor.is_meta and tensor.device != expected:
-                return f"{owner}.{name} is on {tensor.device}, and {owner} runs on {expected}"
+                return f"{owner}.{name} is on {tensor.device}, but {owner} runs on {expected}"
     return ""
 
 

@@ -48,8 +48,8 @@ def unbridged_digest(model: Any) -> str:
             state = state_of(bridge.original_model)
     except Exception as error:  # TransformerLens raises whatever an architecture leads it to
         raise ModelError(
-            f"the weights of {type(model).__name__} cannot be compared with those of a model in TransformerLens "
-            f"({type(error).__name__}: {error}). Where you know that they are the same, give same_weights=False."
+            f"the weights of {type(model).__name__} cannot be compared with the weights of a model in TransformerLens "
+            f"({type(error).__name__}: {error}). If you know that the weights are the same, give same_weights=False."
         ) from error
     return weights_digest({name.replace("._original_component", ""): tensor for name, tensor in state.items()})
 

@@ -20,8 +20,9 @@ def bridge_class() -> Any:
     installed = version("transformer-lens")
     if Version(installed) < Version(_FIRST):
         raise ModelError(
-            f"TransformerLens {installed} is installed: names, paths and bridges need {_FIRST} or later. Of versions 2 and 3 a "
-            "HookedTransformer is taken: steerlens.load(HookedTransformer.from_pretrained_no_processing(name))."
+            f"TransformerLens {installed} is installed: loading a model by its name or path, or from a TransformerBridge, "
+            f"needs version {_FIRST} or later. With versions 2 and 3, make a HookedTransformer and load it with "
+            "steerlens.load(HookedTransformer.from_pretrained_no_processing(name))."
         )
     from transformer_lens.model_bridge import TransformerBridge
 
