@@ -17,6 +17,7 @@ def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
+    both = [step["vector"] for one in results.json("chosen") if one["method"] == "surgical" for step in one["steps"]]
     scores, effects = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
@@ -29,7 +30,7 @@ def shown(results: Results) -> dict[str, Any]:
         "layers": depth["layers"].iloc[0], "interval": interval,
         "of": lambda method, score: one(means, method=method, score=score),
         "near": cosines["near"].iloc[0], "share": float((size <= cosines["near"].iloc[0]).mean()), "size": size.median(),
-        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against)),
+        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against, both)),
         "rule": {"share": SHARE, "matters": MATTERS},
         "tested": _concepts(means), "controlled": _concepts(controls),
     }  # fmt: skip

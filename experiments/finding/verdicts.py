@@ -1,6 +1,6 @@
 """Whether each of the paper's findings is replicated, decided by rules from the intervals of the finding's tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ MATTERS = 0.01
 
 
 def verdicts(
-    depth: pd.DataFrame, cosines: pd.DataFrame, plane: pd.DataFrame, against: pd.DataFrame
+    depth: pd.DataFrame, cosines: pd.DataFrame, plane: pd.DataFrame, against: pd.DataFrame, surgical: Collection[str]
 ) -> list[tuple[str, str, str]]:
     """Returns each of the paper's findings with its verdict and the numbers behind it.
 
@@ -24,6 +24,7 @@ def verdicts(
         cosines: the cosine of EN and LOC by layer and locale, and that of EN and LOC of shuffled labels.
         plane: the changes of each method against unsteered, of all locales together.
         against: the differences of two methods.
+        surgical: the vectors that the surgical plan adds. If it does not add both, it is no test of what the paper finds.
     """
     axes = {score: _first(plane, method="surgical", score=score) for score in ("transfer", "localization")}
     alone = {
@@ -33,9 +34,17 @@ def verdicts(
     return [
         ("culture is steered best at deeper layers than facts", *_deeper(depth, plane)),
         ("EN and LOC are near perpendicular", *_perpendicular(cosines)),
-        ("surgical steering gains on both axes", *_gained(axes)),
-        ("it beats EN alone on localization and LOC alone on transfer", *_gained(alone)),
+        ("surgical steering gains on both axes", *_of_both(_gained(axes), surgical)),
+        ("it beats EN alone on localization and LOC alone on transfer", *_of_both(_gained(alone), surgical)),
     ]
+
+
+def _of_both(found: tuple[str, str], surgical: Collection[str]) -> tuple[str, str]:
+    """Returns the verdict on surgical steering, which tells nothing if dev did not choose a plan with both vectors."""
+    if {*CLAIMED} <= {*surgical}:
+        return found
+    chosen = f"{' and '.join(surgical)} alone" if surgical else "to leave the model unsteered"
+    return UNTOLD, f"the surgical plan that dev chose is {chosen}; {found[1]}"
 
 
 def _first(frame: pd.DataFrame, **values: str) -> Row | None:
@@ -47,14 +56,19 @@ def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
     between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
     tested = {name: _first(plane, method=name, score=score) for name, score in CLAIMED.items()}
     said = [
-        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; its plan on test "
-        f"{interval(tested[row['vector']]) if tested[row['vector']] else 'was to leave the model unsteered'})"
+        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; its plan on test {_on_test(tested[row['vector']])})"
         for row in peaks
     ]
     shown = all(row is not None and row["low"] > 0 for row in tested.values())
     verdict = NOT if between["high"] <= 0 else REPLICATED if between["low"] > 0 and shown else UNTOLD
     range_ = f"{between['layer']:+.1f} layers [{between['low']:+.1f}, {between['high']:+.1f}]"
     return verdict, f"{', '.join(said)}; LOC's minus EN's: {range_}"
+
+
+def _on_test(row: Row | None) -> str:
+    """Returns what a vector's own plan did on test."""
+    unsteered = row is None or row["low"] == row["high"] == 0
+    return "was to leave the model unsteered" if row is None or unsteered else interval(row)
 
 
 def _perpendicular(cosines: pd.DataFrame) -> tuple[str, str]:

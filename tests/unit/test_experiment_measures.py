@@ -164,6 +164,7 @@ def _verdicts(
     gains: tuple[Interval, ...] = (HIGH, HIGH),
     beside: tuple[Interval, ...] = (HIGH, HIGH),
     alone: tuple[Interval, Interval] = (HIGH, HIGH),
+    surgical: tuple[str, ...] = ("EN", "LOC"),
 ) -> list[str]:
     """The verdicts on planted tables; what is not given is as the paper says."""
     places = ({"vector": name, "by": by, "measure": "peak"} for by in ("score", "margin") for name in ("EN", "LOC", "LOC - EN"))
@@ -184,7 +185,7 @@ def _verdicts(
     plane += [_change(own, method=name, score=score) for own, (name, score) in zip(alone, each, strict=True)]
     both = (("EN", "localization"), ("LOC", "transfer"), ("EN", "transfer"), ("LOC", "localization"))
     against = [_change(own, against=x, score=score) for own, (x, score) in zip((*beside, BELOW, BELOW), both, strict=True)]
-    found = verdicts(*map(pd.DataFrame, (depth, cosines, plane, against)))
+    found = verdicts(*map(pd.DataFrame, (depth, cosines, plane, against)), surgical)
     assert all(said for _, _, said in found)
     return [verdict for _, verdict, _ in found]
 
@@ -231,6 +232,11 @@ def test_perpendicular_goes_by_the_bound_and_by_unrelated_directions(sizes: tupl
 def test_both_gains_have_to_be_above_zero(gains: tuple[Interval, Interval], verdict: str) -> None:
     assert _verdicts(gains=gains) == [*[REPLICATED] * 2, verdict, REPLICATED]
     assert _verdicts(beside=gains) == [*[REPLICATED] * 3, verdict]
+
+
+@pytest.mark.parametrize("surgical", [("LOC",), ("EN",), ()])
+def test_a_surgical_plan_without_both_vectors_tells_nothing_of_both(surgical: tuple[str, ...]) -> None:
+    assert _verdicts(surgical=surgical) == [REPLICATED, REPLICATED, UNTOLD, UNTOLD]
 
 
 def test_what_was_not_measured_is_not_told() -> None:
