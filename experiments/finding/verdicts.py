@@ -56,7 +56,8 @@ def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
     between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
     tested = {name: _first(plane, method=name, score=score) for name, score in CLAIMED.items()}
     said = [
-        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; its plan on test {_on_test(tested[row['vector']])})"
+        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; "
+        f"its plan on test {_on_test(tested[row['vector']])})"
         for row in peaks
     ]
     shown = all(row is not None and row["low"] > 0 for row in tested.values())

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
 _FRONT = "Pareto front of the means"
+_MARKER, _CIRCLE, _RING = 15, 12, 13
+"""The sizes in pixels of a method's marker and of the origin's circle, and how much larger each is than the one above it."""
+_COVERS = 6
+"""Markers whose centres are less than this many pixels apart cover each other."""
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price<br>of transfer", "left", "top"),
@@ -44,8 +48,10 @@ def plane_figure(
     around_origin(fig, parts.every_mean, 1, 1, main=True)
     if axes == AXES:
         quadrants(fig)
+    sizes = nested(parts.means, pixels(fig, 1, 1))
+    fig.update_traces(marker_size=sizes.pop(UNSTEERED), selector={"name": UNSTEERED, "showlegend": True})
     for method in parts.order:
-        _mean(fig, parts.means, method, parts.colour(method), 1, 1, main=True)
+        _mean(fig, parts.means, method, parts.colour(method), 1, 1, size=sizes[method])
     _controls(fig, parts.controls)
     _front(fig, parts.means, front)
     for at, method in enumerate(several):
@@ -99,7 +105,7 @@ def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], column
     )
     fig.update_xaxes(title=f"change of {parts.titles[0]}", row=1, col=1)
     fig.update_yaxes(title=f"change of {parts.titles[1]}", row=1, col=1)
-    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
+    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left", "itemsizing": "constant"}
     names = [UNSTEERED, *parts.means["method"].unique(), _FRONT]
     top = fig.layout.margin.t + 30 * _legend_rows(names)
     for column in range(1, columns + 1) if several else ():
@@ -119,12 +125,37 @@ def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> Non
     _locales(fig, parts.locales[parts.locales["method"] == method], mean, parts.colour(method), row, column)
 
 
-def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int, column: int, *, main: bool = False) -> None:
-    """Draws an arrow from the origin to the mean over locales and, in the large panel, its cross."""
-    rows = means[means["method"] == method]
+def nested(means: "pd.DataFrame", scales: tuple[float, float]) -> dict[str, int]:
+    """Returns the size in pixels of every method's marker and of the origin's circle.
+
+    Where markers would cover each other, those that are drawn first are larger, so that all of them can be seen.
+
+    Args:
+        means: the methods' rows of ``Parts``, in the order in which they are drawn.
+        scales: the number of pixels per unit of each axis.
+    """
+    places = {UNSTEERED: (0.0, 0.0)} | {row.method: (row.change_x, row.change_y) for row in means.itertuples()}
+    names, found = list(places), {}
+    for at, name in enumerate(names):
+        above = sum(
+            all(
+                abs(mine - other) * scale < _COVERS
+                for mine, other, scale in zip(places[name], places[later], scales, strict=True)
+            )
+            for later in names[at + 1 :]
+        )
+        found[name] = (_CIRCLE if name == UNSTEERED else _MARKER) + _RING * above
+    return found
+
+
+def _mean(
+    fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int, column: int, *, size: int | None = None
+) -> None:
+    """Draws an arrow from the origin to the mean over locales and, in the large panel, where ``size`` is given, its cross."""
+    main, rows = size is not None, means[means["method"] == method]
     shared = {"legendgroup": method, "row": row, "col": column}
     arrow = {"symbol": ["circle", "arrow"], "size": [0, 12], "angleref": "previous", "standoff": 8, "color": colour}
-    for point in rows.itertuples():
+    for point in rows[(rows["change_x"] != 0) | (rows["change_y"] != 0)].itertuples():
         fig.add_scatter(
             x=[0, point.change_x],
             y=[0, point.change_y],
@@ -141,7 +172,7 @@ def _mean(fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int
         x=rows["change_x"],
         y=rows["change_y"],
         mode="markers",
-        marker={"color": colour, "symbol": symbol_of(colour), "size": 15 if main else 11, "line": outline},
+        marker={"color": colour, "symbol": symbol_of(colour), "size": size or 11, "line": outline},
         name=method,
         showlegend=main,
         hovertext=list(rows["hover"]),
@@ -253,7 +284,7 @@ def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *,
         room = 0.3 * max(-low, high)
         span = [min(low, -room) - 0.25 * room, max(high, room) + 0.25 * room]
         update(range=span, zeroline=True, zerolinecolor=GREY, zerolinewidth=1.5, row=row, col=column)
-    look = {"color": INK, "symbol": "circle-open", "size": 12 if main else 8}
+    look = {"color": INK, "symbol": "circle-open", "size": _CIRCLE if main else 8}
     fig.add_scatter(
         x=[0], y=[0], mode="markers", name=UNSTEERED, marker=look, hoverinfo="name", showlegend=main, row=row, col=column
     )

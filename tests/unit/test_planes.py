@@ -151,3 +151,12 @@ def test_figure_has_a_panel_per_method_with_its_locales() -> None:
     old = Plane(table.frame.drop(columns=["of", "control", "draws", "p"]).query("method != 'EN: random direction'"))
     assert old.front() == table.front()  # a plane that an earlier version saved
     assert old.plot().data
+
+
+def test_methods_at_the_same_place_are_both_seen() -> None:
+    """Markers that would be covered are larger, and a method that changes nothing leaves the origin's circle visible."""
+    fig = placed(_answers({"EN": (0.0, 0.0), "LOC": (8.0, 5.0), "surgical": (8.0, 5.0)})).plot()
+    shown = {trace.name: trace.marker.size for trace in fig.data if trace.showlegend}
+    assert shown["LOC"] > shown["surgical"] == shown["EN"]
+    assert shown["unsteered"] > shown["EN"]
+    assert all(any(trace.x) or any(trace.y) for trace in fig.data if trace.mode == "lines+markers")  # no arrow without a length
