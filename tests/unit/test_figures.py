@@ -181,7 +181,8 @@ def _answers(value: Callable[[str, int], float], score: str = "transfer") -> Ans
 
 
 def test_a_page_wide_figure_is_laid_out_again_for_a_column() -> None:
-    subtitle = "es-ES, id-ID, ko-KR; 64 factual and cultural concepts; crosses: paired 95% intervals over concepts; of controls: 95% of the draws"
+    subtitle = "es-ES, id-ID, ko-KR; 64 factual and cultural concepts; crosses: paired 95% intervals over concepts"
+    subtitle += "; of controls: 95% of the draws"
     wide = figure("Transfer-localization plane", subtitle, "x", "y", width="page")
     wide.add_scatter(x=[0], y=[0], name="EN")
     narrow = wide.in_column()
