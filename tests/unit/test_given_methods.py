@@ -144,7 +144,7 @@ def test_items_that_no_score_is_measured_on(llama: sl.LensModel, items: Items, p
     with pytest.raises(SettingsError, match="no locales to score in"):
         plane(llama, english, {"f": plan})
     assert set(plane(llama, english, {"f": plan}, locales=["en-US"]).frame["locale"]) == {"en-US", "mean"}
-    with pytest.raises(SettingsError, match="contains no items in es-ES that localization"):
+    with pytest.raises(SettingsError, match="contains no items in es-ES that can be used to measure localization"):
         plane(llama, factual, {"f": plan}, scores=["localization"])
 
 

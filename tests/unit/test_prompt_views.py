@@ -105,7 +105,7 @@ def test_token_lens_changes_from_the_steered_layer_on(llama: sl.LensModel, plan:
     assert fig.data[0].z.shape == (llama.n_layers, 3)
     with pytest.raises(UnknownNameError, match="steering"):
         token_lens(llama, "¿Cuál?", last=1).heatmap("steered")
-    with pytest.raises(SettingsError, match="last 0"):
+    with pytest.raises(SettingsError, match="last=0"):
         token_lens(llama, "¿Cuál?", last=0)
 
 

@@ -183,7 +183,7 @@ def test_another_model_or_scoring_is_another_task(stored: sl.LensModel, loaded: 
 
 
 def test_a_live_model_cannot_be_sent(llama: sl.LensModel, items: Items) -> None:
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="loaded again"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match="cannot load it again"):
         sweep(sl.LensModel(llama.tl), items, take(llama, items), [1], [1.0], executor=pool)
 
 

@@ -296,7 +296,7 @@ def test_sums_are_of_the_tokens_after_the_prompt() -> None:
     assert summed(given, [4, 5, 6, 7], 2) == pytest.approx(-1.3)
     with pytest.raises(ModelError, match="no log probability of token 8"):
         summed(given, [4, 5, 6, 8], 2)
-    with pytest.raises(ModelError, match="of 0 tokens of 4"):
+    with pytest.raises(ModelError, match="of 0 tokens, but the text has 4"):
         summed(None, [4, 5, 6, 7], 2)
 
 
