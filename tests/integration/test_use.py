@@ -86,7 +86,6 @@ def test_second_start_reads_the_cache() -> None:
     assert done.stdout.strip() == sl.load("gemma-3-270m").fingerprint.weights
 
 
-@pytest.mark.xfail(reason="not all were run again since plans are chosen by the weakest strength", strict=False)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From top to bottom, in a copy and in a folder of its own."""
