@@ -47,7 +47,7 @@ class Fingerprint:
 
         Args:
             model: the fingerprint of the model that is used.
-            whose: the object that is used with it, in words, for the error.
+            whose: a short description of the checked object for the error, such as ``the vector given to keep``.
 
         Raises:
             FingerprintError: the models differ; the message names both models and every differing field.

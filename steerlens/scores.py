@@ -50,8 +50,10 @@ class Score:
             raise UnknownNameError("evidence of a score", self.evidence, get_args(Evidence))
         if self.kind is not None and self.kind not in KINDS:
             raise UnknownNameError(f"kind of items of score {self.name!r}", self.kind, KINDS, "None means both kinds.")
-        if not self.name or not callable(self.of):
-            raise SettingsError(f"score {self.name!r} of {self.of!r} given: expected a name that is not empty, and a function.")
+        if not self.name:
+            raise SettingsError("a score with the name '' given: expected a name that is not empty.")
+        if not callable(self.of):
+            raise SettingsError(f"{self.of!r} given as the function of score {self.name!r}: expected a function of an outcome.")
 
     @property
     def title(self) -> str:

@@ -74,8 +74,8 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores of a vector on a part. For English items among others, these are only the scores that apply to
-        them."""
+        """Returns the scores of a vector on one part of the items (those of a locale and kind). For English items among
+        others, these are only the scores that apply to them."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 

@@ -229,7 +229,7 @@ class Sweep(ResultTable):
         return SweptFrom(own[0], own[1], own[2], scoring, kept.batch_size if kept else None, running, length)
 
     def _of(self, vector: str) -> "pd.DataFrame":
-        """Returns the rows of one vector."""
+        """Returns the rows of the table that belong to one vector."""
         return self.frame[self.frame["vector"] == self.having("vector", vector)]
 
 

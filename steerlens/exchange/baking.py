@@ -157,8 +157,8 @@ def _compare(
     )
     if not far <= _CLOSE.get(plain.dtype, 0.1):
         raise ModelError(
-            f"a bias does not change the residual stream in the same way as an added vector (the two differ by {far:.1e} of "
-            f"the stream). Something follows the last projection in the blocks of {type(plain).__name__}, such as a norm in "
+            f"a bias does not change the residual stream in the same way as an added vector (relative difference {far:.1e}). "
+            f"In the blocks of {type(plain).__name__}, another operation follows the last projection, such as the norm in "
             f"Gemma. {_OUT}"
         )
 

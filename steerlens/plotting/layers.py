@@ -116,7 +116,7 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC of a new probe by layer, after erasing no, one or more directions, and after erasing shuffled ones.
+    """Draws by layer the AUROC of a new probe after zero, one or more directions are erased, and of its control.
 
     Args:
         frame: the table of ``Erasure``.

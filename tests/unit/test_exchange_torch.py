@@ -228,7 +228,7 @@ def test_a_factor_behind_the_projection_is_found_out(dtype: torch.dtype, strengt
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
     granite = GraniteForCausalLM(GraniteConfig(vocab_size=600, residual_multiplier=0.5, **shape)).to(llama.device, dtype).eval()
     plan = _vector(llama).at(1, strength, tokens="all")
-    with pytest.raises(ModelError, match="Something follows the last projection in the blocks of GraniteForCausalLM"):
+    with pytest.raises(ModelError, match="In the blocks of GraniteForCausalLM, another operation follows the last projection"):
         plan.bake(granite, front=True, same_weights=False)
 
 

@@ -45,7 +45,7 @@ def flores(
                 texts = sentences.setdefault(str(row["id"]), {})
                 if code in texts:
                     raise DataError(
-                        f"{place}: id {row['id']!r} is given twice: expected each sentence only once. Give only one split."
+                        f"{place}: id {row['id']!r} appears twice: expected each sentence only once. Give only one split."
                     )
                 texts[code] = " ".join(str(row["text"] or "").split())
             bar.update()
