@@ -165,6 +165,18 @@ def test_readmes_say_what_the_committed_tables_say(name: str) -> None:
     assert f"-->\n{summary(ROOT)}<!-- /found -->" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_what_the_finding_says_of_all_models_is_in_their_tables() -> None:
+    """LOC gains localization on each, no EN plan gains transfer, and no plan of both vectors gains on both axes."""
+    folders = [record.parent for record in (ROOT / "finding" / "results").glob("*/record.json")]
+    assert len(folders) == 3
+    for folder in folders:
+        means = pd.read_csv(folder / "plane.csv").query("locale == 'mean'").set_index(["method", "score"])["low"]
+        assert means["LOC", "localization"] > 0
+        assert means["EN", "transfer"] <= 0
+        steps = {one["method"]: one["steps"] for one in json.loads((folder / "chosen.json").read_text())}["surgical"]
+        assert len(steps) == 1 or min(means["surgical", "transfer"], means["surgical", "localization"]) <= 0
+
+
 def _control(method: str, against: str, low: float, high: float) -> dict:
     row = {"method": method, "against": against, "score": "transfer_margin", "n": 9}
     return {**row, "change": (low + high) / 2, "low": low, "high": high}
