@@ -28,7 +28,7 @@ def notebook(browser: "Browser", tmp_path: Path) -> Iterator["Page"]:
 @pytest.mark.skipif("STEERLENS_LONG" not in os.environ, reason="runs the quickstart in JupyterLab: set STEERLENS_LONG=1")
 def test_the_explorer_answers_to_its_slider(notebook: "Page") -> None:
     notebook.locator(".widget-html-content", has_text=SAID).first.scroll_into_view_if_needed()
-    before, bars = _run(notebook), _bars(notebook)
+    before, bars = _run(notebook), notebook.evaluate(_BARS)
     slider = notebook.locator(".widget-slider", has_text="Strength").locator(".noUi-handle")
     for _ in range(4):
         slider.press("ArrowRight")
@@ -36,7 +36,7 @@ def test_the_explorer_answers_to_its_slider(notebook: "Page") -> None:
     after = _run(notebook)
     assert _numbers(after)[0] == _numbers(before)[0], "the unsteered margin stays"
     assert _numbers(after)[1:] != _numbers(before)[1:], "the predicted and the exact one move"
-    assert _bars(notebook) != bars
+    notebook.wait_for_function(f"before => JSON.stringify(({_BARS})()) !== JSON.stringify(before)", arg=bars, timeout=60_000)
     assert notebook.evaluate(_PREDICTED) == [-4, 4], "the line keeps its strengths"
 
 
@@ -62,6 +62,5 @@ def _numbers(html: str) -> list[str]:
     return re.findall(r"<b>([+-]\d+\.\d+)</b>", html)
 
 
-def _bars(page: "Page") -> list[str]:
-    """The outlines of the bars that are drawn."""
-    return [str(bar.get_attribute("d")) for bar in page.locator(".barlayer .bars path").all()]
+_BARS = "() => [...document.querySelectorAll('.barlayer .bars path')].map(bar => bar.getAttribute('d'))"
+"""The outlines of the bars that are drawn."""
