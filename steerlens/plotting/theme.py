@@ -87,7 +87,7 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
 }
 """For each colour of a figure, its colour on a dark page (with cards in ``#1d232a``)."""
 
-_HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 94}
+_HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 102}
 """The number of characters in a line of a title and of a subtitle, above a half-page figure and above a full-page figure.
 A full page's lines also fit the 700 pixels of plotly's pictures in a notebook."""
 _COLUMN_HEIGHT = 0.75
