@@ -17,20 +17,21 @@ def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
-    both = [step["vector"] for one in results.json("chosen") if one["method"] == "surgical" for step in one["steps"]]
+    steps = {one["method"]: one["steps"] for one in results.json("chosen")}
+    surgical = dict.fromkeys(step["vector"] for step in steps["surgical"])
     scores, effects = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
         "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, level)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "side": markdown_table(["method", *SIDE.values()], wide(effects, ["method"], SIDE, aside)),
-        "chosen": "; ".join(f"{one['method']}: {_steps(one['steps'])}" for one in results.json("chosen")),
+        "chosen": "; ".join(f"{method}: {_steps(own)}" for method, own in steps.items()),
         "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
         "layers": depth["layers"].iloc[0], "interval": interval,
         "of": lambda method, score: one(means, method=method, score=score),
         "near": cosines["near"].iloc[0], "share": float((size <= cosines["near"].iloc[0]).mean()), "size": size.median(),
-        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against, both)),
+        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against, surgical)),
         "rule": {"share": SHARE, "matters": MATTERS},
         "tested": _concepts(means), "controlled": _concepts(controls),
     }  # fmt: skip

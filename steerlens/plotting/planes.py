@@ -48,7 +48,7 @@ def plane_figure(
     around_origin(fig, parts.every_mean, 1, 1, main=True)
     if axes == AXES:
         quadrants(fig)
-    sizes = nested(parts.means, pixels(fig, 1, 1))
+    sizes = _nested(parts.means, pixels(fig, 1, 1))
     fig.update_traces(marker_size=sizes.pop(UNSTEERED), selector={"name": UNSTEERED, "showlegend": True})
     for method in parts.order:
         _mean(fig, parts.means, method, parts.colour(method), 1, 1, size=sizes[method])
@@ -125,7 +125,7 @@ def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> Non
     _locales(fig, parts.locales[parts.locales["method"] == method], mean, parts.colour(method), row, column)
 
 
-def nested(means: "pd.DataFrame", scales: tuple[float, float]) -> dict[str, int]:
+def _nested(means: "pd.DataFrame", scales: tuple[float, float]) -> dict[str, int]:
     """Returns the size in pixels of every method's marker and of the origin's circle.
 
     Where markers would cover each other, those that are drawn first are larger, so that all of them can be seen.
