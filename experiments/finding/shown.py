@@ -18,7 +18,7 @@ def shown(results: Results) -> dict[str, Any]:
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
     steps = {one["method"]: one["steps"] for one in results.json("chosen")}
-    surgical = dict.fromkeys(step["vector"] for step in steps["surgical"])
+    added = dict.fromkeys(step["vector"] for step in steps["surgical"])
     scores, effects = list(dict.fromkeys(against["score"])), means[means["score"].isin(list(SIDE))]
     return {
         "depth": _depth(depth), "cosines": _cosines(cosines), "controls": _controls(controls),
@@ -31,7 +31,7 @@ def shown(results: Results) -> dict[str, Any]:
         "layers": depth["layers"].iloc[0], "interval": interval,
         "of": lambda method, score: one(means, method=method, score=score),
         "near": cosines["near"].iloc[0], "share": float((size <= cosines["near"].iloc[0]).mean()), "size": size.median(),
-        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against, surgical)),
+        "verdicts": markdown_table(["the paper finds", "verdict", "evidence"], verdicts(depth, cosines, means, against, added)),
         "rule": {"share": SHARE, "matters": MATTERS},
         "tested": _concepts(means), "controlled": _concepts(controls),
     }  # fmt: skip
