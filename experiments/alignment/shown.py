@@ -25,7 +25,6 @@ def shown(results: Results) -> dict[str, Any]:
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "seeds": _seeds(seeds),
         "curve": _curve(curve),
-        "inside": _inside(results.table("inside")) if (results.path / "inside.csv").is_file() else "",
         "side": markdown_table(["method", *SIDE.values()], wide(side, ["method"], list(SIDE), aside)),
         "verdicts": markdown_table(["method", "transfer", "localization", "so"], _verdicts(plane)),
         "texts": results.json("record")["texts"],
@@ -69,23 +68,3 @@ def _curve(curve: pd.DataFrame) -> str:
         by = {row["score"]: row for row in own.to_dict("records")}
         rows.append([method, f"{at:g}", *(level(by.get(score)) for score in _AXES), f"{by['transfer']['on_front']:.2f}"])
     return markdown_table(["path", "step or strength", *_AXES, "on the front"], rows)
-
-
-_INSIDE = (
-    ("centred cosine", "factual"),
-    ("centred cosine", "cultural"),
-    ("separability", "factual and cultural"),
-    ("relative norm", "LOC"),
-    ("kept direction", "LOC"),
-    ("moved", "LOC"),
-)
-
-
-def _inside(inside: pd.DataFrame) -> str:
-    """The mean over layers of some measures, by model."""
-    means = inside.groupby(["model", "measure", "of"], sort=False)["value"].mean()
-    rows = [
-        [model, *(f"{means[model, measure, of]:.2f}" if (model, measure, of) in means.index else "" for measure, of in _INSIDE)]
-        for model in dict.fromkeys(inside["model"])
-    ]
-    return markdown_table(["model", *(f"{measure}, {of}" for measure, of in _INSIDE)], rows)
