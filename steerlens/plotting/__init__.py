@@ -1,4 +1,4 @@
-"""Turns result tables into plotly figures, which can save themselves. This is the only part that imports plotly."""
+"""Turns result tables into plotly figures with a ``save`` method. No other part of steerlens imports plotly."""
 
 from steerlens.plotting.depths import depth_figure
 from steerlens.plotting.effects import effects_bars, response_lines

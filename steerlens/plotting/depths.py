@@ -1,4 +1,4 @@
-"""The depth at which each vector of a sweep works: its scores by layer, and the range of its best layer."""
+"""Draws the depth at which each vector of a sweep works: its scores by layer, and the range of its best layer."""
 
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ _FIRST, _MORE = 130, 260
 
 
 def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
-    """Draws changes of scores by layer, with one line per strength. Grey: 95% of the resampled best layers.
+    """Draws changes of scores by layer, with one line per strength. A grey area contains the best layer in 95% of the resamples.
 
-    There is one column of panels for each vector, with one panel for each score from which its depth was computed.
+    Each vector has one column of panels. A column has one panel for each score from which the vector's depth was computed.
 
     Args:
         cells: columns vector, score, layer, strength, change.
@@ -47,7 +47,7 @@ def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
 
 
 def _panel(fig: Figure, place: tuple[int, int], part: "pd.DataFrame", vector: str, colour: str) -> None:
-    """Adds the lines of one vector and score."""
+    """Adds the lines of one vector and one score to a panel."""
     score = shown_score(part["score"].iloc[0])
     for at, (strength, own) in enumerate(part.groupby("strength")):
         look = {"color": colour, "width": 2, "dash": DASHES[at % len(DASHES)]}

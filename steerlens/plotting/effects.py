@@ -1,4 +1,4 @@
-"""Effects item by item, and strength-response curves."""
+"""Draws effects item by item, and strength-response curves."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 _MEAN = "mean"
 _BESIDE = 2
-"""The number of panels in a row; further panels are below."""
+"""The number of panels in a row. Further panels are in rows below."""
 _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws one panel for each score and kind of items, with one bar per method: shares gained right of zero and lost left of
-    it.
+    """Draws one panel for each score and kind of items, with one bar per method. The share of gained items is right of zero, and
+    the share of lost items is left of zero.
 
     Args:
         frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
-        locale: the locale's code, or ``mean`` for all locales; it is written in the subtitle.
+        locale: the locale's code, or ``mean`` for all locales. The subtitle shows this text.
     """
     panels = _panels(frame)
     titles = [f"{_named(panels, *key)}, n = {part['n'].max():.0f} items" for key, part in panels.items()]
@@ -57,7 +57,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def _places(fig: Figure, titles: list[str], height: int, **spacing: Any) -> list[dict[str, int]]:
-    """Divides a figure into panels with a height in pixels, two in a row, and returns the row and column of each."""
+    """Divides a figure into panels with a height in pixels, two in a row, and returns the row and column of each panel."""
     rows, gap = -(-len(titles) // _BESIDE), 100
     inner = rows * height + (rows - 1) * gap
     share = gap / inner if rows > 1 else 0.0
@@ -73,7 +73,7 @@ def _panels(rows: "pd.DataFrame") -> dict[tuple[str, str], "pd.DataFrame"]:
 
 
 def _named(panels: Iterable[tuple[str, str]], score: str, kind: str) -> str:
-    """Returns the title of a panel: its kind of items and, if another panel has the same kind, its score."""
+    """Returns the title of a panel: its kind of items and, if another panel has the same kind, also its score."""
     alone = sum(other == kind for _, other in panels) == 1
     return kind if alone else f"{shown_score(score).title}, {kind}"
 
@@ -82,12 +82,12 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
     """Draws the mean change of the answer's margin, or of a score without a margin, by strength, with one panel per score and
     kind of items.
 
-    Locales are thin lines, and their mean is a thick line with its 95% band.
+    Each locale is a thin line. The mean over locales is a thick line with its 95% band.
 
     Args:
         curve: columns vector, locale, kind, score, finer, strength, n, margin, low, high, change; rows of one vector.
         summary: mean slope and share of anti-steerable items, by locale, score and kind.
-        layer: the block index at which the vector was added; it is written in the title.
+        layer: the block index at which the vector was added. The title shows this index.
     """
     finer = {score: shown_score(name) for score, name in zip(curve["score"], curve["finer"], strict=True)}
     locales = [name for name in dict.fromkeys(curve["locale"]) if name != _MEAN]
@@ -117,7 +117,7 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
 
 
 def _shown(rows: "pd.DataFrame", finer: Score) -> "pd.DataFrame":
-    """Returns the rows of a panel with changes in the units that are shown: points for shares."""
+    """Returns the rows of a panel. Changes of shares are converted to percentage points."""
     return rows.assign(**{name: finer.factor * rows[name] for name in ("margin", "low", "high")})
 
 

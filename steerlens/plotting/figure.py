@@ -1,4 +1,4 @@
-"""The class of every figure that a result returns: plotly's figure, which can also write itself to a file."""
+"""Defines the class of every figure that a result returns: a plotly figure with a method that writes it to a file."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,17 +12,18 @@ from steerlens.storage import write_atomically, write_text
 
 PAGE, STATIC = "html", ("png", "svg", "pdf")
 WIDTHS = {"half": 460, "page": 860}
-"""The width in pixels of a saved picture that is readable on half a page of a paper (about 3.3 inches) and on a full page (about
-6.9)."""
+"""The width in pixels of a saved picture that is readable on half a page of a paper (about 3.3 inches), or on a full page (about
+6.9 inches)."""
 OFFLINE = {"showSendToCloud": False}
-"""The Plotly settings that keep a figure on the user's machine. The button "Share chart" would upload it to a server."""
+"""The plotly settings that keep a figure on the user's machine. They remove the button "Share chart", which would upload the
+figure to a server."""
 _SOFTWARE = (
     "To draw pictures, kaleido and a browser are needed: pip install 'steerlens[notebook]', and install Chrome or Chromium"
 )
 
 
 class Figure(go.Figure):  # type: ignore[misc]
-    """A plotly figure with ``save``, and without plotly's upload button. Everything else is plotly's, such as
+    """A plotly figure with the method ``save``, and without plotly's upload button. All other methods are plotly's own, such as
     ``update_layout``."""
 
     def show(self, *args: Any, config: dict[str, Any] | None = None, **options: Any) -> None:
@@ -63,25 +64,25 @@ class Figure(go.Figure):  # type: ignore[misc]
         """Writes the figure in the format of the file's ending. The file is written completely or not at all.
 
         Args:
-            path: ``.html`` opens offline, with plotly inside (about 5 MB), also on a phone and in dark mode; ``.png``, ``.svg``
-                and ``.pdf`` need kaleido and Chrome or Chromium.
-            width: the width of a picture in CSS pixels, 96 per inch. ``None`` takes the figure's own width: 460 for half a
-                page, 860 for a full page. HTML is as wide as its window allows.
-            height: the height in pixels; ``None`` takes the figure's own.
+            path: the path of the file. An ``.html`` file contains plotly (about 5 MB) and opens offline, also on a phone and in
+                dark mode. ``.png``, ``.svg`` and ``.pdf`` need kaleido and Chrome or Chromium.
+            width: the width of a picture in CSS pixels, 96 per inch. ``None`` takes the figure's own width: 460 for half a page,
+                860 for a full page. An HTML page uses the width of its window.
+            height: the height in pixels; ``None`` takes the figure's own height.
             scale: the number of pixels of a PNG per CSS pixel.
 
         Returns:
             The path.
 
         Raises:
-            UnknownNameError: the file has another ending.
-            FileError: the file cannot be written, or the program that draws pictures is missing; the message says what to
+            UnknownNameError: the file name does not end in one of these endings.
+            FileError: the file cannot be written, or the program that draws pictures is missing. The message says what to
                 install.
         """
         path = Path(path)
         ending = path.suffix.lower().removeprefix(".")
         if ending == PAGE:
-            from steerlens.plotting.page import page  # which draws in the theme's colours, and the theme makes figures
+            from steerlens.plotting.page import page  # the page module imports the theme, which imports this module
 
             return write_text(path, page(Figure(self).update_layout(height=height) if height else self))
         if ending not in STATIC:
@@ -90,25 +91,25 @@ class Figure(go.Figure):  # type: ignore[misc]
         return write_atomically(path, _written(path, lambda: self.to_image(ending, scale=scale, **size)))
 
     def in_column(self) -> "Figure":
-        """Returns the figure with a new layout for the column of a paper, 460 pixels wide, with the legend below it.
+        """Returns the figure with a new layout for the column of a paper, 460 pixels wide, with the legend below the figure.
 
         Raises:
-            SettingsError: the figure has panels side by side, for which a column has no room.
+            SettingsError: the figure has panels side by side, which do not fit into a column.
         """
-        from steerlens.plotting.theme import in_column  # the theme makes figures
+        from steerlens.plotting.theme import in_column  # the theme imports this module
 
         return in_column(self)
 
     @property
     def natural_width(self) -> int:
-        """The width in pixels for which the figure was laid out: half a page or a page, as noted by ``theme.figure``; a page
-        for any other figure."""
+        """The width in pixels for which the figure was laid out: half a page or a full page, as recorded by ``theme.figure``. For
+        any other figure, it is the width of a full page."""
         return WIDTHS[self.noted.get("width", "page")]
 
     @property
     def noted(self) -> dict[str, Any]:
-        """The notes of ``theme.figure`` about a figure: title, subtitle, above (the height of both in pixels), width. Empty for
-        any other figure."""
+        """The data that ``theme.figure`` records about a figure: title, subtitle, above (the height of title and subtitle in
+        pixels), and width. Empty for any other figure."""
         meta = self.layout.meta
         return dict(meta) if isinstance(meta, dict) and "above" in meta else {}
 
@@ -117,7 +118,7 @@ def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:
     """Returns the function that writes a picture to a file.
 
     Raises:
-        FileError: kaleido or its browser is missing or failed.
+        FileError: kaleido or its browser is missing or fails.
     """
 
     def write(part: Path) -> None:
@@ -128,7 +129,7 @@ def _written(path: Path, draw: Callable[[], bytes]) -> Callable[[Path], None]:
             )
         try:
             picture = draw()
-        except Exception as error:  # kaleido and the browser raise their own
+        except Exception as error:  # kaleido and the browser raise errors of many types
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise FileError(
                 f"cannot draw {path}: {reason} {_SOFTWARE}. Or save the figure as .html, which needs no other software."

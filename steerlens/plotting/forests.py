@@ -1,4 +1,4 @@
-"""Forest plots: changes with their intervals, with one line per method and one panel per score."""
+"""Draws forest plots: changes with their intervals, with one line per method and one panel per score."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTROL = "control"
-"""The group of controls, which are drawn in grey."""
+"""The name of the group of controls. Controls are drawn in grey."""
 _LINE = 26
-"""The height in pixels of a method's line."""
+"""The height in pixels of the line of one method."""
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
     """Draws changes with their intervals, in points or in the score's unit. A marker is filled if its interval excludes zero.
 
     Args:
-        rows: columns method, score, change, low, high, group (which decides colours and markers), and n (concepts) if it is
-            known.
+        rows: columns method, score, change, low, high, group (which decides colours and markers), and n (number of concepts) if
+            it is known.
         title: the title of the figure.
-        subtitle: the line below the title, to which the meaning of filled markers is added.
-        panels: the names of the scores, with one panel each, from left to right.
+        subtitle: the line below the title. The meaning of filled markers is added to this line.
+        panels: the names of the scores. Each score has one panel, from left to right.
     """
     methods, groups = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["group"]))
     own = METHOD_COLOURS | {CONTROL: GREY}
@@ -41,7 +41,7 @@ def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Seque
         fig.update_xaxes(title=f"change ({unit})", row=1, col=column)
         fig.add_vline(x=0, line={"color": GREY, "width": 1}, row=1, col=column)
     fig.update_yaxes(categoryorder="array", categoryarray=methods[::-1], automargin=True)
-    told = len(groups) == len(methods)  # the lines' names say what the legend would
+    told = len(groups) == len(methods)  # the names of the lines replace the legend
     fig.update_layout(height=fig.layout.margin.t + 140 + _LINE * len(methods), showlegend=not told)
     return below(fig)
 
@@ -50,7 +50,8 @@ def forest_rows(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Returns a table of changes as rows for ``forest_figure``. Each method has its own group, and controls are grey.
 
     Args:
-        frame: columns method, score, change, low, high, and control if there are controls; it is empty for all other methods.
+        frame: columns method, score, change, low, high, and control if there are controls. The column control is empty for
+            methods that are no controls.
     """
     groups = frame["method"]
     return frame.assign(group=groups.where(frame["control"] == "", CONTROL) if "control" in frame else groups)

@@ -1,4 +1,4 @@
-"""The separability that the form of prompts alone gives."""
+"""Draws how well the form of prompts alone separates the kinds."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The frontier: paths of methods that start at the unsteered model, with the Pareto front of their points."""
+"""Draws a frontier: paths of methods that start at the unsteered model, with the Pareto front of their points."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,20 +37,21 @@ _WORDS = (
 def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = (), *, axes: tuple[str, str] = AXES) -> Figure:
     """Draws paths of methods as lines in the plane of two scores (shares in points), with the unsteered model at the origin.
 
-    Every point is the mean over locales, with its number next to it. Markers grow along the path. A marker is filled if its
-    point is on the Pareto front in at least half of the resamples. The last point of each path has a cross of its paired 95%
+    Every point is the mean over locales, and a number is next to it. Markers grow along the path. A marker is filled if its point
+    is on the Pareto front in at least half of the resamples. The last point of each path has a cross, which shows its paired 95%
     intervals. The hover text contains the intervals of every point.
 
     Args:
         frame: the table of ``Frontier``.
-        front: path and number of the points on the Pareto front, by ascending gain of the first score; none for ``()``.
+        front: path and number of the points on the Pareto front, by ascending gain of the first score. With ``()``, no front is
+            drawn.
         axes: the scores that are drawn along x and y.
     """
     parts, points = _points(frame, axes)
     paths = list(dict.fromkeys(points["path"]))
     title = f"{parts.x.title}-{parts.y.title} frontier".capitalize()
     locales = dict.fromkeys(frame.loc[frame["locale"] != MEAN, "locale"])
-    words = f"{', '.join(locales)}; {parts.sizes}; {_WORDS}"
+    words = f"{', '.join(locales) or 'mean over locales'}; {parts.sizes}; {_WORDS}"
     fig = figure(title, words, *(f"change of {axis}" for axis in parts.titles), width="page")
     fig.set_subplots(rows=1, cols=1)
     fig.update_layout(height=fig.layout.margin.t + 560)
@@ -67,7 +68,8 @@ def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = 
 
 
 def _points(frame: "pd.DataFrame", axes: tuple[str, str]) -> tuple[Parts, "pd.DataFrame"]:
-    """The means over locales with path, number, share on the front and hover text, by ascending number within a path."""
+    """Returns the means over locales with path, number, share of resamples on the front, and hover text, by ascending number
+    within a path."""
     rows = frame[(frame["locale"] == MEAN) & frame["score"].isin(axes)]
     names = [path if path == UNSTEERED else f"{path} at {at:.15g}" for path, at in zip(rows["method"], rows["at"], strict=True)]
     rows = rows.assign(path=rows["method"], method=names)
@@ -85,7 +87,7 @@ def _on_front(share: float) -> str:
 
 
 def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
-    """The points, with intervals only for the last point of each path, as more crosses would hide the paths."""
+    """Returns the points, with intervals only for the last point of each path. More crosses would hide the paths."""
     last = ~points["path"].duplicated(keep="last")
     ends = {
         f"{end}_{axis}": points[f"{end}_{axis}"].where(last, points[f"change_{axis}"]) for end in ("low", "high") for axis in "xy"
@@ -94,17 +96,17 @@ def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) -> None:
-    """Draws a line through the points and the unsteered model, whose number is 0, and the points on it."""
+    """Draws the points of a path, and a line through these points and the unsteered model, which has the number 0."""
     colour, shared = colour_of(path, paths), {"legendgroup": path, "row": 1, "col": 1}
     others = [name for name in paths if name not in METHOD_COLOURS]
-    again = others.index(path) // len(OTHER_COLOURS) if path in others else 0  # the colours have been taken so often
+    again = others.index(path) // len(OTHER_COLOURS) if path in others else 0  # how often all colours were used
     line = {"color": colour, "width": 2, "dash": DASHES[again % len(DASHES)]}
     at = int(np.searchsorted(rows["at"], 0.0))
     x, y = (np.insert(rows[f"change_{axis}"].to_numpy(), at, 0.0) for axis in "xy")
     if (rows["at"] == 0).any():
         x, y = rows["change_x"], rows["change_y"]
     fig.add_scatter(x=x, y=y, mode="lines", line=line, opacity=0.6, showlegend=False, hoverinfo="skip", **shared)
-    sign = {"color": colour, "symbol": symbol_of(colour), "size": 10}  # of the legend alone, where none is hollow
+    sign = {"color": colour, "symbol": symbol_of(colour), "size": 10}  # the marker in the legend, which is never hollow
     fig.add_scatter(x=[None], y=[None], mode="lines+markers", line=line, marker=sign, name=path, hoverinfo="skip", **shared)
     fig.add_scatter(
         x=rows["change_x"],
@@ -124,7 +126,7 @@ def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) ->
 
 
 def _markers(rows: "pd.DataFrame", colour: str) -> dict[str, Any]:
-    """Markers that grow with the distance from the number 0. A marker is hollow if other points are on the front in most
+    """Returns markers that grow with the distance from the number 0. A marker is hollow if its point is not on the front in most
     resamples."""
     ranks = rows["at"].abs().rank(method="dense").to_numpy()
     first, last = _SIZES
@@ -134,17 +136,17 @@ def _markers(rows: "pd.DataFrame", colour: str) -> dict[str, Any]:
 
 
 def _front(fig: Figure, points: "pd.DataFrame", front: Sequence[tuple[str, float]]) -> None:
-    """Draws a dotted line through the points that no other point beats on both axes."""
+    """Draws a dotted line through the points for which no other point is better on both axes."""
     known = {(row.path, row.at): (row.change_x, row.change_y) for row in points.itertuples()} | {(UNSTEERED, 0.0): (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(known[point] for point in front), strict=True)
         line = {"color": INK, "width": 1.5, "dash": "dot"}
-        shown = {"name": "Pareto front of the means", "legendrank": 2000}  # beneath the paths, and behind them in the legend
+        shown = {"name": "Pareto front of the means", "legendrank": 2000}  # below the paths, and after the paths in the legend
         fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", row=1, col=1, **shown)
 
 
 def _unsteered(fig: Figure, frame: "pd.DataFrame") -> None:
-    """Adds the share on the front of the unsteered model to its hover text."""
+    """Adds to the hover text of the unsteered model how often it is on the Pareto front."""
     for share in frame.loc[(frame["method"] == UNSTEERED) & frame["on_front"].notna(), "on_front"].head(1):
         hover = {"hovertext": f"<b>{UNSTEERED}</b><br>{_on_front(share)}", "hoverinfo": "text"}
         fig.update_traces(hover, selector={"name": UNSTEERED})

@@ -1,4 +1,4 @@
-"""Heatmaps: scores by layer and locale, levels by method and locale, and the cells from which all heatmaps are made."""
+"""Draws heatmaps: scores by layer and locale, levels by method and locale, and the cells that all heatmaps share."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ _FRACTION = 2
 GAPS = "NaN: scores that are not finite"
 """The text in a subtitle for places without a number."""
 FEWEST_MARKED = 20
-"""The smallest number of concepts with which a cell is marked. With fewer, a bootstrap interval is too narrow: among cells
-without any effect, it excluded zero in up to 12 of 100 instead of 5 (5 concepts in six locales)."""
+"""The smallest number of concepts with which a cell is marked. With fewer concepts, a bootstrap interval is too narrow. With 5
+concepts in six locales, up to 12 of 100 intervals without any effect excluded zero, instead of 5."""
 
 
 def marked(n: float) -> str:
@@ -36,7 +36,7 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figur
 
     Args:
         frame: the table of ``Separability``.
-        score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (of EN and LOC).
+        score: ``auroc``, ``accuracy``, ``above`` (AUROC minus the best baseline's AUROC) or ``cosine`` (of EN and LOC).
         probe: the probe that has the score; ``EN-LOC cosine`` for ``cosine``.
     """
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
@@ -61,13 +61,13 @@ def by_layer_and_locale(
     """Adds a heatmap of layers by locales, on a diverging scale around zero or on a sequential scale.
 
     Args:
-        fig: the figure to which it is added.
-        rows: columns layer, locale, value, its interval low and high (NaN if it has none), n and, if n does not count concepts,
+        fig: the figure to which the heatmap is added.
+        rows: columns layer, locale, value, its interval low and high (NaN if there is none), n and, if n does not count concepts,
             concepts.
         bar: the title of the colour bar.
         signed: whether the scale diverges around zero.
         least: the value at the low end of a sequential scale.
-        most: the value at its high end; ``None`` takes the largest value.
+        most: the value at the high end of a sequential scale; ``None`` takes the largest value.
     """
     order = list(dict.fromkeys(rows["locale"]))
     grids = [rows.pivot(index="layer", columns="locale", values=v).sort_index()[order] for v in ("value", "low", "high", "n")]
@@ -139,7 +139,7 @@ def add_cells(
 
     Args:
         grid: the numbers.
-        x: names of the columns; with ``None`` they are numbered.
+        x: names of the columns; with ``None``, the columns are numbered.
         y: names of the rows.
     """
     fig.add_heatmap(
@@ -168,10 +168,10 @@ def add_cells(
 
 
 def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str], *, numbered: bool = False) -> None:
-    """Writes NaN into the places without a number, which the heatmap leaves out.
+    """Writes NaN into the places without a number, because the heatmap leaves these places empty.
 
     Args:
-        said: a function that returns the hover text of such a place, given its row and column.
+        said: a function that returns the hover text of a place without a number, given its row and column.
         numbered: whether the axes are numbered and not named.
     """
     gaps = [(row, column) for row, column in zip(*grid.isna().to_numpy().nonzero(), strict=True)]
@@ -189,7 +189,7 @@ def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str],
 
 
 def bare(fig: Figure) -> Figure:
-    """Removes the lines between cells, and lets tick labels take the room that they need."""
+    """Removes the lines between cells, and lets tick labels take the space that they need."""
     for axes in (fig.update_xaxes, fig.update_yaxes):
         axes(showgrid=False, zeroline=False, automargin=True)
     return fig
@@ -201,10 +201,10 @@ def numbers(
     """Returns the texts of the cells: a change with its sign, and with a mark if its interval excludes zero.
 
     Args:
-        grid: the changes, or levels.
-        low: the lower ends of their intervals; NaN if there is none.
-        high: the upper ends.
-        concepts: the number of concepts of each cell; cells with fewer than ``FEWEST_MARKED`` are not marked.
+        grid: the changes, or the levels.
+        low: the lower ends of the intervals; NaN if there is no interval.
+        high: the upper ends of the intervals.
+        concepts: the number of concepts of each cell. A cell with fewer than ``FEWEST_MARKED`` concepts is not marked.
         digits: the number of decimal places.
         signed: whether the numbers are changes.
     """
@@ -217,7 +217,7 @@ def numbers(
         if round(value, digits) == 0:
             return f"{0:.{digits}f}"
         short = f"{value:{form}}"
-        if signed and digits == _FRACTION:  # no leading zero, which has no room next to a sign
+        if signed and digits == _FRACTION:  # no leading zero, because there is no space for it next to a sign
             short = short.replace("0.", ".", 1) if abs(value) < 1 else short
         return f"{short.replace('-', '−')}{_MARK if signed and mark else ''}"
 
@@ -225,7 +225,7 @@ def numbers(
 
 
 def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.DataFrame":
-    """Returns `` [-0.3, +7.6]`` for each cell, or an empty text if it has no interval."""
+    """Returns the interval of each cell as text, such as `` [-0.3, +7.6]``, or an empty text if there is none."""
     said = low.copy().astype(object)
     for row, column in ((row, column) for row in low.index for column in low.columns):
         a, b = low.loc[row, column], high.loc[row, column]
@@ -234,5 +234,5 @@ def intervals(low: "pd.DataFrame", high: "pd.DataFrame", digits: int) -> "pd.Dat
 
 
 def stacked(*grids: "pd.DataFrame") -> list[list[list[Any]]]:
-    """Returns one list per place, with the value of each grid there."""
+    """Returns one list for each place, with the values of all grids at this place."""
     return [[list(cell) for cell in zip(*rows, strict=True)] for rows in zip(*(grid.to_numpy() for grid in grids), strict=True)]

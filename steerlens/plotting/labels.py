@@ -12,7 +12,7 @@ _ROOM = {
     "bottom right": (0.85, -0.85),
     "bottom left": (-0.85, -0.85),
 }
-"""The text positions that plotly offers, with their direction from the point. Earlier ones are preferred."""
+"""The text positions that plotly offers, with their direction from the point. Positions that come first are preferred."""
 _MARKER = 7.0
 """The distance in pixels that is kept free around a point."""
 
@@ -27,15 +27,15 @@ def beside(
     others: Sequence[tuple[float, float]] = (),
     letter: tuple[float, float] = (7, 13),
 ) -> list[str]:
-    """A ``textposition`` for each name. For each name in turn, the position is chosen that covers the least of the points and
-    of the earlier names.
+    """Returns a ``textposition`` for each name. Names are placed one after another. Each name gets the position where it covers
+    the smallest area of points and of earlier names.
 
     Args:
         x: the x coordinates of the points.
         y: the y coordinates of the points.
         names: the names.
         scale: the number of pixels in one unit of x and of y.
-        others: points without a name, which names should not cover either.
+        others: points without a name. Names should not cover these points either.
         letter: the width and height of a letter in pixels.
     """
     at = [(a * scale[0], b * scale[1]) for a, b in zip(x, y, strict=True)]

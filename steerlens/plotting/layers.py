@@ -1,4 +1,4 @@
-"""Curves over layers with their intervals: separability and its controls, geometry, the logit lens."""
+"""Draws curves over layers with their intervals: separability and its controls, geometry, and the logit lens."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ _COLOURS = {
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
 _BASELINE_DASHES = {"surface form": "dash", "prompt length": "dot", "token embeddings": "dashdot", "layer-0 residual": "longdash"}
-"""The dash of each baseline, which is the same in every figure."""
+"""The dash of the line of each baseline. The dashes are the same in every figure."""
 _ROOM = 0.5
 """The space before the first and after the last layer, in layers."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
@@ -93,11 +93,11 @@ def permutation_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC minus that of random labels by layer, for one held-out locale.
+    """Draws the AUROC minus the AUROC of random labels by layer, for one held-out locale.
 
     Args:
         frame: the table of ``Selectivity``.
-        locale: the locale that was held out, or ``all`` for the mean over them.
+        locale: the locale that was held out, or ``all`` for the mean over all held-out locales.
     """
     part = frame[frame["locale"] == locale]
     where = "mean over held-out locales" if locale == "all" else f"{locale} held out"
@@ -116,7 +116,8 @@ def selectivity_lines(frame: "pd.DataFrame", locale: str) -> Figure:
 
 
 def erasure_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws by layer the AUROC of a new probe after zero, one or more directions are erased, and of its control.
+    """Draws the AUROC of a new probe by layer, after zero, one or more directions are erased. The AUROC of the control is drawn
+    too.
 
     Args:
         frame: the table of ``Erasure``.
@@ -145,7 +146,7 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
 
     Args:
         frame: the table of ``Geometry``.
-        measure: a value of the column ``measure``; for ``cosine`` the noise ceiling is drawn too.
+        measure: a value of the column ``measure``. For ``cosine``, the noise ceiling is drawn too.
         locale: the locale that is drawn.
     """
     part = frame[(frame["locale"] == locale) & (frame["measure"] == measure)]
@@ -167,7 +168,7 @@ def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
     Args:
         frame: the table of ``Geometry``.
         measure: a value of the column ``measure``.
-        of: a value of the column ``of`` that the measure has.
+        of: a value of the column ``of`` for this measure.
     """
     part = frame[(frame["measure"] == measure) & (frame["of"] == of)]
     what = "factual minus cultural" if of == "gap" else of

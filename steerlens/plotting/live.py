@@ -1,4 +1,4 @@
-"""Figures in a notebook: plotly's FigureWidget, which can change, and HTML that needs no kernel."""
+"""Shows figures in a notebook: as plotly's FigureWidget, which can change, and as HTML that needs no kernel."""
 
 import re
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 
 class _Whole(go.FigureWidget):  # type: ignore[misc]
-    """A figure that the page receives only when it is complete. Plotly's own widget is empty at first and is filled by a second
-    message. A page that is still loading plotly may draw it in between, and then it stays empty."""
+    """A figure that the page receives only when the figure is complete. Plotly's own widget is empty at first, and a second
+    message fills it. A page that is still loading plotly may draw the empty widget, which then stays empty."""
 
     _made = False
 
@@ -31,8 +31,8 @@ class _Whole(go.FigureWidget):  # type: ignore[misc]
 
 
 def live(fig: go.Figure, width: int, height: int) -> Any:
-    """A figure as a widget, drawn small and without its title. ``caption_of`` returns the title, for a place next to the
-    figure.
+    """Returns a figure as a widget, drawn small and without its title. ``caption_of`` returns the title, so that the page can
+    show it next to the figure.
 
     Args:
         width: the width in pixels.
@@ -49,17 +49,17 @@ def live(fig: go.Figure, width: int, height: int) -> Any:
 
 
 def caption_of(fig: go.Figure) -> tuple[str, str]:
-    """The title and subtitle of a figure, as noted by ``theme.figure``."""
+    """Returns the title and subtitle of a figure, as recorded by ``theme.figure``."""
     meta = fig.layout.meta or {}
     return str(meta.get("title", "")), str(meta.get("subtitle", ""))
 
 
 def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
-    """Makes a figure on the page look like another one, in its own size. Traces are kept if possible, and with them the
-    handlers of clicks.
+    """Makes a figure on the page look like another figure, without changing its size. Traces are kept if possible, so that their
+    click handlers stay.
 
-    Each trace is changed in a separate batch. In a batch of several traces, plotly's widget loses, in the browser, a property
-    that changes in one trace and stays the same in another. The layout is changed with the last trace.
+    Each trace is changed in a separate batch. In a batch of several traces, plotly's widget loses a property in the browser if
+    the property changes in only some of the traces. The layout is changed with the last trace.
 
     Args:
         width: the width in pixels; unchanged for ``None``.
@@ -76,7 +76,7 @@ def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
 
 
 def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
-    """A figure for a small place: no title, small type, the legend above, and numbers in the page's format (+0.29)."""
+    """Returns a figure for a small place: no title, small text, the legend above, and numbers in the page's format (+0.29)."""
     made = go.Figure(fig)
     named = sum(trace.showlegend is not False and trace.type != "heatmap" for trace in made.data) > 1
     made.update_layout(
@@ -99,13 +99,13 @@ def _small(fig: go.Figure, width: int, height: int) -> go.Figure:
 
 
 def shows_stills() -> bool:
-    """Whether Plotly is set to show figures as PNG (``PLOTLY_RENDERER=png+…``), so that they are visible on pages that run no
+    """Returns whether plotly is set to show figures as PNG (``PLOTLY_RENDERER=png+…``), which are visible on pages without
     scripts."""
     return "png" in str(plotly.io.renderers.default).split("+")
 
 
 def still(figures: Sequence[go.Figure]) -> str:
-    """Figures as HTML that needs no kernel. plotly.js is loaded from its content network."""
+    """Returns figures as HTML that needs no kernel. The HTML loads plotly.js from a content delivery network."""
     first = [True, *[False] * len(figures)]
     parts = [
         fig.to_html(include_plotlyjs="cdn" if load else False, full_html=False, config=OFFLINE)

@@ -1,4 +1,5 @@
-"""Figures in HTML: titles in the page's type, and figures redrawn for a phone's width, for dark mode and for print."""
+"""Writes figures as HTML. Titles use the page's font, and figures are redrawn for a phone's width, for dark mode and for
+print."""
 
 import json
 from html import escape
@@ -10,14 +11,14 @@ from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import DARK
 
 _TOP = 24
-"""The height in pixels above a figure whose title is its caption."""
+"""The height in pixels above a figure whose title is in the caption."""
 _LEAST = 40
 """The smallest height in pixels at which a figure is readable."""
 _HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 def page(figure: Figure) -> str:
-    """A page with one figure and everything that it needs."""
+    """Returns an HTML page with one figure and everything that the figure needs."""
     title = escape(figure.noted.get("title", "steerlens"))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}\n<title>{title}</title>\n<style>{style()}</style>\n'
@@ -26,9 +27,9 @@ def page(figure: Figure) -> str:
 
 
 def element(figure: Figure) -> str:
-    """A figure's part of a page: its title as caption, and its data as JSON for ``scripts`` to draw.
+    """Returns a figure's part of a page: its title as a caption, and its data as JSON, which the code from ``scripts`` draws.
 
-    A figure that was not made by ``theme.figure``, or whose title was changed since, keeps its title.
+    A figure keeps its own title if ``theme.figure`` did not make the figure, or if the title was changed later.
     """
     said, shown, caption = figure.noted, Figure(figure), ""
     if said and (shown.layout.title.text or "").replace("<br>", " ").startswith(f"<b>{said['title']}</b>"):
@@ -36,7 +37,7 @@ def element(figure: Figure) -> str:
         less = max(0, min(said["above"] - _TOP, shown.layout.margin.t, shown.layout.height - _LEAST))
         shown.update_layout(title=None, margin_t=shown.layout.margin.t - less, height=shown.layout.height - less)
     height = int(shown.layout.height or 450)
-    content = shown.update_layout(height=height).to_json().replace("</", "<\\/")  # or a name could end the script
+    content = shown.update_layout(height=height).to_json().replace("</", "<\\/")  # otherwise a name could end the script
     alt = escape(f"{said['title']}. {said['subtitle']}" if said else "figure", quote=True)
     place = f'data-width="{said.get("width", "page")}" role="img" aria-label="{alt}" style="height:{height}px"'
     return (
@@ -51,7 +52,7 @@ def style() -> str:
 
 
 def scripts() -> str:
-    """Plotly itself, and the code that draws the figures with it. It must come after the figures."""
+    """Returns the scripts of a page: plotly, and the code that draws the figures. Put the scripts after the figures."""
     dark = f'<script type="application/json" id="dark">{json.dumps(DARK)}</script>'
     return f"<script>{get_plotlyjs()}</script>\n{dark}\n<script>{_beside('page.js')}</script>"
 

@@ -1,4 +1,4 @@
-"""The number of pairs that a vector needs: how well two vectors from n pairs agree, and the effect of a vector from n pairs."""
+"""Draws how many pairs a vector needs: how well two vectors from n pairs agree, and the effect of a vector from n pairs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def pairs_figure(halves: "pd.DataFrame | None" = None, effect: "pd.DataFrame | None" = None) -> Figure:
-    """Draws how well two vectors from n pairs agree, and the effect of a vector from n pairs, in one panel each, with one line
-    per vector.
+    """Draws two panels with one line per vector: how well two vectors from n pairs agree, and the effect of a vector from n
+    pairs.
 
     Args:
-        halves: the table of ``SplitHalves``. The mean over locales is drawn; the predicted cosine is dotted.
-        effect: the rows of ``FewerPairs`` for one score of each vector; bars are 95% of the draws.
+        halves: the table of ``SplitHalves``. The mean over locales is drawn. The line of the predicted cosine is dotted.
+        effect: the rows of ``FewerPairs`` for one score of each vector. The error bars contain 95% of the draws.
     """
     drawn = [(draw, frame) for draw, frame in ((_agreement, halves), (_effect, effect)) if frame is not None]
     words = (

@@ -1,4 +1,4 @@
-"""Lines with error bars in the panels of a figure."""
+"""Draws lines with error bars in the panels of a figure."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,9 @@ def panel_line(
         fig: the figure.
         panel: the panel's row and column, from 1.
         x, y: the coordinates of the line.
-        name: its name in the legend, and the group with which it is shown and hidden.
-        look: plotly's ``line`` with a colour, which also decides the marker.
-        legend: whether the legend names it, once for all panels.
+        name: the name of the line in the legend. Lines with the same name are shown and hidden together.
+        look: plotly's ``line`` with a colour. The colour also decides the marker.
+        legend: whether the legend contains the line. Set it in one panel only.
         more: other properties of the trace, such as ``error_y``.
     """
     common = {"mode": "lines+markers", "line": dict(look), "name": name, "legendgroup": name, "showlegend": legend, **more}

@@ -1,4 +1,5 @@
-"""The points of a plane's figure: both changes of every method and locale, in the units that are shown."""
+"""Prepares the points of a plane's figure: the change along x and along y of every method and locale, in the units that are
+shown."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AXES = ("transfer", "localization")
-"""The scores along x and y by default."""
+"""The default scores along x and y."""
 MEAN, UNSTEERED = "mean", "unsteered"
 _EXPLICIT = "explicit prompt"
 
@@ -26,7 +27,7 @@ class Parts:
         self.order = list(dict.fromkeys(self.means["method"]))
 
     def panels(self) -> list[str]:
-        """The methods that have both scores, if there are several locales."""
+        """Returns the methods that have both scores, or no methods if there is only one locale."""
         several = self.locales["locale"].nunique() > 1
         return [
             method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
@@ -34,26 +35,27 @@ class Parts:
 
     @property
     def titles(self) -> tuple[str, str]:
-        """The names of the scores with the units of their changes."""
+        """The names of the two scores, each with the unit of its changes."""
         return f"{self.x.title} ({self.x.change_unit})", f"{self.y.title} ({self.y.change_unit})"
 
     @property
     def sizes(self) -> str:
-        """The largest number of concepts along each axis, with the kinds of their items."""
+        """The largest number of concepts along each axis, with the kind of the items, as text."""
         return " and ".join(
             f"{self.means[f'n_{axis}'].max():.0f} {'' if score.kind is None else f'{score.kind} '}concepts"
             for axis, score in (("x", self.x), ("y", self.y))
         ).replace("factual concepts and", "factual and")
 
     def colour(self, method: str) -> str:
-        """The method's colour."""
+        """Returns the colour of a method."""
         return colour_of(method, self.order)
 
 
 def _points(frame: "pd.DataFrame", x: Score, y: Score) -> "pd.DataFrame":
-    """Both changes of a method and locale in one row, with shares in points.
+    """Returns one row for each method and locale, with the changes along x and y. Shares are in percentage points.
 
-    The explicit prompt does not change the score of items without one. Any other method that lacks a score is left out.
+    For items without an explicit prompt, the change of the method ``explicit prompt`` is zero. Any other method that lacks a
+    score is left out.
     """
     keys = ["method", "locale"]
     both = frame[frame["score"].isin([x.name, y.name])][keys].drop_duplicates()

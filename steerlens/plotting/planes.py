@@ -1,4 +1,5 @@
-"""The transfer-localization plane: a large panel with the means over locales, and a small panel per method with its locales."""
+"""Draws the transfer-localization plane: a large panel with the means over locales, and a small panel per method with its
+locales."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
 _FRONT = "Pareto front of the means"
 _MARKER, _CIRCLE, _RING = 15, 12, 13
-"""The sizes in pixels of a method's marker and of the origin's circle, and how much larger each is than the one above it."""
+"""The sizes in pixels of a method's marker and of the origin's circle, and the number of pixels that a covered marker is larger
+than the marker above it."""
 _COVERS = 6
-"""Markers whose centres are less than this many pixels apart cover each other."""
+"""The distance in pixels between the centres of two markers below which the markers cover each other."""
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price<br>of transfer", "left", "top"),
@@ -28,15 +30,15 @@ _QUADRANTS = (
 def plane_figure(
     frame: "pd.DataFrame", front: Sequence[str] = (), *, axes: tuple[str, str] = AXES, by_locale: bool = True
 ) -> Figure:
-    """Draws the change of one score against that of another (shares in points), with the unsteered model at the origin.
+    """Draws the changes of two scores as a plane (shares in percentage points), with the unsteered model at the origin.
 
-    The large panel has each method's mean over locales with its paired 95% intervals, an arrow from the origin, the Pareto
-    front of the means, and the controls in grey; their crosses are the spread of their draws. If there are several locales, a
-    small panel per method has each locale with its intervals.
+    The large panel shows each method's mean over locales with its paired 95% intervals and an arrow from the origin. It also
+    shows the Pareto front of the means, and the controls in grey with crosses for the spread of their draws. If there are several
+    locales, a small panel per method shows each locale with its intervals.
 
     Args:
         frame: the table of ``Plane``.
-        front: methods on the Pareto front, by ascending gain of the first score; none for ``()``.
+        front: methods on the Pareto front, by ascending gain of the first score. With ``()``, no front is drawn.
         axes: the scores that are drawn along x and y.
         by_locale: whether to draw the small panels.
     """
@@ -60,8 +62,7 @@ def plane_figure(
 
 
 def _legend_rows(names: Sequence[str]) -> int:
-    """Returns the number of lines of a legend with some names above a full-page figure. It is an estimate that is never too
-    small."""
+    """Estimates the number of lines of a legend with these names above a full-page figure. The estimate is never too small."""
     rows, used = 1, 0
     for name in names:
         wide = 48 + 9 * len(name)
@@ -91,7 +92,7 @@ def plane_panels(frame: "pd.DataFrame", axes: tuple[str, str] = AXES) -> list[Fi
 def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], columns: int) -> Figure:
     crosses = "crosses: paired 95% intervals over concepts" + ("" if parts.controls.empty else "; of controls: 95% of the draws")
     title = f"{parts.x.title}-{parts.y.title} plane".capitalize()
-    fig = figure(title, f"{', '.join(locales)}; {parts.sizes}; {crosses}", "", "", width="page")
+    fig = figure(title, f"{', '.join(locales) or 'mean over locales'}; {parts.sizes}; {crosses}", "", "", width="page")
     rows = -(-len(several) // columns)
     heights = [560.0, *[300.0] * rows]
     fig.set_subplots(
@@ -117,7 +118,7 @@ def _panels(parts: Parts, locales: Sequence[str], several: Sequence[str], column
 
 
 def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> None:
-    """Draws one method with its locales, on the axes that all methods' panels share."""
+    """Draws one method with its locales. The panels of all methods have the same axes."""
     shown, means = parts.panels(), parts.means[parts.means["method"] == method]
     mean = float(means["change_x"].iloc[0]), float(means["change_y"].iloc[0])
     around_origin(fig, parts.locales[parts.locales["method"].isin(shown)], row, column)
@@ -128,7 +129,7 @@ def _panel(fig: Figure, parts: Parts, method: str, row: int, column: int) -> Non
 def _nested(means: "pd.DataFrame", scales: tuple[float, float]) -> dict[str, int]:
     """Returns the size in pixels of every method's marker and of the origin's circle.
 
-    Where markers would cover each other, those that are drawn first are larger, so that all of them can be seen.
+    If markers would cover each other, markers that are drawn first are larger, so that all markers are visible.
 
     Args:
         means: the methods' rows of ``Parts``, in the order in which they are drawn.
@@ -151,7 +152,8 @@ def _nested(means: "pd.DataFrame", scales: tuple[float, float]) -> dict[str, int
 def _mean(
     fig: Figure, means: "pd.DataFrame", method: str, colour: str, row: int, column: int, *, size: int | None = None
 ) -> None:
-    """Draws an arrow from the origin to the mean over locales and, in the large panel, where ``size`` is given, its cross."""
+    """Draws an arrow from the origin to the mean over locales. In the large panel, where ``size`` is given, the cross of the mean
+    is drawn too."""
     main, rows = size is not None, means[means["method"] == method]
     shared = {"legendgroup": method, "row": row, "col": column}
     arrow = {"symbol": ["circle", "arrow"], "size": [0, 12], "angleref": "previous", "standoff": 8, "color": colour}
@@ -183,8 +185,9 @@ def _mean(
 
 
 def _locales(fig: Figure, rows: "pd.DataFrame", mean: tuple[float, float], colour: str, row: int, column: int) -> None:
-    """Draws a small point per locale with a thin cross. Its name does not cover the other points, the origin or the mean."""
-    names = rows["locale"].str.split("-").str[0]  # the language alone has room; the hover has the whole
+    """Draws a small point with a thin cross for each locale. The names of locales do not cover other points, the origin or the
+    mean."""
+    names = rows["locale"].str.split("-").str[0]  # there is only space for the language; the hover text has the full locale
     fig.add_scatter(
         x=rows["change_x"],
         y=rows["change_y"],
@@ -208,7 +211,7 @@ def pixels(fig: Figure, row: int, column: int) -> tuple[float, float]:
 
     Args:
         fig: the figure.
-        row, column: the panel, from 1; its axes have ranges.
+        row, column: the panel's row and column, from 1. The ranges of its axes must be set.
     """
     axes, margin = fig.get_subplot(row, column), fig.layout.margin
     sizes = fig.natural_width - margin.l - margin.r, fig.layout.height - margin.t - margin.b
@@ -237,7 +240,7 @@ def _controls(fig: Figure, rows: "pd.DataFrame") -> None:
 
 
 def _front(fig: Figure, means: "pd.DataFrame", front: Sequence[str]) -> None:
-    """Draws a dotted line through the means that no other mean beats on both axes."""
+    """Draws a dotted line through the means for which no other mean is better on both axes."""
     at = {row.method: (row.change_x, row.change_y) for row in means.itertuples()} | {UNSTEERED: (0.0, 0.0)}
     if len(front) > 1:
         x, y = zip(*(at[method] for method in front), strict=True)
@@ -252,7 +255,7 @@ def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float
         rows: the rows of ``Parts`` that are drawn.
         colour: the bars' colour.
         thickness: the thickness of the bars in pixels.
-        width: the width in pixels of the strokes at their ends.
+        width: the width in pixels of the strokes at the ends of the bars.
     """
     bars = {}
     for axis in "xy":
@@ -263,7 +266,7 @@ def cross_bars(rows: "pd.DataFrame", colour: str, thickness: float, width: float
 
 
 def _pale(colour: str) -> str:
-    """A transparent colour, so that overlapping markers do not hide each other."""
+    """Returns a transparent version of a colour, so that overlapping markers do not hide each other."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.35)"
 
@@ -276,7 +279,7 @@ def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *,
         fig: the figure.
         points: the rows of ``Parts`` that are drawn in the panel.
         row, column: the panel, from 1.
-        main: whether this is the large panel, whose marker is named in the legend.
+        main: whether the panel is the large panel. The legend names the marker of the large panel.
     """
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         least = float(points[f"least_{axis}"].max())
@@ -291,7 +294,7 @@ def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *,
 
 
 def quadrants(fig: Figure) -> None:
-    """Writes the meaning of each corner into the first panel.
+    """Writes the meaning of each corner of the plane into the first panel.
 
     Args:
         fig: the figure, with the change of transfer along x and of localization along y.

@@ -1,4 +1,4 @@
-"""Figures of single prompts: residuals in two dimensions, the logit lens token by token."""
+"""Draws figures of single prompts: residuals in two dimensions, the logit lens by token, choices and margins."""
 
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,11 @@ _LONGEST = 12
 
 
 def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
-    """Draws prompts at one layer as points. The symbol shows the kind.
+    """Draws the prompts at one layer as points. The symbol of a point shows the kind of the prompt.
 
     Args:
         frame: the table of ``ResidualMap``.
-        colour: the column that decides the colour of points, such as ``topic``; its rarer values are drawn together as
+        colour: the column that decides the colour of points, such as ``topic``. Rare values of the column are drawn together as
             ``other``.
     """
     layer, where = int(frame["layer"].iloc[0]), ", ".join(dict.fromkeys(frame["locale"]))
@@ -51,7 +51,8 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
 
 
 def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
-    """Draws layers by tokens: the most probable next token, coloured by its probability, and framed if steering changed it.
+    """Draws the most probable next token of each layer and token. Its probability sets the colour, and a frame marks a token that
+    steering changed.
 
     Args:
         frame: the table of ``TokenLens``.
@@ -128,10 +129,11 @@ def choice_bars(frame: "pd.DataFrame") -> Figure:
 
 
 def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
-    """Draws one item's margin by strength: predicted as a line, run as points, and the chosen strength as a dashed line.
+    """Draws one item's margin by strength. A line shows predicted margins, points show margins that were run, and a dashed line
+    marks the chosen strength.
 
     Args:
-        frame: columns strength, predicted, exact (NaN if it was not run); margins in nats per token.
+        frame: columns strength, predicted, exact (NaN if the strength was not run). Margins are in nats per token.
         chosen: the strength that is marked.
         subject: the steered prompt, vector and layer, for the subtitle.
     """
@@ -153,13 +155,13 @@ def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
 
 
 def _changed(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Whether steering changes the most probable next token, by layer and position."""
+    """Returns whether steering changes the most probable next token, by layer and position."""
     wide = frame.pivot(index=["layer", "position"], columns="steering", values="top")
     return (wide["steered"] != wide["unsteered"]).unstack("position")
 
 
 def _frames(fig: Figure, changed: "pd.DataFrame") -> None:
-    """Draws one line around every cell that is true."""
+    """Draws a frame around every cell whose value is true."""
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in zip(*changed.to_numpy().nonzero(), strict=True):

@@ -1,4 +1,4 @@
-"""The plans that a search tried and chose, and the cost of another locale's choice."""
+"""Draws the plans that a search tried and chose, and the cost of another locale's choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ _PARTS = {
 
 
 def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
-    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front. The chosen plans are
-    large.
+    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front. Chosen plans have large
+    markers.
 
     Args:
-        tried: the rows of one locale, or of all together.
-        chosen: for each method, the plan by its name in the rows; ``best`` gets a ring.
-        locale: the locale of the rows, or ``all``; it is written in the subtitle.
+        tried: the rows of one locale, or of all locales together.
+        chosen: the name of each method's chosen plan, as in the rows. The plan of ``best`` gets a ring.
+        locale: the locale of the rows, or ``all``. The subtitle shows this text.
     """
     one, two = (shown_score(name) for name in tried.columns[3:5])
     points = tried.assign(x=one.factor * tried[one.name], y=two.factor * tried[two.name])
@@ -74,12 +74,14 @@ def _scatter(
 
 
 def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) -> Figure:
-    """Draws locales by the locale whose choice steers them. Red: the locale gains less under this choice than under its own.
+    """Draws a heatmap of locales by the locale whose choice steers them. A red cell means that the locale gains less under this
+    choice than under its own choice.
 
     Args:
         frame: the table of ``Regret``, for one score and one part (``test`` or ``dev``).
-        score: the name of the score, or ``objective`` for the number that the search maximised; it is written in the subtitle.
-        of: the scores from which an objective is computed: it is shown in points if all of them are shares.
+        score: the name of the score, or ``objective`` for the number that the search maximised. The subtitle shows this name.
+        of: the scores from which an objective is computed. The objective is shown in percentage points if all of these scores are
+            shares.
     """
     rows, columns = list(dict.fromkeys(frame["locale"])), list(dict.fromkeys(frame["choice_of"]))
     units = {(own.factor, own.change_unit) for own in map(shown_score, [score] if score != "objective" else of or [score])}

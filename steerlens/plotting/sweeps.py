@@ -1,4 +1,4 @@
-"""Sweeps by layer and strength: the gain of each cell, which cells were only predicted, and which gains may be chance."""
+"""Draws sweeps by layer and strength: the gain of each cell, which cells were only predicted, and which gains may be chance."""
 
 from typing import TYPE_CHECKING
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FLOOR = 3
-"""The smallest number of items at the end of the colour scale. Otherwise a single item could be as dark as the best cell of a
-good sweep."""
+"""The smallest number of items at the end of the colour scale. With a smaller number, a change of a single item could be as dark
+as the best cell of a good sweep."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
     """Draws layer by strength, coloured by the change of a score against unsteered (shares in points). The best cell is framed.
 
-    Among cells with the same change, the one with the larger change of the margin is the best, as in ``choose``. Cells that
-    were predicted and not run are hatched, and are framed only if none was run. A dot marks a change whose own interval
-    excludes zero. Places without a cell are empty.
+    Among cells with the same change, the cell with the largest change of the margin is the best, as in ``choose``. Cells that
+    were predicted and not run are hatched. A hatched cell is framed only if no cell was run. A dot marks a change whose own
+    interval excludes zero. Places without a cell are empty.
 
     Args:
         cells: one row per layer and strength of the sweep, with value, base, change, margin, invalid, exact, n and items, and
             with low and high of the change if there are intervals.
         vector: the vector's name.
         score: the score that is shown.
-        where: the locales, in words.
+        where: a text that names the locales.
     """
     around = {name: score.factor * cells[name] if name in cells else float("nan") for name in ("low", "high")}
     points = cells.assign(points=score.factor * cells["change"], **around)
@@ -74,7 +74,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
     fig.update_layout(height=max(fig.layout.height, fig.layout.margin.t + 60 + 24 * len(grid)))
     add_gaps(
         fig,
-        grid.where(share.notna(), 0.0),  # a cell that is not in the sweep is no gap in its numbers
+        grid.where(share.notna(), 0.0),  # a cell that is not in the sweep is not a missing number
         lambda layer, s: f"layer {layer}, strength {s:g}<br>{share.loc[layer, s]:.0%} of items: NaN or infinite scores",
         numbered=True,
     )
@@ -119,17 +119,17 @@ def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: S
 
 
 def _least(cells: "pd.DataFrame", score: Score) -> float:
-    """The change at the dark end of the scale if no cell changes more: three items, if the score is a share of items."""
+    """Returns the smallest change at the dark end of the colour scale. For a share of items, it is the change of three items."""
     return score.factor * (max(0.01, _FLOOR / float(cells["items"].max())) if score.unit == "share" else 0.01)
 
 
 def _grid(points: "pd.DataFrame", name: str) -> "pd.DataFrame":
-    """One column of the cells, as layer by strength."""
+    """Returns one column of the cells as a table of layers by strengths."""
     return points.pivot(index="layer", columns="strength", values=name).sort_index()
 
 
 def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Layer and strength of each place."""
+    """Returns two tables with the layer and the strength of each place."""
     layers, strengths = grid.copy().astype(object), grid.copy().astype(object)
     for layer in grid.index:
         for strength in grid.columns:
@@ -142,7 +142,7 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
-        for start in (-0.47, -0.33, 0.18, 0.32):  # the number in the middle stays free
+        for start in (-0.47, -0.33, 0.18, 0.32):  # no line crosses the number in the middle
             x += [column + start, column + start + 0.15, None]
             y += [row - 0.45, row + 0.45, None]
     if x:

@@ -1,8 +1,8 @@
-"""The visual style of all figures.
+"""Defines the visual style of all figures.
 
 Changes are shown on a diverging scale centred at zero, and levels on a sequential scale. Readers with any colour vision can
-distinguish the colours. A marker, a dash, a hatching or a signed number always repeats the meaning of a colour, for print in
-grey.
+distinguish the colours. A marker, a dash, a hatching or a signed number always repeats the meaning of a colour, so that figures
+can be printed in grey.
 """
 
 import textwrap
@@ -20,7 +20,8 @@ METHOD_COLOURS = {
     "surgical": "#009e73",
 }
 """Okabe and Ito's palette. Readers with any colour vision can distinguish its colours."""
-OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000")
+OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000", "#882255", "#332288", "#44aa99", "#999933")
+"""Four more colours of the same palette, and four of Paul Tol's palette "muted"."""
 METHOD_SYMBOLS = {
     "unsteered": "circle",
     "explicit prompt": "star",
@@ -28,13 +29,13 @@ METHOD_SYMBOLS = {
     "LOC": "triangle-up",
     "surgical": "diamond",
 }
-_OTHER_SYMBOLS = ("square", "cross", "hexagon", "x")
+_OTHER_SYMBOLS = ("square", "cross", "hexagon", "x", "pentagon", "bowtie", "star-diamond", "hourglass")
 SYMBOLS = {METHOD_COLOURS[name]: symbol for name, symbol in METHOD_SYMBOLS.items()} | dict(
     zip(OTHER_COLOURS, _OTHER_SYMBOLS, strict=True)
 )
 """The marker of each colour."""
 SERIES = tuple((colour, symbol) for colour, symbol in SYMBOLS.items() if colour != METHOD_COLOURS["unsteered"])
-"""The colours and markers of things without their own colour, such as locales, in order."""
+"""The colours and markers of locales and other series without their own colour, in the order of their use."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _DIVERGING = (
     "#d6604d",
@@ -50,15 +51,15 @@ _DIVERGING = (
     "#4393c3",
 )
 CHANGE_SCALE = [[at / 10, colour] for at, colour in enumerate(_DIVERGING)]
-"""The scale of changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu. All are
-light enough for a contrast of at least 4.5 with numbers in ``INK``."""
+"""The scale of changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu. All colours
+are light enough for a contrast of at least 4.5 with numbers in ``INK``."""
 _SEQUENTIAL = ("#f7fcf0", "#e0f3db", "#ccebc5", "#a8ddb5", "#7bccc4", "#4eb3d3", "#2b8cbe")
 LEVEL_SCALE = [[at / 6, colour] for at, colour in enumerate(_SEQUENTIAL)]
-"""The scale of levels: from nearly white to blue (ColorBrewer's GnBu without its darkest colour), also for numbers in
-``INK``."""
+"""The scale of levels, from nearly white to blue (ColorBrewer's GnBu without its darkest colour). Numbers in ``INK`` are readable
+on every colour."""
 INK, SOFT, GREY = "#111111", "#5f6b7a", "#8a93a0"
 SHADE = "rgba(17,17,17,0.12)"
-"""The colour of areas under lines: intervals, ranges."""
+"""The colour of areas behind lines, such as intervals and ranges."""
 HATCH = "rgba(95,107,122,0.6)"
 GRID = "#e3e7ed"
 _NIGHT = ("#ae4739", "#93423a", "#7a3d3a", "#5f3838", "#453436", "#2b323b", "#2c3f51", "#2d4c67", "#2e597d", "#2d6290", "#2c6ca2")
@@ -73,7 +74,7 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
     INK: "#e6eaf0",
     "#2a3f5f": "#e6eaf0",  # plotly_white's ink and lines
     "#ebf0f8": "#333b46",
-    "#e5ecf6": "#262d36",  # the ground of plotly's own template
+    "#e5ecf6": "#262d36",  # the background of plotly's own template
     SOFT: "#a3adba",
     GREY: "#7d8896",
     GRID: "#333b46",
@@ -84,10 +85,12 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
     "#b8860b": "#e0b040",
     "#8a6d00": "#c9ad4b",
     "#000000": "#e6eaf0",
+    "#882255": "#e0699f",
+    "#332288": "#a99bff",
 }
-"""For each colour of a figure, its colour on a dark page (with cards in ``#1d232a``)."""
+"""The colour on a dark page for each colour of a figure. The cards of the page have the colour ``#1d232a``."""
 
-_HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 102}
+_HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 94}
 """The number of characters in a line of a title and of a subtitle, above a half-page figure and above a full-page figure.
 A full page's lines also fit the 700 pixels of plotly's pictures in a notebook."""
 _COLUMN_HEIGHT = 0.75
@@ -96,12 +99,12 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 
 def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", "page"] = "half", **layout: Any) -> Figure:
-    """An empty figure with a title that names its subject, a subtitle that says what is shown, and names of both axes.
+    """Returns an empty figure with a title that names its subject, a subtitle that says what is shown, and names of both axes.
 
-    ``layout.meta`` contains title, subtitle, the height above the figure that they take, and the width, for pages that set them
-    in their own type.
+    ``layout.meta`` contains the title, the subtitle, the height that they take above the figure, and the width. Pages that show
+    titles in their own font use these values.
     """
-    fig, lines, heads = Figure(), textwrap.wrap(subtitle, _LINE[width]), textwrap.wrap(title, _HEAD[width])
+    fig, lines, heads = Figure(), _lines(subtitle, _LINE[width]), _lines(title, _HEAD[width])
     above = 54 + 22 * len(heads) + 20 * len(lines)
     axis = {
         "gridcolor": GRID,
@@ -120,7 +123,7 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 34, "l": 16},  # beneath the buttons that a page shows over a figure
+            "pad": {"t": 34, "l": 16},  # below the buttons that a page shows over a figure
             "font": {"size": 16},
         },
         font={"family": _FONT, "size": 14, "color": INK},
@@ -138,18 +141,26 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
     return fig
 
 
+def _lines(text: str, longest: int) -> list[str]:
+    """Divides a text into as few lines as possible, of about the same length, so that no single word has its own line."""
+    lines = textwrap.wrap(text, longest)
+    shorter = (textwrap.wrap(text, width) for width in range(1 + len(text) // (1 + len(lines)), longest))
+    return next((found for found in shorter if len(found) == len(lines)), lines)
+
+
 def _head(heads: Sequence[str], lines: Sequence[str]) -> str:
     return f"<b>{'<br>'.join(heads)}</b><br><span style='font-size:13px;color:{SOFT}'>{'<br>'.join(lines)}</span>"
 
 
 def in_column(fig: Figure) -> Figure:
-    """Returns a full-page figure with a new layout for a column: lines of the title and subtitle, margins, type, legend.
+    """Returns a full-page figure with a new layout for a column: shorter lines in the title and subtitle, and other margins,
+    fonts and legend.
 
     Args:
         fig: a figure made by ``figure``, with all of its axes above each other.
 
     Raises:
-        SettingsError: the figure has axes side by side, for which a column has no room.
+        SettingsError: the figure has axes side by side, which do not fit into a column.
     """
     made, noted = Figure(fig), fig.noted
     starts = {tuple(axis.domain or (0, 1)) for axis in made.select_xaxes()}
@@ -160,7 +171,7 @@ def in_column(fig: Figure) -> Figure:
         )
     if noted["width"] == "half":
         return made
-    heads, lines = textwrap.wrap(noted["title"], _HEAD["half"]), textwrap.wrap(noted["subtitle"], _LINE["half"])
+    heads, lines = _lines(noted["title"], _HEAD["half"]), _lines(noted["subtitle"], _LINE["half"])
     above = 54 + 22 * len(heads) + 20 * len(lines)
     names = [trace.name for trace in made.data if trace.name and trace.showlegend is not False]
     legend = 30 + 22 * -(-len(dict.fromkeys(names)) // 2)
@@ -181,18 +192,18 @@ def in_column(fig: Figure) -> Figure:
 
 
 def below(fig: Figure) -> Figure:
-    """Puts the legend below the figure, where it takes the room that it needs."""
+    """Puts the legend below the figure, where the legend has enough space."""
     fig.update_layout(height=fig.layout.height + 30, legend_font_size=13)
     fig.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"})
     return fig
 
 
 def colour_of(method: str, order: Sequence[str]) -> str:
-    """A method's colour: its own if it is a known method, otherwise the next free one."""
+    """Returns a method's colour. A known method has a fixed colour, and any other method gets the next free colour."""
     others = [name for name in order if name not in METHOD_COLOURS]
     return METHOD_COLOURS.get(method) or OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
 
 
 def symbol_of(colour: str) -> str:
-    """The marker that belongs to a colour, so that figures can be read in grey."""
+    """Returns the marker that belongs to a colour, so that figures can be read in grey."""
     return SYMBOLS.get(colour, "circle")

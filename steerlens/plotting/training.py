@@ -1,4 +1,4 @@
-"""Alignment by training: the parts of the loss over the steps, and what changed inside the model by layer."""
+"""Draws alignment by training: the parts of the loss over the steps, and the changes inside the model by layer."""
 
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def inside_figure(rows: "pd.DataFrame", measure: str, of: str) -> Figure:
     Args:
         rows: columns model, layer, value.
         measure: the name of the measure, for the axis.
-        of: what the measure was computed for, for the title.
+        of: the data for which the measure was computed, as a text for the title.
     """
     models = list(dict.fromkeys(rows["model"]))
     means = rows.groupby(["model", "layer"], sort=False)["value"].mean().reset_index()

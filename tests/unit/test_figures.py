@@ -7,7 +7,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from steerlens.evaluation import SCORES, Answers, Score, SideEffects, Sweep, pla
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.live import live, redraw
-from steerlens.plotting.theme import CHANGE_SCALE, DARK, INK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, figure, symbol_of
+from steerlens.plotting.theme import CHANGE_SCALE, DARK, INK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, PAPER, figure, symbol_of
 from steerlens.probing import FormSeparability
 
 
@@ -99,6 +99,7 @@ def test_is_a_plotly_figure_in_all_else(drawn: Figure) -> None:
 def test_every_colour_has_a_marker_and_a_dark_page() -> None:
     colours = [*METHOD_COLOURS.values(), *OTHER_COLOURS]
     assert len({symbol_of(colour) for colour in colours}) == len(colours)
+    assert all(_contrast(DARK.get(colour, colour), DARK[PAPER]) > 4 for colour in colours)  # lines need a contrast of 3
     assert {colour for _, colour in CHANGE_SCALE} <= set(DARK)
     assert set(DARK) == {colour.lower() for colour in DARK}
 
@@ -294,3 +295,20 @@ def test_a_redrawn_figure_sends_no_placeholder_for_what_stays() -> None:
         assert np.array_equal(mine.x, theirs.x)
         assert np.array_equal(mine.y, theirs.y)
     assert shown.layout.shapes[1].x0 == 1
+
+
+@pytest.mark.parametrize("width", ["half", "page"])
+def test_lines_of_a_subtitle_fit_and_have_about_the_same_length(width: Literal["half", "page"]) -> None:
+    subtitles = "es-ES, id-ID, ko-KR; 64 factual and cultural concepts; crosses: paired 95% intervals over concepts"
+    limit = {"half": 60, "page": 94}[width]
+    for end in (*(at for at, character in enumerate(subtitles) if character == " "), len(subtitles)):
+        subtitle = subtitles[:end]
+        lines = _lines_of(figure("Title", subtitle, "x", "y", width=width))
+        assert " ".join(lines) == subtitle
+        assert len(lines) - -(-len(subtitle) // limit) in (0, 1)
+        assert max(map(len, lines)) <= limit
+        assert len(lines) == 1 or min(map(len, lines)) > 0.6 * max(map(len, lines))
+
+
+def _lines_of(fig: Figure) -> list[str]:
+    return str(fig.layout.title.text).partition("'>")[2].removesuffix("</span>").split("<br>")

@@ -101,6 +101,13 @@ def test_controls_tell_a_planted_direction_from_a_random_one(llama: sl.LensModel
         assert bool((margins["random direction"] < margins["", "EN", 0]).all()) == found
 
 
+def test_a_table_of_means_alone_is_drawn_as_such() -> None:
+    table = placed(_answers({"EN": (10.0, 0.0)}))
+    means = Plane(table.frame[table.frame["locale"] == "mean"], table.meta)
+    subtitles = [str(own.plot().noted["subtitle"]).partition(";")[0] for own in (table, means)]
+    assert subtitles == ["es-ES, ko-KR", "mean over locales"]
+
+
 def test_plane_with_controls_on_a_model(llama: sl.LensModel, items: Items, tmp_path) -> None:  # type: ignore[no-untyped-def]
     directions = torch.randn(4, llama.d_model, generator=torch.Generator().manual_seed(0))
     plans = {code: _vector(llama, directions, code).at(1, 2.0) for code in ("es-ES", "ko-KR")}
